@@ -1,0 +1,19 @@
+"""Caffe to PyTorch: load a net as a torch.fx.GraphModule, and compare the two."""
+
+from caffe2fx.errors import (
+    CaffeError,
+    CaffeFormatError,
+    EngineError,
+    ShapeMismatchError,
+    UnknownLayerError,
+)
+from caffe2fx.load import load
+
+__all__ = [
+    "CaffeError",
+    "CaffeFormatError",
+    "EngineError",
+    "ShapeMismatchError",
+    "UnknownLayerError",
+    "load",
+]

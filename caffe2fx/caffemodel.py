@@ -1,0 +1,393 @@
+"""Weights in a .caffemodel: written straight from the tensors' memory, read as a mapped file.
+
+Only names, types, wiring and blobs are carried. Layer parameters live in the prototxt: their field
+numbers mean different things in different forks of Caffe.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from caffe2fx import wire
+from caffe2fx.errors import CaffeFormatError
+
+SIZE_LIMIT = 2**31 - 1  # bytes: Caffe's parser takes no longer message
+MAX_AXES = 32
+MAX_COUNT = 2**31 - 1  # values in a blob: Caffe counts them in an int
+
+_ALIGNMENT = 64
+_LENGTH_BYTES = 5  # of a varint that is written before its value is final; parsers take no more
+_NET_NAME = 1
+_NUM, _CHANNELS, _HEIGHT, _WIDTH = 1, 2, 3, 4  # what BlobProto had before `shape`
+_DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 9, 10, 12
+_DIM = 1
+_NUMBERS = {
+    _DATA: ("data", 4),
+    _DIFF: ("diff", 4),
+    _DOUBLE_DATA: ("double_data", 8),
+    _DOUBLE_DIFF: ("double_diff", 8),
+}
+_RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVIDIA's and OpenCV's enum Type
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer entry of a weights file: its blobs in Caffe's order, found again by name."""
+
+    name: str
+    type: str
+    blobs: tuple[torch.Tensor, ...]
+    bottoms: tuple[str, ...] = ()
+    tops: tuple[str, ...] = ()
+
+
+class _LayerFields(NamedTuple):
+    """The field numbers of one generation of layer messages; 0 where it has no such field."""
+
+    message: str
+    name: int
+    type: int
+    bottom: int
+    top: int
+    blobs: int
+    nested: int = 0
+
+
+_V2 = _LayerFields("layer", name=1, type=2, bottom=3, top=4, blobs=7)
+_V1 = _LayerFields("layers", name=4, type=5, bottom=2, top=3, blobs=6, nested=1)
+_V0 = _LayerFields("layers.layer", name=1, type=2, bottom=0, top=0, blobs=50)
+_LAYERS = {100: _V2, 2: _V1}
+
+# By the number of V1's enum; NONE has no name.
+# fmt: off
+V1_TYPES = (
+    "", "Accuracy", "BNLL", "Concat", "Convolution", "Data", "Dropout", "EuclideanLoss", "Flatten",
+    "HDF5Data", "HDF5Output", "Im2col", "ImageData", "InfogainLoss", "InnerProduct", "LRN",
+    "MultinomialLogisticLoss", "Pooling", "ReLU", "Sigmoid", "Softmax", "SoftmaxWithLoss", "Split",
+    "TanH", "WindowData", "Eltwise", "Power", "SigmoidCrossEntropyLoss", "HingeLoss", "MemoryData",
+    "ArgMax", "Threshold", "DummyData", "Slice", "MVN", "AbsVal", "Silence", "ContrastiveLoss",
+    "Exp", "Deconvolution",
+)
+# fmt: on
+
+_OTHER_FORMATS = (
+    (rb"\x89HDF\r\n", "an HDF5 file: name it .caffemodel.h5"),
+    (rb"PK\x03\x04", "a zip archive, as torch.save writes"),
+    (rb"version https://git-lfs", "a Git LFS pointer: fetch the file with git lfs pull"),
+    (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page: the download failed"),
+    (rb"\x08", "a .solverstate, a mean file or an ONNX model: give the .caffemodel"),
+    (
+        rb"[^\x00-\x08\x0e-\x1f]*[:{][^\x00-\x08\x0e-\x1f]*\Z",
+        "text: a prototxt holds no weights, give the .caffemodel",
+    ),
+)
+
+
+def write(path: str | os.PathLike[str], net_name: str, layers: Sequence[LayerWeights]) -> None:
+    """Write a weights file whose blobs all start at a multiple of 64 bytes.
+
+    Contiguous float32 blobs go from their own memory to the file; others are converted one at a
+    time. CaffeFormatError, before the file is touched, if Caffe could not read the result.
+    """
+    pieces = list(_layout(net_name, layers))
+    size = sum(map(_size, pieces))
+    if size > SIZE_LIMIT:
+        raise CaffeFormatError(
+            f"{os.fspath(path)} needs {size} bytes, and Caffe reads at most {SIZE_LIMIT} of a "
+            ".caffemodel: write a .caffemodel.h5 instead"
+        )
+    with open(path, "wb") as file:
+        for piece in pieces:
+            file.write(
+                piece if isinstance(piece, bytes) else float32(piece).reshape(-1).numpy().data
+            )
+
+
+def read(path: str | os.PathLike[str]) -> tuple[str, tuple[LayerWeights, ...]]:
+    """The net's name and its layers, from a file of any age: today's `layer`, V1 or V0.
+
+    Blobs are float32 tensors over the mapped file where it holds float32: nothing is read until
+    it is used, writing to a blob does not reach the file, and a blob may start at any byte (see
+    `realigned`). The file must not be cut short or rewritten in place while they live. Types of V0
+    layers are V0's own words. CaffeFormatError names the byte where the file is wrong.
+    """
+    source = _mapped(path)
+    try:
+        return _net(source)
+    except CaffeFormatError as error:
+        raise CaffeFormatError(f"{error}{_hint(source.data[:256])}") from None
+
+
+def realigned(blob: torch.Tensor) -> torch.Tensor:
+    """`blob`, or a copy if it starts at an address where its elements are slow to compute with."""
+    if blob.data_ptr() % blob.element_size() == 0:
+        return blob
+    return blob.clone(memory_format=torch.contiguous_format)
+
+
+def float32(blob: torch.Tensor) -> torch.Tensor:
+    """The blob as Caffe keeps it, contiguous in the CPU's memory; itself if it is that already."""
+    return blob.detach().to("cpu", torch.float32).contiguous()
+
+
+def refuse_unwritable(layer: LayerWeights) -> None:
+    """Raise CaffeFormatError for blobs that no weights file can hold, whatever its format."""
+    for index, blob in enumerate(layer.blobs):
+        where = f"layer {layer.name!r}, blob {index}"
+        if blob.is_complex() or blob.is_meta:
+            kind = f"{blob.dtype} on {blob.device}"
+            raise CaffeFormatError(f"{where} needs real values in memory, got {kind}")
+        if blob.dim() > MAX_AXES:
+            raise CaffeFormatError(f"{where} needs at most {MAX_AXES} axes, got {blob.dim()}")
+
+
+# Writing
+
+
+_Piece = bytes | torch.Tensor
+
+
+def _size(piece: _Piece) -> int:
+    return len(piece) if isinstance(piece, bytes) else 4 * piece.numel()
+
+
+def _layout(net_name: str, layers: Iterable[LayerWeights]) -> Iterator[_Piece]:
+    """The file from its first byte to its last: wire bytes, and the tensors between them."""
+    head = wire.encode_delimited(_NET_NAME, net_name.encode())
+    yield head
+    offset = len(head)
+    tag = wire.encode_tag(100, wire.DELIMITED)
+    for layer in layers:
+        refuse_unwritable(layer)
+        offset += len(tag) + _LENGTH_BYTES
+        body = list(_layer_pieces(layer, offset))
+        length = sum(map(_size, body))
+        yield tag + wire.encode_varint(length, _LENGTH_BYTES)
+        yield from body
+        offset += length
+
+
+def _layer_pieces(layer: LayerWeights, offset: int) -> Iterator[_Piece]:
+    """A layer's message, whose first byte lies at `offset`."""
+    texts = [(_V2.name, layer.name), (_V2.type, layer.type)]
+    texts += [(_V2.bottom, bottom) for bottom in layer.bottoms]
+    texts += [(_V2.top, top) for top in layer.tops]
+    head = b"".join(wire.encode_delimited(number, text.encode()) for number, text in texts)
+    yield head
+    offset += len(head)
+    for blob in layer.blobs:
+        head = _blob_head(blob.shape, offset)
+        yield head
+        yield blob
+        offset += len(head) + _size(blob)
+
+
+def _blob_head(shape: Sequence[int], offset: int) -> bytes:
+    """All of a blob but its values, of such a length that those start aligned.
+
+    A scalar has an empty shape, which must still be present.
+    """
+    dims = b"".join(wire.encode_varint(dim) for dim in shape)
+    axes = wire.encode_delimited(_SHAPE, wire.encode_delimited(_DIM, dims) if dims else b"")
+    bytes_of_data = 4 * math.prod(shape)
+    data = wire.encode_tag(_DATA, wire.DELIMITED) + wire.encode_varint(bytes_of_data)
+    tag = wire.encode_tag(_V2.blobs, wire.DELIMITED)
+    unpadded = len(tag) + _LENGTH_BYTES + len(axes) + len(data)
+    padding = _padding(-(offset + unpadded) % _ALIGNMENT)
+    length = len(axes) + len(padding) + len(data) + bytes_of_data
+    return tag + wire.encode_varint(length, _LENGTH_BYTES) + axes + padding + data
+
+
+def _padding(size: int) -> bytes:
+    """`size` bytes that add no value: empty chunks of packed data, each two to six bytes long."""
+    if size == 1:
+        size += _ALIGNMENT
+    tag = wire.encode_tag(_DATA, wire.DELIMITED)
+    chunks = math.ceil(size / (len(tag) + _LENGTH_BYTES))
+    sizes = [(size + index) // chunks for index in range(chunks)]
+    return b"".join(tag + wire.encode_varint(0, size - len(tag)) for size in sizes)
+
+
+# Reading
+
+
+def _mapped(path: str | os.PathLike[str]) -> wire.Source:
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise CaffeFormatError(f"{os.fspath(path)}, byte 0: expected weights, found no bytes")
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return wire.Source(os.fspath(path), data)
+
+
+def _hint(head: bytes) -> str:
+    for pattern, meaning in _OTHER_FORMATS:
+        if re.match(pattern, head):
+            return f" (this looks like {meaning})"
+    return ""
+
+
+def _net(source: wire.Source) -> tuple[str, tuple[LayerWeights, ...]]:
+    name: str | None = None
+    layers: list[LayerWeights] = []
+    generation: _LayerFields | None = None
+    for found in source.fields(0, len(source.data)):
+        if found.number == _NET_NAME:
+            name = source.text(found, "name")
+        elif found.number in _LAYERS:
+            previous, generation = generation, _LAYERS[found.number]
+            if previous not in (None, generation):
+                raise source.error(found.offset, "either `layer` or `layers`, found both")
+            layers.append(_layer(source, found, generation))
+    if name is None and not layers:
+        raise source.error(0, "a net's name or a layer, found neither")
+    return name if name is not None else "", tuple(layers)
+
+
+@dataclass
+class _Draft:
+    """A layer while its fields are read, which may come in any order."""
+
+    name: str = ""
+    type: str = ""
+    bottoms: list[str] = field(default_factory=list)
+    tops: list[str] = field(default_factory=list)
+    blobs: list[wire.Field] = field(default_factory=list)
+
+
+def _layer(source: wire.Source, message: wire.Field, numbers: _LayerFields) -> LayerWeights:
+    draft = _Draft()
+    _collect(source, message, numbers, draft)
+    blobs = (
+        _blob(source, blob, f"layer {draft.name!r}, blob {index}")
+        for index, blob in enumerate(draft.blobs)
+    )
+    return LayerWeights(
+        draft.name, draft.type, tuple(blobs), tuple(draft.bottoms), tuple(draft.tops)
+    )
+
+
+def _collect(
+    source: wire.Source, message: wire.Field, numbers: _LayerFields, draft: _Draft
+) -> None:
+    source.require(message, numbers.message, wire.DELIMITED)
+    for found in source.fields(message.begin, message.end):
+        if found.number == numbers.name:
+            draft.name = source.text(found, "name")
+        elif found.number == numbers.type:
+            draft.type = _layer_type(source, found, numbers)
+        elif found.number == numbers.bottom:
+            draft.bottoms.append(source.text(found, "bottom"))
+        elif found.number == numbers.top:
+            draft.tops.append(source.text(found, "top"))
+        elif found.number == numbers.blobs:
+            draft.blobs.append(found)
+        elif found.number == numbers.nested:
+            _collect(source, found, _V0, draft)
+
+
+def _layer_type(source: wire.Source, found: wire.Field, numbers: _LayerFields) -> str:
+    """The type's name; "" for a number that V1 does not have, which Caffe reads as NONE."""
+    if numbers is not _V1:
+        return source.text(found, "type")
+    source.require(found, "type", wire.VARINT)
+    return V1_TYPES[found.value] if found.value < len(V1_TYPES) else ""
+
+
+@dataclass
+class _BlobDraft:
+    """A blob while its fields are read: nothing is taken from the mapped file yet."""
+
+    dims: list[int] = field(default_factory=list)
+    legacy: dict[int, int] = field(default_factory=dict)
+    runs: dict[int, list[wire.Run]] = field(default_factory=lambda: {n: [] for n in _NUMBERS})
+    raw_type: int = 0
+    raw: wire.Field | None = None
+
+
+def _blob(source: wire.Source, message: wire.Field, where: str) -> torch.Tensor:
+    source.require(message, "blobs", wire.DELIMITED)
+    draft = _BlobDraft()
+    at = message.begin
+    while at < message.end:
+        found = source.field(at, message.end)
+        at = _take(source, found, message.end, draft)
+    shape = _shape(source, message, draft, where)
+    runs, dtype = _values(source, draft)
+    expected, count = math.prod(shape), sum(run.length for run in runs)
+    if count != expected:
+        values = f"{expected} values for {where} of shape {shape}"
+        raise source.error(message.offset, f"{values}, found {count}")
+    return source.tensor(runs, dtype).reshape(shape)
+
+
+def _take(source: wire.Source, found: wire.Field, end: int, draft: _BlobDraft) -> int:
+    """Note one field of a blob, and say where the next one starts."""
+    if found.number in _NUMBERS:
+        run = source.numbers(found, *_NUMBERS[found.number], end)
+        draft.runs[found.number].append(run)
+        return run.end
+    if found.number == _SHAPE:
+        _take_dims(source, found, draft.dims)
+    elif found.number <= _WIDTH:
+        source.require(found, "num, channels, height or width", wire.VARINT)
+        draft.legacy[found.number] = wire.signed(found.value)
+    elif found.number == _RAW_TYPE:
+        source.require(found, "raw_data_type", wire.VARINT)
+        draft.raw_type = found.value
+    elif found.number == _RAW_DATA:
+        source.require(found, "raw_data", wire.DELIMITED)
+        draft.raw = found
+    return found.end
+
+
+def _take_dims(source: wire.Source, message: wire.Field, dims: list[int]) -> None:
+    source.require(message, "shape", wire.DELIMITED)
+    for found in source.fields(message.begin, message.end):
+        if found.number != _DIM:
+            continue
+        for dim in source.integers(found, "dim"):
+            dims.append(dim)
+            if len(dims) > MAX_AXES:
+                raise source.error(found.offset, f"at most {MAX_AXES} axes, found more")
+
+
+def _shape(
+    source: wire.Source, message: wire.Field, draft: _BlobDraft, where: str
+) -> tuple[int, ...]:
+    """The blob's shape; as in Caffe the four legacy fields go before `shape` if one is there."""
+    shape = tuple(draft.dims)
+    if draft.legacy:
+        shape = tuple(draft.legacy.get(axis, 0) for axis in (_NUM, _CHANNELS, _HEIGHT, _WIDTH))
+    # An axis of 0 must not hide the others: tensors have strides even where they are empty.
+    if min(shape, default=0) < 0 or math.prod(max(dim, 1) for dim in shape) > MAX_COUNT:
+        limit = f"axes from 0 up and at most {MAX_COUNT} values for {where}"
+        raise source.error(message.offset, f"{limit}, found shape {shape}")
+    return shape
+
+
+def _values(source: wire.Source, draft: _BlobDraft) -> tuple[list[wire.Run], str]:
+    """Where the blob's values lie, and as which dtype; doubles go first, as in Caffe."""
+    if any(run.length for run in draft.runs[_DOUBLE_DATA]):
+        return draft.runs[_DOUBLE_DATA], "<f8"
+    if draft.raw is None:
+        return draft.runs[_DATA], "<f4"
+    raw = draft.raw
+    if draft.raw_type not in _RAW_DTYPES:
+        expected = "raw_data of type 0 (double), 1 (float) or 2 (float16)"
+        raise source.error(raw.offset, f"{expected}, found {draft.raw_type}")
+    dtype = _RAW_DTYPES[draft.raw_type]
+    size = np.dtype(dtype).itemsize
+    count, rest = divmod(raw.end - raw.begin, size)
+    if rest:
+        found = f"found {raw.end - raw.begin}"
+        raise source.error(raw.begin, f"a multiple of {size} bytes of raw_data, {found}")
+    return [wire.Run(raw.begin, count, size, raw.end)], dtype

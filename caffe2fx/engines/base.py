@@ -1,0 +1,41 @@
+"""What every engine offers: net files in, every layer's result out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from caffe2fx.message import Shape
+from caffe2fx.net import Step
+
+
+class Session(AbstractContextManager["Session"], Protocol):
+    """One net, loaded into an engine."""
+
+    def reshape(self, shapes: Sequence[Shape]) -> None:
+        """Change the shapes of the inputs, in their order."""
+
+    def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
+        """Each step in order with its tops, as they are before anything overwrites them."""
+
+    def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The tops of one step for the given bottoms; `run` must have been exhausted before."""
+
+
+class Engine(Protocol):
+    """A program that runs Caffe nets."""
+
+    name: str
+
+    def why_missing(self) -> str | None:
+        """What to do to have this engine; None if it is there."""
+
+    def describe(self) -> str:
+        """One line on what would be run."""
+
+    def open(self, prototxt: Path, caffemodel: Path) -> Session:
+        """Load a net. Raises EngineError with the engine's own message."""

@@ -1,0 +1,74 @@
+"""Engine `torch`: the files are loaded by caffe2fx itself and run as a GraphModule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.build import CaffeGraphModule, graph_module
+from caffe2fx.load import read_net
+from caffe2fx.message import Shape
+from caffe2fx.net import Step, is_input
+
+
+class EmbeddedEngine:
+    """Always there; proves the files and our reading of them, not Caffe's."""
+
+    name = "torch"
+
+    def why_missing(self) -> str | None:
+        """Never missing."""
+        return None
+
+    def describe(self) -> str:
+        """The version of torch that runs the net."""
+        return f"torch {torch.__version__}, embedded"
+
+    def open(self, prototxt: Path, caffemodel: Path) -> EmbeddedSession:
+        """Load the two files."""
+        return EmbeddedSession(graph_module(read_net(prototxt, caffemodel)))
+
+
+class EmbeddedSession:
+    """One loaded GraphModule."""
+
+    def __init__(self, module: CaffeGraphModule) -> None:
+        self.module = module
+        self.net = module.caffe.net
+        self.layers = {layer: name for name, layer in module.caffe.names.modules.items()}
+
+    def __enter__(self) -> EmbeddedSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def reshape(self, shapes: Sequence[Shape]) -> None:
+        """Check the shapes as Caffe would; the modules themselves take any."""
+        self.net = self.net.reshaped(shapes)
+        self.net.shapes()
+
+    def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
+        """Each step in order with its tops."""
+        with torch.no_grad():
+            values = self.module.caffe.values(*inputs)
+        for step in self.net.steps:
+            yield step, tuple(values[top] for top in step.tops)
+
+    def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The tops of one step for the given bottoms."""
+        if is_input(step):
+            return tuple(bottoms)
+        module: nn.Module = self.module.get_submodule(self.layers[step.name])
+        with torch.no_grad():
+            result = module(*bottoms)
+        return result if isinstance(result, tuple) else (result,)

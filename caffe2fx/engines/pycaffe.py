@@ -1,0 +1,239 @@
+"""Engine `pycaffe`: real Caffe, always in a child process, since a failed CHECK aborts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe2fx.engines.install import installed
+from caffe2fx.errors import EngineError
+from caffe2fx.message import Shape
+from caffe2fx.net import Net, Step, is_input
+from caffe2fx.prototxt import read
+
+WORKER = Path(__file__).with_name("worker.py")
+HOW = (
+    "run `caffe2fx engine install pycaffe` (Linux, no root needed), or point the environment "
+    "variable CAFFE2FX_PYCAFFE at a Python that can `import caffe`"
+)
+
+
+def starter() -> tuple[tuple[str, ...], Mapping[str, str] | None] | None:
+    """Command and environment of a Python with caffe: the named one, the cache's, or this one."""
+    named = os.environ.get("CAFFE2FX_PYCAFFE")
+    if named:
+        return (named,), None
+    found = installed()
+    if found is not None:
+        return found.command, found.env
+    return ((sys.executable,), None) if _imports_here() else None
+
+
+def _imports_here() -> bool:
+    command = [sys.executable, "-c", "import caffe; caffe.Net, caffe.layer_type_list"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class PycaffeEngine:
+    """BVLC Caffe or a fork of it, through its Python interface."""
+
+    name = "pycaffe"
+
+    def why_missing(self) -> str | None:
+        """How to get it, None if it is there."""
+        return None if starter() is not None else f"no pycaffe found: {HOW}"
+
+    def describe(self) -> str:
+        """Version, number of layer types and the interpreter."""
+        with Worker() as worker:
+            hello = worker.hello
+        return f"Caffe {hello['version']}, {len(hello['types'])} layer types ({worker.command[0]})"
+
+    def open(self, prototxt: Path, caffemodel: Path) -> PycaffeSession:
+        """Load the two files in a child of their own."""
+        worker = Worker()
+        try:
+            return PycaffeSession(worker, read(prototxt), prototxt, caffemodel)
+        except BaseException:
+            worker.close()
+            raise
+
+
+class Worker:
+    """The child process and the pipes to it."""
+
+    def __init__(self) -> None:
+        found = starter()
+        if found is None:
+            raise EngineError(f"no pycaffe found: {HOW}")
+        self.command, env = found
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                [*self.command, str(WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=None if env is None else dict(env),
+            )
+        except OSError as error:
+            raise EngineError(f"pycaffe: cannot start {self.command[0]}: {error}; {HOW}") from None
+        self.hello, _ = self.ask("hello")
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def ask(
+        self, operation: str, arrays: Sequence[np.ndarray] = (), **request: Any
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """One request and its answer. Raises EngineError with Caffe's own message."""
+        try:
+            self._send({"op": operation, **request}, arrays)
+            answer = json.loads(self._read_line())
+            results = [self._read_array(*kind) for kind in answer["arrays"]]
+        except (BrokenPipeError, EOFError):
+            raise EngineError(self._last_words()) from None
+        if "error" in answer:
+            raise EngineError(f"pycaffe: {answer['error']}")
+        return answer, results
+
+    def _send(self, request: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        request["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
+        pipe.write(json.dumps(request).encode() + b"\n")
+        for array in arrays:
+            pipe.write(array.tobytes())
+        pipe.flush()
+
+    def _read_line(self) -> bytes:
+        pipe = self._process.stdout
+        assert pipe is not None
+        line = pipe.readline()
+        if not line:
+            raise EOFError
+        return line
+
+    def _read_array(self, dtype: str, shape: list[int]) -> np.ndarray:
+        pipe = self._process.stdout
+        assert pipe is not None
+        array = np.empty(shape, dtype=dtype)
+        size = array.nbytes
+        view = memoryview(array.reshape(-1).view(np.uint8))
+        done = 0
+        while done < size:
+            count = pipe.readinto(view[done:])  # type: ignore[attr-defined]
+            if not count:
+                raise EOFError
+            done += count
+        return array
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        fatal = [line for line in lines if line.startswith("F") or "Check failed" in line]
+        said = fatal[:3] if fatal else lines[-15:]
+        return f"pycaffe died (exit {code}): " + "\n".join(said)
+
+
+class PycaffeSession:
+    """One net in one child."""
+
+    def __init__(self, worker: Worker, net: Net, prototxt: Path, caffemodel: Path) -> None:
+        self._worker = worker
+        self.net = net
+        answer, _ = worker.ask(
+            "load", prototxt=str(prototxt), weights=str(caffemodel), phase="TEST"
+        )
+        self._layers: list[dict[str, Any]] = answer["layers"]
+        self.outputs: list[str] = answer["outputs"]
+        self._index = dict(zip(range(len(net.steps)), self._match(), strict=True))
+        self._order = {id(step): index for index, step in enumerate(net.steps)}
+
+    def _match(self) -> list[int]:
+        """The place of each step among Caffe's layers, between which it inserts Splits."""
+        found, at = [], 0
+        for step in self.net.steps:
+            while self._layers[at]["name"] != step.name:
+                at += 1
+            found.append(at)
+            at += 1
+        return found
+
+    def __enter__(self) -> PycaffeSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.close()
+
+    def reshape(self, shapes: Sequence[Shape]) -> None:
+        """Change the shapes of the inputs, in their order."""
+        names = [value.blob for value in self.net.inputs]
+        self._worker.ask("reshape", shapes=[[n, list(s)] for n, s in zip(names, shapes, strict=True)])
+
+    def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
+        """Each step in order with its tops; layer by layer, so that in-place tops are seen."""
+        names = [value.blob for value in self.net.inputs]
+        self._ask(names, [_array(value) for value in inputs], 0, -1, [])
+        start = 0
+        for index, step in enumerate(self.net.steps):
+            end = self._index[index]
+            # An Input layer's forward does nothing; running it keeps the data that was put.
+            results = self._ask([], [], start, end, self._layers[end]["tops"])
+            start = end + 1
+            yield step, results
+        if start < len(self._layers):
+            self._ask([], [], start, len(self._layers) - 1, [])
+
+    def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The tops of one step for the given bottoms."""
+        if is_input(step):
+            return tuple(bottoms)
+        at = self._index[self._order[id(step)]]
+        layer = self._layers[at]
+        return self._ask(
+            layer["bottoms"], [_array(value) for value in bottoms], at, at, layer["tops"]
+        )
+
+    def _ask(
+        self, blobs: list[str], arrays: list[np.ndarray], start: int, end: int, wanted: list[str]
+    ) -> tuple[Tensor, ...]:
+        _, results = self._worker.ask(
+            "run", arrays, blobs=blobs, start=start, end=end, wanted=wanted
+        )
+        return tuple(torch.from_numpy(array) for array in results)
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(value.detach().to(torch.float32).numpy())

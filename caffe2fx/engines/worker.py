@@ -1,0 +1,119 @@
+"""The child that runs real Caffe. Needs numpy and caffe only; Python 2.7 and 3.5 or newer.
+
+It is started as a script and shares no code with its parent. Requests come on standard input
+and answers go to standard output: a line of JSON {"op", "arrays": [[dtype, shape], ...], ...},
+then the bytes of the arrays. Whatever Caffe itself prints goes to standard error.
+"""
+
+from __future__ import absolute_import, print_function
+
+import json
+import os
+import sys
+
+import numpy as np
+
+
+def take_pipes():
+    """Our two pipes, with standard output redirected to standard error for everybody else."""
+    source = getattr(sys.stdin, "buffer", sys.stdin)
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return source, sink
+
+
+def receive(source):
+    """The next request and its arrays, or (None, None) at the end."""
+    line = source.readline()
+    if not line:
+        return None, None
+    request = json.loads(line.decode("utf-8"))
+    arrays = []
+    for dtype, shape in request["arrays"]:
+        count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        arrays.append(np.frombuffer(source.read(count), dtype=str(dtype)).reshape(shape))
+    return request, arrays
+
+
+def send(sink, answer, arrays=()):
+    """One answer and its arrays."""
+    arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
+    answer["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
+    sink.write(json.dumps(answer).encode("utf-8") + b"\n")
+    for array in arrays:
+        sink.write(array.tobytes())
+    sink.flush()
+
+
+class Runner(object):
+    """One net; every method is a request."""
+
+    def __init__(self):
+        import caffe
+
+        self.caffe = caffe
+        caffe.set_mode_cpu()
+        self.net = None
+
+    def hello(self, request, arrays):
+        version = getattr(self.caffe, "__version__", "unknown")
+        types = sorted(self.caffe.layer_type_list())
+        return {"version": version, "types": [str(name) for name in types]}, []
+
+    def load(self, request, arrays):
+        files = [str(request["prototxt"])]
+        phase = getattr(self.caffe, request["phase"])
+        self.net = self.caffe.Net(*(files + [phase]))
+        if request["weights"]:
+            self.net.copy_from(str(request["weights"]))
+        layers = [
+            {
+                "name": name,
+                "type": layer.type,
+                "bottoms": [self.blob_name(i) for i in self.net._bottom_ids(index)],
+                "tops": [self.blob_name(i) for i in self.net._top_ids(index)],
+            }
+            for index, (name, layer) in enumerate(zip(self.net._layer_names, self.net.layers))
+        ]
+        return {"layers": layers, "outputs": list(self.net.outputs)}, []
+
+    def blob_name(self, index):
+        return self.net._blob_names[index]
+
+    def reshape(self, request, arrays):
+        for name, shape in request["shapes"]:
+            self.net.blobs[name].reshape(*shape)
+        self.net.reshape()
+        return {}, []
+
+    def run(self, request, arrays):
+        """Fill blobs, run the layers from `start` to `end`, give back blobs."""
+        for name, array in zip(request["blobs"], arrays):
+            self.put(name, array)
+        if request["start"] <= request["end"]:
+            self.net._forward(request["start"], request["end"])
+        return {}, [self.net.blobs[name].data.copy() for name in request["wanted"]]
+
+    def put(self, name, array):
+        blob = self.net.blobs[name]
+        if tuple(blob.data.shape) != array.shape:
+            raise ValueError("blob %r has shape %r, got %r" % (name, blob.data.shape, array.shape))
+        blob.data[...] = array
+
+
+def main():
+    source, sink = take_pipes()
+    runner = Runner()
+    while True:
+        request, arrays = receive(source)
+        if request is None:
+            return
+        try:
+            answer, results = getattr(runner, request["op"])(request, arrays)
+        except Exception as error:
+            answer, results = {"error": "%s: %s" % (type(error).__name__, error)}, []
+        send(sink, answer, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The one tree of errors. Each says which layer or operation, which constraint, which value."""
+
+from __future__ import annotations
+
+
+class CaffeError(Exception):
+    """Base of every error that caffe2fx and fx2caffe raise on purpose."""
+
+
+class CaffeFormatError(CaffeError, ValueError):
+    """A prototxt or caffemodel is not what Caffe reads; the message names file and place."""
+
+
+class UnknownLayerError(CaffeFormatError):
+    """A net uses layer types that are not registered; the message lists all of them."""
+
+
+class ShapeMismatchError(CaffeError, ValueError):
+    """Shapes of inputs, weights or layers do not fit together; both sides are named."""
+
+
+class EngineError(CaffeError, RuntimeError):
+    """An engine is missing, or the program behind it failed; its own message is included."""

@@ -1,0 +1,248 @@
+"""Convolution and InnerProduct: the layers that multiply by a weight matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import MANY, Layer, axis_of, register
+from caffe2fx.message import Engine, Filler, Shape, field, once_per_axis, repeated
+
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_MODULES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Convolution(Layer):
+    """Cross-correlation over the axes after `axis`, with weights (num_output, C/group, k...)."""
+
+    type = "Convolution"
+    parameter = ("convolution_param", 106)
+    message = "ConvolutionParameter"
+    bottoms = (1, MANY)
+    tops = (1, MANY)
+
+    num_output: int = field(1, "uint32", absent=0)
+    bias_term: bool = field(2, "bool", True)
+    pad: Shape = repeated(3, "uint32")
+    kernel_size: Shape = repeated(4, "uint32")
+    stride: Shape = repeated(6, "uint32")
+    dilation: Shape = repeated(18, "uint32")
+    pad_h: int | None = field(9, "uint32", 0, absent=None)
+    pad_w: int | None = field(10, "uint32", 0, absent=None)
+    kernel_h: int | None = field(11, "uint32")
+    kernel_w: int | None = field(12, "uint32")
+    stride_h: int | None = field(13, "uint32")
+    stride_w: int | None = field(14, "uint32")
+    group: int = field(5, "uint32", 1)
+    weight_filler: Filler | None = field(7, Filler)
+    bias_filler: Filler | None = field(8, Filler)
+    engine: Engine = field(15, Engine, Engine.DEFAULT)
+    axis: int = field(16, "int32", 1)
+    force_nd_im2col: bool = field(17, "bool", False)
+
+    def _canonical(self) -> dict[str, Any]:
+        kernel = _sides("kernel", self.kernel_size, self.kernel_h, self.kernel_w)
+        return {
+            **_spell("kernel", "kernel_size", kernel, None),
+            **_spell("pad", "pad", _sides("pad", self.pad, self.pad_h, self.pad_w, 0), 0),
+            **_spell("stride", "stride", _sides("stride", self.stride, self.stride_h, self.stride_w, 1), 1),
+            "dilation": once_per_axis(self.dilation, 1),
+        }
+
+    def geometry(self, spatial: int) -> tuple[Shape, Shape, Shape, Shape]:
+        """Kernel, stride, pad and dilation, each one number a spatial axis."""
+        kernel = _sides("kernel", self.kernel_size, self.kernel_h, self.kernel_w)
+        stride = _sides("stride", self.stride, self.stride_h, self.stride_w, 1)
+        pad = _sides("pad", self.pad, self.pad_h, self.pad_w, 0)
+        return (
+            _spread("kernel_size", kernel, spatial, None),
+            _spread("stride", stride, spatial, 1),
+            _spread("pad", pad, spatial, 0),
+            _spread("dilation", self.dilation, spatial, 1),
+        )
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return tuple(self._one(bottom, blobs) for bottom in bottoms)
+
+    def _one(self, bottom: Tensor, blobs: Sequence[Tensor]) -> Tensor:
+        axis = axis_of(self.axis, bottom.dim())
+        spatial = bottom.dim() - axis - 1
+        kernel, stride, pad, dilation = self.geometry(spatial)
+        lead, rest = bottom.shape[:axis], bottom.shape[axis:]
+        bias = blobs[1] if self.bias_term else None
+        result = _CONVOLVE[spatial](
+            bottom.reshape(-1, *rest), blobs[0], bias, stride, pad, dilation, self.group
+        )
+        return result.reshape(*lead, *result.shape[1:])
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        """out = floor((in + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1 on each axis."""
+        return tuple(self._top_shape(bottom) for bottom in bottoms)
+
+    def _top_shape(self, bottom: Shape) -> Shape:
+        axis = axis_of(self.axis, len(bottom))
+        sizes = bottom[axis + 1 :]
+        out = tuple(
+            (size + 2 * pad - (dilation * (kernel - 1) + 1)) // stride + 1
+            for size, kernel, stride, pad, dilation in zip(
+                sizes, *self.geometry(len(sizes)), strict=True
+            )
+        )
+        if min(out, default=1) < 1:
+            raise ShapeMismatchError(f"needs an input of at least its kernel, got {sizes}")
+        return (*bottom[:axis], self.num_output, *out)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        kernel = self.geometry(len(bottoms[0]) - axis - 1)[0]
+        weight = (self.num_output, bottoms[0][axis] // self.group, *kernel)
+        return (weight, (self.num_output,)) if self.bias_term else (weight,)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return prod(self.blob_shapes(bottoms)[0][1:])
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms) != tops:
+            raise ShapeMismatchError(f"needs one top a bottom, got {len(bottoms)} and {tops}")
+        if any(bottom != bottoms[0] for bottom in bottoms):
+            raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
+        channels = bottoms[0][axis_of(self.axis, len(bottoms[0]))]
+        if channels % self.group or self.num_output % self.group:
+            raise ShapeMismatchError(
+                f"needs channels and num_output divisible by group {self.group}, "
+                f"got {channels} and {self.num_output}"
+            )
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        spatial = len(bottoms[0]) - 2
+        if len(bottoms) > 1 or axis_of(self.axis, len(bottoms[0])) != 1 or spatial not in _MODULES:
+            return super().module(bottoms, blobs, tops)
+        kernel, stride, pad, dilation = self.geometry(spatial)
+        made = _MODULES[spatial](
+            bottoms[0][1],
+            self.num_output,
+            kernel,  # type: ignore[arg-type]
+            stride,  # type: ignore[arg-type]
+            pad,  # type: ignore[arg-type]
+            dilation,  # type: ignore[arg-type]
+            self.group,
+            self.bias_term,
+            device="meta",
+        )
+        return adopt(made, blobs)
+
+
+def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
+    """Put blobs in the place of a module's parameters, in order, without a copy."""
+    for (name, _), blob in zip(list(module.named_parameters()), blobs, strict=True):
+        module.register_parameter(name, nn.Parameter(blob))
+    return module
+
+
+def _sides(
+    what: str, values: Sequence[int], h: int | None, w: int | None, default: int | None = None
+) -> Shape:
+    """The per-axis values, from the list or from the _h and _w pair (Caffe allows one of them)."""
+    if h is None and w is None:
+        return tuple(values)
+    if values:
+        raise ShapeMismatchError(f"needs {what} given once, got a list and {what}_h/{what}_w")
+    if default is None and (h is None or w is None):
+        raise ShapeMismatchError(f"needs both {what}_h and {what}_w, got only one")
+    return tuple(side if side is not None else int(default or 0) for side in (h, w))
+
+
+def _spell(prefix: str, name: str, sides: Shape, neutral: int | None) -> dict[str, Any]:
+    """One spelling of per-axis values: _h and _w for an unequal pair, the list otherwise.
+
+    Several runtimes read unequal lists wrongly, and all of them read _h and _w.
+    """
+    shortest = once_per_axis(sides, neutral)
+    pair = shortest if len(shortest) == 2 else (None, None)
+    return {
+        name: () if len(shortest) == 2 else shortest,
+        f"{prefix}_h": pair[0],
+        f"{prefix}_w": pair[1],
+    }
+
+
+def _spread(what: str, values: Shape, axes: int, default: int | None) -> Shape:
+    """One number an axis, from none, one or all of them."""
+    if not values:
+        if default is None:
+            raise ShapeMismatchError(f"needs {what}, got none")
+        return (default,) * axes
+    if len(values) not in (1, axes):
+        raise ShapeMismatchError(f"needs {what} once or {axes} times, got {values}")
+    return values * axes if len(values) == 1 else values
+
+
+class FlattenedLinear(nn.Linear):
+    """nn.Linear that flattens all axes from `axis` on first, as InnerProduct does."""
+
+    axis: int = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(self.axis))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class InnerProduct(Layer):
+    """The axes from `axis` on, flattened, times weights (num_output, K)."""
+
+    type = "InnerProduct"
+    parameter = ("inner_product_param", 117)
+    message = "InnerProductParameter"
+
+    num_output: int = field(1, "uint32", absent=0)
+    bias_term: bool = field(2, "bool", True)
+    weight_filler: Filler | None = field(3, Filler)
+    bias_filler: Filler | None = field(4, Filler)
+    axis: int = field(5, "int32", 1)
+    transpose: bool = field(6, "bool", False)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        axis = axis_of(self.axis, bottoms[0].dim())
+        weight = blobs[0].t() if self.transpose else blobs[0]
+        flat = bottoms[0].reshape(*bottoms[0].shape[:axis], weight.shape[1])
+        return (F.linear(flat, weight, blobs[1] if self.bias_term else None),)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0][: axis_of(self.axis, len(bottoms[0]))], self.num_output),)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        width = prod(bottoms[0][axis_of(self.axis, len(bottoms[0])) :])
+        weight = (width, self.num_output) if self.transpose else (self.num_output, width)
+        return (weight, (self.num_output,)) if self.bias_term else (weight,)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return prod(bottoms[0][axis_of(self.axis, len(bottoms[0])) :])
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        if self.transpose or axis == 0:
+            return super().module(bottoms, blobs, tops)
+        flat = axis == len(bottoms[0]) - 1
+        made = (nn.Linear if flat else FlattenedLinear)(
+            prod(bottoms[0][axis:]), self.num_output, self.bias_term, device="meta"
+        )
+        if isinstance(made, FlattenedLinear):
+            made.axis = axis
+        return adopt(made, blobs)
+
+
+__all__ = ["Convolution", "FlattenedLinear", "InnerProduct", "adopt"]

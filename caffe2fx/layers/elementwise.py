@@ -1,0 +1,69 @@
+"""Eltwise: several bottoms of one shape into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import MANY, Layer, register
+from caffe2fx.message import Shape, field, repeated
+
+
+class EltwiseOp(IntEnum):
+    """How the bottoms are combined."""
+
+    PROD = 0
+    SUM = 1
+    MAX = 2
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Eltwise(Layer):
+    """Product, weighted sum or maximum of two or more bottoms of exactly equal shapes."""
+
+    type = "Eltwise"
+    parameter = ("eltwise_param", 110)
+    message = "EltwiseParameter"
+    bottoms = (2, MANY)
+
+    operation: EltwiseOp = field(1, EltwiseOp, EltwiseOp.SUM)
+    coeff: tuple[float, ...] = repeated(2, "float")
+    stable_prod_grad: bool = field(3, "bool", True)
+
+    def _canonical(self) -> dict[str, tuple[float, ...]]:
+        return {"coeff": () if set(self.coeff) == {1.0} else self.coeff}
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if any(tuple(bottom) != tuple(bottoms[0]) for bottom in bottoms):
+            raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
+        if self.coeff and len(self.coeff) != len(bottoms):
+            raise ShapeMismatchError(
+                f"needs one coeff a bottom, got {len(self.coeff)} for {len(bottoms)}"
+            )
+        if self.coeff and self.operation is not EltwiseOp.SUM:
+            raise ShapeMismatchError(f"needs SUM for coeff, got {self.operation.name}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return (tuple(bottoms[0]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        if self.operation is EltwiseOp.SUM:
+            return (self._sum(bottoms),)
+        join = torch.mul if self.operation is EltwiseOp.PROD else torch.fmax
+        return (reduce(join, bottoms),)
+
+    def _sum(self, bottoms: Sequence[Tensor]) -> Tensor:
+        # Caffe skips a term whose coefficient is 0, so that 0 * inf does not become NaN.
+        coefficients = self.coeff or (1.0,) * len(bottoms)
+        terms = [b if c == 1 else b * c for b, c in zip(bottoms, coefficients, strict=True) if c]
+        return reduce(torch.add, terms) if terms else torch.zeros_like(bottoms[0])

@@ -1,0 +1,193 @@
+"""Pooling, with Caffe's own rounding and its own edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import Layer, register
+from caffe2fx.message import Engine, Shape, field
+
+LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: what an empty MAX window gives
+
+
+class PoolMethod(IntEnum):
+    """How a window becomes one number."""
+
+    MAX = 0
+    AVE = 1
+    STOCHASTIC = 2
+
+
+class RoundMode(IntEnum):
+    """How a partial last window counts; FLOOR exists since 2018 only."""
+
+    CEIL = 0
+    FLOOR = 1
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Pooling(Layer):
+    """Windows over H and W of a 4-D bottom.
+
+    Caffe rounds the output size up; with padding it drops a last window that starts at or
+    after the end of the input plus pad. An AVE window divides by its size clipped to the
+    padded input. Without padding and with a kernel smaller than the stride a window can lie
+    wholly outside: then MAX gives -FLT_MAX and AVE gives NaN.
+    """
+
+    type = "Pooling"
+    parameter = ("pooling_param", 121)
+    message = "PoolingParameter"
+    tops = (1, 2)
+
+    pool: PoolMethod = field(1, PoolMethod, PoolMethod.MAX)
+    pad: int = field(4, "uint32", 0)
+    pad_h: int | None = field(9, "uint32", 0, absent=None)
+    pad_w: int | None = field(10, "uint32", 0, absent=None)
+    kernel_size: int | None = field(2, "uint32")
+    kernel_h: int | None = field(5, "uint32")
+    kernel_w: int | None = field(6, "uint32")
+    stride: int = field(3, "uint32", 1)
+    stride_h: int | None = field(7, "uint32")
+    stride_w: int | None = field(8, "uint32")
+    engine: Engine = field(11, Engine, Engine.DEFAULT)
+    global_pooling: bool = field(12, "bool", False)
+    round_mode: RoundMode = field(13, RoundMode, RoundMode.CEIL)
+
+    def _canonical(self) -> dict[str, Any]:
+        return {
+            **_pair("kernel", "kernel_size", self.kernel_size, self.kernel_h, self.kernel_w, None),
+            **_pair("pad", "pad", self.pad, self.pad_h, self.pad_w, 0),
+            **_pair("stride", "stride", self.stride, self.stride_h, self.stride_w, 1),
+        }
+
+    def geometry(self, bottom: Shape) -> tuple[Shape, Shape, Shape]:
+        """Kernel, stride and pad, each as (h, w), for a bottom of that shape."""
+        if self.global_pooling:
+            return bottom[2:], (1, 1), (0, 0)
+        kernel = _sides(self.kernel_size, self.kernel_h, self.kernel_w)
+        stride = _sides(self.stride, self.stride_h, self.stride_w)
+        return kernel, stride, _sides(self.pad, self.pad_h, self.pad_w)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        """out = ceil or floor((in + 2 pad - kernel) / stride) + 1, less a window outside."""
+        kernel, stride, pad = self.geometry(bottoms[0])
+        sizes = tuple(
+            self._size(*axis, any(pad))
+            for axis in zip(bottoms[0][2:], kernel, stride, pad, strict=True)
+        )
+        if min(sizes) < 1:
+            raise ShapeMismatchError(f"needs an input of at least its kernel, got {bottoms[0]}")
+        return ((*bottoms[0][:2], *sizes),) * tops
+
+    def _size(self, size: int, kernel: int, stride: int, pad: int, padded: bool) -> int:
+        reach = size + 2 * pad - kernel
+        steps = reach // stride if self.round_mode is RoundMode.FLOOR else -(-reach // stride)
+        if padded and steps * stride >= size + pad:
+            return steps
+        return steps + 1
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        bottom = bottoms[0]
+        kernel, stride, pad = self.geometry(tuple(bottom.shape))
+        out = self.top_shapes([tuple(bottom.shape)], tops)[0][2:]
+        ends = [
+            max((count - 1) * s + k - p - size, 0)
+            for size, k, s, p, count in zip(bottom.shape[2:], kernel, stride, pad, out, strict=True)
+        ]
+        around = (pad[1], ends[1], pad[0], ends[0])
+        if self.pool is PoolMethod.MAX:
+            return self._maximum(bottom, around, out, tops)
+        if self.pool is PoolMethod.AVE:
+            sums = F.avg_pool2d(F.pad(bottom, around), kernel, stride, divisor_override=1)
+            return (sums[..., : out[0], : out[1]] / self._divisor(bottom, out),)
+        raise NotImplementedError("STOCHASTIC pooling is not implemented on the CPU in TEST")
+
+    def _maximum(self, bottom: Tensor, around: Shape, out: Shape, tops: int) -> tuple[Tensor, ...]:
+        kernel, stride, _ = self.geometry(tuple(bottom.shape))
+        padded = F.pad(bottom, around, value=LOWEST)
+        if tops == 1:
+            return (F.max_pool2d(padded, kernel, stride)[..., : out[0], : out[1]],)
+        top, index = F.max_pool2d(padded, kernel, stride, return_indices=True)
+        row, column = index // padded.shape[3] - around[2], index % padded.shape[3] - around[0]
+        mask = (row * bottom.shape[3] + column).to(bottom.dtype)
+        return top[..., : out[0], : out[1]], mask[..., : out[0], : out[1]]
+
+    def _divisor(self, bottom: Tensor, out: Shape) -> Tensor:
+        kernel, stride, pad = self.geometry(tuple(bottom.shape))
+        spans = []
+        for size, k, s, p, count in zip(bottom.shape[2:], kernel, stride, pad, out, strict=True):
+            starts = torch.arange(count, dtype=bottom.dtype, device=bottom.device) * s - p
+            spans.append((starts + k).clamp(max=size + p) - starts)
+        height, width = (span.clamp(min=0) for span in spans)
+        return height[:, None] * width[None, :]
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return prod(self.geometry(bottoms[0])[0]) if self.pool is PoolMethod.AVE else 1
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms[0]) != 4:
+            raise ShapeMismatchError(f"needs a 4-D bottom, got {bottoms[0]}")
+        kernel, stride, pad = self.geometry(bottoms[0])
+        said = (self.kernel_size, self.kernel_h, self.kernel_w)
+        if self.global_pooling and (any(side is not None for side in said) or self._moves()):
+            raise ShapeMismatchError("needs no kernel, pad or stride beside global_pooling")
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise ShapeMismatchError(f"needs pad < kernel, got pad {pad} and kernel {kernel}")
+        if min(stride) < 1 or min(kernel) < 1:
+            raise ShapeMismatchError(f"needs kernel and stride >= 1, got {kernel} and {stride}")
+
+    def _moves(self) -> bool:
+        sides = (self.pad_h, self.pad_w, self.stride_h, self.stride_w)
+        return self.pad != 0 or self.stride != 1 or any(side is not None for side in sides)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        """torch's own pooling where the geometry makes it equal; it has no empty windows."""
+        twin = self._twin(bottoms[0]) if tops == 1 else None
+        return super().module(bottoms, blobs, tops) if twin is None else twin
+
+    def _twin(self, bottom: Shape) -> nn.Module | None:
+        is_max = self.pool is PoolMethod.MAX
+        if self.global_pooling:
+            return nn.AdaptiveMaxPool2d(1) if is_max else nn.AdaptiveAvgPool2d(1)
+        kernel, stride, pad = self.geometry(bottom)
+        sides = zip(kernel, stride, pad, strict=True)
+        if any(2 * p > k or s > k for k, s, p in sides) or self.pool is PoolMethod.STOCHASTIC:
+            return None
+        # Equal on every axis whether or not another is padded: with stride <= kernel a window
+        # starts outside only if there is padding.
+        ceil = self.round_mode is RoundMode.CEIL
+        if is_max:
+            return nn.MaxPool2d(kernel, stride, pad, ceil_mode=ceil)
+        return nn.AvgPool2d(kernel, stride, pad, ceil_mode=ceil, count_include_pad=True)
+
+
+def _sides(both: int | None, h: int | None, w: int | None) -> Shape:
+    """(h, w) from Caffe's size or its _h and _w pair."""
+    sides = tuple(both if side is None else side for side in (h, w))
+    if any(side is None for side in sides):
+        raise ShapeMismatchError("needs kernel_size or both of kernel_h and kernel_w, got neither")
+    return tuple(side for side in sides if side is not None)
+
+
+def _pair(
+    prefix: str, name: str, both: int | None, h: int | None, w: int | None, neutral: int | None
+) -> dict[str, Any]:
+    """One spelling: the single size when both sides agree, _h and _w otherwise."""
+    sides = tuple(both if side is None else side for side in (h, w))
+    if sides[0] == sides[1]:
+        return {name: sides[0], f"{prefix}_h": None, f"{prefix}_w": None}
+    return {name: neutral, f"{prefix}_h": sides[0], f"{prefix}_w": sides[1]}

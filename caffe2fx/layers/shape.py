@@ -1,0 +1,284 @@
+"""Layers that move numbers without changing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import MANY, Layer, axis_of, register
+from caffe2fx.message import Shape, field, repeated
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Concat(Layer):
+    """The bottoms one after the other along one axis."""
+
+    type = "Concat"
+    parameter = ("concat_param", 104)
+    message = "ConcatParameter"
+    shares_memory = True  # with one bottom
+    bottoms = (1, MANY)
+
+    axis: int = field(2, "int32", 1)
+    concat_dim: int | None = field(1, "uint32", 1, absent=None)
+
+    def _canonical(self) -> dict[str, Any]:
+        return _one_axis("concat_dim", self.concat_dim, self.axis)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        axis = axis_of(self.axis, len(bottoms[0]))
+        rests = {(*bottom[:axis], -1, *bottom[axis + 1 :]) for bottom in bottoms}
+        if len(rests) > 1:
+            raise ShapeMismatchError(f"needs shapes equal but for axis {axis}, got {list(bottoms)}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        total = sum(bottom[axis] for bottom in bottoms)
+        return ((*bottoms[0][:axis], total, *bottoms[0][axis + 1 :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (torch.cat(list(bottoms), self.axis),)
+
+
+def _one_axis(name: str, legacy: int | None, axis: int) -> dict[str, Any]:
+    """The old unsigned spelling of an axis becomes `axis`."""
+    return {name: None, "axis": axis if legacy is None else legacy}
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Slice(Layer):
+    """One bottom cut along one axis, at `slice_point` or into equal parts."""
+
+    type = "Slice"
+    parameter = ("slice_param", 126)
+    message = "SliceParameter"
+    shares_memory = True  # with one top
+    tops = (1, MANY)
+
+    axis: int = field(3, "int32", 1)
+    slice_point: Shape = repeated(2, "uint32")
+    slice_dim: int | None = field(1, "uint32", 1, absent=None)
+
+    def _canonical(self) -> dict[str, Any]:
+        return _one_axis("slice_dim", self.slice_dim, self.axis)
+
+    def _edges(self, size: int, tops: int) -> list[int]:
+        if self.slice_point or tops == 1:
+            return [0, *self.slice_point, size]
+        return [size * index // tops for index in range(tops + 1)]
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        size = bottoms[0][axis_of(self.axis, len(bottoms[0]))]
+        if self.slice_point and len(self.slice_point) != tops - 1:
+            raise ShapeMismatchError(
+                f"needs {tops - 1} slice_point for {tops} tops, got {len(self.slice_point)}"
+            )
+        if not self.slice_point and size % tops:
+            raise ShapeMismatchError(f"needs a size divisible by {tops} tops, got {size}")
+        if any(low >= high for low, high in pairwise(self._edges(size, tops))):
+            raise ShapeMismatchError(
+                f"needs slice_point increasing within {size}, got {self.slice_point}"
+            )
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        edges = self._edges(bottoms[0][axis], tops)
+        return tuple(
+            (*bottoms[0][:axis], high - low, *bottoms[0][axis + 1 :])
+            for low, high in pairwise(edges)
+        )
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        edges = self._edges(bottoms[0].shape[self.axis], tops)
+        return tuple(
+            bottoms[0].narrow(self.axis, low, high - low) for low, high in pairwise(edges)
+        )
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Flatten(Layer):
+    """The axes from `axis` to `end_axis` become one."""
+
+    type = "Flatten"
+    parameter = ("flatten_param", 135)
+    message = "FlattenParameter"
+    shares_memory = True
+
+    axis: int = field(1, "int32", 1)
+    end_axis: int = field(2, "int32", -1)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        first, last = (axis_of(axis, len(bottoms[0])) for axis in (self.axis, self.end_axis))
+        middle = prod(bottoms[0][first : last + 1])
+        return ((*bottoms[0][:first], middle, *bottoms[0][last + 1 :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0].flatten(self.axis, self.end_axis),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.Flatten(self.axis, self.end_axis)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Layer):
+    """The axes [axis, axis + num_axes) become `shape`: 0 copies the axis, one -1 is inferred."""
+
+    type = "Reshape"
+    parameter = ("reshape_param", 133)
+    message = "ReshapeParameter"
+    shares_memory = True
+
+    shape: Shape | None = field(1, Shape)
+    axis: int = field(2, "int32", 0)
+    num_axes: int = field(3, "int32", -1)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        top = self.top_shapes(bottoms, tops)[0]
+        if prod(top) != prod(bottoms[0]) or (self.shape or ()).count(-1) > 1:
+            raise ShapeMismatchError(
+                f"needs a shape of {prod(bottoms[0])} elements for {bottoms[0]}, got {self.shape}"
+            )
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        bottom = bottoms[0]
+        first = self.axis if self.axis >= 0 else len(bottom) + self.axis + 1
+        end = len(bottom) if self.num_axes == -1 else first + self.num_axes
+        if not 0 <= first <= end <= len(bottom):
+            raise ShapeMismatchError(f"needs axes within {bottom}, got [{first}, {end})")
+        wanted = self.shape if self.shape is not None else ()
+        if any(size == 0 and first + i >= len(bottom) for i, size in enumerate(wanted)):
+            raise ShapeMismatchError(f"needs an axis of {bottom} under each 0, got {wanted}")
+        middle = [bottom[first + i] if size == 0 else size for i, size in enumerate(wanted)]
+        known = prod(size for size in middle if size != -1) * prod(bottom[:first] + bottom[end:])
+        inferred = prod(bottom) // known if known else 0
+        filled = (inferred if size == -1 else size for size in middle)
+        return ((*bottom[:first], *filled, *bottom[end:]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0].reshape(self.top_shapes([tuple(bottoms[0].shape)], tops)[0]),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Crop(Layer):
+    """The first bottom cut to the second's sizes on every axis from `axis` on."""
+
+    type = "Crop"
+    parameter = ("crop_param", 144)
+    message = "CropParameter"
+    bottoms = (2, 2)
+
+    axis: int = field(1, "int32", 2)
+    offset: Shape = repeated(2, "uint32")
+
+    def _canonical(self) -> dict[str, Shape]:
+        return {"offset": () if not any(self.offset) else self.offset}
+
+    def _offsets(self, rank: int) -> Shape:
+        axis = axis_of(self.axis, rank)
+        given = self.offset or (0,)
+        if len(given) not in (1, rank - axis):
+            raise ShapeMismatchError(f"needs offset once or {rank - axis} times, got {given}")
+        return (0,) * axis + (given * (rank - axis) if len(given) == 1 else given)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms[0]) != len(bottoms[1]):
+            raise ShapeMismatchError(f"needs bottoms of one rank, got {list(bottoms)}")
+        offsets = self._offsets(len(bottoms[0]))
+        sizes = zip(bottoms[0], self.top_shapes(bottoms, tops)[0], offsets, strict=True)
+        if any(offset + cut > size for size, cut, offset in sizes):
+            raise ShapeMismatchError(f"needs a crop within {bottoms[0]}, got {bottoms[1]}+{offsets}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        return ((*bottoms[0][:axis], *bottoms[1][axis:]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        top = bottoms[0]
+        for dim, start in enumerate(self._offsets(top.dim())):
+            if dim >= axis_of(self.axis, top.dim()):
+                top = top.narrow(dim, start, bottoms[1].shape[dim])
+        return (top,)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Tile(Layer):
+    """The bottom `tiles` times along one axis."""
+
+    type = "Tile"
+    parameter = ("tile_param", 138)
+    message = "TileParameter"
+
+    axis: int = field(1, "int32", 1)
+    tiles: int = field(2, "int32", absent=1)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        size = bottoms[0][axis] * self.tiles
+        return ((*bottoms[0][:axis], size, *bottoms[0][axis + 1 :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (torch.cat([bottoms[0]] * self.tiles, self.axis),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Split(Layer):
+    """The same bottom under several names; Caffe inserts it wherever a blob has two users."""
+
+    type = "Split"
+    message = ""
+    shares_memory = True
+    tops = (1, MANY)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return (tuple(bottoms[0]),) * tops
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0],) * tops
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Silence(Layer):
+    """Swallows its bottoms, so that they do not become outputs of the net."""
+
+    type = "Silence"
+    message = ""
+    bottoms = (1, MANY)
+    tops = (0, 0)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return ()

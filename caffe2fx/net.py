@@ -1,0 +1,200 @@
+"""Net and Step: a Caffe net in single-assignment form, where every value is written once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
+from caffe2fx.layer import Layer
+from caffe2fx.layers import Input
+from caffe2fx.message import ParamSpec, Shape
+from caffe2fx.origin import Origin
+
+
+class Value(NamedTuple):
+    """What one step writes: the `version`-th content of a blob.
+
+    In a file a chain of in-place layers writes one blob several times; here each writing is a
+    value of its own, so the single-assignment form and the file form name the same thing.
+    """
+
+    blob: str
+    version: int = 0
+
+    def __str__(self) -> str:
+        return self.blob if self.version == 0 else f"{self.blob}#{self.version}"
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One named use of a layer: its record, what it reads and writes, its weights."""
+
+    name: str
+    layer: Layer
+    bottoms: tuple[Value, ...] = ()
+    tops: tuple[Value, ...] = ()
+    blobs: tuple[Tensor, ...] = ()
+    params: tuple[ParamSpec, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Step):
+            return NotImplemented
+        same = self._wiring() == other._wiring() and len(self.blobs) == len(other.blobs)
+        return same and all(map(torch.equal, self.blobs, other.blobs))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _wiring(self) -> tuple[object, ...]:
+        return (self.name, self.layer, self.bottoms, self.tops, self.params)
+
+    def __str__(self) -> str:
+        tops, bottoms = (", ".join(map(str, values)) for values in (self.tops, self.bottoms))
+        return f"{self.name}: {tops or '()'} = {self.layer} <- {bottoms or '()'}"
+
+    def fault(self, error: CaffeError) -> CaffeError:
+        """The same error with this step's name, type and place in front of it."""
+        where = f" ({self.origin})" if self.origin.file else ""
+        return type(error)(f"layer {self.name!r} ({self.layer.type}) {error}{where}")
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Shapes of the tops, after all that Caffe itself would check."""
+        try:
+            self.layer.check(bottoms, len(self.tops))
+            return self.layer.top_shapes(bottoms, len(self.tops))
+        except CaffeError as error:
+            raise self.fault(error) from None
+
+    def check_blobs(self, bottoms: Sequence[Shape]) -> None:
+        """Raise ShapeMismatchError unless the weights have the shapes that the layer takes."""
+        wanted = self.layer.blob_shapes(bottoms)
+        got = tuple(tuple(blob.shape) for blob in self.blobs)
+        if wanted != got:
+            raise self.fault(
+                ShapeMismatchError(f"needs weight blobs of shapes {_list(wanted)}, got {_list(got)}")
+            )
+
+
+def _list(shapes: Sequence[Shape]) -> str:
+    return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "none"
+
+
+@dataclass(frozen=True)
+class Net:
+    """Steps in order of execution and the values that are the net's results."""
+
+    steps: tuple[Step, ...]
+    outputs: tuple[Value, ...]
+    name: str = ""
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """What the caller fills: the tops of the Input layers."""
+        return tuple(top for step in self.steps if is_input(step) for top in step.tops)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __str__(self) -> str:
+        lines = [str(step) for step in self.steps]
+        return "\n".join([*lines, f"outputs: {', '.join(map(str, self.outputs))}"])
+
+    def producers(self) -> dict[Value, Step]:
+        """Which step writes each value."""
+        return {top: step for step in self.steps for top in step.tops}
+
+    def uses(self) -> Counter[Value]:
+        """How often each value is read, being an output counted as one reading."""
+        counted = Counter(bottom for step in self.steps for bottom in step.bottoms)
+        counted.update(self.outputs)
+        return counted
+
+    def shapes(self) -> dict[Value, Shape]:
+        """The shape of every value; raises what Caffe would abort with, layer named."""
+        known: dict[Value, Shape] = {}
+        for step in self.steps:
+            bottoms = [known[bottom] for bottom in step.bottoms]
+            known.update(zip(step.tops, step.top_shapes(bottoms), strict=True))
+        return known
+
+    def check_blobs(self) -> None:
+        """Raise ShapeMismatchError where weights do not fit their layer."""
+        shapes = self.shapes()
+        for step in self.steps:
+            step.check_blobs([shapes[bottom] for bottom in step.bottoms])
+
+    def reshaped(self, shapes: Sequence[Shape]) -> Net:
+        """The same net with other input shapes, in the order of `inputs`."""
+        waiting = iter(shapes)
+        steps = tuple(
+            replace(step, layer=Input(shape=tuple(next(waiting) for _ in step.tops)))
+            if is_input(step)
+            else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
+
+    def with_batch(self, batch: int) -> Net:
+        """The same net with another first dimension of every input."""
+        shapes = self.shapes()
+        return self.reshaped([(batch, *shapes[value][1:]) for value in self.inputs])
+
+
+def is_input(step: Step) -> bool:
+    """Whether the caller fills this step's tops."""
+    return isinstance(step.layer, Input)
+
+
+def single_assignment(
+    wiring: Sequence[tuple[str, Sequence[str], Sequence[str]]],
+) -> list[tuple[tuple[Value, ...], tuple[Value, ...]]]:
+    """Blob names of a file, layer by layer, into values: each in-place top is a new version.
+
+    `wiring` holds (layer name, bottoms, tops) in order. Raises CaffeFormatError for a bottom
+    that nothing has produced and for a blob that two layers produce.
+    """
+    current: dict[str, Value] = {}
+    found = []
+    for layer, bottoms, tops in wiring:
+        read = tuple(_read(layer, blob, current) for blob in bottoms)
+        written = tuple(
+            _written(layer, blob, index, bottoms, current) for index, blob in enumerate(tops)
+        )
+        if len(set(tops)) < len(tops):
+            raise CaffeFormatError(f"layer {layer!r} needs tops of different names, got {tops}")
+        current.update((value.blob, value) for value in written)
+        found.append((read, written))
+    return found
+
+
+def _read(layer: str, blob: str, current: dict[str, Value]) -> Value:
+    if blob not in current:
+        raise CaffeFormatError(
+            f"layer {layer!r} needs bottom {blob!r} to be produced before it, got no such blob"
+        )
+    return current[blob]
+
+
+def _written(
+    layer: str, blob: str, index: int, bottoms: Sequence[str], current: dict[str, Value]
+) -> Value:
+    if blob not in current:
+        return Value(blob)
+    if index < len(bottoms) and bottoms[index] == blob:
+        return Value(blob, current[blob].version + 1)
+    raise CaffeFormatError(
+        f"layer {layer!r} needs a top of its own or its bottom's, got {blob!r}, "
+        "which another layer produces"
+    )
+
+
+def unconsumed(steps: Sequence[Step]) -> tuple[Value, ...]:
+    """What Caffe itself takes for outputs: tops that nobody reads, in alphabetical order."""
+    read = {bottom for step in steps for bottom in step.bottoms}
+    return tuple(sorted(top for step in steps for top in step.tops if top not in read))

@@ -1,0 +1,25 @@
+"""Where something came from: the module path and the line that a person can open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The place in the user's own files that a step, node or error stands for.
+
+    `module` is the path of the nn.Module whose forward ran ("layer1.0"; empty for the
+    root), `file` and `line` are the innermost frame outside torch and these packages
+    (or the place in a prototxt), and `source` is the text of that line.
+    """
+
+    module: str = ""
+    file: str = ""
+    line: int = 0
+    source: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.file else "unknown place"
+        text = f"{place}: {self.source}" if self.source else place
+        return f"in {self.module}, {text}" if self.module else text

@@ -1,0 +1,146 @@
+"""The verdict: is what an engine computes what the reference computes, layer by layer?
+
+Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
+(a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
+scaled by the length of its sums. (b) End to end, the error against the reference in float64 is
+at most 4 times that of the reference in float32, plus 1e-6 of the signal.
+The signal of a feature map is the smaller of its largest value and of its largest change under
+a second random input: an error relative to a map that is mostly bias proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf, sqrt
+
+import torch
+from torch import Tensor
+
+from caffe2fx.engines.base import Session
+from caffe2fx.net import Net, Step, Value, is_input
+from caffe2fx.report import Report, Row
+
+ALONE = 1e-5  # of the signal, for sums of up to SHORT terms
+SHORT = 1024
+NOISE_FACTOR = 4.0
+NOISE_FLOOR = 1e-6  # of the signal
+
+Run = Callable[[Sequence[Tensor]], Mapping[Value, Tensor]]
+
+
+def judge(
+    net: Net, session: Session, reference: Run, inputs: Sequence[Tensor], *, engine: str
+) -> Report:
+    """Hold every feature map that `session` computes against `reference`.
+
+    `reference` gives the values of the net that it knows for inputs of any float type, and
+    computes in that type; values that it does not know (made by a rewrite) are computed by the
+    layers' own meaning from those that it does.
+    """
+    truth = _Truth(net, reference, inputs)
+    session.reshape([tuple(value.shape) for value in inputs])
+    ran = list(session.run([value.to(torch.float32) for value in inputs]))
+    rows = []
+    for mine, (theirs, tops) in zip(net.steps, ran, strict=True):
+        alone = session.feed(theirs, truth.fed(mine))
+        rows += [
+            truth.row(mine, top, by_itself, at_the_end)
+            for top, by_itself, at_the_end in zip(mine.tops, alone, tops, strict=True)
+            if not is_input(mine)
+        ]
+    return Report(engine, rows)
+
+
+class _Truth:
+    """The reference's values: in float64, in float32, and for a second input."""
+
+    def __init__(self, net: Net, reference: Run, inputs: Sequence[Tensor]) -> None:
+        self.exact = complete(net, reference([value.double() for value in inputs]))
+        self.rounded = complete(net, reference([value.float() for value in inputs]))
+        other = complete(net, reference([another(value).float() for value in inputs]))
+        self.change = {value: largest(other[value] - self.rounded[value]) for value in other}
+        self.moving = _depends_on_inputs(net)
+
+    def fed(self, step: Step) -> list[Tensor]:
+        """The reference's values of a step's bottoms (of its tops, if it is an input)."""
+        values = step.tops if is_input(step) else step.bottoms
+        return [self.exact[value].float() for value in values]
+
+    def row(self, step: Step, value: Value, alone: Tensor, end: Tensor) -> Row:
+        """The measures of one feature map."""
+        exact = self.exact[value]
+        size, moving = largest(exact), value in self.moving
+        signal = min(size, self.change[value]) if moving else size
+        length = step.layer.reduction([tuple(self.exact[b].shape) for b in step.bottoms])
+        noise = largest(self.rounded[value] - exact)
+        return Row(
+            layer=step.name,
+            type=step.layer.type,
+            blob=value.blob,
+            shape=tuple(exact.shape),
+            signal=signal,
+            alone=difference(alone, exact),
+            alone_limit=ALONE * signal * sqrt(max(1.0, length / SHORT)),
+            end_to_end=difference(end, exact),
+            end_to_end_limit=NOISE_FACTOR * noise + NOISE_FLOOR * signal,
+            origin=step.origin,
+            dead=moving and not signal > 0,
+        )
+
+
+def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+    """All values of a net: the known ones, and the others by the layers' own meaning."""
+    values = dict(known)
+    with torch.no_grad():
+        for step in net.steps:
+            if any(top not in values for top in step.tops):
+                values.update(_computed(step, values, _float_type(known)))
+    return values
+
+
+def _computed(
+    step: Step, values: Mapping[Value, Tensor], dtype: torch.dtype
+) -> Iterator[tuple[Value, Tensor]]:
+    bottoms = [values[bottom] for bottom in step.bottoms]
+    blobs = [blob.to(dtype) for blob in step.blobs]
+    tops = step.layer.compute(bottoms, blobs, len(step.tops))
+    for value, top in zip(step.tops, tops, strict=True):
+        if value not in values:
+            yield value, top.to(dtype)
+
+
+def _float_type(values: Mapping[Value, Tensor]) -> torch.dtype:
+    return next(iter(values.values())).dtype
+
+
+def _depends_on_inputs(net: Net) -> set[Value]:
+    moving: set[Value] = set()
+    for step in net.steps:
+        if is_input(step) or moving.intersection(step.bottoms):
+            moving.update(step.tops)
+    return moving
+
+
+def another(value: Tensor) -> Tensor:
+    """A second input like the first: the same numbers in another random order."""
+    generator = torch.Generator().manual_seed(value.numel())
+    order = torch.randperm(value.numel(), generator=generator)
+    return value.reshape(-1)[order].reshape(value.shape)
+
+
+def largest(value: Tensor) -> float:
+    """The largest magnitude; 0 for an empty tensor."""
+    return float(value.abs().max()) if value.numel() else 0.0
+
+
+def difference(mine: Tensor, reference: Tensor) -> float:
+    """The largest absolute difference; infinite where shapes differ or NaN stands on one side."""
+    if tuple(mine.shape) != tuple(reference.shape):
+        return inf
+    apart = (mine.double() - reference).abs()
+    same = (mine == reference) | (mine.isnan() & reference.isnan())
+    apart = torch.where(same, torch.zeros_like(apart), apart)
+    worst = largest(apart)
+    return inf if worst != worst else worst
+
+

@@ -1,0 +1,6 @@
+"""PyTorch to Caffe: export a model as prototxt and caffemodel, and prove the result."""
+
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.export import Export, export
+
+__all__ = ["Export", "Refusal", "UnsupportedError", "export"]

@@ -1,0 +1,32 @@
+"""What can not be exported, told all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.origin import Origin
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One thing that can not be exported: the operation, why, and the user's line."""
+
+    op: str
+    reason: str
+    origin: Origin
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.reason}, {self.origin}"
+
+
+class UnsupportedError(CaffeError):
+    """A model can not be exported exactly; the message lists every refusal."""
+
+    def __init__(self, refusals: Iterable[Refusal]) -> None:
+        self.refusals: tuple[Refusal, ...] = tuple(refusals)
+        super().__init__(self.refusals)
+
+    def __str__(self) -> str:
+        return "\n".join(str(refusal) for refusal in self.refusals)

@@ -1,0 +1,170 @@
+"""Proof that no operation on a traced value escaped the tracer."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fx2caffe.alias import storage_key
+from fx2caffe.values import tensors_in
+
+READS_DATA = "reads the data of a traced tensor: a Caffe net has one fixed graph"
+DATA_SHAPE = "gives a shape that depends on the data: Caffe's shapes are fixed"
+ESCAPES = (
+    "runs where torch functions can not be recorded (torch.jit.script, vmap, "
+    "DisableTorchFunction): pass the plain Python form"
+)
+RANDOM = "draws random numbers: needs eval mode: call model.eval()"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What torch's own schema and tags tell of one operator."""
+
+    name: str
+    random: bool
+    switches: tuple[tuple[int, str], ...]  # arguments that turn the randomness off
+    reads: bool
+    data_shape: bool
+    view: bool
+    writes: tuple[tuple[int, str], ...]
+
+
+@cache
+def _traits(function: Any) -> Traits:
+    schema, tags = function._schema, function.tags
+    arguments = [(i, a.name) for i, a in enumerate(schema.arguments)]
+    written = [
+        (i, a.name)
+        for i, a in enumerate(schema.arguments)
+        if a.alias_info is not None and a.alias_info.is_write
+    ]
+    return Traits(
+        name=schema.name.removeprefix("aten::"),
+        random=torch.Tag.nondeterministic_seeded in tags,
+        switches=tuple(a for a in arguments if a[1] in ("dropout_p", "train", "training")),
+        reads=torch.Tag.data_dependent_output in tags,
+        data_shape=torch.Tag.dynamic_output_shape in tags,
+        view=bool(function.is_view),
+        writes=tuple(written),
+    )
+
+
+class Known:
+    """Storages whose making the tracing thread has seen, or that were there before."""
+
+    def __init__(self) -> None:
+        self._weak: dict[int, StorageWeakRef] = {}
+        kinds: dict[type, bool] = {}
+        with torch._C.DisableTorchFunctionSubclass():
+            for item in gc.get_objects():
+                kind = type(item)
+                found = kinds.get(kind)
+                if found is None:
+                    found = kinds[kind] = issubclass(kind, Tensor)
+                if found:
+                    self.add(item)
+
+    def add(self, tensor: Tensor) -> None:
+        key = storage_key(tensor)
+        if key is not None and key not in self._weak:
+            self._weak[key] = StorageWeakRef(tensor.untyped_storage())
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        """Also memory of NumPy's: a storage that torch did not allocate can not be resized."""
+        key = storage_key(tensor)
+        return key is None or key in self._weak or not tensor.untyped_storage().resizable()
+
+
+class Guard(TorchDispatchMode):
+    """Sees every operator that the thread runs, below torch's functions.
+
+    Outside a call that the tracer handles, an operator on traced memory has escaped: it is
+    refused. Inside one, operators that read data or draw random numbers are refused.
+    """
+
+    def __init__(
+        self,
+        owns: Callable[[Tensor], bool],
+        shares: Callable[[Tensor], bool],
+        refuse: Callable[[str, str], None],
+    ) -> None:
+        super().__init__()
+        self._owns, self._shares, self._refuse = owns, shares, refuse
+        self.known = Known()
+        self.inside = False
+        self.opaque = False
+        self._fresh: set[int] | None = None
+
+    def watch(self, traced: bool) -> None:
+        """Begin a call of the tracer's; what a traced one makes inside counts as traced."""
+        self.inside, self._fresh = True, set() if traced else None
+
+    def rest(self) -> None:
+        self.inside, self._fresh = False, None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunction():
+            return func(*args, **kwargs) if self.opaque else self._run(func, args, kwargs)
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        traits = _traits(func)
+        tensors = tensors_in((args, kwargs))
+        if not self.inside and not traits.view and any(self._owns(t) for t in tensors):
+            self._refuse(traits.name, ESCAPES)
+        self._check(traits, args, kwargs, tensors)
+        result = func(*args, **kwargs)
+        self._remember(tensors, result)
+        return result
+
+    def _check(self, traits: Traits, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
+        if traits.random and not _switched_off(traits, args, kwargs):
+            self._refuse(traits.name, RANDOM)
+        if traits.reads and self._depends(tensors):
+            self._refuse(traits.name, READS_DATA)
+        if traits.data_shape and self._depends(_deciding(traits, args, tensors)):
+            self._refuse(traits.name, DATA_SHAPE)
+        for place, name in traits.writes:
+            target = args[place] if place < len(args) else kwargs.get(name)
+            if isinstance(target, Tensor) and self._shares(target):
+                self._refuse(traits.name, "writes a parameter of the model")
+
+    def _depends(self, tensors: Iterable[Tensor]) -> bool:
+        fresh = self._fresh or ()
+        return any(self._owns(t) or storage_key(t) in fresh for t in tensors)
+
+    def _remember(self, tensors: list[Tensor], result: Any) -> None:
+        """Results of operators on traced values are traced too until the call is over."""
+        made = tensors_in(result)
+        for tensor in made:
+            self.known.add(tensor)
+        if self._fresh is not None and self._depends(tensors):
+            self._fresh.update(key for t in made if (key := storage_key(t)) is not None)
+
+
+def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
+    """Attention without dropout and rrelu outside training carry the tag but draw nothing."""
+    for place, name in traits.switches:
+        value = args[place] if place < len(args) else kwargs.get(name, 0)
+        if not value:
+            return True
+    return False
+
+
+def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors whose data decide the shape: for indexing, the masks alone."""
+    if traits.name not in ("index", "index_put", "index_put_", "_index_put_impl_"):
+        return tensors
+    indices = tensors_in(args[1]) if len(args) > 1 else []
+    return [t for t in indices if t.dtype in (torch.bool, torch.uint8)]

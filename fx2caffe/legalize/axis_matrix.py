@@ -1,0 +1,65 @@
+"""AxisMatrix: any linear map along one axis, as a matrix multiplied to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor
+
+from caffe2fx.layers import Convolution, InnerProduct, Reshape
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.wide import Wide
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisMatrix(Wide):
+    """y = M x along `axis` (counted from the front), with M (rows, size of the axis) as blob."""
+
+    type = "AxisMatrix"
+
+    axis: int
+    rows: int
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return ((self.rows, bottoms[0][self.axis]),)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0][: self.axis], self.rows, *bottoms[0][self.axis + 1 :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        moved = bottoms[0].movedim(self.axis, -1)
+        return ((moved @ blobs[0].t()).movedim(-1, self.axis),)
+
+
+@rewrites(AxisMatrix)
+def last_axis(
+    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor]
+) -> Symbol:
+    """The last axis: InnerProduct, which keeps all axes before it."""
+    if layer.axis != bottoms[0].rank - 1 or layer.axis == 0:
+        raise Refused(f"needs the last axis of several, got {layer.axis}")
+    product = InnerProduct(num_output=layer.rows, bias_term=False, axis=-1)
+    return net.add(product, bottoms[0], blobs=blobs)
+
+
+@rewrites(AxisMatrix)
+def any_axis(
+    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor]
+) -> Symbol:
+    """Any other axis: as channels of a 1x1 convolution, all axes before it as its batch."""
+    bottom, axis = bottoms[0], layer.axis
+    inner = prod(bottom.fixed(a) for a in range(axis + 1, bottom.rank))
+    size = bottom.fixed(axis)
+    flat = net.add(Reshape(shape=(-1, size, 1, inner)), bottom, role="rows")
+    product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
+    mixed = net.add(product, flat, blobs=[blobs[0].reshape(layer.rows, size, 1, 1)], role="mix")
+    shape = (*bottom.shape[:axis], layer.rows, *bottom.shape[axis + 1 :])
+    dims = tuple(-1 if a < bottom.rank and a != axis and bottom.carries_batch(a) else n
+                 for a, n in enumerate(shape))
+    return net.add(Reshape(shape=dims), mixed)

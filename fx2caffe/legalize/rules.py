@@ -1,0 +1,33 @@
+"""The registry of rewrite rules: how a layer that a target lacks is said in other layers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from caffe2fx.layer import Layer
+from fx2caffe.emit import Emitter, Symbol
+
+# A rule takes the emitter, the layer, its bottoms and its blobs, and gives the same tops; it
+# raises Refused with a reason where it does not apply.
+Rule = Callable[[Emitter, Any, Sequence[Symbol], Sequence[Tensor]], Symbol]
+R = TypeVar("R", bound=Rule)
+_RULES: dict[type[Layer], list[Rule]] = defaultdict(list)
+
+
+def rewrites(layer: type[Layer]) -> Callable[[R], R]:
+    """Register a rule for a record; rules of one record are tried in order of registration."""
+
+    def register(rule: R) -> R:
+        _RULES[layer].append(rule)
+        return rule
+
+    return register
+
+
+def rules_for(layer: Layer) -> Sequence[Rule]:
+    """The rules for a record, cheapest first."""
+    return _RULES.get(type(layer), ())

@@ -1,0 +1,119 @@
+"""Fold BatchNorm, Scale and Bias into the layer before them, by dataflow.
+
+before: Convolution -> BatchNorm -> Scale        after: Convolution
+before: Concat -> BatchNorm -> Scale             after: Concat -> Scale
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layer import Layer, axis_of
+from caffe2fx.layers import BatchNorm, Bias, Convolution, InnerProduct, Scale
+from caffe2fx.layers.normalization import normalized_statistics
+from caffe2fx.message import Shape
+from caffe2fx.net import Net, Step, Value
+
+
+class Affine(NamedTuple):
+    """y = factor * x + offset for each channel (axis 1), in float64."""
+
+    factor: Tensor
+    offset: Tensor
+
+    def after(self, first: Affine) -> Affine:
+        """The one map that does `first` and then this one."""
+        return Affine(self.factor * first.factor, self.factor * first.offset + self.offset)
+
+
+def fold_affine(net: Net) -> Net:
+    """Fold each per-channel affine layer whose producer has no other reader.
+
+    Computed in float64, stored in float32. The values of the folded net keep the names that
+    they had, so that a folded convolution gives what the BatchNorm gave.
+    """
+    uses, shapes = net.uses(), net.shapes()
+    kept: dict[Value, Step] = {}
+    order: list[Value | None] = []
+    others: list[Step] = []
+    for step in net.steps:
+        before = kept.get(step.bottoms[0]) if len(step.bottoms) == 1 else None
+        alone = before is not None and uses[step.bottoms[0]] == 1
+        folded = _fold(before, step, shapes) if before is not None and alone else None
+        if folded is not None and before is not None:
+            order.remove(before.tops[0])
+            del kept[before.tops[0]]
+        made = folded if folded is not None else step
+        if len(made.tops) == 1:
+            kept[made.tops[0]] = made
+            order.append(made.tops[0])
+        else:
+            order.append(None)
+            others.append(made)
+    waiting = iter(others)
+    return replace(net, steps=tuple(next(waiting) if v is None else kept[v] for v in order))
+
+
+def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:
+    """One step that does what `before` and then `step` do, None if there is none."""
+    second = affine_of(step, shapes[step.bottoms[0]])
+    if second is None:
+        return None
+    if isinstance(before.layer, Convolution | InnerProduct):
+        return _into_product(before, step, second, shapes)
+    first = affine_of(before, shapes[before.bottoms[0]])
+    if first is None:
+        return None
+    layer, blobs = _as_scale(second.after(first))
+    return replace(step, layer=layer, bottoms=before.bottoms, blobs=blobs)
+
+
+def _as_scale(affine: Affine) -> tuple[Layer, tuple[Tensor, ...]]:
+    layer = Scale(bias_term=True)
+    return layer, (affine.factor.float(), affine.offset.float())
+
+
+def affine_of(step: Step, bottom: Shape) -> Affine | None:
+    """The per-channel affine map that a step is, None if it is none."""
+    layer, blobs = step.layer, [blob.double() for blob in step.blobs]
+    if len(step.bottoms) != 1 or len(bottom) < 2:
+        return None
+    if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
+        mean, variance = normalized_statistics(blobs)
+        factor = (variance + layer.eps).rsqrt()
+        return Affine(factor, -mean * factor)
+    if not isinstance(layer, Scale | Bias) or not _per_channel(layer, bottom):
+        return None
+    if isinstance(layer, Bias):
+        return Affine(torch.ones_like(blobs[0]), blobs[0])
+    return Affine(blobs[0], blobs[1] if layer.bias_term else torch.zeros_like(blobs[0]))
+
+
+def _per_channel(layer: Scale | Bias, bottom: Shape) -> bool:
+    axis = axis_of(layer.axis, len(bottom))
+    return axis == 1 and (layer.num_axes == 1 or (layer.num_axes == -1 and len(bottom) == 2))
+
+
+def _into_product(
+    product: Step, step: Step, affine: Affine, shapes: dict[Value, Shape]
+) -> Step | None:
+    layer = product.layer
+    assert isinstance(layer, Convolution | InnerProduct)
+    bottom = shapes[product.bottoms[0]]
+    on_axis = axis_of(layer.axis, len(bottom)) == 1
+    if not on_axis or product.params or (isinstance(layer, InnerProduct) and layer.transpose):
+        return None
+    blobs = _folded_blobs(product.blobs, affine)
+    return replace(product, layer=layer.replace(bias_term=True), tops=step.tops, blobs=blobs)
+
+
+def _folded_blobs(blobs: Sequence[Tensor], affine: Affine) -> tuple[Tensor, Tensor]:
+    """Scaled rows of the weight and the bias that goes with them."""
+    weight = blobs[0].double() * affine.factor.reshape(-1, *(1,) * (blobs[0].dim() - 1))
+    bias = blobs[1].double() * affine.factor if len(blobs) == 2 else torch.zeros_like(affine.factor)
+    return weight.float(), (bias + affine.offset).float()

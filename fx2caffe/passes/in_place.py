@@ -1,0 +1,55 @@
+"""Let layers write into their bottom's blob where Caffe computes that rightly.
+
+before: conv -> blob "conv", relu -> blob "relu"        after: both write blob "conv"
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffe2fx.layers import DummyData, Input, Parameter
+from caffe2fx.net import Net, Step, Value
+
+# Their tops are filled once (or by the caller) and must outlive the forward pass.
+_SOURCES = (Input, DummyData, Parameter)
+
+
+def run_in_place(net: Net) -> Net:
+    """The same steps with the tops of in-place layers as new versions of their bottoms."""
+    uses, producers = net.uses(), net.producers()
+    new: dict[Value, Value] = {}
+    steps = []
+    for step in net.steps:
+        bottoms = tuple(new[bottom] for bottom in step.bottoms)
+        # A folded layer holds the value of the last layer folded into it, under its own name.
+        tops = (Value(step.name),) if len(step.tops) == 1 else step.tops
+        if _may_overwrite(step, uses, producers):
+            tops = (Value(bottoms[0].blob, bottoms[0].version + 1),)
+        new.update(zip(step.tops, tops, strict=True))
+        steps.append(replace(step, bottoms=bottoms, tops=tops))
+    return replace(net, steps=tuple(steps), outputs=tuple(new[v] for v in net.outputs))
+
+
+def renamed_values(before: Net, after: Net) -> dict[Value, Value]:
+    """What each value of `before` is called in `after`, whose steps are the same."""
+    pairs = zip(before.steps, after.steps, strict=True)
+    return {a: b for old, new in pairs for a, b in zip(old.tops, new.tops, strict=True)}
+
+
+def _may_overwrite(step: Step, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:
+    one_to_one = len(step.bottoms) == len(step.tops) == 1
+    return one_to_one and step.layer.in_place and _is_private(step.bottoms[0], uses, producers)
+
+
+def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:
+    """Whether nobody else reads the memory that holds a value.
+
+    The top of a Flatten or Reshape is its bottom's memory, and so are all copies that Caffe's
+    own Split makes: a second reader of any of them would see what is written here.
+    """
+    producer = producers[value]
+    if uses[value] != 1 or isinstance(producer.layer, _SOURCES):
+        return False
+    if not producer.layer.shares_memory:
+        return True
+    return all(_is_private(bottom, uses, producers) for bottom in producer.bottoms)

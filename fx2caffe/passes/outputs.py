@@ -1,0 +1,51 @@
+"""Make the net's outputs what Caffe takes for outputs: the tops that nobody reads.
+
+before: output "a" is also read by a layer; top "b" is read by nobody and is no output
+after:  "a" is copied by a Power layer that does nothing; "b" ends in a Silence layer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from caffe2fx.layers import Power, Silence
+from caffe2fx.net import Net, Step, Value, is_input
+
+
+def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
+    """The net with a top of its own for each output, and which value each copy stands for."""
+    read = {bottom for step in net.steps for bottom in step.bottoms}
+    taken = {step.name for step in net.steps} | {top.blob for step in net.steps for top in step.tops}
+    sources = {top for step in net.steps if is_input(step) for top in step.tops}
+    copies: list[Step] = []
+    outputs: list[Value] = []
+    for value in net.outputs:
+        if value in read or value in sources or value in outputs:
+            copies.append(_copy(value, taken))
+            value = copies[-1].tops[0]
+        outputs.append(value)
+    exposed = replace(net, steps=(*net.steps, *copies), outputs=tuple(outputs))
+    return _silenced(exposed, taken), {copy.tops[0]: copy.bottoms[0] for copy in copies}
+
+
+def _copy(value: Value, taken: set[str]) -> Step:
+    name = _free(f"{value.blob}/output", taken)
+    return Step(name, Power(), (value,), (Value(name),))
+
+
+def _silenced(net: Net, taken: set[str]) -> Net:
+    read = {bottom for step in net.steps for bottom in step.bottoms} | set(net.outputs)
+    idle: Sequence[Value] = [top for step in net.steps for top in step.tops if top not in read]
+    if not idle:
+        return net
+    return replace(net, steps=(*net.steps, Step(_free("silence", taken), Silence(), tuple(idle))))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, candidate = 0, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate

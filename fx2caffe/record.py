@@ -1,0 +1,359 @@
+"""Each outermost torch call on a traced value becomes nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+from torch.overrides import TorchFunctionMode
+
+from fx2caffe import spelling
+from fx2caffe.alias import UnseenWrite, setitem, version
+from fx2caffe.frames import see_through
+from fx2caffe.guard import ESCAPES, READS_DATA
+from fx2caffe.spelling import Call, canonical, name_of
+from fx2caffe.values import TensorMeta, map_tensors, meta_of, tensors_in
+
+if TYPE_CHECKING:
+    from fx2caffe.trace import Tracer
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+Function = Callable[..., Any]
+
+NEEDS_EVAL = "changes {}: needs eval mode: call model.eval()"
+AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
+NO_STORAGE = "gives a tensor that is not dense"
+NO_FORM = "has no form that leaves its argument as it was"
+HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
+WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
+
+
+class LeafCall:
+    """A leaf module's forward in the shape of a torch function."""
+
+    def __init__(self, path: str, forward: Function) -> None:
+        self.path, self.forward = path, forward
+        self.__name__ = path or "model"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+
+class Recorder(TorchFunctionMode):
+    """Runs every torch function of the model, and records those that touch a traced value."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+        self._table = tracer.table
+        self._guard = tracer.guard
+        self._values = tracer.values
+
+    def __torch_function__(
+        self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._guard.opaque:
+            return func(*args, **kwargs)
+        try:
+            return self._dispatch(func, args, kwargs)
+        except UnseenWrite as error:
+            self._tracer.refuse(_title(func), str(error))
+
+    def _dispatch(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        owner, name = name_of(func)
+        if name in spelling.METADATA or _is_metadata_attribute(owner, name):
+            return self._metadata(func, owner, name, args, kwargs)
+        targets = spelling.written(func, args, kwargs)
+        for target in targets:
+            if self._tracer.shadow.shares(target):
+                self._tracer.shadow.rehome(target)
+        operands = tensors_in((args, kwargs))
+        touched = any(self._table.owns(tensor) for tensor in (*operands, *targets))
+        # A leaf module is a node even if it makes a constant: its caller asked for it by name.
+        if not touched and not isinstance(func, LeafCall):
+            return self._constant(func, args, kwargs)
+        return self._record(func, owner, name, args, kwargs, operands, targets)
+
+    def _metadata(self, func: Function, owner: str, name: str, args: Args, kwargs: Kwargs) -> Any:
+        if owner == "get" and not self._values.readable and isinstance(args[0], Tensor):
+            device = self._values.device(args[0])
+            if name == "device":
+                return device
+            if name in ("is_meta", "is_cpu", "is_cuda"):
+                return f"is_{device.type}" == name
+        return func(*args, **kwargs)
+
+    def _constant(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        self._guard.watch(traced=False)
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self._guard.rest()
+        for tensor in tensors_in(result):
+            self._tracer.shadow.note(tensor)
+        return result
+
+    def _record(
+        self,
+        func: Function,
+        owner: str,
+        name: str,
+        args: Args,
+        kwargs: Kwargs,
+        operands: list[Tensor],
+        targets: list[Tensor],
+    ) -> Any:
+        self._refuse_surroundings(func, operands)
+        if func in self._tracer.leaf_functions or isinstance(func, LeafCall):
+            return self._plain(func, Call(func, args, kwargs), args, kwargs, operands)
+        if func in self._tracer.see_through:
+            with self:
+                return see_through(func)(*args, **kwargs)
+        if name in spelling.READS or (owner == "get" and name in spelling.READS):
+            return self._read(func, args, kwargs)
+        if name in spelling.SHAPE_ONLY:
+            return self._shape_only(func, args, kwargs)
+        if owner == "set":
+            return self._set_data(func, args)
+        if name in ("tensor", "as_tensor", "asarray", "new_tensor"):
+            return self._from_data(func, name, args, kwargs)
+        if name in spelling.IDENTITIES:
+            return self._identity(func, args, kwargs, operands)
+        if name == "as_strided":
+            return self._as_strided(func, args, kwargs)
+        if targets or name in spelling.RESHAPED:
+            return self._write(func, name, args, kwargs, operands, targets)
+        return self._functional(func, args, kwargs, operands)
+
+    def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            self._tracer.refuse(_title(func), AUTOCAST)
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            self._tracer.refuse(_title(func), HIGHER_ORDER)
+        if any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in operands):
+            self._tracer.refuse(_title(func), WRAPPED)
+
+    # Calls that are no operation of a network
+
+    def _read(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        """Refused; with real values the run goes on, so that one run tells all refusals."""
+        self._tracer.note(_title(func), READS_DATA)
+        if not self._values.readable:
+            raise self._tracer.error()
+        self._guard.opaque = True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._guard.opaque = False
+
+    def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        args, kwargs = map_tensors((args, kwargs), self._values.example)
+        return self._constant(func, args, kwargs)
+
+    def _from_data(self, func: Function, name: str, args: Args, kwargs: Kwargs) -> Any:
+        """torch.tensor(x) is a copy; torch.tensor([x, 1]) reads x."""
+        source = args[1] if name == "new_tensor" else args[0] if args else kwargs.get("data")
+        if not isinstance(source, Tensor):
+            self._tracer.refuse(_title(func), READS_DATA + "; use torch.stack")
+        copied = source.clone() if name in ("tensor", "new_tensor") else source
+        dtype = kwargs.get("dtype") or source.dtype
+        if copied is not source:
+            self._table.bind(copied, self._tracer.node(source))
+        if dtype == source.dtype:
+            return copied
+        return self._functional(Tensor.to, (copied, dtype), {}, [copied])
+
+    def _identity(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
+        node = self._tracer.node(operands[0])
+        if name_of(func).name in ("cuda", "cpu", "mps", "xpu") and not self._values.readable:
+            return args[0]
+        result, _ = self._run(func, args, kwargs, operands)
+        if isinstance(result, Tensor) and result is not operands[0]:
+            self._table.bind(result, node)
+        return result
+
+    def _as_strided(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        source = args[0]
+        self._tracer.node(source)
+        result, _ = self._run(func, args, kwargs, [source])
+        self._table.derive(result, source)
+        return result
+
+    def _set_data(self, func: Function, args: Args) -> Any:
+        """`x.data = y`: x is another name of y's memory from here on."""
+        target, source = args
+        node = self._tracer.node(source) if self._table.owns(source) else None
+        self._guard.watch(traced=True)
+        try:
+            func(target, source)
+        except RuntimeError:
+            self._tracer.refuse("data", "is set where values are fake: use values='real'")
+        finally:
+            self._guard.rest()
+        self._table.forget(target)
+        if node is not None:
+            self._table.bind(target, node)
+
+    # Calls that are
+
+    def _functional(
+        self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
+    ) -> Any:
+        call = canonical(func, args, kwargs)
+        used = tensors_in((call.args, call.kwargs))
+        if not any(self._table.owns(tensor) for tensor in used):
+            return self._constant(call.target, call.args, call.kwargs)
+        return self._plain(func, call, args, kwargs, operands)
+
+    def _plain(
+        self, func: Function, call: Call, args: Args, kwargs: Kwargs, operands: list[Tensor]
+    ) -> Any:
+        inputs = self._tracer.create_arg((call.args, call.kwargs))
+        if call.target is Tensor.to and not self._values.readable:
+            # Fake values are on no device that they could be moved from.
+            func, args, kwargs = call
+        result, changed = self._run(func, args, kwargs, operands)
+        if changed:
+            self._tracer.refuse(_title(func), NEEDS_EVAL.format(_named(changed[0], kwargs)))
+        if not tensors_in(result):
+            self._tracer.note(_title(func), READS_DATA)
+            return result
+        if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
+            return result
+        self.bind(result, self._tracer.emit(call.target, *inputs, meta_of(result)))
+        return result
+
+    def _run(
+        self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
+    ) -> tuple[Any, list[Tensor]]:
+        """The result of a call, and the arguments that it wrote."""
+        given = [self._values.operand(t, self._table.owns(t)) for t in operands]
+        stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
+        if stand_in:
+            args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
+        before = [version(tensor) for tensor in given]
+        self._guard.watch(traced=True)
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self._guard.rest()
+        if stand_in:
+            own = {id(g): t for t, g in zip(operands, given, strict=True)}
+            result = map_tensors(result, lambda t: own.get(id(t), t))
+        after = zip(operands, given, before, strict=True)
+        return result, [tensor for tensor, g, count in after if version(g) != count]
+
+    def bind(self, result: Any, node: Node) -> None:
+        """Let `node`, or an item of it, stand for each tensor of a result."""
+        if isinstance(result, Tensor):
+            try:
+                self._table.bind(result, node)
+            except NotImplementedError:
+                self._tracer.refuse(node.name, NO_STORAGE)
+        elif isinstance(result, tuple | list | dict):
+            items = result.items() if isinstance(result, dict) else enumerate(result)
+            for key, item in items:
+                if tensors_in(item):
+                    self.bind(item, self._tracer.item(node, key, meta_of(item)))
+
+    # Writes
+
+    def _write(
+        self,
+        func: Function,
+        name: str,
+        args: Args,
+        kwargs: Kwargs,
+        operands: list[Tensor],
+        targets: list[Tensor],
+    ) -> Any:
+        for target in targets:
+            if not self._table.owns(target):
+                self._tracer.adopt(target)
+        call = canonical(func, args, kwargs)
+        if call.target is func and "out" not in kwargs and spelling.place_of_inplace(func) is None:
+            self._tracer.refuse(_title(func), NO_FORM)
+        inputs = self._tracer.create_arg((call.args, call.kwargs))
+        likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
+        value = self._written_value(name, call, inputs, likes, targets)
+        result, changed = self._run(func, args, kwargs, [*operands, *_missing(targets, operands)])
+        if name in spelling.RESHAPED:
+            targets = [args[0]]
+        extra = _missing(changed, targets)
+        if extra:
+            self._tracer.refuse(_title(func), NEEDS_EVAL.format(_named(extra[0], kwargs)))
+        for target, node in zip(targets, value(targets), strict=True):
+            self._table.write(target, node)
+        return result
+
+    def _written_value(
+        self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]
+    ) -> Callable[[list[Tensor]], list[Node]]:
+        """What makes the nodes of the targets' new values, once the call has run."""
+        tracer = self._tracer
+        if name == "copy_":
+            return lambda _: [tracer.cast(inputs[0][1], meta_of(call.args[1]), likes[0])]
+        if name in ("zero_", "fill_"):
+            fill = call.args[1] if name == "fill_" else 0
+            if isinstance(fill, Tensor):
+                return lambda _: [tracer.cast(inputs[0][1], meta_of(fill), likes[0])]
+            return lambda _: [tracer.filled(likes[0], fill, targets[0])]
+        if name in spelling.RESHAPED:
+            return lambda now: [tracer.emit(call.target, *inputs, meta_of(now[0]))]
+        if call.target is setitem:
+            return lambda _: [tracer.emit(setitem, *inputs, likes[0])]
+        return lambda now: self._functional_values(call, inputs, now)
+
+    def _functional_values(self, call: Call, inputs: Any, targets: list[Tensor]) -> list[Node]:
+        metas = self._meta_result(call, targets)
+        node = self._tracer.emit(call.target, *inputs, metas)
+        if isinstance(metas, TensorMeta):
+            return [self._tracer.cast(node, metas, meta_of(targets[0]))]
+        parts = [self._tracer.item(node, i, meta) for i, meta in enumerate(metas)]
+        return [
+            self._tracer.cast(part, meta, meta_of(target))
+            for part, meta, target in zip(parts, metas, targets, strict=True)
+        ]
+
+    def _meta_result(self, call: Call, targets: list[Tensor]) -> Any:
+        """Shape and dtype that the functional form gives; in-place forms keep their own."""
+        if name_of(call.target).owner == "F":
+            return meta_of(targets[0])
+        self._guard.watch(traced=False)
+        try:
+            args, kwargs = map_tensors((call.args, call.kwargs), _without_memory)
+            return meta_of(call.target(*args, **kwargs))
+        finally:
+            self._guard.rest()
+
+
+def _without_memory(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:
+    return [t for t in tensors if not any(t is other for other in among)]
+
+
+def _is_metadata_attribute(owner: str, name: str) -> bool:
+    if owner == "get":
+        return name not in spelling.DATA_ATTRIBUTES and name not in spelling.READS
+    return owner == "set" and name != "data"
+
+
+def _named(tensor: Tensor, kwargs: Kwargs) -> str:
+    names = (name for name, value in kwargs.items() if value is tensor)
+    return next(names, "one of its arguments")
+
+
+def _title(func: Function) -> str:
+    name = name_of(func).name
+    return name.strip("_") if name.startswith("__") else name
+
+
+__all__ = ["ESCAPES", "LeafCall", "Recorder"]

@@ -1,0 +1,329 @@
+"""One run of a model's forward becomes a flat, functional torch.fx graph."""
+
+from __future__ import annotations
+
+import operator
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import torch
+import torch.fx
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.overrides import handle_torch_function
+
+from caffe2fx.origin import Origin
+from fx2caffe import structure
+from fx2caffe.alias import Table, UnseenWrite, index_map, version
+from fx2caffe.constants import Constants
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.frames import SEE_THROUGH, LeafProfile, bound_arguments, origin_here, origin_of
+from fx2caffe.guard import RANDOM, Guard
+from fx2caffe.record import LeafCall, Recorder
+from fx2caffe.shadow import ModulePath, Shadow
+from fx2caffe.values import FakeValues, RealValues, TensorMeta, Values, meta_of, tensors_in
+
+__all__ = ["TensorMeta", "Trace", "Tracer", "trace"]
+
+COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
+UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A model as a flat functional graph, with what its inputs and outputs are called."""
+
+    module: GraphModule
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    rebuild: Callable[[Sequence[Any]], Any]
+
+
+def trace(
+    model: nn.Module | Callable[..., Any],
+    example_inputs: Any,
+    *,
+    leaf_modules: Sequence[type[nn.Module]] = (),
+    leaf_functions: Sequence[Callable[..., Any]] = (),
+    values: Literal["real", "fake"] = "real",
+) -> Trace:
+    """Run `model` once on `example_inputs` and return its graph.
+
+    The graph's functions are canonical (fx2caffe.spelling), none of them writes, and every
+    node has meta["origin"] and meta["value"]. The model is not changed in any way. Modules of
+    `leaf_modules` and calls of `leaf_functions` become one node each. With `values="fake"`
+    nothing is computed on traced values.
+
+    Raises UnsupportedError, with all that was found, where the run can not be a graph.
+    """
+    tracer = Tracer(leaf_modules, leaf_functions, values)
+    tracer.trace(model, example_inputs)  # type: ignore[arg-type]
+    return tracer.result
+
+
+class Tracer(torch.fx.Tracer):
+    """A torch.fx tracer that runs the model on values instead of proxies."""
+
+    graph: torch.fx.Graph
+    result: Trace
+    shadow: Shadow
+    table: Table
+    guard: Guard
+    values: Values
+
+    def __init__(
+        self,
+        leaf_modules: Sequence[type[nn.Module]] = (),
+        leaf_functions: Sequence[Callable[..., Any]] = (),
+        values: Literal["real", "fake"] = "real",
+    ) -> None:
+        super().__init__()
+        self.leaf_modules = tuple(leaf_modules)
+        self.leaf_functions = frozenset(leaf_functions)
+        self.see_through = SEE_THROUGH - self.leaf_functions
+        self._kind = values
+        self._refusals: list[Refusal] = []
+        self._leaf: tuple[Any, list[tuple[Tensor, int]]] | None = None
+
+    def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
+        """The graph of `root` run on `concrete_args`, its example inputs."""
+        args, kwargs = structure.as_inputs(root, concrete_args)
+        self.shadow = Shadow(root)
+        flat = structure.flatten((args, kwargs))
+        self._prepare(flat.tensors)
+        names = structure.input_names(root, args, kwargs)
+        with torch.no_grad(), self._refusing():
+            given = [self.values.enter(tensor) for tensor in flat.tensors]
+            for tensor, name in zip(given, names, strict=True):
+                self.table.bind(tensor, self._input(name, tensor))
+            output = self._forward(*flat.rebuild(given))
+            self.result = self._finish(output, names)
+        return self.graph
+
+    def _prepare(self, inputs: Sequence[Tensor]) -> None:
+        device = inputs[0].device if inputs else torch.device("cpu")
+        self.values = FakeValues(device) if self._kind == "fake" else RealValues()
+        self.graph = torch.fx.Graph(tracer_cls=Tracer)
+        self.root = self.shadow.root
+        self.path = ModulePath(self.shadow.root, self._elsewhere)
+        self.table = Table(self._index_map)
+        self.guard = Guard(self.table.owns, self.shadow.shares, self.refuse)
+        self.constants = Constants(self.shadow, self._attribute)
+        self.recorder = Recorder(self)
+
+    def _input(self, name: str, tensor: Tensor) -> Node:
+        node = self.create_node("placeholder", name, (), {}, name)
+        return self._describe(node, TensorMeta(tuple(tensor.shape), tensor.dtype))
+
+    def _forward(self, args: Any, kwargs: Any) -> Any:
+        """Run the copy of the model with everything recorded."""
+        before = _random_states()
+        leaves = LeafProfile(self.leaf_functions, self._enter_leaf, self._leave_leaf)
+        with ExitStack() as stack:
+            self._mark_leaf_modules(stack)
+            stack.enter_context(self.path.follow())
+            stack.enter_context(self.guard)
+            stack.enter_context(self.recorder)
+            stack.enter_context(leaves.follow())
+            run = self.shadow.root if self.shadow.run is None else self.shadow.run
+            output = run(*args, **kwargs)
+        if before != _random_states():
+            self.note("random", RANDOM)
+        return output
+
+    def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
+        if structure.hidden_tensors(output):
+            self.refuse(type(output).__name__, "is an output whose tensors can not be found")
+        flat = structure.flatten(output)
+        self.graph.output(tuple(self.node(tensor) for tensor in flat.tensors))
+        if self._refusals:
+            raise self.error()
+        _drop_unused(self.graph)
+        kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
+        attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
+        module = GraphModule(attributes, self.graph, type(self.shadow.root).__name__)
+        module.training = False
+        return Trace(module, names, structure.output_names(flat), flat.rebuild)
+
+    # Nodes
+
+    def emit(self, target: Callable[..., Any], args: Any, kwargs: Any, meta: Any) -> Node:
+        """A node with its origin and the shapes of its result."""
+        if isinstance(target, LeafCall):
+            return self._describe(self.create_node("call_module", target.path, args, kwargs), meta)
+        return self._describe(self.create_node("call_function", target, args, kwargs), meta)
+
+    def item(self, node: Node, key: Any, meta: Any) -> Node:
+        """One of the results of a function that has several."""
+        return self.emit(operator.getitem, (node, key), {}, meta)
+
+    def cast(self, node: Node, have: TensorMeta, want: TensorMeta) -> Node:
+        """`node` with the dtype and shape that writing it into a tensor gives."""
+        if have.dtype != want.dtype:
+            node = self.emit(Tensor.to, (node, want.dtype), {}, TensorMeta(have.shape, want.dtype))
+        if have.shape != want.shape:
+            node = self.emit(Tensor.expand, (node, want.shape), {}, want)
+        return node
+
+    def filled(self, like: TensorMeta, value: Any, target: Tensor) -> Node:
+        """A constant of one number, for a tensor that was filled with it."""
+        device = self.values.device(target)
+        return self.constants.node(torch.full(like.shape, value, dtype=like.dtype, device=device))
+
+    def _describe(self, node: Node, meta: Any) -> Node:
+        node.meta["origin"] = self.origin()
+        node.meta["value"] = meta
+        return node
+
+    def _attribute(self, name: str, value: Tensor) -> Node:
+        node = self.create_node("get_attr", name, (), {})
+        return self._describe(node, TensorMeta(tuple(value.shape), value.dtype))
+
+    def _index_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node:
+        if len(sources) == 1 and _is_whole(index, sources[0]):
+            return self.emit(torch.reshape, (sources[0], meta.shape), {}, meta)
+        name = self.constants.fresh()
+        self.constants.attributes[name] = index
+        return self.emit(index_map, (sources, self._attribute(name, index), meta.shape), {}, meta)
+
+    def create_arg(self, a: Any) -> Any:
+        """An argument with nodes in place of tensors; torch.fx's own rules for the rest."""
+        if isinstance(a, Tensor):
+            return self.node(a)
+        if isinstance(a, torch.Size):
+            return tuple(a)
+        if isinstance(a, np.ndarray):
+            return self.constants.node(torch.from_numpy(a))
+        if isinstance(a, np.generic):
+            return a.item()
+        try:
+            return super().create_arg(a)
+        except NotImplementedError:
+            self.refuse(type(a).__name__, "can not be an argument of a graph")
+
+    def node(self, tensor: Tensor) -> Node:
+        """The node of a tensor's present values, traced or constant."""
+        node = self.table.node(tensor)
+        if node is not None:
+            return node
+        if tensor.is_meta or tensor not in self.guard.known:
+            self.refuse("tensor", UNKNOWN)
+        return self.constants.node(tensor)
+
+    def adopt(self, tensor: Tensor) -> None:
+        """Make the memory of a constant traced, before a traced value is written into it."""
+        storage = tensor.untyped_storage()
+        count = storage.nbytes() // tensor.element_size()
+        whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        whole.set_(storage, 0, (count,), (1,))  # type: ignore[call-overload]
+        self.guard.known.add(whole)
+        self.table.bind(whole, self.constants.node(whole))
+        if isinstance(self.values, FakeValues):
+            self.table.share(whole, self.values.shadow(whole))
+
+    # Refusals
+
+    def origin(self) -> Origin:
+        return origin_here(self.path.current, _BOUNDARIES)
+
+    def note(self, op: str, reason: str) -> None:
+        """Remember a refusal and go on."""
+        refusal = Refusal(op, reason, self.origin())
+        if refusal not in self._refusals:
+            self._refusals.append(refusal)
+
+    def refuse(self, op: str, reason: str) -> NoReturn:
+        self.note(op, reason)
+        raise self.error()
+
+    def error(self) -> UnsupportedError:
+        return UnsupportedError(self._refusals)
+
+    def _elsewhere(self, path: str) -> None:
+        self._refusals.append(Refusal(path, "runs in another thread", Origin(path)))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What was refused is told even where the model caught the error or failed after it."""
+        try:
+            yield
+        except UnsupportedError:
+            raise self.error() from None
+        except UnseenWrite as error:
+            self.refuse("output", str(error))
+        except Exception as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                place = origin_of(error, self.path.current)
+                self._refusals.append(Refusal("torch.compile", COMPILES, place))
+            if self._refusals:
+                raise self.error() from error
+            raise
+
+    # Leaves
+
+    def _mark_leaf_modules(self, stack: ExitStack) -> None:
+        for path, module in self.shadow.root.named_modules():
+            if not isinstance(module, self.leaf_modules or ()):
+                continue
+            call = LeafCall(path, module.forward)
+            self.constants.attributes[path] = module
+            module.forward = _Dispatch(call)
+            stack.callback(module.__dict__.pop, "forward")
+
+    def _enter_leaf(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
+        """A leaf function begins: until it ends nothing is recorded."""
+        args, kwargs = bound_arguments(function, values)
+        with torch._C.DisableTorchFunction():
+            operands = tensors_in((args, kwargs))
+            self._leaf = None
+            if any(self.table.owns(tensor) for tensor in operands):
+                self.guard.opaque = True
+                inputs = self.create_arg((args, kwargs))
+                self._leaf = inputs, [(t, version(t)) for t in operands]
+
+    def _leave_leaf(self, function: Callable[..., Any], result: Any) -> None:
+        if self._leaf is None:
+            return
+        inputs, operands = self._leaf
+        with torch._C.DisableTorchFunction():
+            if any(version(tensor) != before for tensor, before in operands):
+                self.refuse(function.__name__, "writes its arguments")
+            self.recorder.bind(result, self.emit(function, *inputs, meta_of(result)))
+            self.guard.opaque = False
+
+
+class _Dispatch:
+    """A forward that hands itself to the function mode, as torch's own functions do."""
+
+    def __init__(self, call: LeafCall) -> None:
+        self._call = call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return handle_torch_function(self._call, (), *args, **kwargs)
+
+
+def _random_states() -> tuple[Any, ...]:
+    """Python's and NumPy's generators; torch's are watched operator by operator."""
+    state = np.random.get_state(legacy=False)
+    assert isinstance(state, dict)
+    return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]
+
+
+def _is_whole(index: Tensor, node: Node) -> bool:
+    """Whether an index map only gives the elements of its source another shape."""
+    meta = node.meta["value"]
+    count = torch.Size(meta.shape).numel()
+    return len(index) == count and torch.equal(index, torch.arange(count))
+
+
+def _drop_unused(graph: torch.fx.Graph) -> None:
+    for node in reversed(graph.nodes):
+        if node.op not in ("placeholder", "output") and not node.users:
+            graph.erase_node(node)
+
+
+_BOUNDARIES = (Tracer._forward.__code__, Tracer.trace.__code__)

@@ -1,0 +1,145 @@
+"""What flows through a model while it is traced: its real values, or shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TensorMeta:
+    """Shape and dtype of a traced value."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def meta_of(value: Any) -> Any:
+    """A result with each tensor replaced by its TensorMeta."""
+    if isinstance(value, Tensor):
+        return TensorMeta(tuple(value.shape), value.dtype)
+    if isinstance(value, tuple):
+        return tuple(meta_of(item) for item in value)
+    if isinstance(value, list):
+        return [meta_of(item) for item in value]
+    if isinstance(value, dict):
+        return {key: meta_of(item) for key, item in value.items()}
+    return value
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """The arguments of a call with every tensor in them changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        items = [map_tensors(item, change) for item in value]
+        kind = type(value)
+        if kind is tuple or kind is torch.Size:
+            return tuple(items)
+        return kind(*items) if hasattr(kind, "_fields") else kind(items)
+    if isinstance(value, list):
+        return [map_tensors(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: map_tensors(item, change) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(*(map_tensors(v, change) for v in (value.start, value.stop, value.step)))
+    return value
+
+
+def tensors_in(value: Any, found: list[Tensor] | None = None) -> list[Tensor]:
+    """Every tensor in the arguments of a call, in order."""
+    found = [] if found is None else found
+    if isinstance(value, Tensor):
+        found.append(value)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            tensors_in(item, found)
+    elif isinstance(value, dict):
+        for item in value.values():
+            tensors_in(item, found)
+    elif isinstance(value, slice):
+        tensors_in((value.start, value.stop, value.step), found)
+    return found
+
+
+class Values(Protocol):
+    """How traced values are held while the model's forward runs."""
+
+    readable: bool
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        """What the model is given in place of an example input."""
+
+    def operand(self, tensor: Tensor, traced: bool) -> Tensor:
+        """What a recorded call is given in place of one of its tensors."""
+
+    def example(self, tensor: Tensor) -> Tensor:
+        """A real tensor of the same shape, dtype and device, for calls that need no data."""
+
+    def device(self, tensor: Tensor) -> torch.device:
+        """The device the model believes the tensor is on."""
+
+
+class RealValues:
+    """Traced values are real tensors: the model runs as it always does."""
+
+    readable = True
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        return tensor.detach().clone()
+
+    def operand(self, tensor: Tensor, traced: bool) -> Tensor:
+        return tensor
+
+    def example(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def device(self, tensor: Tensor) -> torch.device:
+        return tensor.device
+
+
+class FakeValues:
+    """Traced values are tensors without memory; constants stay real.
+
+    They are plain tensors on torch's meta device, not a subclass, so that
+    `type(x) is Tensor` holds; the device that the model sees is the real one.
+    """
+
+    readable = False
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._buffers: dict[int, Tensor] = {}
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        return torch.empty_like(tensor, device="meta")
+
+    def operand(self, tensor: Tensor, traced: bool) -> Tensor:
+        if tensor.is_meta:
+            return tensor
+        buffer = self._buffers.get(tensor.untyped_storage()._cdata) if traced else None
+        if buffer is None:
+            empty = torch.empty_strided(
+                tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+            )
+            return empty
+        return buffer.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    def shadow(self, whole: Tensor) -> Tensor:
+        """Give a real memory that becomes traced a twin without memory, for its views."""
+        twin = torch.empty_like(whole, device="meta")
+        self._buffers[whole.untyped_storage()._cdata] = twin
+        return twin
+
+    def example(self, tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor
+        size, stride = tensor.shape, tensor.stride()
+        return torch.empty_strided(size, stride, dtype=tensor.dtype, device=self._device)
+
+    def device(self, tensor: Tensor) -> torch.device:
+        return self._device if tensor.is_meta else tensor.device

@@ -176,8 +176,8 @@ class Source:
                 open_groups.append(number)
             elif wire != END_GROUP:
                 behind = self.field(at, end).end
-            elif number != open_groups.pop():
-                raise self.error(at, f"the end of another group than {number}")
+            elif number != (innermost := open_groups.pop()):
+                raise self.error(at, f"the end of group {innermost}, found that of {number}")
             at = behind
         return at
 

@@ -59,19 +59,20 @@ def _traits(function: Any) -> Traits:
 
 
 class Known:
-    """Storages whose making the tracing thread has seen, or that were there before."""
+    """Storages whose making the tracing thread has seen, or that were there before.
 
-    def __init__(self) -> None:
+    Anything else was made out of sight, in another thread, and may follow from traced values.
+    To know all that was there before takes a walk over every Python object, longer than the
+    trace of a small model; so it is left out until a run shows that it is needed.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], everything: bool) -> None:
         self._weak: dict[int, StorageWeakRef] = {}
-        kinds: dict[type, bool] = {}
+        self._everything = everything
+        self.doubtful = False
         with torch._C.DisableTorchFunctionSubclass():
-            for item in gc.get_objects():
-                kind = type(item)
-                found = kinds.get(kind)
-                if found is None:
-                    found = kinds[kind] = issubclass(kind, Tensor)
-                if found:
-                    self.add(item)
+            for tensor in _all_tensors() if everything else tensors:
+                self.add(tensor)
 
     def add(self, tensor: Tensor) -> None:
         key = storage_key(tensor)
@@ -81,7 +82,16 @@ class Known:
     def __contains__(self, tensor: Tensor) -> bool:
         """Also memory of NumPy's: a storage that torch did not allocate can not be resized."""
         key = storage_key(tensor)
-        return key is None or key in self._weak or not tensor.untyped_storage().resizable()
+        if key is None or key in self._weak or not tensor.untyped_storage().resizable():
+            return True
+        self.doubtful = True
+        return not self._everything
+
+
+def _all_tensors() -> list[Tensor]:
+    everything = gc.get_objects()
+    kinds = {kind for kind in set(map(type, everything)) if issubclass(kind, Tensor)}
+    return [item for item in everything if type(item) in kinds]
 
 
 class Guard(TorchDispatchMode):
@@ -96,10 +106,11 @@ class Guard(TorchDispatchMode):
         owns: Callable[[Tensor], bool],
         shares: Callable[[Tensor], bool],
         refuse: Callable[[str, str], None],
+        known: Known,
     ) -> None:
         super().__init__()
         self._owns, self._shares, self._refuse = owns, shares, refuse
-        self.known = Known()
+        self.known = known
         self.inside = False
         self.opaque = False
         self._fresh: set[int] | None = None

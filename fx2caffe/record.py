@@ -24,6 +24,8 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 Function = Callable[..., Any]
 
+MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
+FILLS = ("copy_", "fill_", "zero_")
 NEEDS_EVAL = "changes {}: needs eval mode: call model.eval()"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
 NO_STORAGE = "gives a tensor that is not dense"
@@ -160,18 +162,15 @@ class Recorder(TorchFunctionMode):
         source = args[1] if name == "new_tensor" else args[0] if args else kwargs.get("data")
         if not isinstance(source, Tensor):
             self._tracer.refuse(_title(func), READS_DATA + "; use torch.stack")
-        copied = source.clone() if name in ("tensor", "new_tensor") else source
+        if name in ("tensor", "new_tensor"):
+            source = self._identity(Tensor.clone, (source,), {}, [source])
         dtype = kwargs.get("dtype") or source.dtype
-        if copied is not source:
-            self._table.bind(copied, self._tracer.node(source))
-        if dtype == source.dtype:
-            return copied
-        return self._functional(Tensor.to, (copied, dtype), {}, [copied])
+        return self._functional(Tensor.to, (source, dtype), {}, [source])
 
     def _identity(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
         node = self._tracer.node(operands[0])
-        if name_of(func).name in ("cuda", "cpu", "mps", "xpu") and not self._values.readable:
-            return args[0]
+        if name_of(func).name in MOVES and not self._values.readable:
+            return args[0]  # fake values are on no device
         result, _ = self._run(func, args, kwargs, operands)
         if isinstance(result, Tensor) and result is not operands[0]:
             self._table.bind(result, node)
@@ -208,6 +207,8 @@ class Recorder(TorchFunctionMode):
         used = tensors_in((call.args, call.kwargs))
         if not any(self._table.owns(tensor) for tensor in used):
             return self._constant(call.target, call.args, call.kwargs)
+        if call.target is Tensor.to and call.args[0].dtype == call.args[1]:
+            return self._identity(func, args, kwargs, operands)
         return self._plain(func, call, args, kwargs, operands)
 
     def _plain(
@@ -232,13 +233,13 @@ class Recorder(TorchFunctionMode):
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> tuple[Any, list[Tensor]]:
         """The result of a call, and the arguments that it wrote."""
-        given = [self._values.operand(t, self._table.owns(t)) for t in operands]
-        stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
-        if stand_in:
-            args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
-        before = [version(tensor) for tensor in given]
         self._guard.watch(traced=True)
         try:
+            given = [self._values.operand(t, self._table.owns(t)) for t in operands]
+            stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
+            if stand_in:
+                args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
+            before = [version(tensor) for tensor in given]
             result = func(*args, **kwargs)
         finally:
             self._guard.rest()
@@ -276,7 +277,7 @@ class Recorder(TorchFunctionMode):
             if not self._table.owns(target):
                 self._tracer.adopt(target)
         call = canonical(func, args, kwargs)
-        if call.target is func and "out" not in kwargs and spelling.place_of_inplace(func) is None:
+        if call.target is func and name not in FILLS and "out" not in kwargs and spelling.place_of_inplace(func) is None:
             self._tracer.refuse(_title(func), NO_FORM)
         inputs = self._tracer.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]

@@ -60,6 +60,10 @@ class Shadow:
             if held is not None and storage_key(held) == key:
                 held.data = _over(private, held)
 
+    def tensors(self) -> list[Tensor]:
+        """Every tensor that the copy's modules hold."""
+        return [tensor for module in self.root.modules() for tensor in _held(module)]
+
     def names(self) -> dict[int, tuple[str, Tensor]]:
         """Dotted names of parameters and buffers by identity; the first of tied ones."""
         found: dict[int, tuple[str, Tensor]] = {}
@@ -141,10 +145,14 @@ def _share(root: nn.Module, memo: dict[int, Any]) -> list[nn.Parameter]:
             if parameter is not None and id(parameter) not in memo:
                 memo[id(parameter)] = twin = _twin(parameter)
                 parameters.append(twin)
-        for tensor in tensors_in(vars(module)):
+        for tensor in _held(module):
             if not tensor.is_leaf and id(tensor) not in memo:
                 memo[id(tensor)] = tensor.detach()
     return parameters
+
+
+def _held(module: nn.Module) -> list[Tensor]:
+    return tensors_in({k: v for k, v in vars(module).items() if k != "_modules"})
 
 
 def _twin(parameter: nn.Parameter) -> nn.Parameter:

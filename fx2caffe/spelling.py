@@ -160,6 +160,8 @@ def name_of(function: Function) -> Name:
             return Name(owner, name)
     if getattr(torch._C._nn, name, None) is function or name.startswith("special_"):
         return Name("torch", name)
+    if getattr(function, "__qualname__", "").startswith(("Tensor.", "TensorBase.")):
+        return Name("Tensor", name)
     return Name(str(getattr(function, "__module__", "")), name)
 
 

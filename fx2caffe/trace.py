@@ -22,7 +22,7 @@ from fx2caffe.alias import Table, UnseenWrite, index_map, version
 from fx2caffe.constants import Constants
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.frames import SEE_THROUGH, LeafProfile, bound_arguments, origin_here, origin_of
-from fx2caffe.guard import RANDOM, Guard
+from fx2caffe.guard import RANDOM, Guard, Known
 from fx2caffe.record import LeafCall, Recorder
 from fx2caffe.shadow import ModulePath, Shadow
 from fx2caffe.values import FakeValues, RealValues, TensorMeta, Values, meta_of, tensors_in
@@ -92,28 +92,37 @@ class Tracer(torch.fx.Tracer):
     def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
         """The graph of `root` run on `concrete_args`, its example inputs."""
         args, kwargs = structure.as_inputs(root, concrete_args)
-        self.shadow = Shadow(root)
-        flat = structure.flatten((args, kwargs))
-        self._prepare(flat.tensors)
         names = structure.input_names(root, args, kwargs)
+        self._attempt(root, args, kwargs, names, everything=False)
+        if self.guard.known.doubtful:
+            self._attempt(root, args, kwargs, names, everything=True)
+        return self.graph
+
+    def _attempt(
+        self, root: Any, args: Any, kwargs: Any, names: tuple[str, ...], everything: bool
+    ) -> None:
+        flat = structure.flatten((args, kwargs))
+        self.shadow = Shadow(root)
+        self._prepare(flat.tensors, everything)
         with torch.no_grad(), self._refusing():
             given = [self.values.enter(tensor) for tensor in flat.tensors]
             for tensor, name in zip(given, names, strict=True):
                 self.table.bind(tensor, self._input(name, tensor))
             output = self._forward(*flat.rebuild(given))
             self.result = self._finish(output, names)
-        return self.graph
 
-    def _prepare(self, inputs: Sequence[Tensor]) -> None:
+    def _prepare(self, inputs: Sequence[Tensor], everything: bool) -> None:
         device = inputs[0].device if inputs else torch.device("cpu")
         self.values = FakeValues(device) if self._kind == "fake" else RealValues()
         self.graph = torch.fx.Graph(tracer_cls=Tracer)
         self.root = self.shadow.root
         self.path = ModulePath(self.shadow.root, self._elsewhere)
         self.table = Table(self._index_map)
-        self.guard = Guard(self.table.owns, self.shadow.shares, self.refuse)
+        known = Known(self.shadow.tensors(), everything)
+        self.guard = Guard(self.table.owns, self.shadow.shares, self.refuse, known)
         self.constants = Constants(self.shadow, self._attribute)
         self.recorder = Recorder(self)
+        self._refusals = []
 
     def _input(self, name: str, tensor: Tensor) -> Node:
         node = self.create_node("placeholder", name, (), {}, name)
@@ -216,6 +225,13 @@ class Tracer(torch.fx.Tracer):
 
     def adopt(self, tensor: Tensor) -> None:
         """Make the memory of a constant traced, before a traced value is written into it."""
+        self.guard.watch(traced=False)
+        try:
+            self._adopt(tensor)
+        finally:
+            self.guard.rest()
+
+    def _adopt(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         count = storage.nbytes() // tensor.element_size()
         whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
@@ -326,4 +342,4 @@ def _drop_unused(graph: torch.fx.Graph) -> None:
             graph.erase_node(node)
 
 
-_BOUNDARIES = (Tracer._forward.__code__, Tracer.trace.__code__)
+_BOUNDARIES = (Tracer._forward.__code__, Tracer._attempt.__code__)

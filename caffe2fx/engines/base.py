@@ -10,11 +10,13 @@ from typing import Protocol
 from torch import Tensor
 
 from caffe2fx.message import Shape
-from caffe2fx.net import Step
+from caffe2fx.net import Net, Step
 
 
 class Session(AbstractContextManager["Session"], Protocol):
     """One net, loaded into an engine."""
+
+    net: Net
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Change the shapes of the inputs, in their order."""

@@ -1,0 +1,124 @@
+"""pytest fixtures for models that must run in Caffe; loaded through the entry point `pytest11`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from caffe2fx.build import as_tensors
+from caffe2fx.engines import NAMES, Session, engine
+from caffe2fx.errors import EngineError
+from fx2caffe.export import Export, export
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("caffe")
+    group.addoption(
+        "--caffe-engine",
+        choices=NAMES,
+        default=None,
+        help="engine that runs Caffe nets (default: pycaffe if it is there, else torch)",
+    )
+    group.addoption(
+        "--require-caffe",
+        action="store_true",
+        help="fail, rather than skip, what needs real Caffe where it is missing",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "pycaffe: asks real Caffe")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("pycaffe") is None:
+        return
+    missing = _missing("pycaffe")
+    if missing is not None and item.config.getoption("--require-caffe"):
+        pytest.fail(missing, pytrace=False)
+    if missing is not None:
+        pytest.skip(missing)
+
+
+def _missing(name: str) -> str | None:
+    try:
+        engine(name)
+    except EngineError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(scope="session")
+def caffe_engine(request: pytest.FixtureRequest) -> str:
+    """Name of the engine that Caffe nets are run in."""
+    asked: str | None = request.config.getoption("--caffe-engine")
+    required: bool = request.config.getoption("--require-caffe")
+    name = asked or ("pycaffe" if required or _missing("pycaffe") is None else "torch")
+    missing = _missing(name)
+    if missing is not None:
+        (pytest.fail if required else pytest.skip)(missing)
+    return name
+
+
+@pytest.fixture
+def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
+    """A function that exports a model, runs it in Caffe and compares every feature map.
+
+    `assert_exports_to_caffe(model, inputs, target="bvlc", engine=None, **export_options)` gives
+    the Export; it raises AssertionError with the report, or UnsupportedError.
+    """
+
+    def check(
+        model: nn.Module,
+        inputs: Any,
+        *,
+        target: str = "bvlc",
+        engine: str | None = None,
+        batch: int | None = None,
+        **options: Any,
+    ) -> Export:
+        exported = export(model, inputs, target=target, **options)
+        report = exported.verify(engine or caffe_engine, batch=batch)
+        if not report.ok:
+            raise AssertionError(str(report))
+        return exported
+
+    return check
+
+
+class RunningNet:
+    """A Caffe net in an engine; call it with inputs to get its blobs by name."""
+
+    def __init__(self, session: Session, inputs: tuple[str, ...]) -> None:
+        self._session = session
+        self._inputs = inputs
+
+    def __call__(self, *inputs: Any) -> dict[str, Tensor]:
+        """Every blob of the net, with its final content."""
+        values = as_tensors(inputs, self._inputs)
+        self._session.reshape([tuple(value.shape) for value in values])
+        results = self._session.run(values)
+        return {
+            value.blob: top
+            for step, tops in results
+            for value, top in zip(step.tops, tops, strict=True)
+        }
+
+
+@pytest.fixture
+def caffe_net(caffe_engine: str) -> Any:
+    """A function: `caffe_net(prototxt, caffemodel)` loads a net and gives a RunningNet."""
+    opened: list[Session] = []
+
+    def load(prototxt: str | Path, caffemodel: str | Path) -> RunningNet:
+        session = engine(caffe_engine).open(Path(prototxt), Path(caffemodel))
+        opened.append(session.__enter__())
+        return RunningNet(session, tuple(value.blob for value in session.net.inputs))
+
+    yield load
+    for session in opened:
+        session.__exit__(None, None, None)

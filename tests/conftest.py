@@ -1,0 +1,36 @@
+"""What all tests share: the corpus, and deterministic random numbers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+
+def corpus_folder() -> Path | None:
+    """The corpus of real nets, if it lies beside the checkout or CAFFE_CORPUS names it."""
+    named = os.environ.get("CAFFE_CORPUS")
+    place = Path(named) if named else Path(__file__).parents[2] / "shared" / "corpus"
+    return place if (place / "nets.tsv").exists() else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("corpus") is not None and corpus_folder() is None:
+        pytest.skip("not run: no corpus of real nets (set CAFFE_CORPUS)")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def corpus() -> Path:
+    """The folder of the corpus."""
+    folder = corpus_folder()
+    assert folder is not None, "mark the test with `corpus`"
+    return folder

@@ -1,0 +1,111 @@
+"""One row of a table of operations, and everything that is asked of each row."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import caffe2fx
+import fx2caffe
+from caffe2fx import prototxt
+from caffe2fx.calibrate import calibrate
+from caffe2fx.net import Net
+from fx2caffe.export import Export
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model with its inputs, and the layers that it becomes or the reason of its refusal."""
+
+    id: str
+    module: Callable[..., Any]
+    shapes: tuple[Shape, ...] = ((2, 3, 8, 8),)
+    layers: tuple[str, ...] = ()
+    refused: str = ""
+    fixed_batch: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def model(self) -> nn.Module:
+        """The model in eval mode, with weights that keep its signal alive."""
+        made = self.module()
+        model = made if isinstance(made, nn.Module) else Function(made)
+        return calibrate(model, self.inputs())
+
+    def inputs(self, batch: int | None = None) -> list[Tensor]:
+        """Normal random inputs."""
+        generator = torch.Generator().manual_seed(7)
+        return [torch.randn(shape, generator=generator) for shape in self.shapes]
+
+
+class Function(nn.Module):
+    """A plain function as a model."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs)
+
+
+def function(body: Callable[..., Any]) -> Callable[[], nn.Module]:
+    """A row's module that is a function of its inputs."""
+    return lambda: Function(body)
+
+
+def types(net: Net) -> tuple[str, ...]:
+    """The layer types of a net without its inputs."""
+    return tuple(step.layer.type for step in net.steps if step.layer.type != "Input")
+
+
+def check_exported(row: Row, exported: Export) -> None:
+    """The layers, the text and the embedded engine's verdict."""
+    assert types(exported.net) == row.layers
+    parsed = prototxt.parse(prototxt.text_of(exported.net))
+    assert [(s.name, s.layer, s.bottoms, s.tops) for s in parsed.steps] == [
+        (s.name, s.layer, s.bottoms, s.tops) for s in exported.net.steps
+    ]
+    assert set(parsed.outputs) == set(exported.net.outputs)
+    report = exported.verify("torch")
+    assert report.ok, str(report)
+    assert exported.batch_is_fixed == row.fixed_batch, exported.batch_faults
+
+
+def check_in_caffe(row: Row, exported: Export) -> None:
+    """Real Caffe's verdict on every feature map, with the example's batch and with 3."""
+    for batch in (None,) if row.fixed_batch else (None, 3):
+        report = exported.verify("pycaffe", batch=batch)
+        assert report.ok, str(report)
+
+
+def check_round_trip(row: Row, model: nn.Module, exported: Export) -> None:
+    """What is loaded back computes the same, and exports to the same records again."""
+    inputs = row.inputs()
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
+        exported.save(*files)
+        loaded = caffe2fx.load(*files, outputs=exported.outputs)
+    with torch.no_grad():
+        wanted = _flat(model(*inputs))
+        got = _flat(loaded(*inputs))
+    for mine, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs.float(), rtol=1e-4, atol=1e-4)
+    options = {"input_names": exported.inputs, **row.options}
+    second = fx2caffe.export(loaded, tuple(inputs), **options)
+    assert second.net.steps == exported.net.steps
+    assert second.outputs == exported.outputs
+
+
+def _flat(result: Any) -> list[Tensor]:
+    if isinstance(result, Tensor):
+        return [result]
+    values: Sequence[Any] = list(result.values()) if isinstance(result, dict) else list(result)
+    return [tensor for value in values for tensor in _flat(value)]

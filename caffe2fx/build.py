@@ -184,6 +184,8 @@ class _Builder:
     def add(self, step: Step) -> None:
         if is_input(step):
             self._placeholders(step)
+        elif not step.tops:
+            self.step_nodes.append(())  # Silence has no result, so that there is nothing to run
         else:
             self._module(step)
 

@@ -2,8 +2,10 @@
 
 Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
-scaled by the length of its sums, or 4 times what torch itself errs in float32 there. (b) End to end, the error against the reference in float64 is
-at most 4 times that of the reference in float32, plus 1e-6 of the signal.
+scaled by the length of its sums, or 4 times what torch itself errs in float32 there.
+(b) End to end, the error against the reference in float64 is at most 4 times that of the
+reference in float32, plus 1e-6 of the signal, plus what the layers before it were seen to err
+alone (as independent errors add: by their squares). The first decides, the second confirms.
 The signal of a feature map is the smaller of its largest value and of its largest change under
 a second random input: an error relative to a map that is mostly bias proves nothing.
 """
@@ -11,7 +13,7 @@ a second random input: an error relative to a map that is mostly bias proves not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import inf, sqrt
+from math import hypot, inf, sqrt
 
 import torch
 from torch import Tensor
@@ -60,6 +62,7 @@ class _Truth:
         other = complete(net, reference([another(value).float() for value in inputs]))
         self.change = {value: largest(other[value] - self.rounded[value]) for value in other}
         self.moving = _depends_on_inputs(net)
+        self.accepted = dict.fromkeys(net.inputs, 0.0)  # of the signal, up to each value
 
     def fed(self, step: Step) -> list[Tensor]:
         """The reference's values of a step's bottoms (of its tops, if it is an input)."""
@@ -77,6 +80,9 @@ class _Truth:
         limit = ALONE * signal * sqrt(max(1.0, length / SHORT))
         if error > limit:
             limit = max(limit, NOISE_FACTOR * self._own_noise(step, value))
+        before = max((self.accepted[bottom] for bottom in step.bottoms), default=0.0)
+        own = min(error, limit) / signal if signal > 0 else 0.0
+        self.accepted[value] = hypot(before, own)
         return Row(
             layer=step.name,
             type=step.layer.type,
@@ -86,7 +92,7 @@ class _Truth:
             alone=error,
             alone_limit=limit,
             end_to_end=difference(end, exact),
-            end_to_end_limit=NOISE_FACTOR * noise + NOISE_FLOOR * signal,
+            end_to_end_limit=NOISE_FACTOR * noise + (NOISE_FLOOR + self.accepted[value]) * signal,
             origin=step.origin,
             dead=moving and not signal > 0,
         )
@@ -148,7 +154,7 @@ def another(value: Tensor) -> Tensor:
 
 def largest(value: Tensor) -> float:
     """The largest magnitude; 0 for an empty tensor."""
-    return float(value.abs().max()) if value.numel() else 0.0
+    return float(value.detach().abs().max()) if value.numel() else 0.0
 
 
 def difference(mine: Tensor, reference: Tensor) -> float:

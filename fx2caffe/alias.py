@@ -28,6 +28,29 @@ def index_map(tensors: Sequence[Tensor], index: Tensor, shape: tuple[int, ...]) 
     return flat[index].reshape(shape)
 
 
+def plain_index(index: Any, owns: Callable[[Tensor], bool]) -> Any:
+    """An index whose constant masks are positions and whose constant scalars are numbers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    plain: list[Any] = []
+    for part in parts:
+        if isinstance(part, slice):
+            plain.append(slice(*(_number(v, owns) for v in (part.start, part.stop, part.step))))
+        elif isinstance(part, Tensor) and part.dtype in _MASKS and part.ndim and not owns(part):
+            plain.extend(part.nonzero(as_tuple=True))
+        else:
+            plain.append(_number(part, owns))
+    return tuple(plain) if isinstance(index, tuple) or len(plain) != 1 else plain[0]
+
+
+_MASKS = (torch.bool, torch.uint8)
+
+
+def _number(value: Any, owns: Callable[[Tensor], bool]) -> Any:
+    if not isinstance(value, Tensor) or value.ndim or value.dtype == torch.bool or owns(value):
+        return value
+    return int(value)
+
+
 class Geometry(NamedTuple):
     """Where in its storage a tensor's values lie."""
 
@@ -38,15 +61,14 @@ class Geometry(NamedTuple):
 
 
 def geometry(tensor: Tensor) -> Geometry:
-    return Geometry(
-        tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
-    )
+    offset = int(tensor.storage_offset())
+    return Geometry(tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
 
 
 def storage_key(tensor: Tensor) -> int | None:
     """The address of a tensor's storage; None for tensors that have none (sparse)."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
         return None
 
@@ -132,6 +154,11 @@ class Table:
             entry = self._adopt(tensor, memory)
         return self._refresh(entry, tensor)
 
+    def same_memory(self, tensor: Tensor, other: Tensor) -> bool:
+        """Whether two traced tensors share their memory."""
+        mine = self._memories.get(storage_key(tensor) or 0)
+        return mine is not None and mine is self._memories.get(storage_key(other) or 0)
+
     def bind(self, tensor: Tensor, node: Node) -> None:
         """Let `node` stand for a tensor that a call returned."""
         key = storage_key(tensor)
@@ -139,7 +166,7 @@ class Table:
             raise NotImplementedError("a dense tensor")
         memory = self._memories.get(key)
         if memory is None:
-            weak = StorageWeakRef(tensor.untyped_storage())
+            weak = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
             memory = self._memories[key] = Memory(weak, geometry(tensor), node)
         self._enter(tensor, node, memory)
 

@@ -24,6 +24,11 @@ class Batch:
     others: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
+    def shape(self, node: fx.Node, extra: int) -> tuple[int, ...]:
+        """The result's shape of a node for `extra` samples more than the example has."""
+        one, two = node.meta["value"].shape, self.others[node.name].shape
+        return tuple(a + (b - a) * extra for a, b in zip(one, two, strict=True))
+
 
 def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: Any) -> Batch:
     """Trace once more with one sample more and compare the two graphs node by node."""

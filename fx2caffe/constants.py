@@ -37,7 +37,7 @@ class Constants:
         self.attributes: dict[str, Any] = {}
         self._shadow, self._emit = shadow, emit
         self._names = shadow.names()
-        self._own = {name: tensor for name, tensor in self._names.values()}
+        self._own = dict(self._names.values())
         self._count = 0
         self._places: dict[Place, str] = {}
         for name, tensor in self._names.values():
@@ -59,8 +59,10 @@ class Constants:
 
     def _named(self, name: str) -> Node:
         if name not in self._nodes:
-            self.attributes[name] = self._own[name]
-            self._nodes[name] = self._emit(name, self._own[name])
+            # A parameter of its own: the copy's one moves to other memory if forward writes it.
+            held = self._own[name]
+            self.attributes[name] = nn.Parameter(held.data, held.requires_grad)
+            self._nodes[name] = self._emit(name, held)
         return self._nodes[name]
 
     def _capture(self, tensor: Tensor) -> Node:

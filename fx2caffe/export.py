@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from caffe2fx.report import Report
 from caffe2fx.save import save
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
-from fx2caffe.batch import find_batch
+from fx2caffe.batch import FOLLOW_SHAPES, Batch, find_batch
 from fx2caffe.legalize import legalize
 from fx2caffe.lower import Lowered, Lowering, handlers
 from fx2caffe.passes.fold import fold_affine
@@ -50,6 +50,7 @@ class Export:
     example_inputs: tuple[Tensor, ...]
     nodes: Mapping[Value, str]
     target: Target
+    batch: Batch = field(default_factory=Batch)
     batch_faults: tuple[str, ...] = ()
 
     @property
@@ -108,14 +109,16 @@ class Export:
             given = structure.flatten((args, kwargs)).tensors
         if batch is not None and self.batch_is_fixed:
             raise CaffeError(f"the batch is fixed: {'; '.join(self.batch_faults)}")
-        return [_with_signal(value, batch) for value in given]
+        generator = torch.Generator().manual_seed(0)
+        return [_with_signal(value, batch, generator) for value in given]
 
     def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
         """What the traced model gives for each value that stands for one of its nodes."""
         module = self.trace.module
         if inputs[0].dtype is torch.float64:
             module = copy.deepcopy(module).double()
-        recorder = _Reference(module, set(self.nodes.values()))
+        extra = inputs[0].shape[0] - self.example_inputs[0].shape[0] if inputs[0].dim() else 0
+        recorder = _Reference(module, set(self.nodes.values()), self.batch, extra)
         with torch.no_grad():
             recorder.run(*inputs)
         dtype = inputs[0].dtype
@@ -123,27 +126,33 @@ class Export:
 
 
 class _Reference(fx.Interpreter):
-    """Runs the traced graph in the inputs' own precision and keeps the wanted results."""
+    """Runs the traced graph, also with another batch, and keeps the wanted results."""
 
-    def __init__(self, module: fx.GraphModule, wanted: set[str]) -> None:
+    def __init__(
+        self, module: fx.GraphModule, wanted: set[str], batch: Batch, extra: int
+    ) -> None:
         super().__init__(module)
-        self.wanted = wanted
+        self.wanted, self.batch, self.extra = wanted, batch, extra
         self.found: dict[str, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
+        if self.extra and n.target in FOLLOW_SHAPES:
+            # The traced sizes are those of the example's batch.
+            (source,) = n.all_input_nodes
+            result: Any = self.env[source].reshape(self.batch.shape(n, self.extra))
+        else:
+            result = super().run_node(n)
         if n.name in self.wanted:
             self.found[n.name] = result
         return result
 
 
-def _with_signal(value: Tensor, batch: int | None) -> Tensor:
+def _with_signal(value: Tensor, batch: int | None, generator: torch.Generator) -> Tensor:
     """The example itself, or random numbers of its shape where it is constant or too small."""
     shape = list(value.shape) if batch is None else [batch, *value.shape[1:]]
     flat = value.detach().reshape(-1)
     if batch is None and flat.numel() and bool((flat != flat[0]).any()):
         return value.detach()
-    generator = torch.Generator().manual_seed(0)
     return torch.randn(shape, generator=generator)
 
 
@@ -177,6 +186,7 @@ def export(
         example_inputs=_tensors(model, example_inputs),
         nodes=nodes,
         target=has,
+        batch=batch,
         batch_faults=(*batch.faults, *lowered.batch_faults, *faults),
     )
 

@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -39,10 +40,10 @@ def _is_users(file: str) -> bool:
     return not file.startswith(_STDLIB) or file.startswith(_PACKAGES)
 
 
-def origin_here(module: str, boundaries: tuple[types.CodeType, ...]) -> Origin:
-    """The innermost line of the user's between here and a frame of `boundaries`."""
+def origin_here(module: str) -> Origin:
+    """The innermost line of the user's; for a model that is torch's own, its export."""
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code not in boundaries:
+    while frame is not None:
         file = frame.f_code.co_filename
         if _is_users(file):
             line = frame.f_lineno
@@ -76,10 +77,6 @@ SEE_THROUGH: frozenset[Callable[..., Any]] = frozenset(
         F.softsign,
         F.tanhshrink,
         Tensor.__iter__,
-        torch.functional.atleast_1d,
-        torch.functional.atleast_2d,
-        torch.functional.atleast_3d,
-        torch.functional.broadcast_tensors,
     }
 )
 
@@ -151,7 +148,6 @@ def bound_arguments(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call, from the parameters that its frame holds."""
     signature = inspect.signature(inspect.unwrap(function))
-    bound = inspect.BoundArguments(
-        signature, {n: values[n] for n in signature.parameters if n in values}  # type: ignore[arg-type]
-    )
+    held = {name: values[name] for name in signature.parameters if name in values}
+    bound = inspect.BoundArguments(signature, OrderedDict(held))
     return bound.args, bound.kwargs

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,6 +23,7 @@ ESCAPES = (
     "runs where torch functions can not be recorded (torch.jit.script, vmap, "
     "DisableTorchFunction): pass the plain Python form"
 )
+UPDATES = "updates its running statistics: needs eval mode: call model.eval()"
 RANDOM = "draws random numbers: needs eval mode: call model.eval()"
 
 
@@ -36,6 +38,7 @@ class Traits:
     data_shape: bool
     view: bool
     writes: tuple[tuple[int, str], ...]
+    statistics: tuple[tuple[int, str], ...]  # batch norm writes these, its schema does not say so
 
 
 @cache
@@ -55,6 +58,7 @@ def _traits(function: Any) -> Traits:
         data_shape=torch.Tag.dynamic_output_shape in tags,
         view=bool(function.is_view),
         writes=tuple(written),
+        statistics=tuple(a for a in arguments if a[1] == "running_mean"),
     )
 
 
@@ -77,7 +81,7 @@ class Known:
     def add(self, tensor: Tensor) -> None:
         key = storage_key(tensor)
         if key is not None and key not in self._weak:
-            self._weak[key] = StorageWeakRef(tensor.untyped_storage())
+            self._weak[key] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
     def __contains__(self, tensor: Tensor) -> bool:
         """Also memory of NumPy's: a storage that torch did not allocate can not be resized."""
@@ -94,7 +98,7 @@ def _all_tensors() -> list[Tensor]:
     return [item for item in everything if type(item) in kinds]
 
 
-class Guard(TorchDispatchMode):
+class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator that the thread runs, below torch's functions.
 
     Outside a call that the tracer handles, an operator on traced memory has escaped: it is
@@ -108,19 +112,26 @@ class Guard(TorchDispatchMode):
         refuse: Callable[[str, str], None],
         known: Known,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._owns, self._shares, self._refuse = owns, shares, refuse
         self.known = known
-        self.inside = False
         self.opaque = False
+        self._inside = self._constant = False
         self._fresh: set[int] | None = None
 
-    def watch(self, traced: bool) -> None:
-        """Begin a call of the tracer's; what a traced one makes inside counts as traced."""
-        self.inside, self._fresh = True, set() if traced else None
+    @contextmanager
+    def calling(self, traced: bool | None) -> Iterator[None]:
+        """During a call of the tracer's: of traced values, of constants, or of both (None).
 
-    def rest(self) -> None:
-        self.inside, self._fresh = False, None
+        What a call of traced values makes inside counts as traced until it is over.
+        """
+        before = self._inside, self._constant, self._fresh
+        self._inside, self._constant = True, traced is False
+        self._fresh = set() if traced else None
+        try:
+            yield
+        finally:
+            self._inside, self._constant, self._fresh = before
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -132,7 +143,8 @@ class Guard(TorchDispatchMode):
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         traits = _traits(func)
         tensors = tensors_in((args, kwargs))
-        if not self.inside and not traits.view and any(self._owns(t) for t in tensors):
+        out_of_place = self._constant or not (self._inside or traits.view)
+        if out_of_place and any(self._owns(tensor) for tensor in tensors):
             self._refuse(traits.name, ESCAPES)
         self._check(traits, args, kwargs, tensors)
         result = func(*args, **kwargs)
@@ -146,8 +158,12 @@ class Guard(TorchDispatchMode):
             self._refuse(traits.name, READS_DATA)
         if traits.data_shape and self._depends(_deciding(traits, args, tensors)):
             self._refuse(traits.name, DATA_SHAPE)
+        for place, name in traits.statistics:
+            updates = _argument(args, kwargs, place, name, None) is not None
+            if updates and not _switched_off(traits, args, kwargs):
+                self._refuse(traits.name, UPDATES)
         for place, name in traits.writes:
-            target = args[place] if place < len(args) else kwargs.get(name)
+            target = _argument(args, kwargs, place, name, None)
             if isinstance(target, Tensor) and self._shares(target):
                 self._refuse(traits.name, "writes a parameter of the model")
 
@@ -166,11 +182,11 @@ class Guard(TorchDispatchMode):
 
 def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
     """Attention without dropout and rrelu outside training carry the tag but draw nothing."""
-    for place, name in traits.switches:
-        value = args[place] if place < len(args) else kwargs.get(name, 0)
-        if not value:
-            return True
-    return False
+    return any(not _argument(args, kwargs, place, name, 0) for place, name in traits.switches)
+
+
+def _argument(args: Any, kwargs: Any, place: int, name: str, default: Any) -> Any:
+    return args[place] if place < len(args) else kwargs.get(name, default)
 
 
 def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:

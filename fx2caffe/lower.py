@@ -98,12 +98,12 @@ class Lowering:
         """Lower every node. Raises UnsupportedError with all refusals."""
         outputs: list[Any] = []
         for node in self.graph.nodes:
-            if node.op == "output":
-                outputs = list(self._argument(node.args[0]))
-            else:
+            if node.op != "output":
                 self._lower(node)
-        if self.refusals:
-            raise UnsupportedError(self.refusals)
+            elif self.refusals:
+                raise UnsupportedError(self.refusals)
+            else:
+                outputs = list(self._argument(node.args[0]))
         return Lowered(
             self.emitter.steps,
             [self._output(output, index) for index, output in enumerate(outputs)],

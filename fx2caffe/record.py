@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 
 from fx2caffe import spelling
-from fx2caffe.alias import UnseenWrite, setitem, version
+from fx2caffe.alias import UnseenWrite, plain_index, setitem, version
 from fx2caffe.frames import see_through
 from fx2caffe.guard import ESCAPES, READS_DATA
 from fx2caffe.spelling import Call, canonical, name_of
@@ -25,10 +27,12 @@ Kwargs = dict[str, Any]
 Function = Callable[..., Any]
 
 MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
+NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
 FILLS = ("copy_", "fill_", "zero_")
 NEEDS_EVAL = "changes {}: needs eval mode: call model.eval()"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
 NO_STORAGE = "gives a tensor that is not dense"
+NEEDS_REAL = "can not run on fake values: use values='real'"
 NO_FORM = "has no form that leaves its argument as it was"
 HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
 WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
@@ -91,11 +95,8 @@ class Recorder(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _constant(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
-        self._guard.watch(traced=False)
-        try:
+        with self._guard.calling(traced=False):
             result = func(*args, **kwargs)
-        finally:
-            self._guard.rest()
         for tensor in tensors_in(result):
             self._tracer.shadow.note(tensor)
         return result
@@ -112,7 +113,7 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         self._refuse_surroundings(func, operands)
         if func in self._tracer.leaf_functions or isinstance(func, LeafCall):
-            return self._plain(func, Call(func, args, kwargs), args, kwargs, operands)
+            return self._leaf(func, args, kwargs, operands)
         if func in self._tracer.see_through:
             with self:
                 return see_through(func)(*args, **kwargs)
@@ -137,7 +138,7 @@ class Recorder(TorchFunctionMode):
             self._tracer.refuse(_title(func), AUTOCAST)
         if isinstance(func, torch._ops.HigherOrderOperator):
             self._tracer.refuse(_title(func), HIGHER_ORDER)
-        if any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in operands):
+        if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
             self._tracer.refuse(_title(func), WRAPPED)
 
     # Calls that are no operation of a network
@@ -154,8 +155,10 @@ class Recorder(TorchFunctionMode):
             self._guard.opaque = False
 
     def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
-        args, kwargs = map_tensors((args, kwargs), self._values.example)
-        return self._constant(func, args, kwargs)
+        """Torch reads no data of its arguments here, but the guard can not know that."""
+        with self._guard.calling(None):
+            args, kwargs = map_tensors((args, kwargs), self._values.example)
+            return func(*args, **kwargs)
 
     def _from_data(self, func: Function, name: str, args: Args, kwargs: Kwargs) -> Any:
         """torch.tensor(x) is a copy; torch.tensor([x, 1]) reads x."""
@@ -187,23 +190,36 @@ class Recorder(TorchFunctionMode):
         """`x.data = y`: x is another name of y's memory from here on."""
         target, source = args
         node = self._tracer.node(source) if self._table.owns(source) else None
-        self._guard.watch(traced=True)
-        try:
+        if source.is_meta != target.is_meta:
+            self._tracer.refuse("data", NEEDS_REAL)
+        with self._guard.calling(traced=True):
             func(target, source)
-        except RuntimeError:
-            self._tracer.refuse("data", "is set where values are fake: use values='real'")
-        finally:
-            self._guard.rest()
         self._table.forget(target)
         if node is not None:
             self._table.bind(target, node)
 
     # Calls that are
 
+    def _leaf(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
+        """A call that is not looked into; it needs data even where values are fake."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = map_tensors((args, kwargs), self._values.example)
+            self._guard.opaque = True
+            try:
+                return map_tensors(func(*args, **kwargs), self._values.held)
+            finally:
+                self._guard.opaque = False
+
+        return self._plain(run, Call(func, args, kwargs), args, kwargs, operands)
+
     def _functional(
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> Any:
         call = canonical(func, args, kwargs)
+        if call.target is operator.getitem:
+            func, args = operator.getitem, (args[0], plain_index(args[1], self._table.owns))
+            call, operands = Call(func, args, {}), tensors_in(args)
         used = tensors_in((call.args, call.kwargs))
         if not any(self._table.owns(tensor) for tensor in used):
             return self._constant(call.target, call.args, call.kwargs)
@@ -226,28 +242,33 @@ class Recorder(TorchFunctionMode):
             return result
         if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
             return result
-        self.bind(result, self._tracer.emit(call.target, *inputs, meta_of(result)))
+        self.bind(result, self._tracer.emit(call.target, inputs, meta_of(result)))
         return result
 
     def _run(
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> tuple[Any, list[Tensor]]:
         """The result of a call, and the arguments that it wrote."""
-        self._guard.watch(traced=True)
-        try:
+        with self._guard.calling(traced=True):
             given = [self._values.operand(t, self._table.owns(t)) for t in operands]
             stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
             if stand_in:
                 args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
             before = [version(tensor) for tensor in given]
-            result = func(*args, **kwargs)
-        finally:
-            self._guard.rest()
+            result = self._called(func, args, kwargs)
         if stand_in:
             own = {id(g): t for t, g in zip(operands, given, strict=True)}
             result = map_tensors(result, lambda t: own.get(id(t), t))
         after = zip(operands, given, before, strict=True)
         return result, [tensor for tensor, g, count in after if version(g) != count]
+
+    def _called(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except NotImplementedError:
+            if self._values.readable:
+                raise
+            self._tracer.refuse(_title(func), NEEDS_REAL)
 
     def bind(self, result: Any, node: Node) -> None:
         """Let `node`, or an item of it, stand for each tensor of a result."""
@@ -277,7 +298,7 @@ class Recorder(TorchFunctionMode):
             if not self._table.owns(target):
                 self._tracer.adopt(target)
         call = canonical(func, args, kwargs)
-        if call.target is func and name not in FILLS and "out" not in kwargs and spelling.place_of_inplace(func) is None:
+        if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
             self._tracer.refuse(_title(func), NO_FORM)
         inputs = self._tracer.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
@@ -285,7 +306,9 @@ class Recorder(TorchFunctionMode):
         result, changed = self._run(func, args, kwargs, [*operands, *_missing(targets, operands)])
         if name in spelling.RESHAPED:
             targets = [args[0]]
-        extra = _missing(changed, targets)
+        # A view shares its base's count of writes, so aliases of the targets count as well.
+        same = self._table.same_memory
+        extra = [t for t in changed if not any(same(t, target) for target in targets)]
         if extra:
             self._tracer.refuse(_title(func), NEEDS_EVAL.format(_named(extra[0], kwargs)))
         for target, node in zip(targets, value(targets), strict=True):
@@ -305,14 +328,14 @@ class Recorder(TorchFunctionMode):
                 return lambda _: [tracer.cast(inputs[0][1], meta_of(fill), likes[0])]
             return lambda _: [tracer.filled(likes[0], fill, targets[0])]
         if name in spelling.RESHAPED:
-            return lambda now: [tracer.emit(call.target, *inputs, meta_of(now[0]))]
+            return lambda now: [tracer.emit(call.target, inputs, meta_of(now[0]))]
         if call.target is setitem:
-            return lambda _: [tracer.emit(setitem, *inputs, likes[0])]
+            return lambda _: [tracer.emit(setitem, inputs, likes[0])]
         return lambda now: self._functional_values(call, inputs, now)
 
     def _functional_values(self, call: Call, inputs: Any, targets: list[Tensor]) -> list[Node]:
         metas = self._meta_result(call, targets)
-        node = self._tracer.emit(call.target, *inputs, metas)
+        node = self._tracer.emit(call.target, inputs, metas)
         if isinstance(metas, TensorMeta):
             return [self._tracer.cast(node, metas, meta_of(targets[0]))]
         parts = [self._tracer.item(node, i, meta) for i, meta in enumerate(metas)]
@@ -325,12 +348,15 @@ class Recorder(TorchFunctionMode):
         """Shape and dtype that the functional form gives; in-place forms keep their own."""
         if name_of(call.target).owner == "F":
             return meta_of(targets[0])
-        self._guard.watch(traced=False)
-        try:
+        with self._guard.calling(None):
             args, kwargs = map_tensors((call.args, call.kwargs), _without_memory)
             return meta_of(call.target(*args, **kwargs))
-        finally:
-            self._guard.rest()
+
+
+def _unwrapped(tensor: Tensor) -> Tensor:
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
+    return tensor
 
 
 def _without_memory(tensor: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Shadow:
         storage = self._memories.pop(key, None)
         if storage is None:
             return
-        private = storage.clone()
+        private = storage.clone()  # type: ignore[no-untyped-call]
         for ref in self._aliases.pop(key, []):
             held = ref()
             if held is not None and storage_key(held) == key:
@@ -77,7 +77,7 @@ class Shadow:
 
 def _over(storage: torch.UntypedStorage, like: Tensor) -> Tensor:
     empty = torch.empty(0, dtype=like.dtype, device=like.device)
-    return empty.set_(storage, like.storage_offset(), like.shape, like.stride())  # type: ignore[call-overload, no-any-return, arg-type]
+    return empty.set_(storage, like.storage_offset(), like.shape, like.stride())
 
 
 def _runnable(

@@ -365,7 +365,7 @@ def _split(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
 def _softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """torch.softmax has dtype where F.softmax has _stacklevel."""
     kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
-    if len(args) == 3:
+    if len(args) > 2:
         args, kwargs = args[:2], {**kwargs, "dtype": args[2]}
     return Call(canonical_function(function), args, kwargs)
 
@@ -374,9 +374,9 @@ def _f_softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
     return Call(function, args, {k: v for k, v in kwargs.items() if k != "_stacklevel"})
 
 
-_F_ADAPTERS: dict[str, Callable[..., Call]] = {
-    name: _f_softmax for name in ("softmax", "log_softmax", "softmin")
-}
+_F_ADAPTERS: dict[str, Callable[..., Call]] = dict.fromkeys(
+    ("softmax", "log_softmax", "softmin"), _f_softmax
+)
 _ADAPTERS: dict[str, Callable[..., Call]] = {
     "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),
     "expand_as": _like(Tensor.expand), "to": _to, "type": _type, "type_as": _type_as,

@@ -61,7 +61,7 @@ def trace(
     Raises UnsupportedError, with all that was found, where the run can not be a graph.
     """
     tracer = Tracer(leaf_modules, leaf_functions, values)
-    tracer.trace(model, example_inputs)  # type: ignore[arg-type]
+    tracer.trace(model, example_inputs)
     return tracer.result
 
 
@@ -160,22 +160,24 @@ class Tracer(torch.fx.Tracer):
 
     # Nodes
 
-    def emit(self, target: Callable[..., Any], args: Any, kwargs: Any, meta: Any) -> Node:
-        """A node with its origin and the shapes of its result."""
+    def emit(self, target: Callable[..., Any], inputs: tuple[Any, Any], meta: Any) -> Node:
+        """A node of `inputs` (args, kwargs), with its origin and the shapes of its result."""
+        args, kwargs = inputs
         if isinstance(target, LeafCall):
             return self._describe(self.create_node("call_module", target.path, args, kwargs), meta)
         return self._describe(self.create_node("call_function", target, args, kwargs), meta)
 
     def item(self, node: Node, key: Any, meta: Any) -> Node:
         """One of the results of a function that has several."""
-        return self.emit(operator.getitem, (node, key), {}, meta)
+        return self.emit(operator.getitem, ((node, key), {}), meta)
 
     def cast(self, node: Node, have: TensorMeta, want: TensorMeta) -> Node:
         """`node` with the dtype and shape that writing it into a tensor gives."""
         if have.dtype != want.dtype:
-            node = self.emit(Tensor.to, (node, want.dtype), {}, TensorMeta(have.shape, want.dtype))
+            meta = TensorMeta(have.shape, want.dtype)
+            node = self.emit(Tensor.to, ((node, want.dtype), {}), meta)
         if have.shape != want.shape:
-            node = self.emit(Tensor.expand, (node, want.shape), {}, want)
+            node = self.emit(Tensor.expand, ((node, want.shape), {}), want)
         return node
 
     def filled(self, like: TensorMeta, value: Any, target: Tensor) -> Node:
@@ -194,10 +196,11 @@ class Tracer(torch.fx.Tracer):
 
     def _index_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node:
         if len(sources) == 1 and _is_whole(index, sources[0]):
-            return self.emit(torch.reshape, (sources[0], meta.shape), {}, meta)
+            return self.emit(torch.reshape, ((sources[0], meta.shape), {}), meta)
         name = self.constants.fresh()
         self.constants.attributes[name] = index
-        return self.emit(index_map, (sources, self._attribute(name, index), meta.shape), {}, meta)
+        args = sources, self._attribute(name, index), meta.shape
+        return self.emit(index_map, (args, {}), meta)
 
     def create_arg(self, a: Any) -> Any:
         """An argument with nodes in place of tensors; torch.fx's own rules for the rest."""
@@ -225,17 +228,14 @@ class Tracer(torch.fx.Tracer):
 
     def adopt(self, tensor: Tensor) -> None:
         """Make the memory of a constant traced, before a traced value is written into it."""
-        self.guard.watch(traced=False)
-        try:
+        with self.guard.calling(None):
             self._adopt(tensor)
-        finally:
-            self.guard.rest()
 
     def _adopt(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         count = storage.nbytes() // tensor.element_size()
         whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-        whole.set_(storage, 0, (count,), (1,))  # type: ignore[call-overload]
+        whole.set_(storage, 0, (count,), (1,))
         self.guard.known.add(whole)
         self.table.bind(whole, self.constants.node(whole))
         if isinstance(self.values, FakeValues):
@@ -244,7 +244,7 @@ class Tracer(torch.fx.Tracer):
     # Refusals
 
     def origin(self) -> Origin:
-        return origin_here(self.path.current, _BOUNDARIES)
+        return origin_here(self.path.current)
 
     def note(self, op: str, reason: str) -> None:
         """Remember a refusal and go on."""
@@ -308,7 +308,7 @@ class Tracer(torch.fx.Tracer):
         with torch._C.DisableTorchFunction():
             if any(version(tensor) != before for tensor, before in operands):
                 self.refuse(function.__name__, "writes its arguments")
-            self.recorder.bind(result, self.emit(function, *inputs, meta_of(result)))
+            self.recorder.bind(result, self.emit(function, inputs, meta_of(result)))
             self.guard.opaque = False
 
 
@@ -341,5 +341,3 @@ def _drop_unused(graph: torch.fx.Graph) -> None:
         if node.op not in ("placeholder", "output") and not node.users:
             graph.erase_node(node)
 
-
-_BOUNDARIES = (Tracer._forward.__code__, Tracer._attempt.__code__)

@@ -80,6 +80,9 @@ class Values(Protocol):
     def example(self, tensor: Tensor) -> Tensor:
         """A real tensor of the same shape, dtype and device, for calls that need no data."""
 
+    def held(self, tensor: Tensor) -> Tensor:
+        """How a result that was computed on real tensors is held."""
+
     def device(self, tensor: Tensor) -> torch.device:
         """The device the model believes the tensor is on."""
 
@@ -96,6 +99,9 @@ class RealValues:
         return tensor
 
     def example(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def held(self, tensor: Tensor) -> Tensor:
         return tensor
 
     def device(self, tensor: Tensor) -> torch.device:
@@ -138,8 +144,10 @@ class FakeValues:
     def example(self, tensor: Tensor) -> Tensor:
         if not tensor.is_meta:
             return tensor
-        size, stride = tensor.shape, tensor.stride()
-        return torch.empty_strided(size, stride, dtype=tensor.dtype, device=self._device)
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=self._device)
+
+    def held(self, tensor: Tensor) -> Tensor:
+        return self.enter(tensor)
 
     def device(self, tensor: Tensor) -> torch.device:
         return self._device if tensor.is_meta else tensor.device

@@ -68,6 +68,8 @@ class EmbeddedSession:
         """The tops of one step for the given bottoms."""
         if is_input(step):
             return tuple(bottoms)
+        if not step.tops:
+            return ()
         module: nn.Module = self.module.get_submodule(self.layers[step.name])
         with torch.no_grad():
             result = module(*bottoms)

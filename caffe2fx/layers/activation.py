@@ -63,7 +63,9 @@ class Power(Neuron):
             return (torch.full_like(bottoms[0], value),)
         affine = bottoms[0] * self.scale if self.scale != 1 else bottoms[0]
         affine = affine + self.shift if self.shift != 0 else affine
-        return (affine**self.power if self.power != 1 else affine,)
+        if self.power != 1:
+            return (affine**self.power,)
+        return (affine.clone() if affine is bottoms[0] else affine,)
 
 
 @register

@@ -74,14 +74,12 @@ class _LegalEmitter(Emitter):
         lacking = self.target.lacks(layer, [bottom.shape for bottom in bottoms])
         if lacking is None:
             return super().add_many(layer, *bottoms, blobs=blobs, role=role, tops=tops)
-        if tops != 1:
-            raise Refused(lacking)
         name, origin = self.scope
         reasons = []
         for rule in rules_for(layer):
             try:
                 with self.at(f"{name}/{role}" if role else name, origin):
-                    return (rule(self, layer, bottoms, blobs),)
+                    return rule(self, layer, bottoms, blobs, tops)
             except Refused as refused:
                 reasons.append(str(refused))
         raise Refused("; ".join([lacking, *reasons]))

@@ -39,19 +39,19 @@ class AxisMatrix(Wide):
 
 @rewrites(AxisMatrix)
 def last_axis(
-    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor]
-) -> Symbol:
+    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
     """The last axis: InnerProduct, which keeps all axes before it."""
     if layer.axis != bottoms[0].rank - 1 or layer.axis == 0:
         raise Refused(f"needs the last axis of several, got {layer.axis}")
     product = InnerProduct(num_output=layer.rows, bias_term=False, axis=-1)
-    return net.add(product, bottoms[0], blobs=blobs)
+    return (net.add(product, bottoms[0], blobs=blobs),)
 
 
 @rewrites(AxisMatrix)
 def any_axis(
-    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor]
-) -> Symbol:
+    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
     """Any other axis: as channels of a 1x1 convolution, all axes before it as its batch."""
     bottom, axis = bottoms[0], layer.axis
     inner = prod(bottom.fixed(a) for a in range(axis + 1, bottom.rank))
@@ -60,6 +60,8 @@ def any_axis(
     product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
     mixed = net.add(product, flat, blobs=[blobs[0].reshape(layer.rows, size, 1, 1)], role="mix")
     shape = (*bottom.shape[:axis], layer.rows, *bottom.shape[axis + 1 :])
-    dims = tuple(-1 if a < bottom.rank and a != axis and bottom.carries_batch(a) else n
-                 for a, n in enumerate(shape))
-    return net.add(Reshape(shape=dims), mixed)
+    dims = tuple(
+        -1 if axis_ != axis and bottom.carries_batch(axis_) else size
+        for axis_, size in enumerate(shape)
+    )
+    return (net.add(Reshape(shape=dims), mixed),)

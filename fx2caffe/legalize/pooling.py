@@ -13,8 +13,8 @@ from fx2caffe.legalize.rules import rewrites
 
 @rewrites(Pooling)
 def floor_by_crop(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor]
-) -> Symbol:
+    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
     """Round up, then crop the last row and column where rounding down has none.
 
     before: Pooling{round_mode: FLOOR}
@@ -24,7 +24,7 @@ def floor_by_crop(
     up = layer.replace(round_mode=RoundMode.CEIL)
     wanted = layer.top_shapes([bottom.shape], 1)[0]
     if up.top_shapes([bottom.shape], 1)[0] == wanted:
-        return net.add(up, bottom)
-    pooled = net.add(up, bottom, role="ceil")
+        return net.add_many(up, bottom, tops=tops)
+    pooled = net.add_many(up, bottom, role="ceil", tops=tops)
     size = net.add(DummyData(shape=((1, 1, *wanted[2:]),)), role="size")
-    return net.add(Crop(), pooled, size)
+    return tuple(net.add(Crop(), top, size) for top in pooled)

@@ -11,9 +11,9 @@ from torch import Tensor
 from caffe2fx.layer import Layer
 from fx2caffe.emit import Emitter, Symbol
 
-# A rule takes the emitter, the layer, its bottoms and its blobs, and gives the same tops; it
-# raises Refused with a reason where it does not apply.
-Rule = Callable[[Emitter, Any, Sequence[Symbol], Sequence[Tensor]], Symbol]
+# A rule takes the emitter, the layer, its bottoms, its blobs and its number of tops, and gives
+# those tops; it raises Refused with a reason where it does not apply.
+Rule = Callable[[Emitter, Any, Sequence[Symbol], Sequence[Tensor], int], tuple[Symbol, ...]]
 R = TypeVar("R", bound=Rule)
 _RULES: dict[type[Layer], list[Rule]] = defaultdict(list)
 

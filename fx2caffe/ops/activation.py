@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 
@@ -36,22 +34,11 @@ def softmax(
     return net.add(Softmax(axis=positive(dim, input.rank)), input)
 
 
-def _dropout(function: Callable[..., object]) -> None:
-    @handles(function)
-    def dropout(
-        net: Emitter, input: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
-    ) -> Symbol:
-        if training and p > 0:
-            raise Refused("needs eval mode: call model.eval()")
-        return input
-
-
-for _function in (
-    F.dropout,
-    F.dropout1d,
-    F.dropout2d,
-    F.dropout3d,
-    F.alpha_dropout,
-    F.feature_alpha_dropout,
-):
-    _dropout(_function)
+# Other dropouts give their very input in eval mode, so that the tracer does not even see them.
+@handles(F.dropout1d, F.dropout3d)
+def dropout(
+    net: Emitter, input: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Symbol:
+    if training and p > 0:
+        raise Refused("needs eval mode: call model.eval()")
+    return input

@@ -35,7 +35,7 @@ def pooling(
     )
 
 
-@handles(F.max_pool2d)
+@handles(F.max_pool2d, F.max_pool2d_with_indices)
 def max_pool2d(
     net: Emitter,
     input: Symbol,
@@ -106,7 +106,7 @@ def adaptive_avg_pool2d(
     return input
 
 
-@handles(F.adaptive_max_pool2d)
+@handles(F.adaptive_max_pool2d, F.adaptive_max_pool2d_with_indices)
 def adaptive_max_pool2d(
     net: Emitter,
     input: Symbol,

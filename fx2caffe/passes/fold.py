@@ -61,12 +61,12 @@ def fold_affine(net: Net) -> Net:
 
 def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:
     """One step that does what `before` and then `step` do, None if there is none."""
-    second = affine_of(step, shapes[step.bottoms[0]])
+    second = affine_of(step, shapes)
     if second is None:
         return None
     if isinstance(before.layer, Convolution | InnerProduct):
         return _into_product(before, step, second, shapes)
-    first = affine_of(before, shapes[before.bottoms[0]])
+    first = affine_of(before, shapes)
     if first is None:
         return None
     layer, blobs = _as_scale(second.after(first))
@@ -78,11 +78,12 @@ def _as_scale(affine: Affine) -> tuple[Layer, tuple[Tensor, ...]]:
     return layer, (affine.factor.float(), affine.offset.float())
 
 
-def affine_of(step: Step, bottom: Shape) -> Affine | None:
+def affine_of(step: Step, shapes: dict[Value, Shape]) -> Affine | None:
     """The per-channel affine map that a step is, None if it is none."""
     layer, blobs = step.layer, [blob.double() for blob in step.blobs]
-    if len(step.bottoms) != 1 or len(bottom) < 2:
+    if len(step.bottoms) != 1 or len(shapes[step.bottoms[0]]) < 2:
         return None
+    bottom = shapes[step.bottoms[0]]
     if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
         mean, variance = normalized_statistics(blobs)
         factor = (variance + layer.eps).rsqrt()

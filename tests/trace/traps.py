@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 Function = Callable[..., Any]
 ALLOWED: list[Function] = []
 REFUSED: list[tuple[Function, str]] = []
+LAYER = nn.Linear(4, 4)
 GLOBAL_TABLE = torch.arange(12.0).reshape(3, 4)
 
 
@@ -302,7 +303,7 @@ def shapes_lengths_and_unpacking(x: Tensor, y: Tensor) -> Tensor:
     n = len(x) + x.size(0) + x.shape[1] + x.dim() + x.numel()
     assert isinstance(x, Tensor) and x.dtype == torch.float32 and x.device.type == "cpu"
     assert x.is_cpu and not x.is_meta and not x.is_cuda and x.is_floating_point()
-    return a * n + b + c + torch.stack([r for r in y]).sum(0) + sum(y.unbind(0))
+    return a * n + b + c + torch.stack([*y]).sum(0) + sum(y.unbind(0))
 
 
 @allowed
@@ -330,7 +331,7 @@ def printing(x: Tensor, y: Tensor) -> Tensor:
 
 @allowed
 def caught_copy(x: Tensor, y: Tensor) -> Tensor:
-    z = copy.copy(x) + copy.deepcopy(y)
+    z = copy.deepcopy(x) + copy.deepcopy(y)
     z.add_(1)
     return z + x
 
@@ -366,9 +367,8 @@ def autograd_functions(x: Tensor, y: Tensor) -> Tensor:
 
 @allowed
 def functional_call(x: Tensor, y: Tensor) -> Tensor:
-    layer = nn.Linear(4, 4)
     weights = {"weight": torch.eye(4) * 2, "bias": y[0]}
-    return torch.func.functional_call(layer, weights, (x,))
+    return torch.func.functional_call(LAYER, weights, (x,))
 
 
 @allowed
@@ -376,6 +376,34 @@ def data_dependent_only_in_constants(x: Tensor, y: Tensor) -> Tensor:
     mask = torch.tensor([True, False, True])
     keep = mask.nonzero().squeeze(1).tolist()
     return x[mask] + x[keep] * float(torch.ones(1)) + x[torch.tensor(2)]
+
+
+@allowed
+def vmap_over_constants(x: Tensor, y: Tensor) -> Tensor:
+    mask = torch.vmap(lambda a, b: a * b)(torch.arange(4.0), torch.ones(4))
+    return x * mask
+
+
+@allowed
+def constants_as_indices(x: Tensor, y: Tensor) -> Tensor:
+    n = torch.tensor(2)
+    return x[:n] + x[n] + y[torch.tensor([0, 2]), :n].sum()
+
+
+@allowed
+def functions_with_several_results(x: Tensor, y: Tensor) -> Tensor:
+    values, indices = x.topk(2, dim=1)
+    parts = torch.tensor_split(y, 2, dim=1)
+    mean, std = torch.std_mean(x, 1)
+    return values * parts[1] + indices + mean[:, None] - std[:, None]
+
+
+@allowed
+def einsum_norm_and_others(x: Tensor, y: Tensor) -> Tensor:
+    a = torch.einsum("ij,kj->ik", x, y) @ torch.cdist(x, y)
+    return a / x.norm(dim=1, keepdim=True) + torch.tensordot(x, y, dims=2) + x.unflatten(
+        1, (2, 2)
+    ).sum((1, 2)).unsqueeze(1)
 
 
 @allowed
@@ -593,6 +621,17 @@ class Opaque:
 @refused("is an output whose tensors")
 def unknown_output(x: Tensor, y: Tensor) -> Any:
     return Opaque(x)
+
+
+@refused("reads the data")
+def formatted_assert(x: Tensor, y: Tensor) -> Tensor:
+    torch._assert((x > -1).all(), "must be positive")
+    return x
+
+
+@refused("see it|not be recorded|reads the data")
+def copied_by_pickle(x: Tensor, y: Tensor) -> Tensor:
+    return copy.copy(x) + y
 
 
 @refused("dtype")

@@ -1,0 +1,144 @@
+"""One row of a table of layers: a record, what it is fed, and what it must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod, sqrt
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layer import Layer
+from caffe2fx.layers import BatchNorm, Input
+from caffe2fx.message import Shape
+from caffe2fx.net import Net, Step, Value
+from caffe2fx.prototxt import text_of
+from caffe2fx.verdict import ALONE, SHORT, another, difference, largest
+
+Tops = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record with the shapes of its bottoms.
+
+    `values` stand in front of each bottom's random numbers. `spelled` is a user's way of
+    writing the parameters: real Caffe is given that text, and we must read the record from it.
+    `factor` is BatchNorm's third blob. `twin_differs` says why the torch.nn module is allowed
+    (and expected) to give something else than Caffe for these values.
+    """
+
+    id: str
+    layer: Layer
+    bottoms: tuple[Shape, ...] = ()
+    tops: int = 1
+    values: tuple[tuple[float, ...], ...] = ()
+    spelled: str = ""
+    factor: float = 1.0
+    twin_differs: str = ""
+
+    def inputs(self) -> list[Tensor]:
+        """The bottoms; for an Input layer, whose tops the caller fills, its tops."""
+        generator = torch.Generator().manual_seed(crc32(self.id.encode()))
+        shapes = self.bottoms
+        if isinstance(self.layer, Input):
+            shapes = self.layer.top_shapes((), self.tops)
+        made = [torch.randn(shape, generator=generator) for shape in shapes]
+        for bottom, numbers in zip(made, self.values, strict=False):
+            bottom.view(-1)[: len(numbers)] = torch.tensor(numbers)
+        return made
+
+    def blobs(self) -> Tops:
+        """Random weights, scaled so that sums stay of the size of what they sum."""
+        generator = torch.Generator().manual_seed(crc32(self.id.encode()) ^ 1)
+        shapes = self.layer.blob_shapes(self.bottoms)
+        made = [
+            torch.randn(shape, generator=generator) / sqrt(prod(shape[1:]) or 1)
+            for shape in shapes
+        ]
+        if isinstance(self.layer, BatchNorm):
+            made[1] = made[1].abs() + 0.5  # a variance
+            made[2].fill_(self.factor)
+        return tuple(made)
+
+    def meaning(self, inputs: Sequence[Tensor]) -> Tops:
+        """What our record computes."""
+        if isinstance(self.layer, Input):
+            return tuple(inputs)
+        return self.layer.compute(inputs, self.blobs(), self.tops)
+
+    def limits(self) -> list[float]:
+        """How far each top may be off: the verdict's policy for a layer alone."""
+        inputs = self.inputs()
+        exact = self.meaning([value.double() for value in inputs])
+        changed = self.meaning([another(value).double() for value in inputs])
+        length = sqrt(max(1.0, self.layer.reduction(self.bottoms) / SHORT))
+        return [
+            ALONE * length * _signal(top.double(), other.double())
+            for top, other in zip(exact, changed, strict=True)
+        ]
+
+    def agrees(self, mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
+        """Fail unless two results are the same within what the verdict allows."""
+        assert [tuple(top.shape) for top in mine] == [tuple(top.shape) for top in theirs]
+        for one, two, limit in zip(mine, theirs, self.limits(), strict=True):
+            apart = difference(one, two)
+            assert apart <= limit, f"{apart:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
+
+    def steps(self, name: str = "", *, in_place: bool = False) -> list[Step]:
+        """The layer as a net of its own: an Input for its bottoms, and the layer."""
+        name = name or self.id
+        bottoms = tuple(Value(f"{name}.bottom{index}") for index in range(len(self.bottoms)))
+        tops = tuple(Value(f"{name}.top{index}") for index in range(self.tops))
+        tops = (bottoms[0]._replace(version=1),) if in_place else tops
+        step = Step(name, self.layer, bottoms, tops, self.blobs())
+        return [Step(f"{name}.in", Input(shape=self.bottoms), (), bottoms), step][not bottoms :]
+
+    def text(self, name: str = "", *, in_place: bool = False) -> str:
+        """The prototxt of these steps, with the parameters as `spelled`."""
+        steps = self.steps(name, in_place=in_place)
+        if not self.spelled:
+            return text_of(Net(tuple(steps), ()))
+        wiring = "".join(
+            f' {what}: "{value.blob}"'
+            for what, values in (("bottom", steps[-1].bottoms), ("top", steps[-1].tops))
+            for value in values
+        )
+        spelled = f'layer {{ name: "{steps[-1].name}" type: "{self.layer.type}"{wiring}\n'
+        return f"{text_of(Net(tuple(steps[:-1]), ()))}{spelled}{self.spelled} }}\n"
+
+
+def _signal(exact: Tensor, changed: Tensor) -> float:
+    """The verdict's signal, over what is finite; a constant's own size."""
+    finite = exact.isfinite() & changed.isfinite()
+    size, change = largest(exact[finite]), largest((exact - changed)[finite])
+    return min(size, change) if change > 0 else size
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Parameters and bottoms with which Caffe aborts, and what we say instead.
+
+    `here_only` gives the reason where Caffe itself does not refuse.
+    """
+
+    id: str
+    type: str
+    says: str
+    parameters: str = ""
+    bottoms: tuple[Shape, ...] = ((2, 4, 5, 5),)
+    tops: int = 1
+    here_only: str = ""
+
+    def text(self) -> str:
+        """A net of an Input and this layer."""
+        blobs = [f"in{index}" for index in range(len(self.bottoms))]
+        source = text_of(
+            Net((Step("in", Input(shape=self.bottoms), (), tuple(map(Value, blobs))),), ())
+        )
+        bottoms = "".join(f' bottom: "{blob}"' for blob in blobs)
+        tops = "".join(f' top: "top{index}"' for index in range(self.tops))
+        layer = f'layer {{ name: "refused" type: "{self.type}"{bottoms}{tops}'
+        return f"{source if blobs else ''}{layer} {self.parameters} }}\n"

@@ -1,5 +1,6 @@
 """Caffe to PyTorch: load a net as a torch.fx.GraphModule, and compare the two."""
 
+from caffe2fx.compare import compare
 from caffe2fx.errors import (
     CaffeError,
     CaffeFormatError,
@@ -8,6 +9,7 @@ from caffe2fx.errors import (
     UnknownLayerError,
 )
 from caffe2fx.load import load
+from caffe2fx.save import save_weights
 
 __all__ = [
     "CaffeError",
@@ -15,5 +17,7 @@ __all__ = [
     "EngineError",
     "ShapeMismatchError",
     "UnknownLayerError",
+    "compare",
     "load",
+    "save_weights",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import operator
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from caffe2fx.caffemodel import LayerWeights
-from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.net import Net, Step, Value, is_input
 
 
@@ -22,18 +23,29 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], *, source: str = "we
     """The net with the blobs of a weights file, matched by layer name as Caffe does.
 
     Layers of the file that the net lacks are ignored; a layer that needs blobs and has none,
-    or has others, is a ShapeMismatchError that names both sides.
+    or has others, is a ShapeMismatchError that names both sides. Two layers of one name are a
+    CaffeFormatError if they take blobs: Caffe fills the first and leaves the other at random.
     """
     by_name: dict[str, LayerWeights] = {}
     for entry in weights:
         by_name[entry.name] = entry
     steps = tuple(_with_blobs(step, by_name.get(step.name)) for step in net.steps)
     filled = replace(net, steps=steps)
+    _check_names_are_used_once(steps)
     try:
         filled.check_blobs()
     except ShapeMismatchError as error:
         raise ShapeMismatchError(f"{source}: {error}") from None
     return filled
+
+
+def _check_names_are_used_once(steps: Sequence[Step]) -> None:
+    count = Counter(step.name for step in steps)
+    for step in steps:
+        if step.blobs and count[step.name] > 1:
+            raise step.fault(
+                CaffeFormatError(f"needs a name of its own for its weights, got {count[step.name]} of it")
+            )
 
 
 def _with_blobs(step: Step, entry: LayerWeights | None) -> Step:

@@ -156,10 +156,11 @@ def single_assignment(
 ) -> list[tuple[tuple[Value, ...], tuple[Value, ...]]]:
     """Blob names of a file, layer by layer, into values: each in-place top is a new version.
 
-    `wiring` holds (layer name, bottoms, tops) in order. Raises CaffeFormatError for a bottom
-    that nothing has produced and for a blob that two layers produce.
+    `wiring` holds (what errors call the layer, bottoms, tops) in order. Raises CaffeFormatError
+    for a bottom that nothing has produced and for a blob that two layers produce.
     """
     current: dict[str, Value] = {}
+    readers: dict[Value, str] = {}
     found = []
     for layer, bottoms, tops in wiring:
         read = tuple(_read(layer, blob, current) for blob in bottoms)
@@ -167,7 +168,8 @@ def single_assignment(
             _written(layer, blob, index, bottoms, current) for index, blob in enumerate(tops)
         )
         if len(set(tops)) < len(tops):
-            raise CaffeFormatError(f"layer {layer!r} needs tops of different names, got {tops}")
+            raise CaffeFormatError(f"{layer} needs tops of different names, got {list(tops)}")
+        _check_readers(layer, read, written, readers)
         current.update((value.blob, value) for value in written)
         found.append((read, written))
     return found
@@ -176,9 +178,23 @@ def single_assignment(
 def _read(layer: str, blob: str, current: dict[str, Value]) -> Value:
     if blob not in current:
         raise CaffeFormatError(
-            f"layer {layer!r} needs bottom {blob!r} to be produced before it, got no such blob"
+            f"{layer} needs bottom {blob!r} to be produced before it, got no such blob"
         )
     return current[blob]
+
+
+def _check_readers(
+    layer: str, read: Sequence[Value], written: Sequence[Value], readers: dict[Value, str]
+) -> None:
+    """Caffe gives the readers of a blob copies of it; none of them can then overwrite it."""
+    overwritten = {value._replace(version=value.version - 1) for value in written if value.version}
+    for value in read:
+        if value in overwritten and value in readers:
+            raise CaffeFormatError(
+                f"{layer} needs to be the only reader of {value.blob!r} in order to overwrite it, "
+                f"got {readers[value]} before it"
+            )
+        readers[value] = layer
 
 
 def _written(
@@ -189,7 +205,7 @@ def _written(
     if index < len(bottoms) and bottoms[index] == blob:
         return Value(blob, current[blob].version + 1)
     raise CaffeFormatError(
-        f"layer {layer!r} needs a top of its own or its bottom's, got {blob!r}, "
+        f"{layer} needs a top of its own or its bottom's, got {blob!r}, "
         "which another layer produces"
     )
 

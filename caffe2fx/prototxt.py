@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from caffe2fx import schema
-from caffe2fx.errors import CaffeFormatError, UnknownLayerError
+from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
 from caffe2fx.layer import Layer
 from caffe2fx.layers import REGISTRY, Input
 from caffe2fx.message import LayerParameter, NetState, Phase
@@ -40,10 +40,14 @@ def parse(text: str, *, source: str = "<prototxt>", phase: Phase | str = Phase.T
     proto = _proto(text, source)
     if not proto.layer:
         raise CaffeFormatError(f"{source} needs at least one layer, got none")
-    state = NetState(phase=Phase[phase] if isinstance(phase, str) else phase)
+    # As in Caffe, the file's own stages count, and its phase and level do not.
+    state = NetState(
+        phase=Phase[phase] if isinstance(phase, str) else phase, stage=tuple(proto.state.stage)
+    )
     entries = _legacy_inputs(proto, source) + _entries(proto, text, source)
+    _check_rules(entries)
     kept = [entry for entry in entries if entry[0].stands_in(state)]
-    return Net(steps := _steps(kept, source), unconsumed(steps), proto.name)
+    return Net(steps := _steps(kept), unconsumed(steps), proto.name)
 
 
 Entry = tuple[LayerParameter, Layer, Origin]
@@ -98,8 +102,9 @@ def _check_types(proto: Any, source: str) -> None:
 
 
 def _nearest(type_: str) -> str:
-    near = difflib.get_close_matches(type_, REGISTRY, 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    known = {name.lower(): name for name in REGISTRY}
+    near = difflib.get_close_matches(type_.lower(), known, 1)
+    return f" (did you mean {known[near[0]]!r}?)" if near else ""
 
 
 def _legacy_inputs(proto: Any, source: str) -> list[Entry]:
@@ -109,7 +114,9 @@ def _legacy_inputs(proto: Any, source: str) -> list[Entry]:
     shapes = [tuple(shape.dim) for shape in proto.input_shape]
     dims = list(proto.input_dim)
     shapes = shapes or [tuple(dims[i : i + 4]) for i in range(0, len(dims), 4)]
-    if len(shapes) not in (1, len(proto.input)):
+    if not proto.input_shape and len(dims) % 4:
+        raise CaffeFormatError(f"{source} needs four input_dim an input, got {len(dims)}")
+    if len(shapes) != len(proto.input):
         raise CaffeFormatError(
             f"{source} needs one shape an input, got {len(proto.input)} and {len(shapes)}"
         )
@@ -121,14 +128,26 @@ def _entries(proto: Any, text: str, source: str) -> list[Entry]:
     lines = _layer_lines(text)
     lines += [0] * (len(proto.layer) - len(lines))
     return [
-        (LayerParameter.parse(layer), _record(layer), Origin(file=source, line=line))
+        (LayerParameter.parse(layer), _record(layer, origin), origin)
         for layer, line in zip(proto.layer, lines, strict=False)
+        for origin in [Origin(file=source, line=line)]
     ]
 
 
-def _record(layer: Any) -> Layer:
+def _record(layer: Any, origin: Origin) -> Layer:
     kind = REGISTRY[layer.type]
-    return kind() if kind.parameter is None else kind.parse(getattr(layer, kind.parameter[0]))
+    try:
+        return kind() if kind.parameter is None else kind.parse(getattr(layer, kind.parameter[0]))
+    except CaffeError as error:
+        raise type(error)(f"layer {layer.name!r} ({layer.type}) {error} ({origin})") from None
+
+
+def _check_rules(entries: Sequence[Entry]) -> None:
+    for generic, _, origin in entries:
+        if generic.include and generic.exclude:
+            raise CaffeFormatError(
+                f"{origin}: layer {generic.name!r} needs include or exclude rules, got both"
+            )
 
 
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\n]|\w+""")
@@ -145,12 +164,13 @@ def _layer_lines(text: str) -> list[int]:
     return lines
 
 
-def _steps(entries: Sequence[Entry], source: str) -> tuple[Step, ...]:
-    wiring = [(generic.name, generic.bottom, generic.top) for generic, _, _ in entries]
-    try:
-        values = single_assignment(wiring)
-    except CaffeFormatError as error:
-        raise CaffeFormatError(f"{source}: {error}") from None
+def _steps(entries: Sequence[Entry]) -> tuple[Step, ...]:
+    values = single_assignment(
+        [
+            (f"{origin}: layer {generic.name!r}", generic.bottom, generic.top)
+            for generic, _, origin in entries
+        ]
+    )
     return tuple(
         Step(generic.name, record, bottoms, tops, params=generic.param, origin=origin)
         for (generic, record, origin), (bottoms, tops) in zip(entries, values, strict=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor, nn
+
 from caffe2fx import caffemodel, hdf5
-from caffe2fx.atomic import replacing_all
-from caffe2fx.net import Net
+from caffe2fx.atomic import replacing, replacing_all
+from caffe2fx.build import CaffeGraphModule
+from caffe2fx.errors import CaffeError
+from caffe2fx.net import Net, Step
 from caffe2fx.prototxt import text_of
 
 
@@ -20,11 +25,49 @@ def save(
     layers = weights_of(net)
     text = text_of(net, header=header)
     with replacing_all([weights, prototxt]) as (new_weights, new_prototxt):
-        if str(weights).endswith(".h5"):
-            hdf5.write(new_weights, layers)
-        else:
-            caffemodel.write(new_weights, net.name, layers)
+        _write_weights(new_weights, str(weights), net.name, layers)
         new_prototxt.write_text(text, encoding="utf-8")
+
+
+def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
+    """Write the weights that a loaded module now holds, for its untouched original prototxt.
+
+    Raises CaffeError for a module that did not come from caffe2fx.load.
+    """
+    if not isinstance(module, CaffeGraphModule):
+        raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {type(module).__name__}")
+    layers = weights_of(current_net(module))
+    with replacing(path) as temporary:
+        _write_weights(temporary, str(path), module.caffe.net.name, layers)
+
+
+def current_net(module: CaffeGraphModule) -> Net:
+    """The net of a loaded module with the weights that the module holds now."""
+    view = module.caffe
+    modules = dict(zip(view.names.modules.values(), view.names.modules, strict=True))
+    steps = tuple(
+        replace(step, blobs=_blobs(step, module.get_submodule(modules[step.name])))
+        if step.blobs
+        else step
+        for step in view.net.steps
+    )
+    return replace(view.net, steps=steps)
+
+
+def _blobs(step: Step, module: nn.Module) -> tuple[Tensor, ...]:
+    blobs = step.layer.blobs_of(module)
+    return tuple(
+        blob.detach().reshape(old.shape) for blob, old in zip(blobs, step.blobs, strict=True)
+    )
+
+
+def _write_weights(
+    path: Path, name: str, net_name: str, layers: tuple[caffemodel.LayerWeights, ...]
+) -> None:
+    if name.endswith(".h5"):
+        hdf5.write(path, layers)
+    else:
+        caffemodel.write(path, net_name, layers)
 
 
 def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:

@@ -78,10 +78,9 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
 
 
 def _typed_parameters() -> Iterator[tuple[str, Wire]]:
-    for layer in REGISTRY.values():
-        if layer.parameter is not None:
-            name, number = layer.parameter
-            yield name, Wire(number, layer)
+    typed = {layer.parameter: layer for layer in REGISTRY.values() if layer.parameter is not None}
+    for (name, number), layer in typed.items():  # some layers share one message
+        yield name, Wire(number, layer)
 
 
 def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:

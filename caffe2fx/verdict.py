@@ -20,6 +20,7 @@ from torch import Tensor
 
 from caffe2fx.engines.base import Session
 from caffe2fx.net import Net, Step, Value, is_input
+from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
 
 ALONE = 1e-5  # of the signal, for sums of up to SHORT terms
@@ -110,6 +111,27 @@ class _Truth:
             for dtype in (torch.float64, torch.float32)
         )
         return largest(rounded - exact)
+
+
+def end_to_end_row(
+    name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor
+) -> Row:
+    """The end-to-end measure of one named result, where nothing can be fed layer by layer."""
+    signal = min(largest(exact), largest(other - rounded))
+    noise = largest(rounded - exact)
+    return Row(
+        layer=name,
+        type="",
+        blob=name,
+        shape=tuple(exact.shape),
+        signal=signal,
+        alone=0.0,
+        alone_limit=inf,
+        end_to_end=difference(mine, exact),
+        end_to_end_limit=NOISE_FACTOR * noise + NOISE_FLOOR * signal,
+        origin=Origin(),
+        dead=not signal > 0,
+    )
 
 
 def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:

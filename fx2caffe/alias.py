@@ -33,6 +33,8 @@ def plain_index(index: Any, owns: Callable[[Tensor], bool]) -> Any:
     parts = index if isinstance(index, tuple) else (index,)
     plain: list[Any] = []
     for part in parts:
+        if isinstance(part, list) and part and all(isinstance(v, bool) for v in part):
+            part = torch.tensor(part)
         if isinstance(part, slice):
             plain.append(slice(*(_number(v, owns) for v in (part.start, part.stop, part.step))))
         elif isinstance(part, Tensor) and part.dtype in _MASKS and part.ndim and not owns(part):

@@ -15,7 +15,6 @@ from torch import Tensor, fx, nn
 from caffe2fx.build import CaffeGraphModule
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError
-from caffe2fx.layer import Operation
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report
@@ -23,8 +22,9 @@ from caffe2fx.save import save
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
 from fx2caffe.batch import FOLLOW_SHAPES, Batch, find_batch
+from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.legalize import legalize
-from fx2caffe.lower import Lowered, Lowering, handlers
+from fx2caffe.lower import Lowered, Lowering, leaves
 from fx2caffe.passes.fold import fold_affine
 from fx2caffe.passes.in_place import renamed_values, run_in_place
 from fx2caffe.passes.outputs import expose_outputs
@@ -32,7 +32,7 @@ from fx2caffe.passes.prune import prune
 from fx2caffe.targets import Target, target as target_of
 from fx2caffe.trace import Trace, trace
 
-__all__ = ["Export", "export", "ops"]
+__all__ = ["Export", "check", "export", "ops"]
 
 
 @dataclass(frozen=True)
@@ -172,16 +172,15 @@ def export(
     be exported exactly, with its module and source line.
     """
     has = target_of(target)
-    leaves = (Operation, *(kind for kind in handlers() if isinstance(kind, type)))
-    traced = trace(model, example_inputs, leaf_modules=leaves)
-    batch = find_batch(model, example_inputs, traced, leaf_modules=leaves)
+    modules, functions = leaves()
+    options: dict[str, Any] = {"leaf_modules": modules, "leaf_functions": functions}
+    traced = trace(model, example_inputs, **options)
+    batch = find_batch(model, example_inputs, traced, **options)
     names = _input_names(traced, input_names)
-    lowered = Lowering(
-        traced.module.graph, traced.module, batch.others, names, _module_names(model)
-    ).run()
+    lowered = _lowered(model, traced, batch, names)
     net, nodes, faults = _optimized(lowered, has, fold_batchnorm)
     return Export(
-        net=replace(net, name=type(model).__name__),
+        net=replace(net, name=_net_name(model)),
         trace=traced,
         example_inputs=_tensors(model, example_inputs),
         nodes=nodes,
@@ -189,6 +188,31 @@ def export(
         batch=batch,
         batch_faults=(*batch.faults, *lowered.batch_faults, *faults),
     )
+
+
+def check(
+    model: nn.Module, example_inputs: Any, *, target: str | Target = "bvlc"
+) -> tuple[Refusal, ...]:
+    """Every reason for which `model` cannot be exported for `target`; empty if it can.
+
+    Nothing is written and nothing large is computed.
+    """
+    has = target_of(target)
+    modules, functions = leaves()
+    try:
+        traced = trace(
+            model, example_inputs, leaf_modules=modules, leaf_functions=functions, values="fake"
+        )
+        lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
+        legalize(lowered.steps, dict(lowered.symbols), has)
+    except UnsupportedError as error:
+        return error.refusals
+    return ()
+
+
+def _lowered(model: nn.Module, traced: Trace, batch: Batch, names: dict[str, str]) -> Lowered:
+    graph = traced.module.graph
+    return Lowering(graph, traced.module, batch.others, names, _module_names(model)).run()
 
 
 def _tensors(model: nn.Module, example_inputs: Any) -> tuple[Tensor, ...]:
@@ -202,6 +226,10 @@ def _input_names(traced: Trace, given: Sequence[str] | None) -> dict[str, str]:
     if len(names) != len(own) or len(set(names)) != len(names):
         raise CaffeError(f"input_names needs {len(own)} different names, got {list(names)}")
     return dict(zip(own, names, strict=True))
+
+
+def _net_name(model: nn.Module) -> str:
+    return model.caffe.net.name if isinstance(model, CaffeGraphModule) else type(model).__name__
 
 
 def _module_names(model: nn.Module) -> Mapping[str, str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from caffe2fx.errors import CaffeError
@@ -23,6 +25,7 @@ from fx2caffe.errors import Refusal, UnsupportedError
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 _HANDLERS: dict[Any, Handler] = {}
+_USERS: list[Any] = []  # the targets that a user registered
 
 
 def handles(*targets: Any) -> Callable[[H], H]:
@@ -44,6 +47,31 @@ def handles(*targets: Any) -> Callable[[H], H]:
     return register
 
 
+def register(target: Any) -> Callable[[H], H]:
+    """Register a handler for a function or nn.Module class of your own: it becomes a leaf.
+
+    For a function, the handler takes the emitter and the function's own arguments; for a
+    module class, the emitter, the module, and the arguments of its forward:
+
+        @fx2caffe.register(MySwish)
+        def my_swish(net, module, input):
+            return net.add(Eltwise(operation=EltwiseOp.PROD), input, net.add(Sigmoid(), input))
+    """
+
+    def decorate(handler: H) -> H:
+        _USERS.append(target)
+        return handles(target)(handler)
+
+    return decorate
+
+
+def leaves() -> tuple[list[type[nn.Module]], list[Callable[..., Any]]]:
+    """The module classes and functions that are kept whole: Caffe's own and the user's."""
+    modules = [kind for kind in _USERS if isinstance(kind, type)]
+    functions = [function for function in _USERS if not isinstance(function, type)]
+    return [Operation, *modules], functions
+
+
 def handlers() -> Mapping[Any, Handler]:
     """All registered handlers by function or module class."""
     return dict(_HANDLERS)
@@ -52,15 +80,18 @@ def handlers() -> Mapping[Any, Handler]:
 def spelled(target: Any) -> str:
     """A torch function as a user would write it."""
     name = getattr(target, "__name__", str(target))
-    module = getattr(target, "__module__", None) or ""
-    if module == "torch.nn.functional":
-        return f"F.{name}"
     if isinstance(target, type):
         return name
-    owner = getattr(target, "__objclass__", None)
-    if owner is not None:
+    if getattr(F, name, None) is target:
+        return f"F.{name}"
+    if getattr(torch, name, None) is target:
+        return f"torch.{name}"
+    if getattr(torch.Tensor, name, None) is target:
         return f"Tensor.{name}"
-    return f"{module.removeprefix('torch._C._nn').removeprefix('_')}.{name}".lstrip(".") if module else f"torch.{name}"
+    for package in ("fft", "linalg", "special"):
+        if name.startswith(f"{package}_"):
+            return f"torch.{package}.{name.removeprefix(f'{package}_')}"
+    return f"{getattr(target, '__module__', None) or 'torch'}.{name}"
 
 
 @dataclass
@@ -158,7 +189,7 @@ class Lowering:
         handler = _HANDLERS.get(node.target)
         if handler is None:
             self._argument(node.args), self._argument(node.kwargs)
-            raise Refused("has no handler yet")
+            raise Refused("needs a handler (see fx2caffe.register): it is not known in Caffe's layers")
         kwargs = _named(handler, self._argument(node.kwargs))
         if "out" in _signature(handler).parameters:
             kwargs["out"] = Expected(node.meta.get("value"), self._other(node))

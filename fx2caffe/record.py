@@ -29,7 +29,7 @@ Function = Callable[..., Any]
 MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
 NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
 FILLS = ("copy_", "fill_", "zero_")
-NEEDS_EVAL = "changes {}: needs eval mode: call model.eval()"
+HIDDEN_WRITE = "writes {}, which its name does not tell"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
 NO_STORAGE = "gives a tensor that is not dense"
 NEEDS_REAL = "can not run on fake values: use values='real'"
@@ -164,6 +164,8 @@ class Recorder(TorchFunctionMode):
         """torch.tensor(x) is a copy; torch.tensor([x, 1]) reads x."""
         source = args[1] if name == "new_tensor" else args[0] if args else kwargs.get("data")
         if not isinstance(source, Tensor):
+            if not any(self._table.owns(tensor) for tensor in tensors_in(source)):
+                return self._shape_only(func, args, kwargs)
             self._tracer.refuse(_title(func), READS_DATA + "; use torch.stack")
         if name in ("tensor", "new_tensor"):
             source = self._identity(Tensor.clone, (source,), {}, [source])
@@ -236,7 +238,7 @@ class Recorder(TorchFunctionMode):
             func, args, kwargs = call
         result, changed = self._run(func, args, kwargs, operands)
         if changed:
-            self._tracer.refuse(_title(func), NEEDS_EVAL.format(_named(changed[0], kwargs)))
+            self._tracer.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
         if not tensors_in(result):
             self._tracer.note(_title(func), READS_DATA)
             return result
@@ -265,8 +267,9 @@ class Recorder(TorchFunctionMode):
     def _called(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         try:
             return func(*args, **kwargs)
-        except NotImplementedError:
-            if self._values.readable:
+        except (NotImplementedError, RuntimeError) as error:
+            unreadable = isinstance(error, NotImplementedError) or "meta tensor" in str(error)
+            if self._values.readable or not unreadable:
                 raise
             self._tracer.refuse(_title(func), NEEDS_REAL)
 
@@ -310,7 +313,7 @@ class Recorder(TorchFunctionMode):
         same = self._table.same_memory
         extra = [t for t in changed if not any(same(t, target) for target in targets)]
         if extra:
-            self._tracer.refuse(_title(func), NEEDS_EVAL.format(_named(extra[0], kwargs)))
+            self._tracer.refuse(_title(func), HIDDEN_WRITE.format(_named(extra[0], kwargs)))
         for target, node in zip(targets, value(targets), strict=True):
             self._table.write(target, node)
         return result

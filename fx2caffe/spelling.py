@@ -102,7 +102,7 @@ IDENTITIES = frozenset({
     "clone", "contiguous", "cpu", "cuda", "detach", "detach_", "requires_grad_", "alias",
     "positive", "resolve_conj", "resolve_neg", "pin_memory", "__deepcopy__", "__copy__",
     "rename", "refine_names", "align_to", "lift_fresh", "data", "mps", "xpu", "as_tensor",
-    "asarray", "as_subclass", "is_shared", "rename_",
+    "asarray", "as_subclass", "rename_",
 })  # fmt: skip
 
 # Results that follow from shape, dtype and device alone.
@@ -149,7 +149,7 @@ def name_of(function: Function) -> Name:
         function = function.overloadpacket
     if isinstance(function, torch._ops.OpOverloadPacket):
         namespace, _, name = function._qualified_op_name.partition("::")
-        return Name(namespace, name)
+        return Name(namespace, name if namespace == "aten" else f"{namespace}.{name}")
     name = getattr(function, "__name__", type(function).__name__)
     if name in ("__get__", "__set__", "__delete__"):
         descriptor = getattr(function, "__self__", None)
@@ -162,7 +162,8 @@ def name_of(function: Function) -> Name:
         return Name("torch", name)
     if getattr(function, "__qualname__", "").startswith(("Tensor.", "TensorBase.")):
         return Name("Tensor", name)
-    return Name(str(getattr(function, "__module__", "")), name)
+    module = str(getattr(function, "__module__", ""))
+    return Name(module, f"{module}.{name}")
 
 
 def _property_name(descriptor: Any) -> str:

@@ -18,9 +18,17 @@ def corpus_folder() -> Path | None:
     return place if (place / "nets.tsv").exists() else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-corpus", action="store_true", help="fail where the corpus is missing"
+    )
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("corpus") is not None and corpus_folder() is None:
-        pytest.skip("not run: no corpus of real nets (set CAFFE_CORPUS)")
+    if item.get_closest_marker("corpus") is None or corpus_folder() is not None:
+        return
+    missing = "not run: no corpus of real nets (set CAFFE_CORPUS)"
+    (pytest.fail if item.config.getoption("--require-corpus") else pytest.skip)(missing)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Neuron layers: one number in, one number out; all may run in place."""
+"""Activation functions: the top has the bottom's shape, and all may run in place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.layer import Layer, register
-from caffe2fx.message import Engine, Shape, field
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import Layer, axis_of, register
+from caffe2fx.layers.convolution import adopt
+from caffe2fx.message import Engine, Filler, Shape, field, required
 
 
 class Neuron(Layer):
@@ -44,6 +46,174 @@ class ReLU(Neuron):
 
 @register
 @dataclass(frozen=True, kw_only=True)
+class PReLU(Neuron):
+    """x where x > 0, elsewhere x times the slope of its channel (axis 1), or of all channels."""
+
+    type = "PReLU"
+    parameter = ("prelu_param", 131)
+    message = "PReLUParameter"
+
+    filler: Filler | None = field(1, Filler)
+    channel_shared: bool = field(2, "bool", False)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return ((),) if self.channel_shared else ((bottoms[0][1],),)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms[0]) < 2:
+            raise ShapeMismatchError(f"needs a bottom of rank 2 or more, got {bottoms[0]}")
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (nn.functional.prelu(bottoms[0], blobs[0]),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return adopt(nn.PReLU(device="meta"), blobs)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ELU(Neuron):
+    """x where x > 0, alpha * (exp(x) - 1) elsewhere."""
+
+    type = "ELU"
+    parameter = ("elu_param", 140)
+    message = "ELUParameter"
+
+    alpha: float = field(1, "float", 1.0)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (nn.functional.elu(bottoms[0], self.alpha),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.ELU(self.alpha)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Sigmoid(Neuron):
+    """1 / (1 + exp(-x))."""
+
+    type = "Sigmoid"
+    parameter = ("sigmoid_param", 124)
+    message = "SigmoidParameter"
+
+    engine: Engine = field(1, Engine, Engine.DEFAULT)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (torch.sigmoid(bottoms[0]),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.Sigmoid()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class TanH(Neuron):
+    """The hyperbolic tangent."""
+
+    type = "TanH"
+    parameter = ("tanh_param", 127)
+    message = "TanHParameter"
+
+    engine: Engine = field(1, Engine, Engine.DEFAULT)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (torch.tanh(bottoms[0]),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.Tanh()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class BNLL(Neuron):
+    """log(1 + exp(x)), computed without overflow; torch calls it softplus."""
+
+    type = "BNLL"
+    message = ""
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (nn.functional.softplus(bottoms[0]),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.Softplus()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Swish(Neuron):
+    """x * sigmoid(beta * x)."""
+
+    type = "Swish"
+    parameter = ("swish_param", 147)
+    message = "SwishParameter"
+
+    beta: float = field(1, "float", 1.0)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0] * torch.sigmoid(self.beta * bottoms[0]),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.SiLU() if self.beta == 1 else super().module(bottoms, blobs, tops)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Threshold(Neuron):
+    """1 where x > threshold, 0 elsewhere (NaN included)."""
+
+    type = "Threshold"
+    parameter = ("threshold_param", 128)
+    message = "ThresholdParameter"
+
+    threshold: float = field(1, "float", 0.0)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return ((bottoms[0] > self.threshold).to(bottoms[0].dtype),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Clip(Neuron):
+    """x cut to [min, max]; min where x is NaN or max is below min."""
+
+    type = "Clip"
+    parameter = ("clip_param", 148)
+    message = "ClipParameter"
+
+    min: float = required(1, "float")
+    max: float = required(2, "float")
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        bottom = bottoms[0]
+        low, high = bottom.new_tensor(self.min), bottom.new_tensor(self.max)
+        return (torch.maximum(low, torch.fmin(bottom, high).nan_to_num(nan=self.min)),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        if self.min > self.max:  # torch would refuse
+            return super().module(bottoms, blobs, tops)
+        return nn.Hardtanh(self.min, self.max)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
 class Power(Neuron):
     """(shift + scale * x) ** power; scale 0 or power 0 makes a constant of the bottom's shape."""
 
@@ -59,8 +229,7 @@ class Power(Neuron):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         if self.power * self.scale == 0:
-            value = 1.0 if self.power == 0 else self.shift**self.power
-            return (torch.full_like(bottoms[0], value),)
+            return (torch.full_like(bottoms[0], self.shift) ** self.power,)
         affine = bottoms[0] * self.scale if self.scale != 1 else bottoms[0]
         affine = affine + self.shift if self.shift != 0 else affine
         if self.power != 1:
@@ -104,6 +273,10 @@ class Softmax(Neuron):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return (torch.softmax(bottoms[0], self.axis),)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        axis_of(self.axis, len(bottoms[0]))
 
     def reduction(self, bottoms: Sequence[Shape]) -> int:
         return bottoms[0][self.axis]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import torch.nn.functional as F
@@ -15,19 +15,17 @@ from caffe2fx.layer import MANY, Layer, axis_of, register
 from caffe2fx.message import Engine, Filler, Shape, field, once_per_axis, repeated
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_DECONVOLVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _MODULES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
-class Convolution(Layer):
-    """Cross-correlation over the axes after `axis`, with weights (num_output, C/group, k...)."""
+class Windows(Layer):
+    """What Convolution, Deconvolution and Im2col share: one message and its geometry."""
 
-    type = "Convolution"
     parameter = ("convolution_param", 106)
     message = "ConvolutionParameter"
-    bottoms = (1, MANY)
-    tops = (1, MANY)
 
     num_output: int = field(1, "uint32", absent=0)
     bias_term: bool = field(2, "bool", True)
@@ -53,14 +51,18 @@ class Convolution(Layer):
         return {
             **_spell("kernel", "kernel_size", kernel, None),
             **_spell("pad", "pad", _sides("pad", self.pad, self.pad_h, self.pad_w, 0), 0),
-            **_spell("stride", "stride", _sides("stride", self.stride, self.stride_h, self.stride_w, 1), 1),
+            **_spell("stride", "stride", self._strides(), 1),
             "dilation": once_per_axis(self.dilation, 1),
         }
+
+    def _strides(self) -> Shape:
+        # Unlike a pad, a side left out would be a stride of 0.
+        return _sides("stride", self.stride, self.stride_h, self.stride_w)
 
     def geometry(self, spatial: int) -> tuple[Shape, Shape, Shape, Shape]:
         """Kernel, stride, pad and dilation, each one number a spatial axis."""
         kernel = _sides("kernel", self.kernel_size, self.kernel_h, self.kernel_w)
-        stride = _sides("stride", self.stride, self.stride_h, self.stride_w, 1)
+        stride = self._strides()
         pad = _sides("pad", self.pad, self.pad_h, self.pad_w, 0)
         return (
             _spread("kernel_size", kernel, spatial, None),
@@ -69,29 +71,13 @@ class Convolution(Layer):
             _spread("dilation", self.dilation, spatial, 1),
         )
 
-    def compute(
-        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
-    ) -> tuple[Tensor, ...]:
-        return tuple(self._one(bottom, blobs) for bottom in bottoms)
-
-    def _one(self, bottom: Tensor, blobs: Sequence[Tensor]) -> Tensor:
-        axis = axis_of(self.axis, bottom.dim())
-        spatial = bottom.dim() - axis - 1
-        kernel, stride, pad, dilation = self.geometry(spatial)
-        lead, rest = bottom.shape[:axis], bottom.shape[axis:]
-        bias = blobs[1] if self.bias_term else None
-        result = _CONVOLVE[spatial](
-            bottom.reshape(-1, *rest), blobs[0], bias, stride, pad, dilation, self.group
-        )
-        return result.reshape(*lead, *result.shape[1:])
-
-    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        """out = floor((in + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1 on each axis."""
-        return tuple(self._top_shape(bottom) for bottom in bottoms)
-
-    def _top_shape(self, bottom: Shape) -> Shape:
+    def _split(self, bottom: Shape) -> tuple[Shape, int, Shape]:
+        """The axes before `axis`, the channels, and the sizes after it."""
         axis = axis_of(self.axis, len(bottom))
-        sizes = bottom[axis + 1 :]
+        return bottom[:axis], bottom[axis], bottom[axis + 1 :]
+
+    def _windows(self, sizes: Shape) -> Shape:
+        """out = floor((in + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1 on each axis."""
         out = tuple(
             (size + 2 * pad - (dilation * (kernel - 1) + 1)) // stride + 1
             for size, kernel, stride, pad, dilation in zip(
@@ -100,16 +86,39 @@ class Convolution(Layer):
         )
         if min(out, default=1) < 1:
             raise ShapeMismatchError(f"needs an input of at least its kernel, got {sizes}")
-        return (*bottom[:axis], self.num_output, *out)
+        return out
 
-    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
-        axis = axis_of(self.axis, len(bottoms[0]))
-        kernel = self.geometry(len(bottoms[0]) - axis - 1)[0]
-        weight = (self.num_output, bottoms[0][axis] // self.group, *kernel)
-        return (weight, (self.num_output,)) if self.bias_term else (weight,)
+    def _check_geometry(self, spatial: int) -> None:
+        if spatial not in _CONVOLVE:
+            raise ShapeMismatchError(f"needs 1 to 3 axes after its axis, got {spatial}")
+        kernel, stride, _, dilation = self.geometry(spatial)
+        if min(*kernel, *stride, *dilation) < 1:
+            raise ShapeMismatchError(
+                f"needs kernel, stride and dilation of 1 or more, "
+                f"got {kernel}, {stride} and {dilation}"
+            )
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
-        return prod(self.blob_shapes(bottoms)[0][1:])
+
+@dataclass(frozen=True, kw_only=True)
+class Filters(Windows):
+    """What Convolution and Deconvolution share: filters, groups, several bottoms."""
+
+    bottoms = (1, MANY)
+    tops = (1, MANY)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return tuple(self._one(bottom, blobs) for bottom in bottoms)
+
+    def _one(self, bottom: Tensor, blobs: Sequence[Tensor]) -> Tensor:
+        lead, channels, sizes = self._split(tuple(bottom.shape))
+        bias = blobs[1] if self.bias_term else None
+        result = self._apply(bottom.reshape(-1, channels, *sizes), blobs[0], bias)
+        return result.reshape(*lead, *result.shape[1:])
+
+    def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        raise NotImplementedError
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -117,17 +126,50 @@ class Convolution(Layer):
             raise ShapeMismatchError(f"needs one top a bottom, got {len(bottoms)} and {tops}")
         if any(bottom != bottoms[0] for bottom in bottoms):
             raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
-        channels = bottoms[0][axis_of(self.axis, len(bottoms[0]))]
+        _, channels, sizes = self._split(bottoms[0])
+        needs_one("num_output", self.num_output)
+        needs_one("group", self.group)
+        self._check_geometry(len(sizes))
         if channels % self.group or self.num_output % self.group:
             raise ShapeMismatchError(
                 f"needs channels and num_output divisible by group {self.group}, "
                 f"got {channels} and {self.num_output}"
             )
 
+    def _has_twin(self, bottoms: Sequence[Shape]) -> bool:
+        lead, _, sizes = self._split(bottoms[0])
+        return len(bottoms) == 1 and len(lead) == 1 and len(sizes) in _MODULES
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Convolution(Filters):
+    """Cross-correlation over the axes after `axis`, with weights (num_output, C/group, k...)."""
+
+    type = "Convolution"
+
+    def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        spatial = bottom.dim() - 2
+        _, stride, pad, dilation = self.geometry(spatial)
+        return _CONVOLVE[spatial](bottom, weight, bias, stride, pad, dilation, self.group)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        parts = (self._split(bottom) for bottom in bottoms)
+        return tuple((*lead, self.num_output, *self._windows(sizes)) for lead, _, sizes in parts)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        _, channels, sizes = self._split(bottoms[0])
+        kernel = self.geometry(len(sizes))[0]
+        weight = (self.num_output, channels // self.group, *kernel)
+        return (weight, (self.num_output,)) if self.bias_term else (weight,)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return prod(self.blob_shapes(bottoms)[0][1:])
+
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        spatial = len(bottoms[0]) - 2
-        if len(bottoms) > 1 or axis_of(self.axis, len(bottoms[0])) != 1 or spatial not in _MODULES:
+        if not self._has_twin(bottoms):
             return super().module(bottoms, blobs, tops)
+        spatial = len(bottoms[0]) - 2
         kernel, stride, pad, dilation = self.geometry(spatial)
         made = _MODULES[spatial](
             bottoms[0][1],
@@ -143,11 +185,106 @@ class Convolution(Layer):
         return adopt(made, blobs)
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
+class Deconvolution(Filters):
+    """The transpose of a convolution, with weights (C, num_output/group, k...)."""
+
+    type = "Deconvolution"
+
+    def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        spatial = bottom.dim() - 2
+        _, stride, pad, dilation = self.geometry(spatial)
+        return _DECONVOLVE[spatial](bottom, weight, bias, stride, pad, 0, self.group, dilation)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        """out = stride (in - 1) + dilation (kernel - 1) + 1 - 2 pad on each axis."""
+        return tuple(self._top_shape(*self._split(bottom)) for bottom in bottoms)
+
+    def _top_shape(self, lead: Shape, channels: int, sizes: Shape) -> Shape:
+        out = tuple(
+            stride * (size - 1) + dilation * (kernel - 1) + 1 - 2 * pad
+            for size, kernel, stride, pad, dilation in zip(
+                sizes, *self.geometry(len(sizes)), strict=True
+            )
+        )
+        if min(out) < 1:
+            raise ShapeMismatchError(f"needs an output of 1 or more, got {out} for {sizes}")
+        return (*lead, self.num_output, *out)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        _, channels, sizes = self._split(bottoms[0])
+        weight = (channels, self.num_output // self.group, *self.geometry(len(sizes))[0])
+        return (weight, (self.num_output,)) if self.bias_term else (weight,)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        """The channels of a group, times the taps that meet in one place."""
+        _, channels, sizes = self._split(bottoms[0])
+        kernel, stride, _, dilation = self.geometry(len(sizes))
+        apart = [s // gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
+        return channels // self.group * prod(-(-k // a) for k, a in zip(kernel, apart, strict=True))
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        if not self._has_twin(bottoms):
+            return super().module(bottoms, blobs, tops)
+        spatial = len(bottoms[0]) - 2
+        kernel, stride, pad, dilation = self.geometry(spatial)
+        made = _TRANSPOSED[spatial](
+            bottoms[0][1],
+            self.num_output,
+            kernel,  # type: ignore[arg-type]
+            stride,  # type: ignore[arg-type]
+            pad,  # type: ignore[arg-type]
+            groups=self.group,
+            bias=self.bias_term,
+            dilation=dilation,  # type: ignore[arg-type]
+            device="meta",
+        )
+        return adopt(made, blobs)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Im2col(Windows):
+    """The windows that a convolution would read, as channels: (C * kernel, out), zeros outside."""
+
+    type = "Im2col"
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        self._check_geometry(len(self._split(bottoms[0])[2]))
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        lead, channels, sizes = self._split(bottoms[0])
+        kernel = self.geometry(len(sizes))[0]
+        return ((*lead, channels * prod(kernel), *self._windows(sizes)),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        shape = tuple(bottoms[0].shape)
+        lead, _, sizes = self._split(shape)
+        kernel, stride, pad, dilation = self.geometry(len(sizes))
+        around = [side for p in reversed(pad) for side in (p, p)]
+        top = F.pad(bottoms[0], around)
+        for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), len(lead) + 1):
+            top = top.unfold(axis, d * (k - 1) + 1, s)[..., ::d]  # the taps become a last axis
+        last = range(len(shape), len(shape) + len(sizes))
+        order = [*range(len(lead) + 1), *last, *range(len(lead) + 1, len(shape))]
+        return (top.permute(order).reshape(self.top_shapes([shape], tops)[0]),)
+
+
 def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
     """Put blobs in the place of a module's parameters, in order, without a copy."""
     for (name, _), blob in zip(list(module.named_parameters()), blobs, strict=True):
         module.register_parameter(name, nn.Parameter(blob))
     return module
+
+
+def needs_one(what: str, got: int) -> None:
+    """Refuse a count of 0, which is what an absent one reads as."""
+    if got < 1:
+        raise ShapeMismatchError(f"needs {what} of 1 or more, got {got}")
 
 
 def _sides(
@@ -221,6 +358,10 @@ class InnerProduct(Layer):
         flat = bottoms[0].reshape(*bottoms[0].shape[:axis], weight.shape[1])
         return (F.linear(flat, weight, blobs[1] if self.bias_term else None),)
 
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        needs_one("num_output", self.num_output)
+
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((*bottoms[0][: axis_of(self.axis, len(bottoms[0]))], self.num_output),)
 
@@ -245,4 +386,4 @@ class InnerProduct(Layer):
         return adopt(made, blobs)
 
 
-__all__ = ["Convolution", "FlattenedLinear", "InnerProduct", "adopt"]
+__all__ = ["Convolution", "Deconvolution", "FlattenedLinear", "Im2col", "InnerProduct", "adopt"]

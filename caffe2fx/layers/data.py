@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +60,15 @@ class DummyData(Layer):
         return self._shapes()
 
     def _shapes(self) -> dict[str, Any]:
-        if not self.num:
+        dims = (self.num, self.channels, self.height, self.width)
+        if not any(dims):
             return {}
         if self.shape:
             raise ShapeMismatchError("needs shape or num/channels/height/width, got both")
-        dims = (self.num, self.channels, self.height, self.width)
-        if len({len(dim) for dim in dims}) != 1:
-            raise ShapeMismatchError("needs num, channels, height and width equally often")
-        shapes = tuple(zip(*dims, strict=True))
+        count = max(map(len, dims))
+        if any(len(dim) not in (1, count) for dim in dims):
+            raise ShapeMismatchError("needs num, channels, height and width once or equally often")
+        shapes = tuple(zip(*(dim * (count // len(dim)) for dim in dims), strict=True))
         return {"shape": shapes, "num": (), "channels": (), "height": (), "width": ()}
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -77,6 +78,14 @@ class DummyData(Layer):
                 f"needs one shape and filler or {tops} of each, "
                 f"got {len(self.shape)} and {len(self.data_filler)}"
             )
+        for filler, shape in self._filled(tops):
+            _check_filler(filler, shape)
+
+    def _filled(self, tops: int) -> Iterator[tuple[Filler, Shape]]:
+        """Filler and shape of each top."""
+        fillers = self.data_filler or (Filler(),)
+        fillers = fillers * tops if len(fillers) == 1 else fillers
+        return zip(fillers, self.top_shapes([], tops), strict=True)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return self.shape * tops if len(self.shape) == 1 else self.shape
@@ -84,10 +93,7 @@ class DummyData(Layer):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        fillers = self.data_filler or (Filler(),)
-        fillers = fillers * tops if len(fillers) == 1 else fillers
-        shapes = self.top_shapes([], tops)
-        return tuple(_fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=True))
+        return tuple(_fill(filler, shape) for filler, shape in self._filled(tops))
 
 
 @register
@@ -114,6 +120,15 @@ class Parameter(Layer):
         return (blobs[0],)
 
 
+def _check_filler(filler: Filler, shape: Shape) -> None:
+    if filler.type not in _FILLERS:
+        raise ShapeMismatchError(f"needs a filler of {', '.join(_FILLERS)}, got {filler.type!r}")
+    if filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        raise ShapeMismatchError(
+            f"needs a 4-D shape with square images for a bilinear filler, got {shape}"
+        )
+
+
 def _fill(filler: Filler, shape: Shape) -> Tensor:
     if filler.type == "constant":
         return torch.full(shape, filler.value)
@@ -121,4 +136,16 @@ def _fill(filler: Filler, shape: Shape) -> Tensor:
         return torch.normal(filler.mean, filler.std, shape)
     if filler.type == "uniform":
         return torch.empty(shape).uniform_(filler.min, filler.max)
-    raise ShapeMismatchError(f"needs a constant, gaussian or uniform filler, got {filler.type!r}")
+    return _bilinear(shape)
+
+
+_FILLERS = ("constant", "gaussian", "uniform", "bilinear")
+
+
+def _bilinear(shape: Shape) -> Tensor:
+    """The kernel with which a deconvolution interpolates: a tent over each image."""
+    size = shape[3]
+    half = (size + 1) // 2
+    centre = (size - 1) / (2 * half)
+    side = 1 - (torch.arange(size) / half - centre).abs()
+    return (side[:, None] * side[None, :]).expand(shape).clone()

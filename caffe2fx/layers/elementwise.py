@@ -38,7 +38,8 @@ class Eltwise(Layer):
     stable_prod_grad: bool = field(3, "bool", True)
 
     def _canonical(self) -> dict[str, tuple[float, ...]]:
-        return {"coeff": () if set(self.coeff) == {1.0} else self.coeff}
+        idle = self.operation is EltwiseOp.SUM and len(self.coeff) > 1 and set(self.coeff) == {1.0}
+        return {"coeff": () if idle else self.coeff}
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -48,8 +49,8 @@ class Eltwise(Layer):
             raise ShapeMismatchError(
                 f"needs one coeff a bottom, got {len(self.coeff)} for {len(bottoms)}"
             )
-        if self.coeff and self.operation is not EltwiseOp.SUM:
-            raise ShapeMismatchError(f"needs SUM for coeff, got {self.operation.name}")
+        if self.coeff and self.operation is EltwiseOp.PROD:
+            raise ShapeMismatchError("needs SUM for coeff, got PROD")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0]),)
@@ -59,11 +60,24 @@ class Eltwise(Layer):
     ) -> tuple[Tensor, ...]:
         if self.operation is EltwiseOp.SUM:
             return (self._sum(bottoms),)
-        join = torch.mul if self.operation is EltwiseOp.PROD else torch.fmax
-        return (reduce(join, bottoms),)
+        if self.operation is EltwiseOp.PROD:
+            return (reduce(torch.mul, bottoms),)
+        return (_maximum(bottoms),)
 
     def _sum(self, bottoms: Sequence[Tensor]) -> Tensor:
         # Caffe skips a term whose coefficient is 0, so that 0 * inf does not become NaN.
         coefficients = self.coeff or (1.0,) * len(bottoms)
         terms = [b if c == 1 else b * c for b, c in zip(bottoms, coefficients, strict=True) if c]
         return reduce(torch.add, terms) if terms else torch.zeros_like(bottoms[0])
+
+
+def _maximum(bottoms: Sequence[Tensor]) -> Tensor:
+    """The largest, by Caffe's own comparisons, which decide what becomes of NaN.
+
+    Of the first two the second stays unless the first is larger; a later one has to be larger.
+    """
+    first, second, *others = bottoms
+    top = torch.where(first > second, first, second)
+    for other in others:
+        top = torch.where(other > top, other, top)
+    return top

@@ -1,9 +1,11 @@
-"""BatchNorm and Scale: Caffe splits torch's batch_norm into statistics and an affine part."""
+"""Normalizations. Caffe splits torch's batch_norm into BatchNorm (statistics) and Scale."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import Layer, axis_of, register
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.message import Filler, Shape, field
+from caffe2fx.message import Engine, Filler, Shape, field
 
 _BATCH_NORM = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
@@ -108,6 +110,8 @@ class _Affine(Neuron):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
+        if self.num_axes < -1:
+            raise ShapeMismatchError(f"needs num_axes of -1 or more, got {self.num_axes}")
         axis, run = self._first(bottoms), self._run(bottoms)
         if len(bottoms) == 1 and self.num_axes > len(bottoms[0]) - axis:
             raise ShapeMismatchError(
@@ -170,3 +174,101 @@ class Bias(_Affine):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return (bottoms[0] + self._spread(bottoms, [*bottoms, *blobs][1]),)
+
+
+class NormRegion(IntEnum):
+    """Over what LRN sums the squares."""
+
+    ACROSS_CHANNELS = 0
+    WITHIN_CHANNEL = 1
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class LRN(Layer):
+    """x / (k + alpha / n * s) ** beta, with s the sum of squares over n = local_size channels.
+
+    WITHIN_CHANNEL sums over local_size x local_size positions (n is their number), zeros
+    outside counted, and has 1 in the place of k.
+    """
+
+    type = "LRN"
+    parameter = ("lrn_param", 118)
+    message = "LRNParameter"
+
+    local_size: int = field(1, "uint32", 5)
+    alpha: float = field(2, "float", 1.0)
+    beta: float = field(3, "float", 0.75)
+    norm_region: NormRegion = field(4, NormRegion, NormRegion.ACROSS_CHANNELS)
+    k: float = field(5, "float", 1.0)
+    engine: Engine = field(6, Engine, Engine.DEFAULT)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if self.local_size % 2 == 0:
+            raise ShapeMismatchError(f"needs an odd local_size, got {self.local_size}")
+        if len(bottoms[0]) != 4:
+            raise ShapeMismatchError(f"needs a 4-D bottom, got {bottoms[0]}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return (tuple(bottoms[0]),)
+
+    def _is_across(self) -> bool:
+        return self.norm_region is NormRegion.ACROSS_CHANNELS
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return self.local_size if self._is_across() else self.local_size**2
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        bottom, size = bottoms[0], self.local_size
+        if self._is_across():
+            normal = nn.functional.local_response_norm
+            return (normal(bottom, size, self.alpha, self.beta, self.k),)
+        mean = nn.functional.avg_pool2d(bottom.square(), size, 1, size // 2)
+        return (bottom * (1 + self.alpha * mean) ** -self.beta,)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        if self._is_across():
+            return nn.LocalResponseNorm(self.local_size, self.alpha, self.beta, self.k)
+        return super().module(bottoms, blobs, tops)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MVN(Neuron):
+    """(x - mean) / (std + eps) over H and W, or over C, H and W with across_channels.
+
+    The deviation is the biased one, and eps is added to it, not to the variance. The top is 4-D
+    whatever the rank of the bottom.
+    """
+
+    type = "MVN"
+    parameter = ("mvn_param", 120)
+    message = "MVNParameter"
+
+    normalize_variance: bool = field(1, "bool", True)
+    across_channels: bool = field(2, "bool", False)
+    eps: float = field(3, "float", 1e-9)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms[0]) > 4:
+            raise ShapeMismatchError(f"needs a bottom of at most 4 axes, got {bottoms[0]}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0], *(1,) * (4 - len(bottoms[0]))),)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return prod(bottoms[0][1 if self.across_channels else 2 :])
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        bottom = bottoms[0].reshape(self.top_shapes([tuple(bottoms[0].shape)], tops)[0])
+        axes = (1, 2, 3) if self.across_channels else (2, 3)
+        centred = bottom - bottom.mean(axes, keepdim=True)
+        if not self.normalize_variance:
+            return (centred,)
+        return (centred / (centred.square().mean(axes, keepdim=True).sqrt() + self.eps),)

@@ -113,16 +113,19 @@ class Pooling(Layer):
         if self.pool is PoolMethod.AVE:
             sums = F.avg_pool2d(F.pad(bottom, around), kernel, stride, divisor_override=1)
             return (sums[..., : out[0], : out[1]] / self._divisor(bottom, out),)
-        raise NotImplementedError("STOCHASTIC pooling is not implemented on the CPU in TEST")
+        raise NotImplementedError(f"{self.pool.name} pooling, which check refuses")
 
     def _maximum(self, bottom: Tensor, around: Shape, out: Shape, tops: int) -> tuple[Tensor, ...]:
         kernel, stride, _ = self.geometry(tuple(bottom.shape))
-        padded = F.pad(bottom, around, value=LOWEST)
+        # Caffe keeps what is larger than -FLT_MAX: neither NaN nor -inf is.
+        least = torch.full_like(bottom, LOWEST)
+        padded = F.pad(torch.where(bottom > LOWEST, bottom, least), around, value=LOWEST)
         if tops == 1:
             return (F.max_pool2d(padded, kernel, stride)[..., : out[0], : out[1]],)
         top, index = F.max_pool2d(padded, kernel, stride, return_indices=True)
         row, column = index // padded.shape[3] - around[2], index % padded.shape[3] - around[0]
         mask = (row * bottom.shape[3] + column).to(bottom.dtype)
+        mask = torch.where(top > LOWEST, mask, torch.full_like(mask, -1))
         return top[..., : out[0], : out[1]], mask[..., : out[0], : out[1]]
 
     def _divisor(self, bottom: Tensor, out: Shape) -> Tensor:
@@ -131,7 +134,7 @@ class Pooling(Layer):
         for size, k, s, p, count in zip(bottom.shape[2:], kernel, stride, pad, out, strict=True):
             starts = torch.arange(count, dtype=bottom.dtype, device=bottom.device) * s - p
             spans.append((starts + k).clamp(max=size + p) - starts)
-        height, width = (span.clamp(min=0) for span in spans)
+        height, width = spans  # negative for a window that starts beyond the end, as in Caffe
         return height[:, None] * width[None, :]
 
     def reduction(self, bottoms: Sequence[Shape]) -> int:
@@ -141,14 +144,18 @@ class Pooling(Layer):
         super().check(bottoms, tops)
         if len(bottoms[0]) != 4:
             raise ShapeMismatchError(f"needs a 4-D bottom, got {bottoms[0]}")
+        if self.pool is PoolMethod.STOCHASTIC:
+            raise ShapeMismatchError("needs MAX or AVE, got STOCHASTIC, which Caffe cannot test")
+        if tops == 2 and self.pool is not PoolMethod.MAX:
+            raise ShapeMismatchError("needs 1 top(s) for AVE, got 2")
         kernel, stride, pad = self.geometry(bottoms[0])
         said = (self.kernel_size, self.kernel_h, self.kernel_w)
         if self.global_pooling and (any(side is not None for side in said) or self._moves()):
             raise ShapeMismatchError("needs no kernel, pad or stride beside global_pooling")
-        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
-            raise ShapeMismatchError(f"needs pad < kernel, got pad {pad} and kernel {kernel}")
         if min(stride) < 1 or min(kernel) < 1:
             raise ShapeMismatchError(f"needs kernel and stride >= 1, got {kernel} and {stride}")
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise ShapeMismatchError(f"needs pad < kernel, got pad {pad} and kernel {kernel}")
 
     def _moves(self) -> bool:
         sides = (self.pad_h, self.pad_w, self.stride_h, self.stride_w)
@@ -187,6 +194,10 @@ def _pair(
     prefix: str, name: str, both: int | None, h: int | None, w: int | None, neutral: int | None
 ) -> dict[str, Any]:
     """One spelling: the single size when both sides agree, _h and _w otherwise."""
+    if (h is None) != (w is None):
+        raise ShapeMismatchError(f"needs both {prefix}_h and {prefix}_w, got only one")
+    if h is not None and both != neutral:
+        raise ShapeMismatchError(f"needs {prefix} given once, got {name} and {prefix}_h/{prefix}_w")
     sides = tuple(both if side is None else side for side in (h, w))
     if sides[0] == sides[1]:
         return {name: sides[0], f"{prefix}_h": None, f"{prefix}_w": None}

@@ -53,6 +53,8 @@ class Concat(Layer):
 
 def _one_axis(name: str, legacy: int | None, axis: int) -> dict[str, Any]:
     """The old unsigned spelling of an axis becomes `axis`."""
+    if legacy is not None and axis != 1:
+        raise ShapeMismatchError(f"needs axis or {name}, got both")
     return {name: None, "axis": axis if legacy is None else legacy}
 
 
@@ -124,16 +126,28 @@ class Flatten(Layer):
     end_axis: int = field(2, "int32", -1)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        first, last = (axis_of(axis, len(bottoms[0])) for axis in (self.axis, self.end_axis))
+        first, last = self._range(len(bottoms[0]))
         middle = prod(bottoms[0][first : last + 1])
         return ((*bottoms[0][:first], middle, *bottoms[0][last + 1 :]),)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        return (bottoms[0].flatten(self.axis, self.end_axis),)
+        return (bottoms[0].reshape(self.top_shapes([tuple(bottoms[0].shape)], tops)[0]),)
+
+    def _range(self, rank: int) -> tuple[int, int]:
+        return axis_of(self.axis, rank), axis_of(self.end_axis, rank)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        first, last = self._range(len(bottoms[0]))
+        if last < first - 1:
+            raise ShapeMismatchError(f"needs axis up to end_axis, got {first} and {last}")
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        first, last = self._range(len(bottoms[0]))
+        if last < first:  # Caffe puts an axis of 1 in there
+            return super().module(bottoms, blobs, tops)
         return nn.Flatten(self.axis, self.end_axis)
 
 
@@ -236,7 +250,12 @@ class Tile(Layer):
     message = "TileParameter"
 
     axis: int = field(1, "int32", 1)
-    tiles: int = field(2, "int32", absent=1)
+    tiles: int = field(2, "int32", absent=0)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if self.tiles < 1:
+            raise ShapeMismatchError(f"needs tiles of 1 or more, got {self.tiles}")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         axis = axis_of(self.axis, len(bottoms[0]))

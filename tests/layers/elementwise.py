@@ -34,6 +34,7 @@ ROWS = (
     eltwise("prod, unstable gradient", PROD.replace(stable_prod_grad=False)),
     eltwise("max", MAX),
     eltwise("max of 3", MAX, 3),
+    eltwise("max, coeff idle", MAX.replace(coeff=(2, -1))),
     eltwise("max of NaN", MAX, 2, LEFT, RIGHT),
     eltwise("max of NaN, other way", MAX, 2, RIGHT, LEFT),
     eltwise("max of NaN in 3", MAX, 3, LEFT, RIGHT, THIRD),
@@ -55,6 +56,6 @@ REFUSALS = (
     refuse("too few coeff, all 1", "needs one coeff a bottom, got 1 for 2", "coeff: 1"),
     refuse("coeff of a product", "needs SUM for coeff, got PROD",
            "operation: PROD coeff: 2 coeff: 2"),
-    refuse("coeff 1 of a maximum", "needs SUM for coeff, got MAX",
-           "operation: MAX coeff: 1 coeff: 1"),
+    refuse("coeff 1 of a product", "needs SUM for coeff, got PROD",
+           "operation: PROD coeff: 1 coeff: 1"),
 )  # fmt: skip

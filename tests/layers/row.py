@@ -67,7 +67,9 @@ class Row:
         """What our record computes."""
         if isinstance(self.layer, Input):
             return tuple(inputs)
-        return self.layer.compute(inputs, self.blobs(), self.tops)
+        dtype = inputs[0].dtype if inputs else torch.float32
+        blobs = [blob.to(dtype) for blob in self.blobs()]
+        return self.layer.compute(inputs, blobs, self.tops)
 
     def limits(self) -> list[float]:
         """How far each top may be off: the verdict's policy for a layer alone."""

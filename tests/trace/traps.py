@@ -21,6 +21,7 @@ Function = Callable[..., Any]
 ALLOWED: list[Function] = []
 REFUSED: list[tuple[Function, str]] = []
 LAYER = nn.Linear(4, 4)
+TABLE = torch.arange(20.0).reshape(5, 4)
 GLOBAL_TABLE = torch.arange(12.0).reshape(3, 4)
 
 
@@ -396,6 +397,59 @@ def functions_with_several_results(x: Tensor, y: Tensor) -> Tensor:
     parts = torch.tensor_split(y, 2, dim=1)
     mean, std = torch.std_mean(x, 1)
     return values * parts[1] + indices + mean[:, None] - std[:, None]
+
+
+@torch.library.custom_op("fx2caffe_tests::scale", mutates_args=())
+def scale(x: Tensor, factor: float) -> Tensor:
+    return x * factor
+
+
+@scale.register_fake
+def _(x: Tensor, factor: float) -> Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.custom_op("fx2caffe_tests::put", mutates_args=("x",))
+def put(x: Tensor) -> None:
+    x.mul_(2)
+
+
+@allowed
+def custom_operator(x: Tensor, y: Tensor) -> Tensor:
+    result: Tensor = scale(x, 2.0) + y
+    return result
+
+
+@refused("which its name does not tell")
+def custom_operator_that_writes(x: Tensor, y: Tensor) -> Tensor:
+    z = x * 1
+    put(z)
+    return z
+
+
+@refused("writes")
+def embedding_that_renormalizes(x: Tensor, y: Tensor) -> Tensor:
+    return F.embedding(x.argmax(1), TABLE, max_norm=0.1)
+
+
+@refused("can not be recorded|torch.func")
+def gradient(x: Tensor, y: Tensor) -> Tensor:
+    return torch.func.grad(lambda t: (t * t).sum())(x)  # type: ignore[no-any-return]
+
+
+@allowed
+def boolean_list(x: Tensor, y: Tensor) -> Tensor:
+    return x[[True, False, True]] + x.new_tensor([1, 2, 3, 4])
+
+
+@allowed
+def slices_written_in_place(x: Tensor, y: Tensor) -> Tensor:
+    z = torch.zeros(3, 4)
+    for i in range(3):
+        row = z[i]
+        row += x[i]
+        z[..., i] *= 2
+    return z
 
 
 @allowed

@@ -1,0 +1,182 @@
+"""The command `caffe2fx`: load, compare, inspect, engine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+
+from caffe2fx import prototxt
+from caffe2fx.atomic import replacing
+from caffe2fx.build import CaffeGraphModule
+from caffe2fx.compare import compare
+from caffe2fx.engines import NAMES, all_engines
+from caffe2fx.engines.install import install
+from caffe2fx.errors import CaffeError
+from caffe2fx.load import load, read_net
+from caffe2fx.message import Shape
+from caffe2fx.net import Net
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; errors of this project end it with status 1 and their message."""
+    arguments = _parser().parse_args(argv)
+    return guarded("caffe2fx", lambda: arguments.run(arguments))
+
+
+def guarded(program: str, run: object) -> int:
+    """Run a command; what a user can cause becomes a message instead of a traceback."""
+    try:
+        return int(run())  # type: ignore[operator]
+    except (CaffeError, OSError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="caffe2fx", description="Caffe nets in PyTorch")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_load(commands.add_parser("load", help="load a net, and save it for torch"))
+    _add_compare(commands.add_parser("compare", help="compare two nets layer by layer"))
+    _add_inspect(commands.add_parser("inspect", help="list layers, shapes and weights"))
+    _add_engine(commands.add_parser("engine", help="list or install programs that run Caffe nets"))
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prototxt", type=Path)
+    parser.add_argument("weights", type=Path, help=".caffemodel or .caffemodel.h5")
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    _add_files(parser)
+    parser.add_argument("-o", "--output", type=Path, help=".pt2 (torch.export) or .pt (state_dict)")
+    parser.add_argument("--outputs", nargs="+", metavar="BLOB", help="blobs that forward returns")
+    parser.add_argument("--code", action="store_true", help="print the module's forward")
+    parser.set_defaults(run=_load)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    module = load(arguments.prototxt, arguments.weights, outputs=arguments.outputs)
+    if arguments.output is not None:
+        _save(module, arguments.output)
+    if arguments.code:
+        print(module.code)
+    shapes = module.caffe.net.shapes()
+    for kind in ("inputs", "outputs"):
+        values = getattr(module.caffe.net, kind)
+        print(f"{kind}:", ", ".join(f"{value.blob} {_size(shapes[value])}" for value in values))
+    return 0
+
+
+def _save(module: CaffeGraphModule, output: Path) -> None:
+    if output.suffix not in (".pt", ".pt2"):
+        raise CaffeError(f"--output needs a name ending in .pt2 or .pt, got {output.name!r}")
+    with replacing(output) as temporary:
+        if output.suffix == ".pt":
+            torch.save(module.state_dict(), temporary)
+        else:
+            program = torch.export.export(module, tuple(random_inputs(module.caffe.net)))
+            with temporary.open("wb") as file:
+                torch.export.save(program, file)
+
+
+def random_inputs(net: Net, seed: int = 0) -> list[Tensor]:
+    """Normal random numbers for every input of a net."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = net.shapes()
+    return [torch.randn(shapes[value], generator=generator) for value in net.inputs]
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    _add_files(parser)
+    parser.add_argument("other", type=Path, nargs="*", help="a second prototxt and its weights")
+    parser.add_argument("--engine", choices=NAMES, default="pycaffe")
+    parser.add_argument("--report", type=Path, help="write the report as .html, .json or text")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    files = (arguments.prototxt, arguments.weights)
+    if len(arguments.other) not in (0, 2):
+        raise CaffeError(f"compare needs two files a net, got {2 + len(arguments.other)}")
+    module = load(*files)
+    second = tuple(arguments.other) if arguments.other else files
+    inputs = tuple(random_inputs(module.caffe.net))
+    report = compare(module, second, inputs, engine=arguments.engine)
+    if arguments.report is not None:
+        report.save(arguments.report)
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prototxt", type=Path)
+    parser.add_argument("weights", type=Path, nargs="?")
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    if arguments.weights is None:
+        net = prototxt.read(arguments.prototxt)
+    else:
+        net = read_net(arguments.prototxt, arguments.weights)
+    console = Console()
+    # A pipe gets whole lines; a terminal gets a table that fits it.
+    wide = console if console.is_terminal else Console(width=1000)
+    wide.print(layer_table(net))
+    return 0
+
+
+def layer_table(net: Net) -> Table:
+    """Layers with their parameters, bottoms, top shapes and weights."""
+    table = Table("layer", "parameters", "bottoms", "tops", "weights", box=None)
+    shapes = net.shapes()
+    for step in net.steps:
+        blobs = step.layer.blob_shapes([shapes[bottom] for bottom in step.bottoms])
+        table.add_row(
+            step.name,
+            str(step.layer),
+            ", ".join(map(str, step.bottoms)),
+            ", ".join(f"{top} {_size(shapes[top])}" for top in step.tops),
+            ", ".join(_size(blob) for blob in blobs),
+        )
+    return table
+
+
+def _size(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="action")
+    commands.add_parser("list", help="which engines are there").set_defaults(run=_list_engines)
+    installer = commands.add_parser("install", help="get real Caffe without root (Linux)")
+    installer.add_argument("engine", choices=["pycaffe"])
+    installer.add_argument("--mirror", help="a Debian mirror, or a folder with the packages")
+    installer.set_defaults(run=_install_engine)
+
+
+def _list_engines(_: argparse.Namespace) -> int:
+    for engine in all_engines():
+        missing = engine.why_missing()
+        print(f"{engine.name:8} {engine.describe() if missing is None else f'missing: {missing}'}")
+    return 0
+
+
+def _install_engine(arguments: argparse.Namespace) -> int:
+    with Progress(transient=True) as progress:
+        task = progress.add_task("pycaffe", total=None)
+
+        def advance(done: int, total: int, what: str) -> None:
+            progress.update(task, completed=done, total=total, description=what)
+
+        install(mirror=arguments.mirror, progress=advance)
+    return _list_engines(arguments)

@@ -1,0 +1,137 @@
+"""caffe2fx.compare: two nets on the same inputs, feature map by feature map."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.build import CaffeGraphModule, as_tensors
+from caffe2fx.engines import Session
+from caffe2fx.engines import engine as engine_of
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.load import load
+from caffe2fx.net import Net, Value
+from caffe2fx.report import Report, Row
+from caffe2fx.verdict import another, end_to_end_row, judge
+
+Files = tuple[str | Path, str | Path]
+Side = nn.Module | Files
+Results = Mapping[str, Tensor]
+
+
+def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
+    """Compare two nets: modules, or pairs (prototxt, caffemodel), which run in `engine`.
+
+    The module is the reference where only one side is a pair; else `a` is. Where both have the
+    same layers, each layer is also judged alone (see caffe2fx.verdict). Otherwise blobs of equal
+    names are compared end to end, and the outputs in their order; of a module that did not come
+    from Caffe, the outputs (fx2caffe's Export.verify knows its feature maps).
+
+    `inputs`: a tensor, a tuple, or a dict by blob name. Raises what load and the engines raise.
+    """
+    reference, judged = (b, a) if _is_files(a) and not _is_files(b) else (a, b)
+    module = load(*cast(Files, reference)) if _is_files(reference) else cast(nn.Module, reference)
+    values = _inputs(module, inputs)
+    if not _is_files(judged):
+        theirs = _Module(cast(nn.Module, judged))
+        return _by_name(_Module(module), theirs.results, values, "torch")
+    prototxt, weights = (Path(path) for path in cast(Files, judged))
+    with engine_of(engine).open(prototxt, weights) as session:
+        if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):
+            return judge(module.caffe.net, session, _values_of(module), values, engine=engine)
+        return _by_name(_Module(module), _runner(session), values, engine)
+
+
+def _is_files(side: Side) -> bool:
+    return isinstance(side, tuple)
+
+
+def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
+    if isinstance(module, CaffeGraphModule):
+        return list(as_tensors((inputs,), module.caffe.inputs))
+    given = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+    many = given if isinstance(given, (tuple, list)) else [given]
+    return list(as_tensors(many, [str(index) for index in range(len(many))]))
+
+
+def _same_layers(one: Net, two: Net) -> bool:
+    return [(s.name, s.layer, s.bottoms, s.tops) for s in one.steps] == [
+        (s.name, s.layer, s.bottoms, s.tops) for s in two.steps
+    ]
+
+
+def _values_of(module: CaffeGraphModule) -> Callable[[Sequence[Tensor]], Mapping[Value, Tensor]]:
+    def run(inputs: Sequence[Tensor]) -> Mapping[Value, Tensor]:
+        with torch.no_grad():
+            return _typed(module, inputs[0].dtype).caffe.values(*inputs)
+
+    return run
+
+
+def _typed(module: Any, dtype: torch.dtype) -> Any:
+    return copy.deepcopy(module).double() if dtype is torch.float64 else module
+
+
+def _runner(session: Session) -> Callable[[Sequence[Tensor]], Results]:
+    def run(inputs: Sequence[Tensor]) -> Results:
+        session.reshape([tuple(value.shape) for value in inputs])
+        found: dict[str, Tensor] = {}
+        for step, tops in session.run(inputs):
+            found.update(zip((value.blob for value in step.tops), tops, strict=True))
+        outputs = [found[value.blob] for value in session.net.outputs]
+        return {**found, **_numbered(outputs)}
+
+    return run
+
+
+def _numbered(outputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f"output {index}": value for index, value in enumerate(outputs)}
+
+
+class _Module:
+    """Results of a module by name: Caffe's blobs, and the outputs by number."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def results(self, inputs: Sequence[Tensor]) -> Results:
+        """What the module gives for inputs of their own precision."""
+        module = _typed(self.module, inputs[0].dtype)
+        with torch.no_grad():
+            if not isinstance(module, CaffeGraphModule):
+                return _numbered(_tensors(module(*inputs)))
+            blobs = module.caffe.blobs(*inputs)
+        return {**blobs, **_numbered([blobs[name] for name in module.caffe.outputs])}
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    parts = outputs.values() if isinstance(outputs, Mapping) else outputs
+    return [part for part in parts if isinstance(part, Tensor)]
+
+
+def _by_name(
+    reference: _Module,
+    judged: Callable[[Sequence[Tensor]], Results],
+    inputs: Sequence[Tensor],
+    engine: str,
+) -> Report:
+    """End to end only: results that both sides have under one name, and the outputs in order."""
+    exact = reference.results([value.double() for value in inputs])
+    rounded = reference.results([value.float() for value in inputs])
+    other = reference.results([another(value).float() for value in inputs])
+    mine = judged([value.float() for value in inputs])
+    rows: list[Row] = [
+        end_to_end_row(name, mine[name], exact[name], rounded[name], other[name])
+        for name in exact
+        if name in mine
+    ]
+    if not rows:
+        raise ShapeMismatchError("compare needs nets with results of equal names, got none")
+    return Report(engine, rows)

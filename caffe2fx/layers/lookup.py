@@ -1,0 +1,79 @@
+"""Layers that pick rows by number: of a bottom, or of a table of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import Layer, register
+from caffe2fx.message import Filler, Shape, field
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class BatchReindex(Layer):
+    """The rows (axis 0) of the first bottom that the second, of rank 1, lists.
+
+    Row numbers are float32 cut to integers, so that only those up to 2^24 can be told apart.
+    """
+
+    type = "BatchReindex"
+    message = ""
+    bottoms = (2, 2)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms[1]) != 1:
+            raise ShapeMismatchError(f"needs row numbers of rank 1, got {tuple(bottoms[1])}")
+        if not bottoms[0]:
+            raise ShapeMismatchError("needs a first bottom of rank 1 or more, got a scalar")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((bottoms[1][0], *bottoms[0][1:]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0][bottoms[1].long()],)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Embed(Layer):
+    """For each number of the bottom, cut to an integer, the row of a table (input_dim, num_output).
+
+    Caffe does not notice a number outside [0, input_dim) and reads whatever lies there.
+    """
+
+    type = "Embed"
+    parameter = ("embed_param", 137)
+    message = "EmbedParameter"
+
+    num_output: int = field(1, "uint32", absent=0)
+    input_dim: int = field(2, "uint32", absent=0)
+    bias_term: bool = field(3, "bool", True)
+    weight_filler: Filler | None = field(4, Filler)
+    bias_filler: Filler | None = field(5, Filler)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        table = (self.input_dim, self.num_output)
+        return (table, (self.num_output,)) if self.bias_term else (table,)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if self.num_output < 1 or self.input_dim < 1:
+            raise ShapeMismatchError(
+                f"needs input_dim and num_output, got {self.input_dim} and {self.num_output}"
+            )
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0], self.num_output),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        rows = blobs[0][bottoms[0].long()]
+        return (rows + blobs[1] if self.bias_term else rows,)

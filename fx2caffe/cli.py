@@ -1,0 +1,156 @@
+"""The command `fx2caffe`: export and check."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.cli import guarded
+from caffe2fx.engines import NAMES, all_engines
+from caffe2fx.errors import CaffeError
+from fx2caffe.export import check, export
+from fx2caffe.targets import TARGETS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; errors of this project end it with status 1 and their message."""
+    arguments = _parser().parse_args(argv)
+    return guarded("fx2caffe", lambda: arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fx2caffe", description="PyTorch models to Caffe nets")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    exporter = commands.add_parser("export", help="write prototxt and caffemodel")
+    _add_model(exporter)
+    exporter.add_argument("-o", "--output", type=Path, default=Path(), help="folder (default: .)")
+    exporter.add_argument("--name", help="name of the files (default: the model's)")
+    exporter.add_argument("--no-fold-batchnorm", action="store_true")
+    exporter.add_argument("--input-names", nargs="+", metavar="BLOB")
+    exporter.add_argument(
+        "--verify",
+        nargs="?",
+        const="best",
+        choices=["best", *NAMES],
+        help="compare every feature map; without a name in real Caffe if it is there",
+    )
+    exporter.add_argument("--report", type=Path, help="write the report (.html, .json or text)")
+    exporter.set_defaults(run=_export)
+    checker = commands.add_parser("check", help="list what could not be exported; write nothing")
+    _add_model(checker)
+    checker.set_defaults(run=_check)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="torchvision:NAME, or PACKAGE.MODULE:FACTORY")
+    parser.add_argument(
+        "--input",
+        action="append",
+        required=True,
+        metavar="1x3x224x224",
+        help="shape of an input, once for each",
+    )
+    parser.add_argument("--weights", type=Path, help="a state_dict saved by torch.save")
+    parser.add_argument("--target", choices=list(TARGETS), default="bvlc")
+    parser.add_argument("--seed", type=int, default=0, help="of random weights and inputs")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    model, inputs = _model(arguments), _inputs(arguments)
+    exported = export(
+        model,
+        inputs,
+        target=arguments.target,
+        fold_batchnorm=not arguments.no_fold_batchnorm,
+        input_names=arguments.input_names,
+    )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    name = arguments.name or arguments.model.rpartition(":")[2]
+    prototxt, weights = (arguments.output / f"{name}.{end}" for end in ("prototxt", "caffemodel"))
+    exported.save(prototxt, weights)
+    print(f"{prototxt}\n{weights}")
+    for fault in exported.batch_faults:
+        print(f"the batch is fixed: {fault}")
+    return 0 if arguments.verify is None else _verify(exported, arguments)
+
+
+def _verify(exported: Any, arguments: argparse.Namespace) -> int:
+    engine = arguments.verify if arguments.verify != "best" else best_engine()
+    report = exported.verify(engine)
+    if arguments.report is not None:
+        report.save(arguments.report)
+    print(report.summary() if report.ok else report)
+    return 0 if report.ok else 1
+
+
+def best_engine() -> str:
+    """Real Caffe if it is there, else the embedded engine."""
+    there = {engine.name for engine in all_engines() if engine.why_missing() is None}
+    return "pycaffe" if "pycaffe" in there else "torch"
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    refusals = check(_model(arguments), _inputs(arguments), target=arguments.target)
+    for refusal in refusals:
+        print(refusal)
+    print(f"{len(refusals)} refusals for target {arguments.target}")
+    return 1 if refusals else 0
+
+
+def _inputs(arguments: argparse.Namespace) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(arguments.seed)
+    return tuple(torch.randn(_shape(text), generator=generator) for text in arguments.input)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = text.split("x")
+    if not all(size.isdigit() and int(size) > 0 for size in sizes):
+        raise CaffeError(f"--input needs positive sizes joined by x, got {text!r}")
+    return tuple(int(size) for size in sizes)
+
+
+def _model(arguments: argparse.Namespace) -> nn.Module:
+    torch.manual_seed(arguments.seed)
+    model = _torchvision(arguments) if arguments.model.startswith("torchvision:") else None
+    model = model if model is not None else _from_factory(arguments.model)
+    if arguments.weights is not None:
+        model.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
+    return model.eval()
+
+
+def _torchvision(arguments: argparse.Namespace) -> nn.Module:
+    import torchvision
+
+    name = arguments.model.partition(":")[2]
+    if name not in torchvision.models.list_models():
+        raise CaffeError(f"torchvision has no model {name!r}")
+    builder = torchvision.models.get_model_builder(name)
+    # GoogLeNet and Inception warn about, and take long for, weights that are not given.
+    quick = "init_weights" in inspect.signature(builder).parameters
+    options: dict[str, Any] = {"init_weights": False} if quick else {}
+    if "weights_backbone" in inspect.signature(builder).parameters:
+        options["weights_backbone"] = None
+    model: nn.Module = builder(weights=None, **options)
+    return model
+
+
+def _from_factory(text: str) -> nn.Module:
+    module_name, _, name = text.partition(":")
+    sys.path.insert(0, "")
+    try:
+        factory = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CaffeError(f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}") from None
+    model = factory if isinstance(factory, nn.Module) else factory()
+    if not isinstance(model, nn.Module):
+        raise CaffeError(f"{text} needs to give an nn.Module, got {type(model).__name__}")
+    return model

@@ -1,0 +1,70 @@
+"""Whole networks of torchvision: out, through real Caffe, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import caffe2fx
+import fx2caffe
+from caffe2fx.calibrate import calibrate
+from tests.rows import types
+
+# The side of the image where a smaller one than 224 will do, to be quick.
+MODELS = {
+    "alexnet": 96,
+    "vgg16_bn": 64,
+    "resnet18": 96,
+    "resnet50": 64,
+    "squeezenet1_1": 96,
+    "googlenet": 64,
+    "densenet121": 64,
+}
+# What the parser of April 2017 knows; a net must not use more (no Clip, Swish, round_mode).
+OLD = {
+    "Input", "Convolution", "InnerProduct", "Pooling", "ReLU", "BatchNorm", "Scale", "Eltwise",
+    "Concat", "Flatten", "Reshape", "Softmax", "Dropout", "Crop", "DummyData", "Slice",
+    "Silence", "Split", "Power",
+}  # fmt: skip
+
+
+def model_of(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
+    """The model with weights that keep its signal alive, and an input."""
+    options = {"init_weights": False} if name == "googlenet" else {}
+    model = torchvision.models.get_model(name, weights=None, **options)
+    calibrate(model, [torch.randn(2, 3, side, side)])
+    return model, torch.randn(1, 3, side, side)
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("name", MODELS)
+def test_out_and_back(name: str, tmp_path: Path) -> None:
+    model, x = model_of(name, MODELS[name])
+    exported = fx2caffe.export(model, x)
+    assert set(types(exported.net)) <= OLD
+    assert exported.inputs == ("data",)
+    for batch in (None, 3):
+        report = exported.verify("pycaffe", batch=batch)
+        assert report.ok, str(report)
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    exported.save(*files)
+    assert "round_mode" not in files[0].read_text()
+    loaded = caffe2fx.load(*files)
+    report = caffe2fx.compare(files, loaded, x, engine="pycaffe")
+    assert report.ok, str(report)
+    assert fx2caffe.export(loaded, x).net == exported.net
+
+
+@pytest.mark.pycaffe
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", MODELS)
+def test_at_full_size(name: str) -> None:
+    model, x = model_of(name, 224)
+    exported = fx2caffe.export(model, x)
+    for batch in (None, 3):
+        report = exported.verify("pycaffe", batch=batch)
+        assert report.ok, str(report)

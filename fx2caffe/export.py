@@ -174,6 +174,7 @@ def export(
     has = target_of(target)
     modules, functions = leaves()
     options: dict[str, Any] = {"leaf_modules": modules, "leaf_functions": functions}
+    model = nn.Sequential(model) if isinstance(model, tuple(modules)) else model
     traced = trace(model, example_inputs, **options)
     batch = find_batch(model, example_inputs, traced, **options)
     names = _input_names(traced, input_names)

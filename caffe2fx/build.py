@@ -74,6 +74,12 @@ class CaffeView:
         return tuple(value.blob for value in self.net.inputs)
 
     @property
+    def input_ranks(self) -> tuple[int, ...]:
+        """How many axes each input has, the batch included."""
+        shapes = (s for step in self.net.steps if is_input(step) for s in step.top_shapes(()))
+        return tuple(map(len, shapes))
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Blob names of the outputs, in the order of the results of forward."""
         return tuple(value.blob for value in self.net.outputs)
@@ -81,7 +87,7 @@ class CaffeView:
     def values(self, *inputs: Any) -> dict[Value, Tensor]:
         """Every value of the net, those that are overwritten in place included."""
         recorder = _Recorder(self._module)
-        recorder.run(*as_tensors(inputs, self.inputs))
+        recorder.run(*as_tensors(inputs, self.inputs, self.input_ranks))
         found: dict[Value, Tensor] = {}
         for step, nodes in zip(self.net.steps, self.names.nodes, strict=True):
             results = (recorder.results[node] for node in nodes)
@@ -128,6 +134,9 @@ class CaffeGraphModule(fx.GraphModule):
         net, names = self.meta["caffe"]
         return CaffeView(self, net, names)
 
+    def __copy__(self) -> CaffeGraphModule:
+        return _restored((fx.GraphModule, (self, self.graph)), dict(self.meta))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (super().__reduce__(), dict(self.meta))
 
@@ -137,14 +146,17 @@ def _restored(reduced: tuple[Any, ...], meta: dict[str, Any]) -> CaffeGraphModul
     plain = function(*arguments)
     made = CaffeGraphModule(plain, plain.graph)
     made.meta.update(meta)
-    made.train(plain.training)
+    made.training = plain.training  # not train(): a layer may be in another mode than the net
     return made
 
 
-def as_tensors(inputs: Sequence[Any], names: Sequence[str]) -> tuple[Tensor, ...]:
+def as_tensors(
+    inputs: Sequence[Any], names: Sequence[str], ranks: Sequence[int] | None = None
+) -> tuple[Tensor, ...]:
     """Tensors in the net's order from tensors, arrays, a tuple or a dict by blob name.
 
-    A float array of rank 3 (C, H, W) gets its batch axis.
+    An array of rank 3 (C, H, W) gets its batch axis where the net's input has rank 4 (the
+    default of `ranks`).
     """
     given: Any = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(given, Mapping):
@@ -154,7 +166,8 @@ def as_tensors(inputs: Sequence[Any], names: Sequence[str]) -> tuple[Tensor, ...
         given = [given]
     if len(given) != len(names):
         raise ShapeMismatchError(f"the net needs inputs {list(names)}, got {len(given)} of them")
-    return tuple(_as_tensor(value) for value in given)
+    ranks = (4,) * len(names) if ranks is None else ranks
+    return tuple(_as_tensor(value, rank) for value, rank in zip(given, ranks, strict=True))
 
 
 def _check_names(given: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -162,11 +175,11 @@ def _check_names(given: Mapping[str, Any], names: Sequence[str]) -> None:
         raise ShapeMismatchError(f"the net needs inputs {list(names)}, got {sorted(given)}")
 
 
-def _as_tensor(value: Any) -> Tensor:
+def _as_tensor(value: Any, rank: int) -> Tensor:
     if not isinstance(value, np.ndarray):
         return torch.as_tensor(value)
     tensor = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
-    return tensor[None] if tensor.dim() == 3 else tensor
+    return tensor[None] if (tensor.dim(), rank) == (3, 4) else tensor
 
 
 def graph_module(net: Net) -> CaffeGraphModule:
@@ -229,7 +242,12 @@ class _Builder:
         return made.eval()
 
 
-_RESERVED = frozenset(dir(CaffeGraphModule)) | set(vars(nn.Module())) | set(keyword.kwlist)
+_RESERVED = {
+    *dir(CaffeGraphModule),
+    *vars(fx.GraphModule(nn.Module(), fx.Graph())),
+    *keyword.kwlist,
+    "self",  # the first argument of the generated forward
+}
 
 
 def identifier(name: str, taken: set[str]) -> str:

@@ -68,7 +68,8 @@ def _same_layers(one: Net, two: Net) -> bool:
 def _values_of(module: CaffeGraphModule) -> Callable[[Sequence[Tensor]], Mapping[Value, Tensor]]:
     def run(inputs: Sequence[Tensor]) -> Mapping[Value, Tensor]:
         with torch.no_grad():
-            return _typed(module, inputs[0].dtype).caffe.values(*inputs)
+            values: Mapping[Value, Tensor] = _typed(module, inputs[0].dtype).caffe.values(*inputs)
+        return values
 
     return run
 

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from caffe2fx.message import Message, Shape
 
 L = TypeVar("L", bound="type[Layer]")
 MANY = 1 << 30
+Sharing = Literal["never", "always", "one bottom", "one top"]
 
 
 class Layer(Message):
@@ -21,8 +22,8 @@ class Layer(Message):
     A subclass is a frozen dataclass whose fields are the fields of the layer's own message.
     It states `type` (Caffe's type name), `parameter` (name and number of its field in
     LayerParameter; None for a layer without parameters), how many bottoms and tops it takes,
-    whether Caffe computes it rightly when its top is its bottom (`in_place`), and whether its
-    tops may be its bottom's memory under another name (`shares_memory`).
+    whether Caffe computes it rightly when its top is its bottom (`in_place`), and when its
+    tops are its bottom's memory under another name (`shares_memory`).
     """
 
     type: ClassVar[str] = ""
@@ -30,7 +31,7 @@ class Layer(Message):
     bottoms: ClassVar[tuple[int, int]] = (1, 1)
     tops: ClassVar[tuple[int, int]] = (1, 1)
     in_place: ClassVar[bool] = False
-    shares_memory: ClassVar[bool] = False
+    shares_memory: ClassVar[Sharing] = "never"
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -46,7 +46,7 @@ _NET_FIELDS: tuple[tuple[str, Wire], ...] = (
 def pool() -> descriptor_pool.DescriptorPool:
     """The private pool that holds every message of the registered records."""
     made = descriptor_pool.DescriptorPool()
-    made.Add(file_descriptor())  # type: ignore[no-untyped-call]
+    made.Add(file_descriptor())
     return made
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from caffe2fx.build import CaffeGraphModule
 from caffe2fx.engines import engine as engine_of
-from caffe2fx.errors import CaffeError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report
@@ -23,6 +23,7 @@ from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
 from fx2caffe.batch import FOLLOW_SHAPES, Batch, find_batch
 from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.frames import origin_of
 from fx2caffe.legalize import legalize
 from fx2caffe.lower import Lowered, Lowering, leaves
 from fx2caffe.passes.fold import fold_affine
@@ -175,7 +176,7 @@ def export(
     modules, functions = leaves()
     options: dict[str, Any] = {"leaf_modules": modules, "leaf_functions": functions}
     model = nn.Sequential(model) if isinstance(model, tuple(modules)) else model
-    traced = trace(model, example_inputs, **options)
+    traced = _run(model, example_inputs, **options)
     batch = find_batch(model, example_inputs, traced, **options)
     names = _input_names(traced, input_names)
     lowered = _lowered(model, traced, batch, names)
@@ -191,6 +192,17 @@ def export(
     )
 
 
+def _run(model: nn.Module, example_inputs: Any, **options: Any) -> Trace:
+    """Trace; an error of the model itself is told with the user's line, and chained."""
+    try:
+        return trace(model, example_inputs, **options)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, CaffeError):
+            raise
+        place = origin_of(error, "")
+        raise ShapeMismatchError(f"the model does not run on these inputs: {error}; {place}") from error
+
+
 def check(
     model: nn.Module, example_inputs: Any, *, target: str | Target = "bvlc"
 ) -> tuple[Refusal, ...]:
@@ -201,7 +213,7 @@ def check(
     has = target_of(target)
     modules, functions = leaves()
     try:
-        traced = trace(
+        traced = _run(
             model, example_inputs, leaf_modules=modules, leaf_functions=functions, values="fake"
         )
         lowered = _lowered(model, traced, Batch(), _input_names(traced, None))

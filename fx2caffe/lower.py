@@ -65,6 +65,12 @@ def register(target: Any) -> Callable[[H], H]:
     return decorate
 
 
+def unregister(target: Any) -> None:
+    """Forget a handler that `register` made."""
+    _USERS.remove(target)
+    del _HANDLERS[target]
+
+
 def leaves() -> tuple[list[type[nn.Module]], list[Callable[..., Any]]]:
     """The module classes and functions that are kept whole: Caffe's own and the user's."""
     modules = [kind for kind in _USERS if isinstance(kind, type)]

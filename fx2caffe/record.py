@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from fx2caffe import spelling
 from fx2caffe.alias import UnseenWrite, plain_index, setitem, version
 from fx2caffe.frames import see_through
-from fx2caffe.guard import ESCAPES, READS_DATA
+from fx2caffe.guard import READS_DATA
 from fx2caffe.spelling import Call, canonical, name_of
 from fx2caffe.values import TensorMeta, map_tensors, meta_of, tensors_in
 
@@ -386,4 +386,4 @@ def _title(func: Function) -> str:
     return name.strip("_") if name.startswith("__") else name
 
 
-__all__ = ["ESCAPES", "LeafCall", "Recorder"]
+__all__ = ["LeafCall", "Recorder"]

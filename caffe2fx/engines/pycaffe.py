@@ -144,7 +144,7 @@ class Worker:
         assert pipe is not None
         array = np.empty(shape, dtype=dtype)
         size = array.nbytes
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = memoryview(array.reshape(-1).view(np.uint8).data)
         done = 0
         while done < size:
             count = pipe.readinto(view[done:])  # type: ignore[attr-defined]

@@ -61,8 +61,8 @@ class PReLU(Neuron):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        if len(bottoms[0]) < 2:
-            raise ShapeMismatchError(f"needs a bottom of rank 2 or more, got {bottoms[0]}")
+        if not 2 <= len(bottoms[0]) <= 4:
+            raise ShapeMismatchError(f"needs a bottom of rank 2 to 4, got {bottoms[0]}")
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -203,11 +203,11 @@ class Clip(Neuron):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         bottom = bottoms[0]
-        low, high = bottom.new_tensor(self.min), bottom.new_tensor(self.max)
-        return (torch.maximum(low, torch.fmin(bottom, high).nan_to_num(nan=self.min)),)
+        above = torch.where(bottom > self.min, bottom, torch.full_like(bottom, self.min))
+        return (above.clamp(max=self.max).clamp(min=self.min),)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        if self.min > self.max:  # torch would refuse
+        if self.min >= self.max:  # torch would refuse
             return super().module(bottoms, blobs, tops)
         return nn.Hardtanh(self.min, self.max)
 

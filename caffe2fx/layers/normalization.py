@@ -237,11 +237,11 @@ class LRN(Layer):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class MVN(Neuron):
+class MVN(Layer):
     """(x - mean) / (std + eps) over H and W, or over C, H and W with across_channels.
 
     The deviation is the biased one, and eps is added to it, not to the variance. The top is 4-D
-    whatever the rank of the bottom.
+    whatever the rank of the bottom, so that in place it would change its bottom's shape.
     """
 
     type = "MVN"

@@ -16,6 +16,7 @@ from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import Layer, register
 from caffe2fx.message import Engine, Shape, field
 
+Pair = tuple[int, int]
 LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: what an empty MAX window gives
 
 
@@ -71,10 +72,10 @@ class Pooling(Layer):
             **_pair("stride", "stride", self.stride, self.stride_h, self.stride_w, 1),
         }
 
-    def geometry(self, bottom: Shape) -> tuple[Shape, Shape, Shape]:
+    def geometry(self, bottom: Shape) -> tuple[Pair, Pair, Pair]:
         """Kernel, stride and pad, each as (h, w), for a bottom of that shape."""
         if self.global_pooling:
-            return bottom[2:], (1, 1), (0, 0)
+            return (bottom[2], bottom[3]), (1, 1), (0, 0)
         kernel = _sides(self.kernel_size, self.kernel_h, self.kernel_w)
         stride = _sides(self.stride, self.stride_h, self.stride_w)
         return kernel, stride, _sides(self.pad, self.pad_h, self.pad_w)
@@ -182,12 +183,12 @@ class Pooling(Layer):
         return nn.AvgPool2d(kernel, stride, pad, ceil_mode=ceil, count_include_pad=True)
 
 
-def _sides(both: int | None, h: int | None, w: int | None) -> Shape:
+def _sides(both: int | None, h: int | None, w: int | None) -> Pair:
     """(h, w) from Caffe's size or its _h and _w pair."""
-    sides = tuple(both if side is None else side for side in (h, w))
-    if any(side is None for side in sides):
+    first, second = (both if side is None else side for side in (h, w))
+    if first is None or second is None:
         raise ShapeMismatchError("needs kernel_size or both of kernel_h and kernel_w, got neither")
-    return tuple(side for side in sides if side is not None)
+    return first, second
 
 
 def _pair(

@@ -114,7 +114,7 @@ class ArgMax(Layer):
 
     def _best(self, bottom: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         # Sorted back to front: a stable sort then puts the last of equal numbers first.
-        values, order = bottom.flip(axis).sort(axis, descending=True, stable=True)
+        values, order = bottom.flip(axis).sort(dim=axis, descending=True, stable=True)
         indices = bottom.shape[axis] - 1 - order
         best = indices.narrow(axis, 0, self.top_k).to(bottom.dtype)
         return best, values.narrow(axis, 0, self.top_k)

@@ -24,7 +24,7 @@ class Concat(Layer):
     type = "Concat"
     parameter = ("concat_param", 104)
     message = "ConcatParameter"
-    shares_memory = True  # with one bottom
+    shares_memory = "one bottom"
     bottoms = (1, MANY)
 
     axis: int = field(2, "int32", 1)
@@ -66,7 +66,7 @@ class Slice(Layer):
     type = "Slice"
     parameter = ("slice_param", 126)
     message = "SliceParameter"
-    shares_memory = True  # with one top
+    shares_memory = "one top"
     tops = (1, MANY)
 
     axis: int = field(3, "int32", 1)
@@ -120,7 +120,7 @@ class Flatten(Layer):
     type = "Flatten"
     parameter = ("flatten_param", 135)
     message = "FlattenParameter"
-    shares_memory = True
+    shares_memory = "always"
 
     axis: int = field(1, "int32", 1)
     end_axis: int = field(2, "int32", -1)
@@ -159,7 +159,7 @@ class Reshape(Layer):
     type = "Reshape"
     parameter = ("reshape_param", 133)
     message = "ReshapeParameter"
-    shares_memory = True
+    shares_memory = "always"
 
     shape: Shape | None = field(1, Shape)
     axis: int = field(2, "int32", 0)
@@ -275,7 +275,7 @@ class Split(Layer):
 
     type = "Split"
     message = ""
-    shares_memory = True
+    shares_memory = "always"
     tops = (1, MANY)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Concat, Flatten, Reshape
-from caffe2fx.message import Shape
+from caffe2fx.layers import Concat
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.constant import as_symbol
+from fx2caffe.reshaping import reshaped
 
 
 @handles(operator.getitem)
@@ -38,46 +37,3 @@ def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbo
 @handles(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten)
 def reshape(net: Emitter, input: Symbol, *args: Any, out: Expected, **kwargs: Any) -> Symbol:
     return reshaped(net, input, out.shape, out.other)
-
-
-def reshaped(
-    net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
-) -> Symbol:
-    """`input` with another shape; axes that carry the batch are copied or inferred, not written."""
-    if shape == input.shape and other == input.other:
-        return input
-    merged = _merged_axes(input, shape, other)
-    if merged is not None:
-        return net.add(Flatten(axis=merged[0], end_axis=merged[1]), input, role=role)
-    return net.add(Reshape(shape=_dims(input, shape, other)), input, role=role)
-
-
-def _merged_axes(input: Symbol, shape: Shape, other: Shape) -> tuple[int, int] | None:
-    """The range of axes that became one, if that is all that happened."""
-    gone = input.rank - len(shape)
-    if gone < 1:
-        return None
-    for first in range(len(shape)):
-        last = first + gone
-        kept = input.shape[:first], input.shape[last + 1 :]
-        if (*kept[0], prod(input.shape[first : last + 1]), *kept[1]) == shape and (
-            *input.other[:first],
-            prod(input.other[first : last + 1]),
-            *input.other[last + 1 :],
-        ) == other:
-            return first, (-1 if last == input.rank - 1 else last)
-    return None
-
-
-def _dims(input: Symbol, shape: Shape, other: Shape) -> Shape:
-    dims = []
-    for axis, (size, second) in enumerate(zip(shape, other, strict=True)):
-        if size == second:
-            dims.append(size)
-        elif axis < input.rank and (size, second) == (input.shape[axis], input.other[axis]):
-            dims.append(0)
-        else:
-            dims.append(-1)
-    # Caffe infers one axis at most: with more, the batch of the example stays in the net, which
-    # the check against the other batch then reports.
-    return tuple(dims) if dims.count(-1) <= 1 else shape

@@ -80,15 +80,17 @@ def _as_scale(affine: Affine) -> tuple[Layer, tuple[Tensor, ...]]:
 
 def affine_of(step: Step, shapes: dict[Value, Shape]) -> Affine | None:
     """The per-channel affine map that a step is, None if it is none."""
-    layer, blobs = step.layer, [blob.double() for blob in step.blobs]
-    if len(step.bottoms) != 1 or len(shapes[step.bottoms[0]]) < 2:
+    layer = step.layer
+    if not isinstance(layer, BatchNorm | Scale | Bias) or len(step.bottoms) != 1:
         return None
-    bottom = shapes[step.bottoms[0]]
+    bottom, blobs = shapes[step.bottoms[0]], [blob.double() for blob in step.blobs]
+    if len(bottom) < 2:
+        return None
     if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
         mean, variance = normalized_statistics(blobs)
         factor = (variance + layer.eps).rsqrt()
         return Affine(factor, -mean * factor)
-    if not isinstance(layer, Scale | Bias) or not _per_channel(layer, bottom):
+    if isinstance(layer, BatchNorm) or not _per_channel(layer, bottom):
         return None
     if isinstance(layer, Bias):
         return Affine(torch.ones_like(blobs[0]), blobs[0])

@@ -21,17 +21,25 @@ from caffe2fx.prototxt import parse, text_of
 from caffe2fx.save import weights_of
 from tests.layers import (
     activation,
+    arithmetic,
     convolution,
     data,
     elementwise,
+    lookup,
+    neuron,
     normalization,
     pooling,
+    reduction,
+    response,
     shape,
 )
 from tests.layers.real import IN_PLACE, results, runs_in_place
 from tests.layers.row import Refusal, Row, Tops
 
-FAMILIES = (convolution, pooling, activation, normalization, elementwise, shape, data)
+FAMILIES = (
+    convolution, pooling, activation, neuron, arithmetic, normalization, response, elementwise,
+    reduction, lookup, shape, data,
+)  # fmt: skip
 ROWS = {row.id: row for family in FAMILIES for row in family.ROWS}
 REFUSALS = {row.id: row for family in FAMILIES for row in family.REFUSALS}
 
@@ -150,7 +158,7 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
     changed = {name.split(".bottom")[0] for name, before, after in zip(names, given, left, strict=True)
                if before.tobytes() != after.tobytes()}
     sharing = {ROWS[id_].layer.type for id_ in changed}
-    assert sharing == {kind.type for kind in REGISTRY.values() if kind.shares_memory}
+    assert sharing == {kind.type for kind in REGISTRY.values() if kind.shares_memory != "never"}
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())

@@ -1,0 +1,87 @@
+"""Gather: numbers of any places of a run of axes, where no axis can be seen alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import BatchReindex, Parameter
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.wide import Wide
+from fx2caffe.reshaping import reshaped
+
+DENSE = 1 << 22  # numbers in a matrix of ones and zeros: 16 MB of weights
+ROWS = 1 << 24  # row numbers that float32 can tell apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gather(Wide):
+    """The axes from `first` to `last`, flattened, at the places that the blob lists, as `sizes`."""
+
+    type = "Gather"
+
+    first: int
+    last: int
+    sizes: Shape
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return ((prod(self.sizes),),)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0][: self.first], *self.sizes, *bottoms[0][self.last + 1 :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        flat = bottoms[0].flatten(self.first, self.last)
+        top = flat.index_select(self.first, blobs[0].long())
+        return (top.reshape(self.top_shapes([tuple(bottoms[0].shape)], 1)[0]),)
+
+
+@rewrites(Gather)
+def dense(
+    net: Emitter, layer: Gather, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """A matrix of ones and zeros, where it is not too large; the batch stays free."""
+    bottom, axis = bottoms[0], layer.first
+    size = prod(bottom.fixed(a) for a in range(layer.first, layer.last + 1))
+    if size * len(blobs[0]) > DENSE:
+        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(blobs[0])}")
+    both = (bottom.shape, bottom.other)
+    runs = ((*sizes[:axis], size, *sizes[layer.last + 1 :]) for sizes in both)
+    flat = reshaped(net, bottom, *runs, role="flat")
+    ones = (blobs[0].long()[:, None] == torch.arange(size)[None]).float()
+    product = AxisMatrix(axis=axis, rows=len(blobs[0]))
+    moved = net.add(product, flat, blobs=[ones], role="moved")
+    return (reshaped(net, moved, *(layer.top_shapes([sizes], 1)[0] for sizes in both)),)
+
+
+@rewrites(Gather)
+def by_row(
+    net: Emitter, layer: Gather, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Rows by number, counted over all samples: the batch of the example stays in the net."""
+    bottom = bottoms[0]
+    outer = prod(bottom.shape[: layer.first])
+    size = prod(bottom.shape[layer.first : layer.last + 1])
+    if outer * size > ROWS:
+        raise Refused(f"needs at most {ROWS} rows to pick from, got {outer * size}")
+    rows = (torch.arange(outer)[:, None] * size + blobs[0].long()[None]).flatten()
+    numbers = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], role="rows")
+    inner = prod(bottom.shape[layer.last + 1 :]), prod(bottom.other[layer.last + 1 :])
+    first = prod(bottom.other[: layer.last + 1])
+    flat = reshaped(net, bottom, (outer * size, inner[0]), (first, inner[1]), role="flat")
+    picked = net.add(BatchReindex(), flat, numbers, role="pick")
+    shape, other = (layer.top_shapes([s], 1)[0] for s in (bottom.shape, bottom.other))
+    top = reshaped(net, picked, shape, shape if first == outer * size else other)
+    if first != outer * size:
+        name, _ = net.scope
+        net.batch_faults.append(f"{name} picks its rows by number, counted over all samples")
+    return (replace(top, other=other),)

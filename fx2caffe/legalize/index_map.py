@@ -1,0 +1,378 @@
+"""IndexMap: the numbers of chosen places along some axes; the others (the batch) stay as they are.
+
+The rules stand in order of cost: cuts, windows that skip or pad, copies, pieces, matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Bias, Concat, Crop, Deconvolution, DummyData, Im2col, Power, Slice, Tile
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.gather import DENSE, Gather
+from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.wide import Wide
+from fx2caffe.reshaping import reshaped
+
+Places = tuple[int, ...]
+NOWHERE = -1
+PIECES = 16  # more slices than this cost more, and read worse, than one matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexMap(Wide):
+    """top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
+
+    One blob for each of these axes lists its places; place -1 is nowhere and gives `fill`.
+    """
+
+    type = "IndexMap"
+
+    first: int
+    sizes: Shape  # of the mapped axes in the top
+    fill: float = 0.0
+
+    @property
+    def axes(self) -> range:
+        """The mapped axes."""
+        return range(self.first, self.first + len(self.sizes))
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return tuple((size,) for size in self.sizes)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0][: self.first], *self.sizes, *bottoms[0][self.axes.stop :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        top = bottoms[0]
+        for axis, blob in zip(self.axes, blobs, strict=True):
+            shape = [-1 if other == axis else 1 for other in range(top.dim())]
+            outside = (blob == NOWHERE).reshape(shape)
+            top = top.index_select(axis, blob.long().clamp(min=0)).masked_fill(outside, self.fill)
+        return (top,)
+
+
+def index_map(
+    net: Emitter,
+    input: Symbol,
+    places: dict[int, Sequence[int]],
+    fill: float = 0.0,
+    role: str = "",
+) -> Symbol:
+    """Map the given axes by their places, as one record where no axis between has the batch."""
+    maps = {a: p for a, p in places.items() if not is_whole(input, a, p)}
+    if not maps:
+        return input
+    first, last = min(maps), max(maps)
+    if any(input.carries_batch(axis) and axis not in maps for axis in range(first, last)):
+        for axis, one in maps.items():
+            input = index_map(net, input, {axis: one}, fill, role)
+        return input
+    lists = [tuple(maps.get(a, range(input.shape[a]))) for a in range(first, last + 1)]
+    layer = IndexMap(first=first, sizes=tuple(map(len, lists)), fill=fill)
+    return net.add(layer, input, blobs=[torch.tensor(p) for p in lists], role=role)
+
+
+def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
+    """Whether the places are all of an axis, in order, whatever the batch."""
+    size = input.shape[axis]
+    return len(places) == size == input.other[axis] and tuple(places) == tuple(range(size))
+
+
+class Span(NamedTuple):
+    """`count` places from `start` on, `step` apart, with `before` and `after` times nowhere."""
+
+    before: int
+    start: int
+    step: int
+    count: int
+    after: int
+
+    @classmethod
+    def of(cls, places: Places) -> Span | None:
+        """The places as a span, None if they are none."""
+        inside = [index for index, place in enumerate(places) if place != NOWHERE]
+        if not inside:
+            return None
+        core = places[inside[0] : inside[-1] + 1]
+        step = core[1] - core[0] if len(core) > 1 else 1
+        if step < 1 or core != tuple(range(core[0], core[0] + step * len(core), step)):
+            return None
+        return cls(inside[0], core[0], step, len(core), len(places) - 1 - inside[-1])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a range and nothing else."""
+        return self.step == 1 and self.before == self.after == 0
+
+    def is_window(self, size: int) -> bool:
+        """Whether windows of one number give it: with a stride from 0, or with equal pads."""
+        if self.start != 0 or self.before != self.after:
+            return False
+        return self.count == ((size - 1) // self.step + 1 if not self.before else size)
+
+
+Maps = dict[int, Places]
+
+
+def _changed(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> Maps:
+    lists = (tuple(int(place) for place in blob) for blob in blobs)
+    maps = zip(layer.axes, lists, strict=True)
+    return {axis: places for axis, places in maps if not is_whole(bottom, axis, places)}
+
+
+def _spans(maps: Maps) -> dict[int, Span]:
+    spans = {axis: span for axis, places in maps.items() if (span := Span.of(places)) is not None}
+    if len(spans) != len(maps):
+        raise Refused("needs places at equal steps")
+    return spans
+
+
+def _only(maps: Maps) -> tuple[int, Places]:
+    if len(maps) != 1:
+        raise Refused(f"needs one axis, got {len(maps)}")
+    return next(iter(maps.items()))
+
+
+@rewrites(IndexMap)
+def cut(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Ranges: Slice for one axis, Crop to a constant of the wanted size for more."""
+    bottom = bottoms[0]
+    spans = _spans(_changed(layer, bottom, blobs))
+    if not all(span.is_cut for span in spans.values()):
+        raise Refused("needs ranges of places")
+    first = min(spans)
+    if len(spans) == 1 and not bottom.carries_batch(first):
+        low, high = spans[first].start, spans[first].start + spans[first].count
+        return (_pieces(net, bottom, first, [low, high])[low],)
+    top = layer.top_shapes([bottom.shape], 1)[0]
+    if layer.top_shapes([bottom.other], 1)[0][first:] != top[first:]:
+        raise Refused("needs a fixed size on all axes from the first cut on")
+    size = net.add(DummyData(shape=((*(1,) * first, *top[first:]),)), role="size")
+    starts = tuple(spans[a].start if a in spans else 0 for a in range(first, bottom.rank))
+    return (net.add(Crop(axis=first, offset=starts), bottom, size),)
+
+
+def _pieces(net: Emitter, bottom: Symbol, axis: int, edges: Sequence[int]) -> dict[int, Symbol]:
+    """The axis cut at all of `edges`; pieces by where they start."""
+    size = bottom.shape[axis]
+    points = sorted({edge for edge in edges if 0 < edge < size})
+    if not points:
+        return {0: bottom}
+    layer = Slice(axis=axis, slice_point=points)
+    parts = net.add_many(layer, bottom, role="slice", tops=len(points) + 1)
+    return dict(zip([0, *points], parts, strict=True))
+
+
+@rewrites(IndexMap)
+def windows(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Every n-th number, or zeros around: Im2col with windows of one number."""
+    bottom = bottoms[0]
+    spans = _spans(_changed(layer, bottom, blobs))
+    if not all(span.is_window(bottom.fixed(axis)) for axis, span in spans.items()):
+        raise Refused("needs steps from the start on, or as many zeros before as after")
+    if layer.fill != 0 and any(span.before for span in spans.values()):
+        raise Refused(f"needs zeros outside, got {layer.fill}")
+    first, last = min(spans), max(spans)
+    if last - first > 1 or (last > first and last != bottom.rank - 1):
+        raise Refused("needs the last two axes, or one")
+    unchanged = Span(0, 0, 1, 0, 0)
+    pair = [spans[first], spans[last] if last > first else unchanged]
+    steps, pads = [span.step for span in pair], [span.before for span in pair]
+    im2col = Im2col(kernel_size=(1,), stride=steps, pad=pads)
+    axes = first if (last > first or first == bottom.rank - 2) else None
+    if bottom.rank == 4 and axes == 2:
+        return (net.add(im2col, bottom),)
+    top = [layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other)]
+    image = reshaped(net, bottom, *(_image(s, first) for s in (bottom.shape, bottom.other)), "image")
+    return (reshaped(net, net.add(im2col, image, role="window"), *top),)
+
+
+def _image(shape: Shape, first: int) -> Shape:
+    return (prod(shape[:first]), 1, shape[first], prod(shape[first + 1 :]))
+
+
+@rewrites(IndexMap)
+def staged(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Any span: cut, then every n-th, then as many zeros on both sides, then cut.
+
+    before: IndexMap 2, 4, 6, nowhere     after: cut to 2..6, every 2nd, zeros around, cut
+    """
+    maps = _changed(layer, bottoms[0], blobs)
+    spans = _spans(maps)
+    if layer.fill != 0 and any(span.before or span.after for span in spans.values()):
+        raise Refused(f"needs zeros outside, got {layer.fill}")
+    symbol = bottoms[0]
+    for stage in _stages(spans):
+        left = {axis: p for axis, p in stage.items() if not is_whole(symbol, axis, p)}
+        if left == maps:
+            raise Refused("needs more than one stage")
+        symbol = index_map(net, symbol, left, role="stage")
+    return (symbol,)
+
+
+def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
+    """The places of each axis in the four stages."""
+    stages: list[dict[int, Places]] = [{}, {}, {}, {}]
+    for axis, (before, start, step, count, after) in spans.items():
+        reach, pad = (count - 1) * step + 1, max(before, after)
+        stages[0][axis] = tuple(range(start, start + reach))
+        stages[1][axis] = tuple(range(0, reach, step))
+        stages[2][axis] = (NOWHERE,) * pad + tuple(range(count)) + (NOWHERE,) * pad
+        stages[3][axis] = tuple(range(pad - before, pad + count + after))
+    return stages
+
+
+@rewrites(IndexMap)
+def upsampled(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Every pixel several times on the image axes: a Deconvolution of ones, channel by channel."""
+    bottom = bottoms[0]
+    maps = _changed(layer, bottom, blobs)
+    if bottom.rank != 4 or min(maps) < 2:
+        raise Refused("needs the image axes of a 4-D bottom")
+    times = [_times(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3)]
+    channels = bottom.fixed(1)
+    deconvolution = Deconvolution(
+        num_output=channels, group=channels, bias_term=False, kernel_size=times, stride=times
+    )
+    return (net.add(deconvolution, bottom, blobs=[torch.ones(channels, 1, *times)]),)
+
+
+def _times(places: Places, size: int) -> int:
+    """How often each place is repeated in a row. Raises Refused if they are not."""
+    times = len(places) // size
+    if not times or places != tuple(p for p in range(size) for _ in range(times)):
+        raise Refused("needs every place equally often")
+    return times
+
+
+@rewrites(IndexMap)
+def axis_by_axis(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Several axes one after the other, those that shrink most first."""
+    maps = _changed(layer, bottoms[0], blobs)
+    if len(maps) < 2:
+        raise Refused("needs several axes, got one")
+    symbol = bottoms[0]
+    growth = {axis: len(places) / symbol.shape[axis] for axis, places in maps.items()}
+    for axis in sorted(maps, key=growth.__getitem__):
+        symbol = index_map(net, symbol, {axis: maps[axis]}, layer.fill, role=f"axis{axis}")
+    return (symbol,)
+
+
+@rewrites(IndexMap)
+def tiled(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """The axis, or each place of it, several times: Tile."""
+    bottom = bottoms[0]
+    axis, places = _only(_changed(layer, bottom, blobs))
+    size = bottom.fixed(axis)
+    if places == tuple(range(size)) * (len(places) // size):
+        return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
+    times = _times(places, size)
+    both = (bottom.shape, bottom.other)
+    apart = ((*sizes[: axis + 1], 1, *sizes[axis + 1 :]) for sizes in both)
+    tile = Tile(axis=axis + 1, tiles=times)
+    tall = net.add(tile, reshaped(net, bottom, *apart, role="apart"), role="tile")
+    return (reshaped(net, tall, *(layer.top_shapes([sizes], 1)[0] for sizes in both)),)
+
+
+@rewrites(IndexMap)
+def pieces(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """A few ranges one after the other: Slice and Concat; constants are made from the bottom."""
+    bottom = bottoms[0]
+    axis, places = _only(_changed(layer, bottom, blobs))
+    bottom.fixed(axis)
+    runs = runs_of(places)
+    if len(runs) > PIECES:
+        raise Refused(f"needs at most {PIECES} pieces, got {len(runs)}")
+    edges = sorted({edge for low, high in runs if low != NOWHERE for edge in (low, high)})
+    parts = _pieces(net, bottom, axis, edges)
+    constants: dict[int, Symbol] = {}
+    joined: list[Symbol] = []
+    for low, high in runs:
+        if low == NOWHERE:
+            width = high - low
+            if width not in constants:
+                constants[width] = _constant(net, bottom, axis, width, layer.fill)
+            joined.append(constants[width])
+        else:
+            joined += [parts[edge] for edge in edges if low <= edge < high]
+    return (net.add(Concat(axis=axis), *joined),)
+
+
+def runs_of(places: Places) -> list[tuple[int, int]]:
+    """Ranges (low, high) of consecutive places; nowhere n times is (-1, n - 1)."""
+    breaks = [
+        index
+        for index, (one, two) in enumerate(pairwise(places), 1)
+        if two != (one if one == NOWHERE else one + 1) or (one == NOWHERE) != (two == NOWHERE)
+    ]
+    edges = [0, *breaks, len(places)]
+    return [(places[low], places[low] + high - low) for low, high in pairwise(edges)]
+
+
+def _constant(net: Emitter, bottom: Symbol, axis: int, width: int, fill: float) -> Symbol:
+    """A constant that is as wide as wanted along an axis, and as the bottom along the others."""
+    one = _pieces(net, bottom, axis, [1])[0]
+    constant = net.add(Power(scale=0.0, shift=fill), one, role="constant")
+    return constant if width == 1 else net.add(Tile(axis=axis, tiles=width), constant, role="fill")
+
+
+@rewrites(IndexMap)
+def matrix(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Any places on one axis: a matrix of ones and zeros."""
+    bottom = bottoms[0]
+    axis, places = _only(_changed(layer, bottom, blobs))
+    size = bottom.fixed(axis)
+    if size * len(places) > DENSE:
+        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(places)}")
+    ones = one_hot(places, size)
+    product = AxisMatrix(axis=axis, rows=len(places))
+    outside = torch.tensor([layer.fill if place == NOWHERE else 0.0 for place in places])
+    if not bool(outside.any()):
+        return (net.add(product, bottom, blobs=[ones]),)
+    moved = net.add(product, bottom, blobs=[ones], role="moved")
+    return (net.add(Bias(axis=axis), moved, blobs=[outside]),)
+
+
+def one_hot(places: Sequence[int], size: int) -> Tensor:
+    """A matrix that takes the places out of an axis; nowhere is a row of zeros."""
+    return (torch.tensor(places)[:, None] == torch.arange(size)[None]).float()
+
+
+@rewrites(IndexMap)
+def gathered(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """Any places on one axis, however many: rows by number."""
+    axis, places = _only(_changed(layer, bottoms[0], blobs))
+    if NOWHERE in places:
+        raise Refused("needs every number to come from somewhere")
+    gather = Gather(first=axis, last=axis, sizes=(len(places),))
+    return (net.add(gather, bottoms[0], blobs=[torch.tensor(places)]),)

@@ -1,0 +1,123 @@
+"""The two command lines, as a user runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from caffe2fx.cli import main as caffe2fx
+from fx2caffe.cli import main as fx2caffe
+
+MODEL = '''
+import torch
+from torch import nn
+
+def build_net():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+def build_bad():
+    class Bad(nn.Module):
+        def forward(self, x):
+            return torch.lgamma(x)
+    return Bad()
+'''
+SIZE = ("--input", "1x3x8x8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a user's package and one exported net."""
+    (tmp_path / "my_models.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.manual_seed(0)
+    assert fx2caffe(["export", "my_models:build_net", *SIZE, "-o", "out"]) == 0
+    return tmp_path
+
+
+FILES = ["out/build_net.prototxt", "out/build_net.caffemodel"]
+
+
+def test_export_writes_and_verifies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["-o", "new", "--verify", "torch", "--report", "new.html", "--name", "mine"]
+    assert fx2caffe(["export", "my_models:build_net", *SIZE, *options]) == 0
+    assert "2 of 2 feature maps equal in engine torch" in capsys.readouterr().out
+    assert (folder / "new/mine.prototxt").exists() and (folder / "new/mine.caffemodel").exists()
+    assert "<table>" in (folder / "new.html").read_text()
+
+
+def test_weights_option(folder: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    torch.save(model.state_dict(), "net.pth")
+    before = Path(FILES[1]).read_bytes()
+    options = ["-o", "out", "--weights", "net.pth", "--input-names", "image"]
+    assert fx2caffe(["export", "my_models:build_net", *SIZE, *options]) == 0
+    assert Path(FILES[1]).read_bytes() != before
+    assert 'top: "image"' in Path(FILES[0]).read_text()
+
+
+def test_refusals_write_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fx2caffe(["export", "my_models:build_bad", *SIZE, "-o", "bad"]) == 1
+    assert "torch.lgamma" in capsys.readouterr().err
+    assert not (folder / "bad").exists()
+
+
+def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fx2caffe(["check", "my_models:build_bad", *SIZE]) == 1
+    assert "1 refusals" in capsys.readouterr().out
+    assert fx2caffe(["check", "my_models:build_net", *SIZE]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "my_models:nothing", *SIZE], "PACKAGE.MODULE:FACTORY"),
+        (["export", "no_such_module:f", *SIZE], "PACKAGE.MODULE:FACTORY"),
+        (["export", "torchvision:resnet19", *SIZE], "torchvision has no model 'resnet19'"),
+        (["export", "my_models:build_net", "--input", "1x3x"], "needs positive sizes"),
+        (["export", "my_models:build_net", "--input", "1x4x8x8"], "does not run on these inputs"),
+    ],
+)
+def test_bad_arguments(
+    folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fx2caffe(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("fx2caffe: error: ") and message in error
+
+
+def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caffe2fx(["inspect", *FILES]) == 0
+    out = capsys.readouterr().out
+    assert "Convolution(num_output=4, kernel_size=(3,))" in out and "4x3x3x3, 4" in out
+    assert caffe2fx(["inspect", FILES[0]]) == 0
+
+
+def test_load(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caffe2fx(["load", *FILES, "-o", "net.pt2", "--code"]) == 0
+    assert "outputs: 0 1x4x6x6" in capsys.readouterr().out
+    program = torch.export.load("net.pt2").module()
+    assert program(torch.randn(1, 3, 8, 8)).shape == (1, 4, 6, 6)
+    assert caffe2fx(["load", *FILES, "-o", "net.pt"]) == 0
+    assert len(torch.load("net.pt")) == 2
+    assert caffe2fx(["load", *FILES, "-o", "net.onnx"]) == 1
+
+
+def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caffe2fx(["compare", *FILES, "--engine", "torch", "--report", "r.json"]) == 0
+    assert "2 of 2 feature maps equal" in capsys.readouterr().out
+    assert caffe2fx(["compare", *FILES, FILES[0], "--engine", "torch"]) == 1
+
+
+def test_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caffe2fx(["inspect", "none.prototxt"]) == 1
+    assert "none.prototxt" in capsys.readouterr().err
+
+
+def test_engine_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert caffe2fx(["engine", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "torch " in out and "pycaffe" in out

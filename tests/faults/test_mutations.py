@@ -1,0 +1,67 @@
+"""Break one constant of the code and see a test go red: each row of the tables is such a break."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TABLES = sorted((ROOT / "tests" / "data").glob("mutations_*.tsv"))
+
+
+def _rows() -> list[dict[str, str]]:
+    rows = []
+    for table in TABLES:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows += list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return rows
+
+
+ROWS = _rows()
+
+
+def _text(cell: str) -> str:
+    return cell.replace("\\n", "\n")
+
+
+def test_the_tables_are_long_enough() -> None:
+    assert len(ROWS) >= 20
+    kinds = {row["file"].split("/")[0] for row in ROWS}
+    assert kinds == {"caffe2fx", "fx2caffe"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['file']}:{row['old'][:30]}")
+def test_each_break_still_fits_the_code(row: dict[str, str]) -> None:
+    assert (ROOT / row["file"]).read_text("utf-8").count(_text(row["old"])) == 1
+
+
+@pytest.mark.sweep
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['file']}:{row['old'][:30]}")
+def test_turns_a_test_red(row: dict[str, str], tmp_path: Path) -> None:
+    for folder in ("fx2caffe", "caffe2fx", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    for name in ("setup.cfg", "README.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    broken = tmp_path / row["file"]
+    broken.write_text(
+        broken.read_text("utf-8").replace(_text(row["old"]), _text(row["new"])), "utf-8"
+    )
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    result = subprocess.run(
+        [*command, *row["tests"].split()],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode in (1, 2), f"nothing turned red:\n{result.stdout[-2000:]}"

@@ -1,0 +1,53 @@
+"""A small net with everything that is hard about wiring: in-place chains, two outputs, weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from caffe2fx import caffemodel
+from caffe2fx.build import CaffeGraphModule, graph_module, with_weights
+from caffe2fx.caffemodel import LayerWeights
+from caffe2fx.prototxt import parse
+
+TEXT = """name: "small"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "cut" type: "Slice" bottom: "conv" top: "left" top: "right" }
+layer { name: "fc" type: "InnerProduct" bottom: "right" top: "fc"
+  inner_product_param { num_output: 2 } }
+"""
+CHANNELS, CLASSES, WIDTH = 4, 2, 24
+
+
+def weights() -> list[LayerWeights]:
+    """Blobs for every layer that takes some."""
+    torch.manual_seed(3)
+    statistics = torch.randn(CHANNELS), torch.rand(CHANNELS) + 0.5, torch.tensor([2.0])
+    return [
+        LayerWeights("conv", "Convolution", (torch.randn(4, 3, 3, 3) / 5, torch.randn(4))),
+        LayerWeights("bn", "BatchNorm", statistics),
+        LayerWeights("fc", "InnerProduct", (torch.randn(CLASSES, WIDTH) / 5, torch.randn(CLASSES))),
+    ]
+
+
+def small() -> CaffeGraphModule:
+    """The net as a module."""
+    return graph_module(with_weights(parse(TEXT, source="small.prototxt"), weights()))
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    """The net as Caffe's two files."""
+    text, model = folder / "small.prototxt", folder / "small.caffemodel"
+    text.write_text(TEXT)
+    caffemodel.write(model, "small", weights())
+    return text, model
+
+
+def images(batch: int = 2) -> torch.Tensor:
+    """Inputs for it."""
+    return torch.randn(batch, 3, 6, 5, generator=torch.Generator().manual_seed(batch))

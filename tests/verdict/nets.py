@@ -1,0 +1,96 @@
+"""The net whose files the faults are put into: a little of everything, every map alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx import save
+from caffe2fx.build import graph_module
+from caffe2fx.calibrate import calibrate
+from caffe2fx.engines import Session, engine
+from caffe2fx.net import Net, Step, Value
+from caffe2fx.prototxt import parse
+from caffe2fx.report import Report
+from caffe2fx.save import current_net
+from caffe2fx.verdict import judge
+
+TEXT = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 6 kernel_size: 3 pad: 1 } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
+layer { name: "scale" type: "Scale" bottom: "conv" top: "conv" scale_param { bias_term: true } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "branch" type: "Convolution" bottom: "conv" top: "branch"
+  convolution_param { num_output: 6 kernel_size: 1 bias_term: false group: 2 } }
+layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "branch" top: "sum"
+  eltwise_param { coeff: 1 coeff: 0.5 } }
+layer { name: "strided" type: "Convolution" bottom: "sum" top: "strided"
+  convolution_param { num_output: 4 kernel_size: 2 stride: 3 } }
+layer { name: "pool" type: "Pooling" bottom: "sum" top: "pool"
+  pooling_param { kernel_size: 3 stride: 3 pool: AVE } }
+layer { name: "concat" type: "Concat" bottom: "strided" bottom: "pool" top: "concat" }
+layer { name: "fc" type: "InnerProduct" bottom: "concat" top: "fc"
+  inner_product_param { num_output: 5 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def right_net() -> Net:
+    """The net with weights that keep its signal alive."""
+    torch.manual_seed(0)
+    net = parse(TEXT, source="right.prototxt")
+    shapes = net.shapes()
+    steps = tuple(
+        replace(step, blobs=tuple(map(torch.rand, step.layer.blob_shapes(_bottoms(step, shapes)))))
+        for step in net.steps
+    )
+    module = graph_module(replace(net, steps=steps))
+    calibrate(module, [IMAGES])
+    return current_net(module)
+
+
+def _bottoms(step: Step, shapes: Mapping[Value, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    return [shapes[bottom] for bottom in step.bottoms]
+
+
+def values_of(net: Net) -> Any:
+    """The reference of a verdict: all values of the net, in the precision of the inputs."""
+    module = graph_module(net)
+
+    def run(inputs: Sequence[Tensor]) -> Mapping[Value, Tensor]:
+        with torch.no_grad():
+            return module.to(inputs[0].dtype).caffe.values(*inputs)
+
+    return run
+
+
+def opened(net: Net, folder: Path, name: str) -> Session:
+    """A net's files, in an engine."""
+    files = folder / "net.prototxt", folder / "net.caffemodel"
+    save.save(net, *files)
+    return engine(name).open(*files)
+
+
+def verdict(net: Net, judged: Net, folder: Path, name: str, inputs: Tensor = IMAGES) -> Report:
+    """The files of `judged` in an engine, held against `net`."""
+    with opened(judged, folder, name) as session:
+        return judge(net, session, values_of(net), [inputs], engine=name)
+
+
+def at(net: Net, name: str) -> Step:
+    """The step of that name."""
+    return next(step for step in net.steps if step.name == name)
+
+
+def with_step(net: Net, step: Step) -> Net:
+    """The net with another step in the place of the one of that name."""
+    steps = tuple(step if old.name == step.name else old for old in net.steps)
+    return replace(net, steps=steps)

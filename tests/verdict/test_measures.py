@@ -1,0 +1,233 @@
+"""What counts as signal, as error, and as failure; and how a report is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from caffe2fx.build import graph_module
+from caffe2fx.engines.embedded import EmbeddedSession
+from caffe2fx.layers import Input, Parameter, Power, ReLU
+from caffe2fx.net import Net, Step, Value
+from caffe2fx.origin import Origin
+from caffe2fx.report import Report, Row
+from caffe2fx.verdict import another, difference, judge, largest
+from tests.verdict.nets import IMAGES, at, right_net, values_of, with_step
+
+
+class Tampered(EmbeddedSession):
+    """A session whose results are off: where it is run, or where a layer is fed."""
+
+    def __init__(self, net: Net, layer: str, *, run: float = 0.0, feed: float = 0.0) -> None:
+        super().__init__(graph_module(net))
+        self.layer, self.off_run, self.off_feed = layer, run, feed
+
+    def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
+        for step, tops in super().run(inputs):
+            off = self.off_run if step.name == self.layer else 0
+            yield step, tuple(top + off * top.abs().max() for top in tops)
+
+    def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        off = self.off_feed if step.name == self.layer else 0
+        return tuple(top + off * top.abs().max() for top in super().feed(step, bottoms))
+
+
+@pytest.mark.parametrize("layer", ["conv", "relu", "sum", "prob"])
+def test_an_error_in_the_run_alone_fails_and_one_alone_decides(layer: str) -> None:
+    net = right_net()
+    report = judge(
+        net, Tampered(net, layer, run=1e-3), values_of(net), [IMAGES], engine="tampered"
+    )
+    (row,) = (row for row in report.rows if row.fault)
+    assert row.layer == layer and not row.diverges and "end to end" in row.fault
+    assert report.first_divergence is row
+    report = judge(
+        net, Tampered(net, layer, feed=1e-3), values_of(net), [IMAGES], engine="tampered"
+    )
+    first = report.first_divergence
+    assert first is not None and first.layer == layer and first.diverges
+    assert "fed with the reference's inputs" in first.fault
+    assert not report.ok
+
+
+def test_the_layer_that_is_wrong_alone_comes_before_those_that_only_pass_it_on() -> None:
+    early = row(layer="early", end_to_end=1.0)
+    late = row(layer="late", alone=1.0)
+    assert Report("e", [early, late]).first_divergence is late
+    assert Report("e", [early]).first_divergence is early
+
+
+def chain(*layers: Step) -> Net:
+    data = Step("data", Input(shape=((2, 4),)), (), (Value("x"),))
+    return Net((data, *layers), layers[-1].tops)
+
+
+def power(name: str, bottom: Value, **parameters: float) -> Step:
+    return Step(name, Power(**parameters), (bottom,), (Value(name),))
+
+
+def report_of(net: Net, judged: Net, inputs: Tensor) -> Report:
+    session = EmbeddedSession(graph_module(judged))
+    return judge(net, session, values_of(net), [inputs], engine="torch")
+
+
+X = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+
+
+def test_a_map_that_does_not_move_fails() -> None:
+    dead = chain(power("low", Value("x"), shift=-100), Step("relu", ReLU(), (Value("low"),), (Value("y"),)))
+    report = report_of(dead, dead, X)
+    assert [row.dead for row in report.rows] == [False, True]
+    assert "no signal" in report.rows[1].fault and not report.ok
+    assert report.rows[1].alone == 0.0
+
+
+def test_dead_weights_fail() -> None:
+    net = right_net()
+    conv = at(net, "conv")
+    dead = with_step(net, replace(conv, blobs=(conv.blobs[0] * 0, conv.blobs[1])))
+    report = judge(
+        dead, EmbeddedSession(graph_module(dead)), values_of(dead), [IMAGES], engine="torch"
+    )
+    assert report.rows[0].dead and not report.ok
+
+
+def test_a_constant_needs_no_signal_but_has_to_be_right() -> None:
+    constant = Step("w", Parameter(shape=(2,)), (), (Value("w"),), (torch.tensor([1.0, -2.0]),))
+    net = chain(power("y", Value("x"), scale=2), constant)
+    assert report_of(net, net, X).ok
+    off = with_step(net, replace(constant, blobs=(torch.tensor([1.0, -2.001]),)))
+    first = report_of(net, off, X).first_divergence
+    assert first is not None and first.layer == "w"
+
+
+def test_a_map_that_is_mostly_bias_is_held_against_what_moves() -> None:
+    """An error of 1e-4 in a map of 1000 + x is 1e-7 of its size, and 1e-5 of its change."""
+    net = chain(power("y", Value("x"), scale=1e-3, shift=1000.0))
+    off = chain(power("y", Value("x"), scale=1e-3, shift=1000.001))
+    (row,) = report_of(net, off, X).rows
+    assert row.signal < 0.01 and row.diverges
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_a_number_that_is_none_fails_where_the_reference_has_one(value: float) -> None:
+    net = chain(power("y", Value("x"), scale=2))
+    session = Tampered(net, "y", feed=value, run=value)
+    (row,) = judge(net, session, values_of(net), [X], engine="torch").rows
+    assert row.diverges and row.alone == inf and row.end_to_end == inf
+
+
+def test_a_map_with_nan_proves_nothing() -> None:
+    net = chain(power("y", Value("x"), power=0.5, shift=-3))  # NaN below 3, on both sides
+    assert not report_of(net, net, X).ok
+
+
+def test_an_infinity_does_not_hide_errors_beside_it() -> None:
+    net = chain(power("y", Value("x"), power=-1, shift=-1))  # infinite at 1, on both sides
+    off = chain(power("y", Value("x"), power=-1.01, shift=-1))
+    assert not report_of(net, off, X).ok
+
+
+@pytest.mark.parametrize(
+    ("mine", "reference", "wanted"),
+    [
+        ([1.0, 2.0], [1.0, 2.5], 0.5),
+        ([nan, 2.0], [nan, 2.0], 0.0),
+        ([nan, 2.0], [1.0, 2.0], inf),
+        ([1.0, 2.0], [nan, 2.0], inf),
+        ([inf, 2.0], [inf, 2.0], 0.0),
+        ([inf, 2.0], [-inf, 2.0], inf),
+        ([1.0, 2.0], [inf, 2.0], inf),
+        ([1.0], [1.0, 1.0], inf),
+        ([], [], 0.0),
+    ],
+)
+def test_difference(mine: list[float], reference: list[float], wanted: float) -> None:
+    assert difference(torch.tensor(mine), torch.tensor(reference).double()) == wanted
+
+
+def test_largest_and_another() -> None:
+    assert largest(torch.tensor([1.0, -3.0])) == 3.0
+    assert largest(torch.empty(0)) == 0.0
+    shuffled = another(X)
+    assert not torch.equal(shuffled, X) and torch.equal(shuffled, another(X))
+    assert torch.equal(shuffled.reshape(-1).sort().values, X.reshape(-1))
+
+
+def row(**changes: object) -> Row:
+    made = Row(
+        layer="a<b>&", type="ReLU", blob="y", shape=(2, 3), signal=2.0, alone=0.0,
+        alone_limit=1e-5, end_to_end=0.0, end_to_end_limit=1e-5, origin=Origin("m", "f.py", 3, "x<y"),
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_a_report_without_rows_is_not_ok() -> None:
+    assert not Report("torch", []).ok
+    assert Report("torch", [row()]).ok
+
+
+@pytest.mark.parametrize("bad", [nan, inf, 1.0])
+def test_a_row_fails_unless_both_errors_are_within_limits(bad: float) -> None:
+    assert not row().fault and not row(alone=1e-5, end_to_end=1e-5).fault
+    assert row(alone=bad).fault and row(alone=bad).diverges
+    assert row(end_to_end=bad).fault and not row(end_to_end=bad).diverges
+    assert row(alone_limit=nan).fault and row(end_to_end_limit=nan).fault
+    assert row(dead=True).fault
+
+
+class Cells(HTMLParser):
+    """The text of each cell."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.classes: list[str | None] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr" and dict(attrs).get("class"):
+            self.rows.append([])
+            self.classes.append(dict(attrs)["class"])
+        elif tag == "td":
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def test_saved_as_html_json_or_text(tmp_path: Path) -> None:
+    report = Report("pycaffe", [row(), row(layer="b", alone=nan)])
+    for name in ("r.html", "r.json", "r.txt"):
+        report.save(tmp_path / name)
+    cells = Cells((tmp_path / "r.html").read_text())
+    assert cells.classes == ["good", "bad"]
+    assert cells.rows[0][:4] == ["a<b>&", "ReLU", "y", "2x3"]
+    assert cells.rows[0][-1].strip() == "in m, f.py:3: x<y"
+    loaded = json.loads((tmp_path / "r.json").read_text())
+    assert (loaded["engine"], loaded["ok"]) == ("pycaffe", False)
+    assert [entry["layer"] for entry in loaded["rows"]] == ["a<b>&", "b"]
+    assert loaded["rows"][0]["origin"]["line"] == 3 and loaded["rows"][1]["fault"]
+    text = (tmp_path / "r.txt").read_text()
+    assert text == str(report)
+    assert "1 of 2 feature maps equal in engine pycaffe; first divergence: layer 'b'" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.txt"]
+
+
+def test_json_is_json_whatever_the_numbers(tmp_path: Path) -> None:
+    """NaN and Infinity are not JSON: other readers than Python's would refuse the file."""
+    Report("e", [row(alone=nan, end_to_end=inf)]).save(tmp_path / "r.json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    json.loads((tmp_path / "r.json").read_text(), parse_constant=refuse)

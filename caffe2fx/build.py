@@ -43,9 +43,8 @@ def _check_names_are_used_once(steps: Sequence[Step]) -> None:
     count = Counter(step.name for step in steps)
     for step in steps:
         if step.blobs and count[step.name] > 1:
-            raise step.fault(
-                CaffeFormatError(f"needs a name of its own for its weights, got {count[step.name]} of it")
-            )
+            error = f"needs a name of its own for its weights, got {count[step.name]} layers of it"
+            raise step.fault(CaffeFormatError(error))
 
 
 def _with_blobs(step: Step, entry: LayerWeights | None) -> Step:
@@ -260,4 +259,3 @@ def identifier(name: str, taken: set[str]) -> str:
         number, candidate = number + 1, f"{plain}_{number}"
     taken.add(candidate)
     return candidate
-

@@ -49,6 +49,11 @@ class Layer(Message):
         """Shapes of the weight blobs, in file order."""
         return ()
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether the tops follow from the bottoms' shapes alone, whatever the bottoms hold."""
+        return False
+
     def reduction(self, bottoms: Sequence[Shape]) -> int:
         """How many terms are summed for one number of the result."""
         return 1

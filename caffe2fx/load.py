@@ -9,6 +9,7 @@ from pathlib import Path
 from caffe2fx import caffemodel, hdf5, prototxt
 from caffe2fx.build import CaffeGraphModule, graph_module, with_weights
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.fillers import with_fresh_blobs
 from caffe2fx.net import Net, Step, Value
 
 Path_ = str | Path
@@ -16,14 +17,17 @@ Path_ = str | Path
 
 def read_net(
     prototxt_path: Path_,
-    weights_path: Path_,
+    weights_path: Path_ | None,
     *,
     outputs: Sequence[str] | None = None,
     phase: str = "TEST",
 ) -> Net:
     """The net of two Caffe files with its weights, before it becomes a module."""
     net = prototxt.read(prototxt_path, phase=phase)
-    net = with_weights(net, read_weights(weights_path), source=str(weights_path))
+    if weights_path is None:
+        net = with_fresh_blobs(net)
+    else:
+        net = with_weights(net, read_weights(weights_path), source=str(weights_path))
     return net if outputs is None else ending_at(net, outputs)
 
 
@@ -36,13 +40,14 @@ def read_weights(path: Path_) -> tuple[caffemodel.LayerWeights, ...]:
 
 def load(
     prototxt: Path_,
-    weights: Path_,
+    weights: Path_ | None = None,
     *,
     outputs: Sequence[str] | None = None,
     phase: str = "TEST",
 ) -> CaffeGraphModule:
     """Load a Caffe net as a torch.fx.GraphModule.
 
+    Without `weights` the net starts as Caffe's fillers start it.
     `outputs` names the blobs that forward returns, in that order; the default is Caffe's own,
     every blob that no layer reads, alphabetically. forward returns one tensor, or a tuple.
 

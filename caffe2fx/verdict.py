@@ -162,7 +162,8 @@ def _float_type(values: Mapping[Value, Tensor]) -> torch.dtype:
 def _depends_on_inputs(net: Net) -> set[Value]:
     moving: set[Value] = set()
     for step in net.steps:
-        if is_input(step) or moving.intersection(step.bottoms):
+        follows = moving.intersection(step.bottoms) and not step.layer.is_constant
+        if is_input(step) or follows:
             moving.update(step.tops)
     return moving
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -202,14 +203,18 @@ class Clip(Neuron):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        bottom = bottoms[0]
-        above = torch.where(bottom > self.min, bottom, torch.full_like(bottom, self.min))
-        return (above.clamp(max=self.max).clamp(min=self.min),)
+        bottom, (low, high) = bottoms[0], self._bounds()
+        above = torch.where(bottom > low, bottom, torch.full_like(bottom, low))
+        return (above.clamp(max=high).clamp(min=low),)
+
+    def _bounds(self) -> tuple[float, float]:
+        # The shortest decimal of the largest float32 is a little larger than it.
+        return float(np.float32(self.min)), float(np.float32(self.max))
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         if self.min >= self.max:  # torch would refuse
             return super().module(bottoms, blobs, tops)
-        return nn.Hardtanh(self.min, self.max)
+        return nn.Hardtanh(*self._bounds())
 
 
 @register
@@ -225,10 +230,14 @@ class Power(Neuron):
     scale: float = field(2, "float", 1.0)
     shift: float = field(3, "float", 0.0)
 
+    @property
+    def is_constant(self) -> bool:
+        return self.power * self.scale == 0
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        if self.power * self.scale == 0:
+        if self.is_constant:
             return (torch.full_like(bottoms[0], self.shift) ** self.power,)
         affine = bottoms[0] * self.scale if self.scale != 1 else bottoms[0]
         affine = affine + self.shift if self.shift != 0 else affine

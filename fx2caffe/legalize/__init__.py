@@ -10,7 +10,16 @@ from caffe2fx.layer import Layer
 from caffe2fx.net import Step, Value, is_input
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.legalize import axis_matrix, gather, index_map, permute, pooling
+from fx2caffe.legalize import (
+    activation,
+    axis_matrix,
+    binary,
+    gather,
+    index_map,
+    permute,
+    pooling,
+    reduce,
+)
 from fx2caffe.legalize.rules import rules_for
 from fx2caffe.targets import Target
 
@@ -85,4 +94,14 @@ class _LegalEmitter(Emitter):
         raise Refused("; ".join([lacking, *reasons]))
 
 
-__all__ = ["axis_matrix", "gather", "index_map", "legalize", "permute", "pooling"]
+__all__ = [
+    "activation",
+    "axis_matrix",
+    "binary",
+    "gather",
+    "index_map",
+    "legalize",
+    "permute",
+    "pooling",
+    "reduce",
+]

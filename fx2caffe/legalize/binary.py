@@ -97,11 +97,10 @@ def _join(net: Emitter, layer: Binary, first: Symbol, second: Symbol) -> Symbol:
     full = Sizes(*(layer.top_shapes(pair, 1)[0] for pair in pairs))
     if _sizes(first) == _sizes(second):
         return net.add(_eltwise(layer), first, second)
-    coeff = layer.coeff
-    if _rank_of_fit(second, full) > _rank_of_fit(first, full):
-        first, second, coeff = second, first, coeff[::-1]
+    if _cost(second, first, full) < _cost(first, second, full):
+        first, second, layer = second, first, Binary(op=layer.op, coeff=layer.coeff[::-1])
+    first = reshaped(net, first, *_padded(first, len(full.shape)), role="ranked")
     first = _tiled(net, first, full, _repeated_axes(first, full))
-    layer = Binary(op=layer.op, coeff=coeff)
     if layer.op is BinaryOp.MAX:
         return net.add(_eltwise(layer), first, _repeated(net, second, first))
     return _over_run(net, layer, first, second)
@@ -113,11 +112,11 @@ def _eltwise(layer: Binary) -> Layer:
     return Eltwise(operation=EltwiseOp.PROD if layer.op is BinaryOp.MUL else EltwiseOp.MAX)
 
 
-def _rank_of_fit(symbol: Symbol, full: Sizes) -> tuple[int, int]:
-    """How well a tensor serves as the one that is never repeated along the batch; more is better."""
-    missing = _repeated_axes(symbol, full)
+def _cost(first: Symbol, second: Symbol, full: Sizes) -> tuple[int, int, int]:
+    """What it takes to repeat the first to the full shape, and the second within its run."""
+    missing = _repeated_axes(first, full)
     along_batch = sum(full.shape[axis] != full.other[axis] for axis in missing)
-    return -along_batch, -len(missing)
+    return along_batch, len(missing) + len(_span(second, full)[2]), len(missing)
 
 
 def _repeated_axes(symbol: Symbol, full: Sizes) -> list[int]:
@@ -128,6 +127,20 @@ def _repeated_axes(symbol: Symbol, full: Sizes) -> list[int]:
         for axis in range(len(full.shape))
         if (own.shape[axis], own.other[axis]) != (full.shape[axis], full.other[axis])
     ]
+
+
+def _span(symbol: Symbol, full: Sizes) -> tuple[int, int, list[int]]:
+    """The run of axes that a tensor has, start and end, and those inside that it lacks."""
+    missing = _repeated_axes(symbol, full)
+    axes = range(len(full.shape))
+    # Axes of 1 need not be part of the run.
+    kept = [
+        axis
+        for axis in axes
+        if axis not in missing and (full.shape[axis], full.other[axis]) != (1, 1)
+    ]
+    start, end = (kept[0], kept[-1] + 1) if kept else (0, 0)
+    return start, end, [axis for axis in missing if start <= axis < end]
 
 
 def _padded(symbol: Symbol, rank: int) -> Sizes:
@@ -161,12 +174,8 @@ def _over_run(
 ) -> Symbol:
     """Scale or Bias with two bottoms: the second over a contiguous run of the first's axes."""
     full = _sizes(first)
-    missing = set(_repeated_axes(second, full))
-    kept = [axis for axis in range(first.rank) if axis not in missing]
-    # An axis of 1 at the edge of the run may be left out; one in the middle may not.
-    kept = [axis for axis in kept if (full.shape[axis], full.other[axis]) != (1, 1)]
-    start, end = (kept[0], kept[-1] + 1) if kept else (0, 0)
-    second = _tiled(net, second, full, [axis for axis in missing if start <= axis < end])
+    start, end, inside = _span(second, full)
+    second = _tiled(net, second, full, inside)
     run = Sizes(full.shape[start:end], full.other[start:end])
     second = reshaped(net, second, *run, role="aligned")
     if run == full:

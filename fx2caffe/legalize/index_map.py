@@ -5,8 +5,8 @@ The rules stand in order of cost: cuts, windows that skip or pad, copies, pieces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Bias, Concat, Crop, Deconvolution, DummyData, Im2col, Power, Slice, Tile
+from caffe2fx.layers import Bias, Concat, Crop, Deconvolution, DummyData, Im2col, Slice, Tile
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
@@ -146,6 +146,25 @@ def _only(maps: Maps) -> tuple[int, Places]:
 
 
 @rewrites(IndexMap)
+def filled(
+    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """A constant outside: zeros outside, and then the constant added there.
+
+    before: IndexMap{fill: 2}     after: IndexMap{fill: 0}, Bias with 2 outside and 0 inside
+    """
+    inside = [blob != NOWHERE for blob in blobs]
+    if layer.fill == 0 or all(bool(line.all()) for line in inside):
+        raise Refused("needs places outside, and a number other than 0 there")
+    zeros = net.add(replace(layer, fill=0.0), bottoms[0], blobs=blobs, role="zeros")
+    shown = torch.ones(())
+    for line in inside:
+        shown = shown[..., None] * line
+    constant = torch.where(shown > 0, 0.0, layer.fill)
+    return (net.add(Bias(axis=layer.first, num_axes=len(blobs)), zeros, blobs=[constant]),)
+
+
+@rewrites(IndexMap)
 def cut(
     net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:
@@ -158,12 +177,24 @@ def cut(
     if len(spans) == 1 and not bottom.carries_batch(first):
         low, high = spans[first].start, spans[first].start + spans[first].count
         return (_pieces(net, bottom, first, [low, high])[low],)
-    top = layer.top_shapes([bottom.shape], 1)[0]
-    if layer.top_shapes([bottom.other], 1)[0][first:] != top[first:]:
+    starts = {axis: span.start for axis, span in spans.items()}
+    return (_cropped(net, bottom, layer.top_shapes, starts),)
+
+
+def _cropped(
+    net: Emitter,
+    bottom: Symbol,
+    shapes: Callable[[Sequence[Shape], int], tuple[Shape, ...]],
+    starts: dict[int, int],
+) -> Symbol:
+    """Crop, from the starts on, to the sizes that `shapes` gives for the bottom."""
+    first = min(starts)
+    top, other = (shapes([sizes], 1)[0][first:] for sizes in (bottom.shape, bottom.other))
+    if top != other:
         raise Refused("needs a fixed size on all axes from the first cut on")
-    size = net.add(DummyData(shape=((*(1,) * first, *top[first:]),)), role="size")
-    starts = tuple(spans[a].start if a in spans else 0 for a in range(first, bottom.rank))
-    return (net.add(Crop(axis=first, offset=starts), bottom, size),)
+    size = net.add(DummyData(shape=((*(1,) * first, *top),)), role="size")
+    offset = tuple(starts.get(axis, 0) for axis in range(first, bottom.rank))
+    return net.add(Crop(axis=first, offset=offset), bottom, size)
 
 
 def _pieces(net: Emitter, bottom: Symbol, axis: int, edges: Sequence[int]) -> dict[int, Symbol]:
@@ -186,8 +217,6 @@ def windows(
     spans = _spans(_changed(layer, bottom, blobs))
     if not all(span.is_window(bottom.fixed(axis)) for axis, span in spans.items()):
         raise Refused("needs steps from the start on, or as many zeros before as after")
-    if layer.fill != 0 and any(span.before for span in spans.values()):
-        raise Refused(f"needs zeros outside, got {layer.fill}")
     first, last = min(spans), max(spans)
     if last - first > 1 or (last > first and last != bottom.rank - 1):
         raise Refused("needs the last two axes, or one")
@@ -217,15 +246,16 @@ def staged(
     """
     maps = _changed(layer, bottoms[0], blobs)
     spans = _spans(maps)
-    if layer.fill != 0 and any(span.before or span.after for span in spans.values()):
-        raise Refused(f"needs zeros outside, got {layer.fill}")
-    symbol = bottoms[0]
-    for stage in _stages(spans):
+    symbol, padded = bottoms[0], _stages(spans)[3]
+    for stage in _stages(spans)[:3]:
         left = {axis: p for axis, p in stage.items() if not is_whole(symbol, axis, p)}
         if left == maps:
             raise Refused("needs more than one stage")
         symbol = index_map(net, symbol, left, role="stage")
-    return (symbol,)
+    if all(is_whole(symbol, axis, p) for axis, p in padded.items()):
+        return (symbol,)
+    # Not by Slice: its other tops would be zeros, of which no comparison proves anything.
+    return (_cropped(net, symbol, layer.top_shapes, {a: p[0] for a, p in padded.items()}),)
 
 
 def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
@@ -302,44 +332,23 @@ def tiled(
 def pieces(
     net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:
-    """A few ranges one after the other: Slice and Concat; constants are made from the bottom."""
+    """A few ranges one after the other: Slice and Concat."""
     bottom = bottoms[0]
     axis, places = _only(_changed(layer, bottom, blobs))
     bottom.fixed(axis)
     runs = runs_of(places)
-    if len(runs) > PIECES:
-        raise Refused(f"needs at most {PIECES} pieces, got {len(runs)}")
-    edges = sorted({edge for low, high in runs if low != NOWHERE for edge in (low, high)})
+    if NOWHERE in places or len(runs) > PIECES:
+        raise Refused(f"needs at most {PIECES} pieces of the bottom, got {len(runs)}")
+    edges = sorted({edge for run in runs for edge in run})
     parts = _pieces(net, bottom, axis, edges)
-    constants: dict[int, Symbol] = {}
-    joined: list[Symbol] = []
-    for low, high in runs:
-        if low == NOWHERE:
-            width = high - low
-            if width not in constants:
-                constants[width] = _constant(net, bottom, axis, width, layer.fill)
-            joined.append(constants[width])
-        else:
-            joined += [parts[edge] for edge in edges if low <= edge < high]
+    joined = [parts[edge] for low, high in runs for edge in edges if low <= edge < high]
     return (net.add(Concat(axis=axis), *joined),)
 
 
 def runs_of(places: Places) -> list[tuple[int, int]]:
-    """Ranges (low, high) of consecutive places; nowhere n times is (-1, n - 1)."""
-    breaks = [
-        index
-        for index, (one, two) in enumerate(pairwise(places), 1)
-        if two != (one if one == NOWHERE else one + 1) or (one == NOWHERE) != (two == NOWHERE)
-    ]
-    edges = [0, *breaks, len(places)]
-    return [(places[low], places[low] + high - low) for low, high in pairwise(edges)]
-
-
-def _constant(net: Emitter, bottom: Symbol, axis: int, width: int, fill: float) -> Symbol:
-    """A constant that is as wide as wanted along an axis, and as the bottom along the others."""
-    one = _pieces(net, bottom, axis, [1])[0]
-    constant = net.add(Power(scale=0.0, shift=fill), one, role="constant")
-    return constant if width == 1 else net.add(Tile(axis=axis, tiles=width), constant, role="fill")
+    """The ranges (low, high) of consecutive places."""
+    breaks = [index for index, (a, b) in enumerate(pairwise(places), 1) if b != a + 1]
+    return [(places[a], places[b - 1] + 1) for a, b in pairwise([0, *breaks, len(places)])]
 
 
 @rewrites(IndexMap)
@@ -353,12 +362,7 @@ def matrix(
     if size * len(places) > DENSE:
         raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(places)}")
     ones = one_hot(places, size)
-    product = AxisMatrix(axis=axis, rows=len(places))
-    outside = torch.tensor([layer.fill if place == NOWHERE else 0.0 for place in places])
-    if not bool(outside.any()):
-        return (net.add(product, bottom, blobs=[ones]),)
-    moved = net.add(product, bottom, blobs=[ones], role="moved")
-    return (net.add(Bias(axis=axis), moved, blobs=[outside]),)
+    return (net.add(AxisMatrix(axis=axis, rows=len(places)), bottom, blobs=[ones]),)
 
 
 def one_hot(places: Sequence[int], size: int) -> Tensor:

@@ -21,7 +21,7 @@ from caffe2fx.layers import (
     ReductionOp,
 )
 from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
@@ -83,50 +83,45 @@ def reduce(
     before: Reduce{SUM axes: 1, 3} of (N,C,H,W)
     after:  Reduction{SUM axis: 3}, Reshape, Convolution 1x1 of ones, Reshape
     """
-    top = bottoms[0]
-    if layer.op is ReduceOp.MEAN and layer.axes == (2, 3) and top.rank == 4:
-        top = net.add(Pooling(pool=PoolMethod.AVE, global_pooling=True), top)
+    bottom = top = bottoms[0]
+    if layer.op in _GLOBAL and layer.axes == (2, 3) and bottom.rank == 4:
+        pool = Pooling(pool=_GLOBAL[layer.op], global_pooling=True)
+        top = net.add(pool, bottom, role="" if layer.keepdim else "pool")
     else:
         for first, last in reversed(_runs(layer.axes)):
-            top = _one_run(net, layer.op, top, first, last)
-            # A sum of squares, along the next axes, is a sum of what is summed already.
-            layer = layer if layer.op not in _INNER else layer.replace(op=ReduceOp.SUM)
-    return (_shaped(net, layer, top, bottoms[0]),)
+            top = _one_run(net, layer, top, first, last)
+            # What is summed along some axes is already made of squares or magnitudes.
+            layer = layer.replace(op=ReduceOp.SUM) if layer.op in _INNER else layer
+    sizes = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    return (reshaped(net, top, *sizes),)
 
 
-_INNER = {
-    ReduceOp.SUMSQ: Power(power=2),
-    ReduceOp.ASUM: AbsVal(),
-}
-_TRAILING = {
-    ReduceOp.SUM: ReductionOp.SUM,
-    ReduceOp.MEAN: ReductionOp.MEAN,
-    ReduceOp.ASUM: ReductionOp.ASUM,
-    ReduceOp.SUMSQ: ReductionOp.SUMSQ,
-}
+_GLOBAL = {ReduceOp.MEAN: PoolMethod.AVE, ReduceOp.MAX: PoolMethod.MAX}
+_INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
 
 
 def _runs(axes: Shape) -> list[tuple[int, int]]:
     """(0, 2, 3) as the runs (0, 0) and (2, 3)."""
     breaks = [i for i, (a, b) in enumerate(pairwise(axes), 1) if b != a + 1]
-    return [
-        (axes[start], axes[end - 1]) for start, end in pairwise([0, *breaks, len(axes)])
-    ]
+    return [(axes[start], axes[end - 1]) for start, end in pairwise([0, *breaks, len(axes)])]
 
 
-def _one_run(net: Emitter, op: ReduceOp, bottom: Symbol, first: int, last: int) -> Symbol:
-    """The axes first..last reduced; those before stay, and those after, if there are any."""
-    if op in _TRAILING and last == bottom.rank - 1:
-        return net.add(Reduction(operation=_TRAILING[op], axis=first), bottom, role=f"axis{first}")
-    for axis in range(first, last + 1):
-        bottom.fixed(axis)
-    flat = _merged(net, bottom, first, last)
-    if op is ReduceOp.MAX:
-        best = net.add(ArgMax(axis=first, out_max_val=True), flat, role=f"max{first}")
-    else:
-        flat = net.add(_INNER[op], flat, role="inner") if op in _INNER else flat
-        best = _summed(net, op, flat, first)
-    return best
+def _one_run(net: Emitter, layer: Reduce, bottom: Symbol, first: int, last: int) -> Symbol:
+    """The axes first..last made one of size 1; trailing ones vanish, except of a maximum."""
+    trailing = last == bottom.rank - 1 and layer.op is not ReduceOp.MAX
+    final = first == layer.axes[0] and layer.keepdim is not trailing
+    role = "" if final else f"axis{first}"
+    if trailing:
+        return net.add(Reduction(operation=ReductionOp[layer.op.name], axis=first), bottom, role=role)
+    bottom = _merged(net, bottom, first, last)
+    if layer.op is ReduceOp.MAX:
+        return net.add(ArgMax(axis=first, out_max_val=True), bottom, role=role)
+    if layer.op in _INNER:
+        bottom = net.add(_INNER[layer.op], bottom, role="inner")
+    size = bottom.fixed(first)
+    weight = 1 / size if layer.op is ReduceOp.MEAN else 1.0
+    row = torch.full((1, size), weight, dtype=torch.float64)
+    return net.add(AxisMatrix(axis=first, rows=1), bottom, blobs=[row], role=role)
 
 
 def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
@@ -135,21 +130,3 @@ def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
         for sizes in (bottom.shape, bottom.other)
     )
     return reshaped(net, bottom, shape, other, role="merged")
-
-
-def _summed(net: Emitter, op: ReduceOp, bottom: Symbol, axis: int) -> Symbol:
-    size = bottom.shape[axis]
-    weight = 1 / size if op is ReduceOp.MEAN else 1.0
-    row = torch.full((1, size), weight, dtype=torch.float64)
-    return net.add(AxisMatrix(axis=axis, rows=1), bottom, blobs=[row], role=f"axis{axis}")
-
-
-def _shaped(net: Emitter, layer: Reduce, top: Symbol, bottom: Symbol) -> Symbol:
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
-    return reshaped(net, top, shape, other)
-
-
-def check_axes(axes: Shape, rank: int) -> None:
-    """Raise Refused for a reduction over nothing."""
-    if not axes or rank == 0:
-        raise Refused("needs an axis to reduce, got a scalar")

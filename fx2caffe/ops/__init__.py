@@ -2,20 +2,32 @@
 
 from fx2caffe.ops import (
     activation,
+    arithmetic,
+    assign,
     constant,
     convolution,
     elementwise,
+    gelu,
+    index_map,
     normalization,
     pooling,
+    reduction,
     shape,
+    softmax,
 )
 
 __all__ = [
     "activation",
+    "arithmetic",
+    "assign",
     "constant",
     "convolution",
     "elementwise",
+    "gelu",
+    "index_map",
     "normalization",
     "pooling",
+    "reduction",
     "shape",
+    "softmax",
 ]

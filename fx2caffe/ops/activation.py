@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from caffe2fx.layers import ReLU, Softmax
+from caffe2fx.layers import (
+    BNLL,
+    ELU,
+    AbsVal,
+    Eltwise,
+    EltwiseOp,
+    Power,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    Slice,
+    Swish,
+    TanH,
+    Threshold,
+)
 from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
-from fx2caffe.ops.arguments import positive
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.arguments import constant, positive
+from fx2caffe.ops.elementwise import clipped
+from fx2caffe.reshaping import reshaped
+
+PRODUCT = Eltwise(operation=EltwiseOp.PROD)
 
 
 @handles(F.relu)
 def relu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
     return net.add(ReLU(), input)
+
+
+@handles(F.relu6)
+def relu6(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
+    return clipped(net, input, 0, 6)
+
+
+@handles(F.hardtanh)
+def hardtanh(
+    net: Emitter,
+    input: Symbol,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+    inplace: bool = False,
+) -> Symbol:
+    return clipped(net, input, min_val, max_val)
 
 
 @handles(F.leaky_relu)
@@ -23,15 +60,162 @@ def leaky_relu(
     return net.add(ReLU(negative_slope=negative_slope), input)
 
 
-@handles(F.softmax)
-def softmax(
-    net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
+@handles(F.rrelu)
+def rrelu(
+    net: Emitter,
+    input: Symbol,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
 ) -> Symbol:
-    if dim is None:
-        raise Refused("needs dim, got None")
-    if dtype not in (None, torch.float32, torch.float64):
-        raise Refused(f"needs a result in float32, got dtype {dtype}")
-    return net.add(Softmax(axis=positive(dim, input.rank)), input)
+    if training:
+        raise Refused("needs eval mode: call model.eval()")
+    return net.add(ReLU(negative_slope=(lower + upper) / 2), input)
+
+
+@handles(F.prelu)
+def prelu(net: Emitter, input: Symbol, weight: Tensor, *, out: Expected) -> Symbol:
+    slope = constant("weight", weight)
+    if input.rank < 2:  # one slope: there are no channels
+        return net.add(ReLU(negative_slope=float(slope)), input)
+    # A single slope for a single channel may be meant either way: its shape tells.
+    shared = slope.dim() == 0 or slope.numel() != input.shape[1]
+    blob = slope.reshape(()) if shared else slope
+    layer = PReLU(channel_shared=shared)
+    if input.rank <= 4:
+        return net.add(layer, input, blobs=[blob])
+    sizes = ((*size[:2], prod(size[2:])) for size in (input.shape, input.other))
+    flat = reshaped(net, input, *sizes, role="flat")
+    return reshaped(net, net.add(layer, flat, blobs=[blob], role="prelu"), out.shape, out.other)
+
+
+@handles(F.elu)
+def elu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False) -> Symbol:
+    return net.add(ELU(alpha=alpha), input)
+
+
+@handles(F.celu)
+def celu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False) -> Symbol:
+    """alpha * elu(x / alpha) with slope 1: the exponential sees x / alpha."""
+    if alpha == 1:
+        return net.add(ELU(), input)
+    scaled = net.add(Power(scale=1 / alpha), input, role="scaled")
+    return net.add(Power(scale=alpha), net.add(ELU(), scaled, role="elu"))
+
+
+# Klambauer and others, Self-Normalizing Neural Networks (2017).
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+@handles(F.selu)
+def selu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
+    return net.add(Power(scale=_SELU_SCALE), net.add(ELU(alpha=_SELU_ALPHA), input, role="elu"))
+
+
+@handles(torch.sigmoid, F.sigmoid)
+def sigmoid(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Sigmoid(), input)
+
+
+@handles(torch.tanh, F.tanh)
+def tanh(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(TanH(), input)
+
+
+@handles(F.silu)
+def silu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
+    return net.add(Swish(), input)
+
+
+@handles(F.hardswish)
+def hardswish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
+    """x * clip(x + 3, 0, 6) / 6, divided last: dividing first costs two digits."""
+    shifted = net.add(Power(shift=3), input, role="shifted")
+    gate = clipped(net, shifted, 0, 6, role="clip")
+    return net.add(Power(scale=1 / 6), net.add(PRODUCT, input, gate, role="product"))
+
+
+@handles(F.hardsigmoid)
+def hardsigmoid(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
+    """clip(x / 6 + 1 / 2, 0, 1)."""
+    return clipped(net, net.add(Power(scale=1 / 6, shift=0.5), input, role="scaled"), 0, 1)
+
+
+@handles(F.softplus)
+def softplus(net: Emitter, input: Symbol, beta: float = 1.0, threshold: float = 20.0) -> Symbol:
+    """log(1 + exp(beta x)) / beta; torch leaves x as it is where beta x > threshold."""
+    if threshold < 15:  # log(1 + exp(-15)) / 15 = 2e-8: less than float32 resolves
+        raise Refused(f"needs a threshold of 15 or more, got {threshold}")
+    if beta == 1:
+        return net.add(BNLL(), input)
+    scaled = net.add(Power(scale=beta), input, role="scaled")
+    return net.add(Power(scale=1 / beta), net.add(BNLL(), scaled, role="bnll"))
+
+
+@handles(F.logsigmoid)
+def logsigmoid(net: Emitter, input: Symbol) -> Symbol:
+    """-softplus(-x)."""
+    softplus = net.add(BNLL(), net.add(Power(scale=-1), input, role="negative"), role="bnll")
+    return net.add(Power(scale=-1), softplus)
+
+
+@handles(F.mish)
+def mish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
+    gate = net.add(TanH(), net.add(BNLL(), input, role="bnll"), role="tanh")
+    return net.add(PRODUCT, input, gate)
+
+
+@handles(F.softsign)
+def softsign(net: Emitter, input: Symbol) -> Symbol:
+    size = net.add(AbsVal(), input, role="abs")
+    return net.add(PRODUCT, input, net.add(Power(power=-1, shift=1), size, role="inverse"))
+
+
+@handles(F.tanhshrink)
+def tanhshrink(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Eltwise(coeff=(1, -1)), input, net.add(TanH(), input, role="tanh"))
+
+
+@handles(F.hardshrink)
+def hardshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
+    if lambd < 0:
+        return net.add(Power(), input)  # torch keeps every x then
+    size = net.add(AbsVal(), input, role="abs")
+    return net.add(PRODUCT, input, net.add(Threshold(threshold=lambd), size, role="mask"))
+
+
+@handles(F.softshrink)
+def softshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
+    """relu(x - lambd) - relu(-x - lambd)."""
+    above, below = (
+        net.add(ReLU(), net.add(Power(scale=sign, shift=-lambd), input, role=role), role="relu")
+        for sign, role in ((1, "above"), (-1, "below"))
+    )
+    return net.add(Eltwise(coeff=(1, -1)), above, below)
+
+
+@handles(F.threshold)
+def threshold(
+    net: Emitter, input: Symbol, threshold: float, value: float, inplace: bool = False
+) -> Symbol:
+    """x * m + value * (1 - m) with m = 1 where x > threshold."""
+    if threshold == value == 0:
+        return net.add(ReLU(), input)
+    mask = net.add(Threshold(threshold=threshold), input, role="mask")
+    if value == 0:
+        return net.add(PRODUCT, input, mask)
+    kept = net.add(PRODUCT, input, mask, role="kept")
+    filled = net.add(Power(scale=-value, shift=value), mask, role="filled")
+    return net.add(Eltwise(), kept, filled)
+
+
+@handles(F.glu)
+def glu(net: Emitter, input: Symbol, dim: int = -1) -> Symbol:
+    axis = positive(dim, input.rank)
+    input.fixed(axis)
+    halves = net.add_many(Slice(axis=axis), input, role="halves", tops=2)
+    return net.add(PRODUCT, halves[0], net.add(Sigmoid(), halves[1], role="sigmoid"))
 
 
 # Other dropouts give their very input in eval mode, so that the tracer does not even see them.

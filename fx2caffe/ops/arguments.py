@@ -29,3 +29,11 @@ def constant(name: str, value: Any) -> Tensor:
 def positive(axis: int, rank: int) -> int:
     """An axis counted from the front."""
     return axis + rank if axis < 0 else axis
+
+
+def axes_of(dim: int | Sequence[int] | None, input: Symbol) -> tuple[int, ...]:
+    """torch's `dim` of a reduction as axes from the front, ascending; None and () mean all."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return tuple(range(input.rank))
+    given = (dim,) if isinstance(dim, int) else dim
+    return tuple(sorted(positive(axis, input.rank) for axis in given))

@@ -1,55 +1,181 @@
-"""conv2d and linear."""
+"""Convolutions of all ranks, their transposes, and linear."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import Convolution, InnerProduct
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
+from caffe2fx.layers import Convolution, Deconvolution, InnerProduct
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.index_map import NOWHERE, index_map
+from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant, per_axis
+from fx2caffe.reshaping import reshaped
+
+Sizes = int | Sequence[int]
 
 
-@handles(F.conv2d)
-def conv2d(
+@handles(F.conv1d, F.conv2d, F.conv3d)
+def convolution(
     net: Emitter,
     input: Symbol,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
     groups: int = 1,
 ) -> Symbol:
     kernel = tuple(constant("weight", weight).shape[2:])
     spread = per_axis(dilation, len(kernel))
+    batched = _with_batch(net, input, len(kernel))
+    pads, weight = _padding(padding, weight, spread)
+    if any(before != after for before, after in pads):
+        batched, pads = _padded(net, batched, pads), [(0, 0)] * len(kernel)
     layer = Convolution(
         num_output=weight.shape[0],
         bias_term=bias is not None,
-        kernel_size=kernel,
+        kernel_size=tuple(weight.shape[2:]),
         stride=per_axis(stride, len(kernel)),
-        pad=_padding(padding, kernel, spread),
+        pad=[before for before, _ in pads],
         dilation=spread,
         group=groups,
     )
-    blobs = [weight] if bias is None else [weight, constant("bias", bias)]
-    return net.add(layer, input, blobs=blobs)
+    top = net.add(layer, batched, blobs=_blobs(weight, bias))
+    return top if batched.rank == input.rank else _without_batch(net, top)
+
+
+def _blobs(weight: Tensor, bias: Tensor | None) -> list[Tensor]:
+    return [weight] if bias is None else [weight, constant("bias", bias)]
 
 
 def _padding(
-    padding: int | Sequence[int] | str, kernel: Sequence[int], dilation: Sequence[int]
-) -> tuple[int, ...]:
+    padding: Sizes | str, weight: Tensor, dilation: Shape
+) -> tuple[list[tuple[int, int]], Tensor]:
+    """Zeros before and after on each axis, and the weight that goes with them.
+
+    torch puts the odd zero of 'same' at the end. A zero in front of the kernel moves it one
+    further to the end, so that both sides get as many.
+    """
+    kernel = weight.shape[2:]
     if padding == "valid":
-        return (0,) * len(kernel)
+        return [(0, 0)] * len(kernel), weight
     if not isinstance(padding, str):
-        return per_axis(padding, len(kernel))
-    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    if any(pad % 2 for pad in total):
-        raise Refused(f"needs padding='same' to be even on both sides, got {total} in all")
-    return tuple(pad // 2 for pad in total)
+        return [(pad, pad) for pad in per_axis(padding, len(kernel))], weight
+    totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    uneven = [total % 2 for total in totals]
+    if all(d == 1 for d, odd in zip(dilation, uneven, strict=True) if odd):
+        weight = F.pad(weight, [side for odd in reversed(uneven) for side in (odd, 0)])
+        return [((total + odd) // 2,) * 2 for total, odd in zip(totals, uneven, strict=True)], weight
+    return [(total // 2, total - total // 2) for total in totals], weight
+
+
+def _padded(net: Emitter, input: Symbol, pads: Sequence[tuple[int, int]]) -> Symbol:
+    first = input.rank - len(pads)
+    places = {
+        axis: [NOWHERE] * before + list(range(input.fixed(axis))) + [NOWHERE] * after
+        for axis, (before, after) in enumerate(pads, first)
+    }
+    return index_map(net, input, places, role="pad")
+
+
+def _with_batch(net: Emitter, input: Symbol, spatial: int) -> Symbol:
+    """torch takes one sample without a batch, too."""
+    if input.rank == spatial + 2:
+        return input
+    return reshaped(net, input, (1, *input.shape), (1, *input.other), role="batch")
+
+
+def _without_batch(net: Emitter, top: Symbol) -> Symbol:
+    return reshaped(net, top, top.shape[1:], top.other[1:], role="sample")
+
+
+@handles(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+def conv_transpose(
+    net: Emitter,
+    input: Symbol,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Symbol:
+    spatial = constant("weight", weight).dim() - 2
+    extra, spread = per_axis(output_padding, spatial), per_axis(dilation, spatial)
+    batched = _with_batch(net, input, spatial)
+    weight, spread = longer_kernel(weight, extra, spread)
+    layer = Deconvolution(
+        num_output=weight.shape[1] * groups,
+        bias_term=bias is not None,
+        kernel_size=tuple(weight.shape[2:]),
+        stride=per_axis(stride, spatial),
+        pad=per_axis(padding, spatial),
+        dilation=spread,
+        group=groups,
+    )
+    top = net.add(layer, batched, blobs=_blobs(weight, bias))
+    return top if batched.rank == input.rank else _without_batch(net, top)
+
+
+def longer_kernel(weight: Tensor, extra: Shape, dilation: Shape) -> tuple[Tensor, Shape]:
+    """A kernel that gives `extra` more rows at the end: Caffe has no output_padding.
+
+    Zeros at the kernel's end lengthen the output. The dilation becomes zeros within the
+    kernel, as its end would otherwise come `dilation` rows at a time.
+    """
+    if not any(extra):
+        return weight, dilation
+    sizes = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    longer = [size + more for size, more in zip(sizes, extra, strict=True)]
+    result = torch.zeros(*weight.shape[:2], *longer, dtype=weight.dtype)
+    result[(..., *(slice(0, n, d) for n, d in zip(sizes, dilation, strict=True)))] = weight.detach()
+    return result, (1,) * len(extra)
+
+
+@handles(F.fold)
+def fold(
+    net: Emitter,
+    input: Symbol,
+    output_size: Sizes,
+    kernel_size: Sizes,
+    dilation: Sizes = 1,
+    padding: Sizes = 0,
+    stride: Sizes = 1,
+    *,
+    out: Expected,
+) -> Symbol:
+    batched = input if input.rank == 3 else _with_batch(net, input, 1)
+    kernel, spread, pad, steps, size = (
+        per_axis(value, 2) for value in (kernel_size, dilation, padding, stride, output_size)
+    )
+    taps = kernel[0] * kernel[1]
+    channels = batched.fixed(1) // taps
+    sides = zip(size, pad, spread, kernel, strict=True)
+    room = [s + 2 * p - (d * (k - 1) + 1) for s, p, d, k in sides]
+    count = tuple(r // s + 1 for r, s in zip(room, steps, strict=True))
+    image = reshaped(
+        net, batched, *((*s[:2], *count) for s in (batched.shape, batched.other)), role="windows"
+    )
+    weight = torch.eye(taps).reshape(taps, 1, *kernel).repeat(channels, 1, 1, 1)
+    left = tuple(r % s for r, s in zip(room, steps, strict=True))
+    weight, spread = longer_kernel(weight, left, spread)
+    layer = Deconvolution(
+        num_output=channels,
+        group=channels,
+        bias_term=False,
+        kernel_size=tuple(weight.shape[2:]),
+        stride=steps,
+        pad=pad,
+        dilation=spread,
+    )
+    top = net.add(layer, image, blobs=[weight])
+    return top if len(out.shape) == 4 else _without_batch(net, top)
 
 
 @handles(F.linear)

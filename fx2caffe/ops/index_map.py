@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Deconvolution, Im2col, Slice
+from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.index_map import NOWHERE, index_map
+from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
-from fx2caffe.ops.arguments import constant, per_axis, positive
+from fx2caffe.ops.arguments import per_axis, positive
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.places import moved
 from fx2caffe.reshaping import reshaped
@@ -53,38 +56,170 @@ _moves(
 )  # fmt: skip
 
 
-def _splits(*functions: Callable[..., Any]) -> None:
-    """Handle functions that cut their first argument along `dim`."""
-    for function in functions:
-
-        def split(
-            net: Emitter,
-            input: Symbol,
-            *args: Any,
-            _function: Callable[..., Any] = function,
-            **kwargs: Any,
-        ) -> tuple[Symbol, ...]:
-            return _split(net, input, lambda x: _function(x, *args, **kwargs))
-
-        handles(function)(split)
-
-
-def _split(
-    net: Emitter, input: Symbol, cut: Callable[[Tensor], Sequence[Tensor]]
+@handles(torch.split)
+def split(
+    net: Emitter, tensor: Symbol, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Symbol, ...]:
-    """Slice along the axis of which the parts are ranges; a squeezed axis is dropped after it."""
-    shapes = [[tuple(p.shape) for p in cut(torch.empty(s, device="meta"))] for s in
-              (input.shape, input.other)]
-    squeezed = len(shapes[0][0]) < input.rank
-    axis = _cut_axis(input, shapes[0], squeezed)
-    if axis is None or len(shapes[0]) == 1:
-        return tuple(moved(net, input, lambda x, i=i: cut(x)[i]) for i in range(len(shapes[0])))
-    sizes = [1 if squeezed else shape[axis] for shape in shapes[0]]
-    points = () if len(set(sizes)) == 1 else [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
+    return _parts(net, tensor, dim, lambda x: torch.split(x, split_size_or_sections, dim))
+
+
+@handles(torch.split_with_sizes)
+def split_with_sizes(
+    net: Emitter, input: Symbol, split_sizes: Sequence[int], dim: int = 0
+) -> tuple[Symbol, ...]:
+    return _parts(net, input, dim, lambda x: torch.split(x, list(split_sizes), dim))
+
+
+@handles(torch.chunk)
+def chunk(net: Emitter, input: Symbol, chunks: int, dim: int = 0) -> tuple[Symbol, ...]:
+    return _parts(net, input, dim, lambda x: torch.chunk(x, chunks, dim))
+
+
+@handles(torch.tensor_split)
+def tensor_split(
+    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Symbol, ...]:
+    return _parts(net, input, dim, lambda x: torch.tensor_split(x, indices_or_sections, dim))
+
+
+@handles(torch.unbind)
+def unbind(net: Emitter, input: Symbol, dim: int = 0) -> tuple[Symbol, ...]:
+    return _parts(net, input, dim, lambda x: torch.unbind(x, dim))
+
+
+def _parts(
+    net: Emitter, input: Symbol, dim: int, cut: Callable[[Tensor], Sequence[Tensor]]
+) -> tuple[Symbol, ...]:
+    """Slice with a top for each part; an axis that torch drops is dropped after it."""
+    axis = positive(dim, input.rank)
+    shapes, others = (
+        [tuple(part.shape) for part in cut(torch.empty(sizes, device="meta"))]
+        for sizes in (input.shape, input.other)
+    )
+    sizes = [shape[axis] if len(shape) == input.rank else 1 for shape in shapes]
+    if input.carries_batch(axis) or len(sizes) == 1 or 0 in sizes:
+        return tuple(moved(net, input, lambda x, i=i: cut(x)[i]) for i in range(len(sizes)))
+    points = () if len(set(sizes)) == 1 else [sum(sizes[:i]) for i in range(1, len(sizes))]
     parts = net.add_many(Slice(axis=axis, slice_point=points), input, tops=len(sizes))
-    return tuple(reshaped(net, *part) for part in zip(parts, *shapes, strict=True))
+    return tuple(
+        reshaped(net, part, shape, other, role=f"part{index}")
+        for index, (part, shape, other) in enumerate(zip(parts, shapes, others, strict=True))
+    )
 
 
-def _cut_axis(input: Symbol, shapes: Sequence[tuple[int, ...]], squeezed: bool) -> int | None:
-    """The fixed axis that the parts add up to, None where Slice can not cut it."""
-    return None
+@handles(torch.stack)
+def stack(
+    net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0, *, out: Expected
+) -> Symbol:
+    axis = positive(dim, len(out.shape))
+    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    return _joined(net, parts, axis, lambda sizes: (*sizes[:axis], 1, *sizes[axis:]))
+
+
+@handles(torch.hstack)
+def hstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    return _joined(net, parts, min(1, parts[0].rank - 1), lambda sizes: sizes)
+
+
+@handles(torch.vstack)
+def vstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    return _joined(net, parts, 0, lambda sizes: (1,) * (2 - len(sizes)) + sizes)
+
+
+def _joined(
+    net: Emitter, parts: Sequence[Symbol], axis: int, view: Callable[[Shape], Shape]
+) -> Symbol:
+    views = [
+        reshaped(net, part, view(part.shape), view(part.other), role=f"view{index}")
+        for index, part in enumerate(parts)
+    ]
+    return net.add(Concat(axis=axis), *views)
+
+
+@handles(F.pad)
+def pad(
+    net: Emitter, input: Symbol, pad: Sequence[int], mode: str = "constant",
+    value: float | None = None,
+) -> Symbol:  # fmt: skip
+    sides = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
+    places = {
+        axis: _padded(input.fixed(axis), pair, mode)
+        for axis, pair in zip(range(input.rank - 1, -1, -1), sides, strict=False)
+        if pair != (0, 0)
+    }
+    if not all(places.values()):
+        raise Refused(f"needs a result with numbers in it, got pad {tuple(pad)}")
+    return index_map(net, input, places, fill=0.0 if value is None else float(value))
+
+
+def _padded(size: int, pair: tuple[int, int], mode: str) -> list[int]:
+    """The places that torch's own padding reads along one axis."""
+    line = torch.arange(size, dtype=torch.float64).reshape(1, 1, size)
+    value = float(NOWHERE) if mode == "constant" else None
+    return [int(place) for place in F.pad(line, pair, mode, value).flatten()]
+
+
+@handles(F.channel_shuffle, F.native_channel_shuffle)
+def channel_shuffle(net: Emitter, input: Symbol, groups: int) -> Symbol:
+    return regrouped(net, input, groups)
+
+
+def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
+    """Channels seen as (groups, rest), in the order (rest, groups)."""
+    split = [
+        (*sizes[:1], groups, sizes[1] // groups, *sizes[2:])
+        for sizes in (input.shape, input.other)
+    ]
+    apart = reshaped(net, input, *split, role="groups")
+    order = (0, 2, 1, *range(3, apart.rank))
+    shuffled = net.add(Permute(order=order), apart, role="shuffle")
+    return reshaped(net, shuffled, input.shape, input.other)
+
+
+@handles(F.pixel_unshuffle)
+def pixel_unshuffle(net: Emitter, input: Symbol, downscale_factor: int) -> Symbol:
+    layer = Im2col(kernel_size=(downscale_factor,), stride=(downscale_factor,))
+    return net.add(layer, _image(input))
+
+
+@handles(F.pixel_shuffle)
+def pixel_shuffle(net: Emitter, input: Symbol, upscale_factor: int) -> Symbol:
+    taps = upscale_factor**2
+    channels = _image(input).fixed(1) // taps
+    layer = Deconvolution(
+        num_output=channels,
+        group=channels,
+        bias_term=False,
+        kernel_size=(upscale_factor,),
+        stride=(upscale_factor,),
+    )
+    ones = torch.eye(taps).reshape(taps, 1, upscale_factor, upscale_factor)
+    return net.add(layer, input, blobs=[ones.repeat(channels, 1, 1, 1)])
+
+
+def _image(input: Symbol) -> Symbol:
+    if input.rank != 4:
+        raise Refused(f"needs an input of shape (N, C, H, W), got {input.shape}")
+    return input
+
+
+@handles(F.unfold)
+def unfold(
+    net: Emitter,
+    input: Symbol,
+    kernel_size: int | Sequence[int],
+    dilation: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+    *,
+    out: Expected,
+) -> Symbol:
+    layer = Im2col(
+        kernel_size=per_axis(kernel_size, 2),
+        dilation=per_axis(dilation, 2),
+        pad=per_axis(padding, 2),
+        stride=per_axis(stride, 2),
+    )
+    return reshaped(net, net.add(layer, _image(input), role="windows"), out.shape, out.other)

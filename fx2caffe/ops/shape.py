@@ -1,8 +1,7 @@
-"""Operations that move numbers: cat, flatten, reshape, getitem on tuples."""
+"""Other shapes for the same numbers, and cat."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,18 +9,11 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat
-from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.reshaping import reshaped
-
-
-@handles(operator.getitem)
-def getitem(net: Emitter, input: Any, index: Any) -> Any:
-    if isinstance(input, Symbol):
-        raise Refused("of a tensor has no handler yet")
-    return input[index]
 
 
 @handles(torch.cat)
@@ -35,5 +27,9 @@ def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbo
 
 
 @handles(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten)
-def reshape(net: Emitter, input: Symbol, *args: Any, out: Expected, **kwargs: Any) -> Symbol:
+def reshape(
+    net: Emitter, input: Symbol | Tensor, *args: Any, out: Expected, **kwargs: Any
+) -> Symbol | Tensor:
+    if isinstance(input, Tensor):
+        return input.reshape(out.shape)
     return reshaped(net, input, out.shape, out.other)

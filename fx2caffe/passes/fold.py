@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layer import Layer, axis_of
-from caffe2fx.layers import BatchNorm, Bias, Convolution, InnerProduct, Scale
+from caffe2fx.layers import BatchNorm, Bias, Convolution, Deconvolution, InnerProduct, Scale
 from caffe2fx.layers.normalization import normalized_statistics
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value
+
+
+Product = Convolution | Deconvolution | InnerProduct
 
 
 class Affine(NamedTuple):
@@ -64,7 +67,7 @@ def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:
     second = affine_of(step, shapes)
     if second is None:
         return None
-    if isinstance(before.layer, Convolution | InnerProduct):
+    if isinstance(before.layer, Product):
         return _into_product(before, step, second, shapes)
     first = affine_of(before, shapes)
     if first is None:
@@ -106,17 +109,23 @@ def _into_product(
     product: Step, step: Step, affine: Affine, shapes: dict[Value, Shape]
 ) -> Step | None:
     layer = product.layer
-    assert isinstance(layer, Convolution | InnerProduct)
+    assert isinstance(layer, Product)
     bottom = shapes[product.bottoms[0]]
     on_axis = axis_of(layer.axis, len(bottom)) == 1
     if not on_axis or product.params or (isinstance(layer, InnerProduct) and layer.transpose):
         return None
-    blobs = _folded_blobs(product.blobs, affine)
+    blobs = _folded_blobs(layer, product.blobs, affine)
     return replace(product, layer=layer.replace(bias_term=True), tops=step.tops, blobs=blobs)
 
 
-def _folded_blobs(blobs: Sequence[Tensor], affine: Affine) -> tuple[Tensor, Tensor]:
-    """Scaled rows of the weight and the bias that goes with them."""
-    weight = blobs[0].double() * affine.factor.reshape(-1, *(1,) * (blobs[0].dim() - 1))
+def _folded_blobs(
+    layer: Product, blobs: Sequence[Tensor], affine: Affine
+) -> tuple[Tensor, Tensor]:
+    """The weight scaled for each output, and the bias that goes with it."""
+    # Outputs come first in a weight, but for a Deconvolution's: there (inputs, outputs) by group.
+    groups = layer.group if isinstance(layer, Deconvolution) else 1
+    shape = (groups, 1, -1, 1) if isinstance(layer, Deconvolution) else (1, -1, 1, 1)
+    rows = blobs[0].double().reshape(groups, len(blobs[0]) // groups, blobs[0].shape[1], -1)
+    weight = (rows * affine.factor.reshape(shape)).reshape(blobs[0].shape)
     bias = blobs[1].double() * affine.factor if len(blobs) == 2 else torch.zeros_like(affine.factor)
     return weight.float(), (bias + affine.offset).float()

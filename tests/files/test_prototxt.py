@@ -160,7 +160,9 @@ def test_unknown_types_are_listed_all_at_once_with_the_nearest() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"\x0a\x03net\xa2\x06\xff\xfe", b"\x0a\x03net\xa2\x06\x04\x0a\x02fc"])
+@pytest.mark.parametrize(
+    "content", [b"\x0a\x03net\xa2\x06\xff\xfe", b"\x0a\x03net\xa2\x06\x04\x0a\x02fc"]
+)
 def test_a_caffemodel_in_the_place_of_the_prototxt(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.caffemodel"
     path.write_bytes(content)
@@ -208,13 +210,19 @@ RULES = INPUT + "".join(
         "own phase": "phase: TRAIN",
     }.items()
 )
-STATES = {"none": "", "stage": 'state { stage: "deploy" }\n', "ignored": "state { phase: TRAIN level: 2 }\n"}
+STATES = {
+    "none": "",
+    "stage": 'state { stage: "deploy" }\n',
+    "ignored": "state { phase: TRAIN level: 2 }\n",
+}
 
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
-def test_rules_keep_the_layers_that_real_caffe_keeps(tmp_path: Path, state: str, phase: str) -> None:
+def test_rules_keep_the_layers_that_real_caffe_keeps(
+    tmp_path: Path, state: str, phase: str
+) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(state + RULES)
     with Worker() as worker:
@@ -228,14 +236,17 @@ OLD_INPUTS = {
     "input_dim": 'input: "x" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4',
     "input_dim of two": 'input: "x" input: "w" ' + "".join(f"input_dim: {i} " for i in range(1, 9)),
     "input_shape": 'input: "x" input_shape { dim: 5 }',
-    "input_shape of two": 'input: "x" input: "w" input_shape { dim: 5 } input_shape { dim: 6 dim: 1 }',
+    "input_shape of two": 'input: "x" input: "w" input_shape { dim: 5 } '
+    "input_shape { dim: 6 dim: 1 }",
     "behind the layers": relu("a", "x", "y") + 'input: "x" input_shape { dim: 5 }',
 }
 
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("text", OLD_INPUTS.values(), ids=OLD_INPUTS)
-def test_old_inputs_become_the_layer_that_real_caffe_makes_of_them(tmp_path: Path, text: str) -> None:
+def test_old_inputs_become_the_layer_that_real_caffe_makes_of_them(
+    tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(text if "layer" in text else text + "\n" + relu("a", "x", "y"))
     net = prototxt.read(path)
@@ -250,7 +261,13 @@ def test_old_inputs_become_the_layer_that_real_caffe_makes_of_them(tmp_path: Pat
 
 
 def test_an_in_place_chain_becomes_one_value_a_writing_and_is_written_as_it_was() -> None:
-    text = INPUT + relu("a", "x", "y") + relu("b", "y", "y") + relu("c", "y", "y") + relu("d", "y", "z")
+    text = (
+        INPUT
+        + relu("a", "x", "y")
+        + relu("b", "y", "y")
+        + relu("c", "y", "y")
+        + relu("d", "y", "z")
+    )
     net = parse(text)
     assert [step.tops for step in net.steps[1:]] == [
         (Value("y"),), (Value("y", 1),), (Value("y", 2),), (Value("z"),)

@@ -55,8 +55,7 @@ class Row:
         generator = torch.Generator().manual_seed(crc32(self.id.encode()) ^ 1)
         shapes = self.layer.blob_shapes(self.bottoms)
         made = [
-            torch.randn(shape, generator=generator) / sqrt(prod(shape[1:]) or 1)
-            for shape in shapes
+            torch.randn(shape, generator=generator) / sqrt(prod(shape[1:]) or 1) for shape in shapes
         ]
         if isinstance(self.layer, BatchNorm):
             made[1] = made[1].abs() + 0.5  # a variance

@@ -78,7 +78,9 @@ ROWS = (
 )  # fmt: skip
 
 
-def refuse(type_: str, id: str, says: str, parameters: str, *bottoms: Shape, tops: int = 1) -> Refusal:
+def refuse(
+    type_: str, id: str, says: str, parameters: str, *bottoms: Shape, tops: int = 1
+) -> Refusal:
     said = f"{type_.lower()}_param {{ {parameters} }}" if parameters else ""
     return Refusal(f"{type_} {id}", type_, says, said, bottoms or (IMAGE,), tops)
 

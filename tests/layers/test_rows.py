@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,7 +79,9 @@ def test_text_of_the_record_is_read_as_the_record(row: Row) -> None:
     for text in (text_of(Net(tuple(row.steps()), ())), row.text()):
         step = parse(text).steps[-1]
         assert (step.layer, len(step.bottoms), len(step.tops)) == (
-            row.layer, len(row.bottoms), row.tops
+            row.layer,
+            len(row.bottoms),
+            row.tops,
         )
 
 
@@ -109,7 +111,7 @@ def test_module_computes_the_meaning_and_gives_the_weights_back(row: Row) -> Non
     assert all(map(torch.equal, kept(back), kept(row.blobs())))
 
 
-@lru_cache(maxsize=None)
+@cache
 def in_real_caffe(family: str) -> dict[str, Tops | EngineError]:
     rows = next(module.ROWS for module in FAMILIES if module.__name__ == family)
     return results(rows)
@@ -155,8 +157,11 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
         worker.ask("load", prototxt=str(text), weights=str(weights), phase="TEST")
         worker.ask("run", given, blobs=names, start=0, end=len(steps) - 1, wanted=[])
         _, left = worker.ask("run", blobs=[], start=0, end=-1, wanted=names)
-    changed = {name.split(".bottom")[0] for name, before, after in zip(names, given, left, strict=True)
-               if before.tobytes() != after.tobytes()}
+    changed = {
+        name.split(".bottom")[0]
+        for name, before, after in zip(names, given, left, strict=True)
+        if before.tobytes() != after.tobytes()
+    }
     sharing = {ROWS[id_].layer.type for id_ in changed}
     assert sharing == {kind.type for kind in REGISTRY.values() if kind.shares_memory != "never"}
 

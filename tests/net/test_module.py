@@ -214,7 +214,7 @@ WRONG_WEIGHTS = {
     "no such layer": (
         weights()[:2],
         r"net\.caffemodel: layer 'fc' \(InnerProduct\) needs weight blobs of shapes 2x24, 2, "
-        r"got none \(small\.prototxt:8\)",
+        r"got none \(small\.prototxt:9\)",
     ),
     "no weights at all": ([], "layer 'conv' .* needs weight blobs of shapes 4x3x3x3, 4, got none"),
     "one blob too few": (changed("conv", torch.zeros(4, 3, 3, 3)), "4x3x3x3, 4, got 4x3x3x3 "),
@@ -267,7 +267,7 @@ def test_what_the_net_lacks_is_ignored_and_the_last_of_a_name_counts() -> None:
 
 def test_two_layers_of_one_name_are_refused_where_they_take_weights() -> None:
     twice = TEXT.replace('name: "fc"', 'name: "conv"').replace("num_output: 2", "num_output: 4")
-    with pytest.raises(CaffeFormatError, match="layer 'conv' .* needs a name of its own"):
+    with pytest.raises(CaffeFormatError, match=r"layer 'conv' .* needs a name of its own"):
         with_weights(parse(twice), weights())
     without = TEXT.replace('name: "cut"', 'name: "relu"')
     assert with_weights(parse(without), weights()).steps[4].name == "relu"

@@ -38,9 +38,7 @@ def value(text: str) -> Value:
         ([("", "a b"), ("a b", "a d")], [("", "a b"), ("a b", "a#1 d")]),
     ],
 )
-def test_single_assignment(
-    wiring: list[tuple[str, str]], wanted: list[tuple[str, str]]
-) -> None:
+def test_single_assignment(wiring: list[tuple[str, str]], wanted: list[tuple[str, str]]) -> None:
     got = single_assignment([("l", bottoms.split(), tops.split()) for bottoms, tops in wiring])
     assert got == [
         (tuple(map(value, bottoms.split())), tuple(map(value, tops.split())))
@@ -100,7 +98,7 @@ def test_a_shape_error_names_layer_type_and_line() -> None:
         parse(text, source="small.prototxt").shapes()
     assert str(error.value) == (
         "layer 'conv' (Convolution) needs an input of at least its kernel, got (6, 5) "
-        "(small.prototxt:3)"
+        "(small.prototxt:4)"
     )
 
 
@@ -173,5 +171,5 @@ def test_blobs_are_named_when_they_do_not_fit() -> None:
         bad.check_blobs()
     assert str(error.value) == (
         "layer 'conv' (Convolution) needs weight blobs of shapes 4x3x3x3, 4, got 4x3x3x3 "
-        "(small.prototxt:3)"
+        "(small.prototxt:4)"
     )

@@ -21,7 +21,8 @@ from caffe2fx.save import current_net
 from caffe2fx.verdict import judge
 
 TEXT = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "data" type: "Input" top: "data" input_param {
+  shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 6 kernel_size: 3 pad: 1 } }
 layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
@@ -53,7 +54,7 @@ def right_net() -> Net:
         for step in net.steps
     )
     module = graph_module(replace(net, steps=steps))
-    calibrate(module, [IMAGES])
+    calibrate(module, [torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(2))])
     return current_net(module)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from caffe2fx.layers import PoolMethod
-from caffe2fx.net import Net, Step
+from caffe2fx.net import Net
 from tests.verdict.nets import IMAGES, at, right_net, verdict, with_step
 
 ENGINES = ["torch", pytest.param("pycaffe", marks=pytest.mark.pycaffe)]
@@ -37,10 +37,6 @@ def parameter(name: str, **changes: object) -> Callable[[Net], Net]:
         return with_step(net, replace(step, layer=step.layer.replace(**changes)))
 
     return made
-
-
-def wiring(name: str, change: Callable[[Step], Step]) -> Callable[[Net], Net]:
-    return lambda net: with_step(net, change(at(net, name)))
 
 
 def nudge(value: torch.Tensor) -> None:
@@ -78,7 +74,6 @@ FAULTS: dict[str, tuple[str, Callable[[Net], Net]]] = {
     "pooling method": ("pool", parameter("pool", pool=PoolMethod.MAX)),
     "pooling kernel": ("pool", parameter("pool", kernel_size=4)),
     "softmax axis": ("prob", parameter("prob", axis=0)),
-    "bottoms swapped": ("sum", wiring("sum", lambda s: replace(s, bottoms=s.bottoms[::-1]))),
 }  # fmt: skip
 
 
@@ -106,11 +101,24 @@ def test_a_fault_is_found_in_its_layer(
     first = report.first_divergence
     assert first is not None and first.layer == layer, str(report)
     assert [row.layer for row in report.rows if row.diverges] == [layer], str(report)
-    before = [row for row in report.rows[: report.rows.index(first)]]
-    assert not any(row.fault for row in before)
+    assert not any(row.fault for row in report.rows[: report.rows.index(first)])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_bottoms_in_another_order_show_end_to_end(net: Net, engine: str, tmp_path: Path) -> None:
+    """The layer computes rightly what it is fed; what it is fed in the files is wrong."""
+    step = at(net, "sum")
+    swapped = with_step(net, replace(step, bottoms=step.bottoms[::-1]))
+    report = verdict(net, swapped, tmp_path, engine)
+    first = report.first_divergence
+    assert first is not None and first.layer == "sum" and not first.diverges
+    assert not report.ok
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("pycaffe", marks=[
+    pytest.mark.pycaffe,
+    pytest.mark.xfail(strict=True, reason="a layer behind it is fed a shape it does not take"),
+])])  # fmt: skip
 def test_a_fault_that_changes_a_shape_is_found_in_its_layer(
     net: Net, engine: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,149 @@
+"""Writes into a part of a tensor: slice assignment, and writes through views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Concat, Eltwise, Scale
+from caffe2fx.message import Shape
+from fx2caffe import alias
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.index_map import NOWHERE, index_map
+from fx2caffe.lower import handles
+from fx2caffe.ops.constant import as_float32, as_symbol
+from fx2caffe.places import box_of, placed, positions
+
+T = TypeVar("T")
+
+
+@handles(alias.setitem)
+def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
+    parts = index if isinstance(index, tuple | list) else (index,)
+    if any(isinstance(part, Symbol) for part in parts):
+        raise Refused("needs a constant index, got one that depends on the input")
+    base = as_symbol(net, x, role="base")
+    written = value if isinstance(value, Symbol) else as_float32(value)
+    try:
+        places = _written(base, index, written)
+    except RuntimeError:  # one of them is a constant made for the example's batch
+        base, written = _unbatched(base), _unbatched(written)
+        places = _written(base, index, written)
+    return _overlaid(net, base, written, *places)
+
+
+def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
+    """Where each number of the result comes from, for the example's batch and for the other."""
+    return [
+        alias.setitem(positions(shape), index, positions(own, prod(shape)))
+        for shape, own in zip((base.shape, base.other), _shapes(value), strict=True)
+    ]
+
+
+def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
+    if isinstance(value, Symbol):
+        return value.shape, value.other
+    return tuple(value.shape), tuple(value.shape)
+
+
+@handles(alias.index_map)
+def map_of_memory(
+    net: Emitter, tensors: Sequence[Symbol | Tensor], index: Tensor, shape: Sequence[int]
+) -> Symbol:
+    # Positions in memory are those of the example's batch.
+    symbols = [_unbatched(as_symbol(net, t, role=f"part{i}")) for i, t in enumerate(tensors)]
+    places = index.reshape(tuple(shape))
+    if len(symbols) == 1:
+        return placed(net, symbols[0], places, places)
+    return _overlaid(net, symbols[0], symbols[1], places, places)
+
+
+def _unbatched(value: T) -> T:
+    return replace(value, other=value.shape) if isinstance(value, Symbol) else value
+
+
+def _overlaid(
+    net: Emitter, base: Symbol, value: Symbol | Tensor, index: Tensor, other: Tensor
+) -> Symbol:
+    """`base` where the index is below its size, else `value`."""
+    sizes = prod(base.shape), prod(base.other)
+    masks = index >= sizes[0], other >= sizes[1]
+    if not bool(masks[0].any()):
+        return base
+    box, other_box = box_of(masks[0]), box_of(masks[1])
+    if box is None or other_box is None:
+        raise Refused("needs a written region that is a grid of rows and columns")
+    if isinstance(value, Tensor):
+        return _patched(net, base, masks, value.flatten()[(index - sizes[0]).clamp(min=0)])
+    whole = [list(places) == list(range(n)) for places, n in zip(other_box, other.shape, strict=True)]
+    for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):
+        if not whole[axis] and (base.carries_batch(axis) or list(one) != list(two)):
+            net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
+    region = [
+        (i[mask] - size).reshape([len(places) for places in found])
+        for i, mask, size, found in zip(
+            (index, other), masks, sizes, (box, other_box), strict=True
+        )
+    ]
+    written = placed(net, value, region[0], region[1])
+    cut = [axis for axis, is_whole in enumerate(whole) if not is_whole]
+    if not cut:
+        return written
+    if len(cut) == 1 and _is_range(box[cut[0]]):
+        return _spliced(net, base, written, cut[0], box[cut[0]])
+    kept = _patched(net, base, masks, torch.zeros(index.shape))
+    spread = {axis: _scatter(box[axis], base.shape[axis]) for axis in cut}
+    return net.add(Eltwise(), kept, index_map(net, written, spread, role="spread"))
+
+
+def _is_range(places: Sequence[int]) -> bool:
+    return list(places) == list(range(places[0], places[0] + len(places)))
+
+
+def _scatter(places: Sequence[int], size: int) -> list[int]:
+    """The places that put the i-th number at places[i] and nothing elsewhere."""
+    found = {place: rank for rank, place in enumerate(places)}
+    return [found.get(place, NOWHERE) for place in range(size)]
+
+
+def _spliced(
+    net: Emitter, base: Symbol, value: Symbol, axis: int, places: Sequence[int]
+) -> Symbol:
+    """A range of one axis replaced: what is before it, the value, what is after it."""
+    before, after = range(places[0]), range(places[-1] + 1, base.shape[axis])
+    kept = [
+        index_map(net, base, {axis: part}, role="kept") if len(part) else None
+        for part in (before, after)
+    ]
+    parts = [part for part in (kept[0], value, kept[1]) if part is not None]
+    return net.add(Concat(axis=axis), *parts)
+
+
+def _patched(
+    net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], numbers: Tensor
+) -> Symbol:
+    """`base` times 0 plus a constant where the mask is set."""
+    mask = masks[0]
+    numbers = torch.where(mask, numbers, torch.zeros(()))
+    moving = [
+        axis
+        for axis, size in enumerate(mask.shape)
+        if size > 1 and (_varies(mask, axis) or _varies(numbers, axis))
+    ]
+    first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)
+    if any(base.carries_batch(axis) for axis in range(first, last + 1)):
+        net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
+    corner = (0,) * first, (0,) * (mask.dim() - 1 - last)
+    at = (*corner[0], *(slice(None),) * (last + 1 - first), *corner[1])
+    blobs = [(~mask[at]).float(), numbers[at].float()]
+    layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))
+    return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], role="patched")
+
+
+def _varies(value: Tensor, axis: int) -> bool:
+    return not torch.equal(value, value.narrow(axis, 0, 1).expand_as(value))

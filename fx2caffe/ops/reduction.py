@@ -1,0 +1,148 @@
+"""Sums, means, maxima and norms over any axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import torch
+
+from caffe2fx.layers import AbsVal, Power
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.binary import Binary, BinaryOp
+from fx2caffe.legalize.reduce import Reduce, ReduceOp
+from fx2caffe.lower import handles
+from fx2caffe.ops.arguments import axes_of
+from fx2caffe.ops.elementwise import maximum, minimum
+
+Axes = int | Sequence[int] | None
+
+
+@handles(torch.sum)
+def total(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    return _reduced(net, ReduceOp.SUM, input, dim, keepdim, dtype)
+
+
+@handles(torch.mean)
+def mean(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    return _reduced(net, ReduceOp.MEAN, input, dim, keepdim, dtype)
+
+
+@handles(torch.amax)
+def amax(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> Symbol:
+    return _reduced(net, ReduceOp.MAX, input, dim, keepdim)
+
+
+@handles(torch.amin)
+def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> Symbol:
+    """-max(-x)."""
+    negative = net.add(Power(scale=-1), input, role="negative")
+    return net.add(Power(scale=-1), _reduced(net, ReduceOp.MAX, negative, dim, keepdim, role="max"))
+
+
+@handles(torch.max)
+def largest(net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False) -> Symbol:
+    """Of all numbers, or of two tensors."""
+    if dim is None:
+        return amax(net, input)
+    _check_second(dim, "amax")
+    return maximum(net, input, dim)
+
+
+@handles(torch.min)
+def smallest(net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False) -> Symbol:
+    """Of all numbers, or of two tensors."""
+    if dim is None:
+        return amin(net, input)
+    _check_second(dim, "amin")
+    return minimum(net, input, dim)
+
+
+def _check_second(other: Any, instead: str) -> None:
+    if isinstance(other, int):
+        raise Refused(f"needs no indices, which torch.{instead} does not give, got dim {other}")
+
+
+@handles(torch.norm, torch.linalg.vector_norm)
+def norm(
+    net: Emitter,
+    input: Symbol,
+    p: float | str | None = 2,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    order = 2.0 if p in ("fro", None) else float(p)  # type: ignore[arg-type]
+    return normed(net, input, order, dim, keepdim, dtype)
+
+
+def normed(
+    net: Emitter,
+    input: Symbol,
+    order: float,
+    dim: Axes,
+    keepdim: bool,
+    dtype: torch.dtype | None = None,
+    role: str = "",
+) -> Symbol:
+    """The norm of order 1, 2 or infinity along some axes."""
+    if order == 1:
+        return _reduced(net, ReduceOp.ASUM, input, dim, keepdim, dtype, role)
+    if order == inf:
+        size = net.add(AbsVal(), input, role="abs")
+        return _reduced(net, ReduceOp.MAX, size, dim, keepdim, dtype, role)
+    if order != 2:
+        raise Refused(f"needs an order of 1, 2 or infinity, got {order}")
+    squares = _reduced(net, ReduceOp.SUMSQ, input, dim, keepdim, dtype, "squares")
+    return net.add(Power(power=0.5), squares, role=role)
+
+
+@handles(torch.var)
+def var(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    correction: float = 1,
+    keepdim: bool = False,
+) -> Symbol:
+    """sum((x - mean)^2) / (n - correction)."""
+    axes = axes_of(dim, input)
+    count = 1
+    for axis in axes:
+        count *= input.fixed(axis)
+    if count <= correction:
+        raise Refused(f"needs more than {correction} numbers to each result, got {count}")
+    centre = _reduced(net, ReduceOp.MEAN, input, axes, True, role="mean")
+    centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, role="centred")
+    squares = _reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, role="squares")
+    return net.add(Power(scale=1 / (count - correction)), squares)
+
+
+def _reduced(
+    net: Emitter,
+    op: ReduceOp,
+    input: Symbol,
+    dim: Axes,
+    keepdim: bool,
+    dtype: torch.dtype | None = None,
+    role: str = "",
+) -> Symbol:
+    if dtype not in (None, torch.float32, torch.float64):
+        raise Refused(f"needs a result in float32, got dtype {dtype}")
+    axes = axes_of(dim, input)
+    if not axes:  # a scalar is its own sum
+        return net.add(Power(), input, role=role)
+    return net.add(Reduce(op=op, axes=axes, keepdim=keepdim), input, role=role)

@@ -1,0 +1,80 @@
+"""softmax and its logarithm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from caffe2fx.layers import Exp, Log, Power, Softmax
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.binary import Binary, BinaryOp
+from fx2caffe.legalize.reduce import Reduce, ReduceOp
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.arguments import axes_of, positive
+from fx2caffe.reshaping import reshaped
+
+PLUS = Binary(op=BinaryOp.ADD)
+MINUS = Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0))
+
+
+@handles(F.softmax)
+def softmax(
+    net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
+) -> Symbol:
+    return net.add(Softmax(axis=_axis(input, dim, dtype)), input)
+
+
+@handles(F.softmin)
+def softmin(
+    net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
+) -> Symbol:
+    axis = _axis(input, dim, dtype)
+    return net.add(Softmax(axis=axis), net.add(Power(scale=-1), input, role="negative"))
+
+
+@handles(F.log_softmax)
+def log_softmax(
+    net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
+) -> Symbol:
+    """(x - max) - log(sum(exp(x - max))): the logarithm of Softmax is -inf where that is 0."""
+    axes = (_axis(input, dim, dtype),)
+    shifted = net.add(MINUS, input, _largest(net, input, axes), role="shifted")
+    return net.add(MINUS, shifted, _log_sum_exp(net, shifted, axes))
+
+
+@handles(torch.logsumexp)
+def logsumexp(
+    net: Emitter,
+    input: Symbol,
+    dim: int | Sequence[int],
+    keepdim: bool = False,
+    *,
+    out: Expected,
+) -> Symbol:
+    """max + log(sum(exp(x - max)))."""
+    axes = axes_of(dim, input)
+    largest = _largest(net, input, axes)
+    shifted = net.add(MINUS, input, largest, role="shifted")
+    total = net.add(PLUS, largest, _log_sum_exp(net, shifted, axes), role="" if keepdim else "kept")
+    return reshaped(net, total, out.shape, out.other)
+
+
+def _largest(net: Emitter, input: Symbol, axes: Shape) -> Symbol:
+    return net.add(Reduce(op=ReduceOp.MAX, axes=axes, keepdim=True), input, role="max")
+
+
+def _log_sum_exp(net: Emitter, shifted: Symbol, axes: Shape) -> Symbol:
+    grown = net.add(Exp(), shifted, role="exp")
+    total = net.add(Reduce(op=ReduceOp.SUM, axes=axes, keepdim=True), grown, role="sum")
+    return net.add(Log(), total, role="log")
+
+
+def _axis(input: Symbol, dim: int | None, dtype: torch.dtype | None) -> int:
+    if dim is None:
+        raise Refused("needs dim, got None")
+    if dtype not in (None, torch.float32, torch.float64):
+        raise Refused(f"needs a result in float32, got dtype {dtype}")
+    return positive(dim, input.rank)

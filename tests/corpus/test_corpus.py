@@ -1,0 +1,96 @@
+"""Real nets of public projects: they load, and give real Caffe's numbers on every blob."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import caffe2fx
+from caffe2fx.calibrate import calibrate
+from caffe2fx.cli import random_inputs
+from caffe2fx.layers import REGISTRY
+from tests.conftest import corpus_folder
+
+FOLDER = corpus_folder()
+pytestmark = pytest.mark.corpus
+
+
+def _covered(types: str) -> bool:
+    return all(entry.split(":")[0] in REGISTRY for entry in types.split(","))
+
+
+def _rows() -> list[dict[str, str]]:
+    if FOLDER is None:
+        return []
+    with (FOLDER / "nets.tsv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file, delimiter="\t")]
+
+
+# A net that real Caffe builds, of layers that have records; its own data layers are for training.
+BUILT = [
+    row["path"]
+    for row in _rows()
+    if row["instantiated_in_caffe"] == "yes"
+    and row["kind"] == "deploy"
+    and _covered(row["layer_types"])
+]
+WEIGHTS = json.loads((FOLDER / "weights.json").read_text()) if FOLDER else []
+
+
+def _used(entry: dict[str, Any]) -> str:
+    """The prototxt that was run: the net's own, unless it had to be changed for real Caffe."""
+    return entry["reference"].get(".used.prototxt", entry["prototxt"])
+
+
+def _has_records(entry: dict[str, Any]) -> bool:
+    assert FOLDER is not None
+    text = (FOLDER / _used(entry)).read_text()
+    return set(re.findall(r'type:\s*"(\w+)"\s*(?:\n|#|bottom|top|$)', text)) <= {*REGISTRY, *FILLERS}
+
+
+FILLERS = {"xavier", "msra", "constant", "gaussian", "uniform", "bilinear"}
+# Their references were made with Python layers in the place of a fork's.
+EMULATED = [entry for entry in WEIGHTS if not _has_records(entry)]
+
+
+def test_there_are_nets() -> None:
+    assert len(BUILT) >= 20 and len(WEIGHTS) == 30 and len(EMULATED) <= 6
+
+
+@pytest.mark.pycaffe
+@pytest.mark.sweep
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.removeprefix("nets/"))
+def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path) -> None:
+    loaded = caffe2fx.load(corpus / path)
+    inputs = random_inputs(loaded.caffe.net)
+    calibrate(loaded, inputs)
+    weights = tmp_path / "net.caffemodel"
+    caffe2fx.save_weights(loaded, weights)
+    loaded = caffe2fx.load(corpus / path, weights)
+    report = caffe2fx.compare((corpus / path, weights), loaded, tuple(inputs), engine="pycaffe")
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in WEIGHTS if entry not in EMULATED],
+    ids=lambda entry: Path(entry["caffemodel"]).name,
+)
+def test_reference_outputs(entry: dict[str, Any], corpus: Path) -> None:
+    loaded = caffe2fx.load(corpus / _used(entry), corpus / entry["caffemodel"])
+    reference = np.load(corpus / entry["reference"][".npz"])
+    inputs = {name: torch.from_numpy(reference[f"in:{name}"]) for name in loaded.caffe.inputs}
+    with torch.no_grad():
+        blobs = loaded.caffe.blobs(inputs)
+    for name in loaded.caffe.outputs:
+        wanted = torch.from_numpy(reference[f"out:{name}"])
+        signal = float(wanted.abs().max())
+        assert blobs[name].shape == wanted.shape
+        assert float((blobs[name] - wanted).abs().max()) <= 1e-4 * signal

@@ -1,0 +1,50 @@
+"""What carries the batch is found, and an Export says where a net works for one batch only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+import fx2caffe
+from caffe2fx.layers import Reshape
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.lower import unregister
+from tests.rows import Function
+
+
+def flat(x: Tensor) -> Tensor:
+    """A leaf whose handler below forgets that the first axis is the batch."""
+    return x.reshape(x.shape[0], -1)
+
+
+def test_a_handler_that_bakes_the_batch_is_found_out() -> None:
+    @fx2caffe.register(flat)
+    def handler(net: Emitter, x: Symbol) -> Symbol:
+        return net.add(Reshape(shape=(x.shape[0], -1)), x)
+
+    try:
+        exported = fx2caffe.export(Function(flat), torch.randn(2, 3, 4, 4))
+    finally:
+        unregister(flat)
+    assert exported.batch_is_fixed and "for another batch" in exported.batch_faults[0]
+    assert exported.verify().ok
+
+
+def test_the_fixed_batch_is_written_into_the_prototxt(tmp_path: object) -> None:
+    from pathlib import Path
+
+    exported = fx2caffe.export(Function(lambda x: x.reshape(2, 48)), torch.randn(2, 3, 4, 4))
+    path = Path(str(tmp_path)) / "net.prototxt"
+    exported.save(path, path.with_suffix(".caffemodel"))
+    assert path.read_text().startswith("# The batch of the Input layers is fixed: ")
+
+
+def test_two_inputs_share_the_batch_and_a_third_has_none() -> None:
+    def body(a: Tensor, b: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        return (a + b).flatten(1), table.relu()
+
+    inputs = (torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randn(5, 7))
+    exported = fx2caffe.export(Function(body), inputs)
+    assert not exported.batch_is_fixed
+    shapes = exported.net.reshaped([(4, 3, 4), (4, 3, 4), (5, 7)]).shapes()
+    assert [shapes[value] for value in exported.net.outputs] == [(4, 12), (5, 7)]

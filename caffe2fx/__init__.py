@@ -3,6 +3,7 @@
 from caffe2fx.compare import compare
 from caffe2fx.errors import (
     CaffeError,
+    CaffeFileError,
     CaffeFormatError,
     EngineError,
     ShapeMismatchError,
@@ -13,6 +14,7 @@ from caffe2fx.save import save_weights
 
 __all__ = [
     "CaffeError",
+    "CaffeFileError",
     "CaffeFormatError",
     "EngineError",
     "ShapeMismatchError",

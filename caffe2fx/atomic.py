@@ -10,7 +10,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from caffe2fx.errors import CaffeError, CaffeFileError
+
 PathLike = str | os.PathLike[str]
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """What the operating system says about a file becomes a CaffeFileError."""
+    try:
+        yield
+    except CaffeError:
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise CaffeFileError(str(error)) from error
+        raise CaffeFileError(error.errno, error.strerror, error.filename) from error
 
 
 @contextmanager
@@ -32,7 +47,7 @@ def replacing_all(paths: Sequence[PathLike]) -> Iterator[tuple[Path, ...]]:
     """
     targets = [_target(path) for path in paths]
     if len(set(targets)) < len(targets):
-        raise ValueError(f"files to write need different paths, got {[str(p) for p in targets]}")
+        raise CaffeFileError(f"files to write need different paths, got {list(map(str, targets))}")
     temporaries = tuple(_beside(target) for target in targets)
     try:
         yield temporaries

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from caffe2fx.atomic import file_errors
 from caffe2fx.build import CaffeGraphModule, as_tensors
 from caffe2fx.engines import Session
 from caffe2fx.engines import engine as engine_of
@@ -41,7 +42,7 @@ def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
         theirs = _Module(cast(nn.Module, judged))
         return _by_name(_Module(module), theirs.results, values, "torch")
     prototxt, weights = (Path(path) for path in cast(Files, judged))
-    with engine_of(engine).open(prototxt, weights) as session:
+    with file_errors(), engine_of(engine).open(prototxt, weights) as session:
         if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):
             return judge(module.caffe.net, session, _values_of(module), values, engine=engine)
         return _by_name(_Module(module), _runner(session), values, engine)

@@ -19,5 +19,9 @@ class ShapeMismatchError(CaffeError, ValueError):
     """Shapes of inputs, weights or layers do not fit together; both sides are named."""
 
 
+class CaffeFileError(CaffeError, OSError):
+    """A file cannot be read or written; `filename` and `strerror` say which and why."""
+
+
 class EngineError(CaffeError, RuntimeError):
     """An engine is missing, or the program behind it failed; its own message is included."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from caffe2fx import caffemodel, hdf5, prototxt
+from caffe2fx.atomic import file_errors
 from caffe2fx.build import CaffeGraphModule, graph_module, with_weights
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.fillers import with_fresh_blobs
@@ -52,7 +53,8 @@ def load(
     every blob that no layer reads, alphabetically. forward returns one tensor, or a tuple.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take), UnknownLayerError (lists
-    all layer types without a record) and ShapeMismatchError (weights or sizes that do not fit).
+    all layer types without a record), ShapeMismatchError (weights or sizes that do not fit) and
+    CaffeFileError (a file that is missing, unreadable or a folder).
     """
     return graph_module(read_net(prototxt, weights, outputs=outputs, phase=phase))
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
 
-from caffe2fx.atomic import replacing
+from caffe2fx.atomic import file_errors, replacing
 from caffe2fx.message import Shape
 from caffe2fx.origin import Origin
 
@@ -97,7 +97,7 @@ class Report:
     def save(self, path: str | Path) -> None:
         """Write the report; the path's ending (.html, .json, other: text) chooses the form."""
         form = {".html": self._html, ".json": self._json}.get(Path(path).suffix, self.__str__)
-        with replacing(path) as temporary:
+        with file_errors(), replacing(path) as temporary:
             temporary.write_text(form(), encoding="utf-8")
 
     def _json(self) -> str:

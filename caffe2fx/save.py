@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from caffe2fx import caffemodel, hdf5
-from caffe2fx.atomic import replacing, replacing_all
+from caffe2fx.atomic import file_errors, replacing, replacing_all
 from caffe2fx.build import CaffeGraphModule
 from caffe2fx.errors import CaffeError
 from caffe2fx.net import Net, Step
@@ -20,11 +20,13 @@ def save(
 ) -> None:
     """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
 
-    Nothing is replaced unless both files were written whole.
+    Nothing is replaced unless both files were written whole. Raises CaffeFileError where a
+    folder is missing, and where both paths are one file.
     """
     layers = weights_of(net)
     text = text_of(net, header=header)
-    with replacing_all([weights, prototxt]) as (new_weights, new_prototxt):
+    paths = [weights, prototxt]
+    with file_errors(), replacing_all(paths) as (new_weights, new_prototxt):
         _write_weights(new_weights, str(weights), net.name, layers)
         new_prototxt.write_text(text, encoding="utf-8")
 
@@ -36,9 +38,14 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
     """
     if not isinstance(module, CaffeGraphModule):
         raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {type(module).__name__}")
-    layers = weights_of(current_net(module))
-    with replacing(path) as temporary:
-        _write_weights(temporary, str(path), module.caffe.net.name, layers)
+    write_weights(current_net(module), path)
+
+
+def write_weights(net: Net, path: str | Path) -> None:
+    """Write the weights of a net alone; a path ending in .h5 makes an HDF5 file."""
+    layers = weights_of(net)
+    with file_errors(), replacing(path) as temporary:
+        _write_weights(temporary, str(path), net.name, layers)
 
 
 def current_net(module: CaffeGraphModule) -> Net:

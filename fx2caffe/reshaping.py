@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from caffe2fx.layers import Flatten, Reshape
@@ -19,6 +20,13 @@ def reshaped(
     if merged is not None:
         return net.add(Flatten(axis=merged[0], end_axis=merged[1]), input, role=role)
     return net.add(Reshape(shape=_dims(input, shape, other)), input, role=role)
+
+
+def viewed(
+    net: Emitter, input: Symbol, view: Callable[[Shape], Shape], role: str = ""
+) -> Symbol:
+    """`input` with the shape that `view` makes of its own, whatever the batch."""
+    return reshaped(net, input, view(input.shape), view(input.other), role)
 
 
 def _merged_axes(input: Symbol, shape: Shape, other: Shape) -> tuple[int, int] | None:

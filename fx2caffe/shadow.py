@@ -205,14 +205,23 @@ class ModulePath:
     """The path of the module whose forward runs, kept by torch's global forward hooks.
 
     The hooks see every module call of the process; only calls of the tracing thread count,
-    and a module of the copy that runs in another thread is reported to `elsewhere`.
+    and a module of the copy that runs in another thread is reported to `elsewhere`. What each
+    module of the copy returned is reported to `returned`.
     """
 
-    def __init__(self, root: nn.Module, elsewhere: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        root: nn.Module,
+        elsewhere: Callable[[str], None],
+        returned: Callable[[str, Any], None],
+    ) -> None:
         self._paths = {id(module): path for path, module in root.named_modules()}
         self._root = root
         self._thread = threading.get_ident()
         self._elsewhere = elsewhere
+        self._returned = returned
+        # Torch runs the global hooks first: what a module's own hooks change comes after them.
+        self._hooked = [module for module in root.modules() if module._forward_hooks]
         self._stack: list[str] = []
 
     @property
@@ -230,17 +239,25 @@ class ModulePath:
         else:
             self._stack.append(self.current if path is None else path)
 
-    def _leave(self, module: nn.Module, _: Any, __: Any) -> None:
+    def _leave(self, module: nn.Module, _: Any, result: Any) -> None:
         if threading.get_ident() == self._thread and self._stack:
             self._stack.pop()
+            if not any(module is hooked for hooked in self._hooked):
+                self._report(module, _, result)
+
+    def _report(self, module: nn.Module, _: Any, result: Any) -> None:
+        path = self._paths.get(id(module))
+        if path is not None and threading.get_ident() == self._thread:
+            self._returned(path, result)
 
     @contextmanager
     def follow(self) -> Iterator[None]:
         """Keep `current` while the model runs; the hooks are gone afterwards."""
         entered = register_module_forward_pre_hook(self._enter)
         left = register_module_forward_hook(self._leave, always_call=True)
+        own = [module.register_forward_hook(self._report) for module in self._hooked]
         try:
             yield
         finally:
-            entered.remove()
-            left.remove()
+            for handle in (entered, left, *own):
+                handle.remove()

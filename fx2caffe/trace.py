@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -20,6 +20,7 @@ from caffe2fx.origin import Origin
 from fx2caffe import structure
 from fx2caffe.alias import Table, UnseenWrite, index_map, version
 from fx2caffe.constants import Constants
+from fx2caffe.cut import Enough, Returned, as_one
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.frames import SEE_THROUGH, LeafProfile, bound_arguments, origin_here, origin_of
 from fx2caffe.guard import RANDOM, Guard, Known
@@ -35,12 +36,16 @@ UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as a
 
 @dataclass(frozen=True)
 class Trace:
-    """A model as a flat functional graph, with what its inputs and outputs are called."""
+    """A model as a flat functional graph, with what its inputs and outputs are called.
+
+    `returned` says for each module path which nodes each of its calls returned.
+    """
 
     module: GraphModule
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     rebuild: Callable[[Sequence[Any]], Any]
+    returned: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 def trace(
@@ -50,17 +55,19 @@ def trace(
     leaf_modules: Sequence[type[nn.Module]] = (),
     leaf_functions: Sequence[Callable[..., Any]] = (),
     values: Literal["real", "fake"] = "real",
+    outputs: Sequence[str] | None = None,
 ) -> Trace:
     """Run `model` once on `example_inputs` and return its graph.
 
     The graph's functions are canonical (fx2caffe.spelling), none of them writes, and every
     node has meta["origin"] and meta["value"]. The model is not changed in any way. Modules of
     `leaf_modules` and calls of `leaf_functions` become one node each. With `values="fake"`
-    nothing is computed on traced values.
+    nothing is computed on traced values. `outputs` names cut points in place of the model's
+    own outputs: module paths ("layer3" for its last call, "layer3:0" for its first) or nodes.
 
     Raises UnsupportedError, with all that was found, where the run can not be a graph.
     """
-    tracer = Tracer(leaf_modules, leaf_functions, values)
+    tracer = Tracer(leaf_modules, leaf_functions, values, outputs)
     tracer.trace(model, example_inputs)
     return tracer.result
 
@@ -71,6 +78,7 @@ class Tracer(torch.fx.Tracer):
     graph: torch.fx.Graph
     result: Trace
     shadow: Shadow
+    returned: Returned
     table: Table
     guard: Guard
     values: Values
@@ -80,8 +88,10 @@ class Tracer(torch.fx.Tracer):
         leaf_modules: Sequence[type[nn.Module]] = (),
         leaf_functions: Sequence[Callable[..., Any]] = (),
         values: Literal["real", "fake"] = "real",
+        outputs: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        self._outputs = outputs
         self.leaf_modules = tuple(leaf_modules)
         self.leaf_functions = frozenset(leaf_functions)
         self.see_through = SEE_THROUGH - self.leaf_functions
@@ -116,7 +126,8 @@ class Tracer(torch.fx.Tracer):
         self.values = FakeValues(device) if self._kind == "fake" else RealValues()
         self.graph = torch.fx.Graph(tracer_cls=Tracer)
         self.root = self.shadow.root
-        self.path = ModulePath(self.shadow.root, self._elsewhere)
+        self.returned = Returned(self.shadow.root, self._traced_node, self._outputs)
+        self.path = ModulePath(self.shadow.root, self._elsewhere, self._note_returned)
         self.table = Table(self._index_map)
         known = Known(self.shadow.tensors(), everything)
         self.guard = Guard(self.table.owns, self.shadow.shares, self.refuse, known)
@@ -139,16 +150,17 @@ class Tracer(torch.fx.Tracer):
             stack.enter_context(self.recorder)
             stack.enter_context(leaves.follow())
             run = self.shadow.root if self.shadow.run is None else self.shadow.run
-            output = run(*args, **kwargs)
+            try:
+                output = run(*args, **kwargs)
+            except Enough:
+                output = None
         if before != _random_states():
             self.note("random", RANDOM)
         return output
 
     def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
-        if structure.hidden_tensors(output):
-            self.refuse(type(output).__name__, "is an output whose tensors can not be found")
-        flat = structure.flatten(output)
-        self.graph.output(tuple(self.node(tensor) for tensor in flat.tensors))
+        output_names, nodes, rebuild = self._results(output)
+        self.graph.output(nodes)
         if self._refusals:
             raise self.error()
         _drop_unused(self.graph)
@@ -156,7 +168,32 @@ class Tracer(torch.fx.Tracer):
         attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
         module = GraphModule(attributes, self.graph, type(self.shadow.root).__name__)
         module.training = False
-        return Trace(module, names, structure.output_names(flat), flat.rebuild)
+        return Trace(module, names, output_names, rebuild, self.returned.names(self.graph))
+
+    def _results(
+        self, output: Any
+    ) -> tuple[tuple[str, ...], tuple[Node, ...], Callable[[Sequence[Any]], Any]]:
+        """Names and nodes of the outputs, and what puts results in their place."""
+        if self._outputs is not None:
+            cut = [] if self._refusals else self.returned.cut(self.graph)
+            return tuple(name for name, _ in cut), tuple(node for _, node in cut), as_one(len(cut))
+        if structure.hidden_tensors(output):
+            self.refuse(type(output).__name__, "is an output whose tensors can not be found")
+        flat = structure.flatten(output)
+        nodes = tuple(self.node(tensor) for tensor in flat.tensors)
+        return structure.output_names(flat), nodes, flat.rebuild
+
+    def _note_returned(self, path: str, result: Any) -> None:
+        if not self.guard.opaque:
+            self.returned.note(path, result)
+
+    def _traced_node(self, tensor: Tensor) -> Node | None:
+        """The node of what a module returned, None for a constant."""
+        with torch._C.DisableTorchFunction(), self.guard.calling(None):
+            try:
+                return self.table.node(tensor)
+            except UnseenWrite:
+                return None  # told where the tensor is used, if it is
 
     # Nodes
 

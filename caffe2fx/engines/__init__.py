@@ -5,7 +5,7 @@ from __future__ import annotations
 from caffe2fx.engines.base import Engine, Session
 from caffe2fx.errors import EngineError
 
-NAMES = ("torch", "pycaffe")
+NAMES = ("torch", "pycaffe", "opencv")
 
 
 def engine(name: str) -> Engine:
@@ -20,9 +20,14 @@ def engine(name: str) -> Engine:
 def _engine(name: str) -> Engine:
     # Imported on use: the engines import the loader, which needs none of them.
     from caffe2fx.engines.embedded import EmbeddedEngine
+    from caffe2fx.engines.opencv import OpenCVEngine
     from caffe2fx.engines.pycaffe import PycaffeEngine
 
-    known: dict[str, type[Engine]] = {"torch": EmbeddedEngine, "pycaffe": PycaffeEngine}
+    known: dict[str, type[Engine]] = {
+        "torch": EmbeddedEngine,
+        "pycaffe": PycaffeEngine,
+        "opencv": OpenCVEngine,
+    }
     if name not in known:
         raise EngineError(f"engine needs to be one of {', '.join(known)}, got {name!r}")
     return known[name]()

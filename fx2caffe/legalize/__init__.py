@@ -19,6 +19,7 @@ from fx2caffe.legalize import (
     permute,
     pooling,
     reduce,
+    standardize,
 )
 from fx2caffe.legalize.rules import rules_for
 from fx2caffe.targets import Target
@@ -104,4 +105,5 @@ __all__ = [
     "permute",
     "pooling",
     "reduce",
+    "standardize",
 ]

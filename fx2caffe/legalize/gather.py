@@ -15,7 +15,7 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped, viewed
 
 DENSE = 1 << 22  # numbers in a matrix of ones and zeros: 16 MB of weights
 ROWS = 1 << 24  # row numbers that float32 can tell apart
@@ -54,13 +54,11 @@ def dense(
     size = prod(bottom.fixed(a) for a in range(layer.first, layer.last + 1))
     if size * len(blobs[0]) > DENSE:
         raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(blobs[0])}")
-    both = (bottom.shape, bottom.other)
-    runs = ((*sizes[:axis], size, *sizes[layer.last + 1 :]) for sizes in both)
-    flat = reshaped(net, bottom, *runs, role="flat")
+    flat = viewed(net, bottom, lambda s: (*s[:axis], size, *s[layer.last + 1 :]), role="flat")
     ones = (blobs[0].long()[:, None] == torch.arange(size)[None]).float()
     product = AxisMatrix(axis=axis, rows=len(blobs[0]))
     moved = net.add(product, flat, blobs=[ones], role="moved")
-    return (reshaped(net, moved, *(layer.top_shapes([sizes], 1)[0] for sizes in both)),)
+    return (viewed(net, moved, lambda s: (*s[:axis], *layer.sizes, *s[axis + 1 :])),)
 
 
 @rewrites(Gather)

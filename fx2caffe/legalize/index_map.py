@@ -5,7 +5,7 @@ The rules stand in order of cost: cuts, windows that skip or pad, copies, pieces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -21,7 +21,7 @@ from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.gather import DENSE, Gather
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped, viewed
 
 Places = tuple[int, ...]
 NOWHERE = -1
@@ -66,7 +66,7 @@ class IndexMap(Wide):
 def index_map(
     net: Emitter,
     input: Symbol,
-    places: dict[int, Sequence[int]],
+    places: Mapping[int, Sequence[int]],
     fill: float = 0.0,
     role: str = "",
 ) -> Symbol:
@@ -224,12 +224,11 @@ def windows(
     pair = [spans[first], spans[last] if last > first else unchanged]
     steps, pads = [span.step for span in pair], [span.before for span in pair]
     im2col = Im2col(kernel_size=(1,), stride=steps, pad=pads)
-    axes = first if (last > first or first == bottom.rank - 2) else None
-    if bottom.rank == 4 and axes == 2:
+    if bottom.rank == 4 and first == 2:
         return (net.add(im2col, bottom),)
-    top = [layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other)]
-    image = reshaped(net, bottom, *(_image(s, first) for s in (bottom.shape, bottom.other)), "image")
-    return (reshaped(net, net.add(im2col, image, role="window"), *top),)
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    image = viewed(net, bottom, lambda sizes: _image(sizes, first), role="image")
+    return (reshaped(net, net.add(im2col, image, role="window"), shape, other),)
 
 
 def _image(shape: Shape, first: int) -> Shape:
@@ -321,11 +320,9 @@ def tiled(
     if places == tuple(range(size)) * (len(places) // size):
         return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
     times = _times(places, size)
-    both = (bottom.shape, bottom.other)
-    apart = ((*sizes[: axis + 1], 1, *sizes[axis + 1 :]) for sizes in both)
-    tile = Tile(axis=axis + 1, tiles=times)
-    tall = net.add(tile, reshaped(net, bottom, *apart, role="apart"), role="tile")
-    return (reshaped(net, tall, *(layer.top_shapes([sizes], 1)[0] for sizes in both)),)
+    apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), role="apart")
+    tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, role="tile")
+    return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
 
 
 @rewrites(IndexMap)

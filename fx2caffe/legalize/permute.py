@@ -48,7 +48,7 @@ def by_swaps(
         runs = axes[:first], axes[first:middle], axes[middle:last], axes[last:]
         symbol = _swapped(net, symbol, [_Run.of(source, run) for run in runs])
         axes = [*runs[0], *runs[2], *runs[1], *runs[3]]
-    shape, other = (tuple(sizes[a] for a in layer.order) for sizes in (source.shape, source.other))
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (source.shape, source.other))
     return (reshaped(net, symbol, shape, other),)
 
 
@@ -86,15 +86,16 @@ def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
     """
     outer, a, b, inner = runs
     if b.is_fixed:
-        shape = [(outer.size, 1, a.size * b.size, inner.size)]
-        shape += [(outer.other, 1, a.other * b.other, inner.other)]
-        image = reshaped(net, symbol, *shape, role="image")
+        shape = (outer.size, 1, a.size * b.size, inner.size)
+        other = (outer.other, 1, a.other * b.other, inner.other)
+        image = reshaped(net, symbol, shape, other, role="image")
         layer = Im2col(kernel_h=b.size, kernel_w=1, stride_h=b.size, stride_w=1)
         return net.add(layer, image, role="swap")
     if not a.is_fixed:
         raise Refused("needs one axis at most that follows the batch in a permutation, got two")
-    shape = [(outer.size, a.size, b.size, inner.size), (outer.other, a.size, b.other, inner.other)]
-    image = reshaped(net, symbol, *shape, role="image")
+    shape = (outer.size, a.size, b.size, inner.size)
+    other = (outer.other, a.size, b.other, inner.other)
+    image = reshaped(net, symbol, shape, other, role="image")
     deconvolution = Deconvolution(
         num_output=1, bias_term=False, kernel_h=a.size, kernel_w=1, stride_h=a.size, stride_w=1
     )

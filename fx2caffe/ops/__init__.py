@@ -12,6 +12,7 @@ from fx2caffe.ops import (
     normalization,
     pooling,
     reduction,
+    resize,
     shape,
     softmax,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "normalization",
     "pooling",
     "reduction",
+    "resize",
     "shape",
     "softmax",
 ]

@@ -78,7 +78,7 @@ def rrelu(
 def prelu(net: Emitter, input: Symbol, weight: Tensor, *, out: Expected) -> Symbol:
     slope = constant("weight", weight)
     if input.rank < 2:  # one slope: there are no channels
-        return net.add(ReLU(negative_slope=float(slope)), input)
+        return net.add(ReLU(negative_slope=float(slope.detach())), input)
     # A single slope for a single channel may be meant either way: its shape tells.
     shared = slope.dim() == 0 or slope.numel() != input.shape[1]
     blob = slope.reshape(()) if shared else slope
@@ -169,7 +169,8 @@ def mish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 @handles(F.softsign)
 def softsign(net: Emitter, input: Symbol) -> Symbol:
     size = net.add(AbsVal(), input, role="abs")
-    return net.add(PRODUCT, input, net.add(Power(power=-1, shift=1), size, role="inverse"))
+    inverse = net.add(Power(power=-1, shift=1), size, role="inverse")
+    return net.add(PRODUCT, input, inverse)
 
 
 @handles(F.tanhshrink)

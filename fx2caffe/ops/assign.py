@@ -80,7 +80,8 @@ def _overlaid(
         raise Refused("needs a written region that is a grid of rows and columns")
     if isinstance(value, Tensor):
         return _patched(net, base, masks, value.flatten()[(index - sizes[0]).clamp(min=0)])
-    whole = [list(places) == list(range(n)) for places, n in zip(other_box, other.shape, strict=True)]
+    sides = zip(other_box, other.shape, strict=True)
+    whole = [list(places) == list(range(size)) for places, size in sides]
     for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):
         if not whole[axis] and (base.carries_batch(axis) or list(one) != list(two)):
             net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
@@ -138,11 +139,16 @@ def _patched(
     first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)
     if any(base.carries_batch(axis) for axis in range(first, last + 1)):
         net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
-    corner = (0,) * first, (0,) * (mask.dim() - 1 - last)
-    at = (*corner[0], *(slice(None),) * (last + 1 - first), *corner[1])
-    blobs = [(~mask[at]).float(), numbers[at].float()]
+    blobs = [_run(~mask, first, last).float(), _run(numbers, first, last).float()]
     layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))
     return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], role="patched")
+
+
+def _run(value: Tensor, first: int, last: int) -> Tensor:
+    """The axes from first to last, at the beginning of all others."""
+    for axis in [*range(first), *range(last + 1, value.dim())]:
+        value = value.narrow(axis, 0, 1)
+    return value.reshape(value.shape[first : last + 1])
 
 
 def _varies(value: Tensor, axis: int) -> bool:

@@ -14,7 +14,7 @@ from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.index_map import NOWHERE, index_map
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant, per_axis
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import viewed
 
 Sizes = int | Sequence[int]
 
@@ -70,7 +70,8 @@ def _padding(
     uneven = [total % 2 for total in totals]
     if all(d == 1 for d, odd in zip(dilation, uneven, strict=True) if odd):
         weight = F.pad(weight, [side for odd in reversed(uneven) for side in (odd, 0)])
-        return [((total + odd) // 2,) * 2 for total, odd in zip(totals, uneven, strict=True)], weight
+        sides = [(total + odd) // 2 for total, odd in zip(totals, uneven, strict=True)]
+        return [(side, side) for side in sides], weight
     return [(total // 2, total - total // 2) for total in totals], weight
 
 
@@ -87,11 +88,11 @@ def _with_batch(net: Emitter, input: Symbol, spatial: int) -> Symbol:
     """torch takes one sample without a batch, too."""
     if input.rank == spatial + 2:
         return input
-    return reshaped(net, input, (1, *input.shape), (1, *input.other), role="batch")
+    return viewed(net, input, lambda s: (1, *s), role="batch")
 
 
 def _without_batch(net: Emitter, top: Symbol) -> Symbol:
-    return reshaped(net, top, top.shape[1:], top.other[1:], role="sample")
+    return viewed(net, top, lambda s: s[1:], role="sample")
 
 
 @handles(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -159,9 +160,7 @@ def fold(
     sides = zip(size, pad, spread, kernel, strict=True)
     room = [s + 2 * p - (d * (k - 1) + 1) for s, p, d, k in sides]
     count = tuple(r // s + 1 for r, s in zip(room, steps, strict=True))
-    image = reshaped(
-        net, batched, *((*s[:2], *count) for s in (batched.shape, batched.other)), role="windows"
-    )
+    image = viewed(net, batched, lambda s: (s[0], channels * taps, *count), role="windows")
     weight = torch.eye(taps).reshape(taps, 1, *kernel).repeat(channels, 1, 1, 1)
     left = tuple(r % s for r, s in zip(room, steps, strict=True))
     weight, spread = longer_kernel(weight, left, spread)

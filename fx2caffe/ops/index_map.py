@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import per_axis, positive
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.places import moved
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped, viewed
 
 
 @handles(operator.getitem)
@@ -98,13 +99,18 @@ def _parts(
     )
     sizes = [shape[axis] if len(shape) == input.rank else 1 for shape in shapes]
     if input.carries_batch(axis) or len(sizes) == 1 or 0 in sizes:
-        return tuple(moved(net, input, lambda x, i=i: cut(x)[i]) for i in range(len(sizes)))
-    points = () if len(set(sizes)) == 1 else [sum(sizes[:i]) for i in range(1, len(sizes))]
-    parts = net.add_many(Slice(axis=axis, slice_point=points), input, tops=len(sizes))
+        return tuple(moved(net, input, partial(_part, cut, index)) for index in range(len(sizes)))
+    points = tuple(sum(sizes[:i]) for i in range(1, len(sizes)))
+    layer = Slice(axis=axis, slice_point=points if len(set(sizes)) > 1 else ())
+    parts = net.add_many(layer, input, tops=len(sizes))
     return tuple(
         reshaped(net, part, shape, other, role=f"part{index}")
         for index, (part, shape, other) in enumerate(zip(parts, shapes, others, strict=True))
     )
+
+
+def _part(cut: Callable[[Tensor], Sequence[Tensor]], index: int, value: Tensor) -> Tensor:
+    return cut(value)[index]
 
 
 @handles(torch.stack)
@@ -131,10 +137,7 @@ def vstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
 def _joined(
     net: Emitter, parts: Sequence[Symbol], axis: int, view: Callable[[Shape], Shape]
 ) -> Symbol:
-    views = [
-        reshaped(net, part, view(part.shape), view(part.other), role=f"view{index}")
-        for index, part in enumerate(parts)
-    ]
+    views = [viewed(net, part, view, role=f"view{i}") for i, part in enumerate(parts)]
     return net.add(Concat(axis=axis), *views)
 
 
@@ -168,11 +171,9 @@ def channel_shuffle(net: Emitter, input: Symbol, groups: int) -> Symbol:
 
 def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
     """Channels seen as (groups, rest), in the order (rest, groups)."""
-    split = [
-        (*sizes[:1], groups, sizes[1] // groups, *sizes[2:])
-        for sizes in (input.shape, input.other)
-    ]
-    apart = reshaped(net, input, *split, role="groups")
+    apart = viewed(
+        net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), role="groups"
+    )
     order = (0, 2, 1, *range(3, apart.rank))
     shuffled = net.add(Permute(order=order), apart, role="shuffle")
     return reshaped(net, shuffled, input.shape, input.other)

@@ -1,15 +1,23 @@
-"""batch_norm: Caffe's BatchNorm for the statistics and Scale for weight and bias."""
+"""Normalizations; Scale is their weight and bias."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import BatchNorm, Scale
+from caffe2fx.layers import LRN, BatchNorm, Bias, Scale
 from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.binary import Binary, BinaryOp
+from fx2caffe.legalize.standardize import Standardize
 from fx2caffe.lower import handles
 from fx2caffe.ops.arguments import constant
+from fx2caffe.ops.elementwise import clipped
+from fx2caffe.ops.reduction import normed
+from fx2caffe.reshaping import reshaped
 
 
 @handles(F.batch_norm)
@@ -35,3 +43,125 @@ def batch_norm(
     if bias is None:
         return net.add(Scale(), normal, blobs=[factor])
     return net.add(Scale(bias_term=True), normal, blobs=[factor, constant("bias", bias)])
+
+
+@handles(F.instance_norm)
+def instance_norm(
+    net: Emitter,
+    input: Symbol,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Symbol:
+    if not use_input_stats:
+        return batch_norm(net, input, running_mean, running_var, weight, bias, eps=eps)
+    return _standardized(net, input, Standardize(axis=2, eps=eps), weight, bias, (1, 1))
+
+
+@handles(F.layer_norm)
+def layer_norm(
+    net: Emitter,
+    input: Symbol,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Symbol:
+    axis = input.rank - len(normalized_shape)
+    return _standardized(net, input, Standardize(axis=axis, eps=eps), weight, bias, (axis, -1))
+
+
+@handles(F.rms_norm)
+def rms_norm(
+    net: Emitter,
+    input: Symbol,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Symbol:
+    axis = input.rank - len(normalized_shape)
+    floor = torch.finfo(input.dtype).eps if eps is None else eps
+    layer = Standardize(axis=axis, eps=floor, centred=False)
+    return _standardized(net, input, layer, weight, None, (axis, -1))
+
+
+@handles(F.group_norm)
+def group_norm(
+    net: Emitter,
+    input: Symbol,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Symbol:
+    count = prod(input.fixed(axis) for axis in range(1, input.rank)) // num_groups
+    shape, other = ((sizes[0], num_groups, count) for sizes in (input.shape, input.other))
+    groups = reshaped(net, input, shape, other, role="groups")
+    normal = net.add(Standardize(axis=2, eps=eps), groups, role="normal")
+    whole = weight is None and bias is None
+    normal = reshaped(net, normal, input.shape, input.other, role="" if whole else "whole")
+    return _affine(net, normal, weight, bias, (1, 1))
+
+
+def _standardized(
+    net: Emitter,
+    input: Symbol,
+    layer: Standardize,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    run: tuple[int, int],
+) -> Symbol:
+    role = "" if weight is None and bias is None else "normal"
+    return _affine(net, net.add(layer, input, role=role), weight, bias, run)
+
+
+def _affine(
+    net: Emitter, input: Symbol, weight: Tensor | None, bias: Tensor | None, run: tuple[int, int]
+) -> Symbol:
+    """Times the weight plus the bias, over num_axes axes from axis on."""
+    axis, num_axes = run
+    if weight is None:
+        if bias is None:
+            return input
+        blobs = [constant("bias", bias)]
+        return net.add(Bias(axis=axis, num_axes=num_axes), input, blobs=blobs)
+    blobs = [constant("weight", weight)] + ([] if bias is None else [constant("bias", bias)])
+    layer = Scale(axis=axis, num_axes=num_axes, bias_term=bias is not None)
+    return net.add(layer, input, blobs=blobs)
+
+
+@handles(F.local_response_norm)
+def local_response_norm(
+    net: Emitter,
+    input: Symbol,
+    size: int,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+) -> Symbol:
+    if size % 2 == 0:
+        raise Refused(f"needs an odd size, got {size}")
+    layer = LRN(local_size=size, alpha=alpha, beta=beta, k=k)
+    if input.rank == 4:
+        return net.add(layer, input)
+    sizes = ((*s[:2], prod(s[2:]), 1) for s in (input.shape, input.other))
+    flat = reshaped(net, input, *sizes, role="flat")
+    return reshaped(net, net.add(layer, flat, role="lrn"), input.shape, input.other)
+
+
+@handles(F.normalize)
+def normalize(
+    net: Emitter,
+    input: Symbol,
+    p: float = 2.0,
+    dim: int | tuple[int, ...] = 1,
+    eps: float = 1e-12,
+) -> Symbol:
+    """x / max(norm, eps)."""
+    size = normed(net, input, p, dim, True, role="norm")
+    bounded = clipped(net, size, eps, None, role="bounded")
+    return net.add(Binary(op=BinaryOp.DIV), input, bounded)

@@ -1,140 +1,256 @@
-"""max_pool2d, avg_pool2d and the adaptive poolings."""
+"""Poolings of one to three axes; Caffe's own has two, and other edges than torch's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from caffe2fx.layers import Pooling, PoolMethod, RoundMode, Scale
+from caffe2fx.layers import Pooling, PoolMethod, Power, RoundMode, Scale
+from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.index_map import index_map
 from fx2caffe.lower import handles
-from fx2caffe.ops.arguments import per_axis
+from fx2caffe.reshaping import viewed
+from fx2caffe.windows import Windows, adaptive_windows, bins
 
 Sizes = int | Sequence[int]
+AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
-def pooling(
-    method: PoolMethod, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, ceil_mode: bool
-) -> Pooling:
-    """The record of a pooling with torch's arguments; torch rounds down unless told otherwise."""
-    kernel = per_axis(kernel_size, 2)
-    steps = kernel if stride is None or stride == () or stride == [] else per_axis(stride, 2)
-    pad = per_axis(padding, 2)
+def pooling(method: PoolMethod, windows: Windows) -> Pooling:
+    """The record of windows over two axes."""
     return Pooling(
         pool=method,
-        kernel_h=kernel[0],
-        kernel_w=kernel[1],
-        stride_h=steps[0],
-        stride_w=steps[1],
-        pad_h=pad[0],
-        pad_w=pad[1],
-        round_mode=RoundMode.CEIL if ceil_mode else RoundMode.FLOOR,
+        kernel_h=windows.kernel[0],
+        kernel_w=windows.kernel[1],
+        stride_h=windows.stride[0],
+        stride_w=windows.stride[1],
+        pad_h=windows.pad[0],
+        pad_w=windows.pad[1],
+        round_mode=RoundMode.CEIL if windows.ceil else RoundMode.FLOOR,
     )
 
 
-@handles(F.max_pool2d, F.max_pool2d_with_indices)
-def max_pool2d(
-    net: Emitter,
-    input: Symbol,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Symbol | tuple[Symbol, ...]:
-    if per_axis(dilation, 2) != (1, 1):
-        raise Refused(f"needs dilation 1, got {dilation}")
-    layer = pooling(PoolMethod.MAX, kernel_size, stride, padding, ceil_mode)
-    _check_windows(layer, input, ceil_mode)
-    if return_indices:
-        return net.add_many(layer, input, tops=2)
-    return net.add(layer, input)
+def _max_pool(axes: int) -> Any:
+    def max_pool(
+        net: Emitter,
+        input: Symbol,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Symbol | tuple[Symbol, ...]:
+        windows = Windows.of(axes, kernel_size, stride, padding, dilation, ceil_mode)
+        if any(step != 1 for step in windows.dilation):
+            if return_indices:
+                raise Refused(f"needs dilation 1 for its indices, got {dilation}")
+            taps = [windows.taps(a, input.fixed(a - axes)) for a in range(axes)]
+            return _maximum_of(net, input, taps)
+        return _pooled(net, PoolMethod.MAX, input, windows, tops=2 if return_indices else 1)
+
+    return max_pool
 
 
-def _check_windows(layer: Pooling, input: Symbol, ceil_mode: bool) -> None:
-    """Without padding, Caffe's ceil mode keeps windows that lie wholly outside; torch drops them."""
-    if not ceil_mode or input.rank != 4:
-        return
-    kernel, stride, pad = layer.geometry(input.shape)
-    outside = [s > k for k, s in zip(kernel, stride, strict=True)]
-    if any(outside) and not any(pad):
-        raise Refused(f"needs stride <= kernel in ceil mode, got {stride} and {kernel}")
+handles(F.max_pool1d, F.max_pool1d_with_indices)(_max_pool(1))
+handles(F.max_pool2d, F.max_pool2d_with_indices)(_max_pool(2))
+handles(F.max_pool3d, F.max_pool3d_with_indices)(_max_pool(3))
 
 
-@handles(F.avg_pool2d)
-def avg_pool2d(
-    net: Emitter,
-    input: Symbol,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
+def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[int]]]) -> Symbol:
+    """The maximum over any places of each axis: these next to each other, and windows on them."""
+    first = input.rank - len(taps)
+    places = {axis: [p for window in one for p in window] for axis, one in enumerate(taps, first)}
+    spread = index_map(net, input, places, role="taps")
+    kernel = [len(one[0]) for one in taps]
+    return _pooled(net, PoolMethod.MAX, spread, Windows.of(len(taps), kernel, kernel, 0, 1, False))
+
+
+def _pooled(
+    net: Emitter, method: PoolMethod, input: Symbol, windows: Windows, tops: int = 1
+) -> Any:
+    """Windows over the last axes; three axes as two and then one."""
+    axes = len(windows.kernel)
+    sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
+    counts = tuple(windows.count(axis, size) for axis, size in enumerate(sizes))
+    if axes == 3:
+        if tops > 1:
+            raise Refused("needs return_indices=False in three dimensions, got True")
+        return _in_two(net, method, input, windows, counts)
+    pair = windows if axes == 2 else windows.beside()
+    image = as_image(net, input, axes)
+    trimmed = _trimmed(net, method, image, pair, tops)
+    made = net.add_many(pooling(method, pair), trimmed, tops=tops)
+    lead = input.rank - axes
+    results = tuple(viewed(net, top, lambda s: (*s[2 - lead : 2], *counts)) for top in made)
+    return results if tops > 1 else results[0]
+
+
+def as_image(net: Emitter, input: Symbol, axes: int) -> Symbol:
+    """An input of one or two spatial axes, with or without a batch, as (N, C, H, W)."""
+    if input.rank == 4 and axes == 2:
+        return input
+    lead = input.rank - axes
+    before, between = (1,) * (2 - lead), (1,) * (2 - axes)
+    return viewed(net, input, lambda s: (*before, *s[:lead], *between, *s[lead:]), role="image")
+
+
+def _trimmed(
+    net: Emitter, method: PoolMethod, image: Symbol, windows: Windows, tops: int
 ) -> Symbol:
-    if divisor_override is not None:
-        raise Refused(f"needs no divisor_override, got {divisor_override}")
-    layer = pooling(PoolMethod.AVE, kernel_size, stride, padding, ceil_mode)
-    _check_windows(layer, input, ceil_mode)
-    if count_include_pad or per_axis(padding, 2) == (0, 0):
-        return net.add(layer, input)
-    mean = net.add(layer, input, role="padded")
-    size = [input.fixed(2), input.fixed(3)]
-    covered = layer.compute([torch.ones(1, 1, *size)], [], 1)[0][0, 0]
-    return net.add(Scale(axis=2, num_axes=2), mean, blobs=[1 / covered])
+    """The image without what no window reads.
+
+    Without padding, Caffe has windows that lie wholly outside where the kernel is smaller
+    than the stride; torch drops them.
+    """
+    if any(windows.pad) or (method is PoolMethod.MAX and not windows.ceil):
+        return image
+    ends = {
+        axis: (windows.count(axis - 2, image.fixed(axis)) - 1) * stride + kernel
+        for axis, (kernel, stride) in enumerate(zip(windows.kernel, windows.stride, strict=True), 2)
+        if kernel < stride
+    }
+    places = {axis: range(min(end, image.shape[axis])) for axis, end in ends.items()}
+    trimmed = index_map(net, image, places, role="read")
+    if tops > 1 and trimmed is not image:
+        raise Refused("needs stride <= kernel in ceil mode for its indices")
+    return trimmed
 
 
-@handles(F.adaptive_avg_pool2d)
-def adaptive_avg_pool2d(
-    net: Emitter, input: Symbol, output_size: int | Sequence[int | None]
+def _in_two(
+    net: Emitter, method: PoolMethod, input: Symbol, windows: Windows, counts: Shape
 ) -> Symbol:
-    sizes = (input.fixed(-2), input.fixed(-1))
-    wanted = _output_size(output_size, sizes)
-    if input.rank == 4 and all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
-        return _even(net, PoolMethod.AVE, input, wanted)
-    for axis, out in zip((input.rank - 2, input.rank - 1), wanted, strict=True):
-        size = input.shape[axis]
-        if out != size:
-            matrix = F.adaptive_avg_pool1d(torch.eye(size, dtype=torch.float64)[None], out)[0].t()
-            role = "" if axis == input.rank - 1 else "height"
-            layer = AxisMatrix(axis=axis, rows=out)
-            input = net.add(layer, input, blobs=[matrix], role=role)
+    """(.., D, H, W): over H and W with D among the channels, then over D."""
+    batch = viewed(net, input, lambda s: (*(1,) * (5 - len(s)), *s), role="batch")
+    channels, depth = batch.fixed(1), batch.fixed(2)
+    planes = viewed(net, batch, lambda s: (s[0], s[1] * s[2], *s[3:]), role="planes")
+    flat = _pooled(net, method, planes, windows.only(1, 2))
+    area = counts[1] * counts[2]
+    columns = viewed(net, flat, lambda s: (s[0], channels, depth, area), role="columns")
+    made = _pooled(net, method, columns, windows.only(0).before())
+    lead = input.rank - 3
+    return viewed(net, made, lambda s: (*s[2 - lead : 2], *counts))
+
+
+def _avg_pool(axes: int) -> Any:
+    def avg_pool(
+        net: Emitter,
+        input: Symbol,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Symbol:
+        windows = Windows.of(axes, kernel_size, stride, padding, 1, ceil_mode)
+        extra = () if axes == 1 else (divisor_override,)
+        ones = torch.ones(1, 1, *(input.fixed(a - axes) for a in range(axes)), dtype=torch.float64)
+        wanted = AVERAGES[axes](ones, *windows.arguments, count_include_pad, *extra)
+        return _rescaled(net, _pooled(net, PoolMethod.AVE, input, windows), ones, windows, wanted)
+
+    return avg_pool
+
+
+handles(F.avg_pool1d)(_avg_pool(1))
+handles(F.avg_pool2d)(_avg_pool(2))
+handles(F.avg_pool3d)(_avg_pool(3))
+
+
+def _rescaled(
+    net: Emitter, mean: Symbol, ones: Tensor, windows: Windows, wanted: Tensor
+) -> Symbol:
+    """Caffe's mean times its divisor (the window with its pad) over torch's."""
+    covered = _mean_in_caffe(ones, windows)
+    factor = (wanted / covered)[0, 0]
+    if bool(((factor - 1).abs() < 1e-12).all()):
+        return mean
+    if bool(((factor / factor.flatten()[0] - 1).abs() < 1e-12).all()):
+        return net.add(Power(scale=float(factor.flatten()[0])), mean, role="divisor")
+    axes = factor.dim()
+    layer = Scale(axis=mean.rank - axes, num_axes=axes)
+    return net.add(layer, mean, blobs=[factor], role="divisor")
+
+
+def _mean_in_caffe(ones: Tensor, windows: Windows) -> Tensor:
+    """What Caffe's own averaging gives for ones, axis by axis."""
+    result = torch.ones(1, 1, dtype=torch.float64)
+    for axis, size in enumerate(ones.shape[2:]):
+        line = pooling(PoolMethod.AVE, windows.only(axis).before())
+        one = line.compute([torch.ones(1, 1, size, 1, dtype=torch.float64)], [], 1)[0]
+        result = result[..., None] * one[0, 0, : windows.count(axis, size), 0]
+    return result
+
+
+def _adaptive_avg(axes: int) -> Any:
+    def adaptive_avg_pool(
+        net: Emitter, input: Symbol, output_size: int | Sequence[int | None]
+    ) -> Symbol:
+        return adaptive_average(net, input, _wanted(input, output_size, axes))
+
+    return adaptive_avg_pool
+
+
+handles(F.adaptive_avg_pool1d)(_adaptive_avg(1))
+handles(F.adaptive_avg_pool2d)(_adaptive_avg(2))
+handles(F.adaptive_avg_pool3d)(_adaptive_avg(3))
+
+
+def adaptive_average(net: Emitter, input: Symbol, wanted: Shape) -> Symbol:
+    """Windows that tile the axes where they can, else one matrix an axis."""
+    from fx2caffe.ops.resize import along
+
+    first = input.rank - len(wanted)
+    sizes = [input.fixed(axis) for axis in range(first, input.rank)]
+    if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
+        return _tiled(net, PoolMethod.AVE, input, wanted)
+    for axis, out in enumerate(wanted, first):
+        if out != input.shape[axis]:
+            basis = torch.eye(input.shape[axis], dtype=torch.float64)[None]
+            input = along(net, input, axis, F.adaptive_avg_pool1d(basis, out)[0].t())
     return input
 
 
-@handles(F.adaptive_max_pool2d, F.adaptive_max_pool2d_with_indices)
-def adaptive_max_pool2d(
-    net: Emitter,
-    input: Symbol,
-    output_size: int | Sequence[int | None],
-    return_indices: bool = False,
-) -> Symbol:
-    sizes = (input.fixed(-2), input.fixed(-1))
-    wanted = _output_size(output_size, sizes)
-    if return_indices:
-        raise Refused("needs return_indices=False, got True")
-    if any(size % out for size, out in zip(sizes, wanted, strict=True)):
-        raise Refused(f"needs an input size divisible by {wanted}, got {sizes}")
-    return _even(net, PoolMethod.MAX, input, wanted)
+def _adaptive_max(axes: int) -> Any:
+    def adaptive_max_pool(
+        net: Emitter,
+        input: Symbol,
+        output_size: int | Sequence[int | None],
+        return_indices: bool = False,
+    ) -> Symbol | tuple[Symbol, ...]:
+        wanted = _wanted(input, output_size, axes)
+        sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
+        if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
+            return _tiled(net, PoolMethod.MAX, input, wanted, 2 if return_indices else 1)
+        if return_indices:
+            raise Refused(f"needs an input size divisible by {wanted} for indices, got {sizes}")
+        taps = [bins(size, out) for size, out in zip(sizes, wanted, strict=True)]
+        return _maximum_of(net, input, taps)
+
+    return adaptive_max_pool
 
 
-def _output_size(
-    output_size: int | Sequence[int | None], sizes: tuple[int, int]
-) -> tuple[int, int]:
-    pair = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
-    first, second = (size if out is None else out for out, size in zip(pair, sizes, strict=True))
-    return first, second
+handles(F.adaptive_max_pool1d, F.adaptive_max_pool1d_with_indices)(_adaptive_max(1))
+handles(F.adaptive_max_pool2d, F.adaptive_max_pool2d_with_indices)(_adaptive_max(2))
+handles(F.adaptive_max_pool3d, F.adaptive_max_pool3d_with_indices)(_adaptive_max(3))
 
 
-def _even(
-    net: Emitter, method: PoolMethod, input: Symbol, wanted: tuple[int, int]
-) -> Symbol:
-    """Windows that tile the input: a plain Pooling; one window is Caffe's global pooling."""
-    if wanted == (1, 1):
-        return net.add(Pooling(pool=method, global_pooling=True), input)
-    kernel = [input.shape[2] // wanted[0], input.shape[3] // wanted[1]]
-    return net.add(pooling(method, kernel, kernel, 0, True), input)
+def _wanted(input: Symbol, output_size: int | Sequence[int | None], axes: int) -> Shape:
+    sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
+    given = (output_size,) * axes if isinstance(output_size, int) else tuple(output_size)
+    return tuple(size if out is None else out for out, size in zip(given, sizes, strict=True))
+
+
+def _tiled(
+    net: Emitter, method: PoolMethod, input: Symbol, wanted: Shape, tops: int = 1
+) -> Any:
+    """Windows that tile the input; one window over an image is Caffe's global pooling."""
+    if wanted == (1, 1) and input.rank == 4:
+        made = net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
+        return made if tops > 1 else made[0]
+    return _pooled(net, method, input, adaptive_windows(input.shape, wanted), tops)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import torch
@@ -76,17 +76,31 @@ def _check_second(other: Any, instead: str) -> None:
         raise Refused(f"needs no indices, which torch.{instead} does not give, got dim {other}")
 
 
-@handles(torch.norm, torch.linalg.vector_norm)
+@handles(torch.norm)
 def norm(
     net: Emitter,
     input: Symbol,
-    p: float | str | None = 2,
+    p: float | str | None = "fro",
     dim: Axes = None,
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    order = 2.0 if p in ("fro", None) else float(p)  # type: ignore[arg-type]
-    return normed(net, input, order, dim, keepdim, dtype)
+    """Of all numbers as one vector, whatever the rank: p="fro" means 2."""
+    if isinstance(p, str) and p != "fro":
+        raise Refused(f"needs the norm of a vector, got p={p!r}")
+    return normed(net, input, 2.0 if isinstance(p, str | None) else p, dim, keepdim, dtype)
+
+
+@handles(torch.linalg.vector_norm)
+def vector_norm(
+    net: Emitter,
+    x: Symbol,
+    ord: float = 2,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    return normed(net, x, ord, dim, keepdim, dtype)
 
 
 def normed(
@@ -115,20 +129,34 @@ def var(
     net: Emitter,
     input: Symbol,
     dim: Axes = None,
-    correction: float = 1,
+    unbiased: bool = True,
     keepdim: bool = False,
+    correction: float | None = None,
+    role: str = "",
 ) -> Symbol:
     """sum((x - mean)^2) / (n - correction)."""
     axes = axes_of(dim, input)
-    count = 1
-    for axis in axes:
-        count *= input.fixed(axis)
-    if count <= correction:
-        raise Refused(f"needs more than {correction} numbers to each result, got {count}")
+    less = float(unbiased) if correction is None else correction
+    divisor = prod(input.fixed(axis) for axis in axes) - less
+    if divisor <= 0:
+        raise Refused(f"needs more than {less} numbers to each result, got {divisor + less}")
     centre = _reduced(net, ReduceOp.MEAN, input, axes, True, role="mean")
     centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, role="centred")
     squares = _reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, role="squares")
-    return net.add(Power(scale=1 / (count - correction)), squares)
+    return net.add(Power(scale=1 / divisor), squares, role=role)
+
+
+@handles(torch.std)
+def std(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    correction: float | None = None,
+) -> Symbol:
+    variance = var(net, input, dim, unbiased, keepdim, correction, role="variance")
+    return net.add(Power(power=0.5), variance)
 
 
 def _reduced(

@@ -19,7 +19,6 @@ from caffe2fx.layers.normalization import normalized_statistics
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value
 
-
 Product = Convolution | Deconvolution | InnerProduct
 
 

@@ -30,7 +30,7 @@ def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
 
 
 def _copy(value: Value, taken: set[str]) -> Step:
-    name = _free(f"{value.blob}/output", taken)
+    name = free(f"{value.blob}/output", taken)
     return Step(name, Power(), (value,), (Value(name),))
 
 
@@ -39,10 +39,11 @@ def _silenced(net: Net, taken: set[str]) -> Net:
     idle: Sequence[Value] = [top for step in net.steps for top in step.tops if top not in read]
     if not idle:
         return net
-    return replace(net, steps=(*net.steps, Step(_free("silence", taken), Silence(), tuple(idle))))
+    return replace(net, steps=(*net.steps, Step(free("silence", taken), Silence(), tuple(idle))))
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free(name: str, taken: set[str]) -> str:
+    """`name`, numbered if it is taken; it is taken from then on."""
     number, candidate = 0, name
     while candidate in taken:
         number += 1

@@ -40,6 +40,13 @@ ROWS = (
         "stride: 1 stride: 1 dilation: 2 dilation: 2 }",
     ),
     conv(
+        "unequal lists spelled",
+        Convolution(num_output=3, kernel_h=3, kernel_w=2, pad_h=1, pad_w=0, stride_h=1, stride_w=2,
+                    dilation=(1, 2)),
+        spelled="convolution_param { num_output: 3 kernel_size: 3 kernel_size: 2 pad: 1 pad: 0 "
+        "stride: 1 stride: 2 dilation: 1 dilation: 2 }",
+    ),
+    conv(
         "pad_h alone spelled",
         Convolution(num_output=3, kernel_size=(3,), pad=(1, 0)),
         spelled="convolution_param { num_output: 3 kernel_size: 3 pad_h: 1 }",

@@ -23,6 +23,8 @@ GEOMETRIES: tuple[tuple[str, Pooling, Shape], ...] = (
     ("pad of one side", Pooling(kernel_size=3, pad_h=1, pad_w=0, stride=2), (2, 3, 8, 8)),
     ("pad of the other side", Pooling(kernel_h=4, kernel_w=3, pad_h=0, pad_w=1, stride_h=3,
                                       stride_w=2), (2, 3, 9, 8)),
+    ("pad of one side, window of the other dropped", Pooling(
+        kernel_h=2, kernel_w=1, pad_h=1, pad_w=0, stride=3), (1, 2, 8, 9)),
     ("stride > kernel", Pooling(kernel_size=2, stride=3), (2, 3, 8, 8)),
     ("stride > kernel, empty windows", Pooling(kernel_size=1, stride=3), (2, 3, 9, 9)),
     ("stride > kernel, windows beyond the end", Pooling(kernel_size=1, stride=4), (1, 2, 6, 6)),

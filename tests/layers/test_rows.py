@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -47,7 +48,12 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def over(rows: Iterator[Row]) -> Decorator:
-    return pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
+    return pytest.mark.parametrize("row", [pytest.param(row, id=slug(row.id)) for row in rows])
+
+
+def slug(id_: str) -> str:
+    """The id without anything that a shell would take for its own."""
+    return re.sub(r"[^\w.-]+", "_", id_.replace(">", "gt").replace("<", "lt")).strip("_")
 
 
 every_row = over(iter(ROWS.values()))
@@ -166,7 +172,7 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
     assert sharing == {kind.type for kind in REGISTRY.values() if kind.shares_memory != "never"}
 
 
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=map(slug, REFUSALS))
 def test_what_caffe_aborts_on_is_refused_in_words(refusal: Refusal) -> None:
     with pytest.raises(CaffeError, match=refusal.says) as error:
         parse(refusal.text(), source="net.prototxt").shapes()
@@ -175,7 +181,7 @@ def test_what_caffe_aborts_on_is_refused_in_words(refusal: Refusal) -> None:
 
 
 @pytest.mark.pycaffe
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=map(slug, REFUSALS))
 def test_real_caffe_refuses_it_too(refusal: Refusal, tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(refusal.text())

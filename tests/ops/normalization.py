@@ -1,11 +1,13 @@
-"""batch_norm, folded into what stands before it or not."""
+"""batch_norm, folded into what stands before it or not, and the other normalizations."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from tests.rows import Row
+from tests.rows import Row, function
 
 CONV, IP = "Convolution", "InnerProduct"
+STANDARD = ("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale")
 
 
 class Shared(nn.Module):
@@ -60,4 +62,41 @@ ROWS = [
     Row("conv_with_second_reader", SecondReader, layers=(CONV, "Scale", "Eltwise")),
     Row("batch_norm_without_statistics", lambda: nn.BatchNorm2d(3, track_running_stats=False),
         refused="needs running statistics"),
+    Row("layer_norm", lambda: nn.LayerNorm(5), ((4, 5),), STANDARD),
+    Row("layer_norm_rank_3", lambda: nn.LayerNorm(5, eps=0.1), ((2, 3, 5),), STANDARD),
+    Row("layer_norm_axes", lambda: nn.LayerNorm((8, 8)), layers=STANDARD),
+    Row("layer_norm_sample", lambda: nn.LayerNorm((3, 8, 8), bias=False), layers=STANDARD),
+    Row("layer_norm_plain", lambda: nn.LayerNorm(5, elementwise_affine=False), ((4, 5),),
+        STANDARD[:-1]),
+    Row("layer_norm_offset", function(lambda x: F.layer_norm(x + 1000, (5,))), ((4, 5),),
+        ("Power", *STANDARD[:-1])),
+    Row("layer_norm_bias", function(lambda x: F.layer_norm(x, (5,), None, torch.arange(5.0))),
+        ((4, 5),), (*STANDARD[:-1], "Bias")),
+    Row("rms_norm", lambda: nn.RMSNorm(5), ((4, 5),), ("Reduction", "Power", "Scale", "Scale")),
+    Row("rms_norm_eps", lambda: nn.RMSNorm(5, 0.1, False), ((2, 3, 5),),
+        ("Reduction", "Power", "Scale")),
+    Row("group_norm", lambda: nn.GroupNorm(2, 6), ((2, 6, 4, 4),),
+        ("Reshape", *STANDARD[:-1], "Reshape", "Scale")),
+    Row("group_norm_one", lambda: nn.GroupNorm(1, 6, 0.1, False), ((2, 6, 5),),
+        ("Reshape", *STANDARD[:-1], "Reshape")),
+    Row("group_norm_rank_2", lambda: nn.GroupNorm(2, 6), ((3, 6),),
+        ("Reshape", *STANDARD[:-1], "Flatten", "Scale")),
+    Row("instance_norm", lambda: nn.InstanceNorm2d(3), layers=STANDARD[:-1]),
+    Row("instance_norm_affine", lambda: nn.InstanceNorm2d(3, 0.1, affine=True), layers=STANDARD),
+    Row("instance_norm_1d", lambda: nn.InstanceNorm1d(3), ((2, 3, 7),), STANDARD[:-1]),
+    Row("instance_norm_tracked", lambda: nn.InstanceNorm2d(3, track_running_stats=True),
+        layers=("BatchNorm",)),
+    Row("local_response_norm", lambda: nn.LocalResponseNorm(5), ((2, 7, 4, 4),), ("LRN",)),
+    Row("local_response_norm_all", lambda: nn.LocalResponseNorm(3, 0.5, 0.6, 2),
+        ((2, 7, 4, 4),), ("LRN",)),
+    Row("local_response_norm_1d", lambda: nn.LocalResponseNorm(3, 0.5), ((2, 7, 4),),
+        ("Reshape", "LRN", "Flatten")),
+    Row("local_response_norm_3d", lambda: nn.LocalResponseNorm(3, 0.5), ((2, 7, 4, 2, 2),),
+        ("Reshape", "LRN", "Reshape")),
+    Row("local_response_norm_even", lambda: nn.LocalResponseNorm(4),
+        refused="needs an odd size, got 4"),
+    Row("normalize", function(F.normalize), ((4, 5),), ()),
+    Row("normalize_channels", function(F.normalize), layers=()),
+    Row("normalize_last", function(lambda x: F.normalize(x, dim=-1)), layers=()),
+    Row("normalize_1", function(lambda x: F.normalize(x, 1, 1, 1e-3)), ((4, 5),), layers=()),
 ]  # fmt: skip

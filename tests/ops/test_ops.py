@@ -8,14 +8,28 @@ import torch
 import fx2caffe
 from fx2caffe.lower import handlers, spelled
 from fx2caffe.trace import trace
-from tests.ops import activation, arithmetic, convolution, elementwise, normalization, pooling, shape
+from tests.ops import (
+    activation,
+    arithmetic,
+    convolution,
+    elementwise,
+    gelu,
+    normalization,
+    pooling,
+    reduction,
+    shape,
+    softmax,
+)
 from tests.rows import Row, check_exported, check_in_caffe, check_round_trip
 
 ROWS: list[Row] = [
     *convolution.ROWS,
     *pooling.ROWS,
     *activation.ROWS,
+    *gelu.ROWS,
+    *softmax.ROWS,
     *arithmetic.ROWS,
+    *reduction.ROWS,
     *normalization.ROWS,
     *elementwise.ROWS,
     *shape.ROWS,

@@ -1,0 +1,104 @@
+"""Names that other programs take: limited in length, or to an alphabet.
+
+before: layer "features.denseblock4.denselayer16.conv1"     after: "features_denseblock4_1a2b3c4d"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.net import Net, Value
+
+DIGITS = 8  # of the mark that tells shortened names apart
+PRINTABLE = [chr(code) for code in range(33, 127)]
+
+
+def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
+    """The net with layer and blob names of at most `limit` characters, all of `alphabet`.
+
+    `alphabet` is a regular expression for one character, such as "[A-Za-z0-9_]". A name that
+    fits stays; another follows from itself alone, so that it is the same in every export, and
+    where it would meet another or is too long it ends in a mark made from the whole name.
+    Raises CaffeError for a limit below 16 and an alphabet of fewer than 2 characters.
+    """
+    if limit is None and alphabet is None:
+        return net
+    given = [name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))]
+    new = limited(given, limit, alphabet)
+    steps = tuple(
+        replace(
+            step,
+            name=new[step.name],
+            bottoms=_renamed(step.bottoms, new),
+            tops=_renamed(step.tops, new),
+        )
+        for step in net.steps
+    )
+    name = limited([net.name], limit, alphabet)[net.name] if net.name else ""
+    return Net(steps, _renamed(net.outputs, new), name)
+
+
+def _renamed(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, ...]:
+    return tuple(value._replace(blob=new[value.blob]) for value in values)
+
+
+def limited(names: Iterable[str], limit: int | None, alphabet: str | None) -> dict[str, str]:
+    """For each name the one that takes its place; different names get different ones."""
+    rule = _Rule(limit, alphabet)
+    order = list(dict.fromkeys(names))
+    made = {name: name for name in order if rule.fits(name)}
+    taken = set(made)
+    for name in order:
+        if name in made:
+            continue
+        candidates = (rule.candidate(name, attempt) for attempt in range(1000))
+        made[name] = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(made[name])
+    return made
+
+
+class _Rule:
+    """A length and an alphabet."""
+
+    def __init__(self, limit: int | None, alphabet: str | None) -> None:
+        if limit is not None and limit < 2 * DIGITS:
+            raise CaffeError(f"name_limit needs to be at least {2 * DIGITS}, got {limit}")
+        self.limit, self.alphabet = limit, alphabet
+        self.allowed = [char for char in PRINTABLE if self._takes(char)]
+        if len(self.allowed) < 2:
+            raise CaffeError(f"name_alphabet needs 2 characters or more, got {alphabet!r}")
+        self.filler = next((char for char in "_-." if char in self.allowed), self.allowed[0])
+        plain = [char for char in self.allowed if char.isdigit() or char.islower()]
+        self.digits = plain if len(plain) >= 2 else self.allowed
+
+    def _takes(self, char: str) -> bool:
+        try:
+            return self.alphabet is None or re.fullmatch(self.alphabet, char) is not None
+        except re.error as error:
+            raise CaffeError(
+                f"name_alphabet needs a regular expression, got {self.alphabet!r}: {error}"
+            ) from None
+
+    def fits(self, name: str) -> bool:
+        """Whether a name may stay as it is."""
+        return (self.limit is None or len(name) <= self.limit) and all(map(self._takes, name))
+
+    def candidate(self, name: str, attempt: int) -> str:
+        """The name in the alphabet, from the second attempt on and if it is too long with a mark."""
+        plain = "".join(char if self._takes(char) else self.filler for char in name)
+        if not attempt and (self.limit is None or len(plain) <= self.limit):
+            return plain
+        room = len(plain) if self.limit is None else self.limit - DIGITS - 1
+        return f"{plain[:room]}{self.filler}{self._mark(name, attempt)}"
+
+    def _mark(self, name: str, attempt: int) -> str:
+        number = int(hashlib.sha256(f"{attempt}:{name}".encode()).hexdigest(), 16)
+        marks = []
+        for _ in range(DIGITS):
+            number, digit = divmod(number, len(self.digits))
+            marks.append(self.digits[digit])
+        return "".join(marks)

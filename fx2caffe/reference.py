@@ -1,0 +1,73 @@
+"""The traced model as the judge's reference: run at any batch, in any precision."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from caffe2fx.errors import ShapeMismatchError
+from fx2caffe.batch import FOLLOW_SHAPES, Batch
+
+
+def run_reference(
+    module: fx.GraphModule,
+    wanted: Collection[str],
+    batch: Batch,
+    example: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+) -> dict[str, Tensor]:
+    """What the wanted nodes of a traced graph give, in the float type of the inputs.
+
+    Raises ShapeMismatchError where the graph does not run on inputs of these shapes.
+    """
+    if inputs and inputs[0].dtype is torch.float64:
+        module = copy.deepcopy(module).double()
+    extra = inputs[0].shape[0] - example[0].shape[0] if inputs and inputs[0].dim() else 0
+    recorder = _Recorder(module, set(wanted), batch, extra)
+    try:
+        with torch.no_grad():
+            recorder.run(*inputs)
+    except (RuntimeError, ValueError) as error:
+        raise ShapeMismatchError(
+            f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
+        ) from error
+    return recorder.found
+
+
+def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    return [tuple(tensor.shape) for tensor in tensors]
+
+
+class _Recorder(fx.Interpreter):
+    """Runs the traced graph, also with another batch, and keeps the wanted results."""
+
+    def __init__(
+        self, module: fx.GraphModule, wanted: set[str], batch: Batch, extra: int
+    ) -> None:
+        super().__init__(module)
+        self.wanted, self.batch, self.extra = wanted, batch, extra
+        self.found: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        if self.extra and n.target in FOLLOW_SHAPES:
+            # The traced sizes are those of the example's batch.
+            (source,) = n.all_input_nodes
+            result: Any = self.env[source].reshape(self.batch.shape(n, self.extra))
+        else:
+            result = super().run_node(n)
+        if n.name in self.wanted:
+            self.found[n.name] = result
+        return result
+
+
+def with_signal(value: Tensor, batch: int | None, generator: torch.Generator) -> Tensor:
+    """The example itself, or random numbers of its shape where it is constant or too small."""
+    shape = list(value.shape) if batch is None else [batch, *value.shape[1:]]
+    flat = value.detach().reshape(-1)
+    if batch is None and flat.numel() and bool((flat != flat[0]).any()):
+        return value.detach()
+    return torch.randn(shape, generator=generator)

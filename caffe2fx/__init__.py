@@ -1,5 +1,6 @@
 """Caffe to PyTorch: load a net as a torch.fx.GraphModule, and compare the two."""
 
+from caffe2fx.classic import caffe2pytorch, compare_caffe_pytorch_model
 from caffe2fx.compare import compare
 from caffe2fx.errors import (
     CaffeError,
@@ -19,7 +20,9 @@ __all__ = [
     "EngineError",
     "ShapeMismatchError",
     "UnknownLayerError",
+    "caffe2pytorch",
     "compare",
+    "compare_caffe_pytorch_model",
     "load",
     "save_weights",
 ]

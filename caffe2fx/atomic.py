@@ -47,7 +47,7 @@ def replacing_all(paths: Sequence[PathLike]) -> Iterator[tuple[Path, ...]]:
     """
     targets = [_target(path) for path in paths]
     if len(set(targets)) < len(targets):
-        raise CaffeFileError(f"files to write need different paths, got {list(map(str, targets))}")
+        raise ValueError(f"files to write need different paths, got {[str(p) for p in targets]}")
     temporaries = tuple(_beside(target) for target in targets)
     try:
         yield temporaries

@@ -33,7 +33,8 @@ def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
     names are compared end to end, and the outputs in their order; of a module that did not come
     from Caffe, the outputs (fx2caffe's Export.verify knows its feature maps).
 
-    `inputs`: a tensor, a tuple, or a dict by blob name. Raises what load and the engines raise.
+    `inputs`: a tensor, a tuple, or a dict by blob name. Raises what load and the engines raise,
+    and ShapeMismatchError for inputs that do not fit the net.
     """
     reference, judged = (b, a) if _is_files(a) and not _is_files(b) else (a, b)
     module = load(*cast(Files, reference)) if _is_files(reference) else cast(nn.Module, reference)
@@ -42,10 +43,18 @@ def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
         theirs = _Module(cast(nn.Module, judged))
         return _by_name(_Module(module), theirs.results, values, "torch")
     prototxt, weights = (Path(path) for path in cast(Files, judged))
-    with file_errors(), engine_of(engine).open(prototxt, weights) as session:
+    runner = engine_of(engine)
+    with file_errors(), runner.open(prototxt, weights) as session:
         if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):
-            return judge(module.caffe.net, session, _values_of(module), values, engine=engine)
-        return _by_name(_Module(module), _runner(session), values, engine)
+            return judge(module.caffe.net, session, _values_of(module), values, engine=runner.name)
+        numbered = not _is_part(module, session.net)
+        return _by_name(_Module(module), _runner(session, numbered), values, runner.name)
+
+
+def _is_part(module: nn.Module, net: Net) -> bool:
+    """Whether a module's outputs are blobs of the net: then their names say what to compare."""
+    blobs = {value.blob for value in net.producers()}
+    return isinstance(module, CaffeGraphModule) and blobs.issuperset(module.caffe.outputs)
 
 
 def _is_files(side: Side) -> bool:
@@ -54,7 +63,9 @@ def _is_files(side: Side) -> bool:
 
 def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
     if isinstance(module, CaffeGraphModule):
-        return list(as_tensors((inputs,), module.caffe.inputs))
+        values = list(as_tensors((inputs,), module.caffe.inputs))
+        module.caffe.net.reshaped([tuple(value.shape) for value in values]).check_blobs()
+        return values
     given = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
     many = given if isinstance(given, (tuple, list)) else [given]
     return list(as_tensors(many, [str(index) for index in range(len(many))]))
@@ -79,14 +90,14 @@ def _typed(module: Any, dtype: torch.dtype) -> Any:
     return copy.deepcopy(module).double() if dtype is torch.float64 else module
 
 
-def _runner(session: Session) -> Callable[[Sequence[Tensor]], Results]:
+def _runner(session: Session, numbered: bool) -> Callable[[Sequence[Tensor]], Results]:
     def run(inputs: Sequence[Tensor]) -> Results:
         session.reshape([tuple(value.shape) for value in inputs])
         found: dict[str, Tensor] = {}
         for step, tops in session.run(inputs):
             found.update(zip((value.blob for value in step.tops), tops, strict=True))
         outputs = [found[value.blob] for value in session.net.outputs]
-        return {**found, **_numbered(outputs)}
+        return {**found, **(_numbered(outputs) if numbered else {})}
 
     return run
 

@@ -37,7 +37,7 @@ def _difference(mine: Step, theirs: Step, free_batch: bool) -> str | None:
     if free_batch and is_input(mine) and is_input(theirs):
         pairs.append(("sizes after the batch", _tails(mine), _tails(theirs)))
     elif type(mine.layer) is type(theirs.layer):
-        for field in fields(mine.layer):
+        for field in fields(mine.layer):  # type: ignore[arg-type]
             values = getattr(mine.layer, field.name), getattr(theirs.layer, field.name)
             pairs.append((field.name, *values))
     pairs += [
@@ -53,7 +53,7 @@ def _difference(mine: Step, theirs: Step, free_batch: bool) -> str | None:
 
 def _tails(step: Step) -> list[Any]:
     assert isinstance(step.layer, Input)
-    return [tuple(getattr(shape, "dim", shape))[1:] for shape in step.layer.shape]
+    return [shape[1:] for shape in step.layer.shape]
 
 
 def _names(values: Any) -> list[str]:

@@ -24,11 +24,12 @@ def read_net(
     phase: str = "TEST",
 ) -> Net:
     """The net of two Caffe files with its weights, before it becomes a module."""
-    net = prototxt.read(prototxt_path, phase=phase)
-    if weights_path is None:
-        net = with_fresh_blobs(net)
-    else:
-        net = with_weights(net, read_weights(weights_path), source=str(weights_path))
+    with file_errors():
+        net = prototxt.read(prototxt_path, phase=phase)
+        if weights_path is None:
+            net = with_fresh_blobs(net)
+        else:
+            net = with_weights(net, read_weights(weights_path), source=str(weights_path))
     return net if outputs is None else ending_at(net, outputs)
 
 

@@ -6,8 +6,9 @@ import html
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
+from typing import Any
 
 from caffe2fx.atomic import file_errors, replacing
 from caffe2fx.message import Shape
@@ -101,12 +102,21 @@ class Report:
             temporary.write_text(form(), encoding="utf-8")
 
     def _json(self) -> str:
-        rows = [{**asdict(row), "fault": row.fault} for row in self.rows]
+        rows = [{k: _plain(v) for k, v in _cells(row).items()} for row in self.rows]
         return json.dumps({"engine": self.engine, "ok": self.ok, "rows": rows}, indent=1)
 
     def _html(self) -> str:
         rows = "\n".join(_html_row(row) for row in self.rows)
         return _PAGE.format(summary=html.escape(self.summary()), rows=rows)
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "fault": row.fault}
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no Infinity: they become text."""
+    return value if not isinstance(value, float) or isfinite(value) else str(value)
 
 
 def _relative(error: float, row: Row) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from caffe2fx import caffemodel, hdf5
 from caffe2fx.atomic import file_errors, replacing, replacing_all
 from caffe2fx.build import CaffeGraphModule
-from caffe2fx.errors import CaffeError
+from caffe2fx.errors import CaffeError, CaffeFileError
 from caffe2fx.net import Net, Step
 from caffe2fx.prototxt import text_of
 
@@ -23,10 +24,11 @@ def save(
     Nothing is replaced unless both files were written whole. Raises CaffeFileError where a
     folder is missing, and where both paths are one file.
     """
+    if os.path.realpath(prototxt) == os.path.realpath(weights):
+        raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
     layers = weights_of(net)
     text = text_of(net, header=header)
-    paths = [weights, prototxt]
-    with file_errors(), replacing_all(paths) as (new_weights, new_prototxt):
+    with file_errors(), replacing_all([weights, prototxt]) as (new_weights, new_prototxt):
         _write_weights(new_weights, str(weights), net.name, layers)
         new_prototxt.write_text(text, encoding="utf-8")
 
@@ -37,7 +39,8 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
     Raises CaffeError for a module that did not come from caffe2fx.load.
     """
     if not isinstance(module, CaffeGraphModule):
-        raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {type(module).__name__}")
+        kind = type(module).__name__
+        raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {kind}")
     write_weights(current_net(module), path)
 
 

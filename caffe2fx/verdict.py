@@ -13,7 +13,7 @@ a second random input: an error relative to a map that is mostly bias proves not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import hypot, inf, sqrt
+from math import hypot, inf, nan, sqrt
 
 import torch
 from torch import Tensor
@@ -42,26 +42,48 @@ def judge(
     """
     truth = _Truth(net, reference, inputs)
     session.reshape([tuple(value.shape) for value in inputs])
-    ran = list(session.run([value.to(torch.float32) for value in inputs]))
+    theirs, ended, misshapen = _ran(net, session, truth, inputs)
     rows = []
-    for mine, (theirs, tops) in zip(net.steps, ran, strict=True):
-        alone = session.feed(theirs, truth.fed(mine))
-        rows += [
-            truth.row(mine, top, by_itself, at_the_end)
-            for top, by_itself, at_the_end in zip(mine.tops, alone, tops, strict=True)
-            if not is_input(mine)
-        ]
+    for mine, step in zip(net.steps, theirs, strict=True):
+        if is_input(mine):
+            continue
+        if misshapen.intersection(mine.bottoms):
+            # Its engine expects other shapes here: what it would be fed, it could not take.
+            alone = [torch.full((), nan)] * len(mine.tops)
+        else:
+            alone = list(session.feed(step, truth.fed(mine)))
+        pairs = zip(mine.tops, alone, strict=True)
+        rows += [truth.row(mine, value, top, ended[value]) for value, top in pairs]
     return Report(engine, rows)
+
+
+def _ran(
+    net: Net, session: Session, truth: _Truth, inputs: Sequence[Tensor]
+) -> tuple[list[Step], dict[Value, float], set[Value]]:
+    """The engine's own steps, the error of each value end to end, and values of other shapes."""
+    theirs: list[Step] = []
+    ended: dict[Value, float] = {}
+    misshapen: set[Value] = set()
+    results = session.run([value.to(torch.float32) for value in inputs])
+    for mine, (step, tops) in zip(net.steps, results, strict=True):
+        theirs.append(step)
+        for value, top in zip(mine.tops, tops, strict=True):
+            ended[value] = difference(top, truth.exact[value])
+            if top.shape != truth.exact[value].shape:
+                misshapen.add(value)
+    return theirs, ended, misshapen
 
 
 class _Truth:
     """The reference's values: in float64, in float32, and for a second input."""
 
     def __init__(self, net: Net, reference: Run, inputs: Sequence[Tensor]) -> None:
-        self.exact = complete(net, reference([value.double() for value in inputs]))
-        self.rounded = complete(net, reference([value.float() for value in inputs]))
+        # Of the runs in float32 only the measures are kept: large nets have large feature maps.
+        rounded = complete(net, reference([value.float() for value in inputs]))
         other = complete(net, reference([another(value).float() for value in inputs]))
-        self.change = {value: largest(other[value] - self.rounded[value]) for value in other}
+        self.change = {value: largest(other.pop(value) - rounded[value]) for value in rounded}
+        self.exact = complete(net, reference([value.double() for value in inputs]))
+        self.noise = {value: largest(rounded[value] - self.exact[value]) for value in rounded}
         self.moving = _depends_on_inputs(net)
         self.accepted = dict.fromkeys(net.inputs, 0.0)  # of the signal, up to each value
 
@@ -70,13 +92,12 @@ class _Truth:
         values = step.tops if is_input(step) else step.bottoms
         return [self.exact[value].float() for value in values]
 
-    def row(self, step: Step, value: Value, alone: Tensor, end: Tensor) -> Row:
+    def row(self, step: Step, value: Value, alone: Tensor, end: float) -> Row:
         """The measures of one feature map."""
         exact = self.exact[value]
         size, moving = largest(exact), value in self.moving
         signal = min(size, self.change[value]) if moving else size
         length = step.layer.reduction([tuple(self.exact[b].shape) for b in step.bottoms])
-        noise = largest(self.rounded[value] - exact)
         error = difference(alone, exact)
         limit = ALONE * signal * sqrt(max(1.0, length / SHORT))
         if error > limit:
@@ -92,8 +113,8 @@ class _Truth:
             signal=signal,
             alone=error,
             alone_limit=limit,
-            end_to_end=difference(end, exact),
-            end_to_end_limit=NOISE_FACTOR * noise + (NOISE_FLOOR + self.accepted[value]) * signal,
+            end_to_end=end,
+            end_to_end_limit=NOISE_FACTOR * self.noise[value] + (NOISE_FLOOR + self.accepted[value]) * signal,
             origin=step.origin,
             dead=moving and not signal > 0,
         )

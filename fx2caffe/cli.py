@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.cli import guarded
-from caffe2fx.engines import NAMES, all_engines
+from caffe2fx.engines import NAMES
 from caffe2fx.errors import CaffeError
 from fx2caffe.export import check, export
+from fx2caffe.passes.preprocess import Preprocessing
 from fx2caffe.targets import TARGETS
 
 
@@ -35,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     exporter.add_argument("--name", help="name of the files (default: the model's)")
     exporter.add_argument("--no-fold-batchnorm", action="store_true")
     exporter.add_argument("--input-names", nargs="+", metavar="BLOB")
+    exporter.add_argument("--outputs", nargs="+", metavar="MODULE", help="cut the net there")
+    exporter.add_argument("--map", type=Path, help="write module, layer, blob (.json or .tsv)")
+    exporter.add_argument("--name-limit", type=int, metavar="N", help="characters in a name")
+    exporter.add_argument("--name-alphabet", metavar="[A-Za-z0-9_]")
+    _add_preprocessing(exporter.add_argument_group("raw pixels: (pixels * scale - mean) / std"))
     exporter.add_argument(
         "--verify",
         nargs="?",
@@ -48,6 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(checker)
     checker.set_defaults(run=_check)
     return parser
+
+
+def _add_preprocessing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--mean", nargs="+", type=float, help="one number, or one a channel")
+    group.add_argument("--std", nargs="+", type=float)
+    group.add_argument("--scale", type=float)
+    group.add_argument("--channel-order", choices=["RGB", "BGR"], help="what the caller feeds")
+
+
+def _preprocessing(arguments: argparse.Namespace) -> Preprocessing | None:
+    given = {name: getattr(arguments, name) for name in ("mean", "std", "scale", "channel_order")}
+    named = {name: value for name, value in given.items() if value is not None}
+    return Preprocessing(**named) if named else None
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -72,30 +91,29 @@ def _export(arguments: argparse.Namespace) -> int:
         target=arguments.target,
         fold_batchnorm=not arguments.no_fold_batchnorm,
         input_names=arguments.input_names,
+        outputs=arguments.outputs,
+        preprocessing=_preprocessing(arguments),
+        name_limit=arguments.name_limit,
+        name_alphabet=arguments.name_alphabet,
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
     name = arguments.name or arguments.model.rpartition(":")[2]
     prototxt, weights = (arguments.output / f"{name}.{end}" for end in ("prototxt", "caffemodel"))
     exported.save(prototxt, weights)
     print(f"{prototxt}\n{weights}")
+    if arguments.map is not None:
+        exported.save_map(arguments.map)
     for fault in exported.batch_faults:
         print(f"the batch is fixed: {fault}")
     return 0 if arguments.verify is None else _verify(exported, arguments)
 
 
 def _verify(exported: Any, arguments: argparse.Namespace) -> int:
-    engine = arguments.verify if arguments.verify != "best" else best_engine()
-    report = exported.verify(engine)
+    report = exported.verify(arguments.verify)
     if arguments.report is not None:
         report.save(arguments.report)
     print(report.summary() if report.ok else report)
     return 0 if report.ok else 1
-
-
-def best_engine() -> str:
-    """Real Caffe if it is there, else the embedded engine."""
-    there = {engine.name for engine in all_engines() if engine.why_missing() is None}
-    return "pycaffe" if "pycaffe" in there else "torch"
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -21,10 +21,10 @@ class Enough(BaseException):
 
 
 class Call(NamedTuple):
-    """One call of a module: `index` counts from 0, None stands for the last."""
+    """One call of a module: `turn` counts from 0, None stands for the last."""
 
     path: str
-    index: int | None
+    turn: int | None
 
 
 class Returned:
@@ -47,7 +47,7 @@ class Returned:
         self.wanted = wanted
         self.calls: dict[str, list[Nodes]] = {}
         calls = [self._call(name) for name in wanted or ()]
-        self._awaited = calls if all(c is not None and c.index is not None for c in calls) else []
+        self._awaited = calls if all(c is not None and c.turn is not None for c in calls) else []
 
     def note(self, path: str, result: Any) -> None:
         """Remember what the module at `path` has just returned. Raises Enough after the last."""
@@ -69,8 +69,8 @@ class Returned:
 
     def _nodes(self, call: Call) -> Nodes | None:
         made = self.calls.get(call.path, [])
-        index = len(made) - 1 if call.index is None else call.index
-        return made[index] if 0 <= index < len(made) else None
+        turn = len(made) - 1 if call.turn is None else call.turn
+        return made[turn] if 0 <= turn < len(made) else None
 
     def cut(self, graph: Graph) -> list[tuple[str, Node]]:
         """Names and nodes of the wanted outputs; a module's several results are numbered.
@@ -117,7 +117,7 @@ class Returned:
         """For each module the names of the nodes that its calls returned, as far as they live."""
         alive = set(graph.nodes)
         return {
-            path: tuple(tuple(n.name for n in nodes if n in alive) for nodes in made)
+            path: tuple(tuple(n.name for n in nodes if n and n in alive) for nodes in made)
             for path, made in self.calls.items()
         }
 

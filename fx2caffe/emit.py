@@ -11,6 +11,7 @@ from torch import Tensor
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.layer import Layer
+from caffe2fx.layers import Flatten, Reshape
 from caffe2fx.message import Shape
 from caffe2fx.net import Step, Value
 from caffe2fx.origin import Origin
@@ -57,6 +58,7 @@ class Emitter:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.batch_faults: list[str] = []
+        self.views: dict[Value, Symbol] = {}  # what each reshaped value was before
         self._taken: set[str] = set()
         self._name = ""
         self._origin = Origin()
@@ -89,11 +91,14 @@ class Emitter:
         name = self.unique(f"{self._name}/{role}" if role else self._name)
         blobs = tuple(blob.detach().to(torch.float32) for blob in blobs)
         values = tuple(Value(name if tops == 1 else f"{name}:{index}") for index in range(tops))
-        step = Step(name, layer, tuple(b.value for b in bottoms), values, blobs, origin=self._origin)
+        read = tuple(bottom.value for bottom in bottoms)
+        step = Step(name, layer, read, values, blobs, origin=self._origin)
         shapes = self._top_shapes(step, [bottom.shape for bottom in bottoms])
         others = self._other_shapes(step, [bottom.other for bottom in bottoms], shapes)
         step.check_blobs([bottom.shape for bottom in bottoms])
         self.steps.append(step)
+        if isinstance(layer, Flatten | Reshape):
+            self.views[values[0]] = bottoms[0]
         return tuple(
             Symbol(value, shape, other)
             for value, shape, other in zip(values, shapes, others, strict=True)

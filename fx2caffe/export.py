@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import copy
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from caffe2fx import prototxt as text
+from caffe2fx.atomic import file_errors
 from caffe2fx.build import CaffeGraphModule
+from caffe2fx.difference import first_difference
 from caffe2fx.engines import engine as engine_of
-from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report
-from caffe2fx.save import save
+from caffe2fx.save import save, write_weights
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
-from fx2caffe.batch import FOLLOW_SHAPES, Batch, find_batch
+from fx2caffe.batch import Batch, find_batch
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.frames import origin_of
 from fx2caffe.legalize import legalize
 from fx2caffe.lower import Lowered, Lowering, leaves
-from fx2caffe.passes.fold import fold_affine
-from fx2caffe.passes.in_place import renamed_values, run_in_place
-from fx2caffe.passes.outputs import expose_outputs
-from fx2caffe.passes.prune import prune
-from fx2caffe.targets import Target, target as target_of
+from fx2caffe.map import Map, map_of
+from fx2caffe.passes.preprocess import Preprocessing
+from fx2caffe.pipeline import Options, finish
+from fx2caffe.precision import in_float32
+from fx2caffe.reference import run_reference, with_signal
+from fx2caffe.targets import Target
+from fx2caffe.targets import target as target_of
 from fx2caffe.trace import Trace, trace
 
 __all__ = ["Export", "check", "export", "ops"]
@@ -43,7 +49,8 @@ class Export:
     `inputs` and `outputs` are blob names in the model's own order (Caffe itself lists outputs
     alphabetically); `rebuild` puts results in that order into the model's own structure.
     `batch_faults` says why the prototxt works for the example's batch only; it is empty where
-    the batch may be changed in the Input layers.
+    the batch may be changed in the Input layers. `example_inputs` are the model's own: where
+    `preprocessing` (by input blob) is not empty, the net takes the raw pixels behind them.
     """
 
     net: Net
@@ -53,6 +60,7 @@ class Export:
     target: Target
     batch: Batch = field(default_factory=Batch)
     batch_faults: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -70,6 +78,15 @@ class Export:
         return {step.name: step.origin for step in self.net.steps}
 
     @property
+    def map(self) -> Map:
+        """Which module became which layer and blob."""
+        return map_of(self.net, self.nodes, self.trace.returned)
+
+    def save_map(self, path: str | Path) -> None:
+        """Write `map` as .json or .tsv."""
+        self.map.save(path)
+
+    @property
     def rebuild(self) -> Callable[[Sequence[Any]], Any]:
         """Results in the order of `outputs` to what the model returns."""
         return self.trace.rebuild
@@ -83,78 +100,101 @@ class Export:
         """Write the net; weights ending in .h5 become HDF5. Old files are replaced at the end."""
         save(self.net, prototxt, weights, header=self._header())
 
+    def save_weights(self, prototxt: str | Path, weights: str | Path) -> None:
+        """Write the weights alone, for a prototxt that is there already and stays as it is.
+
+        Raises CaffeError that names the first difference if anything but weights differs from
+        that prototxt; the batch of its inputs may, where it is not fixed. Nothing is written then.
+        """
+        self._check_same(prototxt)
+        if os.path.realpath(prototxt) == os.path.realpath(weights):
+            raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
+        write_weights(self.net, weights)
+
+    def _check_same(self, prototxt: str | Path) -> None:
+        with file_errors():
+            found = text.read(prototxt)
+        free = not self.batch_is_fixed
+        difference = first_difference(self.net, found, free_batch=free)
+        if difference is not None:
+            raise CaffeError(f"{prototxt} is another net than the model's: {difference}")
+
+    @property
+    def prototxt(self) -> str:
+        """The text of the prototxt."""
+        return text.text_of(self.net, header=self._header())
+
     def _header(self) -> str:
         if not self.batch_faults:
             return ""
         return f"The batch of the Input layers is fixed: {'; '.join(self.batch_faults[:3])}"
 
     def verify(
-        self, engine: str = "torch", inputs: Any = None, *, batch: int | None = None
+        self,
+        engine: str = "torch",
+        inputs: Any = None,
+        *,
+        batch: int | None = None,
+        files: tuple[Path, Path] | None = None,
     ) -> Report:
         """Run the net in an engine and compare every feature map with the traced model.
 
-        `inputs` default to the example's; `batch` repeats them with other numbers to that
-        batch. Raises EngineError where the engine is missing or dies.
+        `inputs` are what the net takes (raw pixels where it does the preprocessing) and default
+        to the example's; `batch` repeats them with other numbers to that batch. `files`, a
+        prototxt and its weights, are run in place of the net as it would be saved now. Raises
+        EngineError where the engine is missing or dies, ShapeMismatchError for inputs of shapes
+        on which the net does not run, and CaffeError for files of another net.
         """
-        values = self._inputs(inputs, batch)
-        with tempfile.TemporaryDirectory() as folder:
-            files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
-            self.save(*files)
-            with engine_of(engine).open(*files) as session:
-                return judge(self.net, session, self.reference, values, engine=engine)
+        values, runner = self.verify_inputs(inputs, batch), engine_of(engine)
+        with ExitStack() as stack:
+            if files is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
+                self.save(*files)
+            else:
+                self._check_same(files[0])
+            with file_errors():
+                session = stack.enter_context(runner.open(*files))
+            return judge(self.net, session, self.reference, values, engine=runner.name)
 
-    def _inputs(self, inputs: Any, batch: int | None) -> list[Tensor]:
-        given = self.example_inputs
-        if inputs is not None:
-            args, kwargs = structure.as_inputs(self.trace.module, inputs)
-            given = structure.flatten((args, kwargs)).tensors
+    def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
+        """The tensors that `verify` feeds the net with."""
         if batch is not None and self.batch_is_fixed:
             raise CaffeError(f"the batch is fixed: {'; '.join(self.batch_faults)}")
         generator = torch.Generator().manual_seed(0)
-        return [_with_signal(value, batch, generator) for value in given]
+        if inputs is None:
+            given = [with_signal(value, batch, generator) for value in self.example_inputs]
+            return [self._raw(name, v) for name, v in zip(self.inputs, given, strict=True)]
+        args, kwargs = structure.as_inputs(self.trace.module, inputs)
+        given = list(structure.flatten((args, kwargs)).tensors)
+        self._check_shapes(given)
+        return [with_signal(value, batch, generator) for value in given]
+
+    def _check_shapes(self, inputs: Sequence[Tensor]) -> None:
+        wanted = [tuple(value.shape) for value in self.example_inputs]
+        shapes = [tuple(value.shape) for value in inputs]
+        if [len(shape) for shape in shapes] != [len(shape) for shape in wanted]:
+            raise ShapeMismatchError(f"the net needs inputs like {wanted}, got {shapes}")
+        if self.batch_is_fixed and shapes != wanted:
+            raise ShapeMismatchError(f"the net needs inputs {wanted}, got {shapes}")
+        self.net.reshaped(shapes).check_blobs()
+
+    def _raw(self, blob: str, value: Tensor) -> Tensor:
+        """What the net takes in order that the model is fed with `value`."""
+        wanted = self.preprocessing.get(blob)
+        return value if wanted is None else wanted.undo(value)
 
     def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
         """What the traced model gives for each value that stands for one of its nodes."""
-        module = self.trace.module
-        if inputs[0].dtype is torch.float64:
-            module = copy.deepcopy(module).double()
-        extra = inputs[0].shape[0] - self.example_inputs[0].shape[0] if inputs[0].dim() else 0
-        recorder = _Reference(module, set(self.nodes.values()), self.batch, extra)
-        with torch.no_grad():
-            recorder.run(*inputs)
+        fed = [
+            self.preprocessing[name].apply(value) if name in self.preprocessing else value
+            for name, value in zip(self.inputs, inputs, strict=True)
+        ]
+        wanted = set(self.nodes.values())
+        found = run_reference(self.trace.module, wanted, self.batch, self.example_inputs, fed)
         dtype = inputs[0].dtype
-        return {value: recorder.found[node].to(dtype) for value, node in self.nodes.items()}
-
-
-class _Reference(fx.Interpreter):
-    """Runs the traced graph, also with another batch, and keeps the wanted results."""
-
-    def __init__(
-        self, module: fx.GraphModule, wanted: set[str], batch: Batch, extra: int
-    ) -> None:
-        super().__init__(module)
-        self.wanted, self.batch, self.extra = wanted, batch, extra
-        self.found: dict[str, Tensor] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        if self.extra and n.target in FOLLOW_SHAPES:
-            # The traced sizes are those of the example's batch.
-            (source,) = n.all_input_nodes
-            result: Any = self.env[source].reshape(self.batch.shape(n, self.extra))
-        else:
-            result = super().run_node(n)
-        if n.name in self.wanted:
-            self.found[n.name] = result
-        return result
-
-
-def _with_signal(value: Tensor, batch: int | None, generator: torch.Generator) -> Tensor:
-    """The example itself, or random numbers of its shape where it is constant or too small."""
-    shape = list(value.shape) if batch is None else [batch, *value.shape[1:]]
-    flat = value.detach().reshape(-1)
-    if batch is None and flat.numel() and bool((flat != flat[0]).any()):
-        return value.detach()
-    return torch.randn(shape, generator=generator)
+        values = {value: found[node].to(dtype) for value, node in self.nodes.items()}
+        return {**values, **dict(zip(self.net.inputs, inputs, strict=True))}
 
 
 def export(
@@ -162,34 +202,77 @@ def export(
     example_inputs: Any,
     *,
     target: str | Target = "bvlc",
+    outputs: Sequence[str] | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
     fold_batchnorm: bool = True,
     input_names: Sequence[str] | None = None,
+    name_limit: int | None = None,
+    name_alphabet: str | None = None,
 ) -> Export:
     """Turn a model into a Caffe net for `target`.
 
     `example_inputs`: a tensor, a tuple of forward's arguments, or a dict by argument name;
-    numpy arrays are taken too. `fold_batchnorm` merges BatchNorm into the layer before it.
+    numpy arrays are taken too. Models in half or double precision, or on another device, are
+    exported as float32. `outputs` cuts the net at module paths (what the last call of
+    "layer3" returned, or the first of "layer3:0"; where every name has its number, what comes
+    after is not even run) or names of traced nodes. `preprocessing` makes the net take raw
+    pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
+    into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
+    characters) and `name_alphabet` (a regular expression for one character) limit layer and
+    blob names.
+
     The model is not changed. Raises UnsupportedError that lists every operation that cannot
-    be exported exactly, with its module and source line.
+    be exported exactly, with its module and source line, and CaffeError for options that do
+    not fit the model.
     """
-    has = target_of(target)
-    modules, functions = leaves()
-    options: dict[str, Any] = {"leaf_modules": modules, "leaf_functions": functions}
-    model = nn.Sequential(model) if isinstance(model, tuple(modules)) else model
-    traced = _run(model, example_inputs, **options)
-    batch = find_batch(model, example_inputs, traced, **options)
-    names = _input_names(traced, input_names)
-    lowered = _lowered(model, traced, batch, names)
-    net, nodes, faults = _optimized(lowered, has, fold_batchnorm)
-    return Export(
-        net=replace(net, name=_net_name(model)),
-        trace=traced,
-        example_inputs=_tensors(model, example_inputs),
-        nodes=nodes,
-        target=has,
-        batch=batch,
-        batch_faults=(*batch.faults, *lowered.batch_faults, *faults),
+    model, inputs = _prepared(model, example_inputs)
+    options = _trace_options(outputs)
+    traced = _run(model, inputs, **options)
+    batch = find_batch(model, inputs, traced, **options)
+    lowered = _lowered(model, traced, batch, _input_names(traced, input_names))
+    wanted = _by_blob(preprocessing, lowered)
+    finished = finish(
+        lowered,
+        Options(
+            target_of(target), _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet
+        ),
     )
+    faults = (*batch.faults, *lowered.batch_faults, *finished.batch_faults)
+    tensors = _tensors(model, inputs)
+    raw = {
+        new.blob: wanted[old.blob]
+        for old, new in zip(lowered.symbols, finished.net.inputs, strict=True)
+        if old.blob in wanted
+    }
+    return Export(
+        finished.net, traced, tensors, finished.nodes, target_of(target), batch, faults, raw
+    )
+
+
+def _prepared(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:
+    """The model and the inputs that are traced in place of the caller's."""
+    modules, _ = leaves()
+    model, inputs = in_float32(model, example_inputs)
+    return nn.Sequential(model) if isinstance(model, tuple(modules)) else model, inputs
+
+
+def _trace_options(outputs: Sequence[str] | None) -> dict[str, Any]:
+    modules, functions = leaves()
+    if outputs is not None and (isinstance(outputs, str) or not outputs):
+        raise CaffeError(f"outputs needs a list of one name or more, got {outputs!r}")
+    return {"leaf_modules": modules, "leaf_functions": functions, "outputs": outputs}
+
+
+def _by_blob(
+    given: Preprocessing | Mapping[str, Preprocessing] | None, lowered: Lowered
+) -> dict[str, Preprocessing]:
+    """The preprocessing of each input blob that has one."""
+    names = [value.blob for value in lowered.symbols]
+    if not isinstance(given, Preprocessing):
+        return dict(given or {})
+    if len(names) != 1:
+        raise CaffeError(f"preprocessing needs a dict by input for {names}, got {given}")
+    return {names[0]: given}
 
 
 def _run(model: nn.Module, example_inputs: Any, **options: Any) -> Trace:
@@ -199,23 +282,25 @@ def _run(model: nn.Module, example_inputs: Any, **options: Any) -> Trace:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, CaffeError):
             raise
-        place = origin_of(error, "")
-        raise ShapeMismatchError(f"the model does not run on these inputs: {error}; {place}") from error
+        what = f"the model does not run on these inputs: {error}; {origin_of(error, '')}"
+        raise ShapeMismatchError(what) from error
 
 
 def check(
-    model: nn.Module, example_inputs: Any, *, target: str | Target = "bvlc"
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    target: str | Target = "bvlc",
+    outputs: Sequence[str] | None = None,
 ) -> tuple[Refusal, ...]:
     """Every reason for which `model` cannot be exported for `target`; empty if it can.
 
-    Nothing is written and nothing large is computed.
+    Nothing is written and nothing large is computed. `outputs` are those of `export`.
     """
     has = target_of(target)
-    modules, functions = leaves()
+    model, inputs = _prepared(model, example_inputs)
     try:
-        traced = _run(
-            model, example_inputs, leaf_modules=modules, leaf_functions=functions, values="fake"
-        )
+        traced = _run(model, inputs, values="fake", **_trace_options(outputs))
         lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
         legalize(lowered.steps, dict(lowered.symbols), has)
     except UnsupportedError as error:
@@ -235,7 +320,8 @@ def _tensors(model: nn.Module, example_inputs: Any) -> tuple[Tensor, ...]:
 def _input_names(traced: Trace, given: Sequence[str] | None) -> dict[str, str]:
     """Blob names of the placeholders: `data` for a single one, Caffe's habit."""
     own = [node.name for node in traced.module.graph.nodes if node.op == "placeholder"]
-    names = list(given) if given is not None else (["data"] if len(own) == 1 else traced.input_names)
+    usual = ["data"] if len(own) == 1 else traced.input_names
+    names = list(usual if given is None else given)
     if len(names) != len(own) or len(set(names)) != len(names):
         raise CaffeError(f"input_names needs {len(own)} different names, got {list(names)}")
     return dict(zip(own, names, strict=True))
@@ -248,20 +334,3 @@ def _net_name(model: nn.Module) -> str:
 def _module_names(model: nn.Module) -> Mapping[str, str]:
     """Layer names of a model that came from Caffe itself, by module path."""
     return model.caffe.names.modules if isinstance(model, CaffeGraphModule) else {}
-
-
-def _optimized(
-    lowered: Lowered, has: Target, fold_batchnorm: bool
-) -> tuple[Net, dict[Value, str], list[str]]:
-    """Legalize and run the passes; follow which traced node each value stands for."""
-    symbols = dict(lowered.symbols)
-    emitter = legalize(lowered.steps, symbols, has)
-    nodes = {symbols[value].value: node for value, node in lowered.nodes.items() if value in symbols}
-    net = prune(Net(tuple(emitter.steps), tuple(symbols[s.value].value for s in lowered.outputs)))
-    net = fold_affine(net) if fold_batchnorm else net
-    net, copies = expose_outputs(net)
-    nodes.update({copy: nodes[value] for copy, value in copies.items() if value in nodes})
-    placed = run_in_place(net)
-    renamed = renamed_values(net, placed)
-    nodes = {renamed[value]: node for value, node in nodes.items() if value in renamed}
-    return placed, nodes, emitter.batch_faults

@@ -43,7 +43,7 @@ def finish(lowered: Lowered, options: Options) -> Finished:
     """Legalize and run the passes. Raises UnsupportedError for what the target cannot say."""
     symbols = dict(lowered.symbols)
     emitter = legalize(lowered.steps, symbols, options.target)
-    nodes = {symbols[value].value: node for value, node in lowered.nodes.items() if value in symbols}
+    nodes = {symbols[v].value: node for v, node in lowered.nodes.items() if v in symbols}
     outputs = tuple(symbols[output.value].value for output in lowered.outputs)
     net = prune(Net(tuple(emitter.steps), outputs, options.name))
     net = _raw(net, nodes, options)

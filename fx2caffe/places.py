@@ -44,8 +44,10 @@ def placed(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
     if move.order != tuple(sorted(move.order)):
         order = [*(a for a in range(input.rank) if a not in move.order), *move.order]
         symbol = net.add(Permute(order=tuple(order)), symbol, role="permute")
-    ones = [tuple(1 if a in move.copied else s for a, s in enumerate(shape)) for shape in shapes]
-    symbol = reshaped(net, symbol, *ones)
+    shape, following = (
+        tuple(1 if a in move.copied else s for a, s in enumerate(shape)) for shape in shapes
+    )
+    symbol = reshaped(net, symbol, shape, following)
     for axis in move.copied:
         symbol = net.add(Tile(axis=axis, tiles=shapes[0][axis]), symbol, role="tile")
     return replace(symbol, other=shapes[1]) if move.copied else symbol
@@ -91,8 +93,8 @@ class Move:
         move = cls(tuple(whole), only, copied)
         return move if torch.equal(move.index(shape, tuple(index.shape)), index) else None
 
-    def index(self, shape: Shape, result: Shape) -> Tensor | None:
-        """The positions that this move reads in an input of that shape."""
+    def index(self, shape: Shape, result: Shape) -> Tensor:
+        """The positions that this move reads in an input of that shape; none if it can not."""
         total = torch.zeros(result, dtype=torch.int64)
         for axis, (places, driver) in enumerate(zip(self.places, self.drivers, strict=True)):
             line = torch.arange(shape[axis]) if places is None else torch.tensor(places)
@@ -116,11 +118,15 @@ def _coordinates(index: Tensor, shape: Shape) -> Tensor:
 
 def _lines(index: Tensor, shape: Shape) -> list[Tensor]:
     """The coordinates that the index reads along each of its axes, all others at 0."""
-    origin = [0] * index.dim()
-    return [
-        _coordinates(index[(*origin[:axis], slice(None), *origin[axis + 1 :])], shape)
-        for axis in range(index.dim())
-    ]
+    return [_coordinates(line_at_origin(index, axis), shape) for axis in range(index.dim())]
+
+
+def line_at_origin(value: Tensor, *axes: int) -> Tensor:
+    """A tensor along some of its axes, at the beginning of all others."""
+    for axis in range(value.dim()):
+        if axis not in axes:
+            value = value.narrow(axis, 0, 1)
+    return value.reshape([value.shape[axis] for axis in axes])
 
 
 def _scattered(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:

@@ -29,6 +29,24 @@ def viewed(
     return reshaped(net, input, view(input.shape), view(input.other), role)
 
 
+def reshaped_source(
+    net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
+) -> Symbol:
+    """Like `reshaped`, but from before earlier reshapes, as far back as Caffe can say it."""
+    source = best = input
+    while source.value in net.views and (source.shape, source.other) != (shape, other):
+        source = net.views[source.value]
+        best = source if _keeps_batch_free(source, shape, other) else best
+    return reshaped(net, best, shape, other, role=role)
+
+
+def _keeps_batch_free(input: Symbol, shape: Shape, other: Shape) -> bool:
+    if (shape, other) == (input.shape, input.other):
+        return True
+    dims = zip(_dims(input, shape, other), shape, other, strict=True)
+    return all(dim in (0, -1) or size == second for dim, size, second in dims)
+
+
 def _merged_axes(input: Symbol, shape: Shape, other: Shape) -> tuple[int, int] | None:
     """The range of axes that became one, if that is all that happened."""
     gone = input.rank - len(shape)

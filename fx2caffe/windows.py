@@ -46,11 +46,11 @@ class Windows:
 
     def only(self, *axes: int) -> Windows:
         """The same windows on some of the axes."""
-        kept = (
+        kernel, stride, pad, dilation = (
             tuple(values[axis] for axis in axes)
             for values in (self.kernel, self.stride, self.pad, self.dilation)
         )
-        return Windows(*kept, self.ceil)
+        return Windows(kernel, stride, pad, dilation, self.ceil)
 
     def beside(self) -> Windows:
         """Windows over one axis as windows over two, the first of size 1."""

@@ -9,8 +9,11 @@ NAMES = ("torch", "pycaffe", "opencv")
 
 
 def engine(name: str) -> Engine:
-    """The engine of that name. Raises EngineError for an unknown name or a missing engine."""
-    found = _engine(name)
+    """The engine of that name; "best" is real Caffe where it is there, else torch.
+
+    Raises EngineError for an unknown name or a missing engine.
+    """
+    found = _engine(best_engine() if name == "best" else name)
     missing = found.why_missing()
     if missing is not None:
         raise EngineError(missing)
@@ -33,9 +36,14 @@ def _engine(name: str) -> Engine:
     return known[name]()
 
 
+def best_engine() -> str:
+    """Real Caffe if it is there, else the embedded engine."""
+    return "torch" if _engine("pycaffe").why_missing() else "pycaffe"
+
+
 def all_engines() -> list[Engine]:
     """Every engine, whether or not it is there."""
     return [_engine(name) for name in NAMES]
 
 
-__all__ = ["NAMES", "Engine", "Session", "all_engines", "engine"]
+__all__ = ["NAMES", "Engine", "Session", "all_engines", "best_engine", "engine"]

@@ -236,4 +236,5 @@ class PycaffeSession:
 
 
 def _array(value: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(value.detach().to(torch.float32).numpy())
+    array = value.detach().to(torch.float32).numpy()
+    return np.ascontiguousarray(array).reshape(array.shape)  # it makes a vector of a scalar

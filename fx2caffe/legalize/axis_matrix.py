@@ -49,6 +49,18 @@ def last_axis(
 
 
 @rewrites(AxisMatrix)
+def channels(
+    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """The channels of images: a 1x1 convolution."""
+    if layer.axis != 1 or bottoms[0].rank != 4:
+        raise Refused(f"needs axis 1 of 4, got axis {layer.axis} of {bottoms[0].rank}")
+    weight = blobs[0].reshape(layer.rows, bottoms[0].fixed(1), 1, 1)
+    product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
+    return (net.add(product, bottoms[0], blobs=[weight]),)
+
+
+@rewrites(AxisMatrix)
 def any_axis(
     net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped_source
 
 
 class BinaryOp(Enum):
@@ -29,7 +29,7 @@ class BinaryOp(Enum):
     MIN = "MIN"
 
 
-_MEANING = {
+_MEANING: dict[BinaryOp, Callable[[Tensor, Tensor], Tensor]] = {
     BinaryOp.MUL: torch.mul,
     BinaryOp.DIV: torch.div,
     BinaryOp.MAX: torch.maximum,
@@ -48,10 +48,11 @@ class Binary(Wide):
     coeff: tuple[float, float] = (1.0, 1.0)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        try:
-            return (tuple(torch.broadcast_shapes(*bottoms)),)
-        except RuntimeError:
-            raise Refused(f"needs shapes that broadcast, got {bottoms[0]} and {bottoms[1]}") from None
+        rank = max(map(len, bottoms))
+        one, two = ((1,) * (rank - len(bottom)) + tuple(bottom) for bottom in bottoms)
+        if any(1 not in (a, b) and a != b for a, b in zip(one, two, strict=True)):
+            raise Refused(f"needs shapes that broadcast, got {bottoms[0]} and {bottoms[1]}")
+        return (tuple(b if a == 1 else a for a, b in zip(one, two, strict=True)),)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -99,7 +100,7 @@ def _join(net: Emitter, layer: Binary, first: Symbol, second: Symbol) -> Symbol:
         return net.add(_eltwise(layer), first, second)
     if _cost(second, first, full) < _cost(first, second, full):
         first, second, layer = second, first, Binary(op=layer.op, coeff=layer.coeff[::-1])
-    first = reshaped(net, first, *_padded(first, len(full.shape)), role="ranked")
+    first = reshaped_source(net, first, *_padded(first, len(full.shape)), role="ranked")
     first = _tiled(net, first, full, _repeated_axes(first, full))
     if layer.op is BinaryOp.MAX:
         return net.add(_eltwise(layer), first, _repeated(net, second, first))
@@ -152,7 +153,7 @@ def _padded(symbol: Symbol, rank: int) -> Sizes:
 def _tiled(net: Emitter, symbol: Symbol, full: Sizes, axes: Sequence[int]) -> Symbol:
     """The tensor repeated along `axes`; at the result's rank, unless there are none."""
     if axes:
-        symbol = reshaped(net, symbol, *_padded(symbol, len(full.shape)), role="aligned")
+        symbol = reshaped_source(net, symbol, *_padded(symbol, len(full.shape)), role="aligned")
     for axis in axes:
         if full.shape[axis] != full.other[axis]:
             raise Refused(f"needs a tensor of the result's batch, got {symbol.shape}")
@@ -177,7 +178,7 @@ def _over_run(
     start, end, inside = _span(second, full)
     second = _tiled(net, second, full, inside)
     run = Sizes(full.shape[start:end], full.other[start:end])
-    second = reshaped(net, second, *run, role="aligned")
+    second = reshaped_source(net, second, *run, role="aligned")
     if run == full:
         return net.add(_eltwise(layer), first, second, role=role)
     if layer.op is BinaryOp.MUL:

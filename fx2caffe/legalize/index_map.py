@@ -32,14 +32,14 @@ PIECES = 16  # more slices than this cost more, and read worse, than one matrix
 class IndexMap(Wide):
     """top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
 
-    One blob for each of these axes lists its places; place -1 is nowhere and gives `fill`.
+    One blob for each of these axes lists its places; place -1 is nowhere and gives `outside`.
     """
 
     type = "IndexMap"
 
     first: int
     sizes: Shape  # of the mapped axes in the top
-    fill: float = 0.0
+    outside: float = 0.0
 
     @property
     def axes(self) -> range:
@@ -58,8 +58,8 @@ class IndexMap(Wide):
         top = bottoms[0]
         for axis, blob in zip(self.axes, blobs, strict=True):
             shape = [-1 if other == axis else 1 for other in range(top.dim())]
-            outside = (blob == NOWHERE).reshape(shape)
-            top = top.index_select(axis, blob.long().clamp(min=0)).masked_fill(outside, self.fill)
+            nowhere = (blob == NOWHERE).reshape(shape)
+            top = top.index_select(axis, blob.long().clamp(min=0)).masked_fill(nowhere, self.outside)
         return (top,)
 
 
@@ -67,7 +67,7 @@ def index_map(
     net: Emitter,
     input: Symbol,
     places: Mapping[int, Sequence[int]],
-    fill: float = 0.0,
+    outside: float = 0.0,
     role: str = "",
 ) -> Symbol:
     """Map the given axes by their places, as one record where no axis between has the batch."""
@@ -77,10 +77,10 @@ def index_map(
     first, last = min(maps), max(maps)
     if any(input.carries_batch(axis) and axis not in maps for axis in range(first, last)):
         for axis, one in maps.items():
-            input = index_map(net, input, {axis: one}, fill, role)
+            input = index_map(net, input, {axis: one}, outside, role)
         return input
     lists = [tuple(maps.get(a, range(input.shape[a]))) for a in range(first, last + 1)]
-    layer = IndexMap(first=first, sizes=tuple(map(len, lists)), fill=fill)
+    layer = IndexMap(first=first, sizes=tuple(map(len, lists)), outside=outside)
     return net.add(layer, input, blobs=[torch.tensor(p) for p in lists], role=role)
 
 
@@ -91,12 +91,12 @@ def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
 
 
 class Span(NamedTuple):
-    """`count` places from `start` on, `step` apart, with `before` and `after` times nowhere."""
+    """`length` places from `start` on, `step` apart, with `before` and `after` times nowhere."""
 
     before: int
     start: int
     step: int
-    count: int
+    length: int
     after: int
 
     @classmethod
@@ -120,7 +120,7 @@ class Span(NamedTuple):
         """Whether windows of one number give it: with a stride from 0, or with equal pads."""
         if self.start != 0 or self.before != self.after:
             return False
-        return self.count == ((size - 1) // self.step + 1 if not self.before else size)
+        return self.length == ((size - 1) // self.step + 1 if not self.before else size)
 
 
 Maps = dict[int, Places]
@@ -151,16 +151,16 @@ def filled(
 ) -> tuple[Symbol, ...]:
     """A constant outside: zeros outside, and then the constant added there.
 
-    before: IndexMap{fill: 2}     after: IndexMap{fill: 0}, Bias with 2 outside and 0 inside
+    before: IndexMap{outside: 2}     after: IndexMap{outside: 0}, Bias with 2 outside and 0 inside
     """
     inside = [blob != NOWHERE for blob in blobs]
-    if layer.fill == 0 or all(bool(line.all()) for line in inside):
+    if layer.outside == 0 or all(bool(line.all()) for line in inside):
         raise Refused("needs places outside, and a number other than 0 there")
-    zeros = net.add(replace(layer, fill=0.0), bottoms[0], blobs=blobs, role="zeros")
+    zeros = net.add(replace(layer, outside=0.0), bottoms[0], blobs=blobs, role="zeros")
     shown = torch.ones(())
     for line in inside:
         shown = shown[..., None] * line
-    constant = torch.where(shown > 0, 0.0, layer.fill)
+    constant = torch.where(shown > 0, 0.0, layer.outside)
     return (net.add(Bias(axis=layer.first, num_axes=len(blobs)), zeros, blobs=[constant]),)
 
 
@@ -175,7 +175,7 @@ def cut(
         raise Refused("needs ranges of places")
     first = min(spans)
     if len(spans) == 1 and not bottom.carries_batch(first):
-        low, high = spans[first].start, spans[first].start + spans[first].count
+        low, high = spans[first].start, spans[first].start + spans[first].length
         return (_pieces(net, bottom, first, [low, high])[low],)
     starts = {axis: span.start for axis, span in spans.items()}
     return (_cropped(net, bottom, layer.top_shapes, starts),)
@@ -200,7 +200,7 @@ def _cropped(
 def _pieces(net: Emitter, bottom: Symbol, axis: int, edges: Sequence[int]) -> dict[int, Symbol]:
     """The axis cut at all of `edges`; pieces by where they start."""
     size = bottom.shape[axis]
-    points = sorted({edge for edge in edges if 0 < edge < size})
+    points = tuple(sorted({edge for edge in edges if 0 < edge < size}))
     if not points:
         return {0: bottom}
     layer = Slice(axis=axis, slice_point=points)
@@ -222,7 +222,7 @@ def windows(
         raise Refused("needs the last two axes, or one")
     unchanged = Span(0, 0, 1, 0, 0)
     pair = [spans[first], spans[last] if last > first else unchanged]
-    steps, pads = [span.step for span in pair], [span.before for span in pair]
+    steps, pads = tuple(span.step for span in pair), tuple(span.before for span in pair)
     im2col = Im2col(kernel_size=(1,), stride=steps, pad=pads)
     if bottom.rank == 4 and first == 2:
         return (net.add(im2col, bottom),)
@@ -260,12 +260,12 @@ def staged(
 def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
     """The places of each axis in the four stages."""
     stages: list[dict[int, Places]] = [{}, {}, {}, {}]
-    for axis, (before, start, step, count, after) in spans.items():
-        reach, pad = (count - 1) * step + 1, max(before, after)
+    for axis, (before, start, step, length, after) in spans.items():
+        reach, pad = (length - 1) * step + 1, max(before, after)
         stages[0][axis] = tuple(range(start, start + reach))
         stages[1][axis] = tuple(range(0, reach, step))
-        stages[2][axis] = (NOWHERE,) * pad + tuple(range(count)) + (NOWHERE,) * pad
-        stages[3][axis] = tuple(range(pad - before, pad + count + after))
+        stages[2][axis] = (NOWHERE,) * pad + tuple(range(length)) + (NOWHERE,) * pad
+        stages[3][axis] = tuple(range(pad - before, pad + length + after))
     return stages
 
 
@@ -278,7 +278,7 @@ def upsampled(
     maps = _changed(layer, bottom, blobs)
     if bottom.rank != 4 or min(maps) < 2:
         raise Refused("needs the image axes of a 4-D bottom")
-    times = [_times(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3)]
+    times = tuple(_times(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3))
     channels = bottom.fixed(1)
     deconvolution = Deconvolution(
         num_output=channels, group=channels, bias_term=False, kernel_size=times, stride=times
@@ -305,7 +305,7 @@ def axis_by_axis(
     symbol = bottoms[0]
     growth = {axis: len(places) / symbol.shape[axis] for axis, places in maps.items()}
     for axis in sorted(maps, key=growth.__getitem__):
-        symbol = index_map(net, symbol, {axis: maps[axis]}, layer.fill, role=f"axis{axis}")
+        symbol = index_map(net, symbol, {axis: maps[axis]}, layer.outside, role=f"axis{axis}")
     return (symbol,)
 
 

@@ -14,7 +14,7 @@ from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped, reshaped_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +88,14 @@ def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
     if b.is_fixed:
         shape = (outer.size, 1, a.size * b.size, inner.size)
         other = (outer.other, 1, a.other * b.other, inner.other)
-        image = reshaped(net, symbol, shape, other, role="image")
+        image = reshaped_source(net, symbol, shape, other, role="image")
         layer = Im2col(kernel_h=b.size, kernel_w=1, stride_h=b.size, stride_w=1)
         return net.add(layer, image, role="swap")
     if not a.is_fixed:
         raise Refused("needs one axis at most that follows the batch in a permutation, got two")
     shape = (outer.size, a.size, b.size, inner.size)
     other = (outer.other, a.size, b.other, inner.other)
-    image = reshaped(net, symbol, shape, other, role="image")
+    image = reshaped_source(net, symbol, shape, other, role="image")
     deconvolution = Deconvolution(
         num_output=1, bias_term=False, kernel_h=a.size, kernel_w=1, stride_h=a.size, stride_w=1
     )

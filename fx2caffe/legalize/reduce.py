@@ -25,7 +25,7 @@ from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped_source
 
 
 class ReduceOp(Enum):
@@ -92,12 +92,18 @@ def reduce(
             top = _one_run(net, layer, top, first, last)
             # What is summed along some axes is already made of squares or magnitudes.
             layer = layer.replace(op=ReduceOp.SUM) if layer.op in _INNER else layer
-    sizes = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
-    return (reshaped(net, top, *sizes),)
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    return (reshaped_source(net, top, shape, other),)
 
 
 _GLOBAL = {ReduceOp.MEAN: PoolMethod.AVE, ReduceOp.MAX: PoolMethod.MAX}
 _INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
+
+
+def leaves_ones(op: ReduceOp, axes: Shape, rank: int) -> bool:
+    """Whether the layers leave axes of 1, as keepdim does: a shape that comes without a reshape."""
+    pooled = op in _GLOBAL and axes == (2, 3) and rank == 4
+    return pooled or op is ReduceOp.MAX or axes[-1] != rank - 1
 
 
 def _runs(axes: Shape) -> list[tuple[int, int]]:
@@ -108,11 +114,12 @@ def _runs(axes: Shape) -> list[tuple[int, int]]:
 
 def _one_run(net: Emitter, layer: Reduce, bottom: Symbol, first: int, last: int) -> Symbol:
     """The axes first..last made one of size 1; trailing ones vanish, except of a maximum."""
-    trailing = last == bottom.rank - 1 and layer.op is not ReduceOp.MAX
+    trailing = not leaves_ones(layer.op, (last,), bottom.rank)
     final = first == layer.axes[0] and layer.keepdim is not trailing
     role = "" if final else f"axis{first}"
     if trailing:
-        return net.add(Reduction(operation=ReductionOp[layer.op.name], axis=first), bottom, role=role)
+        reduction = Reduction(operation=ReductionOp[layer.op.name], axis=first)
+        return net.add(reduction, bottom, role=role)
     bottom = _merged(net, bottom, first, last)
     if layer.op is ReduceOp.MAX:
         return net.add(ArgMax(axis=first, out_max_val=True), bottom, role=role)
@@ -129,4 +136,4 @@ def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
         (*sizes[:first], prod(sizes[first : last + 1]), *sizes[last + 1 :])
         for sizes in (bottom.shape, bottom.other)
     )
-    return reshaped(net, bottom, shape, other, role="merged")
+    return reshaped_source(net, bottom, shape, other, role="merged")

@@ -27,7 +27,7 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant, positive
 from fx2caffe.ops.elementwise import clipped
-from fx2caffe.reshaping import reshaped
+from fx2caffe.reshaping import reshaped, viewed
 
 PRODUCT = Eltwise(operation=EltwiseOp.PROD)
 
@@ -85,8 +85,7 @@ def prelu(net: Emitter, input: Symbol, weight: Tensor, *, out: Expected) -> Symb
     layer = PReLU(channel_shared=shared)
     if input.rank <= 4:
         return net.add(layer, input, blobs=[blob])
-    sizes = ((*size[:2], prod(size[2:])) for size in (input.shape, input.other))
-    flat = reshaped(net, input, *sizes, role="flat")
+    flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:])), role="flat")
     return reshaped(net, net.add(layer, flat, blobs=[blob], role="prelu"), out.shape, out.other)
 
 
@@ -113,12 +112,12 @@ def selu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
     return net.add(Power(scale=_SELU_SCALE), net.add(ELU(alpha=_SELU_ALPHA), input, role="elu"))
 
 
-@handles(torch.sigmoid, F.sigmoid)
+@handles(torch.sigmoid)
 def sigmoid(net: Emitter, input: Symbol) -> Symbol:
     return net.add(Sigmoid(), input)
 
 
-@handles(torch.tanh, F.tanh)
+@handles(torch.tanh)
 def tanh(net: Emitter, input: Symbol) -> Symbol:
     return net.add(TanH(), input)
 
@@ -166,18 +165,6 @@ def mish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
     return net.add(PRODUCT, input, gate)
 
 
-@handles(F.softsign)
-def softsign(net: Emitter, input: Symbol) -> Symbol:
-    size = net.add(AbsVal(), input, role="abs")
-    inverse = net.add(Power(power=-1, shift=1), size, role="inverse")
-    return net.add(PRODUCT, input, inverse)
-
-
-@handles(F.tanhshrink)
-def tanhshrink(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Eltwise(coeff=(1, -1)), input, net.add(TanH(), input, role="tanh"))
-
-
 @handles(F.hardshrink)
 def hardshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
     if lambd < 0:
@@ -219,8 +206,11 @@ def glu(net: Emitter, input: Symbol, dim: int = -1) -> Symbol:
     return net.add(PRODUCT, halves[0], net.add(Sigmoid(), halves[1], role="sigmoid"))
 
 
-# Other dropouts give their very input in eval mode, so that the tracer does not even see them.
-@handles(F.dropout1d, F.dropout3d)
+# In eval mode most dropouts give their very input, which the tracer does not even see; those
+# that run in place, or add an axis to an unbatched input, it does.
+@handles(
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout
+)
 def dropout(
     net: Emitter, input: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Symbol:

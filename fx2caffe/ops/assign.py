@@ -17,7 +17,7 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.index_map import NOWHERE, index_map
 from fx2caffe.lower import handles
 from fx2caffe.ops.constant import as_float32, as_symbol
-from fx2caffe.places import box_of, placed, positions
+from fx2caffe.places import box_of, line_at_origin, placed, positions
 
 T = TypeVar("T")
 
@@ -75,11 +75,11 @@ def _overlaid(
     masks = index >= sizes[0], other >= sizes[1]
     if not bool(masks[0].any()):
         return base
+    if isinstance(value, Tensor):
+        return _patched(net, base, masks, value.flatten()[(index - sizes[0]).clamp(min=0)])
     box, other_box = box_of(masks[0]), box_of(masks[1])
     if box is None or other_box is None:
         raise Refused("needs a written region that is a grid of rows and columns")
-    if isinstance(value, Tensor):
-        return _patched(net, base, masks, value.flatten()[(index - sizes[0]).clamp(min=0)])
     sides = zip(other_box, other.shape, strict=True)
     whole = [list(places) == list(range(size)) for places, size in sides]
     for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):
@@ -139,16 +139,10 @@ def _patched(
     first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)
     if any(base.carries_batch(axis) for axis in range(first, last + 1)):
         net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
-    blobs = [_run(~mask, first, last).float(), _run(numbers, first, last).float()]
+    run = range(first, last + 1)
+    blobs = [line_at_origin(~mask, *run).float(), line_at_origin(numbers, *run).float()]
     layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))
     return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], role="patched")
-
-
-def _run(value: Tensor, first: int, last: int) -> Tensor:
-    """The axes from first to last, at the beginning of all others."""
-    for axis in [*range(first), *range(last + 1, value.dim())]:
-        value = value.narrow(axis, 0, 1)
-    return value.reshape(value.shape[first : last + 1])
 
 
 def _varies(value: Tensor, axis: int) -> bool:

@@ -41,7 +41,7 @@ def convolution(
         bias_term=bias is not None,
         kernel_size=tuple(weight.shape[2:]),
         stride=per_axis(stride, len(kernel)),
-        pad=[before for before, _ in pads],
+        pad=tuple(before for before, _ in pads),
         dilation=spread,
         group=groups,
     )
@@ -135,7 +135,9 @@ def longer_kernel(weight: Tensor, extra: Shape, dilation: Shape) -> tuple[Tensor
     sizes = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
     longer = [size + more for size, more in zip(sizes, extra, strict=True)]
     result = torch.zeros(*weight.shape[:2], *longer, dtype=weight.dtype)
-    result[(..., *(slice(0, n, d) for n, d in zip(sizes, dilation, strict=True)))] = weight.detach()
+    inside = [slice(0, size, step) for size, step in zip(sizes, dilation, strict=True)]
+    places = (slice(None), slice(None), *inside)
+    result[places] = weight.detach()
     return result, (1,) * len(extra)
 
 

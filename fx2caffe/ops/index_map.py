@@ -61,7 +61,9 @@ _moves(
 def split(
     net: Emitter, tensor: Symbol, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Symbol, ...]:
-    return _parts(net, tensor, dim, lambda x: torch.split(x, split_size_or_sections, dim))
+    sections = split_size_or_sections
+    sections = sections if isinstance(sections, int) else list(sections)
+    return _parts(net, tensor, dim, lambda x: torch.split(x, sections, dim))
 
 
 @handles(torch.split_with_sizes)
@@ -154,7 +156,7 @@ def pad(
     }
     if not all(places.values()):
         raise Refused(f"needs a result with numbers in it, got pad {tuple(pad)}")
-    return index_map(net, input, places, fill=0.0 if value is None else float(value))
+    return index_map(net, input, places, outside=0.0 if value is None else float(value))
 
 
 def _padded(size: int, pair: tuple[int, int], mode: str) -> list[int]:

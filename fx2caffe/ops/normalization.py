@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import LRN, BatchNorm, Bias, Scale
+from caffe2fx.layers import LRN, BatchNorm, Bias, Power, Scale
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.standardize import Standardize
 from fx2caffe.lower import handles
 from fx2caffe.ops.arguments import constant
 from fx2caffe.ops.elementwise import clipped
-from fx2caffe.ops.reduction import normed
-from fx2caffe.reshaping import reshaped
+from fx2caffe.ops.reduction import kept, normed
+from fx2caffe.reshaping import reshaped, viewed
 
 
 @handles(F.batch_norm)
@@ -99,8 +99,7 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Symbol:
     count = prod(input.fixed(axis) for axis in range(1, input.rank)) // num_groups
-    shape, other = ((sizes[0], num_groups, count) for sizes in (input.shape, input.other))
-    groups = reshaped(net, input, shape, other, role="groups")
+    groups = viewed(net, input, lambda sizes: (sizes[0], num_groups, count), role="groups")
     normal = net.add(Standardize(axis=2, eps=eps), groups, role="normal")
     whole = weight is None and bias is None
     normal = reshaped(net, normal, input.shape, input.other, role="" if whole else "whole")
@@ -148,8 +147,7 @@ def local_response_norm(
     layer = LRN(local_size=size, alpha=alpha, beta=beta, k=k)
     if input.rank == 4:
         return net.add(layer, input)
-    sizes = ((*s[:2], prod(s[2:]), 1) for s in (input.shape, input.other))
-    flat = reshaped(net, input, *sizes, role="flat")
+    flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:]), 1), role="flat")
     return reshaped(net, net.add(layer, flat, role="lrn"), input.shape, input.other)
 
 
@@ -162,6 +160,6 @@ def normalize(
     eps: float = 1e-12,
 ) -> Symbol:
     """x / max(norm, eps)."""
-    size = normed(net, input, p, dim, True, role="norm")
-    bounded = clipped(net, size, eps, None, role="bounded")
-    return net.add(Binary(op=BinaryOp.DIV), input, bounded)
+    size = clipped(net, normed(net, input, p, dim, None, role="norm"), eps, None, role="bounded")
+    inverse = net.add(Power(power=-1), size, role="inverse")
+    return net.add(Binary(op=BinaryOp.MUL), input, kept(net, inverse, input, dim))

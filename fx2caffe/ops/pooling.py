@@ -14,6 +14,7 @@ from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.index_map import index_map
 from fx2caffe.lower import handles
+from fx2caffe.ops.resize import along
 from fx2caffe.reshaping import viewed
 from fx2caffe.windows import Windows, adaptive_windows, bins
 
@@ -52,7 +53,7 @@ def _max_pool(axes: int) -> Any:
                 raise Refused(f"needs dilation 1 for its indices, got {dilation}")
             taps = [windows.taps(a, input.fixed(a - axes)) for a in range(axes)]
             return _maximum_of(net, input, taps)
-        return _pooled(net, PoolMethod.MAX, input, windows, tops=2 if return_indices else 1)
+        return _only(_pooled(net, PoolMethod.MAX, input, windows, tops=1 + return_indices))
 
     return max_pool
 
@@ -68,12 +69,13 @@ def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[in
     places = {axis: [p for window in one for p in window] for axis, one in enumerate(taps, first)}
     spread = index_map(net, input, places, role="taps")
     kernel = [len(one[0]) for one in taps]
-    return _pooled(net, PoolMethod.MAX, spread, Windows.of(len(taps), kernel, kernel, 0, 1, False))
+    windows = Windows.of(len(taps), kernel, kernel, 0, 1, False)
+    return _pooled(net, PoolMethod.MAX, spread, windows)[0]
 
 
 def _pooled(
     net: Emitter, method: PoolMethod, input: Symbol, windows: Windows, tops: int = 1
-) -> Any:
+) -> tuple[Symbol, ...]:
     """Windows over the last axes; three axes as two and then one."""
     axes = len(windows.kernel)
     sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
@@ -81,14 +83,18 @@ def _pooled(
     if axes == 3:
         if tops > 1:
             raise Refused("needs return_indices=False in three dimensions, got True")
-        return _in_two(net, method, input, windows, counts)
+        return (_in_two(net, method, input, windows, counts),)
     pair = windows if axes == 2 else windows.beside()
     image = as_image(net, input, axes)
     trimmed = _trimmed(net, method, image, pair, tops)
     made = net.add_many(pooling(method, pair), trimmed, tops=tops)
     lead = input.rank - axes
-    results = tuple(viewed(net, top, lambda s: (*s[2 - lead : 2], *counts)) for top in made)
-    return results if tops > 1 else results[0]
+    return tuple(viewed(net, top, lambda s: (*s[2 - lead : 2], *counts)) for top in made)
+
+
+def _only(tops: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
+    """What torch returns: one tensor, or several."""
+    return tops if len(tops) > 1 else tops[0]
 
 
 def as_image(net: Emitter, input: Symbol, axes: int) -> Symbol:
@@ -129,10 +135,10 @@ def _in_two(
     batch = viewed(net, input, lambda s: (*(1,) * (5 - len(s)), *s), role="batch")
     channels, depth = batch.fixed(1), batch.fixed(2)
     planes = viewed(net, batch, lambda s: (s[0], s[1] * s[2], *s[3:]), role="planes")
-    flat = _pooled(net, method, planes, windows.only(1, 2))
+    flat = _pooled(net, method, planes, windows.only(1, 2))[0]
     area = counts[1] * counts[2]
     columns = viewed(net, flat, lambda s: (s[0], channels, depth, area), role="columns")
-    made = _pooled(net, method, columns, windows.only(0).before())
+    made = _pooled(net, method, columns, windows.only(0).before())[0]
     lead = input.rank - 3
     return viewed(net, made, lambda s: (*s[2 - lead : 2], *counts))
 
@@ -152,7 +158,8 @@ def _avg_pool(axes: int) -> Any:
         extra = () if axes == 1 else (divisor_override,)
         ones = torch.ones(1, 1, *(input.fixed(a - axes) for a in range(axes)), dtype=torch.float64)
         wanted = AVERAGES[axes](ones, *windows.arguments, count_include_pad, *extra)
-        return _rescaled(net, _pooled(net, PoolMethod.AVE, input, windows), ones, windows, wanted)
+        mean = _pooled(net, PoolMethod.AVE, input, windows)[0]
+        return _rescaled(net, mean, ones, windows, wanted)
 
     return avg_pool
 
@@ -203,12 +210,10 @@ handles(F.adaptive_avg_pool3d)(_adaptive_avg(3))
 
 def adaptive_average(net: Emitter, input: Symbol, wanted: Shape) -> Symbol:
     """Windows that tile the axes where they can, else one matrix an axis."""
-    from fx2caffe.ops.resize import along
-
     first = input.rank - len(wanted)
     sizes = [input.fixed(axis) for axis in range(first, input.rank)]
     if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
-        return _tiled(net, PoolMethod.AVE, input, wanted)
+        return _tiled(net, PoolMethod.AVE, input, wanted)[0]
     for axis, out in enumerate(wanted, first):
         if out != input.shape[axis]:
             basis = torch.eye(input.shape[axis], dtype=torch.float64)[None]
@@ -226,7 +231,7 @@ def _adaptive_max(axes: int) -> Any:
         wanted = _wanted(input, output_size, axes)
         sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
         if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
-            return _tiled(net, PoolMethod.MAX, input, wanted, 2 if return_indices else 1)
+            return _only(_tiled(net, PoolMethod.MAX, input, wanted, 1 + return_indices))
         if return_indices:
             raise Refused(f"needs an input size divisible by {wanted} for indices, got {sizes}")
         taps = [bins(size, out) for size, out in zip(sizes, wanted, strict=True)]
@@ -248,9 +253,8 @@ def _wanted(input: Symbol, output_size: int | Sequence[int | None], axes: int) -
 
 def _tiled(
     net: Emitter, method: PoolMethod, input: Symbol, wanted: Shape, tops: int = 1
-) -> Any:
+) -> tuple[Symbol, ...]:
     """Windows that tile the input; one window over an image is Caffe's global pooling."""
     if wanted == (1, 1) and input.rank == 4:
-        made = net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
-        return made if tops > 1 else made[0]
+        return net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
     return _pooled(net, method, input, adaptive_windows(input.shape, wanted), tops)

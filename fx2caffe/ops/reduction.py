@@ -11,10 +11,11 @@ import torch
 from caffe2fx.layers import AbsVal, Power
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.reduce import Reduce, ReduceOp
+from fx2caffe.legalize.reduce import Reduce, ReduceOp, leaves_ones
 from fx2caffe.lower import handles
 from fx2caffe.ops.arguments import axes_of
 from fx2caffe.ops.elementwise import maximum, minimum
+from fx2caffe.reshaping import reshaped
 
 Axes = int | Sequence[int] | None
 
@@ -27,7 +28,7 @@ def total(
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    return _reduced(net, ReduceOp.SUM, input, dim, keepdim, dtype)
+    return reduced(net, ReduceOp.SUM, input, dim, keepdim, dtype)
 
 
 @handles(torch.mean)
@@ -38,19 +39,19 @@ def mean(
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    return _reduced(net, ReduceOp.MEAN, input, dim, keepdim, dtype)
+    return reduced(net, ReduceOp.MEAN, input, dim, keepdim, dtype)
 
 
 @handles(torch.amax)
 def amax(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> Symbol:
-    return _reduced(net, ReduceOp.MAX, input, dim, keepdim)
+    return reduced(net, ReduceOp.MAX, input, dim, keepdim)
 
 
 @handles(torch.amin)
 def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> Symbol:
     """-max(-x)."""
     negative = net.add(Power(scale=-1), input, role="negative")
-    return net.add(Power(scale=-1), _reduced(net, ReduceOp.MAX, negative, dim, keepdim, role="max"))
+    return net.add(Power(scale=-1), reduced(net, ReduceOp.MAX, negative, dim, keepdim, role="max"))
 
 
 @handles(torch.max)
@@ -108,20 +109,25 @@ def normed(
     input: Symbol,
     order: float,
     dim: Axes,
-    keepdim: bool,
+    keepdim: bool | None,
     dtype: torch.dtype | None = None,
     role: str = "",
 ) -> Symbol:
-    """The norm of order 1, 2 or infinity along some axes."""
-    if order == 1:
-        return _reduced(net, ReduceOp.ASUM, input, dim, keepdim, dtype, role)
-    if order == inf:
-        size = net.add(AbsVal(), input, role="abs")
-        return _reduced(net, ReduceOp.MAX, size, dim, keepdim, dtype, role)
-    if order != 2:
+    """The norm of order 1, 2 or infinity; keepdim None leaves the axes as a `statistic` does."""
+    if order not in _NORMS:
         raise Refused(f"needs an order of 1, 2 or infinity, got {order}")
-    squares = _reduced(net, ReduceOp.SUMSQ, input, dim, keepdim, dtype, "squares")
+    op = _NORMS[order]
+    if keepdim is None:
+        keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
+    if op is ReduceOp.MAX:
+        input = net.add(AbsVal(), input, role="abs")
+    if op is not ReduceOp.SUMSQ:
+        return reduced(net, op, input, dim, keepdim, dtype, role)
+    squares = reduced(net, op, input, dim, keepdim, dtype, "squares")
     return net.add(Power(power=0.5), squares, role=role)
+
+
+_NORMS = {1: ReduceOp.ASUM, 2: ReduceOp.SUMSQ, inf: ReduceOp.MAX}
 
 
 @handles(torch.var)
@@ -140,9 +146,9 @@ def var(
     divisor = prod(input.fixed(axis) for axis in axes) - less
     if divisor <= 0:
         raise Refused(f"needs more than {less} numbers to each result, got {divisor + less}")
-    centre = _reduced(net, ReduceOp.MEAN, input, axes, True, role="mean")
+    centre = kept(net, statistic(net, ReduceOp.MEAN, input, axes, "mean"), input, axes)
     centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, role="centred")
-    squares = _reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, role="squares")
+    squares = reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, role="squares")
     return net.add(Power(scale=1 / divisor), squares, role=role)
 
 
@@ -159,18 +165,33 @@ def std(
     return net.add(Power(power=0.5), variance)
 
 
-def _reduced(
+def reduced(
     net: Emitter,
     op: ReduceOp,
     input: Symbol,
     dim: Axes,
-    keepdim: bool,
+    keepdim: bool = False,
     dtype: torch.dtype | None = None,
     role: str = "",
 ) -> Symbol:
+    """A reduction over some axes; None and () mean all."""
     if dtype not in (None, torch.float32, torch.float64):
         raise Refused(f"needs a result in float32, got dtype {dtype}")
     axes = axes_of(dim, input)
     if not axes:  # a scalar is its own sum
         return net.add(Power(), input, role=role)
     return net.add(Reduce(op=op, axes=axes, keepdim=keepdim), input, role=role)
+
+
+def statistic(net: Emitter, op: ReduceOp, input: Symbol, dim: Axes, role: str) -> Symbol:
+    """A reduction to be reshaped with `kept`; its axes stay or go, whichever takes no layer."""
+    keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
+    return reduced(net, op, input, dim, keepdim, role=role)
+
+
+def kept(net: Emitter, top: Symbol, input: Symbol, dim: Axes) -> Symbol:
+    """What a reduction of `input` gave, with axes of 1 where it reduced: broadcasts against it."""
+    axes = axes_of(dim, input)
+    like = Reduce(op=ReduceOp.SUM, axes=axes, keepdim=True)
+    shape, other = (like.top_shapes([sizes], 1)[0] for sizes in (input.shape, input.other))
+    return reshaped(net, top, shape, other, role="kept")

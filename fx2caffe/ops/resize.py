@@ -13,6 +13,7 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.index_map import index_map
 from fx2caffe.lower import Expected, handles
+from fx2caffe.places import line_at_origin
 
 _NEAREST = ("nearest", "nearest-exact")
 
@@ -44,7 +45,7 @@ def interpolate(
         return index_map(net, input, places)
     for axis in sorted(axes, key=lambda a: lines[a].growth):
         matrix = lines[axis].matrix(axis - 2, len(axes), options)
-        if not torch.equal(matrix, torch.eye(len(matrix), matrix.shape[1], dtype=matrix.dtype)):
+        if not torch.equal(matrix, torch.eye(lines[axis].size, dtype=matrix.dtype)):
             input = along(net, input, axis, matrix)
     return input
 
@@ -100,5 +101,4 @@ class _Line:
         basis = basis.reshape(1, self.size, *(1,) * before, self.size, *(1,) * after)
         basis = basis.repeat(1, 1, *(2,) * before, 1, *(2,) * after)
         resized = F.interpolate(basis, **options, **self._to(before, after))
-        line = resized[(0, slice(None), *(0,) * before, slice(None), *(0,) * after)]
-        return line.t()
+        return line_at_origin(resized, 1, axis + 2).t()

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from caffe2fx.layers import Exp, Log, Power, Softmax
-from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.reduce import Reduce, ReduceOp
+from fx2caffe.legalize.reduce import ReduceOp
 from fx2caffe.lower import Expected, handles
-from fx2caffe.ops.arguments import axes_of, positive
+from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.reduction import kept, statistic
 from fx2caffe.reshaping import reshaped
 
 PLUS = Binary(op=BinaryOp.ADD)
@@ -40,9 +40,9 @@ def log_softmax(
     net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
 ) -> Symbol:
     """(x - max) - log(sum(exp(x - max))): the logarithm of Softmax is -inf where that is 0."""
-    axes = (_axis(input, dim, dtype),)
-    shifted = net.add(MINUS, input, _largest(net, input, axes), role="shifted")
-    return net.add(MINUS, shifted, _log_sum_exp(net, shifted, axes))
+    axis = _axis(input, dim, dtype)
+    shifted = net.add(MINUS, input, _largest(net, input, axis), role="shifted")
+    return net.add(MINUS, shifted, _log_sum_exp(net, shifted, axis))
 
 
 @handles(torch.logsumexp)
@@ -55,21 +55,19 @@ def logsumexp(
     out: Expected,
 ) -> Symbol:
     """max + log(sum(exp(x - max)))."""
-    axes = axes_of(dim, input)
-    largest = _largest(net, input, axes)
+    largest = _largest(net, input, dim)
     shifted = net.add(MINUS, input, largest, role="shifted")
-    total = net.add(PLUS, largest, _log_sum_exp(net, shifted, axes), role="" if keepdim else "kept")
+    total = net.add(PLUS, largest, _log_sum_exp(net, shifted, dim), role="sum")
     return reshaped(net, total, out.shape, out.other)
 
 
-def _largest(net: Emitter, input: Symbol, axes: Shape) -> Symbol:
-    return net.add(Reduce(op=ReduceOp.MAX, axes=axes, keepdim=True), input, role="max")
+def _largest(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:
+    return kept(net, statistic(net, ReduceOp.MAX, input, dim, "max"), input, dim)
 
 
-def _log_sum_exp(net: Emitter, shifted: Symbol, axes: Shape) -> Symbol:
-    grown = net.add(Exp(), shifted, role="exp")
-    total = net.add(Reduce(op=ReduceOp.SUM, axes=axes, keepdim=True), grown, role="sum")
-    return net.add(Log(), total, role="log")
+def _log_sum_exp(net: Emitter, shifted: Symbol, dim: int | Sequence[int]) -> Symbol:
+    total = statistic(net, ReduceOp.SUM, net.add(Exp(), shifted, role="exp"), dim, "sum")
+    return kept(net, net.add(Log(), total, role="log"), shifted, dim)
 
 
 def _axis(input: Symbol, dim: int | None, dtype: torch.dtype | None) -> int:

@@ -21,8 +21,9 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
     """The net with layer and blob names of at most `limit` characters, all of `alphabet`.
 
     `alphabet` is a regular expression for one character, such as "[A-Za-z0-9_]". A name that
-    fits stays; another follows from itself alone, so that it is the same in every export, and
-    where it would meet another or is too long it ends in a mark made from the whole name.
+    fits stays as it is. Another is spelled in the alphabet; where it is too long or would meet
+    a name that is taken, it ends in a mark made from the whole name, never from its place, so
+    that it is the same in every export.
     Raises CaffeError for a limit below 16 and an alphabet of fewer than 2 characters.
     """
     if limit is None and alphabet is None:
@@ -88,7 +89,7 @@ class _Rule:
         return (self.limit is None or len(name) <= self.limit) and all(map(self._takes, name))
 
     def candidate(self, name: str, attempt: int) -> str:
-        """The name in the alphabet, from the second attempt on and if it is too long with a mark."""
+        """The name in the alphabet; with a mark if it is too long or not the first attempt."""
         plain = "".join(char if self._takes(char) else self.filler for char in name)
         if not attempt and (self.limit is None or len(plain) <= self.limit):
             return plain

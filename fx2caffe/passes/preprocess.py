@@ -32,20 +32,20 @@ class Preprocessing:
     own tools read BGR. Raises CaffeError for a std or scale of 0 and for numbers that are not
     finite.
 
-    >>> Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), scale=1 / 255,
-    ...               channel_order="BGR")
+        Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), scale=1 / 255,
+                      channel_order="BGR")
     """
 
-    mean: Any = (0.0,)
-    std: Any = (1.0,)
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 1.0
     scale: float = 1.0
     channel_order: Literal["RGB", "BGR"] = "RGB"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _numbers("mean", self.mean))
         object.__setattr__(self, "std", _numbers("std", self.std))
-        object.__setattr__(self, "scale", _numbers("scale", self.scale)[0])
-        if 0 in self.std or self.scale == 0:
+        _numbers("scale", self.scale)
+        if 0 in _numbers("std", self.std) or self.scale == 0:
             raise CaffeError(f"preprocessing needs std and scale other than 0, got {self}")
         if self.channel_order not in ("RGB", "BGR"):
             raise CaffeError(f"channel_order needs to be RGB or BGR, got {self.channel_order!r}")
@@ -60,7 +60,8 @@ class Preprocessing:
         channels = shape[1] if len(shape) > 1 else 0
         if self.swaps and channels != 3:
             raise ShapeMismatchError(f"channel_order BGR needs 3 channels, got {blob!r} {shape}")
-        for name, values in (("mean", self.mean), ("std", self.std)):
+        for name, given in (("mean", self.mean), ("std", self.std)):
+            values = _numbers(name, given)
             if len(values) not in (1, channels) or not channels:
                 raise ShapeMismatchError(
                     f"{name} needs one number or one a channel, got {values} for {blob!r} {shape}"
@@ -78,8 +79,10 @@ class Preprocessing:
 
     def affine(self, channels: int) -> Affine:
         """Factor and offset of each channel in the model's order, in float64."""
-        std = torch.tensor(self.std, dtype=torch.float64).expand(channels)
-        mean = torch.tensor(self.mean, dtype=torch.float64).expand(channels)
+        std, mean = (
+            torch.tensor(_numbers(name, given), dtype=torch.float64).expand(channels)
+            for name, given in (("std", self.std), ("mean", self.mean))
+        )
         return Affine(self.scale / std, -mean / std)
 
 
@@ -90,9 +93,9 @@ def _numbers(name: str, given: Any) -> tuple[float, ...]:
     return values
 
 
-def _column(values: Sequence[float], like: Tensor) -> Tensor:
+def _column(values: float | Sequence[float], like: Tensor) -> Tensor:
     """One number a channel, in the shape and type that `like` takes."""
-    column = torch.tensor(values, dtype=torch.float64).to(like.dtype)
+    column = torch.tensor(_numbers("channels", values), dtype=torch.float64).to(like.dtype)
     return column.reshape(1, -1, *(1,) * (like.dim() - 2))
 
 
@@ -132,7 +135,7 @@ def _taken(
         builder.scale(here)
     net = builder.finish()
     if private and wanted.swaps:
-        net = _rewritten(net, builder.value, lambda step: _swapped(step))
+        net = _rewritten(net, builder.value, _swapped)
     if inside and not identity:
         caller = Affine(*(v.flip(0) for v in affine)) if wanted.swaps else affine
         net = _rewritten(net, builder.value, lambda step: _absorbed(step, caller))

@@ -49,6 +49,14 @@ def test_export_writes_and_verifies(folder: Path, capsys: pytest.CaptureFixture[
     assert "<table>" in (folder / "new.html").read_text()
 
 
+def test_options_of_export(folder: Path) -> None:
+    options = ["--outputs", "1", "--map", "m.tsv", "--name-limit", "16", "--name-alphabet", "[a-z0-9]"]
+    pixels = ["--mean", "1", "2", "3", "--std", "4", "--scale", "2", "--channel-order", "BGR"]
+    assert fx2caffe(["export", "my_models:build_net", *SIZE, "--verify", "torch", *options, *pixels]) == 0
+    assert "ReLU" not in Path("build_net.prototxt").read_text()
+    assert "Convolution" in Path("m.tsv").read_text()
+
+
 def test_weights_option(folder: Path) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
     torch.save(model.state_dict(), "net.pth")

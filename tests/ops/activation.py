@@ -93,7 +93,7 @@ ROWS = [
     Row("logsigmoid", nn.LogSigmoid, layers=(P, "BNLL", P)),
     Row("mish", nn.Mish, layers=("BNLL", "TanH", E)),
     Row("mish_rank_2", nn.Mish, ((2, 5),), ("BNLL", "TanH", E)),
-    Row("softsign", nn.Softsign, layers=("AbsVal", P, E)),
+    Row("softsign", nn.Softsign, layers=("AbsVal", P, P, E)),
     Row("tanhshrink", nn.Tanhshrink, layers=("TanH", E)),
     Row("hardshrink", nn.Hardshrink, layers=("AbsVal", "Threshold", E)),
     Row("hardshrink_lambda", lambda: nn.Hardshrink(1.0), ((2, 7),), ("AbsVal", "Threshold", E)),
@@ -110,6 +110,12 @@ ROWS = [
     Row("dropouts", function(_dropouts), layers=(R,)),
     Row("dropout_1d", function(lambda x: F.dropout1d(x, 0.5, False).relu()), ((3, 4),), (R,)),
     Row("dropout_3d", function(lambda x: F.dropout3d(x, 0.5, False).relu()), layers=(R,)),
+    *(
+        Row(f"{drop.__name__}_in_place",
+            function(lambda x, drop=drop: drop((x + 1), 0.5, False, inplace=True)),
+            layers=(P,))
+        for drop in (F.dropout, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout)
+    ),
     Row("dropout_training", lambda: Training(), refused="needs eval mode"),
     Row("dropout_alone", nn.Dropout, layers=(P,)),
 ]  # fmt: skip

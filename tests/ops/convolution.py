@@ -1,10 +1,12 @@
-"""conv2d and linear."""
+"""Convolutions, their transposes, and linear."""
 
 from torch import nn
 
 from tests.rows import Row, function
 
-CONV, IP = "Convolution", "InnerProduct"
+CONV, DECONV, IP = "Convolution", "Deconvolution", "InnerProduct"
+CROP, PIECES = ("DummyData", "Crop"), ("Slice", "Concat")
+LINE, CUBE, GROUPED = ((2, 4, 9),), ((2, 4, 3, 4, 3),), ((2, 4, 5, 6),)
 ROWS = [
     Row("conv", lambda: nn.Conv2d(3, 6, 3), layers=(CONV,)),
     Row("conv_no_bias", lambda: nn.Conv2d(3, 6, 3, bias=False), layers=(CONV,)),
@@ -21,8 +23,45 @@ ROWS = [
     Row(
         "conv_same_uneven",
         lambda: nn.Conv2d(3, 4, 2, padding="same"),
-        refused="needs padding='same' to be even on both sides, got [1, 1]",
+        layers=(CONV,),
     ),
+    Row("conv_same_uneven_height", lambda: nn.Conv2d(3, 4, (2, 3), padding="same"), layers=(CONV,)),
+    Row("conv_same_uneven_dilated", lambda: nn.Conv2d(3, 4, (2, 4), padding="same", dilation=3),
+        ((2, 3, 9, 11),), ("Im2col", *CROP, CONV)),
+    Row("conv_reflect", lambda: nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        layers=(*PIECES * 2, CONV)),
+    Row("conv_replicate", lambda: nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode="replicate"),
+        layers=(*PIECES * 2, CONV)),
+    Row("conv_circular", lambda: nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"),
+        layers=(*PIECES * 2, CONV)),
+    Row("conv_one_sample", lambda: nn.Conv2d(3, 4, 3), ((3, 8, 8),), ("Reshape", CONV, "Flatten"),
+        fixed_batch=True),
+    Row("conv_1d", lambda: nn.Conv1d(4, 6, 3, 2, 1, groups=2), LINE, (CONV,)),
+    Row("conv_1d_same_uneven", lambda: nn.Conv1d(4, 6, 4, padding="same"), LINE, (CONV,)),
+    Row("conv_3d", lambda: nn.Conv3d(4, 6, (3, 2, 1), 2, (1, 1, 0)), CUBE, (CONV,)),
+    Row("deconv", lambda: nn.ConvTranspose2d(3, 6, 3, 2, 1), layers=(DECONV,)),
+    Row("deconv_no_bias", lambda: nn.ConvTranspose2d(3, 6, 2, 2, bias=False), layers=(DECONV,)),
+    Row("deconv_depthwise", lambda: nn.ConvTranspose2d(3, 6, 4, 2, 1, groups=3), layers=(DECONV,)),
+    Row("deconv_dilated", lambda: nn.ConvTranspose2d(3, 6, 3, 2, dilation=(2, 1)), layers=(DECONV,)),
+    Row("deconv_output_padding", lambda: nn.ConvTranspose2d(4, 6, 3, 3, 1, (1, 2), groups=2), GROUPED,
+        (DECONV,)),
+    Row("deconv_dilated_output_padding",
+        lambda: nn.ConvTranspose2d(4, 6, (3, 2), 3, 1, (1, 2), 2, dilation=(2, 3)), GROUPED,
+        (DECONV,)),
+    Row("deconv_1d", lambda: nn.ConvTranspose1d(4, 6, 3, 2, 1, 1), LINE, (DECONV,)),
+    Row("deconv_3d", lambda: nn.ConvTranspose3d(4, 6, 3, 2, 1, (1, 0, 1)), CUBE, (DECONV,)),
+    Row("deconv_one_sample", lambda: nn.ConvTranspose2d(3, 4, 3), ((3, 8, 8),),
+        ("Reshape", DECONV, "Flatten"), fixed_batch=True),
+    Row("deconv_to_nothing", lambda: nn.ConvTranspose2d(4, 6, 1, padding=1), ((2, 4, 3, 3),),
+        (DECONV,)),
+    Row("deconv_bn", lambda: nn.Sequential(nn.ConvTranspose2d(4, 6, 3, 2, groups=2),
+        nn.BatchNorm2d(6)), GROUPED, (DECONV,)),
+    Row("deconv_dynamic_weight", function(lambda x, w: nn.functional.conv_transpose2d(x, w)),
+        ((1, 3, 8, 8), (3, 2, 3, 3)), refused="needs a constant weight"),
+    Row("fold", lambda: nn.Fold((7, 9), 3, stride=2, padding=1), ((2, 18, 20),),
+        ("Reshape", DECONV)),
+    Row("fold_rest", lambda: nn.Fold((8, 9), (3, 2), dilation=2, stride=2, padding=1),
+        ((2, 18, 15),), ("Reshape", DECONV)),
     Row(
         "conv_dynamic_weight",
         function(lambda x, w: nn.functional.conv2d(x, w)),
@@ -33,4 +72,4 @@ ROWS = [
     Row("linear_no_bias", lambda: nn.Linear(5, 4, bias=False), ((2, 5),), (IP,)),
     Row("linear_rank_3", lambda: nn.Linear(5, 4), ((2, 3, 5),), (IP,)),
     Row("linear_rank_4", lambda: nn.Linear(5, 4), ((2, 3, 2, 5),), (IP,)),
-]
+]  # fmt: skip

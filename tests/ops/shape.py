@@ -72,5 +72,4 @@ ROWS = [
     Row("dead_code", Dead, layers=("ReLU",)),
     Row("tuple_index", function(lambda a: nn.functional.max_pool2d(a, 2, return_indices=True)[1]),
         ((2, 3, 4, 4),), ("Pooling", "Silence")),
-    Row("tensor_index", function(lambda a: a[0]), ONE, refused="of a tensor has no handler yet"),
 ]  # fmt: skip

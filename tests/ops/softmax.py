@@ -6,7 +6,14 @@ from torch import nn
 
 from tests.rows import Row, function
 
+
+def _far(x: torch.Tensor) -> torch.Tensor:
+    """Probabilities of 0 in float32 in some samples: the logarithm of them would be -inf."""
+    return F.log_softmax(x * torch.tensor([1.0, 1.0, 1.0, 1.0, 200.0]), 1)
+
+
 E, P = "Eltwise", "Power"
+BY_ROWS = ("ArgMax", "Flatten", P, "Bias", "Exp", "Reduction", "Log", P, "Bias")
 ROWS = [
     Row("softmax", lambda: nn.Softmax(1), ((2, 5),), ("Softmax",)),
     Row("softmax_last_axis", lambda: nn.Softmax(-1), layers=("Softmax",)),
@@ -17,13 +24,16 @@ ROWS = [
         refused="needs a result in float32, got dtype torch.float16",
     ),
     Row("softmin", lambda: nn.Softmin(1), ((2, 5),), (P, "Softmax")),
-    Row("log_softmax", lambda: nn.LogSoftmax(1), ((4, 5),), ()),
-    Row("log_softmax_image", lambda: nn.LogSoftmax(1), layers=()),
-    Row("log_softmax_last_axis", lambda: nn.LogSoftmax(-1), ((2, 3, 4),), layers=()),
-    Row("log_softmax_far", function(lambda x: F.log_softmax(x * 100, 1)), ((4, 5),), layers=()),
-    Row("log_softmax_torch", function(lambda x: torch.log_softmax(x, 1)), ((4, 5),), layers=()),
+    Row("log_softmax", lambda: nn.LogSoftmax(1), ((4, 5),), BY_ROWS),
+    Row("log_softmax_image", lambda: nn.LogSoftmax(1),
+        layers=("ArgMax", "Tile", E, "Exp", "Convolution", "Log", "Tile", E)),
+    Row("log_softmax_last_axis", lambda: nn.LogSoftmax(-1), ((2, 3, 4),), BY_ROWS),
+    Row("log_softmax_far", function(_far), ((7, 5),), ("Scale", *BY_ROWS)),
+    Row("log_softmax_torch", function(lambda x: torch.log_softmax(x, 1)), ((4, 5),), BY_ROWS),
     Row("log_softmax_of_the_batch", lambda: nn.LogSoftmax(0), ((4, 5),),
         refused="needs a size that does not depend on the batch, got axis 0"),
-    Row("logsumexp", function(lambda x: x.logsumexp(1)), ((4, 5),), layers=()),
-    Row("logsumexp_axes", function(lambda x: x.logsumexp((2, 3), keepdim=True)), layers=()),
+    Row("logsumexp", function(lambda x: x.logsumexp(1)), ((4, 5),),
+        (*BY_ROWS[:-2], "Reshape", E, "Flatten")),
+    Row("logsumexp_axes", function(lambda x: x.logsumexp((2, 3), keepdim=True)),
+        layers=("Pooling", *BY_ROWS[1:-2], "Reshape", E)),
 ]  # fmt: skip

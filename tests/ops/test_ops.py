@@ -14,9 +14,11 @@ from tests.ops import (
     convolution,
     elementwise,
     gelu,
+    index_map,
     normalization,
     pooling,
     reduction,
+    resize,
     shape,
     softmax,
 )
@@ -33,6 +35,8 @@ ROWS: list[Row] = [
     *normalization.ROWS,
     *elementwise.ROWS,
     *shape.ROWS,
+    *index_map.ROWS,
+    *resize.ROWS,
 ]
 EXPORTED = [row for row in ROWS if not row.refused]
 REFUSED = [row for row in ROWS if row.refused]

@@ -115,10 +115,7 @@ def test_bottoms_in_another_order_show_end_to_end(net: Net, engine: str, tmp_pat
     assert not report.ok
 
 
-@pytest.mark.parametrize("engine", ["torch", pytest.param("pycaffe", marks=[
-    pytest.mark.pycaffe,
-    pytest.mark.xfail(strict=True, reason="a layer behind it is fed a shape it does not take"),
-])])  # fmt: skip
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_fault_that_changes_a_shape_is_found_in_its_layer(
     net: Net, engine: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,206 @@
+"""Operations that only move numbers, slice assignment among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.rows import Row, Shape, function
+
+X = ((2, 4, 6, 8),)
+SLICE, CROP = ("Slice", "Silence"), ("DummyData", "Crop")
+SWAP = ("Reshape", "Im2col", "Reshape")
+WINDOW = ("Reshape", "Im2col", "Reshape")
+PIECES = ("Slice", "Concat")
+MATRIX = ("Reshape", "Convolution", "Reshape")
+ROWS_BY_NUMBER = ("Parameter", "Reshape", "BatchReindex", "Reshape")
+
+
+def move(
+    id: str, body: Callable[..., Any], *layers: str, shapes: tuple[Shape, ...] = X, **options: Any
+) -> Row:
+    return Row(id, function(body), shapes, layers, **options)
+
+
+def _written(body: Callable[..., None]) -> Callable[..., Tensor]:
+    """A function that gives a copy of its first argument after `body` wrote into it."""
+
+    def run(x: Tensor, *others: Tensor) -> Tensor:
+        copy = x.clone()
+        body(copy, *others)
+        return copy
+
+    return run
+
+
+def _set(index: Any, value: Any = None) -> Callable[..., Tensor]:
+    """Write a constant, or the second argument, at an index."""
+
+    def body(x: Tensor, *others: Tensor) -> None:
+        x[index] = others[0] if others else value
+
+    return _written(body)
+
+
+def _through_view(x: Tensor) -> None:
+    x[:, 0].mul_(2)
+
+
+ALL = slice(None)
+GRID = (ALL, ALL, slice(None, None, 2), slice(1, 4))
+SLICES = [
+    move("slice", lambda x: x[:, 1:3], *SLICE),
+    move("slice_from_start", lambda x: x[:, :3], *SLICE),
+    move("slice_negative", lambda x: x[..., -3:-1], *SLICE),
+    move("slice_two_axes", lambda x: x[:, :, 1:3, 2:], *CROP),
+    move("slice_far_axes", lambda x: x[:, 1:3, :, 2:7], *CROP),
+    move("slice_everything", lambda x: x[:, :, :100] * 2, "Power"),
+    move("slice_steps", lambda x: x[:, :, ::2, ::3], "Im2col"),
+    move("slice_steps_one_axis", lambda x: x[..., ::3], *WINDOW),
+    move("slice_steps_from_one", lambda x: x[..., 1::3], "Slice", *WINDOW, "Silence"),
+    move("slice_steps_of_channels", lambda x: x[:, ::2], "Reshape", "Im2col", "Flatten",
+         shapes=((2, 4, 6),)),
+    move("slice_rank_2", lambda x: x[:, 1:], *SLICE, shapes=((3, 5),)),
+    move("select", lambda x: x[:, -1], "Slice", "Flatten", "Silence"),
+    move("select_function", lambda x: x.select(2, 3), "Slice", "Flatten", "Silence"),
+    move("select_two_axes", lambda x: x[:, 1, :, 2], *CROP, "Flatten"),
+    move("select_sample", lambda x: x[0], *CROP, "Flatten"),
+    move("select_last_sample", lambda x: x[-1], *ROWS_BY_NUMBER, fixed_batch=True),
+    move("slice_samples", lambda x: x[:1], *CROP),
+    move("slice_new_axis", lambda x: x[:, None, ..., 0], "Slice", "Reshape", "Silence"),
+    move("slice_list", lambda x: x[:, [3, 1, 1, 0]], *PIECES, "Silence"),
+    move("slice_many_of_list", lambda x: x[..., list(range(0, 40, 2)) + list(range(39, 0, -3))],
+         "InnerProduct", shapes=((2, 3, 40),)),
+    move("slice_pairs", lambda x: x[:, :, [0, 1, 2], [1, 3, 3]], "Flatten", "InnerProduct", "Reshape"),
+    move("slice_mask", lambda x: x[:, torch.arange(4) % 2 == 1], "Slice", *WINDOW, "Silence"),
+    move("slice_slices", lambda x: x[:, :, 1:][:, :, :3], "Slice", "Slice", "Silence"),
+    move("slice_focus", lambda x: torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2]], 1),
+         "Im2col", *CROP, "Im2col", "Concat"),
+    move("narrow", lambda x: x.narrow(2, 1, 3), *SLICE),
+    move("index_select", lambda x: x.index_select(3, torch.tensor([7, 0])), *PIECES, "Silence"),
+    move("take", lambda x: x.take(torch.tensor([[1, 5], [7, 0]])), *ROWS_BY_NUMBER,
+         fixed_batch=True),
+    move("diagonal", lambda x: x.diagonal(0, 1, 2), "Flatten", "InnerProduct", "Reshape",
+         shapes=((2, 4, 4, 3),)),
+    move("tensor_unfold", lambda x: x.unfold(2, 3, 2), "Flatten", "InnerProduct", "Reshape"),
+    move("getitem_nothing", lambda x: x[:, 4:] * 1.0, refused="needs a result with numbers in it"),
+]
+PERMUTES = [
+    move("permute_to_last", lambda x: x.permute(0, 2, 3, 1), *SWAP),
+    move("permute_to_first", lambda x: x.permute(0, 3, 1, 2), *SWAP),
+    move("permute_reversed", lambda x: x.permute(3, 2, 1, 0), *SWAP, *SWAP[1:], *SWAP[1:]),
+    move("permute_batch_behind", lambda x: x.permute(1, 2, 0), *SWAP, shapes=((2, 3, 4),)),
+    move("permute_of_ones", lambda x: x.permute(0, 2, 1, 3), "Reshape", shapes=((2, 1, 6, 8),)),
+    move("permute_rank_6", lambda x: x.view(2, 4, 3, 2, 4, 2).permute(0, 2, 4, 3, 5, 1),
+         *SWAP, *SWAP[1:], *SWAP[1:], fixed_batch=True),
+    move("transpose_batch", lambda x: x.transpose(0, 1), *SWAP),
+    move("transpose_batch_back", lambda x: x.permute(1, 0, 2).relu().permute(1, 0, 2),
+         "Reshape", "Im2col", "Flatten", "ReLU", "Reshape", "Deconvolution", "Reshape",
+         shapes=((2, 3, 4),)),
+    move("transpose_apart", lambda x: x.transpose(1, -1), *SWAP, *SWAP[1:]),
+    move("movedim", lambda x: x.movedim(1, 3), *SWAP),
+    move("channel_shuffle", lambda x: F.channel_shuffle(x, 2), *SWAP, "Flatten"),
+    move("native_channel_shuffle", lambda x: F.native_channel_shuffle(x, 2), *SWAP, "Flatten"),
+    move("channel_shuffle_by_hand", lambda x: x.view(2, 2, 2, 6, 8).transpose(1, 2).reshape(2, 4, 6, 8),
+         *SWAP, "Flatten", fixed_batch=True),
+    Row("pixel_shuffle", lambda: nn.PixelShuffle(2), X, ("Deconvolution",)),
+    Row("pixel_shuffle_3", lambda: nn.PixelShuffle(3), ((2, 18, 2, 3),), ("Deconvolution",)),
+    Row("pixel_shuffle_rank_5", lambda: nn.PixelShuffle(2), ((2, 2, 4, 3, 3),),
+        refused="needs an input of shape (N, C, H, W)"),
+    Row("pixel_unshuffle", lambda: nn.PixelUnshuffle(2), X, ("Im2col",)),
+    Row("unfold", lambda: nn.Unfold((3, 2), dilation=2, padding=1, stride=(2, 1)), X,
+        ("Im2col", "Flatten")),
+]
+ORDERS = [
+    move("flip_channels", lambda x: x.flip(1), *PIECES),
+    move("flip_image", lambda x: x.flip([2, -1]), *PIECES * 2),
+    move("flip_long", lambda x: x.flip(2), "InnerProduct", shapes=((2, 3, 20),)),
+    move("flip_long_channels", lambda x: x.flip(1), *MATRIX, shapes=((2, 20, 3),)),
+    move("flip_very_long", lambda x: x.flip(1), "Parameter", "Flatten", "BatchReindex", "Reshape",
+         shapes=((2, 2100, 2),), fixed_batch=True),
+    move("flip_samples", lambda x: x.flip(0), *ROWS_BY_NUMBER, fixed_batch=True),
+    move("fliplr", lambda x: x.fliplr(), *PIECES),
+    move("flipud", lambda x: x.flipud(), *ROWS_BY_NUMBER, shapes=((3, 2),),
+         fixed_batch=True),
+    move("rot90", lambda x: x.rot90(1, (2, 3)), *PIECES, *SWAP),
+    move("roll", lambda x: x.roll((1, -2), (2, 3)), *PIECES * 2),
+    move("roll_around", lambda x: x.roll(6, 2) * 2, "Power"),
+    move("chunk", lambda x: x.chunk(2, 1), "Slice"),
+    move("chunk_uneven", lambda x: x.chunk(3, 3), "Slice"),
+    move("chunk_one", lambda x: x.chunk(1, 1)[0] * 2, "Power"),
+    move("split", lambda x: x.split(3, -1), "Slice"),
+    move("split_list", lambda x: x.split([1, 3], 1), "Slice"),
+    move("split_with_sizes", lambda x: torch.split_with_sizes(x, [1, 3], 1), "Slice"),
+    move("split_samples", lambda x: x.split(1)[0], *CROP),
+    move("tensor_split", lambda x: x.tensor_split((1, 3), 2), "Slice"),
+    move("unbind", lambda x: x.unbind(1), "Slice", *("Flatten",) * 4),
+    move("iterate_unpacked", lambda x: (lambda a, b: a + b)(*x.unbind(2)), "Slice", "Flatten",
+         "Flatten", "Eltwise", shapes=((2, 3, 2),)),
+]
+COPIES = [
+    move("repeat", lambda x: x.repeat(1, 2, 1, 3), "Tile", "Tile"),
+    move("repeat_new_axis", lambda x: x[:, 0].repeat(1, 1, 2, 1), "Slice", "Flatten", "Tile",
+         "Reshape", "Silence"),
+    move("repeat_samples", lambda x: x.repeat(2, 1, 1, 1), *ROWS_BY_NUMBER, fixed_batch=True),
+    move("tile", lambda x: x.tile(2, 1), "Tile"),
+    move("expand", lambda x: x.expand(-1, -1, 5, 3), "Tile", shapes=((2, 4, 1, 3),)),
+    move("expand_new_axis", lambda x: x.expand(4, 2, 3), "Reshape", "Tile", shapes=((2, 3),),
+         fixed_batch=True),
+    move("broadcast_to", lambda x: torch.broadcast_to(x[:, :, None], (2, 3, 4)), "Reshape", "Tile",
+         shapes=((2, 3),), fixed_batch=True),
+    move("repeat_interleave", lambda x: x.repeat_interleave(3, 1), "Reshape", "Tile", "Flatten"),
+    move("repeat_interleave_image", lambda x: x.repeat_interleave(3, 3), "Deconvolution"),
+    move("stack", lambda x, y: torch.stack([x, y], 2), "Reshape", "Reshape", "Concat", shapes=X * 2),
+    move("stack_last", lambda x, y: torch.stack((x, y), -1), "Reshape", "Reshape", "Concat",
+         shapes=X * 2),
+    move("hstack", lambda x, y: torch.hstack([x, y]), "Concat", shapes=X * 2),
+    move("vstack", lambda x, y: torch.vstack([x, y]), "Concat", shapes=X * 2),
+]
+PADS = [
+    move("pad_even", lambda x: F.pad(x, (1, 1, 2, 2)), "Im2col"),
+    move("pad_uneven", lambda x: F.pad(x, (1, 2, 3, 0)), "Im2col", *CROP),
+    move("pad_one_side", lambda x: F.pad(x, (0, 1, 0, 1)), "Im2col", *CROP),
+    move("pad_rank_2", lambda x: F.pad(x, (0, 2)), "Reshape", "Im2col", "Flatten", *CROP,
+         shapes=((2, 5),)),
+    move("pad_channels", lambda x: F.pad(x, (0, 0, 0, 0, 2, 2)), *WINDOW),
+    move("pad_shortcut", lambda x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2)), "Im2col", *WINDOW),
+    move("pad_number", lambda x: F.pad(x, (1, 2, 3, 1), value=1.5), "Im2col", *CROP, "Bias"),
+    move("pad_number_one_axis", lambda x: F.pad(x, (1, 1), value=-2.0), *WINDOW, "Bias"),
+    move("pad_negative", lambda x: F.pad(x, (-1, -2, -1, 0)), *CROP),
+    move("pad_mixed", lambda x: F.pad(x, (-1, 2)), "Slice", *WINDOW, *CROP, "Silence"),
+    move("pad_reflect", lambda x: F.pad(x, (1, 2, 3, 1), "reflect"), *PIECES * 2),
+    move("pad_replicate", lambda x: F.pad(x, (1, 2, 3, 1), "replicate"), *PIECES * 2),
+    move("pad_circular", lambda x: F.pad(x, (1, 2, 3, 1), "circular"), *PIECES * 2),
+    move("pad_circular_1d", lambda x: F.pad(x, (2, 2), "circular"), *PIECES, shapes=((2, 3, 7),)),
+    move("pad_reflect_wide", lambda x: F.pad(x, (9, 9), "reflect"), "InnerProduct",
+         shapes=((2, 3, 12),)),
+    move("pad_samples", lambda x: F.pad(x, (0, 0, 1, 1)), shapes=((2, 5),),
+         refused="needs a size that does not depend on the batch"),
+    move("pad_to_nothing", lambda x: F.pad(x, (-4, -4)) * 1.0,
+         refused="needs a result with numbers in it"),
+]
+WRITES = [
+    move("set_channels", _set((ALL, slice(1, 3))), "Slice", "Slice", "Concat", "Silence",
+         shapes=(*X, (2, 2, 6, 8))),
+    move("set_first_channels", _set((ALL, slice(0, 2))), "Slice", "Concat", "Silence",
+         shapes=(*X, (2, 2, 6, 8))),
+    move("set_channel_broadcast", _set((ALL, 1)), "Reshape", "Tile", "Slice", "Slice", "Concat", "Silence",
+         shapes=(*X, (2, 1, 8))),
+    move("set_everything", lambda x, y: _set(ALL)(x, y) * 2, "Power", "Silence", shapes=X * 2),
+    move("set_grid", _set(GRID), "Scale", *MATRIX, *WINDOW, *CROP, "Eltwise", shapes=(*X, (2, 4, 3, 3))),
+    move("set_zero", _set((ALL, ALL, slice(1, 3), slice(2, 5)), 0), "Scale"),
+    move("set_number", _set((ALL, ALL, slice(1, 3), slice(2, 5)), 1.5), "Scale"),
+    move("set_numbers", _set((ALL, ALL, 2), torch.arange(8.0)), "Scale"),
+    move("set_grid_number", _set((ALL, [0, 2]), 0.25), "Scale"),
+    move("set_sample", _set(0, 1.5), "Scale", fixed_batch=True),
+    move("set_scattered", _set((ALL, ALL, [0, 1], [1, 2])), shapes=(*X, (2, 4, 2)),
+         refused="needs a written region that is a grid of rows and columns"),
+    move("set_scattered_number", _set((ALL, ALL, [0, 1], [1, 2]), 1.0), "Scale"),
+    move("write_through_view", _written(_through_view), "Slice", "Flatten", "Power", "Reshape", "Slice",
+         "Concat", "Silence", fixed_batch=True),
+]  # fmt: skip
+ROWS = [*SLICES, *PERMUTES, *ORDERS, *COPIES, *PADS, *WRITES]

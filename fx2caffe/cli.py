@@ -167,7 +167,8 @@ def _from_factory(text: str) -> nn.Module:
     try:
         factory = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise CaffeError(f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}") from None
+        what = f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}"
+        raise CaffeError(what) from None
     model = factory if isinstance(factory, nn.Module) else factory()
     if not isinstance(model, nn.Module):
         raise CaffeError(f"{text} needs to give an nn.Module, got {type(model).__name__}")

@@ -34,7 +34,7 @@ from fx2caffe.map import Map, map_of
 from fx2caffe.passes.preprocess import Preprocessing
 from fx2caffe.pipeline import Options, finish
 from fx2caffe.precision import in_float32
-from fx2caffe.reference import run_reference, with_signal
+from fx2caffe.reference import run_reference, with_signals
 from fx2caffe.targets import Target
 from fx2caffe.targets import target as target_of
 from fx2caffe.trace import Trace, trace
@@ -163,12 +163,12 @@ class Export:
             raise CaffeError(f"the batch is fixed: {'; '.join(self.batch_faults)}")
         generator = torch.Generator().manual_seed(0)
         if inputs is None:
-            given = [with_signal(value, batch, generator) for value in self.example_inputs]
+            given = with_signals(self.example_inputs, batch, generator)
             return [self._raw(name, v) for name, v in zip(self.inputs, given, strict=True)]
         args, kwargs = structure.as_inputs(self.trace.module, inputs)
         given = list(structure.flatten((args, kwargs)).tensors)
         self._check_shapes(given)
-        return [with_signal(value, batch, generator) for value in given]
+        return with_signals(given, batch, generator)
 
     def _check_shapes(self, inputs: Sequence[Tensor]) -> None:
         wanted = [tuple(value.shape) for value in self.example_inputs]

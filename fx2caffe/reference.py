@@ -64,6 +64,17 @@ class _Recorder(fx.Interpreter):
         return result
 
 
+def with_signals(
+    values: Sequence[Tensor], batch: int | None, generator: torch.Generator
+) -> list[Tensor]:
+    """Each input `with_signal`; only those with the batch of the first get another one."""
+    own = values[0].shape[:1] if values else ()
+    return [
+        with_signal(value, batch if value.shape[:1] == own else None, generator)
+        for value in values
+    ]
+
+
 def with_signal(value: Tensor, batch: int | None, generator: torch.Generator) -> Tensor:
     """The example itself, or random numbers of its shape where it is constant or too small."""
     shape = list(value.shape) if batch is None else [batch, *value.shape[1:]]

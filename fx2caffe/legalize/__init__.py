@@ -21,6 +21,7 @@ from fx2caffe.legalize import (
     reduce,
     standardize,
 )
+from fx2caffe.legalize.fuse import fuse_index_maps
 from fx2caffe.legalize.rules import rules_for
 from fx2caffe.targets import Target
 
@@ -35,7 +36,7 @@ def legalize(
     """
     emitter = _LegalEmitter(target)
     refusals = []
-    for step in steps:
+    for step in fuse_index_maps(steps):
         try:
             _legalize(step, symbols, emitter)
         except Refused as refused:

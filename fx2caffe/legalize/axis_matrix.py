@@ -44,7 +44,8 @@ def last_axis(
     """The last axis: InnerProduct, which keeps all axes before it."""
     if layer.axis != bottoms[0].rank - 1 or layer.axis == 0:
         raise Refused(f"needs the last axis of several, got {layer.axis}")
-    product = InnerProduct(num_output=layer.rows, bias_term=False, axis=-1)
+    axis = 1 if bottoms[0].rank == 2 else -1
+    product = InnerProduct(num_output=layer.rows, bias_term=False, axis=axis)
     return (net.add(product, bottoms[0], blobs=blobs),)
 
 

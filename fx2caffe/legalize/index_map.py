@@ -171,6 +171,8 @@ def cut(
     """Ranges: Slice for one axis, Crop to a constant of the wanted size for more."""
     bottom = bottoms[0]
     spans = _spans(_changed(layer, bottom, blobs))
+    if not spans:
+        return (bottom,)
     if not all(span.is_cut for span in spans.values()):
         raise Refused("needs ranges of places")
     first = min(spans)

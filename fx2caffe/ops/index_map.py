@@ -53,7 +53,7 @@ _moves(
     torch.permute, torch.transpose, torch.movedim, torch.narrow, torch.select, torch.flip,
     torch.fliplr, torch.flipud, torch.rot90, torch.roll, torch.tile, Tensor.expand,
     Tensor.repeat, torch.repeat_interleave, torch.index_select, torch.diagonal, torch.take,
-    torch.broadcast_to, Tensor.unfold, torch.select_copy,
+    torch.broadcast_to, Tensor.unfold,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from caffe2fx.layers import Exp, Log, Power, Softmax
+from caffe2fx.layers import Exp, Log, Softmax
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.reduce import ReduceOp
@@ -25,14 +25,6 @@ def softmax(
     net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
 ) -> Symbol:
     return net.add(Softmax(axis=_axis(input, dim, dtype)), input)
-
-
-@handles(F.softmin)
-def softmin(
-    net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
-) -> Symbol:
-    axis = _axis(input, dim, dtype)
-    return net.add(Softmax(axis=axis), net.add(Power(scale=-1), input, role="negative"))
 
 
 @handles(F.log_softmax)

@@ -16,7 +16,7 @@ from caffe2fx.net import Net, Step, Value, is_input
 def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
     """The net with a top of its own for each output, and which value each copy stands for."""
     read = {bottom for step in net.steps for bottom in step.bottoms}
-    taken = {step.name for step in net.steps} | {top.blob for step in net.steps for top in step.tops}
+    taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
     sources = {top for step in net.steps if is_input(step) for top in step.tops}
     copies: list[Step] = []
     outputs: list[Value] = []

@@ -50,9 +50,10 @@ def test_export_writes_and_verifies(folder: Path, capsys: pytest.CaptureFixture[
 
 
 def test_options_of_export(folder: Path) -> None:
-    options = ["--outputs", "1", "--map", "m.tsv", "--name-limit", "16", "--name-alphabet", "[a-z0-9]"]
+    options = ["--outputs", "1", "--map", "m.tsv", "--verify", "torch"]
+    names = ["--name-limit", "16", "--name-alphabet", "[a-z0-9]"]
     pixels = ["--mean", "1", "2", "3", "--std", "4", "--scale", "2", "--channel-order", "BGR"]
-    assert fx2caffe(["export", "my_models:build_net", *SIZE, "--verify", "torch", *options, *pixels]) == 0
+    assert fx2caffe(["export", "my_models:build_net", *SIZE, *options, *names, *pixels]) == 0
     assert "ReLU" not in Path("build_net.prototxt").read_text()
     assert "Convolution" in Path("m.tsv").read_text()
 

@@ -44,7 +44,8 @@ def test_create_model_writes_what_is_named(files: tuple[Path, Path], tmp_path: P
     fx2caffe.create_model(build(), IMAGE, "only.prototxt")
     assert Path("only.prototxt").read_text() == files[0].read_text()
     fx2caffe.create_model(build(), IMAGE, caffemodel_path="only.caffemodel")
-    assert caffe2fx.load("only.prototxt", "only.caffemodel")(torch.tensor(IMAGE[None])).shape == (1, 5)
+    only = caffe2fx.load("only.prototxt", "only.caffemodel")
+    assert only.caffe.net == caffe2fx.load(*files).caffe.net
 
 
 def test_create_model_weight(files: tuple[Path, Path]) -> None:

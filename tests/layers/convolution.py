@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe2fx.layers import Convolution, InnerProduct
+from caffe2fx.layers import Convolution, Deconvolution, Im2col, InnerProduct
 from caffe2fx.message import Engine, Filler
 from tests.layers.row import Refusal, Row
 
@@ -14,7 +14,44 @@ def conv(id: str, layer: Convolution, *bottoms: tuple[int, ...], spelled: str = 
     return Row(f"conv {id}", layer, shapes, tops=len(shapes), spelled=spelled)
 
 
+def deconv(id: str, layer: Deconvolution, *bottoms: tuple[int, ...], spelled: str = "") -> Row:
+    shapes = bottoms or (IMAGE,)
+    return Row(f"deconv {id}", layer, shapes, tops=len(shapes), spelled=spelled)
+
+
+def im2col(id: str, layer: Im2col, bottom: tuple[int, ...] = IMAGE) -> Row:
+    return Row(f"im2col {id}", layer, (bottom,))
+
+
+MOVING = (
+    deconv("2x2", Deconvolution(num_output=3, kernel_size=(2,), stride=(2,))),
+    deconv("overlapping", Deconvolution(num_output=3, kernel_size=(4,), stride=(2,), pad=(1,))),
+    deconv("no bias", Deconvolution(num_output=3, kernel_size=(3,), bias_term=False)),
+    deconv("unequal sides", Deconvolution(
+        num_output=3, kernel_size=(3, 2), pad=(0, 1), stride=(1, 2), dilation=(2, 1))),
+    deconv("kernel < stride", Deconvolution(num_output=3, kernel_size=(2,), stride=(3,))),
+    deconv("group", Deconvolution(num_output=6, kernel_size=(3,), group=2, stride=(2,))),
+    deconv("depthwise", Deconvolution(num_output=4, kernel_size=(3,), group=4)),
+    deconv("group and dilation", Deconvolution(
+        num_output=2, kernel_size=(3,), group=2, dilation=(2,), stride=(2,), pad=(2,))),
+    deconv("two bottoms", Deconvolution(num_output=3, kernel_size=(3,)), IMAGE, IMAGE),
+    deconv("1-D", Deconvolution(num_output=3, kernel_size=(3,), stride=(2,)), (2, 4, 9)),
+    deconv("3-D", Deconvolution(num_output=2, kernel_size=(2,), pad=(1,)), (2, 2, 4, 5, 3)),
+    deconv("axis 2", Deconvolution(num_output=2, kernel_size=(2,), axis=2), (2, 3, 4, 5, 3)),
+    deconv("spelled", Deconvolution(num_output=3, kernel_size=(3, 2), stride=(1, 2)),
+           spelled="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 2 "
+           "stride: 1 stride: 2 }"),
+    im2col("3x3", Im2col(kernel_size=(3,))),
+    im2col("unequal sides", Im2col(
+        kernel_size=(3, 2), pad=(2, 1), stride=(1, 2), dilation=(2, 1))),
+    im2col("windows of one", Im2col(kernel_size=(1,), pad=(1, 2), stride=(2, 1))),
+    im2col("rows", Im2col(kernel_size=(3, 1), stride=(3, 1)), (2, 1, 9, 7)),
+    im2col("1-D", Im2col(kernel_size=(3,), pad=(1,), stride=(2,)), (2, 4, 9)),
+    im2col("3-D", Im2col(kernel_size=(2,), stride=(2, 1, 1)), (2, 2, 4, 5, 3)),
+    im2col("axis 2", Im2col(kernel_size=(2,), axis=2), (2, 3, 4, 5, 3)),
+)  # fmt: skip
 ROWS = (
+    *MOVING,
     conv("1x1", Convolution(num_output=3, kernel_size=(1,))),
     conv("3x3", Convolution(num_output=3, kernel_size=(3,))),
     conv("pad 1 stride 2", Convolution(num_output=3, kernel_size=(3,), pad=(1,), stride=(2,))),
@@ -104,6 +141,14 @@ def refuse(
 
 
 REFUSALS = (
+    Refusal("deconv nothing left", "Deconvolution", "needs an output of 1 or more",
+            "convolution_param { num_output: 2 kernel_size: 1 pad: 1 }", ((2, 4, 1, 5),)),
+    Refusal("deconv groups", "Deconvolution", "divisible by group 3, got 4 and 3",
+            "convolution_param { num_output: 3 kernel_size: 2 group: 3 }", ((2, 4, 5, 5),)),
+    Refusal("im2col kernel > input", "Im2col", "needs an input of at least its kernel",
+            "convolution_param { kernel_size: 6 }", ((2, 4, 5, 5),)),
+    Refusal("im2col stride 0", "Im2col", "needs kernel, stride and dilation of 1 or more",
+            "convolution_param { kernel_size: 2 stride: 0 }", ((2, 4, 5, 5),)),
     refuse("no num_output", "needs num_output of 1 or more, got 0", "kernel_size: 3"),
     refuse("no kernel", "needs kernel_size, got none", "num_output: 4"),
     refuse("kernel 0", "needs kernel, stride and dilation of 1 or more",

@@ -79,6 +79,11 @@ ROWS = [
     Row("mul_per_column", function(lambda a, b: a * b), (IMAGE, (2, 3, 1, 5)), ("Tile", E)),
     Row("mul_per_sample", function(lambda a, b: a * b), ((5, 3, 2, 2), (5, 1, 1, 1)),
         ("Flatten", "Scale")),
+    # A second input without a batch.
+    Row("mul_input_plane", function(lambda a, b: a * b), (IMAGE, (4, 5)), ("Scale",)),
+    Row("add_input_channels", function(lambda a, b: b + a), (IMAGE, (3, 1, 1)),
+        ("Flatten", "Bias")),
+    Row("maximum_input_plane", function(torch.maximum), (IMAGE, (4, 5)), (P, "Bias", E)),
     Row("div", function(lambda a, b: a / _positive(b)), TWO, ("Exp", P, E)),
     Row("div_number", function(lambda a: a / 3), layers=(P,)),
     Row("div_channels", function(lambda a: a / CHANNELS), layers=("Scale",)),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import stochastic_depth
 
 from tests.rows import Row, Shape, function
 
@@ -77,7 +78,12 @@ SLICES = [
          "InnerProduct", shapes=((2, 3, 40),)),
     move("slice_pairs", lambda x: x[:, :, [0, 1, 2], [1, 3, 3]], "Flatten", "InnerProduct", "Reshape"),
     move("slice_mask", lambda x: x[:, torch.arange(4) % 2 == 1], "Slice", *WINDOW, "Silence"),
-    move("slice_slices", lambda x: x[:, :, 1:][:, :, :3], "Slice", "Slice", "Silence"),
+    move("slice_slices", lambda x: x[:, :, 1:][:, :, :3], *SLICE),
+    move("slice_slices_read_twice", lambda x: (lambda y: (y, y[:, :, :3]))(x[:, :, 1:]),
+         "Slice", "Slice", "Silence"),
+    move("slice_flips_twice", lambda x: x.flip(1).flip(1), "Power"),
+    move("slice_pad_and_cut", lambda x: F.pad(x, (0, 2))[..., 1:], "Slice", *WINDOW, *CROP,
+         "Silence"),
     move("slice_focus", lambda x: torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2]], 1),
          "Im2col", *CROP, "Im2col", "Concat"),
     move("narrow", lambda x: x.narrow(2, 1, 3), *SLICE),
@@ -180,6 +186,7 @@ PADS = [
          shapes=((2, 3, 12),)),
     move("pad_samples", lambda x: F.pad(x, (0, 0, 1, 1)), shapes=((2, 5),),
          refused="needs a size that does not depend on the batch"),
+    move("stochastic_depth", lambda x: stochastic_depth(x, 0.5, "row", training=False) * 2, "Power"),
     move("pad_to_nothing", lambda x: F.pad(x, (-4, -4)) * 1.0,
          refused="needs a result with numbers in it"),
 ]

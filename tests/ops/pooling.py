@@ -127,6 +127,8 @@ ROWS = [
     Row("adaptive_max_1d", lambda: nn.AdaptiveMaxPool1d(4), LINE, (*PIECES, "Reshape", POOL, "Flatten")),
     Row("adaptive_max_1d_indices", lambda: nn.AdaptiveMaxPool1d(3, return_indices=True), LINE,
         ("Reshape", POOL, "Flatten", "Flatten")),
+    Row("adaptive_max_3d_indices", lambda: nn.AdaptiveMaxPool3d(1, return_indices=True), CUBE,
+        refused="needs return_indices=False in three dimensions"),
     Row("adaptive_max_3d", lambda: nn.AdaptiveMaxPool3d((3, 4, 2)), CUBE, (*PIECES * 3, *IN_TWO)),
     Row("functional_max", function(lambda x: F.max_pool2d(x, 2)), layers=(POOL,)),
 ]  # fmt: skip

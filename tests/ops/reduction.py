@@ -68,6 +68,8 @@ ROWS = [
         refused="needs no indices, which torch.amin does not give, got dim 1"),
     Row("norm", function(lambda x: x.norm(dim=-1)), layers=("Reduction", P)),
     Row("norm_channels", function(lambda x: x.norm(dim=1, keepdim=True)), layers=(P, CONV, P)),
+    Row("norm_of_two_runs", function(lambda x: x.norm(dim=(1, 3))),
+        layers=("Reduction", "Reshape", CONV, "Flatten", P)),
     Row("norm_1", function(lambda x: torch.linalg.vector_norm(x, 1, dim=(2, 3))),
         layers=("Reduction",)),
     Row("norm_1_channels", function(lambda x: x.norm(1, 1)), layers=("AbsVal", CONV, "Flatten")),

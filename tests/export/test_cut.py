@@ -128,6 +128,15 @@ class Named(nn.Module):
         return a + b
 
 
+def test_a_path_alone_is_the_last_call() -> None:
+    model = Named().eval()
+    exported = fx2caffe.export(model, X, outputs=["stem", "relu_11"])
+    stem = model.stem(model.stem(X)[:, :3])
+    torch.testing.assert_close(results(exported)[0], stem)
+    torch.testing.assert_close(results(exported)[1], stem.relu())
+    assert exported.verify().ok
+
+
 @pytest.mark.parametrize("outputs", [[], "layer3"])
 def test_outputs_is_a_list_of_names(outputs: Any) -> None:
     with pytest.raises(CaffeError, match="outputs needs a list"):
@@ -155,8 +164,9 @@ def test_a_real_net() -> None:
 def test_hooks_of_the_model_itself_count() -> None:
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()).eval()
     model[0].register_forward_hook(lambda _, __, result: result * 2)
-    exported = fx2caffe.export(model, X, outputs=["0"])
-    torch.testing.assert_close(results(exported)[0], model[0](X))
+    for name in ("0", "0:0"):
+        exported = fx2caffe.export(model, X, outputs=[name])
+        torch.testing.assert_close(results(exported)[0], model[0](X))
     assert len(model[0]._forward_hooks) == 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -25,11 +26,11 @@ class Net(nn.Module):
         self.conv = weight_norm(nn.Conv2d(3, 4, 3))
         self.norm = nn.BatchNorm2d(4)
         self.register_buffer("offset", torch.randn(4, 1, 1))
-        self.factor = torch.tensor(1.5)
+        self.factor = torch.randn(4, 4, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.offset.dtype)  # type: ignore[arg-type]
-        return self.norm(self.conv(x)) * self.factor + self.offset
+        return F.conv2d(self.norm(self.conv(x)), self.factor) + self.offset
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

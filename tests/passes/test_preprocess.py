@@ -31,6 +31,13 @@ class Two(nn.Module):
         return self.one(x), self.two(x)
 
 
+class Beside(Two):
+    """The input is an output too."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, self.one(x)
+
+
 ROWS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], tuple[str, ...]]] = {
     "no padding": (lambda: nn.Conv2d(3, 4, 3), IMAGENET, ("Convolution",)),
     "no padding, BGR": (
@@ -84,6 +91,11 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], tuple[str, ...]]]
         lambda: Function(lambda x: (x, x.relu())),
         IMAGENET,
         ("Scale", "ReLU", "Power"),
+    ),
+    "an output beside a convolution": (
+        lambda: Beside(),
+        {**IMAGENET, "channel_order": "BGR"},
+        ("Slice", "Concat", "Scale", "Convolution", "Power"),
     ),
     "nothing": (lambda: nn.Conv2d(3, 4, 3, padding=1), {}, ("Convolution",)),
 }

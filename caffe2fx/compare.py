@@ -63,7 +63,7 @@ def _is_files(side: Side) -> bool:
 
 def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
     if isinstance(module, CaffeGraphModule):
-        values = list(as_tensors((inputs,), module.caffe.inputs))
+        values = list(as_tensors((inputs,), module.caffe.inputs, module.caffe.input_ranks))
         module.caffe.net.reshaped([tuple(value.shape) for value in values]).check_blobs()
         return values
     given = list(inputs.values()) if isinstance(inputs, Mapping) else inputs

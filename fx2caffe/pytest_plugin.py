@@ -93,13 +93,15 @@ def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
 class RunningNet:
     """A Caffe net in an engine; call it with inputs to get its blobs by name."""
 
-    def __init__(self, session: Session, inputs: tuple[str, ...]) -> None:
+    def __init__(self, session: Session) -> None:
+        shapes = session.net.shapes()
         self._session = session
-        self._inputs = inputs
+        self._inputs = tuple(value.blob for value in session.net.inputs)
+        self._ranks = tuple(len(shapes[value]) for value in session.net.inputs)
 
     def __call__(self, *inputs: Any) -> dict[str, Tensor]:
         """Every blob of the net, with its final content."""
-        values = as_tensors(inputs, self._inputs)
+        values = as_tensors(inputs, self._inputs, self._ranks)
         self._session.reshape([tuple(value.shape) for value in values])
         results = self._session.run(values)
         return {
@@ -117,7 +119,7 @@ def caffe_net(caffe_engine: str) -> Any:
     def load(prototxt: str | Path, caffemodel: str | Path) -> RunningNet:
         session = engine(caffe_engine).open(Path(prototxt), Path(caffemodel))
         opened.append(session.__enter__())
-        return RunningNet(session, tuple(value.blob for value in session.net.inputs))
+        return RunningNet(session)
 
     yield load
     for session in opened:

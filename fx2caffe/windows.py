@@ -38,7 +38,7 @@ class Windows:
         return self.kernel, self.stride, self.pad, self.ceil
 
     def count(self, axis: int, size: int) -> int:
-        """How many windows torch has on an axis: none that starts at the end or in the pad there."""
+        """How many windows torch has on an axis: none that starts behind the end."""
         step, pad = self.stride[axis], self.pad[axis]
         reach = size + 2 * pad - self.dilation[axis] * (self.kernel[axis] - 1) - 1
         count = (-(-reach // step) if self.ceil else reach // step) + 1
@@ -63,7 +63,8 @@ class Windows:
     def taps(self, axis: int, size: int) -> list[list[int]]:
         """The places that each window reads; one outside is replaced by another of the window."""
         found = []
-        for start in (i * self.stride[axis] - self.pad[axis] for i in range(self.count(axis, size))):
+        for index in range(self.count(axis, size)):
+            start = index * self.stride[axis] - self.pad[axis]
             places = [start + self.dilation[axis] * tap for tap in range(self.kernel[axis])]
             inside = [place for place in places if 0 <= place < size]
             if not inside:

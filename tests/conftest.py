@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(2)
+# Tests run side by side: threads of their own would only be in each other's way.
+torch.set_num_threads(1)
 
 
 def corpus_folder() -> Path | None:

@@ -88,8 +88,13 @@ class Worker:
                 env=None if env is None else dict(env),
             )
         except OSError as error:
+            self._errors.close()
             raise EngineError(f"pycaffe: cannot start {self.command[0]}: {error}; {HOW}") from None
-        self.hello, _ = self.ask("hello")
+        try:
+            self.hello, _ = self.ask("hello")
+        except EngineError:
+            self.close()
+            raise
 
     def __enter__(self) -> Worker:
         return self

@@ -59,7 +59,8 @@ class IndexMap(Wide):
         for axis, blob in zip(self.axes, blobs, strict=True):
             shape = [-1 if other == axis else 1 for other in range(top.dim())]
             nowhere = (blob == NOWHERE).reshape(shape)
-            top = top.index_select(axis, blob.long().clamp(min=0)).masked_fill(nowhere, self.outside)
+            top = top.index_select(axis, blob.long().clamp(min=0))
+            top = top.masked_fill(nowhere, self.outside)
         return (top,)
 
 

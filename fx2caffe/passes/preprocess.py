@@ -124,7 +124,7 @@ def _taken(
     affine = wanted.affine(shape[1])
     identity = bool((affine.factor == 1).all() and (affine.offset == 0).all())
     readers = [step for step in net.steps if value in step.bottoms]
-    private = all(map(_folds, readers)) and bool(readers)
+    private = value not in net.outputs and all(map(_folds, readers)) and bool(readers)
     inside = private and (not affine.offset.any() or not any(map(_pads, readers)))
     builder = _Front(net, value)
     if wanted.swaps and not private:

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from caffe2fx.caffemodel import LayerWeights
 from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.net import Net, Step, Value, is_input
+from caffe2fx.sharing import tie, with_shared_blobs
 
 
 def with_weights(net: Net, weights: Sequence[LayerWeights], *, source: str = "weights") -> Net:
@@ -30,9 +31,9 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], *, source: str = "we
     for entry in weights:
         by_name[entry.name] = entry
     steps = tuple(_with_blobs(step, by_name.get(step.name)) for step in net.steps)
-    filled = replace(net, steps=steps)
     _check_names_are_used_once(steps)
     try:
+        filled = with_shared_blobs(replace(net, steps=steps), [entry.name for entry in weights])
         filled.check_blobs()
     except ShapeMismatchError as error:
         raise ShapeMismatchError(f"{source}: {error}") from None
@@ -204,6 +205,7 @@ class _Builder:
         self.nodes: dict[Value, fx.Node] = {}
         self.step_nodes: list[tuple[str, ...]] = []
         self.module_names: dict[str, str] = {}
+        self.modules: dict[int, nn.Module] = {}  # by the position of the step
 
     def add(self, step: Step) -> None:
         if is_input(step):
@@ -222,7 +224,9 @@ class _Builder:
         shapes = [self.shapes[bottom] for bottom in step.bottoms]
         step.check_blobs(shapes)
         name = identifier(step.name, self.taken)
-        self.root.add_module(name, step.layer.module(shapes, step.blobs, len(step.tops)))
+        made = step.layer.module(shapes, step.blobs, len(step.tops))
+        self.modules[len(self.step_nodes)] = made
+        self.root.add_module(name, made)
         self.module_names[name] = step.name
         node = self.graph.call_module(name, tuple(self.nodes[b] for b in step.bottoms))
         tops = [node] if len(step.tops) == 1 else self._items(node, len(step.tops))
@@ -233,6 +237,7 @@ class _Builder:
         return [self.graph.call_function(operator.getitem, (node, i)) for i in range(count)]
 
     def finish(self) -> CaffeGraphModule:
+        tie(self.net, self.modules)
         results = [self.nodes[value] for value in self.net.outputs]
         self.graph.output(results[0] if len(results) == 1 else tuple(results))
         made = CaffeGraphModule(self.root, self.graph, class_name="CaffeNet")

@@ -89,7 +89,7 @@ class Message:
 
     @classmethod
     def parse(cls: type[T], proto: ProtoMessage) -> T:
-        """The record that `proto` states. Raises CaffeFormatError where a required field is absent."""
+        """The record that `proto` states. Raises CaffeFormatError if a required field is absent."""
         values = {name: _read(proto, name, wire) for name, wire in cls.wires()}
         for name, wire in cls.wires():
             if wire.label == "required" and values[name] is _UNSET:
@@ -177,7 +177,7 @@ def _read_one(value: Any, wire: Wire) -> Any:
 
 
 def once_per_axis(values: Sequence[int], neutral: int | None = None) -> Shape:
-    """Caffe's "given once or once per axis" in its shortest form: (3, 3) is (3,), all neutral is ()."""
+    """Caffe's "once or once per axis" in its shortest form: (3, 3) is (3,), all neutral is ()."""
     shortest = tuple(values[:1]) if len(set(values)) == 1 else tuple(values)
     return () if shortest == (neutral,) else shortest
 

@@ -76,9 +76,8 @@ class Step:
         wanted = self.layer.blob_shapes(bottoms)
         got = tuple(tuple(blob.shape) for blob in self.blobs)
         if wanted != got:
-            raise self.fault(
-                ShapeMismatchError(f"needs weight blobs of shapes {_list(wanted)}, got {_list(got)}")
-            )
+            shapes = f"needs weight blobs of shapes {_list(wanted)}, got {_list(got)}"
+            raise self.fault(ShapeMismatchError(shapes))
 
 
 def _list(shapes: Sequence[Shape]) -> str:

@@ -29,8 +29,8 @@ def read(path: str | Path, *, phase: Phase | str = Phase.TEST) -> Net:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise CaffeFormatError(
-            f"{path} needs to be a text prototxt in UTF-8, got byte 0x{error.object[error.start]:02x} "
-            f"at offset {error.start}; is it a caffemodel?"
+            f"{path} needs to be a text prototxt in UTF-8, got byte "
+            f"0x{error.object[error.start]:02x} at offset {error.start}; is it a caffemodel?"
         ) from None
     return parse(text, source=str(path), phase=phase)
 

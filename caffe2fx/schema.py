@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -55,7 +55,7 @@ def new(message: str) -> ProtoMessage:
     return _class(message)()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _class(message: str) -> type[ProtoMessage]:
     found = pool().FindMessageTypeByName(f"caffe.{message}")
     return message_factory.GetMessageClass(found)

@@ -114,7 +114,8 @@ class _Truth:
             alone=error,
             alone_limit=limit,
             end_to_end=end,
-            end_to_end_limit=NOISE_FACTOR * self.noise[value] + (NOISE_FLOOR + self.accepted[value]) * signal,
+            end_to_end_limit=NOISE_FACTOR * self.noise[value]
+            + (NOISE_FLOOR + self.accepted[value]) * signal,
             origin=step.origin,
             dead=moving and not signal > 0,
         )

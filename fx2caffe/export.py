@@ -236,6 +236,7 @@ def export(
         Options(
             target_of(target), _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet
         ),
+        {parameter.data_ptr() for parameter in traced.module.parameters()},
     )
     faults = (*batch.faults, *lowered.batch_faults, *finished.batch_faults)
     tensors = _tensors(model, inputs)

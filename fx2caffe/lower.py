@@ -6,7 +6,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -195,7 +195,7 @@ class Lowering:
         handler = _HANDLERS.get(node.target)
         if handler is None:
             self._argument(node.args), self._argument(node.kwargs)
-            raise Refused("needs a handler (see fx2caffe.register): it is not known in Caffe's layers")
+            raise Refused("needs a handler (see fx2caffe.register): no Caffe layers are known for it")
         kwargs = _named(handler, self._argument(node.kwargs))
         if "out" in _signature(handler).parameters:
             kwargs["out"] = Expected(node.meta.get("value"), self._other(node))
@@ -290,7 +290,7 @@ def _attribute(root: nn.Module, path: str) -> Any:
     return getattr(root.get_submodule(owner), name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _signature(handler: Handler) -> inspect.Signature:
     return inspect.signature(handler)
 

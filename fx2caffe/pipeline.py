@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from caffe2fx.errors import CaffeError
@@ -15,6 +15,7 @@ from fx2caffe.passes.names import limit_names
 from fx2caffe.passes.outputs import expose_outputs
 from fx2caffe.passes.preprocess import Preprocessing, take_raw
 from fx2caffe.passes.prune import prune
+from fx2caffe.passes.share import share_weights
 from fx2caffe.targets import Target
 
 
@@ -39,8 +40,11 @@ class Finished:
     batch_faults: tuple[str, ...]
 
 
-def finish(lowered: Lowered, options: Options) -> Finished:
-    """Legalize and run the passes. Raises UnsupportedError for what the target cannot say."""
+def finish(lowered: Lowered, options: Options, parameters: Collection[int] = ()) -> Finished:
+    """Legalize and run the passes; `parameters` are the addresses of the model's own.
+
+    Raises UnsupportedError for what the target cannot say.
+    """
     symbols = dict(lowered.symbols)
     emitter = legalize(lowered.steps, symbols, options.target)
     nodes = {symbols[v].value: node for v, node in lowered.nodes.items() if v in symbols}
@@ -51,7 +55,8 @@ def finish(lowered: Lowered, options: Options) -> Finished:
     net, copies = expose_outputs(net)
     nodes.update({copy: nodes[value] for copy, value in copies.items() if value in nodes})
     placed = run_in_place(net)
-    named = limit_names(placed, options.name_limit, options.name_alphabet)
+    shared = share_weights(placed, parameters)
+    named = limit_names(shared, options.name_limit, options.name_alphabet)
     renamed = renamed_values(net, named)
     nodes = {renamed[value]: node for value, node in nodes.items() if value in renamed}
     return Finished(named, nodes, tuple(emitter.batch_faults))

@@ -78,7 +78,7 @@ class Worker:
         if found is None:
             raise EngineError(f"no pycaffe found: {HOW}")
         self.command, env = found
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         try:
             self._process = subprocess.Popen(
                 [*self.command, str(WORKER)],
@@ -205,7 +205,8 @@ class PycaffeSession:
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Change the shapes of the inputs, in their order."""
         names = [value.blob for value in self.net.inputs]
-        self._worker.ask("reshape", shapes=[[n, list(s)] for n, s in zip(names, shapes, strict=True)])
+        pairs = [[name, list(shape)] for name, shape in zip(names, shapes, strict=True)]
+        self._worker.ask("reshape", shapes=pairs)
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
         """Each step in order with its tops; layer by layer, so that in-place tops are seen."""

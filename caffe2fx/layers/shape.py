@@ -224,7 +224,9 @@ class Crop(Layer):
         offsets = self._offsets(len(bottoms[0]))
         sizes = zip(bottoms[0], self.top_shapes(bottoms, tops)[0], offsets, strict=True)
         if any(offset + cut > size for size, cut, offset in sizes):
-            raise ShapeMismatchError(f"needs a crop within {bottoms[0]}, got {bottoms[1]}+{offsets}")
+            raise ShapeMismatchError(
+                f"needs a crop within {bottoms[0]}, got {bottoms[1]}+{offsets}"
+            )
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         axis = axis_of(self.axis, len(bottoms[0]))

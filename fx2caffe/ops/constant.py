@@ -32,7 +32,7 @@ def as_float32(value: Any) -> Tensor:
     tensor = torch.as_tensor(value).detach()
     if tensor.is_complex():
         raise Refused(f"needs real numbers, got a constant of {tensor.dtype}")
-    if not tensor.is_floating_point() and tensor.numel():
-        if int(tensor.abs().max()) > EXACT_INTEGER:
-            raise Refused("needs integers up to 2^24, which float32 holds exactly, got larger ones")
+    whole = not tensor.is_floating_point() and tensor.numel() > 0
+    if whole and int(tensor.abs().max()) > EXACT_INTEGER:
+        raise Refused("needs integers up to 2^24, which float32 holds exactly, got larger ones")
     return tensor.to(torch.float32)

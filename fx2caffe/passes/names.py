@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.net import Net, Value
+from caffe2fx.net import Net, Step, Value
 
 DIGITS = 8  # of the mark that tells shortened names apart
 PRINTABLE = [chr(code) for code in range(33, 127)]
@@ -28,7 +28,7 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
     """
     if limit is None and alphabet is None:
         return net
-    given = [name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))]
+    given = [name for step in net.steps for name in _names(step)]
     new = limited(given, limit, alphabet)
     steps = tuple(
         replace(
@@ -36,11 +36,18 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
             name=new[step.name],
             bottoms=_renamed(step.bottoms, new),
             tops=_renamed(step.tops, new),
+            params=tuple(spec.replace(name=new.get(spec.name, "")) for spec in step.params),
         )
         for step in net.steps
     )
     name = limited([net.name], limit, alphabet)[net.name] if net.name else ""
     return Net(steps, _renamed(net.outputs, new), name)
+
+
+def _names(step: Step) -> list[str]:
+    """The layer's, its tops' and those of shared weights."""
+    shared = [spec.name for spec in step.params if spec.name]
+    return [step.name, *(top.blob for top in step.tops), *shared]
 
 
 def _renamed(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, ...]:

@@ -32,7 +32,7 @@ def _rows() -> list[dict[str, str]]:
     if FOLDER is None:
         return []
     with (FOLDER / "nets.tsv").open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file, delimiter="\t")]
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 # A net that real Caffe builds, of layers that have records; its own data layers are for training.
@@ -54,7 +54,8 @@ def _used(entry: dict[str, Any]) -> str:
 def _has_records(entry: dict[str, Any]) -> bool:
     assert FOLDER is not None
     text = (FOLDER / _used(entry)).read_text()
-    return set(re.findall(r'type:\s*"(\w+)"\s*(?:\n|#|bottom|top|$)', text)) <= {*REGISTRY, *FILLERS}
+    types = set(re.findall(r'type:\s*"(\w+)"\s*(?:\n|#|bottom|top|$)', text))
+    return types <= {*REGISTRY, *FILLERS}
 
 
 FILLERS = {"xavier", "msra", "constant", "gaussian", "uniform", "bilinear"}

@@ -54,7 +54,9 @@ def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
         last = max(read, key=lambda place: turn.get(net.steps[place.step].name, -1))
         value = blobs[last.step][last.blob]
         for place in there:
-            blobs[place.step][place.blob] = _fitted(net.steps[place.step], place, value, blobs)
+            _check(net.steps[place.step], place, blobs, there[0])
+            own = blobs[place.step][place.blob]
+            blobs[place.step][place.blob] = value if own is value else value.reshape(own.shape)
     steps = [replace(step, blobs=tuple(blobs[i])) for i, step in enumerate(net.steps)]
     return replace(net, steps=tuple(steps))
 
@@ -78,16 +80,14 @@ def _owned(net: Net, places: Sequence[Place]) -> Tensor:
     raise net.steps[places[0].step].fault(ShapeMismatchError("needs weights, got none"))
 
 
-def _fitted(
-    step: Step, place: Place, value: Tensor, blobs: Mapping[int, Sequence[Tensor]]
-) -> Tensor:
-    own, spec = blobs[place.step][place.blob], step.params[place.blob]
-    if own.shape == value.shape:
-        return value
-    if spec.share_mode is DimCheckMode.PERMISSIVE and own.numel() == value.numel():
-        return value.reshape(own.shape)
-    shapes = f"{tuple(value.shape)}, got {tuple(own.shape)}"
-    raise step.fault(ShapeMismatchError(f"shares {spec.name!r} and needs its shape {shapes}"))
+def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owner: Place) -> None:
+    """Caffe asks the layer that joins, not the owner, how alike the two must be."""
+    own, theirs = blobs[place.step][place.blob], blobs[owner.step][owner.blob]
+    spec = step.params[place.blob]
+    permissive = spec.share_mode is DimCheckMode.PERMISSIVE or place == owner
+    if own.shape != theirs.shape and not (permissive and own.numel() == theirs.numel()):
+        shapes = f"{tuple(theirs.shape)}, got {tuple(own.shape)}"
+        raise step.fault(ShapeMismatchError(f"shares {spec.name!r} and needs its shape {shapes}"))
 
 
 def tie(net: Net, modules: Mapping[int, nn.Module]) -> None:

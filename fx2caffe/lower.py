@@ -195,7 +195,7 @@ class Lowering:
         handler = _HANDLERS.get(node.target)
         if handler is None:
             self._argument(node.args), self._argument(node.kwargs)
-            raise Refused("needs a handler (see fx2caffe.register): no Caffe layers are known for it")
+            raise Refused("needs a handler (see fx2caffe.register): no layers are known for it")
         kwargs = _named(handler, self._argument(node.kwargs))
         if "out" in _signature(handler).parameters:
             kwargs["out"] = Expected(node.meta.get("value"), self._other(node))

@@ -12,6 +12,7 @@ from torch import nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.calibrate import calibrate
+from fx2caffe.targets import target
 from tests.rows import types
 
 # The side of the image where a smaller one than 224 will do, to be quick.
@@ -23,18 +24,33 @@ MODELS = {
     "squeezenet1_1": 96,
     "googlenet": 64,
     "densenet121": 64,
+    "resnext50_32x4d": 64,
+    "wide_resnet50_2": 64,
+    "inception_v3": 128,
+    "mobilenet_v2": 64,
+    "mobilenet_v3_large": 64,
+    "mnasnet1_0": 64,
+    "shufflenet_v2_x1_0": 64,
+    "efficientnet_b0": 64,
+    "efficientnet_v2_s": 64,
+    "regnet_x_400mf": 64,
+    "regnet_y_400mf": 64,
+    "fcn_resnet50": 65,
+    "deeplabv3_resnet50": 65,
+    "deeplabv3_mobilenet_v3_large": 65,
+    "lraspp_mobilenet_v3_large": 65,
 }
+LARGE_INPUT = {"inception_v3": 299}
 # What the parser of April 2017 knows; a net must not use more (no Clip, Swish, round_mode).
-OLD = {
-    "Input", "Convolution", "InnerProduct", "Pooling", "ReLU", "BatchNorm", "Scale", "Eltwise",
-    "Concat", "Flatten", "Reshape", "Softmax", "Dropout", "Crop", "DummyData", "Slice",
-    "Silence", "Split", "Power",
-}  # fmt: skip
+OLD = target("bvlc").types
+SEGMENTATION = {"weights_backbone": None}
 
 
 def model_of(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
     """The model with weights that keep its signal alive, and an input."""
-    options = {"init_weights": False} if name == "googlenet" else {}
+    segments = name.startswith(("fcn", "deeplab", "lraspp"))
+    quick = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    options = SEGMENTATION if segments else quick
     model = torchvision.models.get_model(name, weights=None, **options)
     calibrate(model, [torch.randn(2, 3, side, side)])
     return model, torch.randn(1, 3, side, side)
@@ -63,7 +79,7 @@ def test_out_and_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", MODELS)
 def test_at_full_size(name: str) -> None:
-    model, x = model_of(name, 224)
+    model, x = model_of(name, LARGE_INPUT.get(name, 224))
     exported = fx2caffe.export(model, x)
     for batch in (None, 3):
         report = exported.verify("pycaffe", batch=batch)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from caffe2fx.layer import Operation
 from caffe2fx.layers import BatchNorm
@@ -17,8 +18,9 @@ from caffe2fx.layers import BatchNorm
 def calibrate(model: nn.Module, inputs: Sequence[Tensor], *, seed: int = 0) -> nn.Module:
     """Give `model` random weights under which every feature map depends on the input.
 
-    Matrices are scaled by their fan-in, so that depth neither blows the signal up nor lets it
-    die; BatchNorm statistics are those that the inputs really have there, layer after layer.
+    Matrices are scaled by their fan-in and then by what really reaches them, so that depth
+    neither blows the signal up nor lets it die; BatchNorm statistics are those that the inputs
+    really have there, layer after layer (of many samples, if they are to hold for others).
     Caffe's own fillers would not do: their default is zero, and fresh BatchNorm blobs explode.
     The model is changed, given back, and left in eval mode.
     """
@@ -48,13 +50,18 @@ def _fill(name: str, parameter: Tensor, generator: torch.Generator) -> None:
 
 
 def _measure(model: nn.Module, inputs: Sequence[Tensor]) -> None:
-    """One forward in which each BatchNorm takes its statistics from what reaches it."""
+    """One forward in which each layer is fitted to what reaches it."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     handles = [norm.register_forward_pre_hook(_take_statistics) for norm in norms]
     handles += [
         module.register_forward_pre_hook(_take_blobs)
         for module in model.modules()
         if isinstance(module, Operation) and isinstance(module.layer, BatchNorm)
+    ]
+    handles += [
+        module.register_forward_hook(_UnitVariance())
+        for module in model.modules()
+        if isinstance(module, _ConvNd | nn.Linear)
     ]
     try:
         model(*inputs)
@@ -65,9 +72,29 @@ def _measure(model: nn.Module, inputs: Sequence[Tensor]) -> None:
 
 def _moments(value: Tensor) -> tuple[Tensor, Tensor]:
     axes = [axis for axis in range(value.dim()) if axis != 1]
-    # A map of one pixel has no variance: 1 keeps it as it is.
     variance = value.var(axes, correction=0)
+    # Few samples can make one channel's variance tiny by chance, and another input explode.
+    variance = (variance + variance.mean()) / 2
+    # A map of one pixel has no variance: 1 keeps it as it is.
     return value.mean(axes), torch.where(variance > 1e-6, variance, torch.ones_like(variance))
+
+
+class _UnitVariance:
+    """Scales the weights of a product so that its results spread by 1 (at its first call)."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
+        if self.done:
+            return result
+        self.done = True
+        spread = float(result.std(correction=0))
+        if not spread > 1e-6:
+            return result
+        for parameter in module.parameters(recurse=False):
+            parameter.div_(spread)
+        return result / spread
 
 
 def _take_statistics(norm: nn.Module, args: tuple[Any, ...]) -> None:

@@ -15,8 +15,8 @@ import caffe2fx
 import fx2caffe
 from caffe2fx import caffemodel
 from caffe2fx.atomic import replacing
-from caffe2fx.calibrate import calibrate
 from caffe2fx.caffemodel import LayerWeights
+from caffe2fx.calibrate import calibrate
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.net import Net
 

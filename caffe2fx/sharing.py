@@ -84,7 +84,7 @@ def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owne
     """Caffe asks the layer that joins, not the owner, how alike the two must be."""
     own, theirs = blobs[place.step][place.blob], blobs[owner.step][owner.blob]
     spec = step.params[place.blob]
-    permissive = spec.share_mode is DimCheckMode.PERMISSIVE or place == owner
+    permissive = spec.share_mode is DimCheckMode.PERMISSIVE
     if own.shape != theirs.shape and not (permissive and own.numel() == theirs.numel()):
         shapes = f"{tuple(theirs.shape)}, got {tuple(own.shape)}"
         raise step.fault(ShapeMismatchError(f"shares {spec.name!r} and needs its shape {shapes}"))

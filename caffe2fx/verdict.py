@@ -4,15 +4,18 @@ Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two me
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
 scaled by the length of its sums, or 4 times what torch itself errs in float32 there.
 (b) End to end, the error against the reference in float64 is at most 4 times that of the
-reference in float32 (the larger of torch's two implementations), plus 1e-6 of the signal, plus what the layers before it were seen to err
-alone (as independent errors add: by their squares). The first decides, the second confirms.
+reference in float32 (the larger of torch's two implementations), plus 1e-6 of the signal, plus
+what the layers before it were seen to err alone (as independent errors add: by their squares).
+The first decides, the second confirms.
 The signal of a feature map is the smaller of its largest value and of its largest change under
 a second random input: an error relative to a map that is mostly bias proves nothing.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import hypot, inf, nan, sqrt
 
 import torch
@@ -74,6 +77,20 @@ def _ran(
     return theirs, ended, misshapen
 
 
+@contextmanager
+def _other_implementation() -> Iterator[None]:
+    """torch without oneDNN: the same numbers, rounded in another order."""
+    with warnings.catch_warnings():
+        # Its setter speaks of TF32 on graphics cards that are not there.
+        warnings.filterwarnings("ignore", message="TF32 acceleration")
+        flags = torch.backends.mkldnn.flags(enabled=False)
+        flags.__enter__()
+    try:
+        yield
+    finally:
+        flags.__exit__(None, None, None)
+
+
 class _Truth:
     """The reference's values: in float64, in float32, and for a second input."""
 
@@ -87,7 +104,7 @@ class _Truth:
         del rounded
         # Rounding is a draw from chance, and a map of few numbers shows little of it: torch's
         # other implementation is a second draw.
-        with torch.backends.mkldnn.flags(enabled=False):
+        with _other_implementation():
             again = complete(net, reference([value.float() for value in inputs]))
         for value in again:
             self.noise[value] = max(self.noise[value], largest(again[value] - self.exact[value]))

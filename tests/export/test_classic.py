@@ -26,7 +26,8 @@ def build(seed: int = 0) -> nn.Module:
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)
     )
-    return calibrate(model, [torch.randn(4, 3, 8, 8)], seed=seed)
+    example = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return calibrate(model, [example], seed=seed)
 
 
 @pytest.fixture

@@ -45,6 +45,14 @@ def test_the_ways_between_names(exported: Export) -> None:
         map.module("0.conv")
 
 
+def test_a_module_that_is_called_twice() -> None:
+    act = nn.Sigmoid()
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), act, nn.Conv2d(3, 3, 1), act).eval()
+    map = fx2caffe.export(model, torch.randn(1, 3, 4, 4)).map
+    assert map.layers("1") == ("1", "1_1")
+    assert [place.layer for place in map if "1" in place.returned_by] == ["1_1"]
+
+
 def test_rows(exported: Export) -> None:
     rows = {row.layer: row for row in exported.map}
     assert [row.layer for row in exported.map] == [step.name for step in exported.net]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import caffe2fx
@@ -19,6 +20,7 @@ from caffe2fx.caffemodel import LayerWeights
 from caffe2fx.calibrate import calibrate
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.net import Net
+from tests.rows import Function
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
 
@@ -173,3 +175,6 @@ def test_weights_of_ones_own_are_not_shared() -> None:
     with torch.no_grad():
         model[1].weight.copy_(model[0].weight)  # type: ignore[operator,arg-type]
     assert shared(fx2caffe.export(model, X).net) == {}
+    kernel = torch.randn(3, 3, 1, 1)
+    twice = Function(lambda x: F.conv2d(F.conv2d(x, kernel), kernel))
+    assert shared(fx2caffe.export(twice, X).net) == {}

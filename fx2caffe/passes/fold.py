@@ -22,6 +22,9 @@ from caffe2fx.net import Net, Step, Value
 Product = Convolution | Deconvolution | InnerProduct
 
 
+PART = 1 << 18  # numbers that are held in float64 at a time
+
+
 class Affine(NamedTuple):
     """y = factor * x + offset for each channel (axis 1), in float64."""
 
@@ -124,7 +127,21 @@ def _folded_blobs(
     # Outputs come first in a weight, but for a Deconvolution's: there (inputs, outputs) by group.
     groups = layer.group if isinstance(layer, Deconvolution) else 1
     shape = (groups, 1, -1, 1) if isinstance(layer, Deconvolution) else (1, -1, 1, 1)
-    rows = blobs[0].double().reshape(groups, len(blobs[0]) // groups, blobs[0].shape[1], -1)
-    weight = (rows * affine.factor.reshape(shape)).reshape(blobs[0].shape)
+    rows = blobs[0].reshape(groups, len(blobs[0]) // groups, blobs[0].shape[1], -1)
+    weight = _scaled(rows, affine.factor.reshape(shape).expand(*rows.shape[:3], 1))
     bias = blobs[1].double() * affine.factor if len(blobs) == 2 else torch.zeros_like(affine.factor)
-    return weight.float(), (bias + affine.offset).float()
+    return weight.reshape(blobs[0].shape), (bias + affine.offset).float()
+
+
+def _scaled(rows: Tensor, factor: Tensor) -> Tensor:
+    """rows * factor, computed in float64 a part at a time: a whole copy of that would be large."""
+    scaled = torch.empty_like(rows)
+    parts = max(1, rows.numel() // PART)
+    for mine, row, by in zip(
+        scaled.tensor_split(parts, 1),
+        rows.tensor_split(parts, 1),
+        factor.tensor_split(parts, 1),
+        strict=True,
+    ):
+        mine.copy_(row.double() * by)
+    return scaled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,10 @@ from fx2caffe.errors import UnsupportedError
 from fx2caffe.trace import Trace, trace
 
 # The result's shape says all that these take from their arguments.
-FOLLOW_SHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
+RESHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
+EXPANDS = frozenset({Tensor.expand, torch.broadcast_to})
+FOLLOW_SHAPES = RESHAPES | EXPANDS
+MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,62 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
         second = trace(model, larger(model, example_inputs), **options)
     except (UnsupportedError, RuntimeError, ValueError, IndexError, TypeError) as error:
         return Batch(faults=(f"the model does not run with another batch: {error}",))
-    return _compared(first.module, second.module)
+    found = _compared(first.module, second.module)
+    bends = _bends(model, example_inputs, first, found, options)
+    return replace(found, faults=(*found.faults, *bends))
 
 
-def larger(model: nn.Module, example_inputs: Any) -> Any:
-    """The example inputs with their first sample once more, where they share the first's batch."""
+def _bends(
+    model: nn.Module, example_inputs: Any, first: Trace, found: Batch, options: dict[str, Any]
+) -> list[str]:
+    """Where a much larger batch does not go on as the next one began: `x[:4]`, `if batch > 2`.
+
+    Only shapes are asked, so nothing is computed; what does not run so is left to the other
+    checks.
+    """
+    grown = larger(model, example_inputs, MANY_MORE)
+    try:
+        third = trace(model, grown, **{**options, "values": "fake"}).module
+    except (UnsupportedError, RuntimeError, ValueError, IndexError, TypeError):
+        return []
+    ones, threes = list(first.module.graph.nodes), list(third.graph.nodes)
+    if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in threes]:
+        return ["the model runs other operations with a large batch"]
+    pairs = zip(ones, threes, strict=True)
+    return [
+        f"{one.name} does not grow with the batch as it began to"
+        for one, three in pairs
+        if one.name in found.others and not _on_one_line(one, found, three)
+    ]
+
+
+def _on_one_line(one: fx.Node, found: Batch, three: fx.Node) -> bool:
+    first, second = one.meta["value"], found.others[one.name]
+    if not all(hasattr(meta, "shape") for meta in (first, second, three.meta["value"])):
+        return True
+    if len(first.shape) != len(second.shape):
+        return False
+    return found.shape(one, MANY_MORE) == tuple(three.meta["value"].shape)
+
+
+def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
+    """The example inputs with `more` samples, where they share the batch of the first input."""
     args, kwargs = structure.as_inputs(model, example_inputs)
     flat = structure.flatten((args, kwargs))
     batch = flat.tensors[0].shape[:1] if flat.tensors else ()
     grown = [
-        torch.cat([value, value[:1]]) if batch and value.shape[:1] == batch else value
+        _more_of(value, more) if batch and value.shape[:1] == batch else value
         for value in flat.tensors
     ]
     args, kwargs = flat.rebuild(grown)
     return kwargs if kwargs else args
+
+
+def _more_of(value: Tensor, more: int) -> Tensor:
+    """One more sample is a copy; many take no memory, since nothing is computed on them."""
+    if more == 1:
+        return torch.cat([value, value[:1]])
+    return value[:1].expand(len(value) + more, *value.shape[1:])
 
 
 def _compared(first: fx.GraphModule, second: fx.GraphModule) -> Batch:
@@ -71,11 +116,24 @@ def _difference(
     if one.op == "get_attr":
         same = _same_constant(_attribute(first, one), _attribute(second, two))
         return "" if same else f"constant {one.target} changes with the batch"
+    if one.target is torch.roll and _rolls_batch(one, two):
+        return f"{one.name} rolls the batch"
     if one.op == "output" or one.target in FOLLOW_SHAPES:
         return ""
     if _plain(one.args) == _plain(two.args) and _plain(one.kwargs) == _plain(two.kwargs):
         return ""
     return f"{one.name} has arguments that change with the batch: {_plain(one.args)}"
+
+
+def _rolls_batch(one: fx.Node, two: fx.Node) -> bool:
+    """Whether torch.roll moves samples: by as many places as there are it would seem not to."""
+    dims = one.args[2] if len(one.args) > 2 else one.kwargs.get("dims")
+    axes = (dims,) if isinstance(dims, int) else dims
+    shapes = one.meta["value"].shape, two.meta["value"].shape
+    carrying = [axis for axis, (a, b) in enumerate(zip(*shapes, strict=True)) if a != b]
+    if not carrying:
+        return False
+    return not axes or any(int(axis) % len(shapes[0]) in carrying for axis in axes)  # type: ignore[arg-type, union-attr]
 
 
 def _same_constant(one: Tensor, two: Tensor) -> bool:

@@ -90,7 +90,9 @@ class Emitter:
         """Add a layer with several tops (or none)."""
         name = self.unique(f"{self._name}/{role}" if role else self._name)
         blobs = tuple(blob.detach().to(torch.float32) for blob in blobs)
-        values = tuple(Value(name if tops == 1 else f"{name}:{index}") for index in range(tops))
+        values = tuple(
+            Value(name if tops == 1 else self.unique(f"{name}:{index}")) for index in range(tops)
+        )
         read = tuple(bottom.value for bottom in bottoms)
         step = Step(name, layer, read, values, blobs, origin=self._origin)
         shapes = self._top_shapes(step, [bottom.shape for bottom in bottoms])

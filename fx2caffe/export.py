@@ -280,7 +280,7 @@ def _run(model: nn.Module, example_inputs: Any, **options: Any) -> Trace:
     """Trace; an error of the model itself is told with the user's line, and chained."""
     try:
         return trace(model, example_inputs, **options)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, SyntaxError) as error:
         if isinstance(error, CaffeError):
             raise
         what = f"the model does not run on these inputs: {error}; {origin_of(error, '')}"

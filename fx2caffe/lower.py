@@ -19,6 +19,7 @@ from caffe2fx.layers import Input
 from caffe2fx.message import Shape
 from caffe2fx.net import Step, Value
 from caffe2fx.origin import Origin
+from fx2caffe.dtypes import refuse_wrapping
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.errors import Refusal, UnsupportedError
 
@@ -171,6 +172,7 @@ class Lowering:
             return self._input(node)
         if node.op == "get_attr":
             return _attribute(self.root, str(node.target))
+        refuse_wrapping(node)
         with self.emitter.at(self.names[node], _origin(node)):
             result = self._call(node)
         self._check(node, result)

@@ -48,6 +48,9 @@ def placed(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
         tuple(1 if a in move.copied else s for a, s in enumerate(shape)) for shape in shapes
     )
     symbol = reshaped(net, symbol, shape, following)
+    grown = [axis for axis in move.copied if shapes[0][axis] != shapes[1][axis]]
+    if grown:
+        net.batch_faults.append(f"{net.scope[0]} repeats along axis {grown[0]} with the batch")
     for axis in move.copied:
         symbol = net.add(Tile(axis=axis, tiles=shapes[0][axis]), symbol, role="tile")
     return replace(symbol, other=shapes[1]) if move.copied else symbol

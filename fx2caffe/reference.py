@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from caffe2fx.errors import ShapeMismatchError
-from fx2caffe.batch import FOLLOW_SHAPES, Batch
+from fx2caffe.batch import EXPANDS, FOLLOW_SHAPES, Batch
 
 
 def run_reference(
@@ -56,7 +56,8 @@ class _Recorder(fx.Interpreter):
         if self.extra and n.target in FOLLOW_SHAPES:
             # The traced sizes are those of the example's batch.
             (source,) = n.all_input_nodes
-            result: Any = self.env[source].reshape(self.batch.shape(n, self.extra))
+            value, shape = self.env[source], self.batch.shape(n, self.extra)
+            result: Any = value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
         else:
             result = super().run_node(n)
         if n.name in self.wanted:

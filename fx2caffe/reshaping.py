@@ -14,6 +14,10 @@ def reshaped(
     net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
 ) -> Symbol:
     """`input` with another shape; axes that carry the batch are copied or inferred, not written."""
+    if len(shape) != len(other):
+        # squeeze() of a batch of one: another batch gives another rank.
+        net.batch_faults.append(f"{net.scope[0]} gives {shape}, and {other} for another batch")
+        other = shape
     if shape == input.shape and other == input.other:
         return input
     merged = _merged_axes(input, shape, other)
@@ -33,6 +37,8 @@ def reshaped_source(
     net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
 ) -> Symbol:
     """Like `reshaped`, but from before earlier reshapes, as far back as Caffe can say it."""
+    if len(shape) != len(other):
+        return reshaped(net, input, shape, other, role=role)
     source = best = input
     while source.value in net.views and (source.shape, source.other) != (shape, other):
         source = net.views[source.value]

@@ -32,7 +32,9 @@ def as_float32(value: Any) -> Tensor:
     tensor = torch.as_tensor(value).detach()
     if tensor.is_complex():
         raise Refused(f"needs real numbers, got a constant of {tensor.dtype}")
-    whole = not tensor.is_floating_point() and tensor.numel() > 0
+    if tensor.is_floating_point() and bool(tensor.isnan().any()):
+        raise Refused("needs constants without NaN, which Caffe's layers lose, got some")
+    whole = not (tensor.is_floating_point() or tensor.dtype is torch.bool) and tensor.numel() > 0
     if whole and int(tensor.abs().max()) > EXACT_INTEGER:
         raise Refused("needs integers up to 2^24, which float32 holds exactly, got larger ones")
     return tensor.to(torch.float32)

@@ -19,7 +19,7 @@ from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import per_axis, positive
 from fx2caffe.ops.constant import as_symbol
-from fx2caffe.places import moved
+from fx2caffe.places import moved, placed, positions
 from fx2caffe.reshaping import reshaped, viewed
 
 
@@ -51,10 +51,16 @@ def _moves(*functions: Callable[..., Any]) -> None:
 
 _moves(
     torch.permute, torch.transpose, torch.movedim, torch.narrow, torch.select, torch.flip,
-    torch.fliplr, torch.flipud, torch.rot90, torch.roll, torch.tile, Tensor.expand,
+    torch.fliplr, torch.flipud, torch.rot90, torch.roll, torch.tile,
     Tensor.repeat, torch.repeat_interleave, torch.index_select, torch.diagonal, torch.take,
-    torch.broadcast_to, Tensor.unfold,
+    Tensor.unfold,
 )  # fmt: skip
+
+
+@handles(Tensor.expand, torch.broadcast_to)
+def expand(net: Emitter, input: Symbol, *args: Any, out: Expected, **kwargs: Any) -> Symbol:
+    index = positions(input.shape).expand(out.shape)
+    return placed(net, input, index, positions(input.other).expand(out.other))
 
 
 @handles(torch.split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -48,3 +49,32 @@ def test_two_inputs_share_the_batch_and_a_third_has_none() -> None:
     assert not exported.batch_is_fixed
     shapes = exported.net.reshaped([(4, 3, 4), (4, 3, 4), (5, 7)]).shapes()
     assert [shapes[value] for value in exported.net.outputs] == [(4, 12), (5, 7)]
+
+
+CUTS = {
+    "a slice": lambda x: x[:4],
+    "a step": lambda x: x[::2],
+    "a roll": lambda x: x.roll(2, 0),
+    "a split": lambda x: x.split(4)[0],
+    "a chunk": lambda x: x.chunk(2)[0],
+    "a branch": lambda x: x * 2 if x.shape[0] > 2 else x + 0,
+    "a squeeze": lambda x: x.mean((2, 3)).squeeze(),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_what_two_batches_do_not_tell(name: str) -> None:
+    """A batch of 1 and of 2 look alike here; larger ones do not."""
+    exported = fx2caffe.export(Function(CUTS[name]), torch.randn(1, 4, 6, 5))
+    assert exported.batch_is_fixed and exported.verify().ok
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("batch", [1, 2])
+def test_expand_as_follows_the_batch(batch: int) -> None:
+    def body(x: Tensor) -> Tensor:
+        return x * x.mean((2, 3), keepdim=True).expand_as(x) + x[:, :1].expand(len(x), 4, 6, 5)
+
+    exported = fx2caffe.export(Function(body), torch.randn(batch, 4, 6, 5))
+    assert not exported.batch_is_fixed, exported.batch_faults
+    assert exported.verify("pycaffe", batch=3).ok

@@ -1,0 +1,44 @@
+"""What float32 cannot stand for: integers that wrap or truncate, writes that round."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from fx2caffe import alias
+from fx2caffe.emit import Refused
+
+NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
+EXACT = frozenset({torch.float32, torch.float64})
+# These only move numbers, so that no number can leave its range.
+MOVES = frozenset(
+    """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
+    tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
+    index_select relu max_pool2d""".split()  # noqa: SIM905
+)
+
+
+def refuse_wrapping(node: fx.Node) -> None:
+    """Raise Refused for integer arithmetic that wraps around, and for writes that round.
+
+    Caffe computes in float32: 200 + 100 is 300 there and 44 in uint8, 2 ** -3 is 0.125 there and
+    0 in int64, and 0.7 written into an integer tensor stays 0.7 there.
+    """
+    dtype = getattr(node.meta.get("value"), "dtype", None)
+    name = getattr(node.target, "__name__", "")
+    if dtype in NARROW and name not in MOVES:
+        raise Refused(f"needs results that do not wrap around, got {dtype}")
+    whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
+    if whole and node.target is torch.pow:
+        raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
+    if node.target is alias.setitem and dtype not in EXACT and _kind(node.args[2]) != dtype:
+        raise Refused(f"needs what is written to be {dtype} as well, got {_kind(node.args[2])}")
+
+
+def _kind(value: Any) -> Any:
+    """The dtype of what is written; a Python number is what torch makes of it."""
+    if isinstance(value, fx.Node):
+        return getattr(value.meta.get("value"), "dtype", None)
+    return torch.as_tensor(value).dtype

@@ -1,0 +1,77 @@
+"""What float32 cannot stand for is refused, and names of blobs do not run into each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fx2caffe
+from tests.rows import Function
+
+BYTES = torch.tensor([[100, 200, 250]], dtype=torch.uint8)
+LONGS = torch.tensor([[-3, 2, 5]])
+FLOATS = torch.randn(1, 4, 6, 5)
+
+
+def _into_integers(x: Tensor) -> Tensor:
+    y = x * 1
+    y[:, 0] = 0.7
+    return y
+
+
+def _into_half(x: Tensor) -> Tensor:
+    z = torch.zeros(1, 4, 6, 5, dtype=torch.half)
+    z[:, :2] = x[:, :2] * 1e5
+    return z
+
+
+ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
+    "bytes that wrap": (lambda x: x + 200, BYTES, "needs results that do not wrap around"),
+    "bytes negated": (lambda x: -x, BYTES, "needs results that do not wrap around"),
+    "small squares": (lambda x: x.square(), LONGS.to(torch.int8), "needs results that do not wrap"),
+    "integer powers": (lambda x: 2**x, LONGS, "needs powers of floating numbers"),
+    "a float into integers": (_into_integers, LONGS, "needs what is written to be torch.int64"),
+    "a float into half": (_into_half, FLOATS, "needs what is written to be torch.float16"),
+    "NaN": (lambda x: x * torch.tensor(float("nan")), FLOATS, "needs constants without NaN"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_refused(name: str) -> None:
+    body, x, reason = ROWS[name]
+    with pytest.raises(fx2caffe.UnsupportedError, match=reason):
+        fx2caffe.export(Function(body), x)
+
+
+def test_moves_of_bytes_are_not_arithmetic() -> None:
+    exported = fx2caffe.export(Function(lambda x: x.reshape(3, 1).flatten()), BYTES)
+    assert exported.verify().ok
+
+
+def test_a_bool_constant_is_a_factor() -> None:
+    mask = torch.ones(4, 6, 5, dtype=torch.bool)
+    mask[1] = False
+    exported = fx2caffe.export(Function(lambda x: x * mask + x), FLOATS)
+    assert exported.verify().ok
+
+
+class Colliding(nn.Module):
+    """A module with the name that a top of another layer would get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 4, 1)
+        self.add_module("chunk:0", nn.ReLU())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        p, q = x.chunk(2, 1)
+        y = self._modules["chunk:0"](self.conv(x))  # type: ignore[misc]
+        return p * 2 + q, y
+
+
+@pytest.mark.pycaffe
+def test_tops_have_names_of_their_own() -> None:
+    assert fx2caffe.export(Colliding(), torch.randn(1, 8, 3, 3)).verify("pycaffe").ok

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from caffe2fx.caffemodel import MAX_COUNT
 from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
 from caffe2fx.layer import Layer
 from caffe2fx.layers import Input
@@ -67,9 +69,12 @@ class Step:
         """Shapes of the tops, after all that Caffe itself would check."""
         try:
             self.layer.check(bottoms, len(self.tops))
-            return self.layer.top_shapes(bottoms, len(self.tops))
+            tops = self.layer.top_shapes(bottoms, len(self.tops))
+            for shape in (*tops, *self.layer.blob_shapes(bottoms)):
+                _check_count(shape)
         except CaffeError as error:
             raise self.fault(error) from None
+        return tops
 
     def check_blobs(self, bottoms: Sequence[Shape]) -> None:
         """Raise ShapeMismatchError unless the weights have the shapes that the layer takes."""
@@ -78,6 +83,12 @@ class Step:
         if wanted != got:
             shapes = f"needs weight blobs of shapes {_list(wanted)}, got {_list(got)}"
             raise self.fault(ShapeMismatchError(shapes))
+
+
+def _check_count(shape: Shape) -> None:
+    """Caffe counts the values of a blob in an int."""
+    if prod(max(size, 1) for size in shape) > MAX_COUNT:
+        raise ShapeMismatchError(f"needs blobs of at most {MAX_COUNT} values, got {shape}")
 
 
 def _list(shapes: Sequence[Shape]) -> str:

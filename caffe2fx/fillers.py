@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import prod, sqrt
 
 import torch
 from torch import Tensor
 
 from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
-from caffe2fx.layer import Layer
 from caffe2fx.message import Filler, Shape, VarianceNorm
-from caffe2fx.net import Net, Step
 
 
 def fill(filler: Filler, shape: Shape) -> Tensor:
@@ -68,10 +65,17 @@ def _positive_unitball(filler: Filler, shape: Shape) -> Tensor:
     return (values / values.sum(1, keepdim=True)).reshape(shape)
 
 
+def check_bilinear(shape: Shape) -> None:
+    """Raise ShapeMismatchError for a shape that Caffe's bilinear filler does not take."""
+    if len(shape) != 4 or shape[2] != shape[3]:
+        raise ShapeMismatchError(
+            f"needs a 4-D shape with square images for a bilinear filler, got {shape}"
+        )
+
+
 def _bilinear(filler: Filler, shape: Shape) -> Tensor:
     """The kernel with which a deconvolution interpolates: a tent over each image."""
-    if len(shape) != 4 or shape[2] != shape[3]:
-        raise ShapeMismatchError(f"a bilinear filler needs 4-D square images, got {shape}")
+    check_bilinear(shape)
     half = (shape[3] + 1) // 2
     centre = (shape[3] - 1) / (2 * half)
     side = 1 - (torch.arange(shape[3]) / half - centre).abs()
@@ -87,29 +91,3 @@ _FILLERS: dict[str, Callable[[Filler, Shape], Tensor]] = {
     "positive_unitball": _positive_unitball,
     "bilinear": _bilinear,
 }
-
-
-def with_fresh_blobs(net: Net) -> Net:
-    """The net with every weight blob as Caffe itself would start it."""
-    shapes = net.shapes()
-    steps = tuple(_fresh(step, [shapes[bottom] for bottom in step.bottoms]) for step in net.steps)
-    return replace(net, steps=steps)
-
-
-def _fresh(step: Step, bottoms: list[Shape]) -> Step:
-    shapes = step.layer.blob_shapes(bottoms)
-    fillers = (*fillers_of(step.layer, len(shapes)), *(Filler(),) * len(shapes))
-    blobs = tuple(fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=False))
-    return replace(step, blobs=blobs)
-
-
-def fillers_of(layer: Layer, count: int) -> tuple[Filler, ...]:
-    """The fillers of a layer's blobs in file order; Caffe's default is the constant 0."""
-    first = getattr(layer, "weight_filler", None) or getattr(layer, "filler", None)
-    bias = getattr(layer, "bias_filler", None) or Filler()
-    if first is None:
-        first = Filler(value=_STARTS.get(layer.type, 0.0))
-    return (bias,) if layer.type == "Scale" and count < 1 + layer.bias_term else (first, bias)  # type: ignore[attr-defined]
-
-
-_STARTS = {"Scale": 1.0, "PReLU": 0.25}

@@ -10,7 +10,7 @@ from caffe2fx import caffemodel, hdf5, prototxt
 from caffe2fx.atomic import file_errors
 from caffe2fx.build import CaffeGraphModule, graph_module, with_weights
 from caffe2fx.errors import CaffeFormatError
-from caffe2fx.fillers import with_fresh_blobs
+from caffe2fx.fresh import with_fresh_blobs
 from caffe2fx.net import Net, Step, Value
 
 Path_ = str | Path

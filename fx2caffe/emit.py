@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -130,11 +130,3 @@ class Emitter:
             candidate = f"{name}_{number}"
         self._taken.add(candidate)
         return candidate
-
-    def rename_top(self, symbol: Symbol, name: str) -> Symbol:
-        """Give the step that makes `symbol` (its only top) the plain name `name`."""
-        index = next(i for i, step in enumerate(self.steps) if symbol.value in step.tops)
-        value = Value(name)
-        self.steps[index] = replace(self.steps[index], name=name, tops=(value,))
-        self._taken.add(name)
-        return replace(symbol, value=value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 
@@ -354,12 +354,6 @@ class Recorder(TorchFunctionMode):
         with self._guard.calling(None):
             args, kwargs = map_tensors((call.args, call.kwargs), _without_memory)
             return meta_of(call.target(*args, **kwargs))
-
-
-def _unwrapped(tensor: Tensor) -> Tensor:
-    while is_functorch_wrapped_tensor(tensor):
-        tensor = get_unwrapped(tensor)
-    return tensor
 
 
 def _without_memory(tensor: Tensor) -> Tensor:

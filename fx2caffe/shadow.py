@@ -228,9 +228,6 @@ class ModulePath:
     def current(self) -> str:
         return self._stack[-1] if self._stack else ""
 
-    def path_of(self, module: nn.Module) -> str | None:
-        return self._paths.get(id(module))
-
     def _enter(self, module: nn.Module, _: Any) -> None:
         path = self._paths.get(id(module))
         if threading.get_ident() != self._thread:

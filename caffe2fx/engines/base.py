@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step
+
+S = TypeVar("S", bound="Closing")
 
 
 class Session(AbstractContextManager["Session"], Protocol):
@@ -26,6 +28,19 @@ class Session(AbstractContextManager["Session"], Protocol):
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step for the given bottoms; `run` must have been exhausted before."""
+
+
+class Closing:
+    """Base of the sessions: leaving the `with` block closes them."""
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what the session holds; by default nothing."""
 
 
 class Engine(Protocol):

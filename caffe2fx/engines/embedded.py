@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from torch import Tensor, nn
 
 from caffe2fx.build import CaffeGraphModule, graph_module
+from caffe2fx.engines.base import Closing
 from caffe2fx.load import read_net
 from caffe2fx.message import Shape
 from caffe2fx.net import Step, is_input
@@ -33,24 +33,13 @@ class EmbeddedEngine:
         return EmbeddedSession(graph_module(read_net(prototxt, caffemodel)))
 
 
-class EmbeddedSession:
+class EmbeddedSession(Closing):
     """One loaded GraphModule."""
 
     def __init__(self, module: CaffeGraphModule) -> None:
         self.module = module
         self.net = module.caffe.net
         self.layers = {layer: name for name, layer in module.caffe.names.modules.items()}
-
-    def __enter__(self) -> EmbeddedSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Check the shapes as Caffe would; the modules themselves take any."""

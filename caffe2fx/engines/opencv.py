@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx import caffemodel
+from caffe2fx.engines.base import Closing
 from caffe2fx.errors import EngineError
 from caffe2fx.layers import Input
 from caffe2fx.load import read_net
@@ -63,7 +63,7 @@ def _read(prototxt: Path, weights: Path) -> Any:
     return net
 
 
-class OpenCVSession:
+class OpenCVSession(Closing):
     """One net in this process; OpenCV throws where Caffe would abort.
 
     Layers and blobs go in under numbers, each top a blob of its own: OpenCV takes a "." in a
@@ -92,15 +92,8 @@ class OpenCVSession:
         caffemodel.write(files[1], net.name, weights_of(net))
         return _read(*files)
 
-    def __enter__(self) -> OpenCVSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End what runs the net."""
         self._folder.cleanup()
 
     def reshape(self, shapes: Sequence[Shape]) -> None:

@@ -9,13 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from caffe2fx.engines.base import Closing
 from caffe2fx.engines.install import installed
 from caffe2fx.errors import EngineError
 from caffe2fx.message import Shape
@@ -70,7 +70,7 @@ class PycaffeEngine:
             raise
 
 
-class Worker:
+class Worker(Closing):
     """The child process and the pipes to it."""
 
     def __init__(self) -> None:
@@ -95,17 +95,6 @@ class Worker:
         except EngineError:
             self.close()
             raise
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the child."""
@@ -167,7 +156,7 @@ class Worker:
         return f"pycaffe died (exit {code}): " + "\n".join(said)
 
 
-class PycaffeSession:
+class PycaffeSession(Closing):
     """One net in one child."""
 
     def __init__(self, worker: Worker, net: Net, prototxt: Path, caffemodel: Path) -> None:
@@ -191,15 +180,8 @@ class PycaffeSession:
             at += 1
         return found
 
-    def __enter__(self) -> PycaffeSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End what runs the net."""
         self._worker.close()
 
     def reshape(self, shapes: Sequence[Shape]) -> None:

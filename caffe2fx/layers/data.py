@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.fillers import check_bilinear, fill
 from caffe2fx.layer import MANY, Layer, register
 from caffe2fx.message import Filler, Shape, field, repeated
 
@@ -93,7 +93,7 @@ class DummyData(Layer):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        return tuple(_fill(filler, shape) for filler, shape in self._filled(tops))
+        return tuple(fill(filler, shape) for filler, shape in self._filled(tops))
 
 
 @register
@@ -120,32 +120,12 @@ class Parameter(Layer):
         return (blobs[0],)
 
 
-def _check_filler(filler: Filler, shape: Shape) -> None:
-    if filler.type not in _FILLERS:
-        raise ShapeMismatchError(f"needs a filler of {', '.join(_FILLERS)}, got {filler.type!r}")
-    if filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        raise ShapeMismatchError(
-            f"needs a 4-D shape with square images for a bilinear filler, got {shape}"
-        )
-
-
-def _fill(filler: Filler, shape: Shape) -> Tensor:
-    if filler.type == "constant":
-        return torch.full(shape, filler.value)
-    if filler.type == "gaussian":
-        return torch.normal(filler.mean, filler.std, shape)
-    if filler.type == "uniform":
-        return torch.empty(shape).uniform_(filler.min, filler.max)
-    return _bilinear(shape)
-
-
+# The fillers that DummyData takes here.
 _FILLERS = ("constant", "gaussian", "uniform", "bilinear")
 
 
-def _bilinear(shape: Shape) -> Tensor:
-    """The kernel with which a deconvolution interpolates: a tent over each image."""
-    size = shape[3]
-    half = (size + 1) // 2
-    centre = (size - 1) / (2 * half)
-    side = 1 - (torch.arange(size) / half - centre).abs()
-    return (side[:, None] * side[None, :]).expand(shape).clone()
+def _check_filler(filler: Filler, shape: Shape) -> None:
+    if filler.type not in _FILLERS:
+        raise ShapeMismatchError(f"needs a filler of {', '.join(_FILLERS)}, got {filler.type!r}")
+    if filler.type == "bilinear":
+        check_bilinear(shape)

@@ -1,0 +1,36 @@
+"""A net without a weights file starts as Caffe starts it: each blob by its filler."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffe2fx.fillers import fill
+from caffe2fx.layer import Layer
+from caffe2fx.message import Filler, Shape
+from caffe2fx.net import Net, Step
+
+
+def with_fresh_blobs(net: Net) -> Net:
+    """The net with every weight blob as Caffe itself would start it."""
+    shapes = net.shapes()
+    steps = tuple(_fresh(step, [shapes[bottom] for bottom in step.bottoms]) for step in net.steps)
+    return replace(net, steps=steps)
+
+
+def _fresh(step: Step, bottoms: list[Shape]) -> Step:
+    shapes = step.layer.blob_shapes(bottoms)
+    fillers = (*fillers_of(step.layer, len(shapes)), *(Filler(),) * len(shapes))
+    blobs = tuple(fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=False))
+    return replace(step, blobs=blobs)
+
+
+def fillers_of(layer: Layer, count: int) -> tuple[Filler, ...]:
+    """The fillers of a layer's blobs in file order; Caffe's default is the constant 0."""
+    first = getattr(layer, "weight_filler", None) or getattr(layer, "filler", None)
+    bias = getattr(layer, "bias_filler", None) or Filler()
+    if first is None:
+        first = Filler(value=_STARTS.get(layer.type, 0.0))
+    return (bias,) if layer.type == "Scale" and count < 1 + layer.bias_term else (first, bias)  # type: ignore[attr-defined]
+
+
+_STARTS = {"Scale": 1.0, "PReLU": 0.25}

@@ -12,6 +12,9 @@ from caffe2fx.errors import (
 )
 from caffe2fx.load import load
 from caffe2fx.save import save_weights
+from caffe2fx.training import parameter_groups
+from caffe2fx.transform import read_mean
+from caffe2fx.user import register, unregister
 
 __all__ = [
     "CaffeError",
@@ -24,5 +27,9 @@ __all__ = [
     "compare",
     "compare_caffe_pytorch_model",
     "load",
+    "parameter_groups",
+    "read_mean",
+    "register",
     "save_weights",
+    "unregister",
 ]

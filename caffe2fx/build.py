@@ -5,51 +5,20 @@ from __future__ import annotations
 import keyword
 import operator
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from caffe2fx.caffemodel import LayerWeights
-from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.matching import Unmatched
+from caffe2fx.message import Phase
 from caffe2fx.net import Net, Step, Value, is_input
-from caffe2fx.sharing import tie, with_shared_blobs
-
-
-def with_weights(net: Net, weights: Sequence[LayerWeights], *, source: str = "weights") -> Net:
-    """The net with the blobs of a weights file, matched by layer name as Caffe does.
-
-    Layers of the file that the net lacks are ignored; a layer that needs blobs and has none,
-    or has others, is a ShapeMismatchError that names both sides. Two layers of one name are a
-    CaffeFormatError if they take blobs: Caffe fills the first and leaves the other at random.
-    """
-    by_name: dict[str, LayerWeights] = {}
-    for entry in weights:
-        by_name[entry.name] = entry
-    steps = tuple(_with_blobs(step, by_name.get(step.name)) for step in net.steps)
-    _check_names_are_used_once(steps)
-    try:
-        filled = with_shared_blobs(replace(net, steps=steps), [entry.name for entry in weights])
-        filled.check_blobs()
-    except ShapeMismatchError as error:
-        raise ShapeMismatchError(f"{source}: {error}") from None
-    return filled
-
-
-def _check_names_are_used_once(steps: Sequence[Step]) -> None:
-    count = Counter(step.name for step in steps)
-    for step in steps:
-        if step.blobs and count[step.name] > 1:
-            error = f"needs a name of its own for its weights, got {count[step.name]} layers of it"
-            raise step.fault(CaffeFormatError(error))
-
-
-def _with_blobs(step: Step, entry: LayerWeights | None) -> Step:
-    return step if entry is None else replace(step, blobs=tuple(entry.blobs))
+from caffe2fx.sharing import tie
+from caffe2fx.transform import Transform, transforms
 
 
 @dataclass(frozen=True)
@@ -81,8 +50,32 @@ class CaffeView:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Blob names of the outputs, in the order of the results of forward."""
-        return tuple(value.blob for value in self.net.outputs)
+        """Blob names of the outputs as in `blobs`, in the order of the results of forward."""
+        names = {value: name for name, value in self.net.names().items()}
+        return tuple(names[value] for value in self.net.outputs)
+
+    @property
+    def preprocessing(self) -> dict[str, Transform]:
+        """For each input of images what Caffe does to them before, by the input's blob name.
+
+        The modules are in the mode, train or eval, that the net is in. CaffeFileError names a
+        mean_file that is not there.
+        """
+        made = transforms(self.net)
+        return {name: transform.train(self._module.training) for name, transform in made.items()}
+
+    def layers(self) -> Iterator[tuple[Step, nn.Module]]:
+        """Each step that runs, with the module that it became."""
+        made = iter(self.names.modules)
+        for step in self.net.steps:
+            if step.tops and not is_input(step):
+                yield step, self._module.get_submodule(next(made))
+
+    @property
+    def unmatched(self) -> Unmatched:
+        """What of the net and of the weights file that it was loaded from did not fit."""
+        found: Unmatched = self._module.meta.get("caffe_unmatched", Unmatched())
+        return found
 
     def values(self, *inputs: Any) -> dict[Value, Tensor]:
         """Every value of the net, those that are overwritten in place included."""
@@ -94,6 +87,22 @@ class CaffeView:
             found.update(zip(step.tops, results, strict=True))
         return found
 
+    def loss(self, *inputs: Any) -> Tensor:
+        """The net's loss for these inputs, as Caffe's forward returns it; `backward` goes from it.
+
+        It is the sum over all tops of loss_weight times the sum of the top's values. A loss layer
+        has a loss_weight of 1 unless the file says another, and every other layer one of 0.
+        """
+        values = self.values(*inputs)
+        terms = [
+            weight * top.sum()
+            for step in self.net.steps
+            if any(step.loss_weights)
+            for weight, top in zip(step.loss_weights, _tops(step, values), strict=True)
+            if weight
+        ]
+        return torch.stack(terms).sum() if terms else torch.zeros(())
+
     def blobs(self, *inputs: Any) -> dict[str, Tensor]:
         """Every layer's result by Caffe name, like pycaffe's net.blobs after a forward.
 
@@ -101,16 +110,14 @@ class CaffeView:
         and under "blob@layer" with what each of its layers produced.
         """
         values = self.values(*inputs)
-        last = {value.blob: value for value in sorted(values)}
-        named: dict[str, Tensor] = {}
-        for step in self.net.steps:
-            for top in step.tops:
-                final = last[top.blob]
-                if final.version:
-                    named[f"{top.blob}@{step.name}"] = values[top]
-                if top == final:
-                    named[top.blob] = values[top]
-        return named
+        return {name: values[value] for name, value in self.net.names().items()}
+
+
+def _tops(step: Step, values: Mapping[Value, Tensor]) -> Sequence[Tensor]:
+    """What the step made; a loss without a top in the file is not in the graph."""
+    if step.tops:
+        return [values[top] for top in step.tops]
+    return step.layer.compute([values[bottom] for bottom in step.bottoms], step.blobs, 1)
 
 
 class _Recorder(fx.Interpreter):
@@ -133,6 +140,14 @@ class CaffeGraphModule(fx.GraphModule):
         """The net that this module was built from, its names, and `blobs(x)`."""
         net, names = self.meta["caffe"]
         return CaffeView(self, net, names)
+
+    def train(self, mode: bool = True) -> CaffeGraphModule:
+        """As in torch, but for layers whose file states a phase: they stay in it, as in Caffe."""
+        super().train(mode)
+        for step, module in self.caffe.layers():
+            if step.phase is not None:
+                module.train(step.phase is Phase.TRAIN)
+        return self
 
     def __copy__(self) -> CaffeGraphModule:
         return _restored((fx.GraphModule, (self, self.graph)), dict(self.meta))
@@ -221,29 +236,38 @@ class _Builder:
         self.step_nodes.append(tuple(node.name for node in nodes))
 
     def _module(self, step: Step) -> None:
-        shapes = [self.shapes[bottom] for bottom in step.bottoms]
+        shapes = [self.shapes[value] for value in step.reads]
         step.check_blobs(shapes)
         name = identifier(step.name, self.taken)
-        made = step.layer.module(shapes, step.blobs, len(step.tops))
+        made = step.module(shapes)
         self.modules[len(self.step_nodes)] = made
-        self.root.add_module(name, made)
         self.module_names[name] = step.name
-        node = self.graph.call_module(name, tuple(self.nodes[b] for b in step.bottoms))
+        node = self.graph.call_module(name, self._read(step))
         tops = [node] if len(step.tops) == 1 else self._items(node, len(step.tops))
         self.nodes.update(zip(step.tops, tops, strict=True))
         self.step_nodes.append(tuple(top.name for top in tops))
+
+    def _read(self, step: Step) -> tuple[fx.Node, ...]:
+        """What the step reads, cut off where the file says that no gradient goes there."""
+        nodes = [self.nodes[value] for value in step.reads]
+        for index in range(len(step.bottoms)):
+            if not step.passes_gradient(index):
+                nodes[index] = self.graph.call_method("detach", (nodes[index],))
+        return tuple(nodes)
 
     def _items(self, node: fx.Node, count: int) -> list[fx.Node]:
         return [self.graph.call_function(operator.getitem, (node, i)) for i in range(count)]
 
     def finish(self) -> CaffeGraphModule:
         tie(self.net, self.modules)
+        for name, made in zip(self.module_names, self.modules.values(), strict=True):
+            self.root.add_module(name, made)
         results = [self.nodes[value] for value in self.net.outputs]
         self.graph.output(results[0] if len(results) == 1 else tuple(results))
-        made = CaffeGraphModule(self.root, self.graph, class_name="CaffeNet")
+        module = CaffeGraphModule(self.root, self.graph, class_name="CaffeNet")
         names = Names(tuple(self.step_nodes), self.module_names)
-        made.meta["caffe"] = (self.net, names)
-        return made.eval()
+        module.meta["caffe"] = (self.net, names)
+        return module.eval()
 
 
 _RESERVED = {

@@ -10,7 +10,7 @@ import math
 import mmap
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ import torch
 
 from caffe2fx import wire
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.legacy import V1_TYPES
 
 SIZE_LIMIT = 2**31 - 1  # bytes: Caffe's parser takes no longer message
 MAX_AXES = 32
@@ -41,13 +42,18 @@ _RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVIDIA's and OpenCV's enum Type
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One layer entry of a weights file: its blobs in Caffe's order, found again by name."""
+    """One layer entry of a weights file: its blobs in Caffe's order, found again by name.
+
+    `legacy` are the numbers of the blobs whose file gives num, channels, height and width instead
+    of a shape: those have four axes, of which the first ones may be ones that nobody meant.
+    """
 
     name: str
     type: str
     blobs: tuple[torch.Tensor, ...]
     bottoms: tuple[str, ...] = ()
     tops: tuple[str, ...] = ()
+    legacy: frozenset[int] = frozenset()
 
 
 class _LayerFields(NamedTuple):
@@ -67,23 +73,20 @@ _V1 = _LayerFields("layers", name=4, type=5, bottom=2, top=3, blobs=6, nested=1)
 _V0 = _LayerFields("layers.layer", name=1, type=2, bottom=0, top=0, blobs=50)
 _LAYERS = {100: _V2, 2: _V1}
 
-# By the number of V1's enum; NONE has no name.
-# fmt: off
-V1_TYPES = (
-    "", "Accuracy", "BNLL", "Concat", "Convolution", "Data", "Dropout", "EuclideanLoss", "Flatten",
-    "HDF5Data", "HDF5Output", "Im2col", "ImageData", "InfogainLoss", "InnerProduct", "LRN",
-    "MultinomialLogisticLoss", "Pooling", "ReLU", "Sigmoid", "Softmax", "SoftmaxWithLoss", "Split",
-    "TanH", "WindowData", "Eltwise", "Power", "SigmoidCrossEntropyLoss", "HingeLoss", "MemoryData",
-    "ArgMax", "Threshold", "DummyData", "Slice", "MVN", "AbsVal", "Silence", "ContrastiveLoss",
-    "Exp", "Deconvolution",
-)
-# fmt: on
-
 _OTHER_FORMATS = (
     (rb"\x89HDF\r\n", "an HDF5 file: name it .caffemodel.h5"),
     (rb"PK\x03\x04", "a zip archive, as torch.save writes"),
     (rb"version https://git-lfs", "a Git LFS pointer: fetch the file with git lfs pull"),
     (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page: the download failed"),
+    (
+        rb"\x08[\x80-\xff]*[\x00-\x7f]\x10[\x80-\xff]*[\x00-\x7f]\x18",
+        "a .binaryproto: a mean image, which no layer holds; give the .caffemodel",
+    ),
+    (rb"\x2a", "a .binaryproto: a mean image, which no layer holds; give the .caffemodel"),
+    (
+        rb"\x08[\x80-\xff]*[\x00-\x7f]\x12(?s:.*)\.caffemodel",
+        "a .solverstate: what a solver needs to go on; give the .caffemodel that it names",
+    ),
     (rb"\x08", "a .solverstate, a mean file or an ONNX model: give the .caffemodel"),
     (
         rb"[^\x00-\x08\x0e-\x1f]*[:{][^\x00-\x08\x0e-\x1f]*\Z",
@@ -125,6 +128,45 @@ def read(path: str | os.PathLike[str]) -> tuple[str, tuple[LayerWeights, ...]]:
         return _net(source)
     except CaffeFormatError as error:
         raise CaffeFormatError(f"{error}{_hint(source.data[:256])}") from None
+
+
+# Where blobs lie: by field number, None for the blobs, else what the message holds.
+_Places = Mapping[int, "_Places | None"]
+_BLOBS: _Places = {
+    100: {_V2.blobs: None},
+    2: {_V1.blobs: None, _V1.nested: {_V0.blobs: None}},
+}
+
+
+def definition(path: str | os.PathLike[str]) -> bytes:
+    """The file without its blobs: a NetParameter message, small enough for protobuf.
+
+    CaffeFormatError names the byte where the file is wrong.
+    """
+    source = _mapped(path)
+    try:
+        return _without(_BLOBS, source, 0, len(source.data))
+    except CaffeFormatError as error:
+        raise CaffeFormatError(f"{error}{_hint(source.data[:256])}") from None
+
+
+def _without(places: _Places, source: wire.Source, begin: int, end: int) -> bytes:
+    kept = []
+    for found in source.fields(begin, end):
+        if found.number not in places:
+            kept.append(source.data[found.offset : found.end])
+        elif (inner := places[found.number]) is not None:
+            source.require(found, "a layer", wire.DELIMITED)
+            payload = _without(inner, source, found.begin, found.end)
+            kept.append(wire.encode_delimited(found.number, payload))
+    return b"".join(kept)
+
+
+def read_blob(path: str | os.PathLike[str]) -> torch.Tensor:
+    """The one blob of a .binaryproto: a mean image, or the matrix of an InfogainLoss."""
+    source = _mapped(path)
+    whole = wire.Field(0, wire.DELIMITED, 0, 0, len(source.data))
+    return float32(_blob(source, whole, "the blob"))
 
 
 def realigned(blob: torch.Tensor) -> torch.Tensor:
@@ -266,13 +308,20 @@ class _Draft:
 def _layer(source: wire.Source, message: wire.Field, numbers: _LayerFields) -> LayerWeights:
     draft = _Draft()
     _collect(source, message, numbers, draft)
-    blobs = (
-        _blob(source, blob, f"layer {draft.name!r}, blob {index}")
+    blobs = [
+        _dated_blob(source, blob, f"layer {draft.name!r}, blob {index}")
         for index, blob in enumerate(draft.blobs)
-    )
+    ]
     return LayerWeights(
-        draft.name, draft.type, tuple(blobs), tuple(draft.bottoms), tuple(draft.tops)
+        draft.name,
+        draft.type,
+        tuple(blob for blob, _ in blobs),
+        tuple(draft.bottoms),
+        tuple(draft.tops),
+        frozenset(index for index, (_, is_legacy) in enumerate(blobs) if is_legacy),
     )
+
+
 
 
 def _collect(
@@ -299,7 +348,7 @@ def _layer_type(source: wire.Source, found: wire.Field, numbers: _LayerFields) -
     if numbers is not _V1:
         return source.text(found, "type")
     source.require(found, "type", wire.VARINT)
-    return V1_TYPES[found.value] if found.value < len(V1_TYPES) else ""
+    return V1_TYPES.get(found.value, "")
 
 
 @dataclass
@@ -314,6 +363,13 @@ class _BlobDraft:
 
 
 def _blob(source: wire.Source, message: wire.Field, where: str) -> torch.Tensor:
+    return _dated_blob(source, message, where)[0]
+
+
+def _dated_blob(
+    source: wire.Source, message: wire.Field, where: str
+) -> tuple[torch.Tensor, bool]:
+    """The blob, and whether its shape is in the fields that BlobProto had before `shape`."""
     source.require(message, "blobs", wire.DELIMITED)
     draft = _BlobDraft()
     at = message.begin
@@ -325,8 +381,10 @@ def _blob(source: wire.Source, message: wire.Field, where: str) -> torch.Tensor:
     expected, count = math.prod(shape), sum(run.length for run in runs)
     if count != expected:
         values = f"{expected} values for {where} of shape {shape}"
-        raise source.error(message.offset, f"{values}, found {count}")
-    return source.tensor(runs, dtype).reshape(shape)
+        gradients = any(draft.runs[number] for number in (_DIFF, _DOUBLE_DIFF))
+        only = " and gradients (diff)" if gradients and not count else ""
+        raise source.error(message.offset, f"{values}, found {count}{only}")
+    return source.tensor(runs, dtype).reshape(shape), bool(draft.legacy)
 
 
 def _take(source: wire.Source, found: wire.Field, end: int, draft: _BlobDraft) -> int:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -13,14 +14,13 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from caffe2fx import prototxt
 from caffe2fx.atomic import replacing
 from caffe2fx.build import CaffeGraphModule
 from caffe2fx.compare import compare
 from caffe2fx.engines import NAMES, all_engines
 from caffe2fx.engines.install import install
 from caffe2fx.errors import CaffeError
-from caffe2fx.load import load, read_net
+from caffe2fx.load import describe, load
 from caffe2fx.message import Shape
 from caffe2fx.net import Net
 
@@ -53,10 +53,55 @@ def _parser() -> argparse.ArgumentParser:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prototxt", type=Path)
     parser.add_argument("weights", type=Path, help=".caffemodel or .caffemodel.h5")
+    _add_sizes(parser)
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch", type=int, help="another first size of every input")
+    parser.add_argument(
+        "--shape",
+        type=_named_shape,
+        action="append",
+        default=[],
+        metavar="BLOB=NxCxHxW",
+        help="another shape of one input; may be given several times",
+    )
+    parser.add_argument("--dialect", help="whose Caffe the net is for, if it does not say so")
+
+
+def _named_shape(text: str) -> tuple[str, Shape]:
+    name, _, sizes = text.rpartition("=")
+    try:
+        return name, tuple(int(size) for size in sizes.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"needs BLOB=NxCxHxW, got {text!r}") from None
+
+
+def _sizes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of load that every command on a net has."""
+    shapes = dict(arguments.shape)
+    return {"batch": arguments.batch, "shapes": shapes, "dialect": arguments.dialect}
+
+
+def _add_state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--phase", choices=["TEST", "TRAIN"], default="TEST")
+    parser.add_argument("--level", type=int, default=0)
+    parser.add_argument("--stage", nargs="+", default=[], help="stages that layers may ask for")
+
+
+def _state(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Which layers of a net are meant."""
+    return {"phase": arguments.phase, "level": arguments.level, "stages": arguments.stage}
 
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
-    _add_files(parser)
+    parser.add_argument("prototxt", type=Path, help="or a .caffemodel that has the net inside")
+    parser.add_argument("weights", type=Path, nargs="?", help=".caffemodel or .caffemodel.h5")
+    _add_sizes(parser)
+    _add_state(parser)
+    parser.add_argument(
+        "--no-strict", action="store_true", help="load the weights that fit, and list the others"
+    )
     parser.add_argument("-o", "--output", type=Path, help=".pt2 (torch.export) or .pt (state_dict)")
     parser.add_argument("--outputs", nargs="+", metavar="BLOB", help="blobs that forward returns")
     parser.add_argument("--code", action="store_true", help="print the module's forward")
@@ -64,7 +109,16 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(arguments: argparse.Namespace) -> int:
-    module = load(arguments.prototxt, arguments.weights, outputs=arguments.outputs)
+    module = load(
+        arguments.prototxt,
+        arguments.weights,
+        outputs=arguments.outputs,
+        strict=not arguments.no_strict,
+        **_sizes(arguments),
+        **_state(arguments),
+    )
+    if module.caffe.unmatched:
+        print(module.caffe.unmatched)
     if arguments.output is not None:
         _save(module, arguments.output)
     if arguments.code:
@@ -107,10 +161,13 @@ def _compare(arguments: argparse.Namespace) -> int:
     files = (arguments.prototxt, arguments.weights)
     if len(arguments.other) not in (0, 2):
         raise CaffeError(f"compare needs two files a net, got {2 + len(arguments.other)}")
-    module = load(*files)
+    module = load(*files, **_sizes(arguments))
     second = tuple(arguments.other) if arguments.other else files
     inputs = tuple(random_inputs(module.caffe.net))
-    report = compare(module, second, inputs, engine=arguments.engine)
+    options = _sizes(arguments)
+    if arguments.other:
+        options["shapes"] = None  # its inputs may have other names
+    report = compare(module, second, inputs, engine=arguments.engine, **options)
     if arguments.report is not None:
         report.save(arguments.report)
     print(report)
@@ -120,14 +177,14 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prototxt", type=Path)
     parser.add_argument("weights", type=Path, nargs="?")
+    _add_sizes(parser)
+    _add_state(parser)
     parser.set_defaults(run=_inspect)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    if arguments.weights is None:
-        net = prototxt.read(arguments.prototxt)
-    else:
-        net = read_net(arguments.prototxt, arguments.weights)
+    options = {**_sizes(arguments), **_state(arguments)}
+    net = describe(arguments.prototxt, arguments.weights, **options)
     console = Console()
     # A pipe gets whole lines; a terminal gets a table that fits it.
     wide = console if console.is_terminal else Console(width=1000)

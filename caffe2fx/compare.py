@@ -16,6 +16,7 @@ from caffe2fx.engines import Session
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.load import load
+from caffe2fx.message import Shape
 from caffe2fx.net import Net, Value
 from caffe2fx.report import Report, Row
 from caffe2fx.verdict import another, end_to_end_row, judge
@@ -25,7 +26,16 @@ Side = nn.Module | Files
 Results = Mapping[str, Tensor]
 
 
-def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
+def compare(
+    a: Side,
+    b: Side,
+    inputs: Any,
+    *,
+    engine: str = "torch",
+    dialect: str | None = None,
+    batch: int | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+) -> Report:
     """Compare two nets: modules, or pairs (prototxt, caffemodel), which run in `engine`.
 
     The module is the reference where only one side is a pair; else `a` is. Where both have the
@@ -33,18 +43,23 @@ def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
     names are compared end to end, and the outputs in their order; of a module that did not come
     from Caffe, the outputs (fx2caffe's Export.verify knows its feature maps).
 
+    `dialect`, `batch` and `shapes` are for the sides that are files, and mean what they mean in
+    caffe2fx.load.
     `inputs`: a tensor, a tuple, or a dict by blob name. Raises what load and the engines raise,
     and ShapeMismatchError for inputs that do not fit the net.
     """
     reference, judged = (b, a) if _is_files(a) and not _is_files(b) else (a, b)
-    module = load(*cast(Files, reference)) if _is_files(reference) else cast(nn.Module, reference)
+    options = {"dialect": dialect, "batch": batch, "shapes": shapes}
+    module = cast(nn.Module, reference)
+    if _is_files(reference):
+        module = load(*cast(Files, reference), **cast(Any, options))
     values = _inputs(module, inputs)
     if not _is_files(judged):
         theirs = _Module(cast(nn.Module, judged))
         return _by_name(_Module(module), theirs.results, values, "torch")
     prototxt, weights = (Path(path) for path in cast(Files, judged))
     runner = engine_of(engine)
-    with file_errors(), runner.open(prototxt, weights) as session:
+    with file_errors(), runner.open(prototxt, weights, **options) as session:
         if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):
             return judge(module.caffe.net, session, _values_of(module), values, engine=runner.name)
         numbered = not _is_part(module, session.net)
@@ -53,8 +68,8 @@ def compare(a: Side, b: Side, inputs: Any, *, engine: str = "torch") -> Report:
 
 def _is_part(module: nn.Module, net: Net) -> bool:
     """Whether a module's outputs are blobs of the net: then their names say what to compare."""
-    blobs = {value.blob for value in net.producers()}
-    return isinstance(module, CaffeGraphModule) and blobs.issuperset(module.caffe.outputs)
+    blobs = net.names().keys()
+    return isinstance(module, CaffeGraphModule) and blobs >= set(module.caffe.outputs)
 
 
 def _is_files(side: Side) -> bool:
@@ -72,8 +87,8 @@ def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
 
 
 def _same_layers(one: Net, two: Net) -> bool:
-    return [(s.name, s.layer, s.bottoms, s.tops) for s in one.steps] == [
-        (s.name, s.layer, s.bottoms, s.tops) for s in two.steps
+    return [(s.name, s.layer, s.reads, s.tops) for s in one.steps] == [
+        (s.name, s.layer, s.reads, s.tops) for s in two.steps
     ]
 
 
@@ -93,11 +108,12 @@ def _typed(module: Any, dtype: torch.dtype) -> Any:
 def _runner(session: Session, numbered: bool) -> Callable[[Sequence[Tensor]], Results]:
     def run(inputs: Sequence[Tensor]) -> Results:
         session.reshape([tuple(value.shape) for value in inputs])
-        found: dict[str, Tensor] = {}
+        found: dict[Value, Tensor] = {}
         for step, tops in session.run(inputs):
-            found.update(zip((value.blob for value in step.tops), tops, strict=True))
-        outputs = [found[value.blob] for value in session.net.outputs]
-        return {**found, **(_numbered(outputs) if numbered else {})}
+            found.update(zip(step.tops, tops, strict=True))
+        named = {name: found[value] for name, value in session.net.names().items()}
+        outputs = [found[value] for value in session.net.outputs]
+        return {**named, **(_numbered(outputs) if numbered else {})}
 
     return run
 

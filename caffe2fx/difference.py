@@ -6,7 +6,6 @@ from dataclasses import fields
 from itertools import zip_longest
 from typing import Any
 
-from caffe2fx.layers import Input
 from caffe2fx.net import Net, Step, is_input
 
 
@@ -44,6 +43,7 @@ def _difference(mine: Step, theirs: Step, free_batch: bool) -> str | None:
         ("bottoms", _names(mine.bottoms), _names(theirs.bottoms)),
         ("tops", _names(mine.tops), _names(theirs.tops)),
         ("param", mine.params, theirs.params),
+        ("computed weights", mine.dynamic, theirs.dynamic),
     ]
     for what, wanted, got in pairs:
         if wanted != got:
@@ -52,8 +52,7 @@ def _difference(mine: Step, theirs: Step, free_batch: bool) -> str | None:
 
 
 def _tails(step: Step) -> list[Any]:
-    assert isinstance(step.layer, Input)
-    return [shape[1:] for shape in step.layer.shape]
+    return [shape[1:] for shape in step.top_shapes(())]
 
 
 def _names(values: Any) -> list[str]:

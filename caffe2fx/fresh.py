@@ -8,16 +8,21 @@ from caffe2fx.fillers import fill
 from caffe2fx.layer import Layer
 from caffe2fx.message import Filler, Shape
 from caffe2fx.net import Net, Step
+from caffe2fx.sharing import with_shared_blobs
 
 
 def with_fresh_blobs(net: Net) -> Net:
-    """The net with every weight blob as Caffe itself would start it."""
+    """The net with every weight blob as Caffe itself would start it, or as the text has it."""
     shapes = net.shapes()
     steps = tuple(_fresh(step, [shapes[bottom] for bottom in step.bottoms]) for step in net.steps)
-    return replace(net, steps=steps)
+    # Of shared blobs the owner's counts, whatever the others' fillers are.
+    owners_last = [step.name for step in reversed(steps)]
+    return with_shared_blobs(replace(net, steps=steps), owners_last)
 
 
 def _fresh(step: Step, bottoms: list[Shape]) -> Step:
+    if step.blobs or step.dynamic:
+        return step
     shapes = step.layer.blob_shapes(bottoms)
     fillers = (*fillers_of(step.layer, len(shapes)), *(Filler(),) * len(shapes))
     blobs = tuple(fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=False))
@@ -26,6 +31,8 @@ def _fresh(step: Step, bottoms: list[Shape]) -> Step:
 
 def fillers_of(layer: Layer, count: int) -> tuple[Filler, ...]:
     """The fillers of a layer's blobs in file order; Caffe's default is the constant 0."""
+    if own := layer.blob_fillers(count):
+        return own
     first = getattr(layer, "weight_filler", None) or getattr(layer, "filler", None)
     bias = getattr(layer, "bias_filler", None) or Filler()
     if first is None:

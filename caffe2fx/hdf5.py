@@ -46,7 +46,8 @@ def read(path: str | os.PathLike[str]) -> tuple[LayerWeights, ...]:
         with h5py.File(path, "r") as file:
             data = file.get("data")
             if not isinstance(data, h5py.Group):
-                raise CaffeFormatError("expected the group /data, found none")
+                hint = " (this looks like a .solverstate)" if "learned_net" in file else ""
+                raise CaffeFormatError(f"expected the group /data, found none{hint}")
             return tuple(_layers(data, "", ()))
     except CaffeFormatError as error:
         raise CaffeFormatError(f"{os.fspath(path)}: {error}") from None

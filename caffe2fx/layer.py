@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence, Set
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.errors import CaffeError, ShapeMismatchError
-from caffe2fx.message import Message, Shape
+from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
+from caffe2fx.message import Filler, Message, ParamSpec, Shape
 
 L = TypeVar("L", bound="type[Layer]")
 MANY = 1 << 30
+BVLC = "bvlc"
 Sharing = Literal["never", "always", "one bottom", "one top"]
 
 
@@ -22,16 +24,63 @@ class Layer(Message):
     A subclass is a frozen dataclass whose fields are the fields of the layer's own message.
     It states `type` (Caffe's type name), `parameter` (name and number of its field in
     LayerParameter; None for a layer without parameters), how many bottoms and tops it takes,
-    whether Caffe computes it rightly when its top is its bottom (`in_place`), and when its
-    tops are its bottom's memory under another name (`shares_memory`).
+    whether Caffe computes it rightly when its top is its bottom (`in_place`), when its tops
+    are its bottom's memory under another name (`shares_memory`), and whether it only moves
+    numbers from place to place (`copies`). A loss (`is_loss`) has a
+    weight of 1 in the net's total, and its one top even where the file names none. Where the
+    bottoms' numbers decide how many rows the tops have (`varies`), `top_shapes` tells what Caffe
+    takes them for before it runs.
+
+    `dialects` are the Caffes in which `type` has this meaning; what "bvlc" has all forks have.
+    `aliases` are other names that forks give to the field `parameter`.
     """
 
     type: ClassVar[str] = ""
     parameter: ClassVar[tuple[str, int] | None] = None
+    dialects: ClassVar[tuple[str, ...]] = (BVLC,)
+    aliases: ClassVar[tuple[str, ...]] = ()
     bottoms: ClassVar[tuple[int, int]] = (1, 1)
     tops: ClassVar[tuple[int, int]] = (1, 1)
     in_place: ClassVar[bool] = False
     shares_memory: ClassVar[Sharing] = "never"
+    copies: ClassVar[bool] = False
+    is_loss: ClassVar[bool] = False
+    varies: ClassVar[bool] = False
+
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        """The record that a LayerParameter message states."""
+        said = [name for name in cls.parameter_names() if proto.HasField(name)]
+        if len(said) > 1:
+            raise CaffeFormatError(f"needs its parameters once, got {' and '.join(said)}")
+        record = cls.parse(getattr(proto, said[0])) if said else cls()
+        others = {name: wire.type.parse(getattr(proto, name)) for name, wire in cls.beside()}
+        return record.replace(**others) if others else record
+
+    def write(self, proto: Any) -> None:
+        """Put what `read` reads into a LayerParameter message."""
+        if self.parameter is not None:
+            self.fill(getattr(proto, self.parameter[0]))
+        for name, _ in self.beside():
+            getattr(self, name).fill(getattr(proto, name))
+
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        """The fields of LayerParameter in which this layer's parameters may stand."""
+        return () if cls.parameter is None else (cls.parameter[0], *cls.aliases)
+
+    @classmethod
+    def lacks(cls, proto: Any) -> str:
+        """What errors call a layer whose meaning nobody has registered; empty for all others."""
+        return ""
+
+    @classmethod
+    def claims(cls, said: Set[str]) -> bool:
+        """Whether a file that names the fields `said` can be meant for this record.
+
+        Asked only where a type has several meanings, and no dialect was given.
+        """
+        return True
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -49,9 +98,18 @@ class Layer(Message):
         """Shapes of the weight blobs, in file order."""
         return ()
 
+    def blob_fillers(self, count: int) -> tuple[Filler, ...]:
+        """How Caffe starts `count` blobs, where weight_filler and bias_filler alone do not say."""
+        return ()
+
     @property
     def is_constant(self) -> bool:
         """Whether the tops follow from the bottoms' shapes alone, whatever the bottoms hold."""
+        return False
+
+    @property
+    def remembers(self) -> bool:
+        """Whether Caffe goes on from its last forward, of which `compute` knows nothing."""
         return False
 
     def reduction(self, bottoms: Sequence[Shape]) -> int:
@@ -75,6 +133,9 @@ class Layer(Message):
         _check_count("bottom", len(bottoms), self.bottoms)
         _check_count("top", tops, self.tops)
 
+    def check_params(self, params: Sequence[ParamSpec]) -> None:
+        """Raise what Caffe would abort with over the learning rates that the file states."""
+
 
 def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
     low, high = limits
@@ -85,12 +146,21 @@ def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
 
 
 class Operation(nn.Module):
-    """A layer that torch.nn has no twin for: its record and its blobs as parameters."""
+    """A layer that torch.nn has no twin for: its record and its blobs as parameters.
 
-    def __init__(self, layer: Layer, blobs: Sequence[Tensor], tops: int) -> None:
+    The last `dynamic` arguments of forward are weight blobs that the net computes.
+    `loss_weight` is what the file says of the tops' part in the net's loss; empty if nothing.
+    """
+
+    loss_weight: tuple[float, ...] = ()
+
+    def __init__(
+        self, layer: Layer, blobs: Sequence[Tensor], tops: int, *, dynamic: int = 0
+    ) -> None:
         super().__init__()
         self.layer = layer
         self.tops = tops
+        self.dynamic = dynamic
         self._count = len(blobs)
         for index, blob in enumerate(blobs):
             self.register_parameter(f"blob{index}", nn.Parameter(blob))
@@ -100,28 +170,40 @@ class Operation(nn.Module):
         """The weight blobs in file order."""
         return tuple(getattr(self, f"blob{index}") for index in range(self._count))
 
-    def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
-        tops = self.layer.compute(bottoms, self.blobs, self.tops)
+    def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+        count = len(values) - self.dynamic
+        tops = self.layer.compute(values[:count], (*values[count:], *self.blobs), self.tops)
         return tops[0] if self.tops == 1 else tops
 
     def extra_repr(self) -> str:
         return str(self.layer)
 
 
-_REGISTRY: dict[str, type[Layer]] = {}
+_REGISTRY: dict[str, tuple[type[Layer], ...]] = {}
 
 
 def register(layer: L) -> L:
-    """Class decorator: make a record known under its Caffe type name."""
-    if layer.type in _REGISTRY:
-        raise CaffeError(f"layer type {layer.type!r} is registered twice")
-    _REGISTRY[layer.type] = layer
+    """Class decorator: make a record known under its Caffe type name, in its dialects."""
+    meanings = _REGISTRY.get(layer.type, ())
+    if any(set(meaning.dialects).intersection(layer.dialects) for meaning in meanings):
+        raise CaffeError(f"layer type {layer.type!r} is registered twice for {layer.dialects}")
+    _REGISTRY[layer.type] = (*meanings, layer)
     return layer
 
 
-def registered() -> dict[str, type[Layer]]:
-    """The records registered so far; `caffe2fx.layers.REGISTRY` is complete."""
-    return dict(_REGISTRY)
+def registered() -> Mapping[str, tuple[type[Layer], ...]]:
+    """The meanings of each type; `caffe2fx.layers.REGISTRY` is the same, and complete."""
+    return MappingProxyType(_REGISTRY)
+
+
+def forget(type_: str) -> None:
+    """Take a type out of the registry."""
+    del _REGISTRY[type_]
+
+
+def records() -> Iterator[type[Layer]]:
+    """Every meaning of every type."""
+    return (record for meanings in _REGISTRY.values() for record in meanings)
 
 
 def axis_of(axis: int, rank: int, *, most: int | None = None) -> int:

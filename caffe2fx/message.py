@@ -23,6 +23,7 @@ class Wire:
     `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or
     `Shape`, which is the message BlobShape held as a plain tuple. `default` is the schema's
     own default, None where it states none; the record's default may differ (see `field`).
+    `beside` says that it is no field of the record's own message (see `beside`).
     """
 
     number: int
@@ -30,6 +31,7 @@ class Wire:
     label: str = "optional"
     default: Any = None
     packed: bool = False
+    beside: bool = False
 
 
 _UNSET: Any = object()
@@ -51,10 +53,27 @@ def required(number: int, type: Any) -> Any:
     return dataclasses.field(metadata={"wire": Wire(number, type, "required")})
 
 
+def forked(type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
+    """Declare an optional field that only forks of Caffe have in this message of BVLC's.
+
+    Text names its fields, so that the numbers, in which the forks disagree, do not matter.
+    """
+    return field(0, type, default, absent=absent)
+
+
 def repeated(number: int, type: Any, *, packed: bool = False) -> Any:
     """Declare a repeated field; the record holds a tuple."""
     wire = Wire(number, type, "repeated", None, packed)
     return dataclasses.field(default=(), metadata={"wire": wire})
+
+
+def beside(number: int, type: type[Message]) -> Any:
+    """Declare a message that a layer has next to its own, as losses have loss_param.
+
+    The field's name is the message's name in LayerParameter; absent it is at its defaults.
+    """
+    wire = Wire(number, type, beside=True)
+    return dataclasses.field(default=type(), metadata={"wire": wire})
 
 
 class Message:
@@ -77,13 +96,19 @@ class Message:
     @classmethod
     def wires(cls) -> Iterator[tuple[str, Wire]]:
         """Every field of the message with its place in the schema."""
-        for item in dataclasses.fields(cls):  # type: ignore[arg-type]
-            yield item.name, item.metadata["wire"]
+        return ((name, wire) for name, wire in _wires(cls) if not wire.beside)
+
+    @classmethod
+    def beside(cls) -> Iterator[tuple[str, Wire]]:
+        """The messages beside this one with their places in LayerParameter."""
+        return ((name, wire) for name, wire in _wires(cls) if wire.beside)
 
     def fill(self, proto: ProtoMessage) -> None:
         """Write into `proto` every field that is not at its default."""
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value, wire = getattr(self, item.name), item.metadata["wire"]
+            if wire.beside:
+                continue
             if wire.label == "required" or (value is not None and value != item.default):
                 _write(proto, item.name, wire, value)
 
@@ -107,6 +132,11 @@ class Message:
             if getattr(self, item.name) != item.default
         )
         return f"{type(self).__name__}({', '.join(said)})"
+
+
+def _wires(message: type[Message]) -> Iterator[tuple[str, Wire]]:
+    for item in dataclasses.fields(message):  # type: ignore[arg-type]
+        yield item.name, item.metadata["wire"]
 
 
 def _normal(value: Any, wire: Wire) -> Any:
@@ -205,11 +235,14 @@ class DimCheckMode(enum.IntEnum):
 
 
 class Engine(enum.IntEnum):
-    """Which implementation a layer asks for; all give the same numbers."""
+    """Which implementation a layer asks for; all give the same numbers. The last are forks'."""
 
     DEFAULT = 0
     CAFFE = 1
     CUDNN = 2
+    MKL2017 = 3
+    MKLDNN = 4
+    NNPACK = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -302,6 +335,8 @@ class LayerParameter(Message):
     propagate_down: tuple[bool, ...] = repeated(11, "bool")
     include: tuple[NetStateRule, ...] = repeated(8, NetStateRule)
     exclude: tuple[NetStateRule, ...] = repeated(9, NetStateRule)
+    engine: str = forked("string", absent="")  # Intel's: which implementation runs the layer
+    user_text: str = forked("string", absent="")  # what usertext folds
 
     def stands_in(self, state: NetState) -> bool:
         """Whether include and exclude rules keep this layer in a net of that state."""

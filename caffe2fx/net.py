@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from caffe2fx.caffemodel import MAX_COUNT
 from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
-from caffe2fx.layer import Layer
-from caffe2fx.layers import Input
-from caffe2fx.message import ParamSpec, Shape
+from caffe2fx.layer import Layer, Operation
+from caffe2fx.layers import Source
+from caffe2fx.message import ParamSpec, Phase, Shape
 from caffe2fx.origin import Origin
 
 
@@ -33,9 +33,27 @@ class Value(NamedTuple):
         return self.blob if self.version == 0 else f"{self.blob}#{self.version}"
 
 
+class Dynamic(NamedTuple):
+    """A weight blob that the net itself computes, as in a product of two activations.
+
+    Caffe's layers keep their weights to themselves, but for this: a Parameter layer's top is
+    the memory of its weight, and of every weight that has its param name. Files therefore say
+    a dynamic weight in three layers before the one that uses it: the Parameter, an Eltwise
+    that overwrites it in place with `value`, and a Silence; here are their names.
+    """
+
+    value: Value
+    parameter: str
+    copy: str
+    silence: str
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One named use of a layer: its record, what it reads and writes, its weights."""
+    """One named use of a layer: its record, what it reads and writes, its weights.
+
+    `dynamic` stands in for `blobs`: of a step that has it, `blobs` is empty.
+    """
 
     name: str
     layer: Layer
@@ -44,6 +62,35 @@ class Step:
     blobs: tuple[Tensor, ...] = ()
     params: tuple[ParamSpec, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    dynamic: tuple[Dynamic, ...] = ()
+    loss_weight: tuple[float, ...] = ()
+    propagate_down: tuple[bool, ...] = ()
+    phase: Phase | None = None  # the layer's own, whatever the net's is
+
+    def passes_gradient(self, bottom: int) -> bool:
+        """Whether what this step learns from reaches the layers before that bottom."""
+        return not self.propagate_down or self.propagate_down[bottom]
+
+    @property
+    def loss_weights(self) -> tuple[float, ...]:
+        """How much each top adds to the loss of the net; of a loss the first adds 1 untold.
+
+        A loss whose file names no top has one all the same.
+        """
+        if self.loss_weight:
+            return self.loss_weight
+        return (1.0,) if self.layer.is_loss else (0.0,) * len(self.tops)
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """The bottoms, and then the values of dynamic weights."""
+        return (*self.bottoms, *(weight.value for weight in self.dynamic))
+
+    def reading(self, new: Mapping[Value, Value]) -> Step:
+        """The same step with what it reads replaced by what `new` says."""
+        bottoms = tuple(new.get(value, value) for value in self.bottoms)
+        dynamic = tuple(w._replace(value=new.get(w.value, w.value)) for w in self.dynamic)
+        return replace(self, bottoms=bottoms, dynamic=dynamic)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Step):
@@ -54,10 +101,11 @@ class Step:
     __hash__ = None  # type: ignore[assignment]
 
     def _wiring(self) -> tuple[object, ...]:
-        return (self.name, self.layer, self.bottoms, self.tops, self.params)
+        return (self.name, self.layer, self.bottoms, self.tops, self.params,
+                self.dynamic, self.loss_weight, self.propagate_down, self.phase)  # fmt: skip
 
     def __str__(self) -> str:
-        tops, bottoms = (", ".join(map(str, values)) for values in (self.tops, self.bottoms))
+        tops, bottoms = (", ".join(map(str, values)) for values in (self.tops, self.reads))
         return f"{self.name}: {tops or '()'} = {self.layer} <- {bottoms or '()'}"
 
     def fault(self, error: CaffeError) -> CaffeError:
@@ -69,17 +117,62 @@ class Step:
         """Shapes of the tops, after all that Caffe itself would check."""
         try:
             self.layer.check(bottoms, len(self.tops))
+            self._check_loss_weights()
+            self.layer.check_params(self.params)
+            if len(self.propagate_down) not in (0, len(bottoms)):
+                said = f"for none or all of {len(bottoms)} bottoms, got {self.propagate_down}"
+                raise ShapeMismatchError(f"needs propagate_down {said}")
             tops = self.layer.top_shapes(bottoms, len(self.tops))
-            for shape in (*tops, *self.layer.blob_shapes(bottoms)):
+            blobs = self.layer.blob_shapes(bottoms)
+            if len(self.params) > len(blobs):
+                said = f"{len(blobs)} param(s) at most, one a blob, got {len(self.params)}"
+                raise ShapeMismatchError(f"needs {said}")
+            for shape in (*tops, *blobs):
                 _check_count(shape)
         except CaffeError as error:
             raise self.fault(error) from None
         return tops
 
-    def check_blobs(self, bottoms: Sequence[Shape]) -> None:
+    def _check_loss_weights(self) -> None:
+        tops = max(len(self.tops), self.layer.is_loss)
+        if len(self.loss_weights) != tops:
+            raise ShapeMismatchError(
+                f"needs one loss_weight a top, got {len(self.loss_weights)} for {tops}"
+            )
+
+    def input_shapes(self, given: Sequence[Shape | None]) -> tuple[Shape, ...]:
+        """Shapes of the tops that the caller fills, of which some are given (None: as stated)."""
+        assert isinstance(self.layer, Source)
+        try:
+            return self.layer.completed(given)
+        except CaffeError as error:
+            raise self.fault(error) from None
+
+    def module(self, reads: Sequence[Shape]) -> nn.Module:
+        """The step as a module of what it `reads`."""
+        tops = len(self.tops)
+        if self.dynamic:
+            made: nn.Module = Operation(self.layer, (), tops, dynamic=len(self.dynamic))
+        else:
+            made = self.layer.module(reads, self.blobs, tops)
+        if isinstance(made, Operation):
+            made.loss_weight = self.loss_weight
+        return made
+
+    def compute(
+        self, values: Mapping[Value, Tensor], dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        """The tops as the layer's meaning gives them, from the values that it reads."""
+        count = len(self.bottoms)
+        read = [values[value].to(dtype) for value in self.reads]
+        blobs = [*read[count:], *(blob.to(dtype) for blob in self.blobs)]
+        return self.layer.compute(read[:count], blobs, len(self.tops))
+
+    def check_blobs(self, reads: Sequence[Shape]) -> None:
         """Raise ShapeMismatchError unless the weights have the shapes that the layer takes."""
+        bottoms, dynamic = reads[: len(self.bottoms)], tuple(reads[len(self.bottoms) :])
         wanted = self.layer.blob_shapes(bottoms)
-        got = tuple(tuple(blob.shape) for blob in self.blobs)
+        got = (*dynamic, *(tuple(blob.shape) for blob in self.blobs))
         if wanted != got:
             shapes = f"needs weight blobs of shapes {_list(wanted)}, got {_list(got)}"
             raise self.fault(ShapeMismatchError(shapes))
@@ -97,15 +190,19 @@ def _list(shapes: Sequence[Shape]) -> str:
 
 @dataclass(frozen=True)
 class Net:
-    """Steps in order of execution and the values that are the net's results."""
+    """Steps in order of execution and the values that are the net's results.
+
+    `overwritten`: where this is a part of a net, the values that the rest overwrites in place.
+    """
 
     steps: tuple[Step, ...]
     outputs: tuple[Value, ...]
     name: str = ""
+    overwritten: frozenset[Value] = frozenset()
 
     @property
     def inputs(self) -> tuple[Value, ...]:
-        """What the caller fills: the tops of the Input layers."""
+        """What the caller fills: the tops of Input layers, and of those that read data."""
         return tuple(top for step in self.steps if is_input(step) for top in step.tops)
 
     def __iter__(self) -> Iterator[Step]:
@@ -115,13 +212,30 @@ class Net:
         lines = [str(step) for step in self.steps]
         return "\n".join([*lines, f"outputs: {', '.join(map(str, self.outputs))}"])
 
+    def names(self) -> dict[str, Value]:
+        """Every value by its name in Caffe, in order of execution.
+
+        A blob that in-place layers overwrite stands under its own name with its final content,
+        and under "blob@layer" with what each of its layers produced.
+        """
+        last = {top.blob: top for step in self.steps for top in step.tops}
+        named = {}
+        for step in self.steps:
+            for top in step.tops:
+                final = last[top.blob]
+                if final.version or final in self.overwritten:
+                    named[f"{top.blob}@{step.name}"] = top
+                if top == final and top not in self.overwritten:
+                    named[top.blob] = top
+        return named
+
     def producers(self) -> dict[Value, Step]:
         """Which step writes each value."""
         return {top: step for step in self.steps for top in step.tops}
 
     def uses(self) -> Counter[Value]:
         """How often each value is read, being an output counted as one reading."""
-        counted = Counter(bottom for step in self.steps for bottom in step.bottoms)
+        counted = Counter(value for step in self.steps for value in step.reads)
         counted.update(self.outputs)
         return counted
 
@@ -137,14 +251,14 @@ class Net:
         """Raise ShapeMismatchError where weights do not fit their layer."""
         shapes = self.shapes()
         for step in self.steps:
-            step.check_blobs([shapes[bottom] for bottom in step.bottoms])
+            step.check_blobs([shapes[value] for value in step.reads])
 
     def reshaped(self, shapes: Sequence[Shape]) -> Net:
         """The same net with other input shapes, in the order of `inputs`."""
         waiting = iter(shapes)
         steps = tuple(
-            replace(step, layer=Input(shape=tuple(next(waiting) for _ in step.tops)))
-            if is_input(step)
+            replace(step, layer=step.layer.as_input([next(waiting) for _ in step.tops]))
+            if isinstance(step.layer, Source)
             else step
             for step in self.steps
         )
@@ -158,7 +272,7 @@ class Net:
 
 def is_input(step: Step) -> bool:
     """Whether the caller fills this step's tops."""
-    return isinstance(step.layer, Input)
+    return isinstance(step.layer, Source)
 
 
 def single_assignment(
@@ -222,5 +336,5 @@ def _written(
 
 def unconsumed(steps: Sequence[Step]) -> tuple[Value, ...]:
     """What Caffe itself takes for outputs: tops that nobody reads, in alphabetical order."""
-    read = {bottom for step in steps for bottom in step.bottoms}
+    read = {value for step in steps for value in step.reads}
     return tuple(sorted(top for step in steps for top in step.tops if top not in read))

@@ -20,6 +20,6 @@ class Origin:
     source: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.file else "unknown place"
+        place = f"{self.file}:{self.line}" if self.line else self.file or "unknown place"
         text = f"{place}: {self.source}" if self.source else place
         return f"in {self.module}, {text}" if self.module else text

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from torch import Tensor
 
-from caffe2fx import schema
+from caffe2fx import caffemodel, foreign, legacy, scan, schema, user
+from caffe2fx.dialects import Hints, kinds
+from caffe2fx.dynamic import read_back, written_out
 from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
-from caffe2fx.layer import Layer
-from caffe2fx.layers import REGISTRY, Input
-from caffe2fx.message import LayerParameter, NetState, Phase
+from caffe2fx.layer import BVLC, Layer
+from caffe2fx.layers import REGISTRY
+from caffe2fx.message import BlobProto, LayerParameter, NetState, Phase
 from caffe2fx.net import Net, Step, single_assignment, unconsumed
 from caffe2fx.origin import Origin
+from caffe2fx.usertext import folded, unfolded
 
 
-def read(path: str | Path, *, phase: Phase | str = Phase.TEST) -> Net:
-    """The net that a prototxt file describes, without weights.
+def read(
+    path: str | Path,
+    *,
+    phase: Phase | str = Phase.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    hints: Hints | None = None,
+) -> Net:
+    """The net that a prototxt file of any age describes, without weights.
 
+    Layers stay or go by their include and exclude rules for `phase`, `level` and `stages`.
     Raises CaffeFormatError with line and column for text that Caffe would not take, and
     UnknownLayerError that lists every layer type without a record.
     """
@@ -32,22 +47,90 @@ def read(path: str | Path, *, phase: Phase | str = Phase.TEST) -> Net:
             f"{path} needs to be a text prototxt in UTF-8, got byte "
             f"0x{error.object[error.start]:02x} at offset {error.start}; is it a caffemodel?"
         ) from None
-    return parse(text, source=str(path), phase=phase)
+    return parse(
+        text, source=str(path), phase=phase, level=level, stages=stages, hints=hints
+    )
 
 
-def parse(text: str, *, source: str = "<prototxt>", phase: Phase | str = Phase.TEST) -> Net:
+def parse(
+    text: str,
+    *,
+    source: str = "<prototxt>",
+    phase: Phase | str = Phase.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    hints: Hints | None = None,
+) -> Net:
     """The net that prototxt text describes; `source` names it in errors."""
     proto = _proto(text, source)
+    places = legacy.upgrade(proto, source)
+    _check_types(proto, source)
+    lines = [found.line for found in scan.entries(text)]
+    lines += [0] * (len(places) - len(lines))  # entries written as a list, `layer [{}, {}]`
+    origins = [
+        Origin(file=source, line=1 if place is None else lines[place]) for place in places
+    ]
+    state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
+    return net_of(proto, origins, source, state, hints)
+
+
+def _phase(phase: Phase | str) -> Phase:
+    if phase not in [*Phase, *Phase.__members__]:
+        raise CaffeError(f"phase needs to be TRAIN or TEST, got {phase!r}")
+    return Phase[phase] if isinstance(phase, str) else phase
+
+
+def net_of(
+    proto: Any,
+    origins: Sequence[Origin],
+    source: str,
+    state: NetState,
+    hints: Hints | None = None,
+) -> Net:
+    """The net of a NetParameter message in today's form, for a phase, level and stages."""
     if not proto.layer:
         raise CaffeFormatError(f"{source} needs at least one layer, got none")
+    if state.phase == Phase.TRAIN and proto.bn_stats_batch_size:
+        raise CaffeFormatError(
+            f"{source} needs batch statistics of the whole batch in the TRAIN phase, "
+            f"got bn_stats_batch_size {proto.bn_stats_batch_size}"
+        )
     # As in Caffe, the file's own stages count, and its phase and level do not.
-    state = NetState(
-        phase=Phase[phase] if isinstance(phase, str) else phase, stage=tuple(proto.state.stage)
-    )
-    entries = _legacy_inputs(proto, source) + _entries(proto, text, source)
+    state = state.replace(stage=(*proto.state.stage, *state.stage))
+    entries = _entries(proto, origins, hints or Hints())
     _check_rules(entries)
     kept = [entry for entry in entries if entry[0].stands_in(state)]
-    return Net(steps := _steps(kept), unconsumed(steps), proto.name)
+    steps = read_back(_steps(kept, proto.force_backward))
+    return Net(steps, unconsumed(steps), proto.name)
+
+
+def inside(
+    path: str | Path,
+    *,
+    phase: Phase | str = Phase.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+) -> Net:
+    """The net that a .caffemodel describes beside its blobs, read by BVLC's field numbers.
+
+    Forks gave the same numbers to other fields. So CaffeFormatError for any field or layer that
+    is not BVLC's, or that a fork could have meant otherwise.
+    """
+    source = str(path)
+    proto: Any = schema.new("NetParameter")
+    try:
+        proto.ParseFromString(caffemodel.definition(path))
+    except DecodeError as error:
+        wanted = f"{path} needs layers of BVLC's Caffe, got {error}"
+        raise CaffeFormatError(f"{wanted}{foreign.GIVE}") from None
+    foreign.refuse(proto, source)
+    legacy.upgrade(proto, source)
+    _check_types(proto, source)
+    for layer in proto.layer:
+        layer.ClearField("phase")  # of the net that was saved: Caffe writes it into every layer
+    origins = [Origin(file=source)] * len(proto.layer)
+    state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
+    return net_of(proto, origins, source, state, Hints(dialect=BVLC))
 
 
 Entry = tuple[LayerParameter, Layer, Origin]
@@ -55,12 +138,12 @@ Entry = tuple[LayerParameter, Layer, Origin]
 
 def _proto(text: str, source: str) -> Any:
     proto = schema.new("NetParameter")
+    text = folded(text, user.types())
     try:
         text_format.Parse(text, proto)
     except text_format.ParseError as error:
         _refuse_unknown_types(text, source)
         raise CaffeFormatError(_parse_message(error, text, source)) from None
-    _check_types(proto, source)
     return proto
 
 
@@ -77,15 +160,28 @@ def _nearest_field(what: str) -> str:
     if not found:
         return ""
     message, name = found.groups()
-    if message == "NetParameter" and name == "layers":
-        return " 'layers' is the format of 2013 and 2014: upgrade it with upgrade_net_proto_text."
+    if message == "NetParameter" and name in _SOLVERS:
+        return " This is a solver's file: give the prototxt that its `net` or `train_net` names."
     fields = [field.name for field in schema.new(message).DESCRIPTOR.fields]
     near = difflib.get_close_matches(name, fields, 1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+# What a solver's file says, which a user may take for the net's.
+_SOLVERS = {"net", "train_net", "test_net", "net_param", "base_lr", "lr_policy", "max_iter",
+            "test_iter", "test_interval", "display", "snapshot", "solver_mode", "type"}  # fmt: skip
+
+
 def _refuse_unknown_types(text: str, source: str) -> None:
     """An unknown type brings unknown fields: name the types, all at once, rather than a field."""
+    known = legacy.words()
+    unknown = [
+        (found.name, found.type, _nearest_word(found.type, known))
+        for found in scan.entries(text)
+        if found.keyword == "layers" and not found.type.isdigit() and found.type not in known
+        if found.type
+    ]
+    _refuse(unknown, source)
     proto = schema.new("NetParameter")
     try:
         text_format.Parse(text, proto, allow_unknown_field=True)
@@ -94,11 +190,27 @@ def _refuse_unknown_types(text: str, source: str) -> None:
     _check_types(proto, source)
 
 
-def _check_types(proto: Any, source: str) -> None:
-    unknown = [(layer.name, layer.type) for layer in proto.layer if layer.type not in REGISTRY]
+def _nearest_word(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.upper(), known, 1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _refuse(unknown: Sequence[tuple[str, str, str]], source: str) -> None:
     if unknown:
-        listed = "\n".join(f"  {name!r}: {type_!r}{_nearest(type_)}" for name, type_ in unknown)
+        listed = "\n".join(f"  {name!r}: {type_!r}{hint}" for name, type_, hint in unknown)
         raise UnknownLayerError(f"{source} needs layers that have no record:\n{listed}")
+
+
+def _check_types(proto: Any, source: str) -> None:
+    unknown = [(layer.name, layer.type, _nearest(layer.type)) for layer in proto.layer
+               if layer.type not in REGISTRY]  # fmt: skip
+    unknown += [
+        (layer.name, lacking, " (see caffe2fx.register)")
+        for layer in proto.layer
+        for kind in REGISTRY.get(layer.type, ())
+        if (lacking := kind.lacks(layer))
+    ]
+    _refuse(unknown, source)
 
 
 def _nearest(type_: str) -> str:
@@ -107,37 +219,17 @@ def _nearest(type_: str) -> str:
     return f" (did you mean {known[near[0]]!r}?)" if near else ""
 
 
-def _legacy_inputs(proto: Any, source: str) -> list[Entry]:
-    """`input:` fields become one Input layer in front, as Caffe's own upgrade does."""
-    if not proto.input:
-        return []
-    shapes = [tuple(shape.dim) for shape in proto.input_shape]
-    dims = list(proto.input_dim)
-    shapes = shapes or [tuple(dims[i : i + 4]) for i in range(0, len(dims), 4)]
-    if not proto.input_shape and len(dims) % 4:
-        raise CaffeFormatError(f"{source} needs four input_dim an input, got {len(dims)}")
-    if len(shapes) != len(proto.input):
-        raise CaffeFormatError(
-            f"{source} needs one shape an input, got {len(proto.input)} and {len(shapes)}"
-        )
-    generic = LayerParameter(name="input", type="Input", top=tuple(proto.input))
-    return [(generic, Input(shape=tuple(shapes)), Origin(file=source, line=1))]
-
-
-def _entries(proto: Any, text: str, source: str) -> list[Entry]:
-    lines = _layer_lines(text)
-    lines += [0] * (len(proto.layer) - len(lines))
+def _entries(proto: Any, origins: Sequence[Origin], hints: Hints) -> list[Entry]:
+    found = kinds(proto.layer, origins, hints)
     return [
-        (LayerParameter.parse(layer), _record(layer, origin), origin)
-        for layer, line in zip(proto.layer, lines, strict=False)
-        for origin in [Origin(file=source, line=line)]
+        (LayerParameter.parse(layer), _record(kind, layer, origin), origin)
+        for kind, layer, origin in zip(found, proto.layer, origins, strict=True)
     ]
 
 
-def _record(layer: Any, origin: Origin) -> Layer:
-    kind = REGISTRY[layer.type]
+def _record(kind: type[Layer], layer: Any, origin: Origin) -> Layer:
     try:
-        return kind() if kind.parameter is None else kind.parse(getattr(layer, kind.parameter[0]))
+        return kind.read(layer)
     except CaffeError as error:
         raise type(error)(f"layer {layer.name!r} ({layer.type}) {error} ({origin})") from None
 
@@ -150,21 +242,8 @@ def _check_rules(entries: Sequence[Entry]) -> None:
             )
 
 
-_TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\n]|\w+""")
-
-
-def _layer_lines(text: str) -> list[int]:
-    """The line on which each top-level `layer` starts (text_format keeps no positions)."""
-    lines, depth, line = [], 0, 1
-    for token in _TOKEN.findall(text):
-        depth += (token in "{<") - (token in "}>")
-        line += token == "\n"
-        if depth == 0 and token == "layer":
-            lines.append(line)
-    return lines
-
-
-def _steps(entries: Sequence[Entry]) -> tuple[Step, ...]:
+def _steps(entries: Sequence[Entry], forced: bool) -> tuple[Step, ...]:
+    """The layers as steps; with force_backward gradients are `forced` down all ways."""
     values = single_assignment(
         [
             (f"{origin}: layer {generic.name!r}", generic.bottom, generic.top)
@@ -172,9 +251,37 @@ def _steps(entries: Sequence[Entry]) -> tuple[Step, ...]:
         ]
     )
     return tuple(
-        Step(generic.name, record, bottoms, tops, params=generic.param, origin=origin)
+        Step(
+            generic.name,
+            record,
+            bottoms,
+            tops,
+            _blobs(generic, origin),
+            params=generic.param,
+            origin=origin,
+            loss_weight=generic.loss_weight,
+            propagate_down=tuple(passes or forced for passes in generic.propagate_down),
+            phase=generic.phase,
+        )
         for (generic, record, origin), (bottoms, tops) in zip(entries, values, strict=True)
     )
+
+
+def _blobs(generic: LayerParameter, origin: Origin) -> tuple[Tensor, ...]:
+    """Weights that stand in the text itself: Caffe starts with them."""
+    return tuple(_blob(blob, generic, origin) for blob in generic.blobs)
+
+
+def _blob(blob: BlobProto, generic: LayerParameter, origin: Origin) -> Tensor:
+    values = torch.tensor(blob.double_data or blob.data)
+    legacy = (blob.num, blob.channels, blob.height, blob.width)
+    shape = legacy if any(legacy) or blob.shape is None else blob.shape
+    if values.numel() != math.prod(shape):
+        where = f"{origin}: layer {generic.name!r}"
+        raise CaffeFormatError(
+            f"{where} needs blobs with a value for each place, got {values.numel()} for {shape}"
+        )
+    return values.reshape(shape)
 
 
 def text_of(net: Net, *, header: str = "") -> str:
@@ -182,10 +289,10 @@ def text_of(net: Net, *, header: str = "") -> str:
     proto = schema.new("NetParameter")
     if net.name:
         proto.name = net.name  # type: ignore[attr-defined]
-    for step in net.steps:
+    for step in written_out(net).steps:
         _fill(proto.layer.add(), step)  # type: ignore[attr-defined]
     comment = "".join(f"# {line}\n" for line in header.splitlines())
-    return comment + str(text_format.MessageToString(proto, as_utf8=True))
+    return comment + unfolded(str(text_format.MessageToString(proto, as_utf8=True)))
 
 
 def _fill(layer: Any, step: Step) -> None:
@@ -195,8 +302,10 @@ def _fill(layer: Any, step: Step) -> None:
         bottom=tuple(value.blob for value in step.bottoms),
         top=tuple(value.blob for value in step.tops),
         param=step.params,
+        loss_weight=step.loss_weight,
+        propagate_down=step.propagate_down,
+        phase=step.phase,
     ).fill(layer)
-    if step.layer.parameter is not None:
-        step.layer.fill(getattr(layer, step.layer.parameter[0]))
+    step.layer.write(layer)
 
 

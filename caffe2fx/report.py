@@ -33,10 +33,18 @@ class Row:
     end_to_end_limit: float
     origin: Origin
     dead: bool = False
+    unverified: str = ""  # why nothing was compared here
+
+    @property
+    def verdict(self) -> str:
+        """One word or the reason against it."""
+        return self.fault or (f"not verified: {self.unverified}" if self.unverified else "ok")
 
     @property
     def fault(self) -> str:
         """What is wrong with this feature map, empty if nothing is."""
+        if self.unverified:
+            return ""
         if self.dead:
             return "no signal: it does not change with the input, so that nothing is proven"
         if not self.alone <= self.alone_limit:
@@ -48,12 +56,14 @@ class Row:
     @property
     def diverges(self) -> bool:
         """Whether the layer itself computes something else."""
-        return not self.alone <= self.alone_limit
+        return not self.unverified and not self.alone <= self.alone_limit
 
     def __str__(self) -> str:
         text = f"layer {self.layer!r} ({self.type}), blob {self.blob!r} {list(self.shape)}"
         where = f"; {self.origin}" if self.origin.file else ""
         limits = f"limits {self.alone_limit:.1e} alone, {self.end_to_end_limit:.1e} end to end"
+        if self.unverified:
+            return f"{text}: {self.verdict}{where}"
         return f"{text}: {self.fault or 'equal'} (signal {self.signal:.2e}; {limits}){where}"
 
 
@@ -66,8 +76,9 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every feature map passed (and there was one)."""
-        return bool(self.rows) and not any(row.fault for row in self.rows)
+        """Whether every feature map that could be compared passed (and there was one)."""
+        judged = [row for row in self.rows if not row.unverified]
+        return bool(judged) and not any(row.fault for row in judged)
 
     @property
     def first_divergence(self) -> Row | None:
@@ -83,15 +94,18 @@ class Report:
         lines = [f"{'layer':{wide}}  {'type':13} {'alone':>9} {'end to end':>10}  verdict"]
         lines += [
             f"{row.layer:{wide}}  {row.type:13} {_relative(row.alone, row):9.1e} "
-            f"{_relative(row.end_to_end, row):10.1e}  {row.fault or 'ok'}"
+            f"{_relative(row.end_to_end, row):10.1e}  {row.verdict}"
             for row in self.rows
         ]
         return "\n".join([*lines, self.summary()])
 
     def summary(self) -> str:
         """One line: how many feature maps passed, in which engine, and the first divergence."""
-        passed = sum(not row.fault for row in self.rows)
-        text = f"{passed} of {len(self.rows)} feature maps equal in engine {self.engine}"
+        judged = [row for row in self.rows if not row.unverified]
+        passed = sum(not row.fault for row in judged)
+        text = f"{passed} of {len(judged)} feature maps equal in engine {self.engine}"
+        if len(judged) < len(self.rows):
+            text += f", {len(self.rows) - len(judged)} NOT VERIFIED"
         first = self.first_divergence
         return text if first is None else f"{text}; first divergence: {first}"
 
@@ -132,10 +146,10 @@ def _html_row(row: Row) -> str:
         f"{row.signal:.3e}",
         f"{row.alone:.2e}",
         f"{row.end_to_end:.2e}",
-        row.fault or "ok",
+        row.verdict,
         str(row.origin),
     ]
-    kind = "bad" if row.fault else "good"
+    kind = "bad" if row.fault or row.unverified else "good"
     return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,20 @@ from caffe2fx.build import CaffeGraphModule
 from caffe2fx.errors import CaffeError, CaffeFileError
 from caffe2fx.net import Net, Step
 from caffe2fx.prototxt import text_of
+from caffe2fx.respelling import Respelling, respelled
 
 
 def save(
-    net: Net, prototxt: str | Path, weights: str | Path, *, header: str = ""
+    net: Net,
+    prototxt: str | Path,
+    weights: str | Path,
+    *,
+    header: str = "",
+    spelling: Sequence[Respelling] = (),
 ) -> None:
     """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
+
+    `spelling` is how the program writes that is to read them, where Caffe itself writes otherwise.
 
     Nothing is replaced unless both files were written whole. Raises CaffeFileError where a
     folder is missing, and where both paths are one file.
@@ -27,7 +36,7 @@ def save(
     if os.path.realpath(prototxt) == os.path.realpath(weights):
         raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
     layers = weights_of(net)
-    text = text_of(net, header=header)
+    text = respelled(text_of(net, header=header), spelling)
     with file_errors(), replacing_all([weights, prototxt]) as (new_weights, new_prototxt):
         _write_weights(new_weights, str(weights), net.name, layers)
         new_prototxt.write_text(text, encoding="utf-8")
@@ -53,15 +62,14 @@ def write_weights(net: Net, path: str | Path) -> None:
 
 def current_net(module: CaffeGraphModule) -> Net:
     """The net of a loaded module with the weights that the module holds now."""
-    view = module.caffe
-    modules = dict(zip(view.names.modules.values(), view.names.modules, strict=True))
+    # By position: names may come twice.
+    modules = {id(step): made for step, made in module.caffe.layers()}
+    net = module.caffe.net
     steps = tuple(
-        replace(step, blobs=_blobs(step, module.get_submodule(modules[step.name])))
-        if step.blobs
-        else step
-        for step in view.net.steps
+        replace(step, blobs=_blobs(step, modules[id(step)])) if step.blobs else step
+        for step in net.steps
     )
-    return replace(view.net, steps=steps)
+    return replace(net, steps=steps)
 
 
 def _blobs(step: Step, module: nn.Module) -> tuple[Tensor, ...]:
@@ -81,7 +89,10 @@ def _write_weights(
 
 
 def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:
-    """The layers of the net as a weights file lists them."""
+    """The layers of the net as a weights file lists them.
+
+    One whose weights the net computes is left out, which Caffe takes for: keep what you have.
+    """
     return tuple(
         caffemodel.LayerWeights(
             step.name,
@@ -91,4 +102,5 @@ def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:
             tuple(value.blob for value in step.tops),
         )
         for step in net.steps
+        if not step.dynamic
     )

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
+from dataclasses import replace
+from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message as ProtoMessage
 
-from caffe2fx.layers import REGISTRY
+from caffe2fx.errors import CaffeError
+from caffe2fx.layer import BVLC, Layer, records
+from caffe2fx.legacy import V1LayerParameter
 from caffe2fx.message import (
     BlobProto,
     LayerParameter,
@@ -28,7 +32,21 @@ from caffe2fx.message import (
 )
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
+_FREE = 100_000  # above the numbers that Caffe and its forks have given
 _TOP_LEVEL_ENUMS: tuple[type[enum.IntEnum], ...] = (Phase,)
+
+
+class Type(enum.IntEnum):
+    """A fork's precisions."""
+
+    DOUBLE = 0
+    FLOAT = 1
+    FLOAT16 = 2
+    INT = 3
+    UINT = 4
+    BOOL = 5
+
+
 # NetParameter is the only message whose layers are not one record each.
 _NET_FIELDS: tuple[tuple[str, Wire], ...] = (
     ("name", Wire(1, "string")),
@@ -39,12 +57,32 @@ _NET_FIELDS: tuple[tuple[str, Wire], ...] = (
     ("state", Wire(6, NetState)),
     ("debug_info", Wire(7, "bool", default=False)),
     ("layer", Wire(100, LayerParameter, "repeated")),
+    ("layers", Wire(2, V1LayerParameter, "repeated")),
+)
+# With which precision, memory and machines forks run a net: read, and of no meaning here.
+FORKED_NET_FIELDS: tuple[tuple[str, Wire], ...] = (
+    ("default_forward_type", Wire(0, Type)),
+    ("default_backward_type", Wire(0, Type)),
+    ("default_forward_math", Wire(0, Type)),
+    ("default_backward_math", Wire(0, Type)),
+    ("global_grad_scale", Wire(0, "float")),
+    ("global_grad_scale_adaptive", Wire(0, "bool")),
+    ("default_conv_algos_override", Wire(0, "string")),
+    ("default_cudnn_math_override", Wire(0, "int32")),
+    ("eltwise_mem_sharing", Wire(0, "bool")),
+    ("reduce_buckets", Wire(0, "int32")),
+    ("engine", Wire(0, "string")),
+    ("bn_stats_batch_size", Wire(0, "uint32")),  # but for this one, see prototxt
 )
 
 
-@lru_cache(maxsize=1)
 def pool() -> descriptor_pool.DescriptorPool:
     """The private pool that holds every message of the registered records."""
+    return _pool(tuple(records()))
+
+
+@lru_cache(maxsize=1)
+def _pool(known: tuple[type[Layer], ...]) -> descriptor_pool.DescriptorPool:
     made = descriptor_pool.DescriptorPool()
     made.Add(file_descriptor())
     return made
@@ -52,12 +90,12 @@ def pool() -> descriptor_pool.DescriptorPool:
 
 def new(message: str) -> ProtoMessage:
     """An empty protobuf message, for example `new("NetParameter")`."""
-    return _class(message)()
+    return _class(pool(), message)()
 
 
-@cache
-def _class(message: str) -> type[ProtoMessage]:
-    found = pool().FindMessageTypeByName(f"caffe.{message}")
+@lru_cache(maxsize=256)
+def _class(known: descriptor_pool.DescriptorPool, message: str) -> type[ProtoMessage]:
+    found = known.FindMessageTypeByName(f"caffe.{message}")
     return message_factory.GetMessageClass(found)
 
 
@@ -67,32 +105,86 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
         name="caffe2fx/caffe.proto", package="caffe", syntax="proto2"
     )
     _describe(file, "BlobShape", [("dim", Wire(1, "int64", "repeated", packed=True))])
-    _describe(file, "NetParameter", _NET_FIELDS)
-    _describe(file, "LayerParameter", [*LayerParameter.wires(), *_typed_parameters()])
-    for record in _reachable([BlobProto, LayerParameter, NetState, *REGISTRY.values()]):
-        if record.message and record is not LayerParameter:
-            _describe(file, record.message, record.wires())
+    net = _numbered([*_NET_FIELDS, *FORKED_NET_FIELDS])
+    _describe(file, "NetParameter", net.items())
+    today = _numbered([*LayerParameter.wires(), *_typed_parameters()])
+    _describe(file, "LayerParameter", today.items())
+    v1 = V1LayerParameter.typed(_typed_parameters())
+    _describe(file, "V1LayerParameter", [*V1LayerParameter.wires(), *v1])
+    roots = [BlobProto, LayerParameter, V1LayerParameter, NetState, *records()]
+    for message, wires in _merged(_reachable(roots)).items():
+        if message and message not in (LayerParameter.message, V1LayerParameter.message):
+            _describe(file, message, wires.items())
     for numbers in _TOP_LEVEL_ENUMS:
         file.enum_type.append(_describe_enum(numbers))
     return file
 
 
 def _typed_parameters() -> Iterator[tuple[str, Wire]]:
-    typed = {layer.parameter: layer for layer in REGISTRY.values() if layer.parameter is not None}
-    for (name, number), layer in typed.items():  # some layers share one message
-        yield name, Wire(number, layer)
+    """The messages that layers have for their types, each name once."""
+    ordered = sorted(records(), key=_is_forked)
+    yield from _numbered(
+        (name, wire) for record in ordered for name, wire in _parameters_of(record)
+    ).items()
+
+
+def _parameters_of(record: type[Layer]) -> Iterator[tuple[str, Wire]]:
+    if record.parameter is not None:
+        name, number = record.parameter
+        yield name, Wire(number, record)
+        yield from ((alias, Wire(0, record)) for alias in record.aliases)
+    yield from record.beside()
 
 
 def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:
-    """The roots and all messages that their fields hold, each message once."""
-    found: dict[str, type[Message]] = {}
-    waiting = list(roots)
+    """The roots and all messages that their fields hold, each record once."""
+    found: list[type[Message]] = []
+    waiting = list(roots)[::-1]
     while waiting:
         record = waiting.pop()
-        if record.message not in found:
-            found[record.message] = record
-            waiting += [wire.type for _, wire in record.wires() if is_message(wire.type)]
-    return list(found.values())
+        if record not in found:
+            found.append(record)
+            wires = (*record.wires(), *record.beside())
+            waiting += [wire.type for _, wire in wires if is_message(wire.type)]
+    return found
+
+
+def _merged(records: Iterable[type[Message]]) -> dict[str, dict[str, Wire]]:
+    """The fields of each message, of all records that read it: those of BVLC first."""
+    fields: dict[str, list[tuple[str, Wire]]] = {}
+    for record in sorted(records, key=_is_forked):
+        fields.setdefault(record.message, []).extend(record.wires())
+    return {message: _numbered(wires) for message, wires in fields.items()}
+
+
+def _is_forked(record: type[Message]) -> bool:
+    return issubclass(record, Layer) and BVLC not in record.dialects
+
+
+def _numbered(wires: Iterable[tuple[str, Wire]]) -> dict[str, Wire]:
+    """Each field once, with a number of its own: the first keeps what several have.
+
+    Text is read by names alone, and no two forks agree on numbers.
+    """
+    numbered: dict[str, Wire] = {}
+    taken: set[int] = set()
+    for name, wire in sorted(wires, key=lambda field: field[1].number == 0):
+        if name not in numbered:
+            own = wire.number and wire.number not in taken
+            number = wire.number if own else next(n for n in count(_FREE) if n not in taken)
+            numbered[name] = replace(wire, number=number)
+            taken.add(number)
+        elif numbered[name].label != wire.label or not _reads_alike(numbered[name], wire):
+            raise CaffeError(f"field {name!r} is {numbered[name]} and {wire} in two records")
+    return numbered
+
+
+def _reads_alike(one: Wire, two: Wire) -> bool:
+    return one.type == two.type or _message_name(one) == _message_name(two) != ""
+
+
+def _message_name(wire: Wire) -> str:
+    return wire.type.message if is_message(wire.type) else ""
 
 
 def _describe(

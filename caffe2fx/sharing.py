@@ -7,13 +7,14 @@ same (HDF5: for the owner alone), and of several different ones the last that is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layer import Operation
 from caffe2fx.message import DimCheckMode
 from caffe2fx.net import Net, Step
 
@@ -90,15 +91,47 @@ def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owne
         raise step.fault(ShapeMismatchError(f"shares {spec.name!r} and needs its shape {shapes}"))
 
 
-def tie(net: Net, modules: Mapping[int, nn.Module]) -> None:
-    """Let the modules of sharing steps (by position) hold one and the same parameter."""
+class Reshaped(Operation):
+    """A layer that takes a blob of another layer's, in another shape of as many values."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(step.layer, step.blobs, len(step.tops))
+        self.shapes = [blob.shape for blob in step.blobs]
+
+    @property
+    def blobs(self) -> tuple[Tensor, ...]:
+        """The weight blobs in file order, each in this layer's own shape."""
+        return tuple(map(Tensor.reshape, super().blobs, self.shapes))
+
+
+def tie(net: Net, modules: MutableMapping[int, nn.Module]) -> None:
+    """Let the modules of sharing steps (by position) hold one and the same parameter.
+
+    A module that cannot hold it in its own shape is replaced by one that can.
+    """
     for places in shared_places(net).values():
         first, *others = (place for place in places if place.step in modules)
         owner = _parameter(net, modules, first)
         for place in others:
             own = _parameter(net, modules, place)
-            if isinstance(owner, nn.Parameter) and own is not None and own.shape == owner.shape:
+            if not isinstance(owner, nn.Parameter) or own is None:
+                continue
+            if own.shape == owner.shape:
                 _replace(modules[place.step], own, owner)
+            else:
+                modules[place.step] = _reshaped(net.steps[place.step], modules[place.step])
+                setattr(modules[place.step], f"blob{place.blob}", owner)
+
+
+def _reshaped(step: Step, module: nn.Module) -> Reshaped:
+    """The module, or one in its place with the parameters that it already has."""
+    if isinstance(module, Reshaped):
+        return module
+    made = Reshaped(step)
+    for index, blob in enumerate(step.layer.blobs_of(module)):
+        if isinstance(blob, nn.Parameter):
+            setattr(made, f"blob{index}", blob)
+    return made
 
 
 def _parameter(net: Net, modules: Mapping[int, nn.Module], place: Place) -> Tensor | None:

@@ -6,6 +6,7 @@ scaled by the length of its sums, or 4 times what torch itself errs in float32 t
 (b) End to end, the error against the reference in float64 is at most 4 times that of the
 reference in float32 (the larger of torch's two implementations), plus 1e-6 of the signal, plus
 what the layers before it were seen to err alone (as independent errors add: by their squares).
+Maps that only a rewrite knows, within one operation of the reference, are judged alone.
 The first decides, the second confirms.
 The signal of a feature map is the smaller of its largest value and of its largest change under
 a second random input: an error relative to a map that is mostly bias proves nothing.
@@ -50,7 +51,7 @@ def judge(
     for mine, step in zip(net.steps, theirs, strict=True):
         if is_input(mine):
             continue
-        if misshapen.intersection(mine.bottoms):
+        if misshapen.intersection(mine.reads):
             # Its engine expects other shapes here: what it would be fed, it could not take.
             alone = [torch.full((), nan)] * len(mine.tops)
         else:
@@ -96,37 +97,40 @@ class _Truth:
 
     def __init__(self, net: Net, reference: Run, inputs: Sequence[Tensor]) -> None:
         # Of the runs in float32 only the measures are kept: large nets have large feature maps.
-        rounded = complete(net, reference([value.float() for value in inputs]))
+        given = reference([value.float() for value in inputs])
+        self.known = set(given)
+        rounded = complete(net, given)
         other = complete(net, reference([another(value).float() for value in inputs]))
-        self.change = {value: largest(other.pop(value) - rounded[value]) for value in rounded}
+        self.masks = {value for value in rounded if _mask_moved(other[value], rounded[value])}
+        self.change = {value: moved(other.pop(value), rounded[value]) for value in rounded}
         self.exact = complete(net, reference([value.double() for value in inputs]))
-        self.noise = {value: largest(rounded[value] - self.exact[value]) for value in rounded}
+        self.noise = {value: moved(rounded[value], self.exact[value]) for value in rounded}
         del rounded
         # Rounding is a draw from chance, and a map of few numbers shows little of it: torch's
         # other implementation is a second draw.
         with _other_implementation():
             again = complete(net, reference([value.float() for value in inputs]))
         for value in again:
-            self.noise[value] = max(self.noise[value], largest(again[value] - self.exact[value]))
+            self.noise[value] = max(self.noise[value], moved(again[value], self.exact[value]))
         self.moving = _depends_on_inputs(net)
         self.accepted = dict.fromkeys(net.inputs, 0.0)  # of the signal, up to each value
 
     def fed(self, step: Step) -> list[Tensor]:
         """The reference's values of a step's bottoms (of its tops, if it is an input)."""
-        values = step.tops if is_input(step) else step.bottoms
+        values = step.tops if is_input(step) else step.reads
         return [self.exact[value].float() for value in values]
 
     def row(self, step: Step, value: Value, alone: Tensor, end: float) -> Row:
         """The measures of one feature map."""
         exact = self.exact[value]
-        size, moving = largest(exact), value in self.moving
+        size, moving = largest(exact), self._has_to_move(value)
         signal = min(size, self.change[value]) if moving else size
         length = step.layer.reduction([tuple(self.exact[b].shape) for b in step.bottoms])
         error = difference(alone, exact)
         limit = ALONE * signal * sqrt(max(1.0, length / SHORT))
         if error > limit:
             limit = max(limit, NOISE_FACTOR * self._own_noise(step, value))
-        before = max((self.accepted[bottom] for bottom in step.bottoms), default=0.0)
+        before = max((self.accepted[bottom] for bottom in step.reads), default=0.0)
         own = min(error, limit) / signal if signal > 0 else 0.0
         self.accepted[value] = hypot(before, own)
         return Row(
@@ -138,33 +142,50 @@ class _Truth:
             alone=error,
             alone_limit=limit,
             end_to_end=end,
-            end_to_end_limit=NOISE_FACTOR * self.noise[value]
-            + (NOISE_FLOOR + self.accepted[value]) * signal,
+            end_to_end_limit=self._end_limit(value, signal),
             origin=step.origin,
-            dead=moving and not signal > 0,
+            # Of a part that is constant (a class token cut out again) a copy proves itself, and
+            # so does a mask of -inf by where it stands.
+            dead=moving
+            and value in self.known
+            and not signal > 0
+            and value not in self.masks
+            and not (step.layer.copies and torch.equal(alone, exact.float())),
         )
 
+    def _end_limit(self, value: Value, signal: float) -> float:
+        """How far a map may be off at the end of all that came before it.
+
+        Within an operation there is no limit: where it rounds down, noise may turn a step
+        before the next map turns it back. What the operation gives has one.
+        """
+        if value not in self.known:
+            return inf
+        return NOISE_FACTOR * self.noise[value] + (NOISE_FLOOR + self.accepted[value]) * signal
+
+    def _has_to_move(self, value: Value) -> bool:
+        """Whether a map that does not change with the input is a fault.
+
+        Within an operation some maps may stay (a mask of what is 0, where nothing is): they are
+        judged as constants are, by their size, and what the operation gives has to move.
+        """
+        return value in self.moving and (value in self.known or self.change[value] > 0)
 
     def _own_noise(self, step: Step, value: Value) -> float:
         """What float32 itself loses in this layer: its meaning in float32 against float64."""
         index = step.tops.index(value)
         exact, rounded = (
-            step.layer.compute(
-                [self.exact[bottom].to(dtype) for bottom in step.bottoms],
-                [blob.to(dtype) for blob in step.blobs],
-                len(step.tops),
-            )[index]
-            for dtype in (torch.float64, torch.float32)
+            step.compute(self.exact, dtype)[index] for dtype in (torch.float64, torch.float32)
         )
-        return largest(rounded - exact)
+        return moved(rounded, exact)
 
 
 def end_to_end_row(
     name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor
 ) -> Row:
     """The end-to-end measure of one named result, where nothing can be fed layer by layer."""
-    signal = min(largest(exact), largest(other - rounded))
-    noise = largest(rounded - exact)
+    signal = min(largest(exact), moved(other, rounded))
+    noise = moved(rounded, exact)
     return Row(
         layer=name,
         type="",
@@ -193,9 +214,7 @@ def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
 def _computed(
     step: Step, values: Mapping[Value, Tensor], dtype: torch.dtype
 ) -> Iterator[tuple[Value, Tensor]]:
-    bottoms = [values[bottom] for bottom in step.bottoms]
-    blobs = [blob.to(dtype) for blob in step.blobs]
-    tops = step.layer.compute(bottoms, blobs, len(step.tops))
+    tops = step.compute(values, dtype)
     for value, top in zip(step.tops, tops, strict=True):
         if value not in values:
             yield value, top.to(dtype)
@@ -208,21 +227,45 @@ def _float_type(values: Mapping[Value, Tensor]) -> torch.dtype:
 def _depends_on_inputs(net: Net) -> set[Value]:
     moving: set[Value] = set()
     for step in net.steps:
-        follows = moving.intersection(step.bottoms) and not step.layer.is_constant
+        follows = moving.intersection(step.reads) and not step.layer.is_constant
         if is_input(step) or follows:
             moving.update(step.tops)
     return moving
 
 
 def another(value: Tensor) -> Tensor:
-    """A second input like the first: the same numbers in another random order."""
+    """A second input like the first: its numbers in another random order, floats a bit smaller.
+
+    The order alone would not change x - x.mean().sum(); numbers nearer to 0 stay in any range.
+    """
     generator = torch.Generator().manual_seed(value.numel())
     order = torch.randperm(value.numel(), generator=generator)
-    return value.reshape(-1)[order].reshape(value.shape)
+    mixed = value.reshape(-1)[order].reshape(value.shape)
+    if not value.is_floating_point() or torch.equal(value, value.round()):
+        return mixed  # whole numbers count or name something
+    return mixed * (1 - 0.25 * torch.rand(value.shape, generator=generator).to(value.dtype))
 
 
 def largest(value: Tensor) -> float:
-    """The largest magnitude; 0 for an empty tensor."""
+    """The largest magnitude; NaN where one is in it, 0 for an empty tensor.
+
+    Infinities are no signal (masks are made of them): the rest has to be right to its own.
+    """
+    worst = _worst(value)
+    return _worst(value.detach()[~value.isinf()]) if worst == inf else worst
+
+
+def moved(one: Tensor, two: Tensor) -> float:
+    """The largest finite change between two maps; equal infinities are none."""
+    return largest(torch.where(one == two, torch.zeros_like(one), one - two))
+
+
+def _mask_moved(one: Tensor, two: Tensor) -> bool:
+    """Whether other numbers of a map are infinite."""
+    return _worst(one) == inf and bool((one.isinf() != two.isinf()).any())
+
+
+def _worst(value: Tensor) -> float:
     return float(value.detach().abs().max()) if value.numel() else 0.0
 
 
@@ -233,7 +276,7 @@ def difference(mine: Tensor, reference: Tensor) -> float:
     apart = (mine.double() - reference).abs()
     same = (mine == reference) | (mine.isnan() & reference.isnan())
     apart = torch.where(same, torch.zeros_like(apart), apart)
-    worst = largest(apart)
+    worst = _worst(apart)
     return inf if worst != worst else worst
 
 

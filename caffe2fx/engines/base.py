@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -54,5 +54,8 @@ class Engine(Protocol):
     def describe(self) -> str:
         """One line on what would be run."""
 
-    def open(self, prototxt: Path, caffemodel: Path) -> Session:
-        """Load a net. Raises EngineError with the engine's own message."""
+    def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> Session:
+        """Load a net. Raises EngineError with the engine's own message.
+
+        `options` are the dialect, batch and shapes of caffe2fx.load.
+        """

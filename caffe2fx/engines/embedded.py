@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,9 @@ class EmbeddedEngine:
         """The version of torch that runs the net."""
         return f"torch {torch.__version__}, embedded"
 
-    def open(self, prototxt: Path, caffemodel: Path) -> EmbeddedSession:
+    def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> EmbeddedSession:
         """Load the two files."""
-        return EmbeddedSession(graph_module(read_net(prototxt, caffemodel)))
+        return EmbeddedSession(graph_module(read_net(prototxt, caffemodel, **options)))
 
 
 class EmbeddedSession(Closing):

@@ -15,11 +15,12 @@ from torch import Tensor
 from caffe2fx import caffemodel
 from caffe2fx.engines.base import Closing
 from caffe2fx.errors import EngineError
-from caffe2fx.layers import Input
+from caffe2fx.layers import Input, Power
 from caffe2fx.load import read_net
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value, is_input
 from caffe2fx.prototxt import text_of
+from caffe2fx.respelling import CEIL_MODE, GLOBAL_MAX, respelled
 from caffe2fx.save import weights_of
 
 HOW = "install it: python -m pip install 'opencv-python-headless<5'"
@@ -46,9 +47,9 @@ class OpenCVEngine:
 
         return f"OpenCV {cv2.__version__}"
 
-    def open(self, prototxt: Path, caffemodel: Path) -> OpenCVSession:
+    def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> OpenCVSession:
         """Load the two files."""
-        return OpenCVSession(read_net(prototxt, caffemodel))
+        return OpenCVSession(read_net(prototxt, caffemodel, **options))
 
 
 def _read(prototxt: Path, weights: Path) -> Any:
@@ -58,8 +59,9 @@ def _read(prototxt: Path, weights: Path) -> Any:
         net = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
     except cv2.error as error:
         raise EngineError(f"opencv: {error}") from None
-    # A fused layer would give its successor's result.
+    # A fused layer would give its successor's result, and Winograd's convolution rounds more.
     net.enableFusion(False)
+    net.enableWinograd(False)
     return net
 
 
@@ -67,7 +69,9 @@ class OpenCVSession(Closing):
     """One net in this process; OpenCV throws where Caffe would abort.
 
     Layers and blobs go in under numbers, each top a blob of its own: OpenCV takes a "." in a
-    name that it is asked for as "layer.output", and calls some layers by their blob.
+    name that it is asked for as "layer.output", and calls some layers by their blob. Where a
+    layer has several tops, a copy of each is asked for: OpenCV gives none of what nobody reads,
+    and has overwritten others than the first by the end of the run.
     """
 
     def __init__(self, net: Net) -> None:
@@ -79,16 +83,26 @@ class OpenCVSession(Closing):
             for i, step in enumerate(net.steps)
             for k, top in enumerate(step.tops)
         }
-        steps = tuple(self._numbered(step) for step in net.steps)
-        self._running = self._loaded(Net(steps, ()))
+        steps = [self._numbered(step) for step in net.steps]
+        copies = [copy for step in steps if len(step.tops) > 1 for copy in _copies(step)]
+        self._running = self._loaded(Net((*steps, *copies), ()))
 
     def _numbered(self, step: Step) -> Step:
         bottoms, tops = (tuple(self._blobs[v] for v in vs) for vs in (step.bottoms, step.tops))
-        return replace(step, name=self._names[id(step)], bottoms=bottoms, tops=tops, params=())
+        dynamic = tuple(w._replace(value=self._blobs[w.value]) for w in step.dynamic)
+        return replace(
+            step,
+            name=self._names[id(step)],
+            bottoms=bottoms,
+            tops=tops,
+            params=(),
+            dynamic=dynamic,
+        )
 
     def _loaded(self, net: Net) -> Any:
         files = Path(self._folder.name, "net.prototxt"), Path(self._folder.name, "net.caffemodel")
-        files[0].write_text(text_of(net), encoding="utf-8")
+        text = respelled(text_of(net), (CEIL_MODE, GLOBAL_MAX))
+        files[0].write_text(text, encoding="utf-8")
         caffemodel.write(files[1], net.name, weights_of(net))
         return _read(*files)
 
@@ -103,19 +117,22 @@ class OpenCVSession(Closing):
         """Each step in order with its tops."""
         given = dict(zip(self.net.inputs, inputs, strict=True))
         asked = [step for step in self.net.steps if step.tops and not is_input(step)]
-        names = [self._names[id(step)] for step in asked]
+        names = {id(step): _asked_for(self._numbered(step)) for step in asked}
         numbered = {self._blobs[value]: tensor for value, tensor in given.items()}
-        results = self._forward(self._running, numbered, names)
-        found = {id(step): tops for step, tops in zip(asked, results, strict=True)}
+        flat = [name for step in asked for name in names[id(step)]]
+        found = dict(zip(flat, self._forward(self._running, numbered, flat), strict=True))
+        shapes = self.net.shapes()
         for step in self.net.steps:
             if is_input(step):
                 yield step, tuple(given[top] for top in step.tops)
             else:
-                yield step, _shaped(found.get(id(step), ()), len(step.tops))
+                results = [found[name] for name in names.get(id(step), ())]
+                yield step, _shaped(results, [shapes[top] for top in step.tops])
 
     def _forward(
         self, running: Any, given: dict[Value, Tensor], names: Sequence[str]
-    ) -> list[tuple[Tensor, ...]]:
+    ) -> list[Tensor]:
+        """What the layers of these names give, each its first top."""
         import cv2
 
         try:
@@ -124,20 +141,39 @@ class OpenCVSession(Closing):
             results = running.forwardAndRetrieve(list(names))
         except cv2.error as error:
             raise EngineError(f"opencv: {error}") from None
-        return [tuple(torch.from_numpy(np.array(top)) for top in tops) for tops in results]
+        return [torch.from_numpy(np.array(tops[0])) for tops in results]
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step, as a net of that one layer."""
         if is_input(step) or not step.tops:
             return tuple(bottoms) if is_input(step) else ()
         alone, given = _alone(step, bottoms)
-        results = self._forward(self._loaded(alone), given, [alone.steps[-1].name])
-        return _shaped(results[0], len(step.tops))
+        one = alone.steps[len(bottoms)]
+        results = self._forward(self._loaded(alone), given, _asked_for(one))
+        return _shaped(results, step.top_shapes([tuple(bottom.shape) for bottom in bottoms]))
 
 
-def _shaped(tops: Sequence[Tensor], count: int) -> tuple[Tensor, ...]:
-    """OpenCV gives no top for what nobody reads: NaN stands for it, and fails the verdict."""
-    return (*tops, *(torch.full((), torch.nan),) * (count - len(tops)))[:count]
+def _shaped(results: Sequence[Tensor], shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+    """A Mat has two axes at least: a value of one comes back as a column of that many rows."""
+    return tuple(
+        result.flatten() if len(shape) == 1 and result.dim() == 2 and result.shape[1] == 1
+        else result
+        for result, shape in zip(results, shapes, strict=True)
+    )  # fmt: skip
+
+
+def _copies(step: Step) -> tuple[Step, ...]:
+    """A layer for each top that reads it and changes nothing."""
+    names = [f"{top.blob}copy" for top in step.tops]
+    return tuple(
+        Step(name, Power(), (top,), (Value(name),))
+        for name, top in zip(names, step.tops, strict=True)
+    )
+
+
+def _asked_for(step: Step) -> list[str]:
+    """The layers whose results are the tops of a step."""
+    return [step.name] if len(step.tops) == 1 else [copy.name for copy in _copies(step)]
 
 
 def _alone(step: Step, bottoms: Sequence[Tensor]) -> tuple[Net, dict[Value, Tensor]]:
@@ -150,4 +186,5 @@ def _alone(step: Step, bottoms: Sequence[Tensor]) -> tuple[Net, dict[Value, Tens
     count = len(step.tops)
     tops = tuple(Value("layer" if count == 1 else f"out{index}") for index in range(count))
     one = replace(step, name="layer", bottoms=tuple(values), tops=tops, params=())
-    return Net((*inputs, one), tops), dict(zip(values, bottoms, strict=True))
+    copies = _copies(one) if count > 1 else ()
+    return Net((*inputs, one, *copies), ()), dict(zip(values, bottoms, strict=True))

@@ -18,9 +18,9 @@ from torch import Tensor
 from caffe2fx.engines.base import Closing
 from caffe2fx.engines.install import installed
 from caffe2fx.errors import EngineError
+from caffe2fx.load import describe
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, is_input
-from caffe2fx.prototxt import read
 
 WORKER = Path(__file__).with_name("worker.py")
 HOW = (
@@ -60,11 +60,12 @@ class PycaffeEngine:
             hello = worker.hello
         return f"Caffe {hello['version']}, {len(hello['types'])} layer types ({worker.command[0]})"
 
-    def open(self, prototxt: Path, caffemodel: Path) -> PycaffeSession:
+    def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> PycaffeSession:
         """Load the two files in a child of their own."""
         worker = Worker()
         try:
-            return PycaffeSession(worker, read(prototxt), prototxt, caffemodel)
+            net = describe(prototxt, None, **options)
+            return PycaffeSession(worker, net, prototxt, caffemodel)
         except BaseException:
             worker.close()
             raise
@@ -162,13 +163,28 @@ class PycaffeSession(Closing):
     def __init__(self, worker: Worker, net: Net, prototxt: Path, caffemodel: Path) -> None:
         self._worker = worker
         self.net = net
-        answer, _ = worker.ask(
-            "load", prototxt=str(prototxt), weights=str(caffemodel), phase="TEST"
-        )
+        self._files = str(prototxt), str(caffemodel)
+        self._shapes: list[list[Any]] = []
+        answer = self._load()
         self._layers: list[dict[str, Any]] = answer["layers"]
         self.outputs: list[str] = answer["outputs"]
         self._index = dict(zip(range(len(net.steps)), self._match(), strict=True))
         self._order = {id(step): index for index, step in enumerate(net.steps)}
+
+    def _load(self) -> dict[str, Any]:
+        prototxt, weights = self._files
+        answer, _ = self._worker.ask("load", prototxt=prototxt, weights=weights, phase="TEST")
+        self._remembers = False
+        return answer
+
+    def _begin(self, steps: Sequence[Step]) -> None:
+        """Load the net again if one of the steps would go on from an earlier forward."""
+        if not any(step.layer.remembers for step in steps):
+            return
+        if self._remembers:
+            self._load()
+            self._worker.ask("reshape", shapes=self._shapes)
+        self._remembers = True
 
     def _match(self) -> list[int]:
         """The place of each step among Caffe's layers, between which it inserts Splits."""
@@ -187,32 +203,38 @@ class PycaffeSession(Closing):
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Change the shapes of the inputs, in their order."""
         names = [value.blob for value in self.net.inputs]
-        pairs = [[name, list(shape)] for name, shape in zip(names, shapes, strict=True)]
-        self._worker.ask("reshape", shapes=pairs)
+        self._shapes = [[name, list(shape)] for name, shape in zip(names, shapes, strict=True)]
+        self._worker.ask("reshape", shapes=self._shapes)
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
         """Each step in order with its tops; layer by layer, so that in-place tops are seen."""
+        self._begin(self.net.steps)
         names = [value.blob for value in self.net.inputs]
         self._ask(names, [_array(value) for value in inputs], 0, -1, [])
         start = 0
         for index, step in enumerate(self.net.steps):
             end = self._index[index]
-            # An Input layer's forward does nothing; running it keeps the data that was put.
-            results = self._ask([], [], start, end, self._layers[end]["tops"])
+            # A layer that reads data would overwrite what was put.
+            last = end - 1 if is_input(step) else end
+            # A loss that names no top has one in Caffe, called "(automatic)".
+            wanted = self._layers[end]["tops"][: len(step.tops)]
+            results = self._ask([], [], start, last, wanted)
             start = end + 1
             yield step, results
         if start < len(self._layers):
             self._ask([], [], start, len(self._layers) - 1, [])
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The tops of one step for the given bottoms."""
+        """The tops of one step for what it reads."""
         if is_input(step):
             return tuple(bottoms)
+        self._begin([step])
         at = self._index[self._order[id(step)]]
         layer = self._layers[at]
-        return self._ask(
-            layer["bottoms"], [_array(value) for value in bottoms], at, at, layer["tops"]
-        )
+        # The top of a Parameter is the memory of its weight, and of all that share it.
+        blobs = [*layer["bottoms"], *(weight.parameter for weight in step.dynamic)]
+        wanted = layer["tops"][: len(step.tops)]
+        return self._ask(blobs, [_array(value) for value in bottoms], at, at, wanted)
 
     def _ask(
         self, blobs: list[str], arrays: list[np.ndarray], start: int, end: int, wanted: list[str]

@@ -75,7 +75,9 @@ class Runner(object):
             }
             for index, (name, layer) in enumerate(zip(self.net._layer_names, self.net.layers))
         ]
-        return {"layers": layers, "outputs": list(self.net.outputs)}, []
+        # net.outputs counts blobs of one name, as losses without a top make them, as one.
+        outputs = [self.blob_name(index) for index in self.net._outputs]
+        return {"layers": layers, "outputs": outputs}, []
 
     def blob_name(self, index):
         return self.net._blob_names[index]

@@ -188,10 +188,18 @@ class Threshold(Neuron):
         return ((bottoms[0] > self.threshold).to(bottoms[0].dtype),)
 
 
+def _in_float32(value: float) -> float:
+    """The shortest decimal of the largest float32 is a little larger than it."""
+    return float(np.float32(value))
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
 class Clip(Neuron):
-    """x cut to [min, max]; min where x is NaN or max is below min."""
+    """x cut to [min, max]; min where x is NaN or max is below min.
+
+    The gradient goes through where x is min or max exactly, but not in torch's Hardtanh.
+    """
 
     type = "Clip"
     parameter = ("clip_param", 148)
@@ -204,12 +212,12 @@ class Clip(Neuron):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         bottom, (low, high) = bottoms[0], self._bounds()
-        above = torch.where(bottom > low, bottom, torch.full_like(bottom, low))
-        return (above.clamp(max=high).clamp(min=low),)
+        known = torch.where(bottom.isnan(), torch.full_like(bottom, low), bottom.detach())
+        inside = (bottom >= low) & (bottom <= high)
+        return (torch.where(inside, bottom, known.clamp(max=high).clamp(min=low)),)
 
     def _bounds(self) -> tuple[float, float]:
-        # The shortest decimal of the largest float32 is a little larger than it.
-        return float(np.float32(self.min)), float(np.float32(self.max))
+        return _in_float32(self.min), _in_float32(self.max)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         if self.min >= self.max:  # torch would refuse
@@ -217,10 +225,18 @@ class Clip(Neuron):
         return nn.Hardtanh(*self._bounds())
 
 
+# From here on float32 has no fractions: who adds a number so large wants them rounded away, and
+# that rounding is part of the meaning, whatever the type in which it is computed.
+ROUNDS = 2.0**23
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
 class Power(Neuron):
-    """(shift + scale * x) ** power; scale 0 or power 0 makes a constant of the bottom's shape."""
+    """(shift + scale * x) ** power; scale 0 or power 0 makes a constant of the bottom's shape.
+
+    A shift of 2^23 or more rounds to whole numbers, as float32 does.
+    """
 
     type = "Power"
     parameter = ("power_param", 122)
@@ -238,9 +254,11 @@ class Power(Neuron):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         if self.is_constant:
-            return (torch.full_like(bottoms[0], self.shift) ** self.power,)
+            return (torch.full_like(bottoms[0], _in_float32(self.shift)) ** self.power,)
         affine = bottoms[0] * self.scale if self.scale != 1 else bottoms[0]
         affine = affine + self.shift if self.shift != 0 else affine
+        if abs(self.shift) >= ROUNDS:
+            affine = affine.float().to(affine.dtype)
         if self.power != 1:
             return (affine**self.power,)
         return (affine.clone() if affine is bottoms[0] else affine,)
@@ -266,17 +284,23 @@ class Dropout(Neuron):
         return nn.Dropout(self.dropout_ratio)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
-class Softmax(Neuron):
-    """exp(x - max) / sum over one axis."""
+class SoftmaxFields(Layer):
+    """What Softmax and SoftmaxWithLoss share: one message."""
 
-    type = "Softmax"
     parameter = ("softmax_param", 125)
     message = "SoftmaxParameter"
 
     engine: Engine = field(1, Engine, Engine.DEFAULT)
     axis: int = field(2, "int32", 1)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Softmax(SoftmaxFields, Neuron):
+    """exp(x - max) / sum over one axis."""
+
+    type = "Softmax"
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

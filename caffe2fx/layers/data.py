@@ -1,4 +1,4 @@
-"""Where a net's data come from: inputs given by the caller, and constants."""
+"""Where a net's data come from and go to: inputs given by the caller, constants, files."""
 
 from __future__ import annotations
 
@@ -6,24 +6,79 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.fillers import check_bilinear, fill
-from caffe2fx.layer import MANY, Layer, register
-from caffe2fx.message import Filler, Shape, field, repeated
+from caffe2fx.layer import MANY, Layer, Operation, register
+from caffe2fx.layers.augmentation import Augmentation
+from caffe2fx.message import Filler, Shape, beside, field, repeated
+
+Given = Sequence[Shape | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformationParameter(Augmentation):
+    """What Caffe does to the pixels of an image before they enter the net (see transform)."""
+
+    message = "TransformationParameter"
+    scale: float = field(1, "float", 1.0)
+    mirror: bool = field(2, "bool", False)
+    crop_size: int = field(3, "uint32", 0)
+    mean_file: str = field(4, "string", absent="")
+    mean_value: tuple[float, ...] = repeated(5, "float")
+    force_color: bool = field(6, "bool", False)
+    force_gray: bool = field(7, "bool", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Layer):
+    """A layer whose tops the caller fills, whatever Caffe would fill them with."""
+
+    bottoms = (0, 0)
+    tops = (1, MANY)
+
+    transform_param: TransformationParameter = beside(100, TransformationParameter)
+
+    def stated(self, given: Given) -> tuple[Shape | None, ...]:
+        """The shape of each top: the given one, or what the text says; None for neither."""
+        raise NotImplementedError
+
+    def completed(self, given: Given) -> tuple[Shape, ...]:
+        """The shape of each top, of which the caller has `given` some.
+
+        Raises ShapeMismatchError where the text does not tell the shape of another.
+        """
+        super().check((), len(given))
+        shapes = self.stated(given)
+        known = tuple(shape for shape in shapes if shape is not None)
+        if len(known) < len(shapes):
+            raise ShapeMismatchError(
+                f"needs the shape of its top {shapes.index(None)}, which the text does not tell: "
+                'name it in shapes={"top": (N, C, H, W)} of caffe2fx.load'
+            )
+        return known
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return self.completed((None,) * tops)
+
+    def as_input(self, shapes: Sequence[Shape]) -> Input:
+        """An Input layer of these shapes in its place."""
+        return Input(shape=tuple(shapes), transform_param=self.transform_param)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Input(Layer):
-    """Blobs that the caller fills: one shape for all tops, or one a top."""
+class Input(Source):
+    """Blobs that the caller fills: one shape for all tops, or one a top.
+
+    Caffe takes a transform_param here, and does nothing with it.
+    """
 
     type = "Input"
     parameter = ("input_param", 143)
     message = "InputParameter"
-    bottoms = (0, 0)
-    tops = (1, MANY)
 
     shape: tuple[Shape, ...] = repeated(1, Shape)
 
@@ -32,8 +87,55 @@ class Input(Layer):
         if len(self.shape) not in (1, tops):
             raise ShapeMismatchError(f"needs one shape or {tops}, got {len(self.shape)}")
 
+    def stated(self, given: Given) -> tuple[Shape | None, ...]:
+        own = self.shape * len(given) if len(self.shape) == 1 else self.shape
+        return tuple(b if a is None else a for a, b in zip(given, own, strict=True))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class HDF5Data(Source):
+    """Arrays of HDF5 files by their tops' names, batch_size rows at a time."""
+
+    type = "HDF5Data"
+    parameter = ("hdf5_data_param", 112)
+    message = "HDF5DataParameter"
+
+    source: str = field(1, "string", absent="")
+    batch_size: int = field(2, "uint32", absent=0)
+    shuffle: bool = field(3, "bool", False)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if self.transform_param != TransformationParameter():
+            raise ShapeMismatchError("needs no transform_param, which Caffe has not made for it")
+        if self.batch_size < 1:
+            raise ShapeMismatchError(f"needs batch_size >= 1, got {self.batch_size}")
+
+    def stated(self, given: Given) -> tuple[Shape | None, ...]:
+        return tuple(given)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class HDF5Output(Layer):
+    """Two blobs that Caffe writes to a file as "data" and "label"; here nothing is written."""
+
+    type = "HDF5Output"
+    parameter = ("hdf5_output_param", 113)
+    message = "HDF5OutputParameter"
+    bottoms = (2, 2)
+    tops = (0, 0)
+
+    file_name: str = field(1, "string", absent="")
+
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        return self.shape * tops if len(self.shape) == 1 else self.shape
+        return ()
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return ()
 
 
 @register
@@ -94,6 +196,25 @@ class DummyData(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return tuple(fill(filler, shape) for filler, shape in self._filled(tops))
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return Filled(self, blobs, tops)
+
+
+class Filled(Operation):
+    """A layer without bottoms: its tops are of the precision and on the device of the module."""
+
+    like: Tensor
+
+    def __init__(self, layer: Layer, blobs: Sequence[Tensor], tops: int) -> None:
+        super().__init__(layer, blobs, tops)
+        self.register_buffer("like", torch.empty(0), persistent=False)
+
+    def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+        tops = super().forward(*values)
+        if isinstance(tops, Tensor):
+            return tops.to(self.like)
+        return tuple(top.to(self.like) for top in tops)
 
 
 @register

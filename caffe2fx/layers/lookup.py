@@ -1,4 +1,4 @@
-"""Layers that pick rows by number: of a bottom, or of a table of weights."""
+"""Layers that pick rows: of a bottom, or of a table of weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, register
+from caffe2fx.layer import MANY, Layer, register
 from caffe2fx.message import Filler, Shape, field
 
 
@@ -21,6 +21,7 @@ class BatchReindex(Layer):
     """
 
     type = "BatchReindex"
+    copies = True
     message = ""
     bottoms = (2, 2)
 
@@ -38,6 +39,43 @@ class BatchReindex(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return (bottoms[0][bottoms[1].long()],)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Filter(Layer):
+    """The rows (axis 0) of all bottoms but the last for which the last one is not 0.
+
+    How many rows there are each forward finds anew. When a net is made, in Caffe as here, the
+    layers after this one are given the shape that all rows would have.
+    """
+
+    type = "Filter"
+    message = ""
+    bottoms = (2, MANY)
+    tops = (1, MANY)
+    varies = True
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        *filtered, selector = bottoms
+        if tops != len(filtered):
+            raise ShapeMismatchError(f"needs {len(filtered)} top(s), one a bottom, got {tops}")
+        if not selector or any(size != 1 for size in selector[1:]):
+            raise ShapeMismatchError(f"needs a selector (N, 1, ...), got {tuple(selector)}")
+        if any(bottom[:1] != selector[:1] for bottom in filtered):
+            rows = [tuple(bottom) for bottom in filtered]
+            raise ShapeMismatchError(f"needs bottoms of {selector[0]} rows each, got {rows}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return tuple(map(tuple, bottoms[:-1]))
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        *filtered, selector = bottoms
+        chosen = selector.flatten() != 0
+        return tuple(bottom[chosen] for bottom in filtered)
 
 
 @register

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, axis_of, register
+from caffe2fx.layer import Layer, Operation, axis_of, register
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.message import Engine, Filler, Shape, field
-
-_BATCH_NORM = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+from caffe2fx.message import Engine, Filler, ParamSpec, Phase, Shape, field
 
 
 def along_channels(blob: Tensor, rank: int, axis: int = 1) -> Tensor:
@@ -29,7 +28,9 @@ class BatchNorm(Neuron):
     """(x - mean) / sqrt(var + eps) per channel, without an affine part.
 
     The blobs are mean, variance and a factor; both statistics are divided by the factor, and a
-    factor of 0 means mean = variance = 0. `use_global_stats` absent means TEST.
+    factor of 0 means mean = variance = 0. `use_global_stats` absent means: of the blobs in TEST,
+    of the batch in TRAIN. Where the batch's count they are added to the blobs, which fade by
+    moving_average_fraction; not so in TEST, where Caffe does it too and nothing depends on it.
     """
 
     type = "BatchNorm"
@@ -39,6 +40,19 @@ class BatchNorm(Neuron):
     use_global_stats: bool | None = field(1, "bool")
     moving_average_fraction: float = field(2, "float", 0.999)
     eps: float = field(3, "float", 1e-5)
+
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        record = super().read(proto)
+        assert isinstance(record, BatchNorm)
+        if record.use_global_stats is None and proto.HasField("phase"):
+            return record.replace(use_global_stats=proto.phase == Phase.TEST)
+        return record
+
+    def check_params(self, params: Sequence[ParamSpec]) -> None:
+        rates = [spec.lr_mult for spec in params[:3]]
+        if any(rates):
+            raise ShapeMismatchError(f"needs lr_mult 0 for its statistics, got {rates}")
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
         channels = bottoms[0][1]
@@ -52,32 +66,116 @@ class BatchNorm(Neuron):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        bottom = bottoms[0]
-        mean, variance = self._statistics(bottom, blobs)
-        centred = bottom - along_channels(mean, bottom.dim())
-        return (centred / along_channels((variance + self.eps).sqrt(), bottom.dim()),)
-
-    def _statistics(self, bottom: Tensor, blobs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         if self.use_global_stats is False:
-            axes = [axis for axis in range(bottom.dim()) if axis != 1]
-            return bottom.mean(axes), bottom.var(axes, correction=0)
-        return normalized_statistics(blobs)
+            return (self.of_batch(bottoms[0]),)
+        return (self._normalized(bottoms[0], *normalized_statistics(blobs)),)
+
+    def _normalized(self, bottom: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        centred = bottom - along_channels(mean, bottom.dim())
+        return centred / along_channels((variance + self.eps).sqrt(), bottom.dim())
+
+    def of_batch(self, bottom: Tensor) -> Tensor:
+        """The bottom normalized by its own statistics."""
+        return self._normalized(bottom, *_batch_statistics(bottom))
+
+    def moved(self, blobs: Sequence[Tensor], bottom: Tensor) -> tuple[Tensor, ...]:
+        """What the blobs are after Caffe has seen one more batch."""
+        mean, variance = _batch_statistics(bottom.detach())
+        count = bottom.numel() // bottom.shape[1]
+        correction = count / (count - 1) if count > 1 else 1.0
+        news = (mean, variance * correction, torch.ones_like(blobs[2]))
+        fade = self.moving_average_fraction
+        return tuple(blob * fade + new for blob, new in zip(blobs, news, strict=True))
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         made = _BATCH_NORM.get(len(bottoms[0]))
         if made is None or self.use_global_stats is False:
-            return super().module(bottoms, blobs, tops)
-        momentum = 1 - self.moving_average_fraction
-        twin = made(bottoms[0][1], self.eps, momentum, affine=False)
-        twin.running_mean, twin.running_var = normalized_statistics(blobs)
+            return BatchNormOperation(self, blobs, tops)
+        twin = made(self, bottoms[0][1])
+        twin.take(blobs)
         return twin
 
     def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
-        if not isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if not isinstance(module, _Twin):
             return super().blobs_of(module)
-        mean, variance = module.running_mean, module.running_var
-        assert mean is not None and variance is not None  # module() always makes them
-        return mean, variance, torch.ones(1)
+        return module.mean * module.factor, module.variance * module.factor, module.factor
+
+
+class _Twin(nn.modules.batchnorm._BatchNorm):
+    """torch's BatchNorm with statistics that move in train mode as Caffe's blobs do.
+
+    `running_mean` and `running_var` have the factor divided out.
+    """
+
+    factor: Tensor
+
+    def __init__(self, layer: BatchNorm, channels: int) -> None:
+        momentum = 1 - layer.moving_average_fraction
+        super().__init__(channels, layer.eps, momentum, affine=False)
+        self.layer = layer
+        self.register_buffer("factor", torch.ones(1))
+
+    @property
+    def mean(self) -> Tensor:
+        assert self.running_mean is not None  # since track_running_stats is on
+        return self.running_mean
+
+    @property
+    def variance(self) -> Tensor:
+        assert self.running_var is not None
+        return self.running_var
+
+    def take(self, blobs: Sequence[Tensor]) -> None:
+        """Have the statistics that these blobs state."""
+        self.running_mean, self.running_var = normalized_statistics(blobs)
+        self.factor = blobs[2]
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.layer.use_global_stats:
+            return nn.functional.batch_norm(input, self.mean, self.variance, eps=self.eps)
+        self.take(self.layer.moved(self.layer.blobs_of(self), input))
+        return self.layer.of_batch(input)
+
+
+class BatchNorm1d(_Twin, nn.BatchNorm1d):
+    """For rank 2 and 3."""
+
+
+class BatchNorm2d(_Twin, nn.BatchNorm2d):
+    """For rank 4."""
+
+
+class BatchNorm3d(_Twin, nn.BatchNorm3d):
+    """For rank 5."""
+
+
+_BATCH_NORM: dict[int, type[_Twin]] = {
+    2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d
+}  # fmt: skip
+
+
+class BatchNormOperation(Operation):
+    """The same where torch has no twin, with the blobs as they stand in the file."""
+
+    def __init__(self, layer: BatchNorm, blobs: Sequence[Tensor], tops: int) -> None:
+        super().__init__(layer, (), tops)
+        for index, blob in enumerate(blobs):  # no parameters: Caffe never trains them either
+            self.register_buffer(f"blob{index}", blob)
+        self._count = len(blobs)
+
+    def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+        layer = self.layer
+        assert isinstance(layer, BatchNorm)
+        if not self.training or layer.use_global_stats:
+            return super().forward(*values)
+        for index, blob in enumerate(layer.moved(self.blobs, values[0])):
+            setattr(self, f"blob{index}", blob)
+        return layer.of_batch(values[0])
+
+
+def _batch_statistics(bottom: Tensor) -> tuple[Tensor, Tensor]:
+    axes = [axis for axis in range(bottom.dim()) if axis != 1]
+    return bottom.mean(axes), bottom.var(axes, correction=0)
 
 
 def normalized_statistics(blobs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -271,4 +369,9 @@ class MVN(Layer):
         centred = bottom - bottom.mean(axes, keepdim=True)
         if not self.normalize_variance:
             return (centred,)
-        return (centred / (centred.square().mean(axes, keepdim=True).sqrt() + self.eps),)
+        return (centred / self._deviation(centred.square().mean(axes, keepdim=True)),)
+
+    def _deviation(self, variance: Tensor) -> Tensor:
+        """sqrt(variance) + eps, with the derivative that Caffe's backward takes it to have."""
+        deviation = variance.detach().sqrt() + self.eps
+        return deviation + (variance - variance.detach()) / (2 * deviation)

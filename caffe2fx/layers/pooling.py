@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import Layer, register
-from caffe2fx.message import Engine, Shape, field
+from caffe2fx.message import Engine, Shape, field, forked
 
 Pair = tuple[int, int]
 LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: what an empty MAX window gives
@@ -64,13 +64,23 @@ class Pooling(Layer):
     engine: Engine = field(11, Engine, Engine.DEFAULT)
     global_pooling: bool = field(12, "bool", False)
     round_mode: RoundMode = field(13, RoundMode, RoundMode.CEIL)
+    ceil_mode: bool | None = forked("bool", True, absent=None)  # what forks call round_mode
 
     def _canonical(self) -> dict[str, Any]:
         return {
+            **self._rounding(),
             **_pair("kernel", "kernel_size", self.kernel_size, self.kernel_h, self.kernel_w, None),
             **_pair("pad", "pad", self.pad, self.pad_h, self.pad_w, 0),
             **_pair("stride", "stride", self.stride, self.stride_h, self.stride_w, 1),
         }
+
+    def _rounding(self) -> dict[str, Any]:
+        if self.ceil_mode is None:
+            return {}
+        if self.ceil_mode and self.round_mode is RoundMode.FLOOR:
+            raise ShapeMismatchError("needs round_mode or ceil_mode, got FLOOR and true")
+        mode = RoundMode.CEIL if self.ceil_mode else RoundMode.FLOOR
+        return {"ceil_mode": None, "round_mode": mode}
 
     def geometry(self, bottom: Shape) -> tuple[Pair, Pair, Pair]:
         """Kernel, stride and pad, each as (h, w), for a bottom of that shape."""
@@ -181,6 +191,75 @@ class Pooling(Layer):
         if is_max:
             return nn.MaxPool2d(kernel, stride, pad, ceil_mode=ceil)
         return nn.AvgPool2d(kernel, stride, pad, ceil_mode=ceil, count_include_pad=True)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SPP(Layer):
+    """A spatial pyramid: Pooling into 1, 4, 16 ... windows, all in one row (N, C * windows).
+
+    On a level with 2^l windows a side, these are ceil(size / 2^l) wide and as far apart, and the
+    input is padded by half of what they reach beyond it. A pyramid of height 1 is its one level
+    as it is, (N, C, 1, 1).
+    """
+
+    type = "SPP"
+    parameter = ("spp_param", 132)
+    message = "SPPParameter"
+
+    pyramid_height: int = field(1, "uint32", absent=0)
+    pool: PoolMethod = field(2, PoolMethod, PoolMethod.MAX)
+    engine: Engine = field(6, Engine, Engine.DEFAULT)
+
+    def levels(self, bottom: Shape) -> list[Pooling]:
+        """The Pooling of each level."""
+        return [
+            self._level(*(_covering(size, 1 << level) for size in bottom[2:]))
+            for level in range(self.pyramid_height)
+        ]
+
+    def _level(self, height: Pair, width: Pair) -> Pooling:
+        (kernel_h, pad_h), (kernel_w, pad_w) = height, width
+        return Pooling(
+            pool=self.pool,
+            kernel_h=kernel_h,
+            kernel_w=kernel_w,
+            stride_h=kernel_h,
+            stride_w=kernel_w,
+            pad_h=pad_h,
+            pad_w=pad_w,
+        )
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms[0]) != 4:
+            raise ShapeMismatchError(f"needs a 4-D bottom, got {bottoms[0]}")
+        if self.pyramid_height < 1:
+            raise ShapeMismatchError("needs pyramid_height >= 1, got 0")
+        for level in self.levels(bottoms[0]):
+            level.check(bottoms, 1)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        shapes = [level.top_shapes(bottoms, 1)[0] for level in self.levels(bottoms[0])]
+        if len(shapes) == 1:
+            return (shapes[0],)
+        return ((bottoms[0][0], sum(prod(shape[1:]) for shape in shapes)),)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return max(level.reduction(bottoms) for level in self.levels(bottoms[0]))
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        levels = self.levels(tuple(bottoms[0].shape))
+        pooled = [level.compute(bottoms, (), 1)[0] for level in levels]
+        return (pooled[0] if len(pooled) == 1 else torch.cat([p.flatten(1) for p in pooled], 1),)
+
+
+def _covering(size: int, windows: int) -> Pair:
+    """Kernel and pad with which that many windows, one beside the other, cover an axis."""
+    kernel = -(-size // windows)
+    return kernel, (kernel * windows - size + 1) // 2
 
 
 def _sides(both: int | None, h: int | None, w: int | None) -> Pair:

@@ -22,6 +22,7 @@ class Concat(Layer):
     """The bottoms one after the other along one axis."""
 
     type = "Concat"
+    copies = True
     parameter = ("concat_param", 104)
     message = "ConcatParameter"
     shares_memory = "one bottom"
@@ -64,6 +65,7 @@ class Slice(Layer):
     """One bottom cut along one axis, at `slice_point` or into equal parts."""
 
     type = "Slice"
+    copies = True
     parameter = ("slice_param", 126)
     message = "SliceParameter"
     shares_memory = "one top"
@@ -118,6 +120,7 @@ class Flatten(Layer):
     """The axes from `axis` to `end_axis` become one."""
 
     type = "Flatten"
+    copies = True
     parameter = ("flatten_param", 135)
     message = "FlattenParameter"
     shares_memory = "always"
@@ -157,6 +160,7 @@ class Reshape(Layer):
     """The axes [axis, axis + num_axes) become `shape`: 0 copies the axis, one -1 is inferred."""
 
     type = "Reshape"
+    copies = True
     parameter = ("reshape_param", 133)
     message = "ReshapeParameter"
     shares_memory = "always"
@@ -175,6 +179,13 @@ class Reshape(Layer):
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         bottom = bottoms[0]
+        target = self._target(bottom)
+        known = prod([size for size in target if size != -1])
+        inferred = prod(bottom) // known if known else 0
+        return (tuple(inferred if size == -1 else size for size in target),)
+
+    def _target(self, bottom: Shape) -> Shape:
+        """The top's shape, with -1 where it is inferred: as torch's reshape takes it."""
         first = self.axis if self.axis >= 0 else len(bottom) + self.axis + 1
         end = len(bottom) if self.num_axes == -1 else first + self.num_axes
         if not 0 <= first <= end <= len(bottom):
@@ -183,15 +194,12 @@ class Reshape(Layer):
         if any(size == 0 and first + i >= len(bottom) for i, size in enumerate(wanted)):
             raise ShapeMismatchError(f"needs an axis of {bottom} under each 0, got {wanted}")
         middle = [bottom[first + i] if size == 0 else size for i, size in enumerate(wanted)]
-        known = prod(size for size in middle if size != -1) * prod(bottom[:first] + bottom[end:])
-        inferred = prod(bottom) // known if known else 0
-        filled = (inferred if size == -1 else size for size in middle)
-        return ((*bottom[:first], *filled, *bottom[end:]),)
+        return (*bottom[:first], *middle, *bottom[end:])
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        return (bottoms[0].reshape(self.top_shapes([tuple(bottoms[0].shape)], tops)[0]),)
+        return (bottoms[0].reshape(self._target(tuple(bottoms[0].shape))),)
 
 
 @register
@@ -200,6 +208,7 @@ class Crop(Layer):
     """The first bottom cut to the second's sizes on every axis from `axis` on."""
 
     type = "Crop"
+    copies = True
     parameter = ("crop_param", 144)
     message = "CropParameter"
     bottoms = (2, 2)
@@ -248,6 +257,7 @@ class Tile(Layer):
     """The bottom `tiles` times along one axis."""
 
     type = "Tile"
+    copies = True
     parameter = ("tile_param", 138)
     message = "TileParameter"
 
@@ -276,6 +286,7 @@ class Split(Layer):
     """The same bottom under several names; Caffe inserts it wherever a blob has two users."""
 
     type = "Split"
+    copies = True
     message = ""
     shares_memory = "always"
     tops = (1, MANY)

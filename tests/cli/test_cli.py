@@ -121,6 +121,26 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert caffe2fx(["compare", *FILES, FILES[0], "--engine", "torch"]) == 1
 
 
+def test_sizes_and_states(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caffe2fx(["load", *FILES, "--batch", "3", "--shape", "data=1x3x10x9"]) == 0
+    assert "inputs: data 3x3x10x9" in capsys.readouterr().out
+    assert caffe2fx(["inspect", FILES[0], "--phase", "TRAIN", "--level", "1", "--stage", "a"]) == 0
+    assert caffe2fx(["compare", *FILES, "--engine", "torch", "--batch", "2"]) == 0
+    assert caffe2fx(["load", *FILES, "--shape", "x=1x3x10x9"]) == 1
+    assert "shapes needs inputs of the net" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        caffe2fx(["load", *FILES, "--shape", "data"])
+
+
+def test_weights_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path(FILES[0])
+    text.write_text(text.read_text().replace("num_output: 4", "num_output: 5"))
+    assert caffe2fx(["load", *FILES]) == 1
+    capsys.readouterr()
+    assert caffe2fx(["load", *FILES, "--no-strict"]) == 0
+    assert "5x3x3x3, 5 in the net, 4x3x3x3, 4 in the file" in capsys.readouterr().out
+
+
 def test_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert caffe2fx(["inspect", "none.prototxt"]) == 1
     assert "none.prototxt" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf, nan
 
-from caffe2fx.layers import Pooling, PoolMethod, RoundMode
+from caffe2fx.layers import SPP, Pooling, PoolMethod, RoundMode
 from caffe2fx.message import Engine, Shape
 from tests.layers.row import Refusal, Row
 
@@ -49,6 +49,17 @@ def spelled(id: str, layer: Pooling, parameters: str) -> Row:
     return Row(f"pool {id}", layer, (IMAGE,), spelled=f"pooling_param {{ {parameters} }}")
 
 
+def _pyramids() -> tuple[Row, ...]:
+    sizes = ((2, 3, 8, 8), (2, 3, 9, 7), (1, 2, 6, 7), (1, 2, 11, 16), (1, 1, 4, 13))
+    return tuple(
+        Row(f"spp {method.name} {height} of {shape[2]} by {shape[3]}",
+            SPP(pyramid_height=height, pool=method), (shape,))
+        for method in (PoolMethod.MAX, PoolMethod.AVE)
+        for height in (1, 2, 3)
+        for shape in sizes
+    )  # fmt: skip
+
+
 ODD = (nan, 1, 2, 3, nan, -inf, inf)
 ROWS = (
     *_all(PoolMethod.MAX),
@@ -62,6 +73,8 @@ ROWS = (
     Row("pool MAX of nothing but NaN, mask", Pooling(kernel_size=2), ((1, 1, 2, 4),), 2,
         ((nan, nan, 1, 2, nan, nan, 3, 4),)),
     Row("pool AVE of NaN", Pooling(pool=PoolMethod.AVE, kernel_size=2), ((1, 1, 4, 7),), 1, (ODD,)),
+    *_pyramids(),
+    Row("spp engine", SPP(pyramid_height=2, engine=Engine.CAFFE), (IMAGE,)),
     spelled("_h and _w that agree", Pooling(kernel_size=3, pad=1, stride=2),
             "kernel_h: 3 kernel_w: 3 pad_h: 1 pad_w: 1 stride_h: 2 stride_w: 2"),
     spelled("_h and _w that do not", Pooling(kernel_h=2, kernel_w=3, pad_h=1, pad_w=0, stride_h=1,
@@ -102,6 +115,13 @@ REFUSALS = (
     refuse("stochastic", "needs MAX or AVE, got STOCHASTIC", "pool: STOCHASTIC kernel_size: 2"),
     refuse("mask of AVE", r"needs 1 top\(s\) for AVE, got 2", "pool: AVE kernel_size: 2", tops=2),
     refuse("three tops", r"needs 1 to 2 top\(s\), got 3", "kernel_size: 2", tops=3),
+    Refusal("spp rank 3", "SPP", "needs a 4-D bottom", "spp_param { pyramid_height: 2 }",
+            ((3, 4, 5),)),
+    Refusal("spp of nothing", "SPP", "needs pyramid_height >= 1, got 0", "spp_param { }"),
+    Refusal("spp finer than its input", "SPP", "needs pad < kernel",
+            "spp_param { pyramid_height: 4 }"),
+    Refusal("spp stochastic", "SPP", "needs MAX or AVE",
+            "spp_param { pyramid_height: 2 pool: STOCHASTIC }"),
     Refusal("pool rank 3", "Pooling", "needs a 4-D bottom", "pooling_param { kernel_size: 2 }",
             ((3, 4, 5),)),
 )  # fmt: skip

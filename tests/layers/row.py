@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layer import Layer
-from caffe2fx.layers import BatchNorm, Input
+from caffe2fx.layers import BatchNorm, Input, Source
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.prototxt import text_of
@@ -26,8 +26,10 @@ class Row:
 
     `values` stand in front of each bottom's random numbers. `spelled` is a user's way of
     writing the parameters: real Caffe is given that text, and we must read the record from it.
+    `needs_files` says that real Caffe reads files for it, which test_sources makes.
     `factor` is BatchNorm's third blob. `twin_differs` says why the torch.nn module is allowed
-    (and expected) to give something else than Caffe for these values.
+    (and expected) to give something else than Caffe for these values. `loss_weight` is what the
+    file says of the tops.
     """
 
     id: str
@@ -38,12 +40,14 @@ class Row:
     spelled: str = ""
     factor: float = 1.0
     twin_differs: str = ""
+    needs_files: bool = False
+    loss_weight: tuple[float, ...] = ()
 
     def inputs(self) -> list[Tensor]:
-        """The bottoms; for an Input layer, whose tops the caller fills, its tops."""
+        """The bottoms; for a layer whose tops the caller fills, its tops."""
         generator = torch.Generator().manual_seed(crc32(self.id.encode()))
         shapes = self.bottoms
-        if isinstance(self.layer, Input):
+        if isinstance(self.layer, Source):
             shapes = self.layer.top_shapes((), self.tops)
         made = [torch.randn(shape, generator=generator) for shape in shapes]
         for bottom, numbers in zip(made, self.values, strict=False):
@@ -64,7 +68,7 @@ class Row:
 
     def meaning(self, inputs: Sequence[Tensor]) -> Tops:
         """What our record computes."""
-        if isinstance(self.layer, Input):
+        if isinstance(self.layer, Source):
             return tuple(inputs)
         dtype = inputs[0].dtype if inputs else torch.float32
         blobs = [blob.to(dtype) for blob in self.blobs()]
@@ -74,7 +78,7 @@ class Row:
         """How far each top may be off: the verdict's policy for a layer alone."""
         inputs = self.inputs()
         exact = self.meaning([value.double() for value in inputs])
-        changed = self.meaning([another(value).double() for value in inputs])
+        changed = self.meaning([value.double() for value in _others(inputs)])
         length = sqrt(max(1.0, self.layer.reduction(self.bottoms) / SHORT))
         return [
             ALONE * length * _signal(top.double(), other.double())
@@ -94,7 +98,9 @@ class Row:
         bottoms = tuple(Value(f"{name}.bottom{index}") for index in range(len(self.bottoms)))
         tops = tuple(Value(f"{name}.top{index}") for index in range(self.tops))
         tops = (bottoms[0]._replace(version=1),) if in_place else tops
-        step = Step(name, self.layer, bottoms, tops, self.blobs())
+        step = Step(
+            name, self.layer, bottoms, tops, self.blobs(), loss_weight=self.loss_weight
+        )
         return [Step(f"{name}.in", Input(shape=self.bottoms), (), bottoms), step][not bottoms :]
 
     def text(self, name: str = "", *, in_place: bool = False) -> str:
@@ -109,6 +115,14 @@ class Row:
         )
         spelled = f'layer {{ name: "{steps[-1].name}" type: "{self.layer.type}"{wiring}\n'
         return f"{text_of(Net(tuple(steps[:-1]), ()))}{spelled}{self.spelled} }}\n"
+
+
+def _others(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The same numbers in other orders, of which each bottom has its own: distances change too."""
+    changed = list(inputs)
+    for index in range(len(changed)):
+        changed[index:] = map(another, changed[index:])
+    return changed
 
 
 def _signal(exact: Tensor, changed: Tensor) -> float:

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from caffe2fx import caffemodel
-from caffe2fx.build import CaffeGraphModule, graph_module, with_weights
+from caffe2fx.build import CaffeGraphModule, graph_module
 from caffe2fx.caffemodel import LayerWeights
+from caffe2fx.matching import with_weights
 from caffe2fx.prototxt import parse
 
 TEXT = """name: "small"

@@ -15,11 +15,12 @@ import torch
 from torch import fx, nn
 
 import caffe2fx
-from caffe2fx.build import CaffeGraphModule, graph_module, identifier, with_weights
+from caffe2fx.build import CaffeGraphModule, graph_module, identifier
 from caffe2fx.caffemodel import LayerWeights
 from caffe2fx.engines.pycaffe import PycaffeEngine
 from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.layers import Input, Power, ReLU
+from caffe2fx.matching import with_weights
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.prototxt import parse
 from tests.net.nets import TEXT, files, images, small, weights

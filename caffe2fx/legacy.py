@@ -1,0 +1,450 @@
+"""Nets of 2013 and 2014 brought to today's form, step by step as Caffe's own upgrade does it.
+
+V0: `layers { layer { name: "c" type: "conv" kernelsize: 3 } }`, with padding as layers;
+V1: `layers { name: "c" type: CONVOLUTION convolution_param { kernel_size: 3 } }`;
+V2, today's: `layer { name: "c" type: "Convolution" convolution_param { kernel_size: 3 } }`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from caffe2fx.errors import CaffeFormatError, UnknownLayerError
+from caffe2fx.layer import registered
+from caffe2fx.message import (
+    BlobProto,
+    DimCheckMode,
+    Filler,
+    Message,
+    NetStateRule,
+    Wire,
+    field,
+    repeated,
+)
+
+INPUT_NAME = "input"  # of the layer that old input fields become
+
+# V1's word for a layer type, its number in files, and today's name.
+# fmt: off
+_V1_LAYERS = (
+    ("NONE", 0, ""), ("ACCURACY", 1, "Accuracy"), ("BNLL", 2, "BNLL"), ("CONCAT", 3, "Concat"),
+    ("CONVOLUTION", 4, "Convolution"), ("DATA", 5, "Data"), ("DROPOUT", 6, "Dropout"),
+    ("EUCLIDEAN_LOSS", 7, "EuclideanLoss"), ("FLATTEN", 8, "Flatten"), ("HDF5_DATA", 9, "HDF5Data"),
+    ("HDF5_OUTPUT", 10, "HDF5Output"), ("IM2COL", 11, "Im2col"), ("IMAGE_DATA", 12, "ImageData"),
+    ("INFOGAIN_LOSS", 13, "InfogainLoss"), ("INNER_PRODUCT", 14, "InnerProduct"),
+    ("LRN", 15, "LRN"), ("MULTINOMIAL_LOGISTIC_LOSS", 16, "MultinomialLogisticLoss"),
+    ("POOLING", 17, "Pooling"), ("RELU", 18, "ReLU"), ("SIGMOID", 19, "Sigmoid"),
+    ("SOFTMAX", 20, "Softmax"), ("SOFTMAX_LOSS", 21, "SoftmaxWithLoss"), ("SPLIT", 22, "Split"),
+    ("TANH", 23, "TanH"), ("WINDOW_DATA", 24, "WindowData"), ("ELTWISE", 25, "Eltwise"),
+    ("POWER", 26, "Power"), ("SIGMOID_CROSS_ENTROPY_LOSS", 27, "SigmoidCrossEntropyLoss"),
+    ("HINGE_LOSS", 28, "HingeLoss"), ("MEMORY_DATA", 29, "MemoryData"), ("ARGMAX", 30, "ArgMax"),
+    ("THRESHOLD", 31, "Threshold"), ("DUMMY_DATA", 32, "DummyData"), ("SLICE", 33, "Slice"),
+    ("MVN", 34, "MVN"), ("ABSVAL", 35, "AbsVal"), ("SILENCE", 36, "Silence"),
+    ("CONTRASTIVE_LOSS", 37, "ContrastiveLoss"), ("EXP", 38, "Exp"),
+    ("DECONVOLUTION", 39, "Deconvolution"),
+)
+# What V0 calls them.
+V0_TYPES = {
+    "accuracy": "ACCURACY", "bnll": "BNLL", "concat": "CONCAT", "conv": "CONVOLUTION",
+    "data": "DATA", "dropout": "DROPOUT", "euclidean_loss": "EUCLIDEAN_LOSS",
+    "flatten": "FLATTEN", "hdf5_data": "HDF5_DATA", "hdf5_output": "HDF5_OUTPUT",
+    "im2col": "IM2COL", "images": "IMAGE_DATA", "infogain_loss": "INFOGAIN_LOSS",
+    "innerproduct": "INNER_PRODUCT", "lrn": "LRN",
+    "multinomial_logistic_loss": "MULTINOMIAL_LOGISTIC_LOSS", "pool": "POOLING", "relu": "RELU",
+    "sigmoid": "SIGMOID", "softmax": "SOFTMAX", "softmax_loss": "SOFTMAX_LOSS", "split": "SPLIT",
+    "tanh": "TANH", "window_data": "WINDOW_DATA",
+}
+# The numbers of the typed parameters in V1; their messages are today's.
+_V1_PARAMETERS = {
+    "accuracy_param": 27, "argmax_param": 23, "concat_param": 9, "contrastive_loss_param": 40,
+    "convolution_param": 10, "data_param": 11, "dropout_param": 12, "dummy_data_param": 26,
+    "eltwise_param": 24, "exp_param": 41, "hdf5_data_param": 13, "hdf5_output_param": 14,
+    "hinge_loss_param": 29, "image_data_param": 15, "infogain_loss_param": 16,
+    "inner_product_param": 17, "lrn_param": 18, "memory_data_param": 22, "mvn_param": 34,
+    "pooling_param": 19, "power_param": 21, "relu_param": 30, "sigmoid_param": 38,
+    "softmax_param": 39, "slice_param": 31, "tanh_param": 37, "threshold_param": 25,
+    "window_data_param": 20, "transform_param": 36, "loss_param": 42,
+}
+# fmt: on
+
+LayerType = enum.IntEnum(  # type: ignore[misc]
+    "LayerType", {word: number for word, number, _ in _V1_LAYERS}
+)
+V1_TYPES: Mapping[int, str] = {number: type_ for _, number, type_ in _V1_LAYERS}
+OUR_NUMBERS = 1 << 20  # from here on: what no file of BVLC's has, and texts name all the same
+
+
+def words() -> dict[str, tuple[int, str]]:
+    """V1's words for layer types, each with its number and today's name.
+
+    Forks of V1's days had words of their own (CROP, INTERP, BN). So every registered type is
+    known by its name in capitals too, with and without underscores between its parts.
+    """
+    known = {word: (number, type_) for word, number, type_ in _V1_LAYERS}
+    named = {type_ for _, _, type_ in _V1_LAYERS}
+    for index, type_ in enumerate(sorted(registered().keys() - named)):
+        parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_).upper()
+        for offset, word in enumerate((parted, type_.upper())):
+            known.setdefault(word, (OUR_NUMBERS + 2 * index + offset, type_))
+    return known
+
+
+class PoolMethod(enum.IntEnum):
+    """V0's own copy of the enumeration."""
+
+    MAX = 0
+    AVE = 1
+    STOCHASTIC = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class V0LayerParameter(Message):
+    """A layer of 2013: the parameters of all types in one message."""
+
+    message = "V0LayerParameter"
+    name: str | None = field(1, "string")
+    type: str | None = field(2, "string")
+    num_output: int | None = field(3, "uint32")
+    biasterm: bool | None = field(4, "bool", True, absent=None)
+    weight_filler: Filler | None = field(5, Filler)
+    bias_filler: Filler | None = field(6, Filler)
+    pad: int | None = field(7, "uint32", 0, absent=None)
+    kernelsize: int | None = field(8, "uint32")
+    group: int | None = field(9, "uint32", 1, absent=None)
+    stride: int | None = field(10, "uint32", 1, absent=None)
+    pool: PoolMethod | None = field(11, PoolMethod, PoolMethod.MAX, absent=None)
+    dropout_ratio: float | None = field(12, "float", 0.5, absent=None)
+    local_size: int | None = field(13, "uint32", 5, absent=None)
+    alpha: float | None = field(14, "float", 1.0, absent=None)
+    beta: float | None = field(15, "float", 0.75, absent=None)
+    k: float | None = field(22, "float", 1.0, absent=None)
+    source: str | None = field(16, "string")
+    scale: float | None = field(17, "float", 1.0, absent=None)
+    meanfile: str | None = field(18, "string")
+    batchsize: int | None = field(19, "uint32")
+    cropsize: int | None = field(20, "uint32", 0, absent=None)
+    mirror: bool | None = field(21, "bool", False, absent=None)
+    blobs: tuple[BlobProto, ...] = repeated(50, BlobProto)
+    blobs_lr: tuple[float, ...] = repeated(51, "float")
+    weight_decay: tuple[float, ...] = repeated(52, "float")
+    rand_skip: int | None = field(53, "uint32", 0, absent=None)
+    det_fg_threshold: float | None = field(54, "float", 0.5, absent=None)
+    det_bg_threshold: float | None = field(55, "float", 0.5, absent=None)
+    det_fg_fraction: float | None = field(56, "float", 0.25, absent=None)
+    det_context_pad: int | None = field(58, "uint32", 0, absent=None)
+    det_crop_mode: str | None = field(59, "string", "warp", absent=None)
+    new_num: int | None = field(60, "int32", 0, absent=None)
+    new_channels: int | None = field(61, "int32", 0, absent=None)
+    new_height: int | None = field(62, "int32", 0, absent=None)
+    new_width: int | None = field(63, "int32", 0, absent=None)
+    shuffle_images: bool | None = field(64, "bool", False, absent=None)
+    concat_dim: int | None = field(65, "uint32", 1, absent=None)
+
+    @classmethod
+    def wires(cls) -> Iterator[tuple[str, Wire]]:
+        yield from super().wires()
+        if "HDF5Output" in registered():
+            yield "hdf5_output_param", Wire(1001, registered()["HDF5Output"][0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class V1LayerParameter(Message):
+    """A layer of 2014, but for its typed parameters (`_V1_PARAMETERS`)."""
+
+    message = "V1LayerParameter"
+    bottom: tuple[str, ...] = repeated(2, "string")
+    top: tuple[str, ...] = repeated(3, "string")
+    name: str | None = field(4, "string")
+    include: tuple[NetStateRule, ...] = repeated(32, NetStateRule)
+    exclude: tuple[NetStateRule, ...] = repeated(33, NetStateRule)
+    type: LayerType | None = field(5, LayerType)
+    blobs: tuple[BlobProto, ...] = repeated(6, BlobProto)
+    param: tuple[str, ...] = repeated(1001, "string")
+    blob_share_mode: tuple[DimCheckMode, ...] = repeated(1002, DimCheckMode)
+    blobs_lr: tuple[float, ...] = repeated(7, "float")
+    weight_decay: tuple[float, ...] = repeated(8, "float")
+    loss_weight: tuple[float, ...] = repeated(35, "float")
+    layer: V0LayerParameter | None = field(1, V0LayerParameter)
+
+    @classmethod
+    def wires(cls) -> Iterator[tuple[str, Wire]]:
+        """The fields, with every word that a text may have for `type`."""
+        known = {word: number for word, (number, _) in words().items()}
+        for name, wire in super().wires():
+            numbers = enum.IntEnum("LayerType", known) if name == "type" else wire.type
+            yield name, replace(wire, type=numbers)
+
+    @staticmethod
+    def typed(parameters: Iterable[tuple[str, Wire]]) -> Iterator[tuple[str, Wire]]:
+        """The typed parameters of today's layers as V1 numbers them."""
+        for name, wire in parameters:
+            number = _V1_PARAMETERS.get(name, OUR_NUMBERS + wire.number)
+            yield name, replace(wire, number=number)
+
+
+Proto = Any  # messages of schema.py's pool: their classes are made at run time
+
+
+def upgrade(net: Proto, source: str) -> list[int | None]:
+    """Bring a NetParameter of any age to today's form, in place.
+
+    Returns for each layer it then has which entry of the file that was, None for the Input layer
+    that old input fields become. What Caffe's upgrade drops with a log message, this drops too: a
+    field of another layer type in V0, and beside V0 layers `state` and `input_shape`.
+    Raises CaffeFormatError, UnknownLayerError.
+    """
+    places: list[int | None] = list(range(max(len(net.layers), len(net.layer))))
+    if net.layers:
+        if net.layer:
+            raise CaffeFormatError(f"{source} needs `layer` or `layers` entries, got both")
+        if any(layer.HasField("layer") for layer in net.layers):
+            places = _upgrade_v0(net, source)
+        types = dict(words().values())
+        for layer in net.layers:
+            _move_transformation(layer)
+            _upgrade_v1(layer, net.layer.add(), types[layer.type])
+        net.ClearField("layers")
+    if net.input:
+        _upgrade_inputs(net, source)
+        places.insert(0, None)
+    for layer in net.layer:
+        _upgrade_batch_norm(layer)
+    return places
+
+
+# V0 to V1
+
+
+def _upgrade_v0(net: Proto, source: str) -> list[int | None]:
+    _check_v0(net, source)
+    kept = _without_padding(net, source)
+    old = [net.layers[index] for index in kept]
+    new = [type(layer)() for layer in old]
+    for before, after in zip(old, new, strict=True):
+        _upgrade_v0_layer(before, after)
+    for name in ("layers", "input_shape", "state", "debug_info"):
+        net.ClearField(name)
+    net.layers.extend(new)
+    return list(kept)
+
+
+def _check_v0(net: Proto, source: str) -> None:
+    if not all(layer.HasField("layer") for layer in net.layers):
+        raise CaffeFormatError(
+            f"{source} needs a `layer` inside all of its `layers` or inside none, got some"
+        )
+    unknown = [
+        f"  {layer.layer.name!r}: {layer.layer.type!r}"
+        for layer in net.layers
+        if layer.layer.type not in V0_TYPES and layer.layer.type != "padding"
+    ]
+    if unknown:
+        listed = "\n".join(unknown)
+        raise UnknownLayerError(f"{source} needs layers that have no record:\n{listed}")
+
+
+def _without_padding(net: Proto, source: str) -> list[int]:
+    """Move what padding layers do into the convolutions and poolings that read them.
+
+    data -> padding -> conv   becomes   data -> conv { pad }
+    """
+    writer: dict[str, int | None] = dict.fromkeys(net.input)
+    originals = [type(layer).FromString(layer.SerializeToString()) for layer in net.layers]
+    for index, layer in enumerate(net.layers):
+        for position, blob in enumerate(originals[index].bottom):
+            if blob not in writer:
+                raise CaffeFormatError(
+                    f"{source}: layer {layer.layer.name!r} needs bottom {blob!r} to be produced "
+                    "before it, got no such blob"
+                )
+            place = writer[blob]
+            if place is not None and originals[place].layer.type == "padding":
+                _pad(layer, position, originals[place], source)
+        writer.update(dict.fromkeys(layer.top, index))
+    return [i for i, layer in enumerate(originals) if layer.layer.type != "padding"]
+
+
+def _pad(layer: Proto, position: int, padding: Proto, source: str) -> None:
+    where = f"{source}: layer {layer.layer.name!r} ({layer.layer.type})"
+    if layer.layer.type not in ("conv", "pool"):
+        raise CaffeFormatError(
+            f"{where} needs a bottom that is not padded, got {padding.layer.name!r}"
+        )
+    sizes = len(layer.bottom), len(padding.bottom), len(padding.top)
+    if sizes != (1, 1, 1):
+        raise CaffeFormatError(
+            f"{where} and its padding {padding.layer.name!r} need one bottom and one top each, "
+            f"got {sizes}"
+        )
+    layer.layer.pad = padding.layer.pad
+    layer.bottom[position] = padding.bottom[0]
+
+
+# Where a field of V0 goes in V1, for each of V0's types.
+_CONV, _IP, _POOL = "convolution_param", "inner_product_param", "pooling_param"
+_DATA, _IMAGES, _WINDOW = "data_param", "image_data_param", "window_data_param"
+_HDF5 = "hdf5_data_param"
+_V0_FIELDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "num_output": {"conv": (_CONV, "num_output"), "innerproduct": (_IP, "num_output")},
+    "biasterm": {"conv": (_CONV, "bias_term"), "innerproduct": (_IP, "bias_term")},
+    "weight_filler": {"conv": (_CONV, "weight_filler"), "innerproduct": (_IP, "weight_filler")},
+    "bias_filler": {"conv": (_CONV, "bias_filler"), "innerproduct": (_IP, "bias_filler")},
+    "pad": {"conv": (_CONV, "pad"), "pool": (_POOL, "pad")},
+    "kernelsize": {"conv": (_CONV, "kernel_size"), "pool": (_POOL, "kernel_size")},
+    "group": {"conv": (_CONV, "group")},
+    "stride": {"conv": (_CONV, "stride"), "pool": (_POOL, "stride")},
+    "pool": {"pool": (_POOL, "pool")},
+    "dropout_ratio": {"dropout": ("dropout_param", "dropout_ratio")},
+    "local_size": {"lrn": ("lrn_param", "local_size")},
+    "alpha": {"lrn": ("lrn_param", "alpha")},
+    "beta": {"lrn": ("lrn_param", "beta")},
+    "k": {"lrn": ("lrn_param", "k")},
+    "source": {
+        "data": (_DATA, "source"),
+        "hdf5_data": (_HDF5, "source"),
+        "images": (_IMAGES, "source"),
+        "window_data": (_WINDOW, "source"),
+        "infogain_loss": ("infogain_loss_param", "source"),
+    },
+    "batchsize": {
+        "data": (_DATA, "batch_size"),
+        "hdf5_data": (_HDF5, "batch_size"),
+        "images": (_IMAGES, "batch_size"),
+        "window_data": (_WINDOW, "batch_size"),
+    },
+    "rand_skip": {"data": (_DATA, "rand_skip"), "images": (_IMAGES, "rand_skip")},
+    "shuffle_images": {"images": (_IMAGES, "shuffle")},
+    "new_height": {"images": (_IMAGES, "new_height")},
+    "new_width": {"images": (_IMAGES, "new_width")},
+    "concat_dim": {"concat": ("concat_param", "concat_dim")},
+    "det_fg_threshold": {"window_data": (_WINDOW, "fg_threshold")},
+    "det_bg_threshold": {"window_data": (_WINDOW, "bg_threshold")},
+    "det_fg_fraction": {"window_data": (_WINDOW, "fg_fraction")},
+    "det_context_pad": {"window_data": (_WINDOW, "context_pad")},
+    "det_crop_mode": {"window_data": (_WINDOW, "crop_mode")},
+    "hdf5_output_param": {"hdf5_output": ("", "hdf5_output_param")},
+}
+_V0_TRANSFORMATION = {
+    "scale": "scale",
+    "meanfile": "mean_file",
+    "cropsize": "crop_size",
+    "mirror": "mirror",
+}
+
+
+def _upgrade_v0_layer(old: Proto, new: Proto) -> None:
+    layer = old.layer
+    new.bottom.extend(old.bottom)
+    new.top.extend(old.top)
+    new.type = LayerType[V0_TYPES[layer.type]]
+    if layer.HasField("name"):
+        new.name = layer.name
+    for name in ("blobs", "blobs_lr", "weight_decay"):
+        getattr(new, name).MergeFrom(getattr(layer, name))
+    for name, places in _V0_FIELDS.items():
+        if _has(layer, name) and layer.type in places:
+            message, field_name = places[layer.type]
+            _set(getattr(new, message) if message else new, field_name, getattr(layer, name))
+    for name, field_name in _V0_TRANSFORMATION.items():
+        if layer.HasField(name):
+            _set(new.transform_param, field_name, getattr(layer, name))
+
+
+def _has(message: Proto, name: str) -> bool:
+    return name in message.DESCRIPTOR.fields_by_name and message.HasField(name)
+
+
+def _set(message: Proto, name: str, value: Any) -> None:
+    """Give a field its value, whether it is a number, a list of them or a message."""
+    target = getattr(message, name)
+    if hasattr(target, "append"):
+        target.append(value)
+    elif hasattr(target, "CopyFrom"):
+        target.CopyFrom(value)
+    else:
+        setattr(message, name, value)
+
+
+# V1 to V2
+
+
+_FORMER_TRANSFORMATION = {"Data": _DATA, "ImageData": _IMAGES, "WindowData": _WINDOW}
+
+
+def _move_transformation(layer: Proto) -> None:
+    """scale, mean_file, crop_size and mirror were fields of the data layers themselves."""
+    former = _FORMER_TRANSFORMATION.get(V1_TYPES.get(layer.type, ""))
+    if former is None or not layer.HasField(former):
+        return
+    message = getattr(layer, former)
+    for name in _V0_TRANSFORMATION.values():
+        if message.HasField(name):
+            setattr(layer.transform_param, name, getattr(message, name))
+            message.ClearField(name)
+
+
+def _upgrade_v1(old: Proto, new: Proto, type_: str) -> None:
+    new.type = type_
+    if old.HasField("name"):
+        new.name = old.name
+    for name in ("bottom", "top", "include", "exclude", "blobs", "loss_weight"):
+        getattr(new, name).MergeFrom(getattr(old, name))
+    _upgrade_params(old, new)
+    for described, value in old.ListFields():
+        if described.name.endswith("_param"):
+            getattr(new, described.name).CopyFrom(value)
+
+
+def _upgrade_params(old: Proto, new: Proto) -> None:
+    """Four lists with an item for each blob become one list of messages."""
+    lists: Mapping[str, Sequence[Any]] = {
+        "name": old.param,
+        "share_mode": old.blob_share_mode,
+        "lr_mult": old.blobs_lr,
+        "decay_mult": old.weight_decay,
+    }
+    for _ in range(max(map(len, lists.values()))):
+        new.param.add()
+    for name, values in lists.items():
+        for spec, value in zip(new.param, values, strict=False):
+            setattr(spec, name, value)
+
+
+# V2 to today's
+
+
+def _upgrade_inputs(net: Proto, source: str) -> None:
+    """`input:` fields become one Input layer in front."""
+    layers = [type(layer).FromString(layer.SerializeToString()) for layer in net.layer]
+    shapes = _input_shapes(net, source)
+    net.ClearField("layer")
+    made = net.layer.add(name=INPUT_NAME, type="Input", top=net.input)
+    for shape in shapes:
+        made.input_param.shape.add(dim=shape)
+    net.layer.extend(layers)
+    for name in ("input", "input_dim", "input_shape"):
+        net.ClearField(name)
+
+
+def _input_shapes(net: Proto, source: str) -> list[Sequence[int]]:
+    shapes = [tuple(shape.dim) for shape in net.input_shape]
+    dims = list(net.input_dim)
+    if not shapes and len(dims) % 4:
+        raise CaffeFormatError(f"{source} needs four input_dim an input, got {len(dims)}")
+    shapes = shapes or [tuple(dims[i : i + 4]) for i in range(0, len(dims), 4)]
+    if len(shapes) != len(net.input):
+        raise CaffeFormatError(
+            f"{source} needs one shape an input, got {len(net.input)} and {len(shapes)}"
+        )
+    return list(shapes)
+
+
+def _upgrade_batch_norm(layer: Proto) -> None:
+    """Three param specs said that BatchNorm's statistics are not learned: now they are not."""
+    if layer.type == "BatchNorm" and len(layer.param) == 3:
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0.0

@@ -1,0 +1,60 @@
+"""How other programs write what Caffe's own text says otherwise: as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Respelling:
+    """In layers of `type`, the text that matches `written` stands as `instead` (as in re.sub)."""
+
+    type: str
+    written: str
+    instead: str
+
+
+# OpenCV and the SSD family know floor pooling by another name than Caffe's of 2018.
+CEIL_MODE = Respelling("Pooling", "round_mode: FLOOR", "ceil_mode: false")
+
+# OpenCV wants the method of a global pooling said, also where it is Caffe's own default.
+GLOBAL_MAX = Respelling(
+    "Pooling",
+    r"pooling_param \{\n    global_pooling",
+    r"pooling_param {\n    pool: MAX\n    global_pooling",
+)
+
+# A Caffe of before 2016 has no Input layers: the net itself names its inputs.
+INPUT_FIELDS = Respelling(
+    "Input",
+    r'layer \{\n  name: .*\n  type: "Input"\n  top: (.*)\n'
+    r"  input_param \{\n    shape \{\n((?:      dim: \d+\n)*)    \}\n  \}\n\}\n",
+    r"input: \1\ninput_shape {\n\2}\n",
+)
+
+# MNN leaves a Crop out, without a word, unless both its axis and an offset are given.
+WHOLE_CROP = (
+    Respelling(
+        "Crop", r"(  top: .*\n)\}", r"\1  crop_param {\n    axis: 2\n    offset: 0\n  }\n}"
+    ),
+    Respelling("Crop", r"(crop_param \{\n    axis: .*\n)  \}", r"\1    offset: 0\n  }"),
+    Respelling("Crop", r"crop_param \{\n    offset", r"crop_param {\n    axis: 2\n    offset"),
+)
+
+
+def respelled(text: str, spelling: Sequence[Respelling]) -> str:
+    """A prototxt as a program with this spelling reads it."""
+    if not spelling:
+        return text
+    blocks = re.split(r"^(?=layer \{)", text, flags=re.MULTILINE)
+    return "".join(_block(block, spelling) for block in blocks)
+
+
+def _block(text: str, spelling: Sequence[Respelling]) -> str:
+    found = re.search(r'^  type: "(\w+)"', text, re.MULTILINE)
+    for rule in spelling:
+        if found is not None and rule.type == found[1]:
+            text = re.sub(rule.written, rule.instead, text)
+    return text

@@ -1,0 +1,53 @@
+"""Shapes for inputs of which a net's text tells none: what a file or a data base would tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from caffe2fx.layers import AnnotatedData, Source
+from caffe2fx.layers.images import Images
+from caffe2fx.message import Shape
+from caffe2fx.net import Net, is_input
+
+# What the data sets hold whose nets do not say it.
+DATA_SETS = {"/siamese/": (2, 2, 28, 28), "/mnist/": (2, 1, 28, 28), "/cifar10/": (2, 3, 32, 32)}
+
+
+def with_shapes(net: Net, path: str) -> Net:
+    """The net with Input layers of a shape each: the text's own, or the defaults."""
+    return net.reshaped(list(_inputs(net, path)))
+
+
+def _inputs(net: Net, path: str) -> Iterator[Shape]:
+    for step in net.steps:
+        if is_input(step):
+            assert isinstance(step.layer, Source)
+            yield from step.input_shapes(_told(step.layer, len(step.tops), path))
+
+
+def _told(layer: Source, tops: int, path: str) -> Sequence[Shape | None]:
+    own = layer.stated((None,) * tops) if tops else ()
+    return _default(layer, tops, path) if None in own else own
+
+
+def _default(layer: Source, tops: int, path: str) -> list[Shape | None]:
+    """Images have 3 channels and 227 x 227 pixels unless the text says otherwise.
+
+    Of several sizes the first counts. Labels are one number an image, or one labelled box.
+    Two images are enough: a text's batch of thousands would not fit Caffe's own count.
+    """
+    known = next((shape for name, shape in DATA_SETS.items() if name in path), (2, 3, 227, 227))
+    if not isinstance(layer, Images):
+        return [known, *[(2,)] * (tops - 1)]
+    channels, height, width = _first_size(layer).image_shape()
+    image = (2, channels or known[1], height or known[2], width or known[3])
+    if isinstance(layer, AnnotatedData):
+        return [image, (1, 1, 1, 8), (2, 1, image[2] // 8, image[3] // 8)][:tops]
+    return [image, layer.label_shape(image, 2), (2, 1, 1, 2)][:tops]
+
+
+def _first_size(layer: Images) -> Images:
+    sizes = layer.transform_param.resize_param
+    transform = replace(layer.transform_param, resize_param=sizes[:1])
+    return replace(layer, transform_param=transform)

@@ -1,0 +1,84 @@
+"""Real nets as they are trained: they load for TEST and for TRAIN, or say what is missing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from caffe2fx import prototxt
+from caffe2fx.errors import CaffeError
+from tests.conftest import corpus_folder
+from tests.corpus.shapes import with_shapes
+
+FOLDER = corpus_folder()
+PHASES = ("TEST", "TRAIN")
+pytestmark = pytest.mark.corpus
+
+
+def _paths() -> list[str]:
+    if FOLDER is None:
+        return []
+    with (FOLDER / "nets.tsv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        return [row["path"] for row in rows if row["kind"] == "train_val"]
+
+
+TRAINED = _paths()
+# Why nets cannot be loaded, and how often that is, each counted once a phase.
+# fmt: off
+REFUSALS = {
+    "it is of the other phase":
+        (r"needs bottom '\S+' to be produced before it, got no such blob", 60),
+    "a user's own Python": (r"'Python: [\w.]+' \(see caffe2fx\.register\)", 92),
+    "a type that few have": (
+        r"'(TRT|EvalDetection|BboxData|SqueezeDetLoss|SeLu|MarginInnerProduct|Gather|SegData)'", 20
+    ),
+    "a text of Caffe's own tests without sizes":
+        (r"needs (batch_size >= 1|num_output of 1 or more), got 0|needs 2 top\(s\), got 0", 29),
+    "a template": (r"Couldn't parse integer: cls3x", 4),
+    "weights of 8 bits": (r'no field named "quantization_param"', 2),
+    "BatchNorm with a scale of its own": (r'"BatchNormParameter" has no field named "filler"', 2),
+    "statistics of a part of the batch": (r"got bn_stats_batch_size 32", 1),
+    "boxes drawn into the image": (r"\(DetectionOutput\) needs 3 bottom\(s\), got 4", 1),
+    "another size of the labels":
+        (r"\(EuclideanLoss\) needs bottoms of equal size, got .*128.*142", 1),
+}
+# fmt: on
+
+
+@cache
+def _outcome(path: str, phase: str) -> str:
+    """What stands in the way of the net; empty if it loads."""
+    assert FOLDER is not None
+    try:
+        net = prototxt.read(FOLDER / path, phase=phase)
+        with_shapes(net, path).shapes()
+    except CaffeError as error:
+        return str(error)
+    return ""
+
+
+def _reason(outcome: str) -> str:
+    named = (name for name, (said, _) in REFUSALS.items() if re.search(said, outcome))
+    return next(named, "") if outcome else "loads"
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.removeprefix("nets/"))
+def test_loads_or_says_what_is_missing(path: str, phase: str) -> None:
+    outcome = _outcome(path, phase)
+    assert not outcome or Path(path).name in outcome
+    assert _reason(outcome), outcome
+
+
+def test_what_is_missing_is_counted() -> None:
+    found = Counter(_reason(_outcome(path, phase)) for path in TRAINED for phase in PHASES)
+    print(dict(found))
+    loads = found.pop("loads")
+    assert found == {name: count for name, (_, count) in REFUSALS.items()}
+    assert loads == 2 * len(TRAINED) - sum(found.values())

@@ -1,0 +1,86 @@
+"""What real Caffe itself makes of a prototxt: Net.save after its own upgrade, and its blobs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe2fx.engines.pycaffe import starter
+
+_SCRIPT = """
+import json, sys
+import caffe
+
+text, weights, model, phase, level, stages, said = sys.argv[1:]
+net = caffe.Net(
+    text, getattr(caffe, phase), level=int(level), stages=json.loads(stages),
+    weights=weights or None,
+)
+net.save(model)
+blobs = {name: blob.data.shape for name, blob in net.blobs.items()}
+params = [[name, [blob.data.shape for blob in blobs]] for name, blobs in net.params.items()]
+json.dump({"blobs": blobs, "params": params, "layers": list(net._layer_names)}, open(said, "w"))
+"""
+
+
+def saved(
+    text: Path,
+    model: Path,
+    *,
+    weights: Path | None = None,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Let Caffe read `text` and save the net to `model`; the shapes that it found."""
+    said = model.with_suffix(".json")
+    _run(_SCRIPT, text, weights or "", model, phase, level, json.dumps(stages), said)
+    answer: dict[str, Any] = json.loads(said.read_text())
+    return answer
+
+
+_BACKWARD = """
+import json, sys
+import numpy as np
+import caffe
+
+text, weights, given, found = sys.argv[1:]
+arrays = np.load(given)
+net = caffe.Net(text, caffe.TEST, weights=weights)
+for name in net.inputs:
+    net.blobs[name].data[...] = arrays[name]
+net.forward()
+net.backward()
+gradients = {"%s:%d" % (name, index): blob.diff
+             for name, blobs in net.params.items() for index, blob in enumerate(blobs)}
+np.savez(found, **gradients)
+"""
+
+
+def gradients(text: Path, weights: Path, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The gradient of the net's loss for each "layer:blob"."""
+    given, found = text.with_name("given.npz"), text.with_name("found.npz")
+    np.savez(given, **{name: value.numpy() for name, value in inputs.items()})
+    _run(_BACKWARD, text, weights, given, found)
+    return {name: torch.from_numpy(array) for name, array in np.load(found).items()}
+
+
+def _run(script: str, *arguments: object) -> None:
+    """Run a script in real Caffe's Python."""
+    found = starter()
+    assert found is not None
+    command, env = found
+    done = subprocess.run(
+        [*command, "-c", script, *map(str, arguments)],
+        env=None if env is None else dict(env),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

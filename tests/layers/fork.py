@@ -1,0 +1,298 @@
+"""Rows of the layers of Caffe's forks; what they compute the fork cases hold against the forks."""
+
+from __future__ import annotations
+
+from caffe2fx.layers.detection import (
+    CodeType,
+    DetectionOutput,
+    NonMaximumSuppression,
+    PriorBox,
+    PriorBoxOffsets,
+    SaveOutput,
+)
+from caffe2fx.layers.fork_activation import CReLU, HardSigmoid, HardSwish, Mish, ReLU6
+from caffe2fx.layers.fork_arithmetic import (
+    Axpy,
+    Correlation,
+    CorrelationType,
+    MatMul,
+    MatMulBatched,
+)
+from caffe2fx.layers.fork_convolution import (
+    Convolution3D,
+    ConvolutionDepthwise,
+    Deconvolution3D,
+    DepthwiseConvolution,
+    Pooling3D,
+)
+from caffe2fx.layers.fork_loss import SmoothL1Loss
+from caffe2fx.layers.fork_normalization import BN, BNMode, BNScale, Normalize
+from caffe2fx.layers.fork_position import Reorg, ReorgSpace, Upsample, UpsampleMask, UpsampleStride
+from caffe2fx.layers.fork_resize import Interp
+from caffe2fx.layers.fork_shape import (
+    CropCenter,
+    Pad,
+    Padding,
+    PadND,
+    PadType,
+    Permute,
+    PixelShuffle,
+    Reverse,
+    ShuffleChannel,
+    Squeeze,
+    Unsqueeze,
+)
+from caffe2fx.layers.fork_variants import BatchNormScaleBias, DropoutUnscaled
+from caffe2fx.layers.loss import LossParameter, NormalizationMode
+from caffe2fx.layers.pooling import Pooling, PoolMethod, RoundMode
+from caffe2fx.layers.proposal import Proposal
+from caffe2fx.layers.regions import PSROIPooling, ROIAlign, ROIPooling
+from caffe2fx.layers.shape_only import (
+    ConfidenceLoss,
+    DetectionEvaluate,
+    LocationLoss,
+    MatchType,
+    MiningType,
+    MultiBoxLoss,
+    YoloDetectionOutput,
+    Yolov3DetectionOutput,
+)
+from caffe2fx.message import Engine, Filler
+from tests.layers.row import Refusal, Row, Tops
+
+
+class Statistics(Row):
+    """A row whose last blobs are a variance and what may follow it."""
+
+    def blobs(self) -> Tops:
+        made = [blob.abs() + 0.5 for blob in super().blobs()]
+        if isinstance(self.layer, BatchNormScaleBias):
+            made[2].fill_(self.factor)
+        return tuple(made)
+
+
+IMAGE = (2, 4, 6, 8)
+VIDEO = (1, 2, 5, 6, 6)
+REGIONS = ((), (0, 1, 1, 4, 5, 1, 0, 2, 7, 5))
+TWO = (IMAGE, (2, 5))
+BOXES = ((2, 24), (2, 18), (1, 2, 24))
+WEIGHTED = Filler(value=2.0)
+ANCHORS = ((1, 8, 3, 4), (1, 16, 3, 4), (1, 3))
+SIZE = ((), (), (40, 60, 1))
+MAPS = ((1, 3, 4, 5), (1, 3, 40, 50))
+
+ROWS = (
+    Row("permute", Permute(order=(0, 2, 3, 1)), (IMAGE,)),
+    Row("permute of some", Permute(order=(2,)), (IMAGE,)),
+    Row("shuffle", ShuffleChannel(group=2), (IMAGE,)),
+    Row("shuffle of rank 2", ShuffleChannel(group=2), ((2, 4),)),
+    Row("reverse", Reverse(axis=(1, -1)), (IMAGE,)),
+    Row("padding", Padding(pad_l=1, pad_r=2, pad_t=3, pad_b=4, pad_value=5), (IMAGE,)),
+    Row("pad", Pad(pad_l=1, pad_r=2, pad_u=3, pad_d=4, pad_value=0.5), (IMAGE,)),
+    Row("pad reflect", Pad(pad_l=1, pad_type=PadType.REFLECT), (IMAGE,)),
+    Row("pad replicate", Pad(pad_d=3, pad_type=PadType.REPLICATE), (IMAGE,)),
+    Row("pad axes", PadND(paddings=(0, 0, 1, 2, 0, 3), constant_values=0.5), ((2, 3, 4),)),
+    Row("pixel shuffle", PixelShuffle(upscale_factor=2), (IMAGE,)),
+    Row("squeeze", Squeeze(axis=(-1,)), ((2, 1, 3, 1),)),
+    Row("squeeze all", Squeeze(), ((2, 1, 3, 1),)),
+    Row("unsqueeze", Unsqueeze(dim=-1), ((2, 3),)),
+    Row("crop centre", CropCenter(crop_size=(0, 0, 1, 2)), (IMAGE,)),
+    Row("reorg", Reorg(stride=2), (IMAGE,)),
+    Row("reorg reverse", Reorg(stride=2, reverse=True), (IMAGE,)),
+    Row("reorg to depth", ReorgSpace(stride=2), (IMAGE,)),
+    Row("reorg to depth reverse", ReorgSpace(stride=2, reverse=True), ((2, 16, 2, 3),)),
+    Row("upsample", Upsample(scale=3), (IMAGE,)),
+    Row("upsample stride", UpsampleStride(scale=2, stride=3), (IMAGE,)),
+    Row("upsample stride h w", UpsampleStride(stride_h=3, stride_w=1), (IMAGE,)),
+    Row("upsample mask", UpsampleMask(), ((1, 1, 2, 2),) * 2, values=((), (0, 3, 9, 14))),
+    Row("upsample mask scale", UpsampleMask(scale=3), ((1, 1, 1, 2),) * 2, values=((), (0, 17))),
+    Row("upsample mask pad", UpsampleMask(pad_out_h=True, pad_out_w=True), ((1, 1, 2, 2),) * 2,
+        values=((), (0, 2, 6, 8))),
+    Row("upsample mask h w", UpsampleMask(scale_h=2, scale_w=3), ((1, 1, 1, 1),) * 2,
+        values=((), (5,))),
+    Row("upsample mask to", UpsampleMask(upsample_h=4, upsample_w=5), ((1, 1, 1, 2),) * 2,
+        values=((), (19, 0))),
+
+    Row("relu6", ReLU6(), (IMAGE,)),
+    Row("relu6 slope", ReLU6(negative_slope=0.1, threshold=0.5), (IMAGE,)),
+    Row("hard swish", HardSwish(), (IMAGE,), values=((-4, -3, -1, 0, 2, 3, 5),)),
+    Row("hard sigmoid", HardSigmoid(alpha=0.3, beta=0.4), (IMAGE,), values=((-4, 4),)),
+    Row("hard sigmoid default", HardSigmoid(), (IMAGE,),
+        spelled="hardsigmoid_param { alpha: 0.2 }"),
+    Row("mish", Mish(), (IMAGE,)),
+    Row("crelu", CReLU(), (IMAGE,)),
+    Row("crelu slope", CReLU(negative_slope=0.5, concat_axis=2), (IMAGE,)),
+
+    Row("interp", Interp(height=9, width=3), (IMAGE,)),
+    Row("interp factors", Interp(shrink_factor=2, zoom_factor=3), (IMAGE,)),
+    Row("interp pads", Interp(zoom_factor=2, pad_beg=-1, pad_end=-2), (IMAGE,)),
+    Row("interp bottom", Interp(use_blob_size=True), (IMAGE, (1, 7, 3, 9))),
+
+    Row("normalize", Normalize(), (IMAGE,)),
+    Row("normalize per channel", Normalize(channel_shared=False, scale_filler=WEIGHTED), (IMAGE,)),
+    Row("normalize at each", Normalize(across_spatial=False, eps=0.01), (IMAGE,)),
+    Statistics("bn", BN(eps=0.01, momentum=0.95, frozen=True, engine=Engine.CAFFE), (IMAGE,)),
+    Statistics("bn fillers", BN(slope_filler=WEIGHTED, bias_filler=WEIGHTED), (IMAGE,)),
+    Statistics("bn learn", BNScale(scale_filler=WEIGHTED, shift_filler=WEIGHTED), (IMAGE,)),
+    Statistics("bn inference", BNScale(bn_mode=BNMode.INFERENCE), (IMAGE,)),
+    Statistics("batch norm scale bias", BatchNormScaleBias(scale_bias=True, eps=0.01), (IMAGE,)),
+    Statistics("batch norm of rank 2",
+        BatchNormScaleBias(scale_bias=True, scale_filler=WEIGHTED, bias_filler=WEIGHTED),
+        ((3, 4),)),
+    Statistics("batch norm of batch", BatchNormScaleBias(
+        scale_bias=True, use_global_stats=False, moving_average_fraction=0.9,
+        engine=Engine.CUDNN), (IMAGE,)),
+    Statistics("batch norm without", BatchNormScaleBias(scale_bias=False), (IMAGE,)),
+    Row("dropout unscaled", DropoutUnscaled(scale_train=False, dropout_ratio=0.3), (IMAGE,)),
+    Row("dropout scaled", DropoutUnscaled(scale_train=True), (IMAGE,)),
+
+    Row("axpy", Axpy(), ((2, 4, 1, 1), IMAGE, IMAGE)),
+    Row("axpy of rank 2", Axpy(), ((2, 4), IMAGE, IMAGE)),
+    Row("matmul", MatMul(dim_1=2, dim_2=3, dim_3=4), ((1, 1, 2, 3), (4, 3))),
+    Row("matmul batched", MatMulBatched(), ((2, 3, 4), (2, 4, 5))),
+    Row("matmul transposed", MatMulBatched(transpose_a=True, transpose_b=True),
+        ((2, 4, 3), (2, 5, 4))),
+    Row("correlation", Correlation(kernel_size=1, max_displacement=2, pad=2), (IMAGE, IMAGE)),
+    Row("correlation patch", Correlation(
+        kernel_size=3, max_displacement=2, pad=3, stride_1=2, stride_2=2,
+        correlation_type=CorrelationType.SUBTRACT), (IMAGE, IMAGE)),
+    Row("smooth l1", SmoothL1Loss(sigma=2), ((3, 4), (3, 4))),
+    Row("smooth l1 weights", SmoothL1Loss(), ((3, 4),) * 4),
+
+    Row("depthwise", DepthwiseConvolution(num_output=4, group=4, kernel_size=(3,)), (IMAGE,)),
+    Row("convolution depthwise", ConvolutionDepthwise(
+        num_output=4, kernel_size=(3,), stride=(2,), pad=(1,), bias_term=False), (IMAGE,)),
+    Row("convolution 3d", Convolution3D(
+        num_output=3, kernel_size=(3,), kernel_depth=2, pad=(1,), temporal_pad=1,
+        stride=(2,), temporal_stride=3), (VIDEO,)),
+    Row("deconvolution 3d", Deconvolution3D(
+        num_output=3, kernel_size=(2,), kernel_depth=3, stride=(2,), temporal_stride=2,
+        temporal_pad=1), (VIDEO,)),
+    Row("pooling 3d", Pooling3D(kernel_size=2, stride=2, kernel_depth=2, temporal_stride=2),
+        (VIDEO,)),
+    Row("pooling 3d ave", Pooling3D(
+        kernel_size=3, stride=2, pad=1, kernel_depth=2, temporal_stride=2, temporal_pad=1,
+        pool=PoolMethod.AVE), (VIDEO,)),
+    Row("pooling ceil_mode", Pooling(kernel_size=3, stride=2, round_mode=RoundMode.FLOOR), (IMAGE,),
+        spelled="pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }"),
+    Row("pooling ceil_mode true", Pooling(kernel_size=3, stride=2), (IMAGE,),
+        spelled="pooling_param { kernel_size: 3 stride: 2 ceil_mode: true }"),
+
+    Row("roi pooling", ROIPooling(pooled_h=2, pooled_w=3, spatial_scale=0.5), TWO, values=REGIONS),
+    Row("roi align", ROIAlign(pooled_h=2, pooled_w=3, spatial_scale=0.5), TWO, values=REGIONS),
+    Row("psroi pooling", PSROIPooling(output_dim=1, group_size=2, spatial_scale=0.5), TWO,
+        values=REGIONS),
+    Row("proposal", Proposal(ratio=(0.5, 1), scale=(2, 4), min_size=8), ANCHORS, values=SIZE),
+    Row("proposal of any size", Proposal(
+        ratio=(0.5, 1), scale=(1, 2), min_size=1, post_nms_topn=9), ANCHORS, tops=2, values=SIZE),
+    Row("proposal scores", Proposal(
+        ratio=(1,), scale=(1, 2, 3, 4), feat_stride=8, base_size=8, pre_nms_topn=20,
+        post_nms_topn=5, nms_thresh=0.5), ANCHORS, tops=2, values=SIZE),
+    Row("prior box", PriorBox(
+        min_size=(10, 20), max_size=(15, 30), aspect_ratio=(2, 3), flip=False, clip=True,
+        variance=(0.1, 0.1, 0.2, 0.2), offset=0.25), MAPS),
+    Row("prior box img", PriorBox(min_size=(10,), img_size=60, step=8), MAPS),
+    Row("prior box h w", PriorBox(min_size=(10,), img_h=60, img_w=30, step_h=8, step_w=4), MAPS),
+    Row("prior box offsets", PriorBoxOffsets(
+        min_size=(10.5,), aspect_ratio=(2,), offset_h=(0.5, 1), offset_w=(0.5, 0.5),
+        variance=(0.1,)), MAPS),
+    Row("prior box sizes", PriorBoxOffsets(
+        width=(10, 20), height=(15, 5), clip=False, variance=(0.1, 0.1, 0.2, 0.2)), MAPS),
+    Row("detection", DetectionOutput(num_classes=3), BOXES),
+    Row("detection said", DetectionOutput(num_classes=3, confidence_threshold=0.1, keep_top_k=9),
+        BOXES, spelled="detection_output_param { num_classes: 3 share_location: true"
+        " background_label_id: 0 code_type: CORNER keep_top_k: 9 confidence_threshold: 0.1"
+        " nms_param { nms_threshold: 0.3 } }"),
+    Row("detection all", DetectionOutput(
+        num_classes=3, share_location=False, background_label_id=-1, keep_top_k=5,
+        nms_param=NonMaximumSuppression(nms_threshold=0.6, top_k=4, eta=0.9),
+        code_type=CodeType.CENTER_SIZE, variance_encoded_in_target=True, visualize=True,
+        confidence_threshold=0.1, visualize_threshold=0.6, save_file="found",
+        save_output_param=SaveOutput(output_format="VOC", output_directory="out")),
+        ((2, 72), (2, 18), (1, 2, 24))),
+)  # fmt: skip
+
+SHAPE_ONLY = (
+    Row("yolo", YoloDetectionOutput(
+        num_classes=1, coords=3, biases=(1, 2), side=7, num_box=1, nms_threshold=0.3,
+        confidence_threshold=0.5, label_map_file="names"), ((1, 5, 3, 3),)),
+    Row("yolo 3", Yolov3DetectionOutput(
+        num_classes=1, biases=(1, 2, 3, 4), mask=(0, 1), mask_group_num=1, anchors_scale=(8,),
+        confidence_threshold=0.5, nms_threshold=0.3, num_box=2, gaussian_box=True),
+        ((1, 12, 3, 3),)),
+    Row("evaluation", DetectionEvaluate(
+        num_classes=3, background_label_id=1, overlap_threshold=0.6, evaluate_difficult_gt=False,
+        name_size_file="sizes"), ((1, 1, 5, 7), (1, 1, 2, 8))),
+    Row("multi box", MultiBoxLoss(
+        num_classes=3, loc_loss_type=LocationLoss.L2, conf_loss_type=ConfidenceLoss.LOGISTIC,
+        loc_weight=2, share_location=False, match_type=MatchType.BIPARTITE, overlap_threshold=0.4,
+        use_prior_for_matching=False, background_label_id=1, use_difficult_gt=False,
+        do_neg_mining=True, neg_pos_ratio=2, neg_overlap=0.4, code_type=CodeType.CENTER_SIZE,
+        encode_variance_in_target=True, map_object_to_agnostic=True, bp_inside=True,
+        ignore_cross_boundary_bbox=True, mining_type=MiningType.NONE, sample_size=32,
+        nms_param=NonMaximumSuppression(top_k=5), use_prior_for_nms=True,
+        loss_param=LossParameter(normalization=NormalizationMode.FULL)),
+        ((2, 72), (2, 18), (1, 2, 24), (1, 1, 5, 8))),
+)  # fmt: skip
+
+REFUSALS = (
+    Refusal("permute", "Permute", "distinct axes", "permute_param { order: 1 order: 1 }"),
+    Refusal("shuffle", "ShuffleChannel", "divides 4", "shuffle_channel_param { group: 3 }"),
+    Refusal("reverse", "Reverse", "needs an axis"),
+    Refusal("padding", "Padding", "pads of 0", "padding_param { pad_l: -1 }"),
+    Refusal("pad axes", "Pad", "needs 8 paddings", "pad_param { paddings: 1 }"),
+    Refusal("pixel shuffle", "PixelShuffle", "by 3", "pixelshuffle_param { upscale_factor: 3 }"),
+    Refusal("squeeze", "Squeeze", "axes of size 1", "squeeze_param { axis: 0 }"),
+    Refusal("unsqueeze", "Unsqueeze", "needs an axis", "unsqueeze_param { dim: 5 }"),
+    Refusal("crop centre", "CropCenter", "needs 4", "crop_center_param { crop_size: 1 }"),
+    Refusal("crop centre far", "CropCenter", "within",
+            "crop_center_param { crop_size: 0 crop_size: 2 crop_size: 0 crop_size: 0 }"),
+    Refusal("upsample", "Upsample", "scale of 1", "upsample_param { scale: 0 }"),
+    Refusal("upsample stride", "Upsample", "strides of 1", "upsample_param { stride: 0 }"),
+    Refusal("upsample mask", "Upsample", "needs a mask",
+            bottoms=((1, 1, 2, 2), (1, 1, 2, 3))),
+    Refusal("interp pad", "Interp", "0 or less", "interp_param { pad_beg: 1 }"),
+    Refusal("interp both", "Interp", "which of them rules",
+            "interp_param { height: 9 width: 9 zoom_factor: 2 }"),
+    Refusal("interp height", "Interp", "only one", "interp_param { height: 9 }"),
+    Refusal("interp bottoms", "Interp", "use_blob_size", bottoms=((1, 1, 2, 2),) * 2),
+    Refusal("axpy", "Axpy", "needs .N, C, 1, 1.", bottoms=((2, 4, 1, 2),) * 3),
+    Refusal("matmul", "MatMul", "needs bottoms of", "matmul_param { dim_1: 2 }",
+            bottoms=((2, 3), (4, 3))),
+    Refusal("matmul batched", "MatMul", "that fit", bottoms=((2, 3), (4, 3))),
+    Refusal("correlation", "Correlation", "an odd kernel_size", bottoms=((1, 2, 9, 9),) * 2),
+    Refusal("smooth l1", "SmoothL1Loss", "of one shape", bottoms=((2, 3), (2, 4))),
+    Refusal("convolution depthwise", "ConvolutionDepthwise", "num_output of 4",
+            "convolution_param { num_output: 8 kernel_size: 1 }"),
+    Refusal("pooling both", "Pooling", "round_mode or ceil_mode",
+            "pooling_param { kernel_size: 2 round_mode: FLOOR ceil_mode: true }"),
+    Refusal("foreign field", "Convolution", "has no kernel_depth",
+            "convolution_param { num_output: 1 kernel_size: 1 kernel_depth: 2 }"),
+    Refusal("foreign field 3d", "Pooling3D", "has no global_pooling",
+            "pooling_param { global_pooling: true }", bottoms=(VIDEO,)),
+    Refusal("parameters twice", "HardSigmoid", "its parameters once",
+            "hardsigmoid_param { alpha: 1 } hard_sigmoid_param { beta: 1 }"),
+    Refusal("regions", "ROIPooling", "shape .R, 5.", "roi_pooling_param { pooled_h: 1 }",
+            bottoms=(IMAGE, (2, 4))),
+    Refusal("region sizes", "ROIPooling", "pooled_h and pooled_w",
+            "roi_pooling_param { pooled_h: 1 }", bottoms=TWO),
+    Refusal("psroi", "PSROIPooling", "needs 18 channels",
+            "psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 1 }", bottoms=TWO),
+    Refusal("proposal", "Proposal", "ratio and scale", bottoms=ANCHORS),
+    Refusal("proposal anchors", "Proposal", "for 1 anchors",
+            "proposal_param { ratio: 1 scale: 1 }", bottoms=ANCHORS),
+    Refusal("prior box", "PriorBox", "min_size above 0", bottoms=MAPS),
+    Refusal("prior box max", "PriorBox", "one max_size",
+            "prior_box_param { min_size: 1 max_size: 2 max_size: 3 }", bottoms=MAPS),
+    Refusal("prior box order", "PriorBox", "max_size above",
+            "prior_box_param { min_size: 2 max_size: 1 }", bottoms=MAPS),
+    Refusal("prior box step", "PriorBox", "both step_h and step_w",
+            "prior_box_param { min_size: 2 step_h: 1 }", bottoms=MAPS),
+    Refusal("prior box variance", "PriorBox", "0, 1 or 4",
+            "prior_box_param { min_size: 2 variance: 1 variance: 1 }", bottoms=MAPS),
+    Refusal("detection classes", "DetectionOutput", "needs num_classes", bottoms=BOXES),
+    Refusal("detection background", "DetectionOutput", "background_label_id",
+            "detection_output_param { num_classes: 3 background_label_id: -1 }", bottoms=BOXES),
+    Refusal("detection counts", "DetectionOutput", "needs 24 locations and 12 scores",
+            "detection_output_param { num_classes: 2 }", bottoms=BOXES),
+)  # fmt: skip

@@ -1,0 +1,98 @@
+"""The Python layers that are known by name, against their projects' own numpy code in short."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from caffe2fx.build import graph_module
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers.proposal import anchors
+from caffe2fx.prototxt import parse
+
+Array = npt.NDArray[np.float32]
+
+# What generate_anchors.py of py-faster-rcnn prints for its defaults.
+DEFAULT_ANCHORS = [
+    [-84, -40, 99, 55], [-176, -88, 191, 103], [-360, -184, 375, 199],
+    [-56, -56, 71, 71], [-120, -120, 135, 135], [-248, -248, 263, 263],
+    [-36, -80, 51, 95], [-80, -168, 95, 183], [-168, -344, 183, 359],
+]  # fmt: skip
+
+
+def text(param_str: str, tops: int = 1, anchors: int = 9) -> str:
+    """A net of one proposal layer."""
+    named = " ".join(f'top: "top{index}"' for index in range(tops))
+    return f"""
+        input: "scores" input_shape {{ dim: [1, {2 * anchors}, 6, 9] }}
+        input: "moves" input_shape {{ dim: [1, {4 * anchors}, 6, 9] }}
+        input: "im_info" input_shape {{ dim: [1, 3] }}
+        layer {{ name: "p" type: "Python" bottom: "scores" bottom: "moves" bottom: "im_info" {named}
+          python_param {{ module: "rpn.proposal_layer" layer: "ProposalLayer"
+            param_str: "{param_str}" }} }}"""
+
+
+def test_anchors_are_those_of_the_project() -> None:
+    assert anchors(16, (0.5, 1, 2), (8, 16, 32)).tolist() == DEFAULT_ANCHORS
+
+
+def proposed(scores: Array, moves: Array, info: Array) -> Array:
+    """Regions and scores, box by box."""
+    found = []
+    for (row, column, index), score in np.ndenumerate(scores[0, 9:].transpose(1, 2, 0)):
+        place = np.array([column, row] * 2) * 16
+        left, top, right, bottom = np.array(DEFAULT_ANCHORS[index]) + place
+        dx, dy, dw, dh = moves[0, 4 * index : 4 * index + 4, row, column]
+        wide, high = right - left + 1, bottom - top + 1
+        x, y = left + wide / 2 + dx * wide, top + high / 2 + dy * high
+        wide, high = np.exp(dw) * wide, np.exp(dh) * high
+        box = [x - wide / 2, y - high / 2, x + wide / 2, y + high / 2]
+        box = [min(max(side, 0), info[0, 1 - i % 2] - 1) for i, side in enumerate(box)]
+        if min(box[2] - box[0], box[3] - box[1]) + 1 >= 16 * info[0, 2]:
+            found.append((float(score), box))
+    kept: list[tuple[float, list[float]]] = []
+    for score, box in sorted(found, key=lambda pair: -pair[0]):
+        if all(overlap(box, other) <= 0.7 for _, other in kept):
+            kept.append((score, box))
+    return np.array([[*box, score] for score, box in kept[:300]], np.float32)
+
+
+def overlap(one: list[float], two: list[float]) -> float:
+    """Intersection over union of boxes that end with their last pixel."""
+    sides = [min(one[i + 2], two[i + 2]) - max(one[i], two[i]) + 1 for i in (0, 1)]
+    shared = max(sides[0], 0) * max(sides[1], 0)
+    first, second = ((box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (one, two))
+    return shared / (first + second - shared)
+
+
+def test_proposal_layer() -> None:
+    scores, moves = torch.rand(1, 18, 6, 9), torch.randn(1, 36, 6, 9) / 4
+    info = torch.tensor([[96.0, 144.0, 1.5]])
+    regions, chances = graph_module(parse(text("'feat_stride': 16", tops=2)))(scores, moves, info)
+    wanted = proposed(scores.numpy(), moves.numpy(), info.numpy())
+    assert len(wanted) > 20 and regions[:, 0].abs().max() == 0
+    found = torch.cat([regions[:, 1:], chances], 1).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "param_str",
+    ["{'feat_stride': 8, 'scales': [4, 8]}", "'feat_stride': 8 \\n'scales': !!python/tuple [4, 8]"],
+)
+def test_param_str_is_read_as_yaml(param_str: str) -> None:
+    net = graph_module(parse(text(param_str, anchors=6)))
+    given = torch.rand(1, 12, 6, 9), torch.zeros(1, 24, 6, 9), torch.tensor([[40.0, 60.0, 1.0]])
+    assert net(*given).shape[1] == 5
+
+
+@pytest.mark.parametrize("param_str", ["", "{'feat_stride': 8, 'ratios': [1]}"])
+def test_what_the_project_does_not_know_is_refused(param_str: str) -> None:
+    with pytest.raises(CaffeError, match="needs feat_stride and scales in param_str"):
+        graph_module(parse(text(param_str)))
+
+
+def test_other_python_layers_are_listed_as_unknown() -> None:
+    with pytest.raises(CaffeError, match=r"'p': 'Python: rpn.proposal_layer.Other'"):
+        parse(text("").replace('"ProposalLayer"', '"Other"'))

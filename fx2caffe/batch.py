@@ -9,14 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from caffe2fx.layer import Operation
 from fx2caffe import structure
-from fx2caffe.errors import UnsupportedError
 from fx2caffe.trace import Trace, trace
 
 # The result's shape says all that these take from their arguments.
 RESHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
 EXPANDS = frozenset({Tensor.expand, torch.broadcast_to})
 FOLLOW_SHAPES = RESHAPES | EXPANDS
+# Their initial states are mostly constants that are the same for each sample.
+TAKES_STATES = frozenset({
+    torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu, torch.lstm_cell, torch.gru_cell,
+    torch.rnn_tanh_cell, torch.rnn_relu_cell,
+})  # fmt: skip
 MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
 
 
@@ -37,7 +42,7 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
     """Trace once more with one sample more and compare the two graphs node by node."""
     try:
         second = trace(model, larger(model, example_inputs), **options)
-    except (UnsupportedError, RuntimeError, ValueError, IndexError, TypeError) as error:
+    except Exception as error:  # whatever the model's own checks raise
         return Batch(faults=(f"the model does not run with another batch: {error}",))
     found = _compared(first.module, second.module)
     bends = _bends(model, example_inputs, first, found, options)
@@ -55,7 +60,7 @@ def _bends(
     grown = larger(model, example_inputs, MANY_MORE)
     try:
         third = trace(model, grown, **{**options, "values": "fake"}).module
-    except (UnsupportedError, RuntimeError, ValueError, IndexError, TypeError):
+    except Exception:
         return []
     ones, threes = list(first.module.graph.nodes), list(third.graph.nodes)
     if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in threes]:
@@ -64,8 +69,16 @@ def _bends(
     return [
         f"{one.name} does not grow with the batch as it began to"
         for one, three in pairs
-        if one.name in found.others and not _on_one_line(one, found, three)
+        if one.name in found.others
+        and not result_varies(first.module, one)
+        and not _on_one_line(one, found, three)
     ]
+
+
+def result_varies(root: nn.Module, node: fx.Node) -> bool:
+    """Whether the numbers decide the shape of the result, so that it says nothing of the batch."""
+    module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return isinstance(module, Operation) and module.layer.varies
 
 
 def _on_one_line(one: fx.Node, found: Batch, three: fx.Node) -> bool:
@@ -114,7 +127,10 @@ def _difference(
     first: fx.GraphModule, second: fx.GraphModule, one: fx.Node, two: fx.Node
 ) -> str:
     if one.op == "get_attr":
-        same = _same_constant(_attribute(first, one), _attribute(second, two))
+        constants = _attribute(first, one), _attribute(second, two)
+        same = _same_constant(*constants)
+        if all(user.target in TAKES_STATES for user in one.users):
+            same = same or _same_rows(*constants)
         return "" if same else f"constant {one.target} changes with the batch"
     if one.target is torch.roll and _rolls_batch(one, two):
         return f"{one.name} rolls the batch"
@@ -140,6 +156,21 @@ def _same_constant(one: Tensor, two: Tensor) -> bool:
     if one.shape != two.shape:
         return False
     return one.data_ptr() == two.data_ptr() or torch.equal(one, two)
+
+
+def _same_rows(one: Tensor, two: Tensor) -> bool:
+    """Whether two constants hold the same numbers for each sample."""
+    if one.dim() != two.dim():
+        return False
+    for axis, (size, other) in enumerate(zip(one.shape, two.shape, strict=True)):
+        if size != other:
+            one, two = (_row_if_all_are_it(value, axis) for value in (one, two))
+    return one.shape == two.shape and torch.equal(one, two)
+
+
+def _row_if_all_are_it(value: Tensor, axis: int) -> Tensor:
+    row = value.narrow(axis, 0, 1)
+    return row if bool((value == row).all()) else value
 
 
 def _attribute(module: fx.GraphModule, node: fx.Node) -> Any:

@@ -1,11 +1,8 @@
-"""The command `fx2caffe`: export and check."""
+"""The command `fx2caffe`: export, check, targets and zoo."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,10 @@ from caffe2fx.engines import NAMES
 from caffe2fx.errors import CaffeError
 from fx2caffe.export import check, export
 from fx2caffe.passes.preprocess import Preprocessing
-from fx2caffe.targets import TARGETS
+from fx2caffe.targets import TARGETS, Target, target
+from fx2caffe.targets.show import page, table
+from fx2caffe.zoo.command import configure
+from fx2caffe.zoo.models import from_factory, torchvision_model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     exporter.add_argument("--map", type=Path, help="write module, layer, blob (.json or .tsv)")
     exporter.add_argument("--name-limit", type=int, metavar="N", help="characters in a name")
     exporter.add_argument("--name-alphabet", metavar="[A-Za-z0-9_]")
+    exporter.add_argument(
+        "--on-unsupported",
+        choices=["refuse", "custom"],
+        default="refuse",
+        help="custom: write the target's placeholder for what it lacks, which nothing verifies",
+    )
     _add_preprocessing(exporter.add_argument_group("raw pixels: (pixels * scale - mean) / std"))
     exporter.add_argument(
         "--verify",
@@ -53,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     checker = commands.add_parser("check", help="list what could not be exported; write nothing")
     _add_model(checker)
     checker.set_defaults(run=_check)
+    lister = commands.add_parser("targets", help="list the programs that nets can be made for")
+    lister.add_argument("name", nargs="?", metavar="TARGET", help="show this one in full")
+    lister.set_defaults(run=_targets)
+    configure(commands.add_parser("zoo", help="export and verify many models, each in one row"))
     return parser
 
 
@@ -79,7 +89,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="shape of an input, once for each",
     )
     parser.add_argument("--weights", type=Path, help="a state_dict saved by torch.save")
-    parser.add_argument("--target", choices=list(TARGETS), default="bvlc")
+    parser.add_argument(
+        "--target",
+        type=_target,
+        default="bvlc",
+        metavar="TARGET",
+        help="a name that `fx2caffe targets` lists, or your Caffe's caffe.proto (default: bvlc)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of random weights and inputs")
 
 
@@ -95,6 +111,7 @@ def _export(arguments: argparse.Namespace) -> int:
         preprocessing=_preprocessing(arguments),
         name_limit=arguments.name_limit,
         name_alphabet=arguments.name_alphabet,
+        on_unsupported=arguments.on_unsupported,
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
     name = arguments.name or arguments.model.rpartition(":")[2]
@@ -103,6 +120,8 @@ def _export(arguments: argparse.Namespace) -> int:
     print(f"{prototxt}\n{weights}")
     if arguments.map is not None:
         exported.save_map(arguments.map)
+    for one in exported.unverified:
+        print(f"NOT VERIFIED, a placeholder: {one}")
     for fault in exported.batch_faults:
         print(f"the batch is fixed: {fault}")
     return 0 if arguments.verify is None else _verify(exported, arguments)
@@ -120,8 +139,21 @@ def _check(arguments: argparse.Namespace) -> int:
     refusals = check(_model(arguments), _inputs(arguments), target=arguments.target)
     for refusal in refusals:
         print(refusal)
-    print(f"{len(refusals)} refusals for target {arguments.target}")
+    print(f"{len(refusals)} refusals for target {arguments.target.name}")
     return 1 if refusals else 0
+
+
+def _targets(arguments: argparse.Namespace) -> int:
+    print(table(TARGETS.values()) if arguments.name is None else page(target(arguments.name)))
+    return 0
+
+
+def _target(text: str) -> Target:
+    """The target that the command line names."""
+    try:
+        return Target.from_proto(text, Path(text).stem) if text.endswith(".proto") else target(text)
+    except (CaffeError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _inputs(arguments: argparse.Namespace) -> tuple[Tensor, ...]:
@@ -138,38 +170,11 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _model(arguments: argparse.Namespace) -> nn.Module:
     torch.manual_seed(arguments.seed)
-    model = _torchvision(arguments) if arguments.model.startswith("torchvision:") else None
-    model = model if model is not None else _from_factory(arguments.model)
+    source, _, name = arguments.model.partition(":")
+    if source == "torchvision":
+        model = torchvision_model(name)
+    else:
+        model, _ = from_factory(arguments.model)
     if arguments.weights is not None:
         model.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
     return model.eval()
-
-
-def _torchvision(arguments: argparse.Namespace) -> nn.Module:
-    import torchvision
-
-    name = arguments.model.partition(":")[2]
-    if name not in torchvision.models.list_models():
-        raise CaffeError(f"torchvision has no model {name!r}")
-    builder = torchvision.models.get_model_builder(name)
-    # GoogLeNet and Inception warn about, and take long for, weights that are not given.
-    quick = "init_weights" in inspect.signature(builder).parameters
-    options: dict[str, Any] = {"init_weights": False} if quick else {}
-    if "weights_backbone" in inspect.signature(builder).parameters:
-        options["weights_backbone"] = None
-    model: nn.Module = builder(weights=None, **options)
-    return model
-
-
-def _from_factory(text: str) -> nn.Module:
-    module_name, _, name = text.partition(":")
-    sys.path.insert(0, "")
-    try:
-        factory = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        what = f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}"
-        raise CaffeError(what) from None
-    model = factory if isinstance(factory, nn.Module) else factory()
-    if not isinstance(model, nn.Module):
-        raise CaffeError(f"{text} needs to give an nn.Module, got {type(model).__name__}")
-    return model

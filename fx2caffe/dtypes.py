@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from fx2caffe import alias
 from fx2caffe.emit import Refused
@@ -16,7 +16,7 @@ EXACT = frozenset({torch.float32, torch.float64})
 MOVES = frozenset(
     """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
-    index_select relu max_pool2d""".split()  # noqa: SIM905
+    index_select relu max_pool2d where masked_fill maximum minimum fmax fmin""".split()  # noqa: SIM905
 )
 
 
@@ -28,13 +28,23 @@ def refuse_wrapping(node: fx.Node) -> None:
     """
     dtype = getattr(node.meta.get("value"), "dtype", None)
     name = getattr(node.target, "__name__", "")
-    if dtype in NARROW and name not in MOVES:
+    if dtype in NARROW and name not in MOVES and not _is_mask(node):
         raise Refused(f"needs results that do not wrap around, got {dtype}")
     whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
-    if whole and node.target is torch.pow:
+    if whole and node.target is torch.pow and not _is_count(node.args[1]):
         raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
     if node.target is alias.setitem and dtype not in EXACT and _kind(node.args[2]) != dtype:
         raise Refused(f"needs what is written to be {dtype} as well, got {_kind(node.args[2])}")
+
+
+def _is_mask(node: fx.Node) -> bool:
+    """Whether a cast is one of a mask, whose 0 and 1 every type holds."""
+    return node.target is Tensor.to and _kind(node.args[0]) is torch.bool
+
+
+def _is_count(exponent: Any) -> bool:
+    """Whether an exponent makes whole numbers of whole numbers."""
+    return isinstance(exponent, int) and exponent >= 0
 
 
 def _kind(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.layer import Layer
 from caffe2fx.layers import Flatten, Reshape
 from caffe2fx.message import Shape
-from caffe2fx.net import Step, Value
+from caffe2fx.net import Dynamic, Step, Value
 from caffe2fx.origin import Origin
 
 Blobs = Sequence[Tensor]
@@ -21,6 +22,10 @@ Blobs = Sequence[Tensor]
 
 class Refused(CaffeError):
     """Raised by a handler or rule: `needs <constraint>, got <value>`; the driver adds the place."""
+
+
+class BatchFixed(Exception):
+    """Raised where layers can be had for the example's batch only."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class Symbol:
         return self.shape[axis] != self.other[axis]
 
     def fixed(self, axis: int) -> int:
-        """The size of an axis. Raises Refused if it follows the batch."""
+        """The size of an axis. Raises Refused if it follows the batch, and for a scalar."""
+        if not self.shape:
+            raise Refused("needs a tensor with axes, got a scalar")
         if self.carries_batch(axis):
             raise Refused(f"needs a size that does not depend on the batch, got axis {axis}")
         return self.shape[axis]
@@ -57,8 +64,8 @@ class Emitter:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.batch_faults: list[str] = []
         self.views: dict[Value, Symbol] = {}  # what each reshaped value was before
+        self.notes: dict[Value, object] = {}  # what the maker of a value tells those who read it
         self._taken: set[str] = set()
         self._name = ""
         self._origin = Origin()
@@ -79,13 +86,28 @@ class Emitter:
         return self._name, self._origin
 
     def add(
-        self, layer: Layer, *bottoms: Symbol, blobs: Blobs = (), role: str = ""
+        self,
+        layer: Layer,
+        *bottoms: Symbol,
+        blobs: Blobs = (),
+        role: str = "",
+        dynamic: Sequence[Symbol] = (),
     ) -> Symbol:
-        """Add a layer with one top. `role` is appended to the name of a helping layer."""
-        return self.add_many(layer, *bottoms, blobs=blobs, role=role, tops=1)[0]
+        """Add a layer with one top. `role` is appended to the name of a helping layer.
+
+        `dynamic` are weight blobs that the net computes; they stand in for `blobs`.
+        """
+        return self.add_many(layer, *bottoms, blobs=blobs, role=role, tops=1, dynamic=dynamic)[0]
 
     def add_many(
-        self, layer: Layer, *bottoms: Symbol, blobs: Blobs = (), role: str = "", tops: int = 1
+        self,
+        layer: Layer,
+        *bottoms: Symbol,
+        blobs: Blobs = (),
+        role: str = "",
+        tops: int = 1,
+        dynamic: Sequence[Symbol] = (),
+        loss_weight: tuple[float, ...] = (),
     ) -> tuple[Symbol, ...]:
         """Add a layer with several tops (or none)."""
         name = self.unique(f"{self._name}/{role}" if role else self._name)
@@ -94,10 +116,20 @@ class Emitter:
             Value(name if tops == 1 else self.unique(f"{name}:{index}")) for index in range(tops)
         )
         read = tuple(bottom.value for bottom in bottoms)
-        step = Step(name, layer, read, values, blobs, origin=self._origin)
+        weights = tuple(self._dynamic(symbol, name) for symbol in dynamic)
+        step = Step(
+            name,
+            layer,
+            read,
+            values,
+            blobs,
+            origin=self._origin,
+            dynamic=weights,
+            loss_weight=loss_weight,
+        )
         shapes = self._top_shapes(step, [bottom.shape for bottom in bottoms])
-        others = self._other_shapes(step, [bottom.other for bottom in bottoms], shapes)
-        step.check_blobs([bottom.shape for bottom in bottoms])
+        others = self._other_shapes(step, [bottom.other for bottom in bottoms])
+        step.check_blobs([symbol.shape for symbol in (*bottoms, *dynamic)])
         self.steps.append(step)
         if isinstance(layer, Flatten | Reshape):
             self.views[values[0]] = bottoms[0]
@@ -106,6 +138,17 @@ class Emitter:
             for value, shape, other in zip(values, shapes, others, strict=True)
         )
 
+    def add_unread(self, layer: Layer, bottom: Symbol) -> Symbol:
+        """Add a layer that no target is asked for: nobody may read its top in the end."""
+        return Emitter.add_many(self, layer, bottom)[0]
+
+    def _dynamic(self, symbol: Symbol, name: str) -> Dynamic:
+        if symbol.shape != symbol.other:
+            self.fault(f"{name} has a weight whose size follows the batch: {symbol.shape}")
+        parameter = self.unique(f"{name}/weight")
+        roles = (self.unique(f"{parameter}/{role}") for role in ("copy", "silence"))
+        return Dynamic(symbol.value, parameter, *roles)
+
     def _top_shapes(self, step: Step, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
         try:
             step.layer.check(bottoms, len(step.tops))
@@ -113,14 +156,15 @@ class Emitter:
         except CaffeError as error:
             raise Refused(f"as {step.layer.type} {error}") from None
 
-    def _other_shapes(
-        self, step: Step, bottoms: Sequence[Shape], shapes: tuple[Shape, ...]
-    ) -> tuple[Shape, ...]:
+    def _other_shapes(self, step: Step, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
         try:
             return self._top_shapes(step, bottoms)
         except CaffeError as error:
-            self.batch_faults.append(f"{step.name}: {error}")
-            return shapes
+            self.fault(f"{step.name}: {error}")
+
+    def fault(self, reason: str) -> NoReturn:
+        """Give up the net for any batch. Raises BatchFixed: the caller starts anew for one."""
+        raise BatchFixed(reason)
 
     def unique(self, name: str) -> str:
         """`name`, numbered if it is taken."""

@@ -11,14 +11,19 @@ from caffe2fx.origin import Origin
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing that can not be exported: the operation, why, and the user's line."""
+    """One thing that can not be exported: the operation, why, and the user's line.
+
+    `targets` names the targets that would take it.
+    """
 
     op: str
     reason: str
     origin: Origin
+    targets: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.op} {self.reason}, {self.origin}"
+        others = f" (possible for {', '.join(self.targets)})" if self.targets else ""
+        return f"{self.op} {self.reason}{others}, {self.origin}"
 
 
 class UnsupportedError(CaffeError):

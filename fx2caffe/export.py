@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +17,26 @@ from caffe2fx import prototxt as text
 from caffe2fx.atomic import file_errors
 from caffe2fx.build import CaffeGraphModule
 from caffe2fx.difference import first_difference
+from caffe2fx.engines import Engine
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report
+from caffe2fx.respelling import respelled
 from caffe2fx.save import save, write_weights
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
+from fx2caffe.around import Around
 from fx2caffe.batch import Batch, find_batch
+from fx2caffe.emit import BatchFixed
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.frames import origin_of
-from fx2caffe.legalize import legalize
+from fx2caffe.legalize.unsupported import Unverified
 from fx2caffe.lower import Lowered, Lowering, leaves
 from fx2caffe.map import Map, map_of
 from fx2caffe.passes.preprocess import Preprocessing
-from fx2caffe.pipeline import Options, finish
+from fx2caffe.pipeline import Finished, Options, finish, legal_net
 from fx2caffe.precision import in_float32
 from fx2caffe.reference import run_reference, with_signals
 from fx2caffe.targets import Target
@@ -40,6 +44,8 @@ from fx2caffe.targets import target as target_of
 from fx2caffe.trace import Trace, trace
 
 __all__ = ["Export", "check", "export", "ops"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Export:
     `batch_faults` says why the prototxt works for the example's batch only; it is empty where
     the batch may be changed in the Input layers. `example_inputs` are the model's own: where
     `preprocessing` (by input blob) is not empty, the net takes the raw pixels behind them.
+    `unverified` lists the placeholders for what the target cannot say (see `on_unsupported`).
     """
 
     net: Net
@@ -61,6 +68,7 @@ class Export:
     batch: Batch = field(default_factory=Batch)
     batch_faults: tuple[str, ...] = ()
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    unverified: tuple[Unverified, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -98,7 +106,8 @@ class Export:
 
     def save(self, prototxt: str | Path, weights: str | Path) -> None:
         """Write the net; weights ending in .h5 become HDF5. Old files are replaced at the end."""
-        save(self.net, prototxt, weights, header=self._header())
+        spelling = self.target.spelling
+        save(self.net, prototxt, weights, header=self._header(), spelling=spelling)
 
     def save_weights(self, prototxt: str | Path, weights: str | Path) -> None:
         """Write the weights alone, for a prototxt that is there already and stays as it is.
@@ -122,12 +131,14 @@ class Export:
     @property
     def prototxt(self) -> str:
         """The text of the prototxt."""
-        return text.text_of(self.net, header=self._header())
+        return respelled(text.text_of(self.net, header=self._header()), self.target.spelling)
 
     def _header(self) -> str:
-        if not self.batch_faults:
-            return ""
-        return f"The batch of the Input layers is fixed: {'; '.join(self.batch_faults[:3])}"
+        lines = [f"NOT VERIFIED, a placeholder: {one}" for one in self.unverified]
+        if self.batch_faults:
+            reasons = "; ".join(self.batch_faults[:3])
+            lines.append(f"The batch of the Input layers is fixed: {reasons}")
+        return "\n".join(line.replace("\n", " ") for line in lines)
 
     def verify(
         self,
@@ -146,16 +157,34 @@ class Export:
         on which the net does not run, and CaffeError for files of another net.
         """
         values, runner = self.verify_inputs(inputs, batch), engine_of(engine)
+        if self.unverified:
+            return self._verify_around(values, runner, files)
         with ExitStack() as stack:
             if files is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
-                self.save(*files)
+                save(self.net, *files)  # as every engine reads it
             else:
                 self._check_same(files[0])
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
             return judge(self.net, session, self.reference, values, engine=runner.name)
+
+    def _verify_around(
+        self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
+    ) -> Report:
+        """Judge all but the placeholders: what follows them is fed with the reference's values."""
+        if files is not None:
+            raise CaffeError("files with placeholders cannot be run, got some")
+        around = Around(self.net, self.unverified, self.reference)
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            paths = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
+            save(around.net, *paths)
+            session = stack.enter_context(runner.open(*paths))
+            given = around.fed(values)
+            report = judge(around.net, session, around.reference, given, engine=runner.name)
+        return around.report(report)
 
     def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
         """The tensors that `verify` feeds the net with."""
@@ -208,6 +237,7 @@ def export(
     input_names: Sequence[str] | None = None,
     name_limit: int | None = None,
     name_alphabet: str | None = None,
+    on_unsupported: str = "refuse",
 ) -> Export:
     """Turn a model into a Caffe net for `target`.
 
@@ -219,7 +249,9 @@ def export(
     pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
     into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
     characters) and `name_alphabet` (a regular expression for one character) limit layer and
-    blob names.
+    blob names. With `on_unsupported="custom"` what would be refused goes out as the target's own
+    placeholder (a Custom layer for nnie, a Python layer for others): such a net runs only where
+    somebody gives those a meaning, and `Export.unverified` lists them.
 
     The model is not changed. Raises UnsupportedError that lists every operation that cannot
     be exported exactly, with its module and source line, and CaffeError for options that do
@@ -229,25 +261,46 @@ def export(
     options = _trace_options(outputs)
     traced = _run(model, inputs, **options)
     batch = find_batch(model, inputs, traced, **options)
-    lowered = _lowered(model, traced, batch, _input_names(traced, input_names))
+    names = _input_names(traced, input_names)
+    has = target_of(target)
+    if on_unsupported not in ("refuse", "custom"):
+        raise CaffeError(f"on_unsupported needs to be refuse or custom, got {on_unsupported!r}")
+    custom = on_unsupported == "custom"
+
+    def made(batch: Batch) -> tuple[Lowered, Finished]:
+        lowered = _lowered(model, traced, batch, names, placeholders=custom)
+        wanted = _by_blob(preprocessing, lowered)
+        rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
+        parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
+        return lowered, finish(lowered, Options(has, *rest), parameters)
+
+    (lowered, finished), faults = _for_any_batch(made, batch, has)
     wanted = _by_blob(preprocessing, lowered)
-    finished = finish(
-        lowered,
-        Options(
-            target_of(target), _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet
-        ),
-        {parameter.data_ptr() for parameter in traced.module.parameters()},
-    )
-    faults = (*batch.faults, *lowered.batch_faults, *finished.batch_faults)
-    tensors = _tensors(model, inputs)
     raw = {
         new.blob: wanted[old.blob]
         for old, new in zip(lowered.symbols, finished.net.inputs, strict=True)
         if old.blob in wanted
     }
+    tensors = _tensors(model, inputs)
     return Export(
-        finished.net, traced, tensors, finished.nodes, target_of(target), batch, faults, raw
+        finished.net, traced, tensors, finished.nodes, has, batch, faults, raw, finished.unverified
     )
+
+
+def _for_any_batch(
+    made: Callable[[Batch], T], batch: Batch, target: Target
+) -> tuple[T, tuple[str, ...]]:
+    """What `made` gives for any batch, or else for the example's alone and the reasons for it."""
+    if batch.faults:
+        return made(Batch()), batch.faults
+    if target.batch is not None:
+        return made(Batch()), (f"target {target.name!r} runs batch {target.batch} only",)
+    try:
+        return made(batch), ()
+    except BatchFixed as error:
+        return made(Batch()), (str(error),)
+    except UnsupportedError as error:
+        return made(Batch()), tuple(map(str, error.refusals))
 
 
 def _prepared(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:
@@ -303,15 +356,23 @@ def check(
     try:
         traced = _run(model, inputs, values="fake", **_trace_options(outputs))
         lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
-        legalize(lowered.steps, dict(lowered.symbols), has)
+        legal_net(lowered, dict(lowered.symbols), has)
     except UnsupportedError as error:
         return error.refusals
     return ()
 
 
-def _lowered(model: nn.Module, traced: Trace, batch: Batch, names: dict[str, str]) -> Lowered:
-    graph = traced.module.graph
-    return Lowering(graph, traced.module, batch.others, names, _module_names(model)).run()
+def _lowered(
+    model: nn.Module,
+    traced: Trace,
+    batch: Batch,
+    names: dict[str, str],
+    *,
+    placeholders: bool = False,
+) -> Lowered:
+    own = _module_names(model)
+    graph, root = traced.module.graph, traced.module
+    return Lowering(graph, root, batch.others, names, own, placeholders=placeholders).run()
 
 
 def _tensors(model: nn.Module, example_inputs: Any) -> tuple[Tensor, ...]:

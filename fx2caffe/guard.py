@@ -116,22 +116,23 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._owns, self._shares, self._refuse = owns, shares, refuse
         self.known = known
         self.opaque = False
-        self._inside = self._constant = False
+        self._inside = self._constant = self._checks = False
         self._fresh: set[int] | None = None
 
     @contextmanager
-    def calling(self, traced: bool | None) -> Iterator[None]:
+    def calling(self, traced: bool | None, checks: bool = False) -> Iterator[None]:
         """During a call of the tracer's: of traced values, of constants, or of both (None).
 
-        What a call of traced values makes inside counts as traced until it is over.
+        What a call of traced values makes inside counts as traced until it is over. One that
+        `checks` its arguments may read them.
         """
-        before = self._inside, self._constant, self._fresh
-        self._inside, self._constant = True, traced is False
+        before = self._inside, self._constant, self._fresh, self._checks
+        self._inside, self._constant, self._checks = True, traced is False, checks
         self._fresh = set() if traced else None
         try:
             yield
         finally:
-            self._inside, self._constant, self._fresh = before
+            self._inside, self._constant, self._fresh, self._checks = before
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -154,7 +155,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _check(self, traits: Traits, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
         if traits.random and not _switched_off(traits, args, kwargs):
             self._refuse(traits.name, RANDOM)
-        if traits.reads and self._depends(tensors):
+        if traits.reads and not self._checks and self._depends(tensors):
             self._refuse(traits.name, READS_DATA)
         if traits.data_shape and self._depends(_deciding(traits, args, tensors)):
             self._refuse(traits.name, DATA_SHAPE)

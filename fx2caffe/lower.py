@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -19,9 +20,12 @@ from caffe2fx.layers import Input
 from caffe2fx.message import Shape
 from caffe2fx.net import Step, Value
 from caffe2fx.origin import Origin
+from fx2caffe.batch import result_varies
 from fx2caffe.dtypes import refuse_wrapping
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.legalize.unsupported import Unsupported
+from fx2caffe.refusals import reason_for
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -109,7 +113,6 @@ class Lowered:
     outputs: list[Symbol]
     symbols: dict[Value, Symbol] = field(default_factory=dict)  # of the inputs
     nodes: dict[Value, str] = field(default_factory=dict)
-    batch_faults: list[str] = field(default_factory=list)
 
 
 class Lowering:
@@ -122,7 +125,10 @@ class Lowering:
         others: Mapping[str, Any],
         input_names: Mapping[str, str],
         module_names: Mapping[str, str],
+        *,
+        placeholders: bool = False,
     ) -> None:
+        self.placeholders = placeholders
         self.graph, self.root, self.others = graph, root, others
         self.input_names = input_names
         self.emitter = Emitter()
@@ -147,7 +153,6 @@ class Lowering:
             [self._output(output, index) for index, output in enumerate(outputs)],
             self.inputs,
             self.nodes,
-            self.emitter.batch_faults,
         )
 
     def _output(self, output: Any, index: int) -> Symbol:
@@ -164,8 +169,29 @@ class Lowering:
         except _Poisoned:
             self.values[node] = _POISON
         except CaffeError as error:
-            self.values[node] = _POISON
-            self.refusals.append(Refusal(_operation(node), str(error), _origin(node)))
+            refusal = Refusal(_operation(node), str(error), _origin(node))
+            self.values[node] = self._stand_in(node, refusal) if self.placeholders else _POISON
+            if self.values[node] is _POISON:
+                self.refusals.append(refusal)
+
+    def _stand_in(self, node: fx.Node, refusal: Refusal) -> Any:
+        """Symbols for what a refused node gives, if that is tensors."""
+        value = node.meta.get("value")
+        results: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
+        if not all(hasattr(result, "shape") for result in results):
+            return _POISON
+        if self.others:
+            self.emitter.fault(f"{self.names[node]} is a placeholder, whose shape is written")
+        found = [self.values[source] for source in node.all_input_nodes]
+        shapes = tuple(tuple(result.shape) for result in results)
+        layer = Unsupported(op=refusal.op, reason=refusal.reason, shapes=shapes)
+        with self.emitter.at(self.names[node], refusal.origin):
+            bottoms = [symbol for symbol in found if isinstance(symbol, Symbol)]
+            tops = self.emitter.add_many(layer, *bottoms, tops=len(results))
+        if isinstance(value, (tuple, list)):
+            return tops
+        self.nodes.setdefault(tops[0].value, node.name)
+        return tops[0]
 
     def _value(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
@@ -175,8 +201,9 @@ class Lowering:
         refuse_wrapping(node)
         with self.emitter.at(self.names[node], _origin(node)):
             result = self._call(node)
-        self._check(node, result)
-        return result
+        if not result_varies(self.root, node):
+            self._check(node, result)
+        return _typed(result, node.meta.get("value"))
 
     def _input(self, node: fx.Node) -> Symbol:
         shape = node.meta["value"].shape
@@ -194,13 +221,16 @@ class Lowering:
     def _call(self, node: fx.Node) -> Any:
         if node.op == "call_module":
             return self._call_module(node)
-        handler = _HANDLERS.get(node.target)
+        # Operators of other packages stand in the table by name: "torchvision.roi_align".
+        handler = _HANDLERS.get(node.target) or _HANDLERS.get(str(node.target))
         if handler is None:
             self._argument(node.args), self._argument(node.kwargs)
-            raise Refused("needs a handler (see fx2caffe.register): no layers are known for it")
+            raise Refused(reason_for(node.target))
         kwargs = _named(handler, self._argument(node.kwargs))
         if "out" in _signature(handler).parameters:
-            kwargs["out"] = Expected(node.meta.get("value"), self._other(node))
+            kwargs["out"] = Expected(
+                node.meta.get("value"), self._other(node), _read(node)
+            )
         args = self._argument(node.args)
         try:
             _signature(handler).bind(self.emitter, *args, **kwargs)
@@ -212,8 +242,14 @@ class Lowering:
         module = self.root.get_submodule(str(node.target))
         bottoms = self._argument(node.args)
         if isinstance(module, Operation):
+            count = len(bottoms) - module.dynamic
             tops = self.emitter.add_many(
-                module.layer, *bottoms, blobs=module.blobs, tops=module.tops
+                module.layer,
+                *bottoms[:count],
+                blobs=module.blobs,
+                tops=module.tops,
+                dynamic=bottoms[count:],
+                loss_weight=module.loss_weight,
             )
             return tops[0] if module.tops == 1 else tops
         handler = _HANDLERS.get(type(module))
@@ -237,15 +273,23 @@ class Lowering:
         results = result if isinstance(result, (tuple, list)) else [result]
         wanted = expected if isinstance(expected, (tuple, list)) else [expected]
         others = other if isinstance(other, (tuple, list)) else [other]
-        for symbol, meta, meta_other in zip(results, wanted, others, strict=False):
+        read = _read(node) if isinstance(result, (tuple, list)) else {0}
+        triples = zip(results, wanted, others, strict=False)
+        for index, (symbol, meta, meta_other) in enumerate(triples):
             if isinstance(symbol, Symbol) and hasattr(meta, "shape"):
                 self._check_one(node, symbol, meta, meta_other)
+            elif isinstance(symbol, torch.Tensor) and index in read:
+                self._check_constant(node, meta, meta_other)
+
+    def _check_constant(self, node: fx.Node, meta: Any, other: Any) -> None:
+        if meta.shape != other.shape:
+            self.emitter.fault(f"{self.names[node]} is a constant whose size follows the batch")
 
     def _check_one(self, node: fx.Node, symbol: Symbol, meta: Any, other: Any) -> None:
         if symbol.shape != tuple(meta.shape):
             raise Refused(f"needs result {tuple(meta.shape)}, but its layers give {symbol.shape}")
         if symbol.other != tuple(other.shape):
-            self.emitter.batch_faults.append(
+            self.emitter.fault(
                 f"{self.names[node]} gives {tuple(other.shape)} for another batch, "
                 f"its layers give {symbol.other}"
             )
@@ -259,6 +303,7 @@ class Expected:
 
     meta: Any
     other_meta: Any
+    read: frozenset[int] = frozenset()  # which of several results the model reads
 
     @property
     def shape(self) -> Shape:
@@ -278,6 +323,11 @@ class _Poisoned(Exception):
 _POISON = object()
 
 
+def _read(node: fx.Node) -> frozenset[int]:
+    items = (user for user in node.users if user.target is operator.getitem and user.users)
+    return frozenset(item.args[1] for item in items if isinstance(item.args[1], int))
+
+
 def _operation(node: fx.Node) -> str:
     return str(node.target) if isinstance(node.target, str) else spelled(node.target)
 
@@ -290,6 +340,15 @@ def _origin(node: fx.Node) -> Origin:
 def _attribute(root: nn.Module, path: str) -> Any:
     owner, _, name = path.rpartition(".")
     return getattr(root.get_submodule(owner), name)
+
+
+def _typed(result: Any, meta: Any) -> Any:
+    """What a handler gave, with the dtypes that torch gives."""
+    if isinstance(result, Symbol):
+        return replace(result, dtype=getattr(meta, "dtype", result.dtype))
+    if isinstance(result, tuple) and isinstance(meta, (tuple, list)):
+        return tuple(_typed(*pair) for pair in zip(result, meta, strict=False))
+    return result
 
 
 @cache

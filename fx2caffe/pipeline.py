@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from caffe2fx.errors import CaffeError
 from caffe2fx.net import Net, Value
+from caffe2fx.origin import Origin
+from fx2caffe.emit import Symbol
+from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.legalize import legalize
+from fx2caffe.legalize.forks import fuse_into_forks
+from fx2caffe.legalize.unsupported import Unsupported, Unverified, with_placeholders
 from fx2caffe.lower import Lowered
 from fx2caffe.passes.fold import fold_affine
 from fx2caffe.passes.in_place import renamed_values, run_in_place
@@ -29,15 +33,32 @@ class Options:
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)  # by input blob
     name_limit: int | None = None
     name_alphabet: str | None = None
+    placeholders: bool = False  # for what is refused
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A net, which traced node each of its values stands for, and what fixes its batch."""
+    """A net, which traced node each of its values stands for, and its placeholders."""
 
     net: Net
     nodes: Mapping[Value, str]
-    batch_faults: tuple[str, ...]
+    unverified: tuple[Unverified, ...] = ()
+
+
+def legal_net(
+    lowered: Lowered, symbols: dict[Value, Symbol], target: Target, *, placeholders: bool = False
+) -> Net:
+    """What the outputs need, in the target's layers; `symbols` receives those of all values.
+
+    Raises UnsupportedError for what the target cannot say.
+    """
+    wanted = tuple(output.value for output in lowered.outputs)
+    fused = prune(Net(tuple(fuse_into_forks(lowered.steps, target)), wanted))
+    emitter = legalize(fused.steps, symbols, target, placeholders=placeholders)
+    outputs = tuple(symbols[output.value].value for output in lowered.outputs)
+    net = prune(Net(tuple(emitter.steps), outputs))
+    _check_target(net, target)
+    return net
 
 
 def finish(lowered: Lowered, options: Options, parameters: Collection[int] = ()) -> Finished:
@@ -46,20 +67,21 @@ def finish(lowered: Lowered, options: Options, parameters: Collection[int] = ())
     Raises UnsupportedError for what the target cannot say.
     """
     symbols = dict(lowered.symbols)
-    emitter = legalize(lowered.steps, symbols, options.target)
+    net = legal_net(lowered, symbols, options.target, placeholders=options.placeholders)
+    net = replace(net, name=options.name)
     nodes = {symbols[v].value: node for v, node in lowered.nodes.items() if v in symbols}
-    outputs = tuple(symbols[output.value].value for output in lowered.outputs)
-    net = prune(Net(tuple(emitter.steps), outputs, options.name))
     net = _raw(net, nodes, options)
     net = fold_affine(net) if options.fold_batchnorm else net
     net, copies = expose_outputs(net)
+    _check_target(net, options.target)
     nodes.update({copy: nodes[value] for copy, value in copies.items() if value in nodes})
     placed = run_in_place(net)
     shared = share_weights(placed, parameters)
     named = limit_names(shared, options.name_limit, options.name_alphabet)
     renamed = renamed_values(net, named)
     nodes = {renamed[value]: node for value, node in nodes.items() if value in renamed}
-    return Finished(named, nodes, tuple(emitter.batch_faults))
+    said, unverified = with_placeholders(named, options.target.placeholder)
+    return Finished(said, nodes, unverified)
 
 
 def _raw(net: Net, nodes: dict[Value, str], options: Options) -> Net:
@@ -69,15 +91,21 @@ def _raw(net: Net, nodes: dict[Value, str], options: Options) -> Net:
         node = nodes.pop(value)
         if place is not None:
             nodes[place] = node
-    _check_target(taken, net, options.target)
     return taken
 
 
-def _check_target(after: Net, before: Net, target: Target) -> None:
-    known, shapes = {step.name for step in before.steps}, after.shapes()
-    for step in after.steps:
-        if step.name in known:
-            continue
-        lacking = target.lacks(step.layer, [shapes[bottom] for bottom in step.bottoms])
-        if lacking is not None:
-            raise CaffeError(f"preprocessing {lacking}")
+def _check_target(net: Net, target: Target) -> None:
+    """Raise UnsupportedError for every step that the target lacks: no pass may add one."""
+    shapes = net.shapes()
+    refusals = [
+        Refusal(step.layer.type, lacking, step.origin)
+        for step in net.steps
+        if not isinstance(step.layer, Unsupported)
+        for lacking in [target.lacks(step.layer, [shapes[b] for b in step.bottoms], len(step.tops))]
+        if lacking is not None
+    ]
+    if target.outputs is not None and len(net.outputs) > target.outputs:
+        what = f"needs at most {target.outputs} outputs in target {target.name!r}"
+        refusals.append(Refusal("net", f"{what}, got {len(net.outputs)}", Origin()))
+    if refusals:
+        raise UnsupportedError(refusals)

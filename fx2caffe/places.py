@@ -50,7 +50,7 @@ def placed(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
     symbol = reshaped(net, symbol, shape, following)
     grown = [axis for axis in move.copied if shapes[0][axis] != shapes[1][axis]]
     if grown:
-        net.batch_faults.append(f"{net.scope[0]} repeats along axis {grown[0]} with the batch")
+        net.fault(f"{net.scope[0]} repeats along axis {grown[0]} with the batch")
     for axis in move.copied:
         symbol = net.add(Tile(axis=axis, tiles=shapes[0][axis]), symbol, role="tile")
     return replace(symbol, other=shapes[1]) if move.copied else symbol
@@ -144,7 +144,7 @@ def _scattered(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Sym
         return net.add(gather, input, blobs=[local[0]])
     if shapes[0] != shapes[1] or not torch.equal(index, other):
         name, _ = net.scope
-        net.batch_faults.append(f"{name} reads other places with another batch")
+        net.fault(f"{name} reads other places with another batch")
     gather = Gather(first=0, last=input.rank - 1, sizes=shapes[0])
     return replace(net.add(gather, input, blobs=[index.flatten()]), other=shapes[1])
 

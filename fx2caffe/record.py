@@ -33,9 +33,16 @@ HIDDEN_WRITE = "writes {}, which its name does not tell"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
 NO_STORAGE = "gives a tensor that is not dense"
 NEEDS_REAL = "can not run on fake values: use values='real'"
+PACKED = "packs sequences by their lengths: pass them padded, in a net all are equally long"
 NO_FORM = "has no form that leaves its argument as it was"
 HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
 WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
+
+
+def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Whether a call reads its arguments in order to refuse wrong ones, and for nothing else."""
+    count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
+    return bool(name_of(func).name == "one_hot" and count != -1)
 
 
 class LeafCall:
@@ -136,6 +143,8 @@ class Recorder(TorchFunctionMode):
     def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
             self._tracer.refuse(_title(func), AUTOCAST)
+        if name_of(func).name == "_pack_padded_sequence":
+            self._tracer.refuse("pack_padded_sequence", PACKED)
         if isinstance(func, torch._ops.HigherOrderOperator):
             self._tracer.refuse(_title(func), HIGHER_ORDER)
         if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
@@ -251,7 +260,7 @@ class Recorder(TorchFunctionMode):
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> tuple[Any, list[Tensor]]:
         """The result of a call, and the arguments that it wrote."""
-        with self._guard.calling(traced=True):
+        with self._guard.calling(traced=True, checks=_only_checks(func, args, kwargs)):
             given = [self._values.operand(t, self._table.owns(t)) for t in operands]
             stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
             if stand_in:

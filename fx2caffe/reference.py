@@ -28,9 +28,11 @@ def run_reference(
         module = copy.deepcopy(module).double()
     extra = inputs[0].shape[0] - example[0].shape[0] if inputs and inputs[0].dim() else 0
     recorder = _Recorder(module, set(wanted), batch, extra)
+    kinds = [None if own.is_floating_point() else own.dtype for own in example]
+    typed = [value.to(kind) if kind else value for value, kind in zip(inputs, kinds, strict=True)]
     try:
         with torch.no_grad():
-            recorder.run(*inputs)
+            recorder.run(*typed)
     except (RuntimeError, ValueError) as error:
         raise ShapeMismatchError(
             f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
@@ -58,20 +60,37 @@ class _Recorder(fx.Interpreter):
             (source,) = n.all_input_nodes
             value, shape = self.env[source], self.batch.shape(n, self.extra)
             result: Any = value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
+        elif self.extra and n.op == "get_attr":
+            result = self._constant(n)
         else:
             result = super().run_node(n)
         if n.name in self.wanted:
             self.found[n.name] = result
         return result
 
+    def _constant(self, n: fx.Node) -> Any:
+        """A constant, with as many of its rows as there are samples where it follows the batch."""
+        value: Tensor = super().run_node(n)
+        if n.name not in self.batch.others or value.shape == self.batch.others[n.name].shape:
+            return value
+        for axis, size in enumerate(self.batch.shape(n, self.extra)):
+            if size != value.shape[axis]:
+                value = value.narrow(axis, 0, 1).expand(
+                    [size if other == axis else -1 for other in range(value.dim())]
+                )
+        return value
+
 
 def with_signals(
     values: Sequence[Tensor], batch: int | None, generator: torch.Generator
 ) -> list[Tensor]:
-    """Each input `with_signal`; only those with the batch of the first get another one."""
+    """Each input `with_signal`; only those with the batch of the first get another one.
+
+    A scalar has none.
+    """
     own = values[0].shape[:1] if values else ()
     return [
-        with_signal(value, batch if value.shape[:1] == own else None, generator)
+        with_signal(value, batch if own and value.shape[:1] == own else None, generator)
         for value in values
     ]
 
@@ -82,4 +101,7 @@ def with_signal(value: Tensor, batch: int | None, generator: torch.Generator) ->
     flat = value.detach().reshape(-1)
     if batch is None and flat.numel() and bool((flat != flat[0]).any()):
         return value.detach()
+    if not value.is_floating_point() and flat.numel():
+        # Places in a table, for example: other numbers than the model's own may have no meaning.
+        return flat[torch.randint(flat.numel(), shape, generator=generator)]
     return torch.randn(shape, generator=generator)

@@ -16,8 +16,7 @@ def reshaped(
     """`input` with another shape; axes that carry the batch are copied or inferred, not written."""
     if len(shape) != len(other):
         # squeeze() of a batch of one: another batch gives another rank.
-        net.batch_faults.append(f"{net.scope[0]} gives {shape}, and {other} for another batch")
-        other = shape
+        net.fault(f"{net.scope[0]} gives {shape}, and {other} for another batch")
     if shape == input.shape and other == input.other:
         return input
     merged = _merged_axes(input, shape, other)

@@ -62,6 +62,7 @@ ALIASES = {
     "special_log_softmax": "log_softmax", "special_exp2": "exp2", "special_expm1": "expm1",
     "special_log1p": "log1p", "special_erf": "erf", "special_erfc": "erfc",
     "special_round": "round", "special_sinc": "sinc", "special_logit": "logit",
+    "special_xlogy": "xlogy", "special_erfinv": "erfinv",
     "log_sigmoid": "logsigmoid", "H": "adjoint", "mH": "adjoint", "special_logsumexp": "logsumexp",
 }  # fmt: skip
 

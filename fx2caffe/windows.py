@@ -73,6 +73,24 @@ class Windows:
         return found
 
 
+    def covers(self, axis: int, size: int) -> list[list[int]]:
+        """For each place the windows that it lies in, one list for the last, the one before ...
+
+        A place that lies in fewer windows than others gets -1.
+        """
+        kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
+        count, found = self.count(axis, size), []
+        for back in range(-(-kernel // stride)):
+            windows = [(place + pad) // stride - back for place in range(size)]
+            found.append([
+                window
+                if 0 <= window < count and place < window * stride - pad + kernel
+                else -1
+                for place, window in enumerate(windows)
+            ])
+        return found
+
+
 def _beside(first: Windows, second: Windows) -> Windows:
     return Windows(
         first.kernel + second.kernel,

@@ -20,7 +20,7 @@ def fuse_index_maps(steps: Sequence[Step]) -> Iterator[Step]:
 
     The first of the two stays, for nothing or for an output: see prune.
     """
-    uses = Counter(bottom for step in steps for bottom in step.bottoms)
+    uses = Counter(value for step in steps for value in step.reads)
     made: dict[Value, Step] = {}
     for step in steps:
         before = made.get(step.bottoms[0]) if isinstance(step.layer, IndexMap) else None

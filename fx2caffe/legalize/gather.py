@@ -66,20 +66,24 @@ def by_row(
     net: Emitter, layer: Gather, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:
     """Rows by number, counted over all samples: the batch of the example stays in the net."""
-    bottom = bottoms[0]
+    bottom, both = bottoms[0], (bottoms[0].shape, bottoms[0].other)
     outer = prod(bottom.shape[: layer.first])
     size = prod(bottom.shape[layer.first : layer.last + 1])
     if outer * size > ROWS:
         raise Refused(f"needs at most {ROWS} rows to pick from, got {outer * size}")
     rows = (torch.arange(outer)[:, None] * size + blobs[0].long()[None]).flatten()
     numbers = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], role="rows")
+    if layer.first == layer.last == 0 and bottom.shape[0] == bottom.other[0]:
+        picked = net.add(BatchReindex(), bottom, numbers, role="pick")
+        shape, other = (layer.top_shapes([s], 1)[0] for s in both)
+        return (reshaped(net, picked, shape, other),)
     inner = prod(bottom.shape[layer.last + 1 :]), prod(bottom.other[layer.last + 1 :])
     first = prod(bottom.other[: layer.last + 1])
     flat = reshaped(net, bottom, (outer * size, inner[0]), (first, inner[1]), role="flat")
     picked = net.add(BatchReindex(), flat, numbers, role="pick")
-    shape, other = (layer.top_shapes([s], 1)[0] for s in (bottom.shape, bottom.other))
+    shape, other = (layer.top_shapes([s], 1)[0] for s in both)
     top = reshaped(net, picked, shape, shape if first == outer * size else other)
     if first != outer * size:
         name, _ = net.scope
-        net.batch_faults.append(f"{name} picks its rows by number, counted over all samples")
+        net.fault(f"{name} picks its rows by number, counted over all samples")
     return (replace(top, other=other),)

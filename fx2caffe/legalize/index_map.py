@@ -14,7 +14,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Bias, Concat, Crop, Deconvolution, DummyData, Im2col, Slice, Tile
+from caffe2fx.layers import (
+    Bias,
+    Concat,
+    Crop,
+    Deconvolution,
+    DummyData,
+    Im2col,
+    Silence,
+    Slice,
+    Tile,
+)
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
@@ -179,7 +189,7 @@ def cut(
     first = min(spans)
     if len(spans) == 1 and not bottom.carries_batch(first):
         low, high = spans[first].start, spans[first].start + spans[first].length
-        return (_pieces(net, bottom, first, [low, high])[low],)
+        return (_pieces(net, bottom, first, [low, high], [low])[low],)
     starts = {axis: span.start for axis, span in spans.items()}
     return (_cropped(net, bottom, layer.top_shapes, starts),)
 
@@ -200,15 +210,24 @@ def _cropped(
     return net.add(Crop(axis=first, offset=offset), bottom, size)
 
 
-def _pieces(net: Emitter, bottom: Symbol, axis: int, edges: Sequence[int]) -> dict[int, Symbol]:
-    """The axis cut at all of `edges`; pieces by where they start."""
+def _pieces(
+    net: Emitter, bottom: Symbol, axis: int, edges: Sequence[int], used: Sequence[int]
+) -> dict[int, Symbol]:
+    """The axis cut at all of `edges`; pieces by where they start.
+
+    Those that do not start at one of `used` end in a Silence: a target without it must refuse.
+    """
     size = bottom.shape[axis]
     points = tuple(sorted({edge for edge in edges if 0 < edge < size}))
     if not points:
         return {0: bottom}
     layer = Slice(axis=axis, slice_point=points)
     parts = net.add_many(layer, bottom, role="slice", tops=len(points) + 1)
-    return dict(zip([0, *points], parts, strict=True))
+    pieces = dict(zip([0, *points], parts, strict=True))
+    unread = [part for start, part in pieces.items() if start not in used]
+    if unread:
+        net.add_many(Silence(), *unread, role="unread", tops=0)
+    return pieces
 
 
 @rewrites(IndexMap)
@@ -281,7 +300,7 @@ def upsampled(
     maps = _changed(layer, bottom, blobs)
     if bottom.rank != 4 or min(maps) < 2:
         raise Refused("needs the image axes of a 4-D bottom")
-    times = tuple(_times(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3))
+    times = tuple(times_of(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3))
     channels = bottom.fixed(1)
     deconvolution = Deconvolution(
         num_output=channels, group=channels, bias_term=False, kernel_size=times, stride=times
@@ -289,7 +308,7 @@ def upsampled(
     return (net.add(deconvolution, bottom, blobs=[torch.ones(channels, 1, *times)]),)
 
 
-def _times(places: Places, size: int) -> int:
+def times_of(places: Places, size: int) -> int:
     """How often each place is repeated in a row. Raises Refused if they are not."""
     times = len(places) // size
     if not times or places != tuple(p for p in range(size) for _ in range(times)):
@@ -322,7 +341,7 @@ def tiled(
     size = bottom.fixed(axis)
     if places == tuple(range(size)) * (len(places) // size):
         return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
-    times = _times(places, size)
+    times = times_of(places, size)
     apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), role="apart")
     tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, role="tile")
     return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
@@ -340,8 +359,9 @@ def pieces(
     if NOWHERE in places or len(runs) > PIECES:
         raise Refused(f"needs at most {PIECES} pieces of the bottom, got {len(runs)}")
     edges = sorted({edge for run in runs for edge in run})
-    parts = _pieces(net, bottom, axis, edges)
-    joined = [parts[edge] for low, high in runs for edge in edges if low <= edge < high]
+    used = [edge for low, high in runs for edge in edges if low <= edge < high]
+    parts = _pieces(net, bottom, axis, edges, used)
+    joined = [parts[edge] for edge in used]
     return (net.add(Concat(axis=axis), *joined),)
 
 

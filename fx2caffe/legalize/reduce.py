@@ -11,14 +11,18 @@ from math import prod
 import torch
 from torch import Tensor
 
+from caffe2fx.layer import axis_of
 from caffe2fx.layers import (
     AbsVal,
     ArgMax,
+    Eltwise,
+    EltwiseOp,
     Pooling,
     PoolMethod,
     Power,
     Reduction,
     ReductionOp,
+    Slice,
 )
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Symbol
@@ -26,6 +30,8 @@ from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped_source
+
+PARTS = 16  # of an axis that one product takes at once
 
 
 class ReduceOp(Enum):
@@ -36,6 +42,7 @@ class ReduceOp(Enum):
     ASUM = "ASUM"  # of magnitudes
     SUMSQ = "SUMSQ"  # of squares
     MAX = "MAX"
+    PROD = "PROD"
 
 
 _MEANING: dict[ReduceOp, Callable[..., Tensor]] = {
@@ -44,7 +51,14 @@ _MEANING: dict[ReduceOp, Callable[..., Tensor]] = {
     ReduceOp.ASUM: lambda bottom, *rest: bottom.abs().sum(*rest),
     ReduceOp.SUMSQ: lambda bottom, *rest: bottom.square().sum(*rest),
     ReduceOp.MAX: torch.amax,
+    ReduceOp.PROD: lambda bottom, axes, keepdim: _product(bottom, axes, keepdim),
 }
+
+
+def _product(bottom: Tensor, axes: Shape, keepdim: bool) -> Tensor:
+    for axis in reversed(axes):
+        bottom = bottom.prod(axis, keepdim)
+    return bottom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +105,20 @@ def reduce(
         for first, last in reversed(_runs(layer.axes)):
             top = _one_run(net, layer, top, first, last)
             # What is summed along some axes is already made of squares or magnitudes.
-            layer = layer.replace(op=ReduceOp.SUM) if layer.op in _INNER else layer
+            layer = layer.replace(op=ReduceOp.SUM) if layer.op in INNER else layer
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
     return (reshaped_source(net, top, shape, other),)
 
 
 _GLOBAL = {ReduceOp.MEAN: PoolMethod.AVE, ReduceOp.MAX: PoolMethod.MAX}
-_INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
+# What is summed of each number.
+INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
 
 
 def leaves_ones(op: ReduceOp, axes: Shape, rank: int) -> bool:
     """Whether the layers leave axes of 1, as keepdim does: a shape that comes without a reshape."""
     pooled = op in _GLOBAL and axes == (2, 3) and rank == 4
-    return pooled or op is ReduceOp.MAX or axes[-1] != rank - 1
+    return pooled or op in (ReduceOp.MAX, ReduceOp.PROD) or axes[-1:] != (rank - 1,)
 
 
 def _runs(axes: Shape) -> list[tuple[int, int]]:
@@ -123,12 +138,33 @@ def _one_run(net: Emitter, layer: Reduce, bottom: Symbol, first: int, last: int)
     bottom = _merged(net, bottom, first, last)
     if layer.op is ReduceOp.MAX:
         return net.add(ArgMax(axis=first, out_max_val=True), bottom, role=role)
-    if layer.op in _INNER:
-        bottom = net.add(_INNER[layer.op], bottom, role="inner")
+    if layer.op is ReduceOp.PROD:
+        return _multiplied(net, bottom, first, role)
+    if layer.op in INNER:
+        bottom = net.add(INNER[layer.op], bottom, role="inner")
     size = bottom.fixed(first)
     weight = 1 / size if layer.op is ReduceOp.MEAN else 1.0
     row = torch.full((1, size), weight, dtype=torch.float64)
     return net.add(AxisMatrix(axis=first, rows=1), bottom, blobs=[row], role=role)
+
+
+def _multiplied(net: Emitter, bottom: Symbol, axis: int, role: str) -> Symbol:
+    """The product of all numbers of an axis: equal parts of it at once, until one is left."""
+    size = bottom.fixed(axis)
+    if size == 1:
+        return bottom
+    count = min(size, PARTS)
+    length = size // count
+    points = tuple(length * index for index in range(1, size // length + (size % length > 0)))
+    cut = Slice(axis=axis, slice_point=points)
+    parts = net.add_many(cut, bottom, role="parts", tops=1 + len(points))
+    whole = parts[: size // length]
+    product = net.add(Eltwise(operation=EltwiseOp.PROD), *whole, role=role)
+    product = _multiplied(net, product, axis, role)
+    if len(whole) == len(parts):
+        return product
+    rest = _multiplied(net, parts[-1], axis, role)
+    return net.add(Eltwise(operation=EltwiseOp.PROD), product, rest, role=role)
 
 
 def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
@@ -137,3 +173,16 @@ def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
         for sizes in (bottom.shape, bottom.other)
     )
     return reshaped_source(net, bottom, shape, other, role="merged")
+
+
+@rewrites(Reduction)
+def by_reduce(
+    net: Emitter, layer: Reduction, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """before: Reduction{MEAN axis: 2 coeff: 3}     after: Reduce{MEAN axes: 2, 3}, Power{3}"""
+    bottom = bottoms[0]
+    axes = tuple(range(axis_of(layer.axis, bottom.rank), bottom.rank))
+    wide = Reduce(op=ReduceOp[layer.operation.name], axes=axes)
+    if layer.coeff == 1:
+        return (net.add(wide, bottom),)
+    return (net.add(Power(scale=layer.coeff), net.add(wide, bottom, role="reduced")),)

@@ -12,6 +12,7 @@ class Wide(Layer):
     """Base of the wide records: frozen dataclasses like all records, but without a message."""
 
     message = ""
+    dialects = ()  # no Caffe has them, also where one has a layer of the same name
 
     def __post_init__(self) -> None:
         """Nothing to normalize: no file spells a wide record."""

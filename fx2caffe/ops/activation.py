@@ -26,7 +26,7 @@ from caffe2fx.layers import (
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant, positive
-from fx2caffe.ops.elementwise import clipped
+from fx2caffe.ops.blocks import clipped
 from fx2caffe.reshaping import reshaped, viewed
 
 PRODUCT = Eltwise(operation=EltwiseOp.PROD)

@@ -32,8 +32,11 @@ def positive(axis: int, rank: int) -> int:
 
 
 def axes_of(dim: int | Sequence[int] | None, input: Symbol) -> tuple[int, ...]:
-    """torch's `dim` of a reduction as axes from the front, ascending; None and () mean all."""
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+    """torch's `dim` of a reduction as axes from the front, ascending; None and () mean all.
+
+    A scalar has none, though torch lets it be named.
+    """
+    if dim is None or not input.rank or (not isinstance(dim, int) and len(dim) == 0):
         return tuple(range(input.rank))
     given = (dim,) if isinstance(dim, int) else dim
     return tuple(sorted(positive(axis, input.rank) for axis in given))

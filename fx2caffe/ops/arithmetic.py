@@ -1,13 +1,14 @@
-"""Functions of one number: powers, exponentials, logarithms."""
+"""Signs and powers."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Exp, Log, Power
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import Operand, product
+from fx2caffe.ops.constant import as_float32
 
 
 @handles(torch.neg)
@@ -40,55 +41,34 @@ def reciprocal(net: Emitter, input: Symbol) -> Symbol:
     return net.add(Power(power=-1), input)
 
 
-@handles(torch.pow)
-def power(
-    net: Emitter, input: Symbol | Tensor | float, exponent: Symbol | Tensor | float
-) -> Symbol:
+@handles(torch.pow, torch.float_power)
+def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
+    """Of a number as base or exponent one layer; of two tensors exp(y log(x)), for x above 0.
+
+    That errs by 2^-24 of y log(x) more. Of bases below 0 it is NaN, as in torch for all exponents
+    but whole ones; where base and exponent are both 0 it is NaN too.
+    """
+    if isinstance(input, Symbol) and (number := _number(exponent)) is not None:
+        return net.add(Power(power=number), input)
+    if isinstance(exponent, Symbol) and (number := _number(input)) is not None:
+        return net.add(Exp(base=_base(number)), exponent)
     if isinstance(input, Symbol):
-        return net.add(Power(power=_number("exponent", exponent)), input)
-    base = _number("base", input)
-    if not base > 0:
-        raise Refused(f"needs a base above 0, got {base}")
-    assert isinstance(exponent, Symbol)  # a call of constants alone is not traced
-    return net.add(Exp(base=base), exponent)
+        logarithm: Operand = net.add(Log(), input, role="log")
+    else:
+        logarithm = as_float32(input).double().log().float()
+        _base(float(as_float32(input).min()))
+    return net.add(Exp(), product(net, logarithm, exponent, role="exponent"))
 
 
-def _number(name: str, value: Symbol | Tensor | float) -> float:
-    if isinstance(value, Symbol) or (isinstance(value, Tensor) and value.dim() > 0):
-        raise Refused(f"needs a constant number as {name}, got a tensor of {tuple(value.shape)}")
-    return float(value)
+def _number(value: Operand) -> float | None:
+    """A constant number; None for tensors of several and traced ones."""
+    if isinstance(value, Symbol):
+        return None
+    constant = as_float32(value)
+    return float(constant) if constant.dim() == 0 else None
 
 
-@handles(torch.exp)
-def exp(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Exp(), input)
-
-
-@handles(torch.exp2)
-def exp2(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Exp(base=2), input)
-
-
-@handles(torch.expm1)
-def expm1(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Power(shift=-1), net.add(Exp(), input, role="exp"))
-
-
-@handles(torch.log)
-def log(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Log(), input)
-
-
-@handles(torch.log1p)
-def log1p(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Log(shift=1), input)
-
-
-@handles(torch.log2)
-def log2(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Log(base=2), input)
-
-
-@handles(torch.log10)
-def log10(net: Emitter, input: Symbol) -> Symbol:
-    return net.add(Log(base=10), input)
+def _base(number: float) -> float:
+    if not number > 0:
+        raise Refused(f"needs a base above 0, got {number}")
+    return number

@@ -17,7 +17,9 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.index_map import NOWHERE, index_map
 from fx2caffe.lower import handles
 from fx2caffe.ops.constant import as_float32, as_symbol
+from fx2caffe.ops.selection import select
 from fx2caffe.places import box_of, line_at_origin, placed, positions
+from fx2caffe.reshaping import reshaped
 
 T = TypeVar("T")
 
@@ -25,6 +27,8 @@ T = TypeVar("T")
 @handles(alias.setitem)
 def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     parts = index if isinstance(index, tuple | list) else (index,)
+    if len(parts) == 1 and _is_fill(parts[0], value):
+        return _filled(net, as_symbol(net, x, role="base"), parts[0], value)
     if any(isinstance(part, Symbol) for part in parts):
         raise Refused("needs a constant index, got one that depends on the input")
     base = as_symbol(net, x, role="base")
@@ -35,6 +39,18 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
         base, written = _unbatched(base), _unbatched(written)
         places = _written(base, index, written)
     return _overlaid(net, base, written, *places)
+
+
+def _is_fill(index: Any, value: Any) -> bool:
+    """Whether one number is written wherever a mask that the net computes is 1."""
+    shape = () if isinstance(value, float | int) else tuple(value.shape)
+    return isinstance(index, Symbol) and index.dtype is torch.bool and shape == ()
+
+
+def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:
+    ones = (1,) * (base.rank - mask.rank)
+    aligned = reshaped(net, mask, (*mask.shape, *ones), (*mask.other, *ones), role="mask")
+    return select(net, replace(aligned, dtype=torch.bool), value, base)
 
 
 def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
@@ -84,7 +100,7 @@ def _overlaid(
     whole = [list(places) == list(range(size)) for places, size in sides]
     for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):
         if not whole[axis] and (base.carries_batch(axis) or list(one) != list(two)):
-            net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
+            net.fault(f"{net.scope[0]} writes into some samples only")
     region = [
         (i[mask] - size).reshape([len(places) for places in found])
         for i, mask, size, found in zip(
@@ -134,11 +150,12 @@ def _patched(
     moving = [
         axis
         for axis, size in enumerate(mask.shape)
-        if size > 1 and (_varies(mask, axis) or _varies(numbers, axis))
+        if _varies(masks[1], axis)  # a batch of one tells nothing
+        or (size > 1 and (_varies(mask, axis) or _varies(numbers, axis)))
     ]
     first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)
     if any(base.carries_batch(axis) for axis in range(first, last + 1)):
-        net.batch_faults.append(f"{net.scope[0]} writes into some samples only")
+        net.fault(f"{net.scope[0]} writes into some samples only")
     run = range(first, last + 1)
     blobs = [line_at_origin(~mask, *run).float(), line_at_origin(numbers, *run).float()]
     layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))

@@ -8,54 +8,77 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import Convolution, Deconvolution, InnerProduct
+from caffe2fx.layers import Convolution, Deconvolution
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.index_map import NOWHERE, index_map
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant, per_axis
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.elementwise import add
 from fx2caffe.reshaping import viewed
 
 Sizes = int | Sequence[int]
+Operand = Symbol | Tensor
 
 
 @handles(F.conv1d, F.conv2d, F.conv3d)
 def convolution(
     net: Emitter,
-    input: Symbol,
-    weight: Tensor,
-    bias: Tensor | None = None,
+    input: Operand,
+    weight: Operand,
+    bias: Operand | None = None,
     stride: Sizes = 1,
     padding: Sizes | str = 0,
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Symbol:
-    kernel = tuple(constant("weight", weight).shape[2:])
+    kernel = tuple(weight.shape[2:])
     spread = per_axis(dilation, len(kernel))
+    input = as_symbol(net, input, "input")
     batched = _with_batch(net, input, len(kernel))
     pads, weight = _padding(padding, weight, spread)
     if any(before != after for before, after in pads):
         batched, pads = _padded(net, batched, pads), [(0, 0)] * len(kernel)
     layer = Convolution(
         num_output=weight.shape[0],
-        bias_term=bias is not None,
         kernel_size=tuple(weight.shape[2:]),
         stride=per_axis(stride, len(kernel)),
         pad=tuple(before for before, _ in pads),
         dilation=spread,
         group=groups,
     )
-    top = net.add(layer, batched, blobs=_blobs(weight, bias))
+    top = _weighted(net, layer, batched, weight, bias)
     return top if batched.rank == input.rank else _without_batch(net, top)
 
 
-def _blobs(weight: Tensor, bias: Tensor | None) -> list[Tensor]:
-    return [weight] if bias is None else [weight, constant("bias", bias)]
+def _weighted(
+    net: Emitter,
+    layer: Convolution | Deconvolution,
+    input: Symbol,
+    weight: Operand,
+    bias: Operand | None,
+) -> Symbol:
+    """The layer with constant weights, or with those that the net itself computes."""
+    if not isinstance(weight, Symbol) and not isinstance(bias, Symbol):
+        blobs = [weight] if bias is None else [weight, bias]
+        return net.add(layer.replace(bias_term=bias is not None), input, blobs=blobs)
+    single = layer.replace(bias_term=False)
+    if isinstance(weight, Symbol):
+        top = net.add(single, input, dynamic=[weight])
+    else:
+        top = net.add(single, input, blobs=[weight])
+    if bias is None:
+        return top
+    ones = (1,) * (top.rank - 2)
+    if isinstance(bias, Symbol):
+        return add(net, top, viewed(net, bias, lambda s: (*s, *ones), "bias"))
+    return add(net, top, bias.reshape(-1, *ones))
 
 
 def _padding(
-    padding: Sizes | str, weight: Tensor, dilation: Shape
-) -> tuple[list[tuple[int, int]], Tensor]:
+    padding: Sizes | str, weight: Operand, dilation: Shape
+) -> tuple[list[tuple[int, int]], Operand]:
     """Zeros before and after on each axis, and the weight that goes with them.
 
     torch puts the odd zero of 'same' at the end. A zero in front of the kernel moves it one
@@ -66,6 +89,7 @@ def _padding(
         return [(0, 0)] * len(kernel), weight
     if not isinstance(padding, str):
         return [(pad, pad) for pad in per_axis(padding, len(kernel))], weight
+    weight = constant("weight", weight)
     totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     uneven = [total % 2 for total in totals]
     if all(d == 1 for d, odd in zip(dilation, uneven, strict=True) if odd):
@@ -98,29 +122,30 @@ def _without_batch(net: Emitter, top: Symbol) -> Symbol:
 @handles(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 def conv_transpose(
     net: Emitter,
-    input: Symbol,
-    weight: Tensor,
-    bias: Tensor | None = None,
+    input: Operand,
+    weight: Operand,
+    bias: Operand | None = None,
     stride: Sizes = 1,
     padding: Sizes = 0,
     output_padding: Sizes = 0,
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Symbol:
-    spatial = constant("weight", weight).dim() - 2
+    spatial = len(weight.shape) - 2
     extra, spread = per_axis(output_padding, spatial), per_axis(dilation, spatial)
+    input = as_symbol(net, input, "input")
     batched = _with_batch(net, input, spatial)
-    weight, spread = longer_kernel(weight, extra, spread)
+    if any(extra):
+        weight, spread = longer_kernel(constant("weight", weight), extra, spread)
     layer = Deconvolution(
         num_output=weight.shape[1] * groups,
-        bias_term=bias is not None,
         kernel_size=tuple(weight.shape[2:]),
         stride=per_axis(stride, spatial),
         pad=per_axis(padding, spatial),
         dilation=spread,
         group=groups,
     )
-    top = net.add(layer, batched, blobs=_blobs(weight, bias))
+    top = _weighted(net, layer, batched, weight, bias)
     return top if batched.rank == input.rank else _without_batch(net, top)
 
 
@@ -177,14 +202,3 @@ def fold(
     )
     top = net.add(layer, image, blobs=[weight])
     return top if len(out.shape) == 4 else _without_batch(net, top)
-
-
-@handles(F.linear)
-def linear(net: Emitter, input: Symbol, weight: Tensor, bias: Tensor | None = None) -> Symbol:
-    layer = InnerProduct(
-        num_output=constant("weight", weight).shape[0],
-        bias_term=bias is not None,
-        axis=1 if input.rank == 2 else -1,
-    )
-    blobs = [weight] if bias is None else [weight, constant("bias", bias)]
-    return net.add(layer, input, blobs=blobs)

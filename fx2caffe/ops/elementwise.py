@@ -5,107 +5,56 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Bias, Clip, Power, Scale
+from caffe2fx.layers import Power
 from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.activation import LARGEST
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.lower import handles
-from fx2caffe.ops.constant import as_float32, as_symbol
-
-Operand = Symbol | Tensor | float | int
+from fx2caffe.legalize.binary import BinaryOp
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.blocks import (
+    Operand,
+    affine,
+    clipped,
+    difference,
+    extreme,
+    product,
+    quotient,
+    weighted_sum,
+)
+from fx2caffe.ops.constant import as_float32
 
 
 @handles(torch.add)
-def add(net: Emitter, input: Operand, other: Operand, alpha: float = 1) -> Symbol:
-    return _sum(net, input, other, (1.0, float(alpha)))
+def add(
+    net: Emitter,
+    input: Operand,
+    other: Operand,
+    alpha: float = 1,
+    *,
+    out: Expected | None = None,
+) -> Symbol:
+    """A sum of masks is torch's logical or."""
+    if out is not None and out.meta.dtype is torch.bool:
+        return extreme(net, BinaryOp.MAX, input, other)
+    return weighted_sum(net, input, other, (1.0, float(alpha)))
 
 
 @handles(torch.sub)
 def sub(net: Emitter, input: Operand, other: Operand, alpha: float = 1) -> Symbol:
-    return _sum(net, input, other, (1.0, -float(alpha)))
-
-
-def _sum(net: Emitter, first: Operand, second: Operand, coeff: tuple[float, float]) -> Symbol:
-    """A weighted sum of two operands, of which one or both are traced."""
-    if not isinstance(first, Symbol):
-        first, second, coeff = second, first, coeff[::-1]
-    assert isinstance(first, Symbol)  # a call of constants alone is not traced
-    if isinstance(second, Symbol):
-        return net.add(Binary(op=BinaryOp.ADD, coeff=coeff), first, second)
-    shift = as_float32(second) * coeff[1]
-    if _is_number(shift, first):
-        return net.add(Power(scale=coeff[0], shift=float(shift)), first)
-    run = run_of(shift, first)
-    if run is None:
-        constant = as_symbol(net, shift, role="constant")
-        return net.add(Binary(op=BinaryOp.ADD, coeff=(coeff[0], 1.0)), first, constant)
-    if coeff[0] != 1:
-        first = net.add(Power(scale=coeff[0]), first, role="scaled")
-    return net.add(Bias(axis=run[0], num_axes=run[1].dim()), first, blobs=[run[1]])
+    return weighted_sum(net, input, other, (1.0, -float(alpha)))
 
 
 @handles(torch.mul)
 def mul(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    first, second = (input, other) if isinstance(input, Symbol) else (other, input)
-    assert isinstance(first, Symbol)  # a call of constants alone is not traced
-    if isinstance(second, Symbol):
-        return net.add(Binary(op=BinaryOp.MUL), first, second)
-    return times(net, first, as_float32(second))
+    return product(net, input, other)
 
 
-def times(net: Emitter, input: Symbol, factor: Tensor) -> Symbol:
-    """A traced tensor times a constant of any shape that broadcasts with it."""
-    if _is_number(factor, input):
-        return net.add(Power(scale=float(factor)), input)
-    run = run_of(factor, input)
-    if run is None:
-        constant = as_symbol(net, factor, role="constant")
-        return net.add(Binary(op=BinaryOp.MUL), input, constant)
-    return net.add(Scale(axis=run[0], num_axes=run[1].dim()), input, blobs=[run[1]])
-
-
-@handles(torch.div)
-def div(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """A division by a constant is a multiplication by its inverse: at most one rounding more."""
-    if isinstance(input, Symbol) and isinstance(other, Symbol):
-        return net.add(Binary(op=BinaryOp.DIV), input, other)
-    if isinstance(other, Symbol):
-        return times(net, net.add(Power(power=-1), other, role="inverse"), as_float32(input))
-    assert isinstance(input, Symbol)  # a call of constants alone is not traced
-    divisor = as_float32(other)
-    if bool((divisor == 0).any()):
-        raise Refused("needs a divisor other than 0, got 0")
-    return times(net, input, divisor.double().reciprocal().float())
-
-
-@handles(torch.maximum)
+@handles(torch.maximum, torch.fmax)
 def maximum(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    first, second = (input, other) if isinstance(input, Symbol) else (other, input)
-    return _extreme(net, BinaryOp.MAX, first, second)
+    return extreme(net, BinaryOp.MAX, input, other)
 
 
-@handles(torch.minimum)
+@handles(torch.minimum, torch.fmin)
 def minimum(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    first, second = (input, other) if isinstance(input, Symbol) else (other, input)
-    return _extreme(net, BinaryOp.MIN, first, second)
-
-
-def _extreme(net: Emitter, op: BinaryOp, first: Operand, second: Operand) -> Symbol:
-    assert isinstance(first, Symbol)  # a call of constants alone is not traced
-    if not isinstance(second, Symbol) and _is_number(as_float32(second), first):
-        bound = float(as_float32(second))
-        is_max = op is BinaryOp.MAX
-        return clipped(net, first, bound if is_max else None, None if is_max else bound)
-    return net.add(Binary(op=op), first, as_symbol(net, second, role="constant"))
-
-
-def clipped(
-    net: Emitter, input: Symbol, low: float | None, high: float | None, role: str = ""
-) -> Symbol:
-    """Cut to [low, high]; None and infinity are no bound. As in torch, high wins over low."""
-    least = -LARGEST if low is None else min(max(low, -LARGEST), LARGEST)
-    most = LARGEST if high is None else min(max(high, -LARGEST), LARGEST)
-    return net.add(Clip(min=min(least, most), max=most), input, role=role)
+    return extreme(net, BinaryOp.MIN, input, other)
 
 
 @handles(torch.clamp)
@@ -114,8 +63,8 @@ def clamp(
 ) -> Symbol:
     if not isinstance(min, Symbol | Tensor) and not isinstance(max, Symbol | Tensor):
         return clipped(net, input, min, max)
-    input = input if min is None else _extreme(net, BinaryOp.MAX, input, min)
-    return input if max is None else _extreme(net, BinaryOp.MIN, input, max)
+    input = input if min is None else extreme(net, BinaryOp.MAX, input, min)
+    return input if max is None else extreme(net, BinaryOp.MIN, input, max)
 
 
 @handles(torch.clamp_min)
@@ -128,22 +77,71 @@ def clamp_max(net: Emitter, input: Symbol, max: Operand) -> Symbol:
     return clamp(net, input, max=max)
 
 
-def _is_number(constant: Tensor, input: Symbol) -> bool:
-    return constant.numel() == 1 and constant.dim() <= input.rank
+@handles(torch.lerp)
+def lerp(net: Emitter, input: Operand, end: Operand, weight: Operand) -> Symbol:
+    """(1 - weight) input + weight end: between the two without a difference of equals."""
+    if not isinstance(weight, Symbol | Tensor) or (
+        isinstance(weight, Tensor) and weight.dim() == 0
+    ):
+        return weighted_sum(net, input, end, (1 - float(weight), float(weight)))
+    step = product(net, _difference(net, end, input), weight, role="step")
+    return weighted_sum(net, step, input)
 
 
-def run_of(constant: Tensor, input: Symbol) -> tuple[int, Tensor] | None:
-    """A constant as a run of the axes of `input`: first axis and blob; None if it does not fit in.
+def _difference(net: Emitter, first: Operand, second: Operand) -> Operand:
+    if isinstance(first, Symbol) or isinstance(second, Symbol):
+        return difference(net, first, second, role="difference")
+    return torch.as_tensor(first) - torch.as_tensor(second)
 
-    Raises Refused for a constant that goes along the batch.
-    """
-    if constant.dim() > input.rank:
-        return None
-    full = constant.reshape((1,) * (input.rank - constant.dim()) + tuple(constant.shape))
-    sides = list(zip(full.shape, input.shape, strict=True))
-    if any(size not in (1, wide) for size, wide in sides):
-        return None
-    used = [axis for axis, (size, _) in enumerate(sides) if size != 1]
-    first, last = (used[0], used[-1]) if used else (0, 0)
-    sizes = [input.fixed(axis) for axis in range(first, last + 1)]
-    return first, full.reshape(full.shape[first : last + 1]).expand(sizes).contiguous()
+
+@handles(torch.addcmul)
+def addcmul(
+    net: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1
+) -> Symbol:
+    """input + value * tensor1 * tensor2."""
+    if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
+        made: Operand = product(net, tensor1, tensor2, role="product")
+    else:
+        made = torch.as_tensor(tensor1) * torch.as_tensor(tensor2)
+    return weighted_sum(net, input, made, (1.0, float(value)))
+
+
+@handles(torch.addcdiv)
+def addcdiv(
+    net: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1
+) -> Symbol:
+    """input + value * tensor1 / tensor2."""
+    if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
+        made: Operand = quotient(net, tensor1, tensor2, role="quotient")
+    else:
+        made = torch.as_tensor(tensor1) / torch.as_tensor(tensor2)
+    return weighted_sum(net, input, made, (1.0, float(value)))
+
+
+@handles(torch.hypot)
+def hypot(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """sqrt(x^2 + y^2), for sizes from 1e-19 to 1e19: beyond, a square leaves float32."""
+    total = weighted_sum(net, _square(net, input), _square(net, other), role="sum")
+    return net.add(Power(power=0.5), total)
+
+
+def _square(net: Emitter, side: Operand) -> Operand:
+    if isinstance(side, Symbol):
+        return net.add(Power(power=2), side, role="square")
+    return as_float32(side) ** 2
+
+
+@handles(torch.ldexp)
+def ldexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """input * 2^other, exact for constants only."""
+    if isinstance(other, Symbol):
+        raise Refused("needs a constant other, got one that depends on the input")
+    return product(net, input, torch.exp2(torch.as_tensor(other).float()))
+
+
+@handles(torch.fill)
+def fill(net: Emitter, input: Symbol, value: Operand) -> Symbol:
+    """A constant of the input's shape."""
+    if not isinstance(value, Symbol):
+        return affine(net, input, 0, float(as_float32(value)))
+    return weighted_sum(net, affine(net, input, 0, role="zeros"), value)

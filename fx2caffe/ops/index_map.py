@@ -19,17 +19,18 @@ from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import per_axis, positive
 from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.lookup import indexed
 from fx2caffe.places import moved, placed, positions
 from fx2caffe.reshaping import reshaped, viewed
 
 
 @handles(operator.getitem)
 def getitem(net: Emitter, input: Any, index: Any) -> Any:
-    if not isinstance(input, Symbol):
-        return input[index]
     parts = index if isinstance(index, tuple | list) else (index,)
     if any(isinstance(part, Symbol) for part in parts):
-        raise Refused("needs a constant index, got one that depends on the input")
+        return indexed(net, input, index)
+    if not isinstance(input, Symbol):
+        return input[index]
     return moved(net, input, lambda x: x[index])
 
 
@@ -52,15 +53,24 @@ def _moves(*functions: Callable[..., Any]) -> None:
 _moves(
     torch.permute, torch.transpose, torch.movedim, torch.narrow, torch.select, torch.flip,
     torch.fliplr, torch.flipud, torch.rot90, torch.roll, torch.tile,
-    Tensor.repeat, torch.repeat_interleave, torch.index_select, torch.diagonal, torch.take,
-    Tensor.unfold,
+    Tensor.repeat, torch.repeat_interleave, torch.diagonal, torch.adjoint,
+    Tensor.unfold, torch.combinations, torch.permute_copy, torch.transpose_copy,
+    torch.narrow_copy, torch.select_copy, torch.diagonal_copy, torch.unfold_copy, torch.t_copy,
+    torch.slice_copy, torch.fft.fftshift, torch.fft.ifftshift,
 )  # fmt: skip
 
 
-@handles(Tensor.expand, torch.broadcast_to)
+@handles(Tensor.expand, torch.broadcast_to, torch.expand_copy)
 def expand(net: Emitter, input: Symbol, *args: Any, out: Expected, **kwargs: Any) -> Symbol:
-    index = positions(input.shape).expand(out.shape)
-    return placed(net, input, index, positions(input.other).expand(out.other))
+    return expanded(net, input, out.shape, out.other)
+
+
+def expanded(net: Emitter, input: Symbol, shape: Shape, other: Shape) -> Symbol:
+    """`input` repeated along its axes of size 1, and new ones in front, to `shape`."""
+    if (shape, other) == (input.shape, input.other):
+        return input
+    index = positions(input.shape).expand(shape)
+    return placed(net, input, index, positions(input.other).expand(other))
 
 
 @handles(torch.split)
@@ -72,7 +82,7 @@ def split(
     return _parts(net, tensor, dim, lambda x: torch.split(x, sections, dim))
 
 
-@handles(torch.split_with_sizes)
+@handles(torch.split_with_sizes, torch.split_with_sizes_copy)
 def split_with_sizes(
     net: Emitter, input: Symbol, split_sizes: Sequence[int], dim: int = 0
 ) -> tuple[Symbol, ...]:
@@ -86,12 +96,43 @@ def chunk(net: Emitter, input: Symbol, chunks: int, dim: int = 0) -> tuple[Symbo
 
 @handles(torch.tensor_split)
 def tensor_split(
-    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int], dim: int = 0
+    net: Emitter,
+    input: Symbol,
+    indices_or_sections: int | Sequence[int] | None = None,
+    dim: int = 0,
+    *,
+    indices: Sequence[int] | None = None,
+    sections: int | None = None,
 ) -> tuple[Symbol, ...]:
-    return _parts(net, input, dim, lambda x: torch.tensor_split(x, indices_or_sections, dim))
+    given = (indices_or_sections, indices, sections)
+    cuts = next(cut for cut in given if cut is not None)
+    if isinstance(cuts, Symbol):
+        raise Refused("needs constant indices, got some that depend on the input")
+    return _parts(net, input, dim, lambda x: torch.tensor_split(x, cuts, dim))
 
 
-@handles(torch.unbind)
+@handles(torch.hsplit)
+def hsplit(
+    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
+) -> tuple[Symbol, ...]:
+    return tensor_split(net, input, indices_or_sections, min(1, input.rank - 1))
+
+
+@handles(torch.vsplit)
+def vsplit(
+    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
+) -> tuple[Symbol, ...]:
+    return tensor_split(net, input, indices_or_sections, 0)
+
+
+@handles(torch.dsplit)
+def dsplit(
+    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
+) -> tuple[Symbol, ...]:
+    return tensor_split(net, input, indices_or_sections, 2)
+
+
+@handles(torch.unbind, torch.unbind_copy)
 def unbind(net: Emitter, input: Symbol, dim: int = 0) -> tuple[Symbol, ...]:
     return _parts(net, input, dim, lambda x: torch.unbind(x, dim))
 
@@ -142,6 +183,18 @@ def vstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
     return _joined(net, parts, 0, lambda sizes: (1,) * (2 - len(sizes)) + sizes)
 
 
+@handles(torch.column_stack)
+def column_stack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    return _joined(net, parts, 1, lambda sizes: (*sizes, 1) if len(sizes) < 2 else sizes)
+
+
+@handles(torch.dstack)
+def dstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    return _joined(net, parts, 2, lambda s: (1,) * (2 - len(s)) + s + (1,) * (len(s) < 3))
+
+
 def _joined(
     net: Emitter, parts: Sequence[Symbol], axis: int, view: Callable[[Shape], Shape]
 ) -> Symbol:
@@ -154,6 +207,20 @@ def pad(
     net: Emitter, input: Symbol, pad: Sequence[int], mode: str = "constant",
     value: float | None = None,
 ) -> Symbol:  # fmt: skip
+    return _around(net, input, pad, mode, value)
+
+
+@handles(torch.constant_pad_nd)
+def constant_pad_nd(
+    net: Emitter, input: Symbol, pad: Sequence[int], value: float = 0
+) -> Symbol:
+    return _around(net, input, pad, "constant", value)
+
+
+def _around(
+    net: Emitter, input: Symbol, pad: Sequence[int], mode: str, value: float | None
+) -> Symbol:
+    """Numbers on both sides of the last axes, the last axis first."""
     sides = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
     places = {
         axis: _padded(input.fixed(axis), pair, mode)

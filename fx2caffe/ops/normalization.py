@@ -15,7 +15,7 @@ from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.standardize import Standardize
 from fx2caffe.lower import handles
 from fx2caffe.ops.arguments import constant
-from fx2caffe.ops.elementwise import clipped
+from fx2caffe.ops.blocks import clipped
 from fx2caffe.ops.reduction import kept, normed
 from fx2caffe.reshaping import reshaped, viewed
 

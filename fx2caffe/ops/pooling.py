@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import wraps
+from inspect import signature
+from itertools import product as every
+from math import prod
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import Pooling, PoolMethod, Power, RoundMode, Scale
+from caffe2fx.layers import AbsVal, Eltwise, Pooling, PoolMethod, Power, RoundMode, Scale
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.index_map import index_map
-from fx2caffe.lower import handles
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.arguments import per_axis
+from fx2caffe.ops.blocks import PRODUCT, above, difference, opposite
 from fx2caffe.ops.resize import along
 from fx2caffe.reshaping import viewed
 from fx2caffe.windows import Windows, adaptive_windows, bins
 
 Sizes = int | Sequence[int]
 AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+class Pooled(NamedTuple):
+    """What gave the indices of a max pooling: its windows, and the sizes of what they lay on."""
+
+    windows: Windows
+    sizes: Shape
 
 
 def pooling(method: PoolMethod, windows: Windows) -> Pooling:
@@ -34,6 +47,18 @@ def pooling(method: PoolMethod, windows: Windows) -> Pooling:
         pad_w=windows.pad[1],
         round_mode=RoundMode.CEIL if windows.ceil else RoundMode.FLOOR,
     )
+
+
+def _with_indices(pool: Any) -> Any:
+    """torch's form that gives indices whatever it is told."""
+
+    @wraps(pool)
+    def both(*args: Any, **kwargs: Any) -> Any:
+        bound = signature(pool).bind(*args, **kwargs)
+        bound.arguments["return_indices"] = True
+        return pool(*bound.args, **bound.kwargs)
+
+    return both
 
 
 def _max_pool(axes: int) -> Any:
@@ -58,9 +83,12 @@ def _max_pool(axes: int) -> Any:
     return max_pool
 
 
-handles(F.max_pool1d, F.max_pool1d_with_indices)(_max_pool(1))
-handles(F.max_pool2d, F.max_pool2d_with_indices)(_max_pool(2))
-handles(F.max_pool3d, F.max_pool3d_with_indices)(_max_pool(3))
+handles(F.max_pool1d)(_max_pool(1))
+handles(F.max_pool1d_with_indices)(_with_indices(_max_pool(1)))
+handles(F.max_pool2d)(_max_pool(2))
+handles(F.max_pool2d_with_indices)(_with_indices(_max_pool(2)))
+handles(F.max_pool3d)(_max_pool(3))
+handles(F.max_pool3d_with_indices)(_with_indices(_max_pool(3)))
 
 
 def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[int]]]) -> Symbol:
@@ -88,6 +116,8 @@ def _pooled(
     image = as_image(net, input, axes)
     trimmed = _trimmed(net, method, image, pair, tops)
     made = net.add_many(pooling(method, pair), trimmed, tops=tops)
+    if tops > 1:
+        net.notes[made[1].value] = Pooled(pair, tuple(image.shape[2:]))
     lead = input.rank - axes
     return tuple(viewed(net, top, lambda s: (*s[2 - lead : 2], *counts)) for top in made)
 
@@ -240,9 +270,12 @@ def _adaptive_max(axes: int) -> Any:
     return adaptive_max_pool
 
 
-handles(F.adaptive_max_pool1d, F.adaptive_max_pool1d_with_indices)(_adaptive_max(1))
-handles(F.adaptive_max_pool2d, F.adaptive_max_pool2d_with_indices)(_adaptive_max(2))
-handles(F.adaptive_max_pool3d, F.adaptive_max_pool3d_with_indices)(_adaptive_max(3))
+handles(F.adaptive_max_pool1d)(_adaptive_max(1))
+handles(F.adaptive_max_pool1d_with_indices)(_with_indices(_adaptive_max(1)))
+handles(F.adaptive_max_pool2d)(_adaptive_max(2))
+handles(F.adaptive_max_pool2d_with_indices)(_with_indices(_adaptive_max(2)))
+handles(F.adaptive_max_pool3d)(_adaptive_max(3))
+handles(F.adaptive_max_pool3d_with_indices)(_with_indices(_adaptive_max(3)))
 
 
 def _wanted(input: Symbol, output_size: int | Sequence[int | None], axes: int) -> Shape:
@@ -256,5 +289,109 @@ def _tiled(
 ) -> tuple[Symbol, ...]:
     """Windows that tile the input; one window over an image is Caffe's global pooling."""
     if wanted == (1, 1) and input.rank == 4:
-        return net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
+        made = net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
+        if tops > 1:
+            windows = adaptive_windows(input.shape, wanted)
+            net.notes[made[1].value] = Pooled(windows, tuple(input.shape[2:]))
+        return made
     return _pooled(net, method, input, adaptive_windows(input.shape, wanted), tops)
+
+
+def _max_unpool(axes: int) -> Any:
+    def max_unpool(
+        net: Emitter,
+        input: Symbol | Tensor,
+        indices: Symbol | Tensor,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        output_size: Sequence[int] | None = None,
+        *,
+        out: Expected,
+    ) -> Symbol:
+        """Each place of the result asks the windows that it lay in whether it was their largest.
+
+        That needs indices that a pooling gave: others could point anywhere.
+        """
+        if axes == 3:
+            raise Refused("needs one or two dimensions, where a pooling gives indices, got three")
+        if not isinstance(indices, Symbol) or not isinstance(input, Symbol):
+            raise Refused("needs numbers and indices that the net computes, got constant ones")
+        sizes, named = (1,) * (2 - axes) + out.shape[-axes:], as_image(net, indices, axes)
+        pooled = _pooled_by(net, named)
+        if pooled is None or pooled.sizes != sizes:
+            raise Refused(
+                f"needs indices of a max pooling of images of size {sizes}, since no layer "
+                "writes to places that the data choose"
+            )
+        image, places = as_image(net, input, axes), net.add(Power(shift=1), named, role="places")
+        covers = [pooled.windows.only(axis).covers(0, size) for axis, size in enumerate(sizes)]
+        top = None
+        for pair in every(*covers):
+            top = _asked(net, image, places, pair, top)
+        assert top is not None  # every axis has a window
+        lead = input.rank - axes
+        return viewed(net, top, lambda s: (*s[2 - lead : 2], *out.shape[-axes:]))
+
+    return max_unpool
+
+
+handles(F.max_unpool1d)(_max_unpool(1))
+handles(F.max_unpool2d)(_max_unpool(2))
+handles(F.max_unpool3d)(_max_unpool(3))
+
+
+def _pooled_by(net: Emitter, indices: Symbol) -> Pooled | None:
+    """What gave the indices, if they are still in the shape in which it gave them."""
+    shape = indices.shape
+    while indices.value in net.views:
+        indices = net.views[indices.value]
+    found = net.notes.get(indices.value)
+    return found if isinstance(found, Pooled) and indices.shape == shape else None
+
+
+def _asked(
+    net: Emitter,
+    image: Symbol,
+    places: Symbol,
+    covers: Sequence[Sequence[int]],
+    before: Symbol | None,
+) -> Symbol:
+    """The number of one window over each place where it came from there, else what was `before`.
+
+    Windows that overlap may name one place twice: with the same number.
+    """
+    where = dict(enumerate(covers, 2))
+    sizes = tuple(len(cover) for cover in covers)
+    numbers = index_map(net, image, where, role="numbers")
+    named = index_map(net, places, where, role="named")
+    own = torch.arange(1, 1 + prod(sizes)).reshape(sizes)
+    apart = net.add(AbsVal(), difference(net, named, own, "difference"), role="apart")
+    elsewhere = above(net, apart, 0.5, "elsewhere")
+    found = net.add(PRODUCT, numbers, opposite(net, elsewhere, "here"), role="found")
+    if before is None:
+        return found
+    kept = net.add(PRODUCT, before, elsewhere, role="kept")
+    return net.add(Eltwise(), found, kept, role="unpooled")
+
+
+def _lp_pool(axes: int) -> Any:
+    def lp_pool(
+        net: Emitter,
+        input: Symbol,
+        norm_type: float,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        ceil_mode: bool = False,
+    ) -> Symbol:
+        """The root of the mean of powers, times the numbers under a whole window."""
+        powers = net.add(Power(power=norm_type), input, role="powers")
+        mean = _avg_pool(axes)(net, powers, kernel_size, stride, 0, ceil_mode)
+        return net.add(Power(power=1 / norm_type, scale=prod(per_axis(kernel_size, axes))), mean)
+
+    return lp_pool
+
+
+handles(F.lp_pool1d)(_lp_pool(1))
+handles(F.lp_pool2d)(_lp_pool(2))
+handles(F.lp_pool3d)(_lp_pool(3))

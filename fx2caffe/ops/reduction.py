@@ -8,14 +8,25 @@ from typing import Any
 
 import torch
 
-from caffe2fx.layers import AbsVal, Power
+from caffe2fx.layers import AbsVal, Eltwise, EltwiseOp, Power
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.reduce import Reduce, ReduceOp, leaves_ones
-from fx2caffe.lower import handles
-from fx2caffe.ops.arguments import axes_of
+from fx2caffe.legalize.reduce import INNER, Reduce, ReduceOp, leaves_ones
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.arguments import axes_of, positive
+from fx2caffe.ops.blocks import (
+    MAXIMUM,
+    above,
+    affine,
+    combined,
+    negated,
+    nonzero,
+    opposite,
+)
 from fx2caffe.ops.elementwise import maximum, minimum
-from fx2caffe.reshaping import reshaped
+from fx2caffe.ops.sorting import extreme_of_axis
+from fx2caffe.places import moved
+from fx2caffe.reshaping import reshaped, viewed
 
 Axes = int | Sequence[int] | None
 
@@ -29,6 +40,22 @@ def total(
     dtype: torch.dtype | None = None,
 ) -> Symbol:
     return reduced(net, ReduceOp.SUM, input, dim, keepdim, dtype)
+
+
+@handles(torch.nansum)
+def nansum(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    """Of the parts above and below 0: the maximum of NaN and 0 is 0 in Caffe."""
+    zeros = affine(net, input, 0, role="zeros")
+    up = net.add(MAXIMUM, input, zeros, role="up")
+    down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, role="down")
+    numbers = combined(net, [(1, up), (-1, down)], "numbers")
+    return reduced(net, ReduceOp.SUM, numbers, dim, keepdim, dtype)
 
 
 @handles(torch.mean)
@@ -55,26 +82,68 @@ def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> 
 
 
 @handles(torch.max)
-def largest(net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False) -> Symbol:
-    """Of all numbers, or of two tensors."""
+def largest(
+    net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
+) -> Symbol | tuple[Symbol, Symbol]:
+    """Of all numbers, of two tensors, or along an axis with the places."""
     if dim is None:
         return amax(net, input)
-    _check_second(dim, "amax")
+    if isinstance(dim, int):
+        return extreme_of_axis(net, input, dim, out, descending=True)
     return maximum(net, input, dim)
 
 
 @handles(torch.min)
-def smallest(net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False) -> Symbol:
-    """Of all numbers, or of two tensors."""
+def smallest(
+    net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
+) -> Symbol | tuple[Symbol, Symbol]:
+    """Of all numbers, of two tensors, or along an axis with the places."""
     if dim is None:
         return amin(net, input)
-    _check_second(dim, "amin")
+    if isinstance(dim, int):
+        return extreme_of_axis(net, input, dim, out, descending=False)
     return minimum(net, input, dim)
 
 
-def _check_second(other: Any, instead: str) -> None:
-    if isinstance(other, int):
-        raise Refused(f"needs no indices, which torch.{instead} does not give, got dim {other}")
+@handles(torch.aminmax)
+def aminmax(
+    net: Emitter, input: Symbol, *, dim: int | None = None, keepdim: bool = False
+) -> tuple[Symbol, Symbol]:
+    return amin(net, input, dim, keepdim), amax(net, input, dim, keepdim)
+
+
+@handles(torch.prod)
+def product(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    return reduced(net, ReduceOp.PROD, input, dim, keepdim, dtype)
+
+
+@handles(torch.any)
+def any_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False) -> Symbol:
+    return reduced(net, ReduceOp.MAX, nonzero(net, input, "nonzero"), dim, keepdim)
+
+
+@handles(torch.all)
+def all_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False) -> Symbol:
+    """Not any that is 0."""
+    zero = opposite(net, nonzero(net, input, "nonzero"), "zero")
+    found = reduced(net, ReduceOp.MAX, zero, dim, keepdim, role="any")
+    return opposite(net, found)
+
+
+@handles(torch.count_nonzero)
+def count_nonzero(net: Emitter, input: Symbol, dim: Axes = None) -> Symbol:
+    return reduced(net, ReduceOp.SUM, nonzero(net, input, "nonzero"), dim)
+
+
+@handles(torch.trace)
+def trace(net: Emitter, input: Symbol) -> Symbol:
+    return reduced(net, ReduceOp.SUM, moved(net, input, torch.diagonal), 0)
 
 
 @handles(torch.norm)
@@ -104,6 +173,47 @@ def vector_norm(
     return normed(net, x, ord, dim, keepdim, dtype)
 
 
+@handles(torch.linalg.norm)
+def linalg_norm(
+    net: Emitter,
+    A: Symbol,
+    ord: float | str | None = None,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    """Of a vector, or of a matrix where two axes are meant."""
+    count = len(axes_of(dim, A))
+    if ord is None or (count == 1 and not isinstance(ord, str)):
+        return normed(net, A, 2.0 if ord is None else float(ord), dim, keepdim, dtype)
+    return matrix_norm(net, A, ord, (-2, -1) if dim is None else dim, keepdim, dtype)
+
+
+@handles(torch.linalg.matrix_norm)
+def matrix_norm(
+    net: Emitter,
+    A: Symbol,
+    ord: float | str = "fro",
+    dim: Axes = (-2, -1),
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Symbol:
+    """The root of all squares, or the largest or smallest sum of magnitudes of a line."""
+    if ord == "fro":
+        return normed(net, A, 2.0, dim, keepdim, dtype)
+    if ord not in (1, -1, inf, -inf) or not isinstance(dim, Sequence):
+        raise Refused(f"needs a norm without singular values ('fro', 1, infinity), got {ord!r}")
+    rows, columns = (positive(axis, A.rank) for axis in dim)
+    inner, outer = (rows, columns) if abs(float(ord)) == 1 else (columns, rows)
+    sums = reduced(net, ReduceOp.ASUM, A, inner, True, dtype, "sums")
+    extreme = amax if float(ord) > 0 else amin
+    found = extreme(net, sums, outer, True)
+    gone = (rows, columns)
+    if keepdim:
+        return found
+    return viewed(net, found, lambda s: tuple(n for a, n in enumerate(s) if a not in gone))
+
+
 def normed(
     net: Emitter,
     input: Symbol,
@@ -113,21 +223,39 @@ def normed(
     dtype: torch.dtype | None = None,
     role: str = "",
 ) -> Symbol:
-    """The norm of order 1, 2 or infinity; keepdim None leaves the axes as a `statistic` does."""
-    if order not in _NORMS:
-        raise Refused(f"needs an order of 1, 2 or infinity, got {order}")
-    op = _NORMS[order]
+    """The norm of any order; keepdim None leaves the axes as a `statistic` does."""
+    op = _NORMS.get(order, ReduceOp.SUM)
     if keepdim is None:
         keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
-    if op is ReduceOp.MAX:
+    if order == 0:
+        return reduced(net, op, nonzero(net, input, "nonzero"), dim, keepdim, dtype, role)
+    if op in (ReduceOp.MAX, ReduceOp.SUM):
         input = net.add(AbsVal(), input, role="abs")
-    if op is not ReduceOp.SUMSQ:
+    if order == -inf:
+        return amin(net, input, dim, keepdim)
+    if op in (ReduceOp.MAX, ReduceOp.ASUM):
         return reduced(net, op, input, dim, keepdim, dtype, role)
-    squares = reduced(net, op, input, dim, keepdim, dtype, "squares")
-    return net.add(Power(power=0.5), squares, role=role)
+    if op is ReduceOp.SUM:
+        input = net.add(Power(power=order), input, role="powers")
+    total = reduced(net, op, input, dim, keepdim, dtype, "total")
+    return net.add(Power(power=1 / order), total, role=role)
 
 
 _NORMS = {1: ReduceOp.ASUM, 2: ReduceOp.SUMSQ, inf: ReduceOp.MAX}
+
+
+@handles(torch.renorm)
+def renorm(net: Emitter, input: Symbol, p: float, dim: int, maxnorm: float) -> Symbol:
+    """Each slice along `dim` whose norm is larger than maxnorm, times maxnorm / (norm + 1e-7)."""
+    axis = positive(dim, input.rank)
+    others = tuple(a for a in range(input.rank) if a != axis)
+    size = normed(net, input, p, others, True, role="norm")
+    inverse = net.add(Power(power=-1, shift=1e-7), size, role="inverse")
+    less = net.add(Power(scale=maxnorm, shift=-1), inverse, role="less")
+    is_larger = above(net, size, maxnorm, "is_larger")
+    chosen = net.add(Eltwise(operation=EltwiseOp.PROD), less, is_larger, role="chosen")
+    factor = net.add(Power(shift=1), chosen, role="factor")
+    return net.add(Binary(op=BinaryOp.MUL), input, factor)
 
 
 @handles(torch.var)
@@ -165,6 +293,32 @@ def std(
     return net.add(Power(power=0.5), variance)
 
 
+@handles(torch.var_mean)
+def var_mean(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    correction: float | None = None,
+) -> tuple[Symbol, Symbol]:
+    found = var(net, input, dim, unbiased, keepdim, correction)
+    return found, mean(net, input, dim, keepdim)
+
+
+@handles(torch.std_mean)
+def std_mean(
+    net: Emitter,
+    input: Symbol,
+    dim: Axes = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    correction: float | None = None,
+) -> tuple[Symbol, Symbol]:
+    found = std(net, input, dim, unbiased, keepdim, correction)
+    return found, mean(net, input, dim, keepdim)
+
+
 def reduced(
     net: Emitter,
     op: ReduceOp,
@@ -178,8 +332,8 @@ def reduced(
     if dtype not in (None, torch.float32, torch.float64):
         raise Refused(f"needs a result in float32, got dtype {dtype}")
     axes = axes_of(dim, input)
-    if not axes:  # a scalar is its own sum
-        return net.add(Power(), input, role=role)
+    if not axes:  # a scalar is its own sum, but not its own norm
+        return net.add(INNER.get(op, Power()), input, role=role)
     return net.add(Reduce(op=op, axes=axes, keepdim=keepdim), input, role=role)
 
 

@@ -26,10 +26,23 @@ def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbo
     return net.add(Concat(axis=positive(dim, symbols[0].rank)), *symbols)
 
 
-@handles(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten)
+@handles(
+    torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten, torch.ravel,
+    torch.view_copy, torch.squeeze_copy, torch.unsqueeze_copy,
+)  # fmt: skip
 def reshape(
     net: Emitter, input: Symbol | Tensor, *args: Any, out: Expected, **kwargs: Any
 ) -> Symbol | Tensor:
     if isinstance(input, Tensor):
         return input.reshape(out.shape)
     return reshaped(net, input, out.shape, out.other)
+
+
+@handles(torch.atleast_1d, torch.atleast_2d, torch.atleast_3d)
+def at_least(net: Emitter, *tensors: Any, out: Expected) -> Any:
+    """One tensor, or several alone or in a list: each in the shape that torch gives it."""
+    listed = tensors[0] if isinstance(tensors[0], (tuple, list)) else tensors
+    if hasattr(out.meta, "shape"):
+        return reshape(net, listed[0], out=out)
+    pairs = zip(listed, out.meta, out.other_meta, strict=True)
+    return tuple(reshape(net, one, out=Expected(meta, other)) for one, meta, other in pairs)

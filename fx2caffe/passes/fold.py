@@ -114,7 +114,8 @@ def _into_product(
     assert isinstance(layer, Product)
     bottom = shapes[product.bottoms[0]]
     on_axis = axis_of(layer.axis, len(bottom)) == 1
-    if not on_axis or product.params or (isinstance(layer, InnerProduct) and layer.transpose):
+    fixed = not product.params and not product.dynamic
+    if not on_axis or not fixed or (isinstance(layer, InnerProduct) and layer.transpose):
         return None
     blobs = _folded_blobs(layer, product.blobs, affine)
     return replace(product, layer=layer.replace(bias_term=True), tops=step.tops, blobs=blobs)

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from caffe2fx.layers import DummyData, Input, Parameter
 from caffe2fx.net import Net, Step, Value
+from fx2caffe.legalize.unsupported import Unsupported
 
 # Their tops are filled once (or by the caller) and must outlive the forward pass.
-_SOURCES = (Input, DummyData, Parameter)
+_SOURCES = (Input, DummyData, Parameter, Unsupported)
 
 
 def run_in_place(net: Net) -> Net:
@@ -20,13 +21,13 @@ def run_in_place(net: Net) -> Net:
     new: dict[Value, Value] = {}
     steps = []
     for step in net.steps:
-        bottoms = tuple(new[bottom] for bottom in step.bottoms)
+        made = step.reading(new)
         # A folded layer holds the value of the last layer folded into it, under its own name.
         tops = (Value(step.name),) if len(step.tops) == 1 else step.tops
         if _may_overwrite(step, uses, producers):
-            tops = (Value(bottoms[0].blob, bottoms[0].version + 1),)
+            tops = (made.bottoms[0]._replace(version=made.bottoms[0].version + 1),)
         new.update(zip(step.tops, tops, strict=True))
-        steps.append(replace(step, bottoms=bottoms, tops=tops))
+        steps.append(replace(made, tops=tops))
     return replace(net, steps=tuple(steps), outputs=tuple(new[v] for v in net.outputs))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.net import Net, Step, Value
+from caffe2fx.net import Dynamic, Net, Step, Value
 
 DIGITS = 8  # of the mark that tells shortened names apart
 PRINTABLE = [chr(code) for code in range(33, 127)]
@@ -37,6 +37,7 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
             bottoms=_renamed(step.bottoms, new),
             tops=_renamed(step.tops, new),
             params=tuple(spec.replace(name=new.get(spec.name, "")) for spec in step.params),
+            dynamic=tuple(_renamed_weight(weight, new) for weight in step.dynamic),
         )
         for step in net.steps
     )
@@ -45,9 +46,15 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
 
 
 def _names(step: Step) -> list[str]:
-    """The layer's, its tops' and those of shared weights."""
+    """The layer's, its tops', and those of shared and of dynamic weights."""
     shared = [spec.name for spec in step.params if spec.name]
-    return [step.name, *(top.blob for top in step.tops), *shared]
+    helpers = [name for weight in step.dynamic for name in weight[1:]]
+    return [step.name, *(top.blob for top in step.tops), *shared, *helpers]
+
+
+def _renamed_weight(weight: Dynamic, new: dict[str, str]) -> Dynamic:
+    value, *names = weight
+    return Dynamic(_renamed([value], new)[0], *(new[name] for name in names))
 
 
 def _renamed(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, ...]:

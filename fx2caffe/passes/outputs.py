@@ -15,7 +15,7 @@ from caffe2fx.net import Net, Step, Value, is_input
 
 def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
     """The net with a top of its own for each output, and which value each copy stands for."""
-    read = {bottom for step in net.steps for bottom in step.bottoms}
+    read = {value for step in net.steps for value in step.reads}
     taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
     sources = {top for step in net.steps if is_input(step) for top in step.tops}
     copies: list[Step] = []
@@ -35,7 +35,7 @@ def _copy(value: Value, taken: set[str]) -> Step:
 
 
 def _silenced(net: Net, taken: set[str]) -> Net:
-    read = {bottom for step in net.steps for bottom in step.bottoms} | set(net.outputs)
+    read = {value for step in net.steps for value in step.reads} | set(net.outputs)
     idle: Sequence[Value] = [top for step in net.steps for top in step.tops if top not in read]
     if not idle:
         return net

@@ -123,7 +123,7 @@ def _taken(
 ) -> tuple[Net, Value | None]:
     affine = wanted.affine(shape[1])
     identity = bool((affine.factor == 1).all() and (affine.offset == 0).all())
-    readers = [step for step in net.steps if value in step.bottoms]
+    readers = [step for step in net.steps if value in step.reads]
     private = value not in net.outputs and all(map(_folds, readers)) and bool(readers)
     inside = private and (not affine.offset.any() or not any(map(_pads, readers)))
     builder = _Front(net, value)
@@ -177,10 +177,7 @@ class _Front:
             return self.net
         at = max(i for i, step in enumerate(self.net.steps) if is_input(step)) + 1
         new = {self.source: self.value}
-        rest = [
-            replace(step, bottoms=tuple(new.get(b, b) for b in step.bottoms))
-            for step in self.net.steps
-        ]
+        rest = [step.reading(new) for step in self.net.steps]
         outputs = tuple(new.get(value, value) for value in self.net.outputs)
         return replace(self.net, steps=(*rest[:at], *self.steps, *rest[at:]), outputs=outputs)
 
@@ -193,7 +190,7 @@ def _rewritten(net: Net, value: Value, change: Any) -> Net:
 def _folds(step: Step) -> bool:
     """Whether a step's weights can take over what is done to each channel of its bottom."""
     layer = step.layer
-    if not isinstance(layer, Convolution) or len(step.bottoms) > 1:
+    if not isinstance(layer, Convolution) or len(step.reads) > 1:
         return False
     return layer.group == 1 and layer.axis == 1 and not step.params
 

@@ -14,5 +14,5 @@ def prune(net: Net) -> Net:
     for step in reversed(net.steps):
         if is_input(step) or alive.intersection(step.tops):
             kept.append(step)
-            alive.update(step.bottoms)
+            alive.update(step.reads)
     return replace(net, steps=tuple(reversed(kept)))

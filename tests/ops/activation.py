@@ -118,4 +118,7 @@ ROWS = [
     ),
     Row("dropout_training", lambda: Training(), refused="needs eval mode"),
     Row("dropout_alone", nn.Dropout, layers=(P,)),
+    Row("softmin", lambda: nn.Softmin(1), layers=(P, "Softmax")),
+    Row("softmax_2d", nn.Softmax2d, layers=("Softmax",)),
+    Row("identity", lambda: nn.Sequential(nn.Identity(), nn.ReLU()), layers=(R,)),
 ]  # fmt: skip

@@ -1,9 +1,12 @@
-"""Functions of one number."""
+"""Signs and powers."""
 
 import torch
 from torch import Tensor
 
+from tests.ops.chains import chain
 from tests.rows import Row, function
+
+POWERS = torch.linspace(0.5, 2, 8)
 
 
 def _positive(x: Tensor) -> Tensor:
@@ -26,13 +29,14 @@ ROWS = [
     Row("pow_of_number", function(lambda x: 3**x), layers=("Exp",)),
     Row("pow_negative_base", function(lambda x: (-2.0) ** x), refused="needs a base above 0"),
     Row("pow_of_tensors", function(lambda x: _positive(x) ** x),
-        refused="needs a constant number as exponent, got a tensor of (2, 3, 8, 8)"),
-    Row("exp", function(torch.exp), layers=("Exp",)),
-    Row("exp_in_place", function(lambda x: (x + 1).exp_()), ((4, 3),), ("Power", "Exp")),
-    Row("exp2", function(torch.exp2), layers=("Exp",)),
-    Row("expm1", function(torch.expm1), layers=("Exp", "Power")),
-    Row("log", function(lambda x: _positive(x).log()), layers=(*P, "Log")),
-    Row("log1p", function(lambda x: torch.log1p(_positive(x))), layers=(*P, "Log")),
-    Row("log2", function(lambda x: _positive(x).log2()), ((3, 4),), layers=(*P, "Log")),
-    Row("log10", function(lambda x: _positive(x).log10()), layers=(*P, "Log")),
+        layers=(*P, "Log", "Eltwise", "Exp")),
+    Row("pow_of_constants", function(lambda x: _positive(x) ** POWERS),
+        layers=(*P, "Log", "Scale", "Exp")),
+    Row("pow_constants_of", function(lambda x: POWERS**x), layers=("Scale", "Exp")),
+    Row("pow_constants_below_0", function(lambda x: (POWERS - 1) ** x),
+        refused="needs a base above 0"),
+    Row("pow_of_integers", function(lambda x: (x * 9).long() ** 2),
+        layers=chain("P P P E P P E E T E T P T E P")),
+    Row("float_power", function(lambda x: torch.float_power(x, 3)), layers=("Power",)),
+    Row("pow_in_place", function(lambda x: (x * 2).pow_(2)), layers=("Power", "Power")),
 ]  # fmt: skip

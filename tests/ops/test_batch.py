@@ -51,6 +51,12 @@ def test_two_inputs_share_the_batch_and_a_third_has_none() -> None:
     assert [shapes[value] for value in exported.net.outputs] == [(4, 12), (5, 7)]
 
 
+def first_written(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[0, 1] = 5.0
+    return y
+
+
 CUTS = {
     "a slice": lambda x: x[:4],
     "a step": lambda x: x[::2],
@@ -58,6 +64,9 @@ CUTS = {
     "a split": lambda x: x.split(4)[0],
     "a chunk": lambda x: x.chunk(2)[0],
     "a branch": lambda x: x * 2 if x.shape[0] > 2 else x + 0,
+    "a search": lambda x: x + x.relu().argmax(0),
+    "a constant": lambda x: torch.broadcast_tensors(x, torch.arange(5.0))[1] + 0 * x.sum() + x,
+    "a write": lambda x: first_written(x),
     "a squeeze": lambda x: x.mean((2, 3)).squeeze(),
 }
 
@@ -67,6 +76,11 @@ def test_what_two_batches_do_not_tell(name: str) -> None:
     """A batch of 1 and of 2 look alike here; larger ones do not."""
     exported = fx2caffe.export(Function(CUTS[name]), torch.randn(1, 4, 6, 5))
     assert exported.batch_is_fixed and exported.verify().ok
+
+
+def test_a_number_has_no_batch() -> None:
+    exported = fx2caffe.export(Function(lambda x: x * 2), torch.tensor(1.5))
+    assert exported.verify(batch=3).ok
 
 
 @pytest.mark.pycaffe

@@ -19,7 +19,7 @@ class Inner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         a = torch.lgamma(x)
         b = torch.special.i0(x)
-        c = torch.erfinv(x)
+        c = torch.special.i1(x)
         d = torch.digamma(x)
         return a + b + c + d
 
@@ -45,7 +45,7 @@ class Ten(nn.Module):
 EXPECTED = {
     "torch.lgamma": "inner",
     "torch.special.i0": "inner",
-    "torch.erfinv": "inner",
+    "torch.special.i1": "inner",
     "torch.digamma": "inner",
     "torch.fft.fft": "",
     "torch.linalg.svd": "",
@@ -81,6 +81,13 @@ def test_check_tells_what_the_target_lacks() -> None:
     assert isinstance(fx2caffe.check(model, torch.randn(1, 1, 9, 9)), tuple)
     with pytest.raises(fx2caffe.errors.CaffeError, match="target needs to be one of bvlc"):
         fx2caffe.check(model, torch.randn(1, 1, 9, 9), target="caffe3")
+
+
+def test_the_error_says_why() -> None:
+    why = {refusal.op: refusal.reason for refusal in fx2caffe.check(Ten(), torch.randn(1, 2, 4, 4))}
+    assert why["torch.linalg.svd"].startswith("needs a matrix factorization")
+    assert why["torch.fft.fft"].startswith("needs complex numbers")
+    assert why["torch.nextafter"].startswith("needs the bits")
 
 
 def test_master_target_takes_round_mode() -> None:

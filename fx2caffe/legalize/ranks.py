@@ -1,0 +1,98 @@
+"""Layers on values in a shape that a target does not take: they run on the same memory as fewer
+axes.
+
+A target that takes four axes at most keeps a value of five as what it was before it was
+reshaped (`Emitter.views`). A layer that works number by number runs on that; one that works
+along an axis on (batch, the axes before, the axis, the axes behind). The result is reshaped to
+what the layer gives, and that Reshape stays in the net only if somebody reads it, which is a
+refusal.
+
+before: Reshape (1,2,5,4,4), Sigmoid, Slice{axis: 2}
+after:  Sigmoid of (1,10,4,4), Reshape (1,2,5,16), Slice{axis: 2}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import Tensor
+
+from caffe2fx.layer import Layer, axis_of
+from caffe2fx.layers import BatchNorm, Concat, Eltwise, PReLU, Scale, Slice, Softmax
+from caffe2fx.layers.activation import Neuron
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.portable import around, as_image
+from fx2caffe.legalize.rules import rewrites
+from fx2caffe.reshaping import reshaped, viewed
+
+
+@rewrites(Layer)
+def in_its_memory(
+    net: Emitter, layer: Layer, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """A layer on a reshaped value, on what that was before, or with its axis between two others."""
+    if isinstance(layer, Concat | Slice | Softmax):
+        return _along_axis(net, layer, bottoms, tops)
+    if isinstance(layer, BatchNorm | PReLU | Scale):
+        return _on_channels(net, layer, bottoms, blobs)
+    if isinstance(layer, Neuron | Eltwise) and not blobs and not hasattr(layer, "axis"):
+        return _number_by_number(net, layer, bottoms)
+    raise Refused("")
+
+
+def _number_by_number(
+    net: Emitter, layer: Layer, bottoms: Sequence[Symbol]
+) -> tuple[Symbol, ...]:
+    """In the shape that the first bottom had before; one of a single axis gets a second."""
+    source = bottoms[0]
+    while source.value in net.views:
+        source = net.views[source.value]
+    shape, other = source.shape, source.other
+    if source is bottoms[0] or source.rank < 2:
+        shape, other = (*shape, 1), (*other, 1)
+    if source is bottoms[0] and source.rank > 1:
+        raise Refused("")
+    folded = [reshaped(net, bottom, shape, other, role="folded") for bottom in bottoms]
+    return _as_given(net, layer, bottoms, net.add_many(layer, *folded))
+
+
+def _along_axis(
+    net: Emitter, layer: Concat | Slice | Softmax, bottoms: Sequence[Symbol], tops: int
+) -> tuple[Symbol, ...]:
+    if bottoms[0].value not in net.views:
+        raise Refused("")
+    axis = axis_of(layer.axis, bottoms[0].rank)
+    folded = [as_image(net, bottom, around(bottom, axis, axis), "folded") for bottom in bottoms]
+    made = net.add_many(layer.replace(axis=2), *folded, role="along", tops=tops)
+    return _as_given(net, layer, bottoms, made)
+
+
+def _on_channels(
+    net: Emitter,
+    layer: BatchNorm | PReLU | Scale,
+    bottoms: Sequence[Symbol],
+    blobs: Sequence[Tensor],
+) -> tuple[Symbol, ...]:
+    """Along axis 1, which has the blobs."""
+    channels_first = getattr(layer, "axis", 1) == 1 and getattr(layer, "num_axes", 1) == 1
+    bottom = bottoms[0]
+    viewed_before = bottom.value in net.views and bottom.rank > 1
+    if len(bottoms) != 1 or not viewed_before or not channels_first:
+        raise Refused("")
+    inner = prod(bottom.fixed(axis) for axis in range(2, bottom.rank))
+    folded = viewed(net, bottom, lambda s: (s[0], s[1], inner, 1), role="folded")
+    made = net.add_many(layer, folded, blobs=blobs, role="channels")
+    return _as_given(net, layer, bottoms, made)
+
+
+def _as_given(
+    net: Emitter, layer: Layer, bottoms: Sequence[Symbol], made: Sequence[Symbol]
+) -> tuple[Symbol, ...]:
+    """In the shapes that the layer gives for its own bottoms."""
+    shapes = layer.top_shapes([bottom.shape for bottom in bottoms], len(made))
+    others = layer.top_shapes([bottom.other for bottom in bottoms], len(made))
+    return tuple(
+        reshaped(net, top, shape, other)
+        for top, shape, other in zip(made, shapes, others, strict=True)
+    )

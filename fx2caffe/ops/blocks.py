@@ -1,0 +1,306 @@
+"""What pointwise functions are made of: sums, products, steps, whole numbers, polynomials.
+
+Each works on operands as torch's arithmetic takes them, a traced tensor, a constant tensor or a
+number, with torch's broadcasting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import AbsVal, Bias, Clip, Eltwise, EltwiseOp, Power, Scale, Threshold
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.activation import LARGEST
+from fx2caffe.legalize.binary import Binary, BinaryOp
+from fx2caffe.ops.constant import as_float32, as_symbol
+
+Operand = Symbol | Tensor | float | int
+Arguments = ParamSpec("Arguments")
+
+PRODUCT = Eltwise(operation=EltwiseOp.PROD)
+MAXIMUM = Eltwise(operation=EltwiseOp.MAX)
+
+
+def inside(
+    net: Emitter,
+    role: str,
+    function: Callable[Concatenate[Emitter, Arguments], Symbol],
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> Symbol:
+    """What another function gives, as a part of this one: `role` is in its layers' names."""
+    name, origin = net.scope
+    with net.at(f"{name}/{role}", origin):
+        return function(net, *args, **kwargs)
+
+
+# Sums and products
+
+
+def weighted_sum(
+    net: Emitter,
+    first: Operand,
+    second: Operand,
+    coeff: tuple[float, float] = (1.0, 1.0),
+    role: str = "",
+) -> Symbol:
+    """coeff[0] first + coeff[1] second, of which one or both are traced."""
+    if not isinstance(first, Symbol):
+        first, second, coeff = second, first, coeff[::-1]
+    assert isinstance(first, Symbol)  # a call of constants alone is not traced
+    if isinstance(second, Symbol):
+        return net.add(Binary(op=BinaryOp.ADD, coeff=coeff), first, second, role=role)
+    shift = as_float32(second) * coeff[1]
+    if is_number(shift, first):
+        return net.add(Power(scale=coeff[0], shift=float(shift)), first, role=role)
+    run = run_of(shift, first)
+    if run is None:
+        constant = as_symbol(net, shift, role=f"{role}_constant".lstrip("_"))
+        return net.add(Binary(op=BinaryOp.ADD, coeff=(coeff[0], 1.0)), first, constant, role=role)
+    if coeff[0] != 1:
+        first = net.add(Power(scale=coeff[0]), first, role=f"{role}_scaled".lstrip("_"))
+    return net.add(Bias(axis=run[0], num_axes=run[1].dim()), first, blobs=[run[1]], role=role)
+
+
+def difference(net: Emitter, first: Operand, second: Operand, role: str = "") -> Symbol:
+    """first - second."""
+    return weighted_sum(net, first, second, (1.0, -1.0), role)
+
+
+def product(net: Emitter, first: Operand, second: Operand, role: str = "") -> Symbol:
+    """first * second, of which one or both are traced."""
+    if not isinstance(first, Symbol):
+        first, second = second, first
+    assert isinstance(first, Symbol)  # a call of constants alone is not traced
+    if isinstance(second, Symbol):
+        return net.add(Binary(op=BinaryOp.MUL), first, second, role=role)
+    return times(net, first, as_float32(second), role)
+
+
+def times(net: Emitter, input: Symbol, factor: Tensor, role: str = "") -> Symbol:
+    """A traced tensor times a constant of any shape that broadcasts with it."""
+    if is_number(factor, input):
+        return net.add(Power(scale=float(factor)), input, role=role)
+    run = run_of(factor, input)
+    if run is None:
+        constant = as_symbol(net, factor, role=f"{role}_constant".lstrip("_"))
+        return net.add(Binary(op=BinaryOp.MUL), input, constant, role=role)
+    return net.add(Scale(axis=run[0], num_axes=run[1].dim()), input, blobs=[run[1]], role=role)
+
+
+def quotient(net: Emitter, input: Operand, other: Operand, role: str = "") -> Symbol:
+    """A division by a constant is a multiplication by its inverse: at most one rounding more."""
+    if isinstance(input, Symbol) and isinstance(other, Symbol):
+        return net.add(Binary(op=BinaryOp.DIV), input, other, role=role)
+    if isinstance(other, Symbol):
+        divisor = inverse(net, other, role=f"{role}_inverse".lstrip("_"))
+        return times(net, divisor, as_float32(input), role)
+    assert isinstance(input, Symbol)  # a call of constants alone is not traced
+    number = as_float32(other)
+    if bool((number == 0).any()):
+        raise Refused("needs a divisor other than 0, got 0")
+    return times(net, input, number.double().reciprocal().float(), role)
+
+
+def extreme(
+    net: Emitter, op: BinaryOp, first: Operand, second: Operand, role: str = ""
+) -> Symbol:
+    """The larger or the smaller of two operands, of which one or both are traced."""
+    if not isinstance(first, Symbol):
+        first, second = second, first
+    assert isinstance(first, Symbol)  # a call of constants alone is not traced
+    if not isinstance(second, Symbol) and is_number(as_float32(second), first):
+        bound = float(as_float32(second))
+        low, high = (bound, None) if op is BinaryOp.MAX else (None, bound)
+        return clipped(net, first, low, high, role)
+    constant = as_symbol(net, second, role=f"{role}_constant".lstrip("_"))
+    return net.add(Binary(op=op), first, constant, role=role)
+
+
+def clipped(
+    net: Emitter, input: Symbol, low: float | None, high: float | None, role: str = ""
+) -> Symbol:
+    """Cut to [low, high]; None and infinity are no bound. As in torch, high wins over low."""
+    least = -LARGEST if low is None else min(max(low, -LARGEST), LARGEST)
+    most = LARGEST if high is None else min(max(high, -LARGEST), LARGEST)
+    return net.add(Clip(min=min(least, most), max=most), input, role=role)
+
+
+def spread(net: Emitter, first: Operand, second: Operand) -> tuple[Symbol, Symbol]:
+    """Two operands, both with the shape to which torch broadcasts them."""
+    one, two = as_symbol(net, first, role="first"), as_symbol(net, second, role="second")
+    return _spread(net, one, two, (1.0, 0.0), "first"), _spread(net, one, two, (0.0, 1.0), "second")
+
+
+def _spread(
+    net: Emitter, first: Symbol, second: Symbol, coeff: tuple[float, float], role: str
+) -> Symbol:
+    layer, kept = Binary(op=BinaryOp.ADD, coeff=coeff), first if coeff[0] else second
+    (shape,) = layer.top_shapes([first.shape, second.shape], 1)
+    (other,) = layer.top_shapes([first.other, second.other], 1)
+    if (kept.shape, kept.other) == (shape, other):
+        return kept
+    return net.add(layer, first, second, role=f"{role}_spread")
+
+
+def is_number(constant: Tensor, input: Symbol) -> bool:
+    """Whether a constant is one number for the whole of `input`."""
+    return constant.numel() == 1 and constant.dim() <= input.rank
+
+
+def run_of(constant: Tensor, input: Symbol) -> tuple[int, Tensor] | None:
+    """A constant as a run of the axes of `input`: first axis and blob; None if it does not fit in.
+
+    Raises Refused for a constant that goes along the batch.
+    """
+    if constant.dim() > input.rank:
+        return None
+    full = constant.reshape((1,) * (input.rank - constant.dim()) + tuple(constant.shape))
+    sides = list(zip(full.shape, input.shape, strict=True))
+    if any(size not in (1, wide) for size, wide in sides):
+        return None
+    used = [axis for axis, (size, _) in enumerate(sides) if size != 1]
+    first, last = (used[0], used[-1]) if used else (0, 0)
+    sizes = [input.fixed(axis) for axis in range(first, last + 1)]
+    return first, full.reshape(full.shape[first : last + 1]).expand(sizes).contiguous()
+
+
+# Steps: 1 where something holds, 0 elsewhere
+
+
+def above(net: Emitter, input: Symbol, bound: float, role: str = "") -> Symbol:
+    """1 where input > bound."""
+    return net.add(Threshold(threshold=bound), input, role=role)
+
+
+def below(net: Emitter, input: Symbol, bound: float, role: str = "") -> Symbol:
+    """1 where input < bound."""
+    return above(net, affine(net, input, -1, role=f"{role}_negative".lstrip("_")), -bound, role)
+
+
+def before(bound: float) -> float:
+    """The largest float32 below a bound: x >= bound where x > before(bound)."""
+    return float(np.nextafter(np.float32(bound), np.float32(-np.inf)))
+
+
+def after(bound: float) -> float:
+    """The smallest float32 above a bound."""
+    return -before(-bound)
+
+
+def opposite(net: Emitter, mask: Symbol, role: str = "") -> Symbol:
+    """1 where a mask is 0, and the other way round."""
+    return affine(net, mask, -1, 1, role=role)
+
+
+def nonzero(net: Emitter, input: Symbol, role: str = "") -> Symbol:
+    """1 where input is not 0; a mask as it is."""
+    if input.dtype is torch.bool:
+        return input
+    size = net.add(AbsVal(), input, role=f"{role}_size".lstrip("_"))
+    return above(net, size, 0, role)
+
+
+def sign(net: Emitter, input: Symbol, role: str = "") -> Symbol:
+    """1 for numbers above 0, -1 for those below, 0 for 0."""
+    up = above(net, input, 0, f"{role}_above".lstrip("_"))
+    down = below(net, input, 0, f"{role}_below".lstrip("_"))
+    return net.add(Eltwise(coeff=(1, -1)), up, down, role=role)
+
+
+def with_sign_of(net: Emitter, size: Symbol, input: Symbol, role: str = "") -> Symbol:
+    """size * sign(input), for two tensors of one shape."""
+    return net.add(PRODUCT, size, sign(net, input, f"{role}_sign".lstrip("_")), role=role)
+
+
+# Affine maps and polynomials
+
+
+def affine(
+    net: Emitter, input: Symbol, scale: float, shift: float = 0.0, role: str = ""
+) -> Symbol:
+    """scale * input + shift."""
+    return net.add(Power(scale=scale, shift=shift), input, role=role)
+
+
+def combined(
+    net: Emitter, terms: Sequence[tuple[float, Symbol]], role: str = ""
+) -> Symbol:
+    """The sum of factor * tensor over tensors of one shape, added in this order."""
+    factors, symbols = zip(*terms, strict=True)
+    return net.add(Eltwise(coeff=factors), *symbols, role=role)
+
+
+def negated(net: Emitter, input: Symbol, role: str = "") -> Symbol:
+    """-input."""
+    return affine(net, input, -1, role=role)
+
+
+def inverse(
+    net: Emitter, input: Symbol, scale: float = 1.0, shift: float = 0.0, role: str = ""
+) -> Symbol:
+    """1 / (scale * input + shift)."""
+    return net.add(Power(power=-1, scale=scale, shift=shift), input, role=role)
+
+
+def polynomial(net: Emitter, input: Symbol, factors: Sequence[float], role: str = "") -> Symbol:
+    """factors[0] + factors[1] x + factors[2] x^2 ..., by Horner's rule."""
+    *others, before_last, last = factors
+    top = affine(net, input, last, before_last, role="horner" if others else role)
+    for index, factor in enumerate(reversed(others), 1):
+        inner = net.add(PRODUCT, top, input, role="horner")
+        top = affine(net, inner, 1, factor, role=role if index == len(others) else "horner")
+    return top
+
+
+# Whole numbers
+
+HALF_RANGE = 2.0**22  # below this, x + WHOLE has no fraction and is exact otherwise
+WHOLE = 1.5 * 2.0**23
+
+
+def rounded(
+    net: Emitter, input: Symbol, scale: float = 1.0, unit: float = 1.0, role: str = ""
+) -> Symbol:
+    """scale * x to the nearest multiple of `unit`, halves to the even one: |scale x| < 2^22 unit.
+
+    A float32 as large as 1.5 * 2^23 has no fraction: adding it rounds, subtracting it is exact.
+    """
+    name = role or "whole"
+    shifted = affine(net, input, scale, WHOLE * unit, role=f"{name}_shifted")
+    return affine(net, shifted, 1, -WHOLE * unit, role=name)
+
+
+def split_number(value: float, bits: int, parts: int) -> list[float]:
+    """A number as a sum of `parts`, those of 0 left out; all but the last have so few bits.
+
+    Their products with whole numbers up to 2^(24 - bits) are exact.
+    """
+    found = []
+    for _ in range(parts - 1):
+        mantissa, exponent = np.frexp(value)
+        piece = float(np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits))
+        found.append(piece)
+        value -= piece
+    found.append(float(np.float32(value)))
+    return [piece for piece in found if piece != 0]
+
+
+def without_multiples(
+    net: Emitter, input: Symbol, count: Symbol, period: float, role: str = ""
+) -> Symbol:
+    """input - count * period, without rounding what is subtracted for counts up to 2^16."""
+    parts = split_number(period, 8, 4)
+    return combined(net, [(1, input), *((-piece, count) for piece in parts)], role)
+
+
+def constant_number(name: str, value: Operand) -> float:
+    """An operand that is one number and known. Raises Refused for others."""
+    if isinstance(value, Symbol) or (isinstance(value, Tensor) and value.numel() != 1):
+        raise Refused(f"needs a constant number as {name}, got a tensor of {tuple(value.shape)}")
+    return float(value)

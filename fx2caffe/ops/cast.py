@@ -1,0 +1,27 @@
+"""Casts: a blob holds float32 whatever torch says, so most change no number."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import nonzero
+from fx2caffe.ops.rounding import trunc
+
+HALVES = frozenset({torch.float16, torch.bfloat16})
+
+
+@handles(Tensor.to)
+def to(net: Emitter, input: Symbol, dtype: torch.dtype) -> Symbol:
+    """Floats become integers by truncation, and masks by asking whether they are 0."""
+    if dtype is torch.bool:
+        return nonzero(net, input)
+    if dtype.is_complex:
+        raise Refused(f"needs real numbers, got {dtype}")
+    if input.dtype is torch.bool or dtype in (torch.float32, torch.float64):
+        return input
+    if dtype.is_floating_point:
+        raise Refused(f"needs the precision of float32, got {dtype}, which rounds")
+    return trunc(net, input) if input.dtype.is_floating_point else input

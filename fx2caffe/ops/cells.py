@@ -1,0 +1,235 @@
+"""Steps of LSTM, GRU and RNN, and the cells that are one step each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layer import Layer
+from caffe2fx.layers import (
+    Bias,
+    Eltwise,
+    EltwiseOp,
+    InnerProduct,
+    Power,
+    Reduction,
+    ReLU,
+    Scale,
+    Sigmoid,
+    Slice,
+    TanH,
+)
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.index_map import index_map
+from fx2caffe.lower import handles
+from fx2caffe.ops.arguments import constant
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.reshaping import viewed
+
+State = tuple[Symbol, ...]
+Given = Symbol | Tensor
+PROD = Eltwise(operation=EltwiseOp.PROD)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What one direction of one layer computes with, in torch's own order of gates."""
+
+    input: Tensor
+    hidden: Tensor
+    input_bias: Tensor | None = None
+    hidden_bias: Tensor | None = None
+    projection: Tensor | None = None
+
+    @classmethod
+    def of(cls, blobs: Sequence[Given], has_biases: bool) -> Weights:
+        """The weights of one direction in the order in which torch lists them."""
+        found = [constant("weights", blob) for blob in blobs]
+        biases = found[2:4] if has_biases else (None, None)
+        rest = found[4 if has_biases else 2 :]
+        return cls(found[0], found[1], *biases, *rest)
+
+
+Step = Callable[[Emitter, Symbol, State, Weights], State]
+
+
+def initial_state(net: Emitter, ones: Symbol, value: Given, index: int) -> Symbol:
+    """The state (1, N, size) in which a layer begins; a constant follows the batch of `ones`."""
+    if isinstance(value, Symbol):
+        return index_map(net, value, {0: [index]}, role="state")
+    row = value[index]
+    if not bool((row == row[:1]).all()):
+        return as_symbol(net, row[None], role="state")
+    first = index_map(net, ones, {0: [0]}, role="first")
+    one = viewed(net, first, lambda s: (*s, 1), role="one")
+    layer = InnerProduct(num_output=row.shape[1], bias_term=False, axis=-1)
+    return net.add(layer, one, blobs=[row[0][:, None]], role="state")
+
+
+def ones_of(net: Emitter, x: Symbol) -> Symbol:
+    """(T, N) ones, whatever `x` holds."""
+    sums = net.add(Reduction(axis=2), x, role="sums")
+    return net.add(Power(scale=0, shift=1), sums, role="ones")
+
+
+def product(net: Emitter, x: Symbol, weight: Tensor, bias: Tensor | None, role: str) -> Symbol:
+    """A product with the last axis."""
+    layer = InnerProduct(
+        num_output=weight.shape[0], bias_term=bias is not None, axis=1 if x.rank == 2 else -1
+    )
+    return net.add(layer, x, blobs=[weight] if bias is None else [weight, bias], role=role)
+
+
+def is_zero(value: Given) -> bool:
+    return isinstance(value, Tensor) and not bool(value.any())
+
+
+def begun(states: Sequence[Given]) -> Sequence[Given]:
+    """The states without those that begin at zero: products with them would be nothing."""
+    moving = len(states)
+    while moving and is_zero(states[moving - 1]):
+        moving -= 1
+    return states[:moving]
+
+
+def lstm_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
+    """h and c after a step, from what the input adds to the gates i, f, g and o.
+
+    A state without c, or without both, begins at zero.
+    """
+    gates = _with_hidden(net, gates, state, weights)
+    i, f, g, o = net.add_many(Slice(axis=gates.rank - 1), gates, role="gate", tops=4)
+    i, f, o = (net.add(Sigmoid(), gate, role="open") for gate in (i, f, o))
+    c = net.add(PROD, i, net.add(TanH(), g, role="new"), role="added")
+    for old in state[1:]:
+        c = net.add(Eltwise(), net.add(PROD, f, old, role="kept"), c, role="c")
+    h = net.add(PROD, o, net.add(TanH(), c, role="shown"), role="h")
+    if weights.projection is not None:
+        h = product(net, h, weights.projection, None, role="projected")
+    return h, c
+
+
+def gru_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
+    """h after a step, from what the input adds to the gates r, z and n."""
+    if not state:
+        return _gru_first(net, gates, weights)
+    (h,) = state
+    size, axis = weights.hidden.shape[1], gates.rank - 1
+    halves = Slice(axis=axis, slice_point=(2 * size,))
+    gate, new = net.add_many(halves, gates, role="gate", tops=2)
+    hidden, remembered = net.add_many(halves, _hidden(net, h, weights), role="hidden", tops=2)
+    opened = net.add(Sigmoid(), net.add(Eltwise(), gate, hidden, role="gates"), role="open")
+    r, z = net.add_many(Slice(axis=axis), opened, role="open", tops=2)
+    remembered = net.add(PROD, r, remembered, role="remembered")
+    n = net.add(TanH(), net.add(Eltwise(), new, remembered, role="sum"), role="new")
+    change = net.add(Eltwise(coeff=(1.0, -1.0)), h, n, role="change")
+    return (net.add(Eltwise(), net.add(PROD, z, change, role="kept"), n, role="h"),)
+
+
+def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
+    """The first step from zero: of the hidden product nothing is left but its bias."""
+    size, axis, bias = weights.hidden.shape[1], gates.rank - 1, weights.hidden_bias
+    halves = Slice(axis=axis, slice_point=(2 * size,))
+    gate, new = net.add_many(halves, gates, role="gate", tops=2)
+    if bias is not None:
+        gate = net.add(Bias(axis=axis), gate, blobs=[bias[: 2 * size]], role="gates")
+    opened = net.add(Sigmoid(), gate, role="open")
+    r, z = net.add_many(Slice(axis=axis), opened, role="open", tops=2)
+    if bias is not None:
+        remembered = net.add(Scale(axis=axis), r, blobs=[bias[2 * size :]], role="remembered")
+        new = net.add(Eltwise(), new, remembered, role="sum")
+    n = net.add(TanH(), new, role="new")
+    return (net.add(Eltwise(coeff=(1.0, -1.0)), n, net.add(PROD, z, n, role="lost"), role="h"),)
+
+
+def _rnn_step(function: Layer) -> Step:
+    def step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
+        return (net.add(function, _with_hidden(net, gates, state, weights), role="h"),)
+
+    return step
+
+
+def _with_hidden(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Symbol:
+    """What the input and the state add to the gates; a state that is not there is zero."""
+    if state:
+        return net.add(Eltwise(), gates, _hidden(net, state[0], weights), role="gates")
+    if weights.hidden_bias is None:
+        return gates
+    return net.add(Bias(axis=gates.rank - 1), gates, blobs=[weights.hidden_bias], role="gates")
+
+
+def _hidden(net: Emitter, h: Symbol, weights: Weights) -> Symbol:
+    return product(net, h, weights.hidden, weights.hidden_bias, role="hidden")
+
+
+STEPS = {
+    torch.gru: gru_step,
+    torch.rnn_tanh: _rnn_step(TanH()),
+    torch.rnn_relu: _rnn_step(ReLU()),
+}
+
+
+@handles(torch.lstm_cell)
+def lstm_cell(
+    net: Emitter,
+    input: Given,
+    hx: Sequence[Given],
+    w_ih: Given,
+    w_hh: Given,
+    b_ih: Given | None = None,
+    b_hh: Given | None = None,
+) -> State:
+    return _cell(net, lstm_step, input, hx, (w_ih, w_hh, b_ih, b_hh))
+
+
+def _cell(
+    net: Emitter,
+    step: Step,
+    input: Given,
+    states: Sequence[Given],
+    blobs: Sequence[Given | None],
+) -> State:
+    weights = Weights(*(None if b is None else constant("weights", b) for b in blobs))  # type: ignore[arg-type]
+    like = next(value for value in (input, *states) if isinstance(value, Symbol))
+    steps = viewed(net, like, lambda s: (1, *s), role="step")
+    ones = ones_of(net, steps)
+    x, *state = (_sample_rows(net, ones, value) for value in (input, *begun(states)))
+    gates = product(net, x, weights.input, weights.input_bias, role="inputs")
+    return step(net, gates, tuple(state), weights)
+
+
+def _sample_rows(net: Emitter, ones: Symbol, value: Given) -> Symbol:
+    """(N, size), also of a constant that is the same for each sample of `ones` (1, N)."""
+    if isinstance(value, Symbol):
+        return value
+    made = initial_state(net, ones, value[None], 0)
+    return viewed(net, made, lambda s: s[1:], role="rows")
+
+
+def _cells() -> None:
+    steps = {
+        torch.gru_cell: gru_step,
+        torch.rnn_tanh_cell: STEPS[torch.rnn_tanh],
+        torch.rnn_relu_cell: STEPS[torch.rnn_relu],
+    }
+    for function, step in steps.items():
+
+        def cell(
+            net: Emitter,
+            input: Given,
+            hx: Given,
+            w_ih: Given,
+            w_hh: Given,
+            b_ih: Given | None = None,
+            b_hh: Given | None = None,
+            _step: Step = step,
+        ) -> Symbol:
+            return _cell(net, _step, input, [hx], (w_ih, w_hh, b_ih, b_hh))[0]
+
+        handles(function)(cell)
+
+
+_cells()

@@ -1,0 +1,295 @@
+"""Comparisons, logic and signs: masks are 1 where something holds and 0 elsewhere.
+
+Comparisons are exact for all numbers, infinite ones included. NaN compares as equal to
+everything, but `x != x` is `isnan(x)`.
+"""
+
+from __future__ import annotations
+
+from math import pi
+
+import torch
+
+from caffe2fx.layers import AbsVal, Power
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.activation import LARGEST
+from fx2caffe.legalize.binary import BinaryOp
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.blocks import (
+    MAXIMUM,
+    PRODUCT,
+    Operand,
+    above,
+    affine,
+    after,
+    before,
+    below,
+    combined,
+    difference,
+    extreme,
+    inside,
+    inverse,
+    negated,
+    nonzero,
+    opposite,
+    product,
+    weighted_sum,
+)
+from fx2caffe.ops.blocks import sign as sign_of
+from fx2caffe.ops.constant import as_float32
+
+
+def _number(value: Operand) -> float | None:
+    """A constant number as float32 holds it; None for a tensor of several or a traced one."""
+    if isinstance(value, Symbol):
+        return None
+    constant = as_float32(value)
+    return float(constant) if constant.dim() == 0 else None
+
+
+@handles(torch.gt)
+def gt(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    if isinstance(input, Symbol) and (bound := _number(other)) is not None:
+        return above(net, input, bound)
+    if isinstance(other, Symbol) and (bound := _number(input)) is not None:
+        return below(net, other, bound)
+    return above(net, difference(net, input, other, role="difference"), 0)
+
+
+@handles(torch.ge)
+def ge(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """x >= b is x > b' with the float32 before b; for two tensors, not (b > x)."""
+    if isinstance(input, Symbol) and (bound := _number(other)) is not None:
+        return above(net, input, before(bound))
+    if isinstance(other, Symbol) and (bound := _number(input)) is not None:
+        return below(net, other, after(bound))
+    return opposite(net, inside(net, "less", gt, other, input))
+
+
+@handles(torch.lt)
+def lt(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    return gt(net, other, input)
+
+
+@handles(torch.le)
+def le(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    return ge(net, other, input)
+
+
+@handles(torch.eq)
+def eq(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """x >= b and not x > b; for two tensors, not |x - b| > 0."""
+    symbol, number = _with_number(input, other)
+    if symbol is None or number is None:
+        return opposite(net, inside(net, "different", ne, input, other))
+    if symbol.dtype is torch.bool and number in (0, 1):
+        return net.add(Power(), symbol) if number else opposite(net, symbol)
+    reached = above(net, symbol, before(number), role="reached")
+    return combined(net, [(1, reached), (-1, above(net, symbol, number, role="above"))])
+
+
+@handles(torch.ne)
+def ne(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    symbol, number = _with_number(input, other)
+    if symbol is not None and number is not None:
+        return opposite(net, inside(net, "equal", eq, symbol, number))
+    if isinstance(input, Symbol) and isinstance(other, Symbol) and input.value == other.value:
+        return isnan(net, input)
+    apart = net.add(AbsVal(), difference(net, input, other, role="difference"), role="distance")
+    return above(net, apart, 0)
+
+
+def _with_number(input: Operand, other: Operand) -> tuple[Symbol | None, float | None]:
+    symbol, value = (input, other) if isinstance(input, Symbol) else (other, input)
+    return symbol if isinstance(symbol, Symbol) else None, _number(value)
+
+
+@handles(torch.isclose)
+def isclose(
+    net: Emitter, input: Operand, other: Operand, rtol: float = 1e-05, atol: float = 1e-08
+) -> Symbol:
+    """|x - y| <= atol + rtol |y|, for finite numbers."""
+    apart = net.add(AbsVal(), difference(net, input, other, role="difference"), role="distance")
+    if not isinstance(other, Symbol):
+        return le(net, apart, atol + rtol * as_float32(other).abs())
+    size = net.add(AbsVal(), other, role="size")
+    return le(net, apart, affine(net, size, rtol, atol, role="tolerance"))
+
+
+# Numbers that are none
+
+
+@handles(torch.isnan)
+def isnan(net: Emitter, input: Symbol) -> Symbol:
+    """Not |x| > -1, which holds for every number."""
+    size = net.add(AbsVal(), input, role="size")
+    return opposite(net, above(net, size, -1, role="number"))
+
+
+@handles(torch.isinf)
+def isinf(net: Emitter, input: Symbol) -> Symbol:
+    return above(net, net.add(AbsVal(), input, role="size"), LARGEST)
+
+
+@handles(torch.isposinf)
+def isposinf(net: Emitter, input: Symbol) -> Symbol:
+    return above(net, input, LARGEST)
+
+
+@handles(torch.isneginf)
+def isneginf(net: Emitter, input: Symbol) -> Symbol:
+    return below(net, input, -LARGEST)
+
+
+@handles(torch.isfinite)
+def isfinite(net: Emitter, input: Symbol) -> Symbol:
+    """A number and not infinite."""
+    size = net.add(AbsVal(), input, role="size")
+    number, infinite = above(net, size, -1, role="number"), above(net, size, LARGEST, role="inf")
+    return combined(net, [(1, number), (-1, infinite)])
+
+
+@handles(torch.isreal)
+def isreal(net: Emitter, input: Symbol) -> Symbol:
+    """Every number of a blob is."""
+    return affine(net, input, 0, 1)
+
+
+@handles(torch.nan_to_num)
+def nan_to_num(
+    net: Emitter,
+    input: Symbol,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+) -> Symbol:
+    """The parts above and below 0, each a maximum with 0, which Caffe gives for NaN too."""
+    zeros = affine(net, input, 0, role="zeros")
+    up = net.add(MAXIMUM, input, zeros, role="up")
+    down = net.add(MAXIMUM, negated(net, input, role="negative"), zeros, role="down")
+    most = _finite(net, up, posinf, "most")
+    least = _finite(net, down, None if neginf is None else -neginf, "least")
+    if not nan:
+        return combined(net, [(1, most), (-1, least)])
+    lost = inside(net, "nan", isnan, input)
+    return combined(net, [(1, most), (-1, least), (nan, lost)])
+
+
+def _finite(net: Emitter, part: Symbol, instead: float | None, role: str) -> Symbol:
+    """A part with the largest number, or another one, in place of infinity."""
+    bound = affine(net, part, 0, -LARGEST, role=f"{role}_bound")
+    cut = net.add(MAXIMUM, negated(net, part, role=f"{role}_negative"), bound, role=f"{role}_cut")
+    if instead is None:
+        return negated(net, cut, role=role)
+    infinite = above(net, part, LARGEST, role=f"{role}_infinite")
+    taken = net.add(PRODUCT, cut, infinite, role=f"{role}_taken")
+    return combined(net, [(-1, cut), (1, taken), (instead, infinite)], role=role)
+
+
+# Logic
+
+
+def _mask(net: Emitter, value: Operand, role: str) -> Operand:
+    if isinstance(value, Symbol):
+        return nonzero(net, value, role)
+    return (torch.as_tensor(value) != 0).float()
+
+
+@handles(torch.logical_and)
+def logical_and(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    return product(net, _mask(net, input, "first"), _mask(net, other, "second"))
+
+
+@handles(torch.logical_or)
+def logical_or(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    return extreme(net, BinaryOp.MAX, _mask(net, input, "first"), _mask(net, other, "second"))
+
+
+@handles(torch.logical_xor)
+def logical_xor(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """The distance of two masks."""
+    masks = _mask(net, input, "first"), _mask(net, other, "second")
+    return net.add(AbsVal(), difference(net, *masks, role="difference"))
+
+
+@handles(torch.logical_not)
+def logical_not(net: Emitter, input: Symbol) -> Symbol:
+    return opposite(net, nonzero(net, input, "mask"))
+
+
+@handles(torch.bitwise_and)
+def bitwise_and(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
+    _refuse_integers(out)
+    return logical_and(net, input, other)
+
+
+@handles(torch.bitwise_or)
+def bitwise_or(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
+    _refuse_integers(out)
+    return logical_or(net, input, other)
+
+
+@handles(torch.bitwise_xor)
+def bitwise_xor(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
+    _refuse_integers(out)
+    return logical_xor(net, input, other)
+
+
+@handles(torch.bitwise_not)
+def bitwise_not(net: Emitter, input: Symbol) -> Symbol:
+    """Of integers -x - 1, by the two's complement."""
+    if input.dtype is torch.bool:
+        return opposite(net, input)
+    return affine(net, input, -1, -1)
+
+
+def _refuse_integers(out: Expected) -> None:
+    if out.meta.dtype is not torch.bool:
+        raise Refused(f"needs bool tensors, for integers have bits, got {out.meta.dtype}")
+
+
+# Signs
+
+
+@handles(torch.sign, torch.sgn)
+def sign(net: Emitter, input: Symbol) -> Symbol:
+    return sign_of(net, input)
+
+
+@handles(torch.signbit)
+def signbit(net: Emitter, input: Symbol) -> Symbol:
+    """x < 0 or 1 / x < 0: the second tells -0 from 0, the first -inf from inf."""
+    down = below(net, input, 0, role="below")
+    inverted = inverse(net, input, -1, role="inverse")
+    return net.add(MAXIMUM, down, above(net, inverted, 0, role="inverse_below"))
+
+
+@handles(torch.copysign)
+def copysign(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """|x| (1 - 2 signbit(y))."""
+    size: Operand = (
+        net.add(AbsVal(), input, role="size")
+        if isinstance(input, Symbol)
+        else as_float32(input).abs()
+    )
+    if not isinstance(other, Symbol):
+        return product(net, size, torch.copysign(torch.ones(()), as_float32(other)))
+    turned = inside(net, "signbit", signbit, other)
+    return product(net, size, affine(net, turned, -2, 1, role="sign"))
+
+
+@handles(torch.heaviside)
+def heaviside(net: Emitter, input: Operand, values: Operand) -> Symbol:
+    """1 above 0, `values` at 0, 0 below."""
+    if not isinstance(input, Symbol):
+        constant = as_float32(input)
+        step = (constant > 0).float()
+        return weighted_sum(net, product(net, values, (constant == 0).float(), role="at"), step)
+    at = product(net, inside(net, "zero", eq, input, 0), values, role="at")
+    return weighted_sum(net, above(net, input, 0, role="above"), at)
+
+
+@handles(torch.angle)
+def angle(net: Emitter, input: Symbol) -> Symbol:
+    """Of real numbers: pi below 0."""
+    return affine(net, below(net, input, 0, role="below"), pi)

@@ -1,0 +1,84 @@
+"""Diagonals and triangles of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Concat, Scale, Tile
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.index_map import NOWHERE, index_map
+from fx2caffe.lower import handles
+from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.blocks import times
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.places import moved
+from fx2caffe.reshaping import viewed
+
+
+@handles(torch.tril)
+def tril(net: Emitter, input: Symbol, diagonal: int = 0) -> Symbol:
+    return times(net, input, torch.ones(_matrix(net, input)).tril(diagonal))
+
+
+@handles(torch.triu)
+def triu(net: Emitter, input: Symbol, diagonal: int = 0) -> Symbol:
+    return times(net, input, torch.ones(_matrix(net, input)).triu(diagonal))
+
+
+def _matrix(net: Emitter, input: Symbol) -> tuple[int, int]:
+    return input.fixed(input.rank - 2), input.fixed(input.rank - 1)
+
+
+@handles(torch.diag_embed)
+def diag_embed(
+    net: Emitter, input: Symbol, offset: int = 0, dim1: int = -2, dim2: int = -1
+) -> Symbol:
+    """The numbers of the last axis side by side, times an identity matrix, with zeros around."""
+    size, last = input.fixed(input.rank - 1), input.rank
+    apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), role="apart")
+    tiles = net.add(Tile(axis=last - 1, tiles=size), apart, role="tile")
+    matrix = net.add(Scale(axis=last - 1, num_axes=2), tiles, blobs=[torch.eye(size)])
+    outside = [NOWHERE] * abs(offset)
+    rows, columns = [*range(size), *outside], [*outside, *range(size)]
+    if offset < 0:
+        rows, columns = columns, rows
+    if offset:
+        matrix = index_map(net, matrix, {last - 1: rows, last: columns}, role="around")
+    axes = [positive(dim, last + 1) for dim in (dim1, dim2)]
+    return moved(net, matrix, lambda x: x.movedim((-2, -1), axes))
+
+
+@handles(torch.diag)
+def diag(net: Emitter, input: Symbol, diagonal: int = 0) -> Symbol:
+    if input.rank == 1:
+        return diag_embed(net, input, diagonal)
+    return moved(net, input, lambda x: x.diagonal(diagonal))
+
+
+@handles(torch.diagflat)
+def diagflat(net: Emitter, input: Symbol, offset: int = 0) -> Symbol:
+    line = viewed(net, input, lambda s: (int(torch.Size(s).numel()),), role="flat")
+    return diag_embed(net, line, offset)
+
+
+@handles(torch.block_diag)
+def block_diag(net: Emitter, *tensors: Symbol | Tensor) -> Symbol:
+    """Each with zeros before and after it, one below the other."""
+    symbols = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    blocks = [viewed(net, s, lambda s: (1,) * (2 - len(s)) + s, role="block") for s in symbols]
+    widths = [block.fixed(1) for block in blocks]
+    rows = [
+        index_map(net, block, {1: _between(widths, index)}, role="row")
+        for index, block in enumerate(blocks)
+    ]
+    return net.add(Concat(axis=0), *rows)
+
+
+def _between(widths: Sequence[int], index: int) -> list[Any]:
+    """The places of one block in a row of all of them."""
+    before, after = sum(widths[:index]), sum(widths[index + 1 :])
+    return [NOWHERE] * before + [*range(widths[index])] + [NOWHERE] * after

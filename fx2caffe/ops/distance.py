@@ -1,0 +1,133 @@
+"""How far vectors are from each other, and how alike; products of two vectors with a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caffe2fx.layers import InnerProduct
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.binary import BinaryOp
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.lower import handles
+from fx2caffe.ops.arguments import constant, positive
+from fx2caffe.ops.blocks import affine, difference, extreme, product, quotient
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.index_map import expanded
+from fx2caffe.ops.reduction import normed, reduced
+from fx2caffe.places import moved
+from fx2caffe.reshaping import viewed
+
+Operand = Symbol | Tensor
+
+
+@handles(torch.dist)
+def dist(net: Emitter, input: Operand, other: Operand, p: float = 2) -> Symbol:
+    """The norm of the difference, all numbers as one vector."""
+    return normed(net, difference(net, input, other, "difference"), p, None, False)
+
+
+@handles(F.pairwise_distance)
+def pairwise_distance(
+    net: Emitter,
+    x1: Operand,
+    x2: Operand,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    keepdim: bool = False,
+) -> Symbol:
+    """torch adds eps to each difference."""
+    apart = affine(net, difference(net, x1, x2, "difference"), 1, eps, "apart")
+    return normed(net, apart, p, -1, keepdim)
+
+
+@handles(torch.cdist)
+def cdist(
+    net: Emitter, x1: Operand, x2: Operand, p: float = 2.0, compute_mode: str | None = None
+) -> Symbol:
+    """Each row of one less each row of the other."""
+    one, two = as_symbol(net, x1, role="x1"), as_symbol(net, x2, role="x2")
+    rows = viewed(net, one, lambda s: (*s[:-1], 1, s[-1]), role="rows")
+    columns = viewed(net, two, lambda s: (*s[:-2], 1, *s[-2:]), role="columns")
+    return normed(net, difference(net, rows, columns, "difference"), p, -1, False)
+
+
+@handles(F.pdist)
+def pdist(net: Emitter, input: Symbol, p: float = 2) -> Symbol:
+    """Each row less each later one."""
+    first, second = torch.triu_indices(input.fixed(0), input.fixed(0), 1)
+    rows = [moved(net, input, lambda x, i=i: x[i]) for i in (first, second)]  # type: ignore[misc]
+    return normed(net, difference(net, rows[0], rows[1], "difference"), p, -1, False)
+
+
+@handles(F.cosine_similarity)
+def cosine_similarity(
+    net: Emitter, x1: Operand, x2: Operand, dim: int = 1, eps: float = 1e-8
+) -> Symbol:
+    """The sum of products over both lengths, of which none counts as less than eps."""
+    one, two = as_symbol(net, x1, role="x1"), as_symbol(net, x2, role="x2")
+    rank = max(one.rank, two.rank)
+    axis = positive(dim, rank) - rank
+    one, two = _alike_along(net, one, two, axis)
+    alike = reduced(net, ReduceOp.SUM, product(net, one, two, "products"), axis, role="alike")
+    sizes = product(net, _size(net, one, axis, eps), _size(net, two, axis, eps), "sizes")
+    return quotient(net, alike, sizes)
+
+
+def _alike_along(net: Emitter, one: Symbol, two: Symbol, axis: int) -> tuple[Symbol, Symbol]:
+    """Both with the same numbers along an axis: torch takes lengths of what is broadcast."""
+    if not axis:
+        return one, two  # two numbers
+    sizes = [symbol.shape[axis] if symbol.rank >= -axis else 0 for symbol in (one, two)]
+    if sizes[0] == sizes[1]:
+        return one, two
+    longer = one if sizes[0] > sizes[1] else two
+    return _as_long(net, one, longer, axis), _as_long(net, two, longer, axis)
+
+
+def _as_long(net: Emitter, input: Symbol, like: Symbol, axis: int) -> Symbol:
+    """Repeated along an axis to the size that it has in another tensor."""
+
+    def grown(own: Shape, size: int) -> Shape:
+        led = (*(1,) * (-axis - len(own)), *own)
+        return (*led[:axis], size, *led[len(led) + axis + 1 :])
+
+    shape, other = grown(input.shape, like.shape[axis]), grown(input.other, like.other[axis])
+    return expanded(net, input, shape, other)
+
+
+def _size(net: Emitter, input: Symbol, axis: int, eps: float) -> Symbol:
+    length = normed(net, input, 2, axis, False, role="length")
+    return extreme(net, BinaryOp.MAX, length, eps, "size")
+
+
+@handles(F.bilinear)
+def bilinear(
+    net: Emitter, input1: Operand, input2: Operand, weight: Operand, bias: Operand | None = None
+) -> Symbol:
+    """All products of a number of one with a number of the other, through one matrix."""
+    matrix = constant("weight", weight)
+    one, two = as_symbol(net, input1, role="input1"), as_symbol(net, input2, role="input2")
+    column = viewed(net, one, lambda s: (*s, 1), role="column")
+    row = viewed(net, two, lambda s: (*s[:-1], 1, s[-1]), role="row")
+    each = product(net, column, row, "products")
+    flat = viewed(net, each, lambda s: (*s[:-2], s[-2] * s[-1]), role="flat")
+    blobs = [matrix.flatten(1)] + ([] if bias is None else [constant("bias", bias)])
+    axis = 1 if flat.rank == 2 else -1
+    layer = InnerProduct(num_output=len(matrix), bias_term=bias is not None, axis=axis)
+    return net.add(layer, flat, blobs=blobs)
+
+
+@handles(Tensor.sum_to_size)
+def sum_to_size(net: Emitter, input: Symbol, *size: int | Sequence[int]) -> Symbol:
+    """Summed over what broadcasting would have repeated."""
+    wanted = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
+    assert isinstance(wanted, Sequence)
+    more = input.rank - len(wanted)
+    axes = [a for a in range(input.rank) if a < more or wanted[a - more] != input.shape[a]]
+    summed = reduced(net, ReduceOp.SUM, input, axes, True, role="summed") if axes else input
+    return viewed(net, summed, lambda s: s[more:])

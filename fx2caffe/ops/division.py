@@ -1,0 +1,138 @@
+"""Division: quotients, quotients made whole, and remainders.
+
+A quotient x / d is rounded to a whole number first; how far that number of divisors lies beyond x
+tells whether it was one too many. So whole numbers of up to 2^24 are divided exactly, whatever the
+rounding of x / d, and so are floats divided by a constant, for quotients up to 2^16. For other
+floats the multiple of the divisor is rounded once, by at most 2^-24 of x.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import AbsVal
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import (
+    Operand,
+    above,
+    combined,
+    difference,
+    inside,
+    inverse,
+    product,
+    quotient,
+    sign,
+    split_number,
+)
+from fx2caffe.ops.constant import as_float32
+from fx2caffe.ops.rounding import round as nearest
+
+
+@handles(torch.div)
+def div(
+    net: Emitter, input: Operand, other: Operand, *, rounding_mode: str | None = None
+) -> Symbol:
+    if rounding_mode == "floor":
+        return floor_divide(net, input, other)
+    if rounding_mode == "trunc":
+        return _truncated(net, input, other)
+    return quotient(net, input, other)
+
+
+@handles(torch.floor_divide)
+def floor_divide(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """floor(x / d)."""
+    parts = _divided(net, input, other)
+    return difference(net, parts.whole, parts.over)
+
+
+@handles(torch.remainder)
+def remainder(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """x - floor(x / d) d, which has the sign of d; for quotients up to 2^23."""
+    parts = _divided(net, input, other)
+    back = product(net, parts.over, other, role="back")
+    return difference(net, back, parts.excess)
+
+
+@handles(torch.fmod)
+def fmod(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """The remainder of the sizes with the sign of x; for quotients up to 2^23."""
+    sizes = _size(net, input), _size(net, other)
+    return _signed(net, inside(net, "remainder", remainder, *sizes), input)
+
+
+@handles(torch.bitwise_left_shift)
+def bitwise_left_shift(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """input * 2^other, of integers."""
+    return product(net, input, _power_of_two(other))
+
+
+@handles(torch.bitwise_right_shift)
+def bitwise_right_shift(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """floor(input / 2^other), of integers."""
+    return floor_divide(net, input, _power_of_two(other))
+
+
+def _power_of_two(other: Operand) -> Tensor:
+    if isinstance(other, Symbol):
+        raise Refused("needs a constant number of places, got one that depends on the input")
+    return torch.exp2(as_float32(other))
+
+
+def _truncated(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """The quotient of the sizes, rounded down, with the sign of the quotient."""
+    sizes = _size(net, input), _size(net, other)
+    count = inside(net, "count", floor_divide, *sizes)
+    return _signed(net, count, quotient(net, input, other, role="signed"))
+
+
+def _size(net: Emitter, value: Operand) -> Operand:
+    if isinstance(value, Symbol):
+        return net.add(AbsVal(), value, role="size")
+    return as_float32(value).abs()
+
+
+def _signed(net: Emitter, size: Symbol, signed: Operand) -> Symbol:
+    if isinstance(signed, Symbol):
+        return product(net, size, sign(net, signed, role="sign"))
+    return product(net, size, torch.sign(as_float32(signed)))
+
+
+class Divided(NamedTuple):
+    """x / d rounded to the nearest `whole`; `excess` = whole d - x; `over` is 1 where that is
+    beyond x, seen in the direction of d."""
+
+    whole: Symbol
+    excess: Symbol
+    over: Symbol
+
+
+def _divided(net: Emitter, input: Operand, other: Operand) -> Divided:
+    count = inside(net, "count", nearest, quotient(net, input, other, role="quotient"))
+    excess = _excess(net, count, input, other)
+    return Divided(count, excess, above(net, _towards(net, excess, other), 0, role="over"))
+
+
+def _excess(net: Emitter, count: Symbol, input: Operand, other: Operand) -> Symbol:
+    """count * d - x, with the digits of a constant d apart, so that nothing is rounded."""
+    number = None if isinstance(other, Symbol) else as_float32(other)
+    whole = isinstance(input, Symbol) and input.shape == count.shape
+    if number is None or number.numel() > 1 or not whole:
+        return difference(net, product(net, count, other, role="multiple"), input, role="excess")
+    first, *others = split_number(float(number), 8, 3)
+    assert isinstance(input, Symbol)
+    terms = [(first, count), (-1.0, input), *((digits, count) for digits in others)]
+    return combined(net, terms, role="excess")
+
+
+def _towards(net: Emitter, excess: Symbol, other: Operand) -> Symbol:
+    if isinstance(other, Symbol):
+        return product(net, excess, inverse(net, other, role="inverse"), role="part")
+    signs = torch.sign(as_float32(other))
+    if bool((signs == 0).any()):
+        raise Refused("needs a divisor other than 0, got 0")
+    return excess if bool((signs > 0).all()) else product(net, excess, signs, role="part")

@@ -1,0 +1,229 @@
+"""Sums of products over named axes: einsum, tensordot and inner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.permute import Permute
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.lower import handles
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.elementwise import mul
+from fx2caffe.ops.matmul import Matrix, product
+from fx2caffe.ops.reduction import reduced
+from fx2caffe.places import placed, positions
+from fx2caffe.reshaping import reshaped, viewed
+
+Labels = tuple[int, ...]
+View = Callable[[Shape], Shape]
+ELLIPSIS = 1000  # labels of the axes that an ellipsis stands for, counted from the last
+
+
+@handles(torch.inner)
+def inner(net: Emitter, input: Matrix, other: Matrix) -> Symbol:
+    """The sum over the last axis of both; a number just multiplies."""
+    ranks = len(input.shape), len(other.shape)
+    if 0 in ranks:
+        return mul(net, input, other)
+    return tensordot(net, input, other, ([ranks[0] - 1], [ranks[1] - 1]))
+
+
+@handles(torch.tensordot)
+def tensordot(
+    net: Emitter, a: Matrix, b: Matrix, dims: int | Sequence[Sequence[int]] = 2
+) -> Symbol:
+    ranks = len(a.shape), len(b.shape)
+    if isinstance(dims, int):
+        dims = (range(ranks[0] - dims, ranks[0]), range(dims))
+    left, right = ([d % rank for d in axes] for axes, rank in zip(dims, ranks, strict=True))
+    first = tuple(range(ranks[0]))
+    paired = dict(zip(right, left, strict=True))
+    second = tuple(paired.get(axis, ranks[0] + axis) for axis in range(ranks[1]))
+    result = tuple(label for label in (*first, *second) if label not in left)
+    made = _times(net, _Term(a, first), _Term(b, second), result)
+    return as_symbol(net, made.arranged(net, result).value)
+
+
+@handles(torch.einsum)
+def einsum(net: Emitter, equation: str, *operands: Any) -> Symbol:
+    """Contracted from the left to the right, two operands at a time."""
+    given = operands[0] if isinstance(operands[0], (list, tuple)) else operands
+    sides, result = parsed(equation, [len(operand.shape) for operand in given])
+    terms = [_Term(o, side).diagonal(net) for o, side in zip(given, sides, strict=True)]
+    while len(terms) > 1:
+        later = [label for term in terms[2:] for label in term.labels]
+        terms[:2] = [_times(net, terms[0], terms[1], {*result, *later})]
+    return as_symbol(net, terms[0].summed(net, result).arranged(net, result).value)
+
+
+def parsed(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
+    """The labels of each operand and of the result. Raises Refused for what has no meaning."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    sides = left.split(",")
+    if len(sides) != len(ranks):
+        raise Refused(f"needs {len(ranks)} operands in the equation, got {equation!r}")
+    labels = [_labels(side, rank) for side, rank in zip(sides, ranks, strict=True)]
+    every = [label for side in labels for label in side]
+    widest = max((label - ELLIPSIS + 1 for label in every if label >= ELLIPSIS), default=0)
+    if arrow:
+        return labels, _labels(right, len(right.replace("...", "")) + widest)
+    dots = sorted({label for label in every if label >= ELLIPSIS}, reverse=True)
+    once = sorted(label for label in set(every) if label < ELLIPSIS and every.count(label) == 1)
+    return labels, (*dots, *once)
+
+
+def _labels(side: str, rank: int) -> Labels:
+    """Letters as numbers; the axes of an ellipsis counted from its last."""
+    before, dots, after = side.partition("...")
+    wide = rank - len(before) - len(after) if dots else 0
+    between = range(ELLIPSIS + wide - 1, ELLIPSIS - 1, -1)
+    return (*map(ord, before), *between, *map(ord, after))
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A tensor with a label for each axis."""
+
+    value: Matrix
+    labels: Labels
+
+    def size(self, label: int) -> int:
+        return int(self.value.shape[self.labels.index(label)])
+
+    def diagonal(self, net: Emitter) -> _Term:
+        """Axes of one label as one axis: where their positions agree."""
+        for label in self.labels:
+            if self.labels.count(label) > 1:
+                return self._without_twin(net, label).diagonal(net)
+        return self
+
+    def _without_twin(self, net: Emitter, label: int) -> _Term:
+        one = self.labels.index(label)
+        two = self.labels.index(label, one + 1)
+        labels = (*(other for i, other in enumerate(self.labels) if i not in (one, two)), label)
+        if isinstance(self.value, Tensor):
+            return _Term(self.value.diagonal(0, one, two), labels)
+        index, other = (
+            positions(sizes).diagonal(0, one, two) for sizes in (self.value.shape, self.value.other)
+        )
+        return _Term(placed(net, self.value, index, other), labels)
+
+    def permuted(self, net: Emitter, order: Sequence[int]) -> _Term:
+        labels = tuple(self.labels[axis] for axis in order)
+        if labels == self.labels:
+            return self
+        if isinstance(self.value, Tensor):
+            return _Term(self.value.permute(tuple(order)), labels)
+        return _Term(net.add(Permute(order=tuple(order)), self.value, role="permuted"), labels)
+
+    def arranged(self, net: Emitter, labels: Sequence[int]) -> _Term:
+        """The same with its axes in the order of `labels`."""
+        if set(labels) != set(self.labels):
+            raise Refused("needs a result whose labels stand in an operand, got others")
+        return self.permuted(net, [self.labels.index(label) for label in labels])
+
+    def summed(self, net: Emitter, kept: Collection[int]) -> _Term:
+        """The sum over the axes that are not kept."""
+        gone = [axis for axis, label in enumerate(self.labels) if label not in kept]
+        if not gone:
+            return self
+        labels = tuple(label for label in self.labels if label in kept)
+        if isinstance(self.value, Tensor):
+            return _Term(self.value.sum(gone), labels)
+        return _Term(reduced(net, ReduceOp.SUM, self.value, gone, False, role="sum"), labels)
+
+    def without_ones(self, net: Emitter, other: _Term) -> _Term:
+        """Without the axes of size 1 that the other term has longer: they are repeated."""
+        axes = [
+            axis
+            for axis, label in enumerate(self.labels)
+            if label in other.labels and self.size(label) == 1 < other.size(label)
+        ]
+        if not axes:
+            return self
+        kept = [axis for axis in range(len(self.labels)) if axis not in axes]
+        value = self.shaped(net, lambda s: tuple(s[axis] for axis in kept), "squeezed")
+        return _Term(value, tuple(self.labels[axis] for axis in kept))
+
+    def shaped(self, net: Emitter, view: View, role: str) -> Matrix:
+        if isinstance(self.value, Tensor):
+            return self.value.reshape(view(tuple(self.value.shape)))
+        return viewed(net, self.value, view, role)
+
+
+def _times(net: Emitter, one: _Term, two: _Term, kept: Collection[int]) -> _Term:
+    """The product of two terms, summed over what is not kept."""
+    one, two = one.without_ones(net, two), two.without_ones(net, one)
+    one = one.summed(net, {*kept, *two.labels})
+    two = two.summed(net, {*kept, *one.labels})
+    common = [label for label in one.labels if label in two.labels]
+    terms = [label for label in common if label not in kept]
+    batch = [label for label in common if label in kept]
+    left = [label for label in one.labels if label not in common]
+    right = [label for label in two.labels if label not in common]
+    if not terms:
+        return _outer(net, one, two, (*batch, *left, *right))
+    first = one.arranged(net, [*batch, *left, *terms])
+    second = two.arranged(net, [*batch, *terms, *right])
+    ends = len(batch), len(left), len(terms), len(right)
+    made = product(net, _rows(net, first, ends), _columns(net, second, ends))
+    value = _spread(net, made, first, second, ends)
+    return _Term(value, (*batch, *left, *right))
+
+
+def _rows(net: Emitter, term: _Term, ends: Sequence[int]) -> Matrix:
+    batch, left, _, _ = ends
+    return term.shaped(
+        net, lambda s: (*s[:batch], prod(s[batch : batch + left]), prod(s[batch + left :])), "rows"
+    )
+
+
+def _columns(net: Emitter, term: _Term, ends: Sequence[int]) -> Matrix:
+    batch, _, terms, _ = ends
+    return term.shaped(
+        net,
+        lambda s: (*s[:batch], prod(s[batch : batch + terms]), prod(s[batch + terms :])),
+        "columns",
+    )
+
+
+def _spread(
+    net: Emitter, made: Symbol, first: _Term, second: _Term, ends: Sequence[int]
+) -> Symbol:
+    """Every axis of the product on its own again."""
+    batch, left, terms, _ = ends
+    one, two = (_both(term.value) for term in (first, second))
+    shape, other = (
+        (*a[: batch + left], *b[batch + terms :]) for a, b in zip(one, two, strict=True)
+    )
+    return reshaped(net, made, shape, other)
+
+
+def _both(value: Matrix) -> tuple[Shape, Shape]:
+    if isinstance(value, Symbol):
+        return value.shape, value.other
+    return tuple(value.shape), tuple(value.shape)
+
+
+def _outer(net: Emitter, one: _Term, two: _Term, labels: Labels) -> _Term:
+    """Nothing is summed: number by number, each term repeated along what it lacks."""
+    spread = [_wide(net, term, labels) for term in (one, two)]
+    if all(isinstance(value, Tensor) for value in spread):
+        return _Term(spread[0] * spread[1], labels)  # type: ignore[operator]
+    return _Term(mul(net, spread[0], spread[1]), labels)
+
+
+def _wide(net: Emitter, term: _Term, labels: Labels) -> Matrix:
+    there = [label for label in labels if label in term.labels]
+    places = [there.index(label) if label in there else None for label in labels]
+    return term.arranged(net, there).shaped(
+        net, lambda s: tuple(1 if place is None else s[place] for place in places), "wide"
+    )

@@ -1,0 +1,210 @@
+"""Exponentials and logarithms, and the hyperbolic functions made of them.
+
+Where a form would subtract nearly equal numbers near 0, tanh, which is exact to float32 there,
+stands for what is left: 1 - exp(-a) = 2 t / (1 + t) with t = tanh(a / 2).
+"""
+
+from __future__ import annotations
+
+from math import log as logarithm
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import BNLL, AbsVal, Exp, Log, Power, ReLU, TanH
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.binary import BinaryOp
+from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import (
+    PRODUCT,
+    Operand,
+    above,
+    affine,
+    before,
+    clipped,
+    combined,
+    difference,
+    extreme,
+    inside,
+    inverse,
+    negated,
+    opposite,
+    product,
+    weighted_sum,
+    with_sign_of,
+)
+from fx2caffe.ops.constant import as_float32
+
+
+@handles(torch.exp)
+def exp(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Exp(), input)
+
+
+@handles(torch.exp2)
+def exp2(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Exp(base=2), input)
+
+
+@handles(torch.expm1)
+def expm1(net: Emitter, input: Symbol) -> Symbol:
+    """sign(x) (1 - exp(-|x|)) exp(relu(x))."""
+    grown = net.add(Exp(), net.add(ReLU(), input, role="relu"), role="exp")
+    return net.add(PRODUCT, *_share(net, input), grown)
+
+
+def _share(net: Emitter, input: Symbol) -> tuple[Symbol, Symbol]:
+    """Two factors of sign(x) (1 - exp(-|x|)) = 2 t / (1 + |t|) with t = tanh(x / 2)."""
+    tangent = net.add(TanH(), affine(net, input, 0.5, role="half"), role="tanh")
+    size = net.add(AbsVal(), tangent, role="tanh_size")
+    return tangent, inverse(net, size, 0.5, 0.5, role="inverse")
+
+
+@handles(torch.log)
+def log(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Log(), input)
+
+
+@handles(torch.log2)
+def log2(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Log(base=2), input)
+
+
+@handles(torch.log10)
+def log10(net: Emitter, input: Symbol) -> Symbol:
+    return net.add(Log(base=10), input)
+
+
+@handles(torch.log1p)
+def log1p(net: Emitter, input: Symbol) -> Symbol:
+    """x log(u) / (u - 1) with u = 1 + x as float32 rounds it, and x where u is 1.
+
+    The quotient changes slowly, so that the rounding of u does not matter: W. Kahan's form, see
+    Goldberg, What Every Computer Scientist Should Know About Floating-Point Arithmetic, theorem 4.
+    """
+    moved = affine(net, input, 1, 1, role="moved")
+    rest = affine(net, moved, 1, -1, role="rest")
+    some = above(net, net.add(AbsVal(), rest, role="size"), 0, role="some")
+    none = opposite(net, some, role="none")
+    upper = combined(net, [(1, net.add(Log(), moved, role="log")), (1, none)], role="upper")
+    lower = combined(net, [(1, rest), (1, none)], role="lower")
+    return net.add(PRODUCT, upper, inverse(net, lower, role="inverse"), input)
+
+
+@handles(torch.logit)
+def logit(net: Emitter, input: Symbol, eps: float | None = None) -> Symbol:
+    """log(x) - log(1 - x)."""
+    if eps is not None and eps > 0.5:
+        raise Refused(f"needs eps up to 0.5, beyond which its two limits cross, got {eps}")
+    if eps is not None:
+        input = clipped(net, input, eps, 1 - eps, role="clip")
+    upper = net.add(Log(), input, role="log")
+    return combined(net, [(1, upper), (-1, net.add(Log(scale=-1, shift=1), input, role="rest"))])
+
+
+@handles(torch.xlogy)
+def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """x log(y), and 0 where x is 0: there the logarithm is taken of 1."""
+    if not isinstance(other, Symbol):
+        return product(net, input, _log_of(as_float32(other)))
+    some = _some(net, input)
+    kept = product(net, other, some, role="kept")
+    none = opposite(net, some, role="none") if isinstance(some, Symbol) else 1 - some
+    safe = weighted_sum(net, kept, none, role="safe")
+    return product(net, net.add(Log(), safe, role="log"), input)
+
+
+@handles(torch.special.xlog1py)
+def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """x log(1 + y), and 0 where x is 0: there the logarithm is taken of 1."""
+    if not isinstance(other, Symbol):
+        return product(net, input, _log_of(as_float32(other) + 1))
+    kept = product(net, other, _some(net, input), role="kept")
+    return product(net, inside(net, "log", log1p, kept), input)
+
+
+def _some(net: Emitter, input: Operand) -> Operand:
+    """1 where a tensor is not 0."""
+    if isinstance(input, Symbol):
+        return above(net, net.add(AbsVal(), input, role="size"), 0, role="some")
+    return (as_float32(input) != 0).float()
+
+
+def _log_of(number: Tensor) -> Tensor:
+    if not bool((number > 0).all()):
+        raise Refused("needs a constant above 0 to take the logarithm of, got one that is not")
+    return number.double().log().float()
+
+
+@handles(torch.special.entr)
+def entr(net: Emitter, input: Symbol) -> Symbol:
+    """-x log(x), 0 at 0 and, by the logarithm of a mask, -inf below."""
+    part = net.add(ReLU(), input, role="relu")
+    product = inside(net, "product", xlogy, part, part)
+    reached = above(net, input, before(0), role="reached")
+    return combined(net, [(-1, product), (1, net.add(Log(), reached, role="penalty"))])
+
+
+@handles(torch.logaddexp)
+def logaddexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """max + log(1 + exp(-|x - y|)), for finite numbers."""
+    return _log_add(net, input, other, 1.0)
+
+
+@handles(torch.logaddexp2)
+def logaddexp2(net: Emitter, input: Operand, other: Operand) -> Symbol:
+    """max + log2(1 + 2^-|x - y|), for finite numbers."""
+    return _log_add(net, input, other, logarithm(2))
+
+
+def _log_add(net: Emitter, input: Operand, other: Operand, unit: float) -> Symbol:
+    largest = extreme(net, BinaryOp.MAX, input, other, role="largest")
+    apart = difference(net, input, other, role="difference")
+    distance = net.add(AbsVal(), apart, role="distance")
+    more = net.add(BNLL(), affine(net, distance, -unit, role="scaled"), role="more")
+    return combined(net, [(1, largest), (1 / unit, more)])
+
+
+# Hyperbolic functions
+
+
+@handles(torch.sinh)
+def sinh(net: Emitter, input: Symbol) -> Symbol:
+    """sign(x) (1 - exp(-|x|)) (exp(|x|) + 1) / 2."""
+    grown = net.add(Exp(), net.add(AbsVal(), input, role="size"), role="exp")
+    return net.add(PRODUCT, *_share(net, input), affine(net, grown, 0.5, 0.5, role="grown"))
+
+
+@handles(torch.cosh)
+def cosh(net: Emitter, input: Symbol) -> Symbol:
+    up, down = (net.add(Exp(scale=side), input, role="exp") for side in (1, -1))
+    return combined(net, [(0.5, up), (0.5, down)])
+
+
+@handles(torch.asinh)
+def asinh(net: Emitter, input: Symbol) -> Symbol:
+    """log1p(a + a^2 / (1 + sqrt(1 + a^2))) with a = |x| up to 1e19, and the sign of x."""
+    size = net.add(AbsVal(), input, role="size")
+    square = net.add(Power(power=2), size, role="square")
+    root = net.add(Power(power=0.5, shift=1), square, role="root")
+    bend = net.add(PRODUCT, square, inverse(net, root, 1, 1, role="inverse"), role="bend")
+    excess = combined(net, [(1, size), (1, bend)], role="excess")
+    return with_sign_of(net, inside(net, "log", log1p, excess), input)
+
+
+@handles(torch.acosh)
+def acosh(net: Emitter, input: Symbol) -> Symbol:
+    """log1p(t + sqrt(t^2 + 2 t)) with t = x - 1 up to 1e19."""
+    rest = affine(net, input, 1, -1, role="rest")
+    square = net.add(Power(power=2), rest, role="square")
+    both = combined(net, [(1, square), (2, rest)], role="both")
+    root = net.add(Power(power=0.5), both, role="root")
+    return inside(net, "log", log1p, combined(net, [(1, rest), (1, root)], role="excess"))
+
+
+@handles(torch.atanh)
+def atanh(net: Emitter, input: Symbol) -> Symbol:
+    """(log1p(x) - log1p(-x)) / 2."""
+    up = inside(net, "up", log1p, input)
+    down = inside(net, "down", log1p, negated(net, input, role="negative"))
+    return combined(net, [(0.5, up), (-0.5, down)])

@@ -1,0 +1,203 @@
+"""Products of matrices and vectors, of which one or both are traced, and attention."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caffe2fx.layers import InnerProduct, Power, Softmax
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.index_map import index_map
+from fx2caffe.legalize.matmul import MatMul
+from fx2caffe.legalize.permute import Permute
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.constant import as_float32, as_symbol
+from fx2caffe.ops.elementwise import add, mul
+from fx2caffe.ops.index_map import expanded
+from fx2caffe.reshaping import reshaped, viewed
+
+Matrix = Symbol | Tensor
+# Added to what is masked: e to the power of it, less any score, is 0 in float32.
+MASKED = -1e30
+
+
+@handles(torch.matmul, torch.mm, torch.bmm, torch.mv)
+def matmul(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
+    first = _with_row(net, input)
+    second = _with_column(net, other)
+    return reshaped(net, product(net, first, second), out.shape, out.other)
+
+
+def _with_row(net: Emitter, value: Matrix) -> Matrix:
+    if len(value.shape) != 1:
+        return value
+    return viewed(net, value, lambda s: (1, *s)) if isinstance(value, Symbol) else value[None]
+
+
+def _with_column(net: Emitter, value: Matrix) -> Matrix:
+    if len(value.shape) != 1:
+        return value
+    return viewed(net, value, lambda s: (*s, 1)) if isinstance(value, Symbol) else value[:, None]
+
+
+def product(net: Emitter, first: Matrix, second: Matrix, role: str = "") -> Symbol:
+    """The product of two (stacks of) matrices, as torch.matmul broadcasts them."""
+    if isinstance(first, Symbol) and isinstance(second, Tensor) and second.dim() == 2:
+        return net.add(
+            InnerProduct(
+                num_output=second.shape[1], bias_term=False, axis=1 if first.rank == 2 else -1
+            ),
+            first,
+            blobs=[as_float32(second).t().contiguous()],
+            role=role,
+        )
+    if isinstance(second, Symbol) and isinstance(first, Tensor) and first.dim() == 2:
+        matrix = AxisMatrix(axis=second.rank - 2, rows=first.shape[0])
+        return net.add(matrix, second, blobs=[as_float32(first)], role=role)
+    one, two = as_symbol(net, first, "first"), as_symbol(net, second, "second")
+    if one.rank > 2 and two.rank > 2:
+        one, two = _broadcast(net, one, two)
+    return net.add(MatMul(), one, two, role=role)
+
+
+def _broadcast(net: Emitter, one: Symbol, two: Symbol) -> tuple[Symbol, Symbol]:
+    """Both with the same axes in front of the matrices."""
+    lead = _broadcast_shape(one.shape[:-2], two.shape[:-2])
+    other = _broadcast_shape(one.other[:-2], two.other[:-2])
+    return _led(net, one, lead, other), _led(net, two, lead, other)
+
+
+def _broadcast_shape(*shapes: Shape) -> Shape:
+    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def _led(net: Emitter, symbol: Symbol, lead: Shape, other: Shape) -> Symbol:
+    return expanded(
+        net, symbol, (*lead, *symbol.shape[-2:]), (*other, *symbol.other[-2:])
+    )
+
+
+@handles(torch.addmm, torch.baddbmm, torch.addmv)
+def addmm(
+    net: Emitter,
+    input: Matrix,
+    first: Matrix,
+    second: Matrix,
+    beta: float = 1,
+    alpha: float = 1,
+    *,
+    out: Expected,
+) -> Symbol:
+    """beta * input + alpha * (first @ second)."""
+    term = matmul(net, first, second, out=out)
+    term = term if alpha == 1 else net.add(Power(scale=alpha), term, role="scaled")
+    if beta == 0:
+        return term
+    return add(net, term, input, alpha=beta)
+
+
+@handles(torch.dot, torch.vdot)
+def dot(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
+    return matmul(net, input, other, out=out)
+
+
+@handles(torch.outer)
+def outer(net: Emitter, input: Matrix, vec2: Matrix) -> Symbol:
+    return mul(net, _with_column(net, input), vec2)
+
+
+@handles(F.linear)
+def linear(
+    net: Emitter, input: Matrix, weight: Matrix, bias: Matrix | None = None
+) -> Symbol:
+    first = as_symbol(net, input, "input")
+    count = weight.shape[0] if len(weight.shape) == 2 else 1
+    layer = InnerProduct(num_output=count, axis=1 if first.rank == 2 else -1)
+    if isinstance(weight, Symbol) or isinstance(bias, Symbol) or len(weight.shape) == 1:
+        return _linear_of_traced(net, first, weight, bias)
+    if bias is None:
+        return net.add(layer.replace(bias_term=False), first, blobs=[weight])
+    return net.add(layer, first, blobs=[weight, bias])
+
+
+def _linear_of_traced(
+    net: Emitter, input: Symbol, weight: Matrix, bias: Matrix | None
+) -> Symbol:
+    matrix = as_symbol(net, weight, "weight")
+    if input.rank == 1 and matrix.rank == 2:
+        return _linear_of_row(net, input, matrix, bias)
+    if matrix.rank == 1:
+        column = viewed(net, matrix, lambda s: (*s, 1), "column")
+        top = net.add(MatMul(), input, column)
+        top = viewed(net, top, lambda s: s[:-1])
+    else:
+        top = net.add(MatMul(transposed=True), input, matrix)
+    return top if bias is None else add(net, top, bias)
+
+
+def _linear_of_row(net: Emitter, input: Symbol, matrix: Symbol, bias: Matrix | None) -> Symbol:
+    row = viewed(net, input, lambda s: (1, *s), "row")
+    top = viewed(net, net.add(MatMul(transposed=True), row, matrix), lambda s: s[1:])
+    return top if bias is None else add(net, top, bias)
+
+
+@handles(F.scaled_dot_product_attention)
+def attention(
+    net: Emitter,
+    query: Matrix,
+    key: Matrix,
+    value: Matrix,
+    attn_mask: Matrix | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Symbol:
+    """softmax(scale * query @ key^T + mask) @ value."""
+    if dropout_p:
+        raise Refused(f"needs dropout_p=0, got {dropout_p}")
+    q, k, v = (as_symbol(net, x, r) for x, r in ((query, "query"), (key, "key"), (value, "value")))
+    if enable_gqa:
+        k, v = (_for_each_query(net, x, q) for x in (k, v))
+    factor = 1 / sqrt(q.shape[-1]) if scale is None else scale
+    q = q if factor == 1 else net.add(Power(scale=factor), q, role="scaled")
+    scores = product(net, q, _transposed(net, k), role="scores")
+    mask = _causal(scores) if is_causal else attn_mask
+    scores = scores if mask is None else _masked(net, scores, mask)
+    weights = net.add(Softmax(axis=scores.rank - 1), scores, role="weights")
+    return product(net, weights, v)
+
+
+def _transposed(net: Emitter, matrix: Symbol) -> Symbol:
+    order = (*range(matrix.rank - 2), matrix.rank - 1, matrix.rank - 2)
+    return net.add(Permute(order=order), matrix, role="transposed")
+
+
+def _for_each_query(net: Emitter, shared: Symbol, query: Symbol) -> Symbol:
+    """Keys or values that a group of neighbouring query heads shares, once for each of them."""
+    times = query.fixed(query.rank - 3) // shared.fixed(shared.rank - 3)
+    places = [head // times for head in range(query.fixed(query.rank - 3))]
+    return index_map(net, shared, {shared.rank - 3: places}, role="groups")
+
+
+def _causal(scores: Symbol) -> Tensor:
+    return torch.ones(scores.fixed(scores.rank - 2), scores.fixed(scores.rank - 1)).tril().bool()
+
+
+def _masked(net: Emitter, scores: Symbol, mask: Matrix) -> Symbol:
+    if isinstance(mask, Symbol):
+        if mask.dtype is torch.bool:
+            # 0 where a score counts, MASKED where it does not.
+            mask = net.add(Power(shift=MASKED, scale=-MASKED), mask, role="mask")
+        return add(net, scores, mask)
+    if mask.dtype is torch.bool:
+        mask = torch.zeros(mask.shape).masked_fill(~mask, MASKED)
+    mask = mask.float().clamp(min=MASKED)
+    if bool((mask <= MASKED).all(-1).any()):
+        raise Refused("needs a mask that leaves something in every row, got a row without")
+    return add(net, scores, mask)

@@ -1,0 +1,216 @@
+"""LSTM, GRU and RNN, as layers and as cells.
+
+An LSTM is Caffe's own layer. Caffe's RNN layer has another output than torch's, and a GRU or an
+LSTM with projections it does not have: these are unrolled, with one product for the inputs of
+all steps and one a step for the state. The steps use one weight, so the file holds it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import LSTM, Concat, Scale, Slice
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.index_map import index_map
+from fx2caffe.legalize.permute import Permute
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.cells import (
+    STEPS,
+    Given,
+    State,
+    Step,
+    Weights,
+    begun,
+    initial_state,
+    is_zero,
+    lstm_step,
+    ones_of,
+    product,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Several layers of one kind over a sequence: their weights, and what the caller wants."""
+
+    weights: tuple[Weights, ...]  # layer after layer, and of each its directions
+    directions: int
+    initial: tuple[Given, ...]  # h, and for an LSTM c, of all layers and directions
+    wanted: frozenset[int]  # which results are read: all of the last layer, h, c
+
+
+Layers = Callable[[Emitter, Run, Symbol, Symbol, int], tuple[Symbol, State]]
+
+
+def _sequence(
+    net: Emitter,
+    run: Run,
+    input: Symbol,
+    batch_first: bool,
+    layer: Layers,
+) -> tuple[Symbol | None, ...]:
+    """All layers, one after the other; results of all steps, and the final states."""
+    x = net.add(Permute(order=(1, 0, 2)), input, role="steps") if batch_first else input
+    if x.carries_batch(0):
+        net.fault(f"{net.scope[0]} has a layer or a weight for each step")
+        x = replace(x, other=(x.shape[0], *x.other[1:]))
+    ones, finals = ones_of(net, x), []
+    for first in range(0, len(run.weights), run.directions):
+        results = []
+        for index in range(first, first + run.directions):
+            backwards = index > first
+            result, final = layer(net, run, ones, _reversed(net, x) if backwards else x, index)
+            results.append(_reversed(net, result) if backwards else result)
+            finals.append(final)
+        x = _joined(net, results, 2, "both")
+    y = net.add(Permute(order=(1, 0, 2)), x, role="samples") if batch_first else x
+    return y, *_finals(net, run, finals)
+
+
+def _finals(net: Emitter, run: Run, finals: Sequence[State]) -> tuple[Symbol | None, ...]:
+    """h, and for an LSTM c, of all layers and directions; None for what nobody reads."""
+    return tuple(
+        _joined(net, [final[place] for final in finals], 0, f"final{place}")
+        if place + 1 in run.wanted
+        else None
+        for place in range(len(run.initial))
+    )
+
+
+def _joined(net: Emitter, parts: Sequence[Symbol], axis: int, role: str) -> Symbol:
+    return parts[0] if len(parts) == 1 else net.add(Concat(axis=axis), *parts, role=role)
+
+
+def _reversed(net: Emitter, x: Symbol) -> Symbol:
+    return index_map(net, x, {0: range(x.shape[0])[::-1]}, role="reversed")
+
+
+# LSTM as Caffe's layer
+
+
+@handles(torch.lstm)
+def lstm(
+    net: Emitter,
+    input: Symbol,
+    hx: Sequence[Given],
+    params: Sequence[Given],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    *,
+    out: Expected,
+) -> tuple[Symbol | None, ...]:
+    run = _run(hx, params, has_biases, num_layers, bidirectional, out)
+    projected = run.weights[0].projection is not None
+    return _sequence(net, run, input, batch_first, _unrolled(lstm_step) if projected else _lstm)
+
+
+def _run(
+    initial: Sequence[Given],
+    params: Sequence[Given],
+    has_biases: bool,
+    num_layers: int,
+    bidirectional: bool,
+    out: Expected,
+) -> Run:
+    directions = 2 if bidirectional else 1
+    each = len(params) // (num_layers * directions)
+    weights = [
+        Weights.of(params[start : start + each], has_biases)
+        for start in range(0, len(params), each)
+    ]
+    return Run(tuple(weights), directions, tuple(initial), out.read)
+
+
+def _lstm(
+    net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int
+) -> tuple[Symbol, State]:
+    """The state is exposed where it is given, or where c is asked for in the end."""
+    weights = run.weights[index]
+    size = weights.hidden.shape[1]
+    exposed = 2 in run.wanted or not all(map(is_zero, run.initial))
+    if exposed:
+        bottoms = (x, ones, *(initial_state(net, ones, value, index) for value in run.initial))
+    else:
+        begins = torch.tensor([0.0] + [1.0] * (x.shape[0] - 1))
+        bottoms = (x, net.add(Scale(axis=0), ones, blobs=[begins], role="cont"))
+    layer = LSTM(num_output=size, expose_hidden=exposed)
+    tops = net.add_many(layer, *bottoms, blobs=_blobs(weights), tops=3 if exposed else 1)
+    final = tops[1:] if exposed else (_last(net, tops[0]),)
+    return tops[0], final
+
+
+def _last(net: Emitter, results: Symbol) -> Symbol:
+    return index_map(net, results, {0: [results.shape[0] - 1]}, role="last")
+
+
+def _blobs(weights: Weights) -> list[Tensor]:
+    """torch's gates are i, f, g, o, Caffe's i, f, o, g; torch has two biases."""
+    bias = torch.zeros(len(weights.input), dtype=torch.float64)
+    if weights.input_bias is not None and weights.hidden_bias is not None:
+        bias = weights.input_bias.detach().double() + weights.hidden_bias.detach().double()
+    return [_caffes(blob) for blob in (weights.input, bias, weights.hidden)]
+
+
+def _caffes(blob: Tensor) -> Tensor:
+    i, f, g, o = blob.detach().chunk(4)
+    return torch.cat([i, f, o, g])
+
+
+# Unrolled: GRU, RNN, and LSTM with projections
+
+
+def _unrolled(
+    step: Step,
+) -> Layers:
+    def layer(
+        net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int
+    ) -> tuple[Symbol, State]:
+        weights = run.weights[index]
+        gates = product(net, x, weights.input, weights.input_bias, role="inputs")
+        steps: tuple[Symbol, ...] = (gates,)
+        if x.shape[0] > 1:
+            steps = net.add_many(Slice(axis=0), gates, role="steps", tops=x.shape[0])
+        initial = begun(run.initial)
+        state = tuple(initial_state(net, ones, value, index) for value in initial)
+        results = []
+        for gate in steps:
+            state = step(net, gate, state, weights)
+            results.append(state[0])
+        return _joined(net, results, 0, "results"), state
+
+    return layer
+
+
+def _sequences() -> None:
+    for function, step in STEPS.items():
+
+        def unrolled(
+            net: Emitter,
+            input: Symbol,
+            hx: Given,
+            params: Sequence[Given],
+            has_biases: bool,
+            num_layers: int,
+            dropout: float,
+            train: bool,
+            bidirectional: bool,
+            batch_first: bool,
+            *,
+            out: Expected,
+            _step: Step = step,
+        ) -> tuple[Symbol | None, ...]:
+            run = _run([hx], params, has_biases, num_layers, bidirectional, out)
+            return _sequence(net, run, input, batch_first, _unrolled(_step))
+
+        handles(function)(unrolled)
+
+
+_sequences()

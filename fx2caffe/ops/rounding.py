@@ -1,0 +1,106 @@
+"""floor, ceil, round, trunc and what is left of a number, right for every float32.
+
+Up to 2^23 a float32 may have a fraction, and x + 1.5 * 2^23 - 1.5 * 2^23 rounds it away only up to
+2^22. So a number is first split into an even whole number and a rest of at most 1 (two layers that
+do not change numbers of 2^23 and more, or leave a whole rest), and the rest is rounded.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from caffe2fx.layers import Power
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import (
+    PRODUCT,
+    above,
+    affine,
+    combined,
+    inside,
+    negated,
+    rounded,
+)
+
+
+class Split(NamedTuple):
+    """x = coarse + rest, all exact; `near` is the whole number next to `rest`."""
+
+    coarse: Symbol
+    rest: Symbol
+    near: Symbol
+
+
+def split(net: Emitter, input: Symbol) -> Split:
+    """A number in parts whose rounding is known."""
+    coarse = rounded(net, input, unit=2, role="coarse")
+    rest = combined(net, [(1, input), (-1, coarse)], role="rest")
+    return Split(coarse, rest, rounded(net, rest, role="near"))
+
+
+def is_whole(input: Symbol) -> bool:
+    """Whether torch holds a tensor as integers."""
+    return not input.dtype.is_floating_point
+
+
+@handles(torch.round)
+def round(net: Emitter, input: Symbol, *, decimals: int = 0) -> Symbol:
+    """To the nearest whole number, halves to the even one."""
+    if decimals < -2:
+        raise Refused(f"needs decimals of -2 or more, which keep halves exact, got {decimals}")
+    if decimals:
+        scaled = affine(net, input, 10.0**decimals, role="scaled")
+        return affine(net, inside(net, "round", round, scaled), 10.0**-decimals)
+    if is_whole(input):
+        return net.add(Power(), input)
+    parts = split(net, input)
+    return combined(net, [(1, parts.coarse), (1, parts.near)])
+
+
+@handles(torch.floor)
+def floor(net: Emitter, input: Symbol) -> Symbol:
+    """The largest whole number that is not above: one less where rounding went up."""
+    if is_whole(input):
+        return net.add(Power(), input)
+    parts = split(net, input)
+    rise = combined(net, [(1, parts.near), (-1, parts.rest)], role="rise")
+    return combined(
+        net, [(1, parts.coarse), (1, parts.near), (-1, above(net, rise, 0, role="rose"))]
+    )
+
+
+@handles(torch.ceil)
+def ceil(net: Emitter, input: Symbol) -> Symbol:
+    """The smallest whole number that is not below: one more where rounding went down."""
+    if is_whole(input):
+        return net.add(Power(), input)
+    parts = split(net, input)
+    fall = combined(net, [(1, parts.rest), (-1, parts.near)], role="fall")
+    return combined(
+        net, [(1, parts.coarse), (1, parts.near), (1, above(net, fall, 0, role="fell"))]
+    )
+
+
+@handles(torch.trunc)
+def trunc(net: Emitter, input: Symbol) -> Symbol:
+    """The whole number next to x towards 0: rounding that went away from 0 is taken back.
+
+    It did where x and the rise have one sign, and then the sign of the rise is that of x.
+    """
+    if is_whole(input):
+        return net.add(Power(), input)
+    parts = split(net, input)
+    rise = combined(net, [(1, parts.near), (-1, parts.rest)], role="rise")
+    away = above(net, net.add(PRODUCT, rise, input, role="outward"), 0, role="away")
+    taken = net.add(PRODUCT, away, rise, role="taken")
+    up = above(net, taken, 0, role="up")
+    down = above(net, negated(net, taken, role="negative"), 0, role="down")
+    return combined(net, [(1, parts.coarse), (1, parts.near), (-1, up), (1, down)])
+
+
+@handles(torch.frac)
+def frac(net: Emitter, input: Symbol) -> Symbol:
+    """x - trunc(x), which is exact."""
+    return combined(net, [(1, input), (-1, inside(net, "trunc", trunc, input))])

@@ -1,0 +1,294 @@
+"""Numbers read at places between the numbers, where the net computes the places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product as every
+from math import prod
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caffe2fx.layers import AbsVal, BatchReindex, Eltwise, Scale
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.gather import DENSE, ROWS
+from fx2caffe.legalize.index_map import NOWHERE, index_map
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.blocks import (
+    PRODUCT,
+    above,
+    affine,
+    clipped,
+    combined,
+    opposite,
+    polynomial,
+    rounded,
+    weighted_sum,
+)
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.places import moved
+from fx2caffe.reshaping import viewed
+
+Operand = Symbol | Tensor
+
+
+class Tap(NamedTuple):
+    """One of the places that a number is made of, along one axis: where, and how much of it."""
+
+    place: Symbol
+    weight: Symbol | None  # None for all of it
+
+
+class Table(NamedTuple):
+    """An image as rows of channels: its rows, its spatial sizes, and how many samples."""
+
+    rows: Symbol
+    sizes: Shape
+    samples: int
+
+
+@handles(F.grid_sample)
+def grid_sample(
+    net: Emitter,
+    input: Operand,
+    grid: Operand,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
+    *,
+    out: Expected,
+) -> Symbol:
+    """Each number from the neighbours of its place on every axis, looked up as rows by number."""
+    options = (mode, padding_mode, bool(align_corners))
+    if isinstance(grid, Tensor) and isinstance(input, Symbol):
+        matrix = _same_for_all(input, grid, options)
+        if matrix is not None:
+            flat = viewed(net, input, lambda s: (*s[:2], prod(s[2:])), role="flat")
+            mixed = net.add(AxisMatrix(axis=2, rows=len(matrix)), flat, blobs=[matrix])
+            return viewed(net, mixed, lambda s: (*s[:2], *out.shape[2:]))
+    image, where = as_symbol(net, input, role="input"), as_symbol(net, grid, role="grid")
+    return _sampled_where(net, image, where, options)
+
+
+@handles(torch.grid_sampler, torch.grid_sampler_2d, torch.grid_sampler_3d)
+def grid_sampler(
+    net: Emitter,
+    input: Operand,
+    grid: Operand,
+    interpolation_mode: int,
+    padding_mode: int,
+    align_corners: bool,
+    *,
+    out: Expected,
+) -> Symbol:
+    """The operator below grid_sample, with its options as numbers."""
+    mode = ("bilinear", "nearest", "bicubic")[interpolation_mode]
+    padding = ("zeros", "border", "reflection")[padding_mode]
+    return grid_sample(net, input, grid, mode, padding, align_corners, out=out)
+
+
+def _same_for_all(
+    input: Symbol, grid: Tensor, options: tuple[str, str, bool]
+) -> Tensor | None:
+    """A constant grid as a matrix, where all samples have the same and it is not too large."""
+    size, count = prod(input.shape[2:]), prod(grid.shape[1:-1])
+    if size * count > DENSE or not torch.equal(grid, grid[:1].expand_as(grid)):
+        return None
+    unit = torch.eye(size, dtype=torch.float64).reshape(1, size, *input.shape[2:])
+    return F.grid_sample(unit, grid[:1].double(), *options).reshape(size, count).t().contiguous()
+
+
+def _sampled_where(
+    net: Emitter, input: Symbol, grid: Symbol, options: tuple[str, str, bool]
+) -> Symbol:
+    mode, padding, align = options
+    shape = grid.shape[1:-1]
+    image = table_of(net, input, padded=padding == "zeros")
+    places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), role="places")
+    axes = []
+    for axis, size in enumerate(input.shape[2:]):
+        last = grid.shape[-1] - 1 - axis  # the grid names the last axis first
+        line = moved(net, places, lambda x, last=last: x[:, last])  # type: ignore[misc]
+        steps = _in_pixels(net, line, size, align)
+        axes.append(_TAPS[mode](net, steps, Edge(padding, size, align)))
+    each = prod(shape)
+    starts = torch.arange(image.samples).repeat_interleave(each) * prod(image.sizes)
+    rows = looked_up(net, image, axes, starts)
+    back = viewed(net, rows, lambda s: (image.samples, s[0] // image.samples, s[1]), role="back")
+    top = moved(net, back, lambda x: x.movedim(2, 1))
+    return viewed(net, top, lambda s: (*s[:2], *shape))
+
+
+def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
+    """The image as rows of its channels, if `padded` with zeros of one pixel around it."""
+    if input.shape != input.other:
+        net.fault(f"{net.scope[0]} counts its places over all samples")
+    if padded:
+        around = {
+            axis: [NOWHERE, *range(input.shape[axis]), NOWHERE] for axis in range(2, input.rank)
+        }
+        input = index_map(net, input, around, role="around")
+    samples, channels, *sizes = input.shape
+    if samples * prod(sizes) > ROWS:
+        raise Refused(f"needs at most {ROWS} places in all samples, got {samples * prod(sizes)}")
+    last = moved(net, input, lambda x: x.movedim(1, -1))
+    rows = viewed(net, last, lambda s: (prod(s[:-1]), channels), role="rows")
+    return Table(rows, tuple(sizes), samples)
+
+
+def looked_up(
+    net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts: Operand
+) -> Symbol:
+    """The sum over all neighbours: of each a row of channels, times the product of its weights.
+
+    `starts` are the row numbers at which the sample of each place begins.
+    """
+    steps = [prod(image.sizes[axis + 1 :]) for axis in range(len(image.sizes))]
+    terms = []
+    for taps in every(*axes):
+        terms_of_place = [(step, tap.place) for step, tap in zip(steps, taps, strict=True)]
+        number = combined(net, terms_of_place, "number") if len(taps) > 1 else taps[0].place
+        number = _in_sample(net, number, image, starts)
+        row = net.add(BatchReindex(), image.rows, number, role="row")
+        weights = [tap.weight for tap in taps if tap.weight is not None]
+        terms.append(_weighted(net, row, weights))
+    if len(terms) == 1:
+        return terms[0]
+    return net.add(Eltwise(), *terms, role="sum")
+
+
+def _in_sample(net: Emitter, number: Symbol, image: Table, starts: Operand) -> Symbol:
+    """Row numbers within the samples as row numbers of the whole table."""
+    if image.samples == 1:
+        return number
+    return weighted_sum(net, number, starts, role="row_number")
+
+
+def _weighted(net: Emitter, row: Symbol, weights: Sequence[Symbol]) -> Symbol:
+    if not weights:
+        return row
+    weight = weights[0]
+    if len(weights) > 1:
+        weight = net.add(PRODUCT, *weights, role="weight")
+    return net.add(Scale(axis=0), row, weight, role="weighted")
+
+
+def _in_pixels(net: Emitter, line: Symbol, size: int, align: bool) -> Symbol:
+    """From -1..1 to pixels, in torch's own order of operations, so that it rounds the same."""
+    shifted = affine(net, line, 1, 1, role="shifted")
+    if align:
+        return affine(net, shifted, (size - 1) / 2, role="pixels")
+    return affine(net, shifted, size / 2, -0.5, role="pixels")
+
+
+class Edge(NamedTuple):
+    """What torch does outside of an axis; for zeros the table has one more on each side."""
+
+    padding: str
+    size: int
+    align: bool
+
+    def into(self, net: Emitter, steps: Symbol) -> Symbol:
+        """Places moved to where there is something to read, before rounding."""
+        if self.padding == "zeros":
+            return clipped(net, steps, -1, self.size, "bound")
+        if self.padding == "reflection":
+            steps = self.reflected(net, steps)
+        return clipped(net, steps, 0, self.size - 1, "bound")
+
+    def place(self, net: Emitter, whole: Symbol, shift: int) -> Symbol:
+        """A whole place, some steps further, as a place of the table."""
+        before = self.padding == "zeros"
+        place = whole if shift + before == 0 else affine(net, whole, 1, shift + before, "place")
+        if shift == 0:
+            return place
+        return clipped(net, place, 0, self.size - 1 + 2 * before, "clipped")
+
+    def reflected(self, net: Emitter, steps: Symbol) -> Symbol:
+        """span - |x mod (2 span) - span|, counted from the edge that mirrors."""
+        span = self.size - 1 if self.align else self.size
+        if span == 0:
+            return affine(net, steps, 0, role="only")
+        edge = 0.0 if self.align else 0.5
+        periods = affine(net, steps, 0.5 / span, 0.5 * edge / span, "periods")
+        full = whole_below(net, periods, "full")
+        rest = combined(net, [(1, steps), (-2 * span, full)], "rest")
+        apart = net.add(AbsVal(), affine(net, rest, 1, edge - span, "centred"), role="apart")
+        return affine(net, apart, -1, span - edge, "reflected")
+
+
+def _nearest(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
+    whole = rounded(net, edge.into(net, steps), role="nearest")
+    return [Tap(edge.place(net, whole, 0), None)]
+
+
+def linear(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
+    """The place before and the one after, by how near they are."""
+    return linear_taps(net, edge.into(net, steps), lambda low, k: edge.place(net, low, k))
+
+
+def linear_taps(
+    net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symbol]
+) -> list[Tap]:
+    """The whole places around, found by `place` from the lower one and a step of 0 or 1."""
+    low = whole_below(net, steps, "low")
+    part = combined(net, [(1, steps), (-1, low)], "part")
+    return [Tap(place(low, 0), opposite(net, part, "rest")), Tap(place(low, 1), part)]
+
+
+def whole_below(net: Emitter, input: Symbol, role: str) -> Symbol:
+    """floor of a place in an image: of numbers below 2^22, which one rounding makes whole."""
+    near = rounded(net, input, role="near")
+    rise = combined(net, [(1, near), (-1, input)], "rise")
+    return combined(net, [(1, near), (-1, above(net, rise, 0, "rose"))], role)
+
+
+def _cubic(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
+    """Four places by torch's cubic convolution with A = -0.75; each is bounded by itself."""
+    near = steps
+    if edge.padding != "reflection":
+        near = clipped(net, steps, -3, edge.size + 2, "near")
+    low = whole_below(net, near, "low")
+    part = combined(net, [(1, near), (-1, low)], "part")
+    taps = []
+    for shift in (-1, 0, 1, 2):
+        away = part if shift == 0 else affine(net, part, 1 if shift < 0 else -1, abs(shift), "away")
+        weight = polynomial(net, away, _CUBIC[shift in (0, 1)], "cubic")
+        taps.append(Tap(_bounded(net, low, shift, edge), weight))
+    return taps
+
+
+# A = -0.75: for places up to 1 away, and for those up to 2 away.
+_CUBIC = {True: (1.0, 0.0, -2.25, 1.25), False: (3.0, -6.0, 3.75, -0.75)}
+
+
+def _bounded(net: Emitter, low: Symbol, shift: int, edge: Edge) -> Symbol:
+    before = edge.padding == "zeros"
+    place = affine(net, low, 1, shift + before, "place")
+    if edge.padding == "reflection":
+        place = edge.reflected(net, place)
+    return clipped(net, place, 0, edge.size - 1 + 2 * before, "clipped")
+
+
+_TAPS = {"nearest": _nearest, "bilinear": linear, "bicubic": _cubic}
+
+
+@handles(F.affine_grid)
+def affine_grid(
+    net: Emitter,
+    theta: Symbol,
+    size: Sequence[int],
+    align_corners: bool | None = None,
+) -> Symbol:
+    """Linear in each row of theta: the same places of every sample, as a matrix."""
+    axes = len(size) - 2
+    unit = torch.eye(axes + 1, dtype=torch.float64)[:, None].expand(-1, axes, -1).contiguous()
+    places = F.affine_grid(unit, [axes + 1, 1, *size[2:]], bool(align_corners))[..., 0]
+    matrix = places.reshape(axes + 1, -1).t().contiguous()
+    lines = net.add(AxisMatrix(axis=2, rows=len(matrix)), theta, blobs=[matrix], role="lines")
+    last = moved(net, lines, lambda x: x.movedim(1, 2))
+    return viewed(net, last, lambda s: (s[0], *size[2:], s[2]))

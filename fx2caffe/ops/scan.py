@@ -1,0 +1,273 @@
+"""What has come so far along an axis: running sums, products and extremes; differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import (
+    BNLL,
+    AbsVal,
+    Concat,
+    Eltwise,
+    EltwiseOp,
+    Pooling,
+    Power,
+    Scale,
+    Slice,
+    Threshold,
+)
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.gather import DENSE
+from fx2caffe.legalize.index_map import index_map
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.blocks import difference, negated, opposite, product, weighted_sum
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.reduction import reduced
+from fx2caffe.places import moved
+from fx2caffe.reshaping import reshaped, viewed
+
+Combine = Callable[[Emitter, Symbol, Symbol], Symbol]
+MINUS = Eltwise(coeff=(1.0, -1.0))
+
+
+def along_axis(
+    net: Emitter, input: Symbol, axis: int, linear: Callable[[Tensor], Tensor], role: str = ""
+) -> Symbol:
+    """A linear function of each line of an axis, found by running it on an identity matrix.
+
+    `linear` takes lines as rows, and gives as many rows (of one number: without an axis).
+    """
+    unit = torch.eye(input.fixed(axis), dtype=torch.float64)
+    matrix = linear(unit).reshape(len(unit), -1).t().contiguous()
+    return net.add(AxisMatrix(axis=axis, rows=len(matrix)), input, blobs=[matrix], role=role)
+
+
+def running(net: Emitter, input: Symbol, axis: int, combine: Combine) -> Symbol:
+    """Each number combined with all before it: with one, then with two, then with four ...
+
+    before: a b c d        after: a, a+b, b+c, c+d        then: a, a+b, a+b+c, a+b+c+d
+    """
+    size, step = input.fixed(axis), 1
+    while step < size:
+        head, late = _cut(net, input, axis, step)
+        early, _ = _cut(net, input, axis, size - step)
+        input = net.add(Concat(axis=axis), head, combine(net, early, late), role="running")
+        step *= 2
+    return input
+
+
+def _cut(net: Emitter, input: Symbol, axis: int, point: int) -> tuple[Symbol, ...]:
+    return net.add_many(Slice(axis=axis, slice_point=(point,)), input, role="cut", tops=2)
+
+
+def _eltwise(operation: EltwiseOp) -> Combine:
+    return lambda net, one, two: net.add(Eltwise(operation=operation), one, two, role="combined")
+
+
+_SUM, _PROD, _MAX = map(_eltwise, (EltwiseOp.SUM, EltwiseOp.PROD, EltwiseOp.MAX))
+
+
+def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
+    """The input with at least one axis, and the axis meant."""
+    line = viewed(net, input, lambda s: s or (1,), role="line")
+    return line, positive(dim, line.rank)
+
+
+def _check_float(dtype: torch.dtype | None) -> None:
+    if dtype not in (None, torch.float32, torch.float64):
+        raise Refused(f"needs a result in float32, got dtype {dtype}")
+
+
+@handles(torch.cumsum)
+def cumsum(
+    net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
+) -> Symbol:
+    """A triangular matrix of ones, where it is not too large."""
+    _check_float(dtype)
+    line, axis = _line(net, input, dim)
+    if line.fixed(axis) ** 2 > DENSE:
+        return running(net, line, axis, _SUM)
+    top = along_axis(net, line, axis, lambda rows: rows.cumsum(1))
+    return reshaped(net, top, out.shape, out.other)
+
+
+@handles(torch.cumprod)
+def cumprod(
+    net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
+) -> Symbol:
+    _check_float(dtype)
+    line, axis = _line(net, input, dim)
+    return reshaped(net, running(net, line, axis, _PROD), out.shape, out.other)
+
+
+@handles(torch.logcumsumexp)
+def logcumsumexp(net: Emitter, input: Symbol, dim: int, *, out: Expected) -> Symbol:
+    """Of two at a time, max(a, b) + log(1 + exp(-|a - b|)): nothing over- or underflows."""
+    line, axis = _line(net, input, dim)
+    return reshaped(net, running(net, line, axis, _log_add_exp), out.shape, out.other)
+
+
+def _log_add_exp(net: Emitter, one: Symbol, two: Symbol) -> Symbol:
+    apart = net.add(AbsVal(), net.add(MINUS, one, two, role="difference"), role="apart")
+    rest = net.add(BNLL(), negated(net, apart, "nearness"), role="rest")
+    return net.add(Eltwise(), _MAX(net, one, two), rest, role="combined")
+
+
+@handles(torch.cummax)
+def cummax(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
+    line, axis = _line(net, input, dim)
+    values = largest_so_far(net, line, axis)
+    return _as_input(net, input, values, _last_best(net, line, values, axis))
+
+
+@handles(torch.cummin)
+def cummin(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
+    line, axis = _line(net, negated(net, input, "negative"), dim)
+    values = largest_so_far(net, line, axis)
+    places = _last_best(net, line, values, axis)
+    return _as_input(net, input, net.add(Power(scale=-1), values), places)
+
+
+def _as_input(net: Emitter, input: Symbol, *tops: Symbol) -> tuple[Symbol, Symbol]:
+    one, two = (reshaped(net, top, input.shape, input.other) for top in tops)
+    return one, two
+
+
+def largest_so_far(net: Emitter, line: Symbol, axis: int) -> Symbol:
+    """A window as long as the axis that comes in from before it; pads never are the largest."""
+    size = line.fixed(axis)
+    image = viewed(net, line, lambda s: (prod(s[:axis]), 1, size, prod(s[axis + 1 :])), "image")
+    layer = Pooling(kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_h=size - 1, pad_w=0)
+    passed = net.add(layer, image, role="passed")
+    coming = index_map(net, passed, {2: range(size)}, role="coming")
+    return reshaped(net, coming, line.shape, line.other, role="so_far")
+
+
+def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
+    """Where the best number so far was seen last: the largest place at which it is the number."""
+    below = net.add(MINUS, best, line, role="below")
+    worse = net.add(Threshold(), below, role="worse")
+    is_best = opposite(net, worse, "is_best")
+    places = torch.arange(line.fixed(axis))
+    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[places], role="places")
+    return largest_so_far(net, marked, axis)
+
+
+@handles(torch.diff)
+def diff(
+    net: Emitter,
+    input: Symbol,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Symbol | Tensor | None = None,
+    append: Symbol | Tensor | None = None,
+) -> Symbol:
+    axis = positive(dim, input.rank)
+    parts = [prepend, input, append]
+    given = [as_symbol(net, part, role="end") for part in parts if part is not None]
+    if len(given) > 1:
+        input = net.add(Concat(axis=axis), *given, role="extended")
+    for _ in range(min(n, input.shape[axis])):
+        input = _steps(net, input, axis)
+    return input
+
+
+def _steps(net: Emitter, input: Symbol, axis: int, role: str = "") -> Symbol:
+    """Each number of an axis less the one before it."""
+    late, early = _neighbours(net, input, axis)
+    return difference(net, late, early, role)
+
+
+def _neighbours(net: Emitter, input: Symbol, axis: int) -> tuple[Symbol, Symbol]:
+    late = moved(net, input, lambda x: x.narrow(axis, 1, x.shape[axis] - 1))
+    return late, moved(net, input, lambda x: x.narrow(axis, 0, x.shape[axis] - 1))
+
+
+@handles(torch.trapezoid, torch.trapz)
+def trapezoid(
+    net: Emitter,
+    y: Symbol | Tensor,
+    x: Symbol | Tensor | None = None,
+    *,
+    dx: float = 1,
+    dim: int = -1,
+    out: Expected,
+) -> Symbol:
+    if isinstance(y, Symbol) and _is_line(x):
+        whole = along_axis(net, y, positive(dim, y.rank), _over(torch.trapezoid, x, dx))
+        return reshaped(net, whole, out.shape, out.other)
+    areas = _areas(net, as_symbol(net, y, role="y"), as_symbol(net, x, role="x"), dim)
+    return reduced(net, ReduceOp.SUM, areas, dim)
+
+
+@handles(torch.cumulative_trapezoid)
+def cumulative_trapezoid(
+    net: Emitter,
+    y: Symbol | Tensor,
+    x: Symbol | Tensor | None = None,
+    *,
+    dx: float = 1,
+    dim: int = -1,
+    out: Expected,
+) -> Symbol:
+    if isinstance(y, Symbol) and _is_line(x):
+        axis = positive(dim, y.rank)
+        return along_axis(net, y, axis, _over(torch.cumulative_trapezoid, x, dx))
+    areas = _areas(net, as_symbol(net, y, role="y"), as_symbol(net, x, role="x"), dim)
+    return cumsum(net, areas, dim, out=out)
+
+
+def _is_line(x: Symbol | Tensor | None) -> bool:
+    """Whether the distances are constants that are the same for all lines."""
+    return x is None or (isinstance(x, Tensor) and x.dim() == 1)
+
+
+def _over(
+    integral: Callable[..., Tensor], x: Any, dx: float
+) -> Callable[[Tensor], Tensor]:
+    if x is None:
+        return lambda rows: integral(rows, dx=dx, dim=1)
+    return lambda rows: integral(rows, x.double(), dim=1)
+
+
+def _areas(net: Emitter, y: Symbol, x: Symbol, dim: int) -> Symbol:
+    """Between each two neighbours, their mean times their distance."""
+    if x.rank == 1:
+        x = viewed(net, x, lambda s: (*s, *(1,) * (y.rank - 1 - positive(dim, y.rank))))
+    total = weighted_sum(net, *_neighbours(net, y, positive(dim, y.rank)), (0.5, 0.5), "means")
+    steps = _steps(net, x, x.rank - y.rank + positive(dim, y.rank), "steps")
+    return product(net, total, steps, "areas")
+
+
+@handles(torch.gradient)
+def gradient(
+    net: Emitter,
+    input: Symbol,
+    *,
+    spacing: Any = 1,
+    dim: int | Sequence[int] | None = None,
+    edge_order: int = 1,
+) -> tuple[Symbol, ...]:
+    """Central differences: linear along each axis."""
+    axes = range(input.rank) if dim is None else (dim,) if isinstance(dim, int) else dim
+    spacing = 1 if spacing is None else spacing
+    spaces = spacing if isinstance(spacing, tuple | list) else [spacing] * len(axes)
+    if any(isinstance(space, Symbol) for space in spaces):
+        raise Refused("needs a constant spacing, got one that depends on the input")
+    return tuple(
+        along_axis(net, input, positive(axis, input.rank), _slopes(space, edge_order))
+        for axis, space in zip(axes, spaces, strict=True)
+    )
+
+
+def _slopes(space: Any, edge_order: int) -> Callable[[Tensor], Tensor]:
+    given = [space.double()] if isinstance(space, Tensor) and space.dim() else float(space)
+    return lambda rows: torch.gradient(rows, spacing=given, dim=1, edge_order=edge_order)[0]

@@ -1,0 +1,261 @@
+"""Numbers written to places: known ones, or ones that the net computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Concat, Eltwise
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.gather import DENSE, Gather
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.lower import handles
+from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.assign import setitem
+from fx2caffe.ops.blocks import PRODUCT, opposite, product, weighted_sum
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.lookup import one_hot_of
+from fx2caffe.ops.reduction import reduced
+from fx2caffe.places import moved, placed, positions
+from fx2caffe.reshaping import viewed
+
+Operand = Symbol | Tensor
+Value = Symbol | Tensor | float
+Write = Callable[[Tensor, Tensor], Tensor]
+
+
+def written(net: Emitter, input: Operand, value: Value, write: Write) -> Symbol:
+    """`input` after torch's own `write` of a value: each number comes from one of the two."""
+    base = as_symbol(net, input, role="base")
+    new = as_symbol(net, value, role="value")
+    sources = [
+        write(positions(one), positions(two, prod(one)))
+        for one, two in ((base.shape, new.shape), (base.other, new.other))
+    ]
+    return _from_both(net, base, new, sources)
+
+
+def _from_both(net: Emitter, base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Symbol:
+    """Both in one line, and of that the places; sample by sample, where each has its own."""
+    local = _of_each_sample(base, new, sources)
+    if local is not None:
+        parts = [viewed(net, x, lambda s: (s[0], prod(s[1:])), role="flat") for x in (base, new)]
+        both = net.add(Concat(axis=1), *parts, role="both")
+        return net.add(Gather(first=1, last=1, sizes=base.shape[1:]), both, blobs=[local])
+    if base.shape != base.other or new.shape != new.other:
+        net.fault(f"{net.scope[0]} writes to places counted over all samples")
+    parts = [viewed(net, x, lambda s: (prod(s),), role="flat") for x in (base, new)]
+    both = net.add(Concat(axis=0), *parts, role="both")
+    return placed(net, both, sources[0], sources[0])
+
+
+def _of_each_sample(base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Tensor | None:
+    """The places within one sample of both, if all samples have the same."""
+    found: Tensor | None = None
+    for source, one, two in zip(
+        sources, (base.shape, base.other), (new.shape, new.other), strict=True
+    ):
+        if not one or not two or one[0] != two[0] or not source.dim():
+            return None
+        size, more, line = prod(one[1:]), prod(two[1:]), source.reshape(one[0], -1)
+        sample = torch.arange(one[0])[:, None]
+        inside = torch.where(
+            line < prod(one), line - sample * size, line - prod(one) - sample * more + size
+        )
+        legal = torch.where(line < prod(one), inside < size, inside >= size) & (inside >= 0)
+        if not bool((legal & (inside < size + more) & (inside == inside[:1])).all()):
+            return None
+        if found is not None and not torch.equal(found, inside[0]):
+            return None
+        found = inside[0]
+    return found
+
+
+@handles(torch.select_scatter)
+def select_scatter(net: Emitter, input: Operand, src: Value, dim: int, index: int) -> Symbol:
+    return written(net, input, src, lambda x, y: x.select_scatter(y, dim, index))
+
+
+@handles(torch.slice_scatter)
+def slice_scatter(
+    net: Emitter,
+    input: Operand,
+    src: Value,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Symbol:
+    return written(net, input, src, lambda x, y: x.slice_scatter(y, dim, start, end, step))
+
+
+@handles(torch.diagonal_scatter)
+def diagonal_scatter(
+    net: Emitter, input: Operand, src: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Symbol:
+    return written(net, input, src, lambda x, y: x.diagonal_scatter(y, offset, dim1, dim2))
+
+
+def _known(name: str, index: Any) -> Tensor:
+    if isinstance(index, Symbol):
+        raise Refused(f"needs a constant {name}, got one that depends on the input")
+    tensor: Tensor = index
+    return tensor
+
+
+@handles(torch.index_fill)
+def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: Value) -> Symbol:
+    if not len(input.shape):
+        raise Refused("needs a tensor with axes, got a scalar")
+    places = (slice(None),) * (dim % len(input.shape)) + (_known("index", index),)
+    return setitem(net, input, places, value)
+
+
+@handles(torch.index_copy)
+def index_copy(net: Emitter, input: Operand, dim: int, index: Operand, source: Value) -> Symbol:
+    places = _known("index", index)
+    return written(net, input, source, lambda x, y: x.index_copy(dim, places, y))
+
+
+@handles(torch.index_put)
+def index_put(
+    net: Emitter, input: Operand, indices: Any, values: Value, accumulate: bool = False
+) -> Symbol:
+    if any(isinstance(index, Symbol) for index in indices):
+        raise Refused("needs constant indices, got some that depend on the input")
+    if accumulate:
+        raise Refused("needs accumulate=False, got True")
+    return written(net, input, values, lambda x, y: x.index_put(tuple(indices), y))
+
+
+@handles(torch.masked_scatter)
+def masked_scatter(net: Emitter, input: Operand, mask: Operand, source: Value) -> Symbol:
+    chosen = _known("mask", mask)
+    return written(net, input, source, lambda x, y: x.masked_scatter(chosen, y))
+
+
+@handles(torch.index_add)
+def index_add(
+    net: Emitter, input: Operand, dim: int, index: Operand, source: Operand, *, alpha: float = 1
+) -> Symbol:
+    """Each slice of the source to its place by a matrix of ones and zeros, and added."""
+    base = as_symbol(net, input, role="base")
+    new = as_symbol(net, source, role="source")
+    axis = positive(dim, base.rank)
+    size = base.fixed(axis)
+    if isinstance(index, Symbol):
+        spread = _to_places(net, new, axis, index, size)
+    else:
+        ones = (torch.arange(size)[:, None] == index[None]).float()
+        spread = net.add(AxisMatrix(axis=axis, rows=size), new, blobs=[ones], role="spread")
+    return weighted_sum(net, base, spread, (1.0, float(alpha)))
+
+
+def _to_places(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
+    """The sums of the slices that go to each place; the places are the same for all lines."""
+    last = moved(net, new, lambda x: x.movedim(axis, -1))
+    apart = viewed(net, last, lambda s: (*s, 1), role="apart")
+    ones = one_hot_of(net, index, size)
+    _check_work(new, size)
+    each = product(net, apart, ones, "each")
+    summed = reduced(net, ReduceOp.SUM, each, -2, role="sums")
+    return moved(net, summed, lambda x: x.movedim(-1, axis))
+
+
+def _check_work(new: Symbol, size: int) -> None:
+    count = prod(new.shape) * size
+    if count > DENSE:
+        raise Refused(f"needs at most {DENSE} pairs of a number and a place, got {count}")
+
+
+@handles(torch.scatter)
+def scatter(
+    net: Emitter, input: Operand, dim: int, index: Operand, src: Value, *, reduce: str | None = None
+) -> Symbol:
+    """Where several numbers go to one place, torch keeps any of them: so a number alone is safe."""
+    if reduce is not None:
+        reduction = {"add": "sum", "multiply": "prod"}[reduce]
+        return scatter_reduce(net, input, dim, index, _like(index, src), reduction)
+    if isinstance(src, Symbol | Tensor) and len(src.shape):
+        source = src
+        return written(net, input, source, lambda x, y: x.scatter(dim, _known("index", index), y))
+    if isinstance(index, Tensor):
+        if isinstance(input, Symbol) and input.shape != input.other:
+            net.fault(f"{net.scope[0]} writes to places of each sample")
+        mask = torch.zeros(tuple(input.shape)).scatter(dim, index, 1.0) > 0
+        return setitem(net, input, mask, src)
+    return _number_at(net, input, dim, index, src)
+
+
+def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: Value) -> Symbol:
+    """One number at all places that the net computes: a mask of them times it."""
+    base = as_symbol(net, input, role="base")
+    marks, _ = _marks(net, base, dim, index, None)
+    here, axis = reduced(net, ReduceOp.MAX, marks, -2, role="here"), positive(dim, base.rank)
+    mask = moved(net, here, lambda x: x.movedim(-1, axis))
+    if isinstance(input, Tensor) and not bool(input.any()):
+        return product(net, mask, number)
+    kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), role="kept")
+    return weighted_sum(net, kept, product(net, mask, number, "value"))
+
+
+def _like(index: Operand, src: Value) -> Operand:
+    if isinstance(src, Symbol | Tensor):
+        return src
+    return torch.full(tuple(index.shape), float(src))
+
+
+def _marks(
+    net: Emitter, base: Symbol, dim: int, index: Symbol, src: Symbol | None
+) -> tuple[Symbol, Symbol | None]:
+    """For each number of the index (the axis before the last) 1 at its place; and the numbers.
+
+    Both have the scattered axis behind the others.
+    """
+    axis = positive(dim, base.rank)
+    others = [a for a in range(base.rank) if a != axis]
+    if any((base.shape[a], base.other[a]) != (index.shape[a], index.other[a]) for a in others):
+        raise Refused(f"needs an index as large as its input but for dim, got {index.shape}")
+    _check_work(index, base.fixed(axis))
+    last = moved(net, index, lambda x: x.movedim(axis, -1))
+    marks = one_hot_of(net, last, base.fixed(axis), "marks")
+    if src is None:
+        return marks, None
+    ends = [None if index.carries_batch(a) else n for a, n in enumerate(index.shape)]
+    cut = moved(net, src, lambda x: x[tuple(slice(end) for end in ends)].movedim(axis, -1))
+    return marks, viewed(net, cut, lambda s: (*s, 1), role="apart")
+
+
+@handles(torch.scatter_add)
+def scatter_add(
+    net: Emitter, input: Operand, dim: int, index: Operand, src: Operand
+) -> Symbol:
+    return scatter_reduce(net, input, dim, index, src, "sum")
+
+
+@handles(torch.scatter_reduce)
+def scatter_reduce(
+    net: Emitter,
+    input: Operand,
+    dim: int,
+    index: Operand,
+    src: Operand,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Symbol:
+    if reduce != "sum" or not include_self:
+        raise Refused(f"needs reduce='sum' and include_self=True, got {reduce!r}, {include_self}")
+    base, new = as_symbol(net, input, role="base"), as_symbol(net, src, role="src")
+    places = as_symbol(net, index, role="index")
+    axis = positive(dim, base.rank)
+    marks, numbers = _marks(net, base, dim, places, new)
+    assert numbers is not None  # they were given
+    each = product(net, numbers, marks, "each")
+    sums = reduced(net, ReduceOp.SUM, each, -2, role="sums")
+    return net.add(Eltwise(), base, moved(net, sums, lambda x: x.movedim(-1, axis)))

@@ -1,0 +1,209 @@
+"""where and masked_fill: one of two values, number by number.
+
+Constant values may be infinite: x + log(1 - mask) is -inf where the mask is 1 and x elsewhere. Of
+computed values, products choose exactly as long as both are finite. Where one comes out of a
+logarithm, a division or an exponential, and so may be infinite or NaN just where it is not chosen,
+the choice is made by a maximum, from which Caffe drops a NaN; a NaN that is chosen becomes -inf.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Exp, Log, Power
+from caffe2fx.net import Step
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.binary import Binary, BinaryOp
+from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import (
+    MAXIMUM,
+    Operand,
+    affine,
+    combined,
+    negated,
+    nonzero,
+    opposite,
+    product,
+    spread,
+    weighted_sum,
+)
+from fx2caffe.ops.constant import as_float32
+
+
+@handles(torch.where)
+def where(
+    net: Emitter, condition: Operand, input: Operand, other: Operand
+) -> Symbol:
+    return select(net, condition, input, other)
+
+
+@handles(torch.masked_fill)
+def masked_fill(
+    net: Emitter, input: Operand, mask: Operand, value: Operand
+) -> Symbol:
+    return select(net, mask, value, input)
+
+
+def select(
+    net: Emitter, condition: Operand, chosen: Operand, other: Operand
+) -> Symbol:
+    """`chosen` where the condition is not 0, else `other`."""
+    mask = _mask(net, condition)
+    risks = _may_be_infinite(net, chosen), _may_be_infinite(net, other)
+    if not any(risks):
+        return _by_products(net, mask, chosen, other)
+    if not risks[0]:
+        mask, chosen, other = _opposite(net, mask), other, chosen
+    if not isinstance(other, Symbol) and bool((as_float32(other) == inf).any()):
+        turned = negated(net, chosen, role="turned") if isinstance(chosen, Symbol) else chosen
+        return negated(net, _by_maximum(net, mask, turned, -as_float32(other), False))
+    return _by_maximum(net, mask, chosen, other, all(risks))
+
+
+def _mask(net: Emitter, condition: Operand) -> Operand:
+    if isinstance(condition, Symbol):
+        return nonzero(net, condition, role="mask")
+    return (torch.as_tensor(condition) != 0).float()
+
+
+def _opposite(net: Emitter, mask: Operand) -> Operand:
+    return opposite(net, mask, role="opposite") if isinstance(mask, Symbol) else 1 - mask
+
+
+# By sums of products, for finite values that are computed
+
+Term = tuple[float, Symbol]
+
+
+def _by_products(net: Emitter, mask: Operand, chosen: Operand, other: Operand) -> Symbol:
+    if isinstance(mask, Symbol):
+        return _total(net, _computed_terms(net, mask, chosen, other), None)
+    terms: list[Term] = []
+    constant = torch.zeros(())
+    for value, share in ((chosen, mask), (other, 1 - as_float32(mask))):
+        if not isinstance(value, Symbol):
+            constant = constant + torch.where(as_float32(share) > 0, as_float32(value), 0.0)
+        elif _is_infinite(other if value is chosen else chosen):
+            terms.append((1.0, value))  # what is added there makes it infinite
+        else:
+            terms.append((1.0, product(net, value, share, role="kept")))
+    return _total(net, terms, constant if bool((constant != 0).any()) else None)
+
+
+def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand) -> list[Term]:
+    """other - mask other + mask chosen: the difference of equals is exactly 0."""
+    terms: list[Term] = []
+    if isinstance(other, Symbol):
+        terms.append((1.0, other))
+        if not _is_infinite(chosen):
+            terms.append((-1.0, product(net, mask, other, role="dropped")))
+    else:
+        terms += _constant_terms(net, opposite(net, mask, role="opposite"), other)
+    if not isinstance(chosen, Symbol):
+        return terms + _constant_terms(net, mask, chosen)
+    taken = chosen if _is_infinite(other) else product(net, mask, chosen, role="taken")
+    return [*terms, (1.0, taken)]
+
+
+def _constant_terms(net: Emitter, mask: Symbol, value: Operand) -> list[Term]:
+    """mask * value: the finite part as a product, the infinite one by logarithms."""
+    constant = as_float32(value)
+    finite = torch.where(constant.isinf(), 0.0, constant)
+    terms: list[Term] = []
+    if constant.dim() == 0 and float(finite):
+        terms.append((float(finite), mask))
+    elif bool((finite != 0).any()):
+        terms.append((1.0, product(net, mask, finite, role="filled")))
+    for sign in (-1.0, 1.0):
+        places = (constant == sign * inf).float()
+        if bool((places != 0).any()):
+            where = product(net, mask, places, role="places") if constant.dim() else mask
+            terms.append((-sign, net.add(Log(scale=-1, shift=1), where, role="penalty")))
+    return terms
+
+
+def _total(net: Emitter, terms: list[Term], constant: Tensor | None) -> Symbol:
+    """The sum of the terms, in this order, and of a constant."""
+    (factor, total), *others = terms
+    shapes = {(symbol.shape, symbol.other) for _, symbol in terms}
+    if others and len(shapes) == 1:
+        total = combined(net, terms, role="" if constant is None else "sum")
+    elif not others and factor != 1:
+        total = affine(net, total, factor, role="" if constant is None else "sum")
+    else:
+        for scale, symbol in others:
+            total = weighted_sum(net, total, symbol, (factor, scale), role="sum")
+            factor = 1.0
+    return total if constant is None else weighted_sum(net, total, constant)
+
+
+def _is_infinite(value: Operand) -> bool:
+    return not isinstance(value, Symbol) and bool(as_float32(value).isinf().all())
+
+
+# By a maximum, for values that may be infinite or NaN
+
+
+def _by_maximum(
+    net: Emitter, mask: Operand, chosen: Operand, other: Operand, both: bool
+) -> Symbol:
+    """max(chosen + log(mask), other + log(1 - mask)); from a first bottom Caffe drops a NaN.
+
+    With a third one in between, from the last bottom too.
+    """
+    first, last = spread(
+        net,
+        _plus(net, chosen, _logarithm(net, mask, 1, 0), "chosen"),
+        _plus(net, other, _logarithm(net, mask, -1, 1), "other"),
+    )
+    if not both:
+        return net.add(MAXIMUM, first, last)
+    return net.add(MAXIMUM, first, affine(net, first, 0, -inf, role="least"), last)
+
+
+def _plus(net: Emitter, first: Operand, second: Operand, role: str) -> Operand:
+    if not isinstance(first, Symbol) and not bool((as_float32(first) != 0).any()):
+        return second
+    if isinstance(first, Symbol) or isinstance(second, Symbol):
+        return weighted_sum(net, first, second, role=role)
+    return as_float32(first) + as_float32(second)
+
+
+def _logarithm(net: Emitter, mask: Operand, scale: float, shift: float) -> Operand:
+    """log(scale * mask + shift)."""
+    if isinstance(mask, Symbol):
+        return net.add(Log(scale=scale, shift=shift), mask, role="penalty")
+    return torch.log(as_float32(mask) * scale + shift)
+
+
+# What is computed by these has forgotten what it came from: sums over many numbers.
+_MIXING = frozenset({"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Standardize"})
+
+
+def _may_be_infinite(net: Emitter, value: Operand) -> bool:
+    """Whether a value comes, number by number, from one that may be infinite or NaN."""
+    if not isinstance(value, Symbol):
+        return False
+    producers = {top: step for step in net.steps for top in step.tops}
+    waiting, seen = [value.value], set()
+    while waiting:
+        step = producers.get(waiting.pop())
+        if step is None or step.name in seen or step.layer.type in _MIXING:
+            continue
+        if _makes_infinite(step):
+            return True
+        seen.add(step.name)
+        waiting += step.bottoms
+    return False
+
+
+def _makes_infinite(step: Step) -> bool:
+    layer = step.layer
+    if isinstance(layer, Power):
+        return layer.power < 0 or layer.power != int(layer.power) or abs(layer.shift) == inf
+    if isinstance(layer, Log | Exp) or (isinstance(layer, Binary) and layer.op is BinaryOp.DIV):
+        return True
+    return any(bool(blob.isinf().any()) for blob in step.blobs)

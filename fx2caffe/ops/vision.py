@@ -1,0 +1,238 @@
+"""torchvision's operators: regions of an image, and convolutions whose taps the net places.
+
+They stand in the table by name, so that torchvision need not be installed.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Concat, Convolution, Pooling, PoolMethod, ReLU, Scale, Slice
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.lower import handles
+from fx2caffe.ops.arguments import constant
+from fx2caffe.ops.blocks import (
+    above,
+    affine,
+    clipped,
+    difference,
+    weighted_sum,
+)
+from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.sampling import Edge, Tap, linear, linear_taps, looked_up, table_of
+from fx2caffe.places import moved
+from fx2caffe.reshaping import viewed
+
+Operand = Symbol | Tensor
+
+
+@handles("torchvision.roi_align")
+def roi_align(
+    net: Emitter,
+    input: Operand,
+    rois: Operand,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    sampling_ratio: int,
+    aligned: bool = False,
+) -> Symbol:
+    """Means of `sampling_ratio` places a bin and axis, each between four numbers of the image.
+
+    Without that ratio torchvision takes more places in larger regions, as many as the data say.
+    """
+    if sampling_ratio < 1:
+        raise Refused(f"needs a sampling_ratio of 1 or more, got {sampling_ratio}")
+    image = table_of(net, as_symbol(net, input, role="input"), padded=False)
+    boxes = as_symbol(net, rois, role="rois")
+    pooled = (pooled_height, pooled_width)
+    counts = [size * sampling_ratio for size in pooled]
+    axes = [
+        _axis_taps(net, boxes, axis, (spatial_scale, aligned), counts[axis], image.sizes[axis])
+        for axis in (0, 1)
+    ]
+    grids = [_over_grid(net, taps, axis, counts) for axis, taps in enumerate(axes)]
+    starts = _spread(net, _column(net, boxes, 0), 2, counts, prod(image.sizes))
+    rows = looked_up(net, image, grids, starts)
+    places = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), role="places")
+    planes = moved(net, places, lambda x: x.movedim(-1, 1))
+    if sampling_ratio == 1:
+        return planes
+    layer = Pooling(pool=PoolMethod.AVE, kernel_size=sampling_ratio, stride=sampling_ratio)
+    return net.add(layer, planes)
+
+
+def _column(net: Emitter, boxes: Symbol, index: int) -> Symbol:
+    return moved(net, boxes, lambda x: x[:, index : index + 1])
+
+
+def _axis_taps(
+    net: Emitter, boxes: Symbol, axis: int, geometry: tuple[float, bool], count: int, size: int
+) -> list[Tap]:
+    """The taps (regions, count) of the places on one axis; none for places off the image."""
+    scale, aligned = geometry
+    shift = -0.5 if aligned else 0.0
+    start, end = (
+        affine(net, _column(net, boxes, column), scale, shift, role="edge")
+        for column in (2 - axis, 4 - axis)
+    )
+    length = difference(net, end, start, "length")
+    if not aligned:
+        length = clipped(net, length, 1, None, "at_least_1")
+    both = net.add(Concat(axis=1), start, length, role="both")
+    parts = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    matrix = torch.stack([torch.ones_like(parts), parts], 1)
+    steps = net.add(AxisMatrix(axis=1, rows=count), both, blobs=[matrix], role="steps")
+    bound = clipped(net, steps, 0, size - 1, "bound")
+    taps = linear_taps(net, bound, lambda low, k: _next(net, low, size) if k else low)
+    return _on_image(net, taps, steps, size)
+
+
+def _next(net: Emitter, low: Symbol, size: int) -> Symbol:
+    return clipped(net, affine(net, low, 1, 1, "next"), None, size - 1, "clipped")
+
+
+def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[Tap]:
+    """The taps with weights of 0 where a place is more than 1 off the image.
+
+    relu(weight - off), where off is 1 before -1 or behind the end. A blob of `off` alone would
+    prove nothing about regions within the image: other comparisons keep it company.
+    """
+    line = viewed(net, steps, _as_image, role="line")
+    signs = torch.tensor([-1.0, 1, 1, 1, 1]).reshape(5, 1, 1, 1)
+    bounds = torch.tensor([1.0, size, size / 4, size / 2, size * 3 / 4])
+    layer = Convolution(num_output=5, kernel_size=(1,))
+    beyond = net.add(layer, line, blobs=[signs, -bounds], role="beyond")
+    weights = [
+        viewed(net, tap.weight, _as_image, role="weight") for tap in taps if tap.weight is not None
+    ]
+    joined = net.add(Concat(axis=1), above(net, beyond, 0, "is_beyond"), *weights, role="joined")
+    kept = torch.tensor([[-1.0, -1, 0, 0, 0, 1, 0], [-1, -1, 0, 0, 0, 0, 1]]).reshape(2, 7, 1, 1)
+    less = Convolution(num_output=2, kernel_size=(1,), bias_term=False)
+    shares = net.add(ReLU(), net.add(less, joined, blobs=[kept], role="less"), role="shares")
+    parts = net.add_many(Slice(axis=1), shares, role="parts", tops=2)
+    return [
+        Tap(tap.place, viewed(net, part, lambda s: (s[0], s[3]), role="share"))
+        for tap, part in zip(taps, parts, strict=True)
+    ]
+
+
+def _as_image(shape: Shape) -> Shape:
+    return (shape[0], 1, 1, shape[1])
+
+
+def _over_grid(
+    net: Emitter, taps: list[Tap], axis: int, counts: list[int]
+) -> list[Tap]:
+    """The taps of one axis repeated along the other: one for each place of each region."""
+    return [
+        Tap(_spread(net, tap.place, axis, counts), _spread(net, tap.weight, axis, counts))
+        for tap in taps
+        if tap.weight is not None
+    ]
+
+
+def _spread(
+    net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1
+) -> Symbol:
+    """(regions, count) repeated to a line of all places, times a factor."""
+    view = [counts[a] if a == axis else 1 for a in (0, 1)]
+    apart = viewed(net, line, lambda s: (s[0], *view), role="apart")
+    grid = moved(net, apart, lambda x: x.expand(-1, *counts))
+    scaled = grid if factor == 1 else affine(net, grid, factor, role="scaled")
+    return viewed(net, scaled, lambda s: (prod(s),), role="line")
+
+
+@handles("torchvision.deform_conv2d")
+def deform_conv2d(
+    net: Emitter,
+    input: Operand,
+    weight: Operand,
+    offset: Operand,
+    mask: Operand,
+    bias: Operand,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+    offset_groups: int,
+    use_mask: bool,
+) -> Symbol:
+    """Each tap of the kernel from its own place between four numbers, then a 1x1 convolution."""
+    kernel = constant("weight", weight)
+    source = as_symbol(net, input, role="input")
+    moves = as_symbol(net, offset, role="offset")
+    pairs = list(
+        zip((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), strict=True)
+    )
+    width = source.fixed(1) // offset_groups
+    columns = []
+    for group in range(offset_groups):
+        part = moved(net, source, lambda x, g=group: x[:, g * width : (g + 1) * width])  # type: ignore[misc]
+        taps = _kernel_taps(net, moves, group, kernel, pairs, part.shape[2:])
+        columns.append(_columns(net, part, taps, moves, (mask if use_mask else None, group)))
+    joined = columns[0]
+    if len(columns) > 1:
+        joined = net.add(Concat(axis=1), *columns, role="columns")
+    blobs = [kernel.reshape(len(kernel), -1, 1, 1), constant("bias", bias)]
+    layer = Convolution(num_output=len(kernel), kernel_size=(1,), group=groups)
+    return net.add(layer, joined, blobs=blobs)
+
+
+def _kernel_taps(
+    net: Emitter,
+    moves: Symbol,
+    group: int,
+    kernel: Tensor,
+    pairs: list[tuple[int, int, int]],
+    sizes: tuple[int, ...],
+) -> list[list[Tap]]:
+    """For each axis the two places around each of (samples, taps, places), in one line."""
+    count = prod(kernel.shape[2:])
+    out = moves.shape[2:]
+    taps = torch.cartesian_prod(*(torch.arange(size) for size in kernel.shape[2:]))
+    places = torch.cartesian_prod(*(torch.arange(size) for size in out))
+    found = []
+    for axis, (stride, pad, dilation) in enumerate(pairs):
+        first = group * 2 * count + axis
+        own = moved(net, moves, lambda x, f=first: x[:, f : f + 2 * count : 2])  # type: ignore[misc]
+        flat = viewed(net, own, lambda s: (s[0], count, prod(out)), role="flat")
+        still = taps[:, None, axis] * dilation + places[None, :, axis] * stride - pad
+        steps = weighted_sum(net, flat, still, role="steps")
+        line = viewed(net, steps, lambda s: (prod(s),), role="line")
+        found.append(linear(net, line, Edge("zeros", sizes[axis], False)))
+    return found
+
+
+def _columns(
+    net: Emitter,
+    part: Symbol,
+    taps: list[list[Tap]],
+    moves: Symbol,
+    masked: tuple[Operand | None, int],
+) -> Symbol:
+    """The images under the taps as (samples, channels * taps, height, width)."""
+    image, out = table_of(net, part, padded=True), moves.shape[2:]
+    each = taps[0][0].place.shape[0] // image.samples
+    starts = torch.arange(image.samples).repeat_interleave(each) * prod(image.sizes)
+    rows = looked_up(net, image, taps, starts)
+    count = each // prod(out)
+    mask, group = masked
+    if mask is not None:
+        factor = as_symbol(net, mask, role="mask")
+        own = moved(net, factor, lambda x: x[:, group * count : (group + 1) * count])
+        line = viewed(net, own, lambda s: (prod(s),), role="mask_line")
+        rows = net.add(Scale(axis=0), rows, line, role="masked")
+    apart = viewed(net, rows, lambda s: (image.samples, count, prod(out), s[1]), role="apart")
+    channels = moved(net, apart, lambda x: x.permute(0, 3, 1, 2))
+    return viewed(net, channels, lambda s: (s[0], s[1] * s[2], *out), role="columns")
+
+

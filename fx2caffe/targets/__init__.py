@@ -1,0 +1,47 @@
+"""Targets: what a program that reads Caffe nets has, as data."""
+
+from __future__ import annotations
+
+from caffe2fx.errors import CaffeError
+from fx2caffe.targets import limits
+from fx2caffe.targets.known import (
+    ASCEND,
+    BVLC,
+    BVLC_MASTER,
+    NNIE,
+    OPENCV,
+    PORTABLE,
+    RKNN,
+    SOPHGO,
+    SSD,
+    TARGETS,
+)
+from fx2caffe.targets.target import EVERY, Limit, Target
+
+
+def target(name: str | Target) -> Target:
+    """The target of that name; a Target is given back as it is."""
+    if isinstance(name, Target):
+        return name
+    if name not in TARGETS:
+        raise CaffeError(f"target needs to be one of {', '.join(TARGETS)}, got {name!r}")
+    return TARGETS[name]
+
+
+__all__ = [
+    "ASCEND",
+    "BVLC",
+    "BVLC_MASTER",
+    "EVERY",
+    "NNIE",
+    "OPENCV",
+    "PORTABLE",
+    "RKNN",
+    "SOPHGO",
+    "SSD",
+    "TARGETS",
+    "Limit",
+    "Target",
+    "limits",
+    "target",
+]

@@ -1,0 +1,240 @@
+"""Limits that targets set: on shapes, on windows, on the values of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import fields
+from typing import Any
+
+from caffe2fx.layer import Layer
+from caffe2fx.layers import (
+    BatchNorm,
+    Eltwise,
+    InnerProduct,
+    Input,
+    Pooling,
+    PoolMethod,
+    Slice,
+)
+from caffe2fx.layers.convolution import Windows
+from caffe2fx.message import Shape
+from fx2caffe.targets.target import Limit
+
+Shapes = Sequence[Shape]
+
+
+def only(field: str, *values: Any) -> Limit:
+    """The field of that name has one of these values."""
+    said = " or ".join(str(getattr(value, "name", value)) for value in values)
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        value = getattr(layer, field)
+        shown = getattr(value, "name", value)
+        return None if value in values else f"needs {field} {said}, got {shown}"
+
+    return Limit(f"{field} {said}", fault)
+
+
+def rank(most: int) -> Limit:
+    """At most so many axes."""
+    return _shapes(f"at most {most} axes", lambda shape: len(shape) <= most)
+
+
+def least_rank(least: int) -> Limit:
+    """At least so many axes."""
+    axes = f"{least} axis" if least == 1 else f"{least} axes"
+    return _shapes(f"at least {axes}", lambda shape: len(shape) >= least)
+
+
+def images() -> Limit:
+    """Four axes: batch, channels, height and width."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        other = next((shape for shape in bottoms if len(shape) != 4), None)
+        return None if other is None else f"needs a bottom of 4 axes, got {tuple(other)}"
+
+    return Limit("bottoms of 4 axes", fault)
+
+
+def batch(size: int) -> Limit:
+    """The first axis of an image, of every input, and of what InnerProduct takes, has that size."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        least = 1 if isinstance(layer, Input | InnerProduct) else 4
+        for shape in (*bottoms, *tops):
+            if len(shape) >= least and shape[0] != size:
+                return f"needs batch {size}, got {tuple(shape)}"
+        return None
+
+    return Limit(f"batch {size}", fault)
+
+
+def side(most: int) -> Limit:
+    """Height and width of images are not larger."""
+    return _shapes(f"height and width at most {most}", lambda shape: max((*shape[2:4], 0)) <= most)
+
+
+def _shapes(says: str, fits: Callable[[Shape], bool]) -> Limit:
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        bad = next((shape for shape in (*bottoms, *tops) if not fits(shape)), None)
+        return None if bad is None else f"needs {says}, got {tuple(bad)}"
+
+    return Limit(says, fault)
+
+
+def nonnegative_axis() -> Limit:
+    """Axes are counted from the front."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        for item in fields(layer):  # type: ignore[arg-type]
+            value = getattr(layer, item.name)
+            if item.name == "axis" and value is not None and value < 0:
+                return f"needs an axis counted from the front, got {value}"
+        return None
+
+    return Limit("axes counted from the front", fault)
+
+
+def bottoms(most: int) -> Limit:
+    """At most so many bottoms."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        return None if len(bottoms) <= most else f"needs at most {most} bottom, got {len(bottoms)}"
+
+    return Limit(f"at most {most} bottom(s)", fault)
+
+
+def tops(most: int) -> Limit:
+    """At most so many tops."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        return None if len(tops) <= most else f"needs at most {most} top, got {len(tops)}"
+
+    return Limit(f"at most {most} top(s)", fault)
+
+
+_WINDOW = ("kernel", "stride", "pad", "dilation")
+
+
+def window(part: str, allowed: Container[int], says: str) -> Limit:
+    """Kernel, stride, pad or dilation are among `allowed` on every axis; `says` names those."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        sides = _geometry(layer, bottoms)[_WINDOW.index(part)]
+        fits = all(side in allowed for side in sides)
+        return None if fits else f"needs {part} {says}, got {'x'.join(map(str, sides))}"
+
+    return Limit(f"{part} {says}", fault)
+
+
+def kernel(least: int, most: int) -> Limit:
+    """Windows of these sizes."""
+    return window("kernel", range(least, most + 1), f"{least} to {most}")
+
+
+def dilation(*values: int) -> Limit:
+    """Dilations of these sizes."""
+    return window("dilation", values, " or ".join(map(str, values)))
+
+
+def one_dilation() -> Limit:
+    """The same dilation on both axes: there is no dilation_h and dilation_w to write others."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        sides = _geometry(layer, bottoms)[3]
+        return None if len(set(sides)) <= 1 else f"needs one dilation for all axes, got {sides}"
+
+    return Limit("one dilation for all axes", fault)
+
+
+def _geometry(layer: Layer, bottoms: Shapes) -> Sequence[Shape]:
+    """Kernel, stride, pad and dilation."""
+    if isinstance(layer, Pooling):
+        return (*layer.geometry(bottoms[0]), (1, 1))
+    assert isinstance(layer, Windows), layer.type
+    return layer.geometry(len(bottoms[0]) - layer.axis - 1)
+
+
+def full_windows(*methods: PoolMethod) -> Limit:
+    """Poolings of these methods have no window that reaches over the end of the padded input."""
+    names = " and ".join(method.name for method in methods)
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Pooling)
+        if layer.pool not in methods or layer.global_pooling or not tops:
+            return None
+        sides = zip(bottoms[0][2:], tops[0][2:], *layer.geometry(bottoms[0]), strict=True)
+        over = any((out - 1) * s + k > size + 2 * p for size, out, k, s, p in sides)
+        return "needs windows within the padded input, got some over its end" if over else None
+
+    return Limit(f"{names} windows within the padded input", fault)
+
+
+def unpadded(*methods: PoolMethod) -> Limit:
+    """Poolings of these methods have no pad."""
+    names = " and ".join(method.name for method in methods)
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Pooling)
+        pad = layer.geometry(bottoms[0])[2]
+        return f"needs no pad, got {pad}" if layer.pool in methods and any(pad) else None
+
+    return Limit(f"{names} windows without pad", fault)
+
+
+def met_windows() -> Limit:
+    """Every pooling window covers some of the input: what an empty one gives differs."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Pooling)
+        outs = (tops or bottoms)[0][2:]
+        sides = zip(bottoms[0][2:], outs, *layer.geometry(bottoms[0]), strict=True)
+        empty = any((out - 1) * s - p >= size for size, out, _, s, p in sides)
+        return "needs windows that cover some of the input, got empty ones" if empty else None
+
+    return Limit("no empty windows", fault)
+
+
+def few_coefficients() -> Limit:
+    """Sums of three and more are not weighted."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Eltwise)
+        if len(layer.coeff) <= 2:
+            return None
+        return f"needs at most 2 coefficients, got {len(layer.coeff)}"
+
+    return Limit("at most 2 coefficients", fault)
+
+
+def said_points() -> Limit:
+    """Slice says where it cuts."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Slice)
+        if layer.slice_point or len(tops) < 2:
+            return None
+        return "needs slice_point, got equal parts without it"
+
+    return Limit("slice_point given", fault)
+
+
+def fixed_statistics() -> Limit:
+    """BatchNorm takes mean and variance from its blobs."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, BatchNorm)
+        own = layer.use_global_stats is False
+        return "needs stored statistics, got use_global_stats: false" if own else None
+
+    return Limit("stored statistics", fault)
+
+
+def magnitude(field: str, below: float) -> Limit:
+    """The number in a field is smaller than that."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        value = getattr(layer, field)
+        return None if abs(value) < below else f"needs |{field}| below {below:g}, got {value:g}"
+
+    return Limit(f"|{field}| below {below:g}", fault)

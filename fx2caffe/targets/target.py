@@ -1,0 +1,203 @@
+"""What a program that reads Caffe nets has, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.layer import BVLC, Layer, records, registered
+from caffe2fx.message import Shape
+from caffe2fx.respelling import INPUT_FIELDS, Respelling
+from fx2caffe.targets.proto import Messages, messages
+
+EVERY = "every layer"  # the limits of this key hold for all layers
+Fault = Callable[[Layer, Sequence[Shape], Sequence[Shape]], str | None]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a target asks of a layer that it has: in words, and as a test.
+
+    `fault` takes the layer and the shapes of its bottoms and tops; it gives the reason for
+    which the layer cannot be had ("needs .., got .."), None if it can.
+    """
+
+    says: str
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Target:
+    """A program that reads the exported files: its layers and its limits on each.
+
+    `types` are the layer types, with the meaning that they have in one of its `dialects`;
+    `without` the fields of a type that it does not know, `limits` its rules by layer type
+    (EVERY: for all), and `spelling` how it writes what Caffe itself writes otherwise. `judges`
+    names the engines that can prove its nets, and `placeholder` the layer type that stands for
+    what it lacks, if the user asks for that.
+    A target with a `batch` runs nets of that batch only, one with `outputs` nets of at most so
+    many outputs.
+    """
+
+    name: str
+    types: frozenset[str]
+    dialects: frozenset[str] = frozenset({BVLC})
+    limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    without: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    spelling: tuple[Respelling, ...] = ()
+    judges: tuple[str, ...] = ("pycaffe",)
+    placeholder: str = "Python"
+    batch: int | None = None
+    outputs: int | None = None
+    about: str = ""
+
+    def lacks(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
+        """Why the target cannot run this layer, None if it can."""
+        if not self.has(layer):
+            return f"needs layer {layer.type}, which target {self.name!r} does not have"
+        missing = self._missing_field(layer)
+        if missing is not None:
+            return f"needs {missing} of {layer.type}, which target {self.name!r} does not have"
+        limits = (*self.limits.get(EVERY, ()), *self.limits.get(layer.type, ()))
+        if not limits:
+            return None
+        shapes = _top_shapes(layer, bottoms, tops)
+        faults = (limit.fault(layer, bottoms, shapes) for limit in limits)
+        fault = next((fault for fault in faults if fault is not None), None)
+        return fault and f"as {layer.type} {fault} in target {self.name!r}"
+
+    def has(self, layer: Layer) -> bool:
+        """Whether it has layers of this type at all, with this meaning."""
+        return layer.type in self.types and not self.dialects.isdisjoint(layer.dialects)
+
+    def _missing_field(self, layer: Layer) -> str | None:
+        """The first field that is not at its default and that the target does not know."""
+        unknown = self.without.get(layer.type, frozenset())
+        for item in fields(layer):  # type: ignore[arg-type]
+            value = getattr(layer, item.name)
+            if item.name in unknown and value != item.default:
+                return f"{item.name}: {getattr(value, 'name', value)}"
+        return None
+
+    def derived(
+        self,
+        name: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        limits: Mapping[str, Limit | Sequence[Limit]] | None = None,
+        without: Mapping[str, Iterable[str]] | None = None,
+        **changes: object,
+    ) -> Target:
+        """A target like this one with layers added and removed, and further limits.
+
+        `changes` are other fields of Target: dialects, spelling, judges, placeholder, batch ...
+        """
+        types = (self.types | frozenset(add)) - frozenset(remove)
+        merged = {type_: self.limits.get(type_, ()) + _many(new) for type_, new in _items(limits)}
+        unknown = {
+            type_: self.without.get(type_, frozenset()) | frozenset(new)
+            for type_, new in (without or {}).items()
+        }
+        return replace(
+            self,
+            name=name,
+            types=types,
+            limits={**self.limits, **merged},
+            without={**self.without, **unknown},
+            **changes,  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def from_layer_list(cls, names: Iterable[str], name: str = "mine") -> Target:
+        """The target of a Caffe whose `caffe.layer_type_list()` is given.
+
+        A Caffe without Clip is taken for older than Pooling's round_mode, which came before it.
+        """
+        types = frozenset(names)
+        if not types & {"Convolution", "InnerProduct"}:
+            raise CaffeError(f"needs the layer types of a Caffe, got {sorted(types)[:5]}")
+        old = {} if "Clip" in types else {"Pooling": frozenset({"round_mode"})}
+        types, dialects = _clear(types)
+        about = "by the layer list of a Caffe"
+        return cls(name, types, dialects, without=old, about=about)
+
+    @classmethod
+    def from_proto(cls, path: str | Path, name: str = "mine") -> Target:
+        """The target of a Caffe whose caffe.proto is given: its layer parameters and their fields.
+
+        A schema does not list layers without parameters: those of 2017 are taken to be there.
+        """
+        from fx2caffe.targets.known import BVLC as OF_2017
+
+        known = messages(Path(path).read_text(encoding="utf-8"))
+        if "type" not in known.get("LayerParameter", {}):
+            raise CaffeError(f"{path} needs to describe LayerParameter with a type, got none")
+        found = {layer.type for layer in records() if _is_described(layer, known, OF_2017)}
+        spelling: tuple[Respelling, ...] = ()
+        if "Input" not in found and "input_shape" in known.get("NetParameter", {}):
+            found, spelling = {*found, "Input"}, (INPUT_FIELDS,)
+        types, dialects = _clear(found)
+        without = {
+            layer.type: frozenset(set(dict(layer.wires())) - set(_described(layer, known)))
+            for layer in records()
+            if layer.type in types - {"Input"} and layer.parameter is not None
+            if dialects.intersection(layer.dialects)
+        }
+        lacking = {type_: names for type_, names in without.items() if names}
+        about = f"by {Path(path).name}"
+        return cls(name, types, dialects, {}, lacking, spelling, about=about)
+
+
+def _clear(types: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The types whose meaning is clear, and the dialects that they are of.
+
+    A type that is none of Caffe's own and that forks use in several ways is left out: which
+    way is meant, only a derived target can say.
+    """
+    kept, dialects = set(), {BVLC}
+    for type_ in types:
+        meanings = registered().get(type_, ())
+        if not any(BVLC in meaning.dialects for meaning in meanings):
+            if len(meanings) > 1:
+                continue
+            dialects.update(name for meaning in meanings for name in meaning.dialects)
+        kept.add(type_)
+    return frozenset(kept), frozenset(dialects)
+
+
+def _top_shapes(layer: Layer, bottoms: Sequence[Shape], tops: int) -> Sequence[Shape]:
+    try:
+        return layer.top_shapes(bottoms, tops)
+    except CaffeError:
+        return ()  # whoever adds the layer says what is wrong with it
+
+
+def _items(
+    limits: Mapping[str, Limit | Sequence[Limit]] | None,
+) -> Iterable[tuple[str, Limit | Sequence[Limit]]]:
+    return (limits or {}).items()
+
+
+def _many(limits: Limit | Sequence[Limit]) -> tuple[Limit, ...]:
+    return (limits,) if isinstance(limits, Limit) else tuple(limits)
+
+
+def _described(layer: type[Layer], known: Messages) -> Mapping[str, str]:
+    """The fields that the schema gives a layer's parameters."""
+    of_layer = known["LayerParameter"]
+    named = [of_layer[name] for name in layer.parameter_names() if name in of_layer]
+    return known.get(named[0].rpartition(".")[2], {}) if named else {}
+
+
+def _is_described(layer: type[Layer], known: Messages, base: Target) -> bool:
+    names = set(layer.parameter_names())
+    if BVLC not in layer.dialects:
+        # What borrows the parameters of a layer of Caffe's own does not show in them.
+        own = (record for record in records() if BVLC in record.dialects)
+        names -= {name for record in own for name in record.parameter_names()}
+    elif not names:
+        return layer.type in base.types
+    return not names.isdisjoint(known["LayerParameter"])

@@ -1,0 +1,240 @@
+"""Which models there are, how each is made, and which inputs it takes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.message import Shape
+from fx2caffe.structure import flatten
+from fx2caffe.zoo.detection import PARTS
+
+Shapes = tuple[Shape, ...]
+
+
+def image(*sides: int) -> Shapes:
+    """RGB images of these sides, without the batch."""
+    return tuple((3, side, side) for side in sides)
+
+
+def video(frames: int, side: int) -> Shapes:
+    """One RGB video, without the batch."""
+    return ((3, frames, side, side),)
+
+
+def fit_mvit(model: Any, shapes: Shapes) -> None:
+    """Let an MViT take videos of a size that its builder does not offer."""
+    encoding, sizes = model.pos_encoding, shapes[0][1:]
+    strides = zip(sizes, model.conv_proj.stride, strict=True)
+    frames, height, width = (size // stride for size, stride in strides)
+    encoding.temporal_size, encoding.spatial_size = frames, (height, width)
+    for name, count in (("temporal_pos", frames), ("spatial_pos", height * width)):
+        if getattr(encoding, name, None) is not None:
+            setattr(encoding, name, nn.Parameter(getattr(encoding, name).detach()[:count].clone()))
+
+
+@dataclass(frozen=True)
+class Family:
+    """Input shapes of the models of some names, without the batch.
+
+    `small` is the smallest that runs and still means something. A model that is made for one
+    size only is `sized`, its constructor's `image_size` says which, or `fit` makes it fit.
+    """
+
+    names: str  # patterns
+    full: Shapes
+    small: Shapes
+    sized: bool = False
+    fit: Callable[[Any, Shapes], None] | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether a model of this name belongs to it."""
+        return any(fnmatchcase(name, pattern) for pattern in self.names.split())
+
+    def options(self, shapes: Shapes) -> dict[str, Any]:
+        """The constructor's arguments for inputs of these shapes."""
+        return {"image_size": shapes[0][-1]} if self.sized else {}
+
+
+BOX_REGION, REGION = (256, 7, 7), (256, 14, 14)
+SMALL = image(64)
+# The first that fits is taken.
+FAMILIES = (
+    Family("fasterrcnn*/roi_heads", (BOX_REGION,), (BOX_REGION,)),
+    Family("*/roi_heads", (BOX_REGION, REGION), (BOX_REGION, REGION)),
+    Family("alexnet squeezenet*", image(224), image(96)),
+    Family("inception_v3", image(299), image(128)),
+    Family("efficientnet_b1", image(240), SMALL),
+    Family("efficientnet_b2", image(288), SMALL),
+    Family("efficientnet_b3", image(300), SMALL),
+    Family("efficientnet_b4", image(380), SMALL),
+    Family("efficientnet_b5", image(456), SMALL),
+    Family("efficientnet_b6", image(528), SMALL),
+    Family("efficientnet_b7", image(600), SMALL),
+    Family("efficientnet_v2_s", image(384), SMALL),
+    Family("efficientnet_v2_*", image(480), SMALL),
+    Family("vit_h_14", image(518), image(56), sized=True),
+    Family("vit_*", image(224), SMALL, sized=True),
+    Family("maxvit_t", image(224), image(224)),  # its windows divide no smaller side
+    Family("swin_v2_*", image(256), SMALL),
+    Family("fcn_* deeplabv3_* lraspp_*", image(520), image(65)),
+    Family("ssd300_vgg16", image(300), image(300)),
+    Family("ssdlite320_* *_320_fpn", image(320), SMALL),
+    Family("*rcnn_* retinanet_* fcos_*", image(800), SMALL),
+    Family("swin3d_*", video(16, 224), video(4, 64)),
+    Family("mvit_*", video(16, 224), video(8, 64), fit=fit_mvit),
+    Family("s3d", video(16, 224), video(13, 209)),
+    Family("mc3_18 r3d_18 r2plus1d_18", video(16, 112), video(8, 32)),
+    Family("raft_*", image(256, 256), image(128, 128)),
+    Family("*", image(224), SMALL),
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model with the inputs that it is exported with."""
+
+    model: nn.Module
+    inputs: Any
+    own_weights: bool = False  # of the user, not random
+
+    def repeated(self) -> list[Tensor]:
+        """Random inputs like the example, of a batch large enough for statistics."""
+        generator = torch.Generator().manual_seed(1)
+        values = flatten(self.inputs).tensors
+        batch = 600_000 // sum(value.numel() for value in values)
+        size = max(2, min(16, batch))
+        return [torch.randn(size, *value.shape[1:], generator=generator) for value in values]
+
+
+def names(sources: Iterable[str], patterns: Sequence[str] = ()) -> list[str]:
+    """The models of `sources` whose name, with or without its source, fits one of `patterns`.
+
+    A source is `torchvision`, `timm`, or `PACKAGE.MODULE:FACTORY`, which is one model.
+    Raises CaffeError for a pattern that fits nothing.
+    """
+    found = [name for source in sources for name in _of_source(source)]
+    for pattern in patterns:
+        if not any(_fits(name, pattern) for name in found):
+            raise CaffeError(f"zoo needs names of models, got {pattern!r}")
+    wanted = patterns or ("*",)
+    return [name for name in found if any(_fits(name, pattern) for pattern in wanted)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name.partition(":")[2], pattern)
+
+
+def _of_source(source: str) -> list[str]:
+    if source == "torchvision":
+        return [f"torchvision:{name}" for name in _torchvision_names()]
+    if source == "timm":
+        return [f"timm:{name}" for name in _timm().list_models()]
+    if ":" not in source:
+        what = "torchvision, timm or PACKAGE.MODULE:FACTORY"
+        raise CaffeError(f"source needs to be {what}, got {source!r}")
+    return [source]
+
+
+def _torchvision_names() -> list[str]:
+    """All models but the quantized, each part of a detection model under a name of its own."""
+    import torchvision
+
+    plain = [name for name in torchvision.models.list_models() if "quantized" not in name]
+    return [f"{name}/{part}" if part else name for name in plain for part in _parts(name)]
+
+
+def _parts(name: str) -> Mapping[str, Any]:
+    fitting = (parts for pattern, parts in PARTS.items() if fnmatchcase(name, pattern))
+    return next(fitting, {"": lambda model: model})
+
+
+def make(name: str, small: bool, seed: int = 0) -> Made:
+    """The model of a name that `names` gave, in eval mode, with its inputs."""
+    torch.manual_seed(seed)
+    source, _, own = name.partition(":")
+    if source == "torchvision":
+        return _make_torchvision(own, small)
+    return _make_timm(own, small) if source == "timm" else _make_own(name)
+
+
+def _make_torchvision(name: str, small: bool) -> Made:
+    family = next(family for family in FAMILIES if family.has(name))
+    shapes = family.small if small else family.full
+    plain, _, part = name.partition("/")
+    whole = torchvision_model(plain, **family.options(shapes))
+    if family.fit is not None:
+        family.fit(whole, shapes)
+    model = _parts(plain)[part](whole)
+    return Made(model.eval(), random_inputs(shapes))
+
+
+def _make_timm(name: str, small: bool) -> Made:
+    model = _timm().create_model(name, pretrained=False)
+    known = model.default_cfg
+    shape = known.get("min_input_size", known["input_size"]) if small else known["input_size"]
+    return Made(model.eval(), random_inputs([tuple(shape)]))
+
+
+def _make_own(name: str) -> Made:
+    model, inputs = from_factory(name)
+    given = random_inputs(image(224)) if inputs is None else inputs
+    return Made(model.eval(), given, own_weights=True)
+
+
+def random_inputs(shapes: Iterable[Shape]) -> tuple[Tensor, ...]:
+    """Normal random numbers, a batch of one."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(1, *shape, generator=generator) for shape in shapes)
+
+
+def torchvision_model(name: str, **options: Any) -> nn.Module:
+    """A model of torchvision by name, with random weights. Raises CaffeError if there is none."""
+    import torchvision
+
+    if name not in torchvision.models.list_models():
+        raise CaffeError(f"torchvision has no model {name!r}")
+    builder = torchvision.models.get_model_builder(name)
+    # GoogLeNet and Inception warn about, and take long for, weights that are not given.
+    quick = "init_weights" in inspect.signature(builder).parameters
+    known: dict[str, Any] = {"init_weights": False} if quick else {}
+    if "weights_backbone" in inspect.signature(builder).parameters:
+        known["weights_backbone"] = None
+    model: nn.Module = builder(weights=None, **known, **options)
+    return model
+
+
+def from_factory(text: str) -> tuple[nn.Module, Any]:
+    """The model that PACKAGE.MODULE:FACTORY gives, and its inputs if it gives them, else None.
+
+    The factory is an nn.Module, or a callable without arguments that gives one, or one with
+    its inputs. Raises CaffeError if it is not there, or gives something else.
+    """
+    module_name, _, name = text.partition(":")
+    sys.path.insert(0, "")
+    try:
+        factory = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        what = f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}"
+        raise CaffeError(what) from None
+    made = factory if isinstance(factory, nn.Module) else factory()
+    model, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(model, nn.Module):
+        raise CaffeError(f"{text} needs to give an nn.Module, got {type(model).__name__}")
+    return model, inputs
+
+
+def _timm() -> Any:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as error:
+        raise CaffeError(f"source timm needs the package timm: {error}") from None

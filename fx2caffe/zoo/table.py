@@ -1,0 +1,91 @@
+"""The rows of a zoo as a table in Markdown, on its own or inside another document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from caffe2fx.atomic import file_errors, replacing
+from caffe2fx.errors import CaffeFormatError
+from fx2caffe.zoo.row import DIFFERS, EQUAL, FAILED, REFUSED, Row
+
+COLUMNS = (
+    "model",
+    "input",
+    "target",
+    "engine",
+    "verdict",
+    "error / limit",
+    "layers",
+    "export",
+    "prototxt",
+    "caffemodel",
+    "batch, or reasons",
+)
+BEGIN, END = "<!-- zoo: begin -->", "<!-- zoo: end -->"
+LONGEST = 160  # characters of a reason
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A line that sums up, and the table."""
+    head = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    lines = [f"| {' | '.join(cells(row))} |" for row in rows]
+    return "\n".join([summary(rows), "", *head, *lines]) + "\n"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """How many rows have which verdict."""
+    verdicts = [row.verdict for row in rows]
+    counted = [(verdicts.count(name), name) for name in (EQUAL, DIFFERS, REFUSED, FAILED)]
+    parts = [f"{count} {name}" for count, name in counted if count or name == EQUAL]
+    return f"{len(rows)} models: {', '.join(parts)}."
+
+
+def cells(row: Row) -> list[str]:
+    """What stands in each column."""
+    return [
+        f"`{row.job.name}`",
+        ", ".join("x".join(map(str, shape)) for shape in row.inputs),
+        row.job.target,
+        row.job.engine,
+        row.verdict,
+        f"{row.error:.2g}" if row.maps else "",
+        str(row.layers) if row.layers else "",
+        f"{row.export_seconds:.1f} s" if row.layers else "",
+        f"{row.bytes[0] / 1e3:.0f} kB" if row.layers else "",
+        f"{row.bytes[1] / 1e6:.1f} MB" if row.layers else "",
+        _remark(row),
+    ]
+
+
+def _remark(row: Row) -> str:
+    """Why it is not equal, or else which batches it runs."""
+    if row.reasons:
+        more = f" (and {len(row.reasons) - 1} more)" if len(row.reasons) > 1 else ""
+        return _short(row.reasons[0]) + more
+    return f"fixed: {_short(row.batch_faults[0])}" if row.batch_faults else "any"
+
+
+def _short(reason: str) -> str:
+    """One line without the place in the source and what Markdown would read as its own."""
+    text = re.sub(r"\s+", " ", reason.replace("|", "/"))
+    text = re.sub(r"<(\w+)>", r"\1", text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def write(rows: Sequence[Row], path: str | Path) -> None:
+    """Write the table; in a file that has the marks, what stands between them is replaced."""
+    with file_errors():
+        document = Path(path)
+        old = document.read_text("utf-8") if document.exists() else f"{BEGIN}\n{END}\n"
+        with replacing(document) as temporary:
+            temporary.write_text(_inserted(old, markdown(rows), document), encoding="utf-8")
+
+
+def _inserted(old: str, table: str, path: Path) -> str:
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise CaffeFormatError(f"{path} needs the marks {BEGIN} and {END} around its table")
+    return f"{before}{begin}\n{table}{end}{after}"

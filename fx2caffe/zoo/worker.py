@@ -1,0 +1,150 @@
+"""The process that does the jobs of a zoo: `python -m fx2caffe.zoo.worker`.
+
+It reads jobs, and does each in a copy of itself, which has torch imported already and takes
+nothing along if it dies. For a job it makes the model, answers `bytes` with what its parameters
+take, waits for `go`, writes the row, and answers `ended` with the exit status. Where a process
+cannot be copied, it does one job itself and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+from torch import nn
+
+from caffe2fx.calibrate import calibrate
+from caffe2fx.report import Report
+from caffe2fx.report import Row as MapRow
+from fx2caffe.errors import UnsupportedError
+from fx2caffe.export import Export, export
+from fx2caffe.structure import flatten
+from fx2caffe.zoo.models import make
+from fx2caffe.zoo.row import DIFFERS, EQUAL, FAILED, REFUSED, Job, Row
+
+T = TypeVar("T")
+Admit = Callable[[int], bool]
+
+
+def main() -> None:
+    """Do the jobs of standard input; standard output is for the answers alone."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a model prints is no answer
+
+    def answer(text: str) -> None:
+        print(text, file=answers, flush=True)
+
+    for line in iter(sys.stdin.readline, ""):
+        if not line.startswith("{"):
+            continue  # an answer to a job that died before it could read it
+        child = os.fork() if hasattr(os, "fork") else 0
+        if not child:
+            _do(json.loads(line), answer)
+            return
+        _, status = os.waitpid(child, 0)
+        answer(f"ended {os.waitstatus_to_exitcode(status)}")
+
+
+def _do(told: dict[str, Any], answer: Callable[[str], None]) -> None:
+    def admitted(parameters: int) -> bool:
+        answer(f"bytes {parameters}")
+        return sys.stdin.readline().strip() == "go"
+
+    _limit_memory(told["memory"])
+    path = Path(told["path"])
+    row = run(Job(**told["job"]), path.parent, admitted)
+    if row is not None:
+        row.save(path)
+
+
+def _limit_memory(limit: int) -> None:
+    """Let an allocation fail before the machine runs out, and let this process be the victim."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def run(job: Job, folder: Path, admitted: Admit) -> Row | None:
+    """Export and verify; whatever goes wrong is in the row. None for a model not admitted."""
+    row = Row(job, FAILED)
+    try:
+        made = make(job.name, job.small)
+        if not admitted(parameter_bytes(made.model)):
+            return None
+        if not made.own_weights:
+            calibrate(made.model, made.repeated())
+        shapes = tuple(tuple(value.shape) for value in flatten(made.inputs).tensors)
+        row = replace(row, inputs=shapes)
+        exported, seconds = _timed(lambda: export(made.model, made.inputs, target=job.target))
+        row = replace(row, export_seconds=seconds, **_described(exported))
+        row = replace(row, bytes=_saved(exported, folder / job.stem, made.own_weights))
+        return _verified(row, exported)
+    except UnsupportedError as error:
+        return replace(row, verdict=REFUSED, reasons=tuple(map(str, error.refusals)))
+    except Exception as error:
+        return replace(row, reasons=(f"{type(error).__name__}: {error}",))
+
+
+def parameter_bytes(model: nn.Module) -> int:
+    """What the parameters and buffers of a model take."""
+    return sum(value.nbytes for value in chain(model.parameters(), model.buffers()))
+
+
+def _described(exported: Export) -> dict[str, Any]:
+    return {"layers": len(exported.net.steps), "batch_faults": exported.batch_faults}
+
+
+def _saved(exported: Export, stem: Path, keep: bool) -> tuple[int, int]:
+    """The sizes of both files; random weights are not kept."""
+    files = stem.with_name(f"{stem.name}.prototxt"), stem.with_name(f"{stem.name}.caffemodel")
+    exported.save(*files)
+    sizes = files[0].stat().st_size, files[1].stat().st_size
+    if not keep:
+        files[1].unlink()
+    return sizes
+
+
+def _verified(row: Row, exported: Export) -> Row:
+    reports, seconds = _timed(lambda: list(_reports(row.job, exported)))
+    rows = [row for report in reports for row in report.rows]
+    faults = [report.summary() for report in reports if not report.ok]
+    return replace(
+        row,
+        verdict=DIFFERS if faults else EQUAL,
+        reasons=tuple(faults),
+        maps=len(reports[0].rows),
+        error=max(map(_share, rows), default=0.0),
+        verify_seconds=seconds,
+    )
+
+
+def _reports(job: Job, exported: Export) -> list[Report]:
+    batches = [None, job.batch] if job.batch and not exported.batch_is_fixed else [None]
+    return [exported.verify(job.engine, batch=batch) for batch in batches]
+
+
+def _share(row: MapRow) -> float:
+    """The worse of both errors, as a share of what it may be."""
+    pairs = (row.alone, row.alone_limit), (row.end_to_end, row.end_to_end_limit)
+    shares = [error / limit if limit > 0 else float(error > 0) for error, limit in pairs]
+    return max(shares)
+
+
+def _timed(run: Callable[[], T]) -> tuple[T, float]:
+    started = perf_counter()
+    return run(), perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""torchvision's SSD and SSDlite end to end: what the Caffe net finds is what torchvision finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSD
+
+import caffe2fx
+import fx2caffe
+from caffe2fx.calibrate import calibrate
+from caffe2fx.engines import engine
+from fx2caffe.detection import SingleShot
+
+SIZES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
+
+
+def model_of(name: str) -> SSD:
+    """A detector whose scores differ from box to box."""
+    made = getattr(torchvision.models.detection, name)
+    model: SSD = made(weights=None, weights_backbone=None, num_classes=4).eval()
+    torch.manual_seed(0)
+    calibrate(model.backbone, [torch.randn(2, 3, SIZES[name], SIZES[name])])
+    return model
+
+
+def by_torchvision(model: SSD, images: Tensor) -> list[dict[str, Tensor]]:
+    """Boxes, labels and scores after the model's own postprocessing."""
+    sizes = [tuple(images.shape[-2:])] * len(images)
+    with torch.no_grad():
+        maps = list(model.backbone(images).values())
+        anchors = model.anchor_generator(ImageList(images, sizes), maps)
+        return model.postprocess_detections(model.head(maps), anchors, sizes)
+
+
+def same_sets(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    """The same boxes with the same labels and scores, whatever their order."""
+    assert len(mine["scores"]) == len(theirs["scores"]) > 0
+    for one, two in zip(*(sorted_rows(found) for found in (mine, theirs)), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-2)
+
+
+def sorted_rows(found: dict[str, Tensor]) -> list[Tensor]:
+    """Label, score and box of each, ordered by label and box."""
+    rows = torch.cat(
+        [found["labels"][:, None].float(), found["scores"][:, None] * 100, found["boxes"]], 1
+    )
+    return sorted(rows, key=lambda row: [round(value) for value in row.tolist()])
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_finds_what_torchvision_finds(name: str, tmp_path: Path) -> None:
+    model, side = model_of(name), SIZES[name]
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
+    detector = SingleShot(model, (side, side)).eval()
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    exported = fx2caffe.export(detector, images[:1], target="ssd")
+    exported.save(*files)
+    wanted = by_torchvision(model, images[:1])
+    with torch.no_grad():
+        rows = caffe2fx.load(*files)(images[:1])
+    same_sets(detector.detections(rows, 1)[0], wanted[0])
+    session = engine("opencv").open(*files)
+    with session:
+        tops = {step.layer.type: tops for step, tops in session.run([images[:1]])}
+    same_sets(detector.detections(tops["DetectionOutput"][0], 1)[0], wanted[0])

@@ -1,0 +1,370 @@
+"""Small detectors in the styles that users of Caffe converters bring."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
+         activation: type[nn.Module] | None = nn.SiLU) -> nn.Sequential:
+    """Convolution, BatchNorm and an activation."""
+    layers = [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return nn.Sequential(*layers, *([] if activation is None else [activation()]))
+
+
+class Leaky(nn.LeakyReLU):
+    """The activation of darknet."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1)
+
+
+class Residual(nn.Module):
+    """x + f(x) of a narrow and a wide convolution."""
+
+    def __init__(self, channels: int, inner: int, activation: type[nn.Module] = nn.SiLU,
+                 kernels: tuple[int, int] = (1, 3), add: bool = True) -> None:
+        super().__init__()
+        self.narrow = conv(channels, inner, kernels[0], activation=activation)
+        self.wide = conv(inner, channels, kernels[1], activation=activation)
+        self.add = add
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.wide(self.narrow(x))
+        return x + y if self.add else y
+
+
+def cell_corners(width: int, height: int) -> Tensor:
+    """The column and the row of each cell, (1, 1, height, width, 2)."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack((columns, rows), -1).reshape(1, 1, height, width, 2).float()
+
+
+class AnchorHead(nn.Module):
+    """Boxes of YOLO v3 and v5: an objectness, a box and class scores for each anchor."""
+
+    def __init__(self, inputs: int, anchors: tuple[tuple[float, float], ...], classes: int,
+                 stride: int, style: str, decode: bool) -> None:
+        super().__init__()
+        self.predict = nn.Conv2d(inputs, len(anchors) * (5 + classes), 1)
+        self.register_buffer("anchors", torch.tensor(anchors).reshape(1, len(anchors), 1, 1, 2))
+        self.count, self.stride, self.style, self.decode = len(anchors), stride, style, decode
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.predict(x)
+        if not self.decode:
+            return x
+        batch, _, height, width = x.shape
+        x = x.view(batch, self.count, -1, height, width).permute(0, 1, 3, 4, 2)
+        grid = cell_corners(width, height)
+        if self.style == "v3":
+            centre = (x[..., :2].sigmoid() + grid) * self.stride
+            size = x[..., 2:4].exp() * self.anchors
+            rest = x[..., 4:].sigmoid()
+        else:
+            y = x.sigmoid()
+            centre = (y[..., 0:2] * 2 - 0.5 + grid) * self.stride
+            size = (y[..., 2:4] * 2) ** 2 * self.anchors
+            rest = y[..., 4:]
+        return torch.cat((centre, size, rest), -1).reshape(batch, -1, rest.shape[-1] + 4)
+
+
+ANCHORS = ((10.0, 13.0), (16.0, 30.0))
+
+
+class YoloV3(nn.Module):
+    """Darknet residuals, an upsampled route, and a head at two strides."""
+
+    def __init__(self, decode: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            conv(3, 8, 3, 1, activation=Leaky), conv(8, 16, 3, 2, activation=Leaky),
+            Residual(16, 8, Leaky),
+        )
+        self.middle = nn.Sequential(conv(16, 32, 3, 2, activation=Leaky), Residual(32, 16, Leaky))
+        self.deep = nn.Sequential(conv(32, 64, 3, 2, activation=Leaky), Residual(64, 32, Leaky))
+        self.route = conv(64, 16, activation=Leaky)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.merge = conv(48, 32, 3, activation=Leaky)
+        self.heads = nn.ModuleList([
+            AnchorHead(64, ANCHORS, 3, 8, "v3", decode), AnchorHead(32, ANCHORS, 3, 4, "v3", decode)
+        ])
+        self.decode = decode
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        middle = self.middle(self.stem(x))
+        deep = self.deep(middle)
+        fine = self.merge(torch.cat((self.up(self.route(deep)), middle), 1))
+        found = self.heads[0](deep), self.heads[1](fine)
+        return torch.cat(found, 1) if self.decode else found
+
+
+class Focus(nn.Module):
+    """Every second pixel in four ways, as channels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = conv(4 * inputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]
+        return self.conv(torch.cat(parts, 1))
+
+
+class C3(nn.Module):
+    """Two ways side by side, one of them through residuals."""
+
+    def __init__(self, inputs: int, outputs: int, count: int = 1, add: bool = True) -> None:
+        super().__init__()
+        half = outputs // 2
+        self.one, self.two = conv(inputs, half), conv(inputs, half)
+        self.end = conv(outputs, outputs)
+        self.inner = nn.Sequential(*(Residual(half, half, add=add) for _ in range(count)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(torch.cat((self.inner(self.one(x)), self.two(x)), 1))
+
+
+class SPPF(nn.Module):
+    """Three poolings in a row, all kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.start, self.end = conv(channels, channels // 2), conv(channels * 2, channels)
+        self.pool = nn.MaxPool2d(5, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [self.start(x)]
+        for _ in range(3):
+            maps.append(self.pool(maps[-1]))
+        return self.end(torch.cat(maps, 1))
+
+
+class YoloV5(nn.Module):
+    """Focus, C3, SPPF, and paths up and down between the strides."""
+
+    def __init__(self, decode: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(Focus(3, 16), conv(16, 32, 3, 2), C3(32, 32))
+        self.deep = nn.Sequential(conv(32, 64, 3, 2), C3(64, 64), SPPF(64))
+        self.lateral = conv(64, 32)
+        self.up = nn.Upsample(None, 2, "nearest")
+        self.fine = C3(64, 32, add=False)
+        self.down = conv(32, 32, 3, 2)
+        self.coarse = C3(64, 64, add=False)
+        self.heads = nn.ModuleList([
+            AnchorHead(32, ANCHORS, 3, 4, "v5", decode), AnchorHead(64, ANCHORS, 3, 8, "v5", decode)
+        ])
+        self.decode = decode
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        early = self.stem(x)
+        lateral = self.lateral(self.deep(early))
+        fine = self.fine(torch.cat([self.up(lateral), early], 1))
+        coarse = self.coarse(torch.cat([self.down(fine), lateral], 1))
+        found = [head(maps) for head, maps in zip(self.heads, (fine, coarse), strict=True)]
+        return torch.cat(found, 1) if self.decode else found
+
+
+class C2f(nn.Module):
+    """A split, a chain of residuals, and everything on the way kept."""
+
+    def __init__(self, inputs: int, outputs: int, count: int = 1, add: bool = True) -> None:
+        super().__init__()
+        self.half = outputs // 2
+        self.start, self.end = conv(inputs, outputs), conv((2 + count) * self.half, outputs)
+        self.chain = nn.ModuleList(
+            Residual(self.half, self.half, kernels=(3, 3), add=add) for _ in range(count)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = list(self.start(x).chunk(2, 1))
+        parts.extend(block(parts[-1]) for block in self.chain)
+        return self.end(torch.cat(parts, 1))
+
+
+class Attention(nn.Module):
+    """Attention over the pixels of a map, with a depthwise convolution for the places."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.width = heads, channels // heads
+        self.key_width = self.width // 2
+        self.qkv = conv(channels, channels + 2 * self.key_width * heads, activation=None)
+        self.places = conv(channels, channels, 3, groups=channels, activation=None)
+        self.end = conv(channels, channels, activation=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        qkv = self.qkv(x).view(batch, self.heads, 2 * self.key_width + self.width, height * width)
+        q, k, v = qkv.split([self.key_width, self.key_width, self.width], dim=2)
+        weights = ((q.transpose(-2, -1) @ k) * self.key_width**-0.5).softmax(dim=-1)
+        y = (v @ weights.transpose(-2, -1)).view(batch, channels, height, width)
+        return self.end(y + self.places(v.reshape(batch, channels, height, width)))
+
+
+class PSA(nn.Module):
+    """Half of the channels through attention."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.half = channels // 2
+        self.start, self.end = conv(channels, channels), conv(channels, channels)
+        self.attention = Attention(self.half, 2)
+        self.mix = nn.Sequential(
+            conv(self.half, channels), conv(channels, self.half, activation=None)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, two = self.start(x).split((self.half, self.half), dim=1)
+        two = two + self.attention(two)
+        two = two + self.mix(two)
+        return self.end(torch.cat((one, two), 1))
+
+
+class FreeHead(nn.Module):
+    """The decoupled head without anchors of v8 and v11: distances as distributions."""
+
+    def __init__(self, inputs: tuple[int, ...], classes: int, strides: tuple[int, ...],
+                 decode: bool, bins: int = 4) -> None:
+        super().__init__()
+        self.boxes = nn.ModuleList(
+            nn.Sequential(conv(c, 16, 3), nn.Conv2d(16, 4 * bins, 1)) for c in inputs
+        )
+        self.scores = nn.ModuleList(
+            nn.Sequential(conv(c, 16, 3), nn.Conv2d(16, classes, 1)) for c in inputs
+        )
+        self.bins, self.classes, self.strides, self.decode = bins, classes, strides, decode
+
+    def forward(self, maps: list[Tensor]) -> Tensor | list[Tensor]:
+        found = [
+            torch.cat((box(x), score(x)), 1)
+            for box, score, x in zip(self.boxes, self.scores, maps, strict=True)
+        ]
+        return self.decoded(found) if self.decode else found
+
+    def decoded(self, found: list[Tensor]) -> Tensor:
+        batch = found[0].shape[0]
+        flat = torch.cat([x.view(batch, x.shape[1], -1) for x in found], 2)
+        box, score = flat.split((4 * self.bins, self.classes), 1)
+        anchors, strides = self._places([x.shape[-2:] for x in found])
+        shares = box.view(batch, 4, self.bins, -1).transpose(2, 1).softmax(1)
+        bins = torch.arange(self.bins, dtype=torch.float32).view(1, self.bins, 1, 1)
+        left, right = F.conv2d(shares, bins)[:, 0].chunk(2, 1)
+        low, high = anchors - left, anchors + right
+        return torch.cat(((low + high) / 2 * strides, (high - low) * strides, score.sigmoid()), 1)
+
+    def _places(self, sizes: list[torch.Size]) -> tuple[Tensor, Tensor]:
+        centres = [cell_corners(w, h).reshape(-1, 2).t() + 0.5 for h, w in sizes]
+        strides = [
+            torch.full((1, h * w), float(stride))
+            for (h, w), stride in zip(sizes, self.strides, strict=True)
+        ]
+        return torch.cat(centres, 1)[None], torch.cat(strides, 1)
+
+
+class YoloV8(nn.Module):
+    """C2f, SPPF and a decoupled head; with `attention` in the style of v11."""
+
+    def __init__(self, decode: bool = False, attention: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(conv(3, 16, 3, 2), conv(16, 32, 3, 2), C2f(32, 32))
+        tail = [PSA(64)] if attention else []
+        self.deep = nn.Sequential(conv(32, 64, 3, 2), C2f(64, 64), SPPF(64), *tail)
+        self.up = nn.Upsample(scale_factor=2)
+        self.fine = C2f(96, 32, add=False)
+        self.down = conv(32, 32, 3, 2)
+        self.coarse = C2f(96, 64, add=False)
+        self.head = FreeHead((32, 64), 3, (4, 8), decode)
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        early = self.stem(x)
+        deep = self.deep(early)
+        fine = self.fine(torch.cat([self.up(deep), early], 1))
+        coarse = self.coarse(torch.cat([self.down(fine), deep], 1))
+        return self.head([fine, coarse])
+
+
+class SSH(nn.Module):
+    """The context module of face detectors: three widths of view."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half, quarter = channels // 2, channels // 4
+        self.near = conv(channels, half, 3, activation=None)
+        self.far = conv(channels, quarter, 3, activation=Leaky)
+        self.far_end = conv(quarter, quarter, 3, activation=None)
+        self.further = nn.Sequential(
+            conv(quarter, quarter, 3, activation=Leaky), conv(quarter, quarter, 3, activation=None)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        far = self.far(x)
+        return F.relu(torch.cat([self.near(x), self.far_end(far), self.further(far)], dim=1))
+
+
+class RetinaFace(nn.Module):
+    """A pyramid, context modules, and boxes, scores and landmarks for each anchor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(
+            conv(3, 8, 3, 2, activation=Leaky), conv(8, 16, 3, 2, activation=Leaky)
+        )
+        self.two = conv(16, 32, 3, 2, activation=Leaky)
+        self.lateral = nn.ModuleList(conv(c, 16, activation=Leaky) for c in (16, 32))
+        self.merge = conv(16, 16, 3, activation=Leaky)
+        self.context = nn.ModuleList([SSH(16), SSH(16)])
+        self.heads = nn.ModuleDict({
+            name: nn.ModuleList(nn.Conv2d(16, 2 * size, 1) for _ in range(2))
+            for name, size in (("box", 4), ("score", 2), ("landmark", 10))
+        })
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        one = self.one(x)
+        coarse = self.lateral[1](self.two(one))
+        fine = self.lateral[0](one)
+        up = F.interpolate(coarse, size=[fine.size(2), fine.size(3)], mode="nearest")
+        maps = [self.context[0](self.merge(fine + up)), self.context[1](coarse)]
+        found = {
+            name: torch.cat([self._flat(h(m), name) for h, m in zip(heads, maps, strict=True)], 1)
+            for name, heads in self.heads.items()
+        }
+        return found["box"], F.softmax(found["score"], dim=-1), found["landmark"]
+
+    def _flat(self, x: Tensor, name: str) -> Tensor:
+        size = {"box": 4, "score": 2, "landmark": 10}[name]
+        return x.permute(0, 2, 3, 1).contiguous().view(x.shape[0], -1, size)
+
+
+class CenterNet(nn.Module):
+    """Deconvolutions up to a heat map, whose peaks are the centres of boxes."""
+
+    def __init__(self, peaks: bool = False) -> None:
+        super().__init__()
+        self.down = nn.Sequential(
+            conv(3, 16, 3, 2, activation=nn.ReLU), conv(16, 32, 3, 2, activation=nn.ReLU),
+            conv(32, 32, 3, 2, activation=nn.ReLU),
+        )
+        self.up = nn.Sequential(
+            nn.ConvTranspose2d(32, 16, 4, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(True)
+        )
+        self.heads = nn.ModuleDict({
+            name: nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(True), nn.Conv2d(16, c, 1))
+            for name, c in (("heat", 3), ("size", 2), ("offset", 2))
+        })
+        self.peaks = peaks
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.up(self.down(x))
+        found = {name: head(x) for name, head in self.heads.items()}
+        found["heat"] = found["heat"].sigmoid()
+        if self.peaks:
+            heat = found["heat"]
+            found["heat"] = heat * (F.max_pool2d(heat, 3, 1, 1) == heat).float()
+        return found

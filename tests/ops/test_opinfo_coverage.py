@@ -1,0 +1,76 @@
+"""Every function that torch tests itself has a handler, or a reason why Caffe cannot say it.
+
+The names are those of torch.testing's OpInfo database (torch 2.14), kept in tests/data because
+the database needs packages that torch does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fx2caffe import ops, spelling
+from fx2caffe.lower import handlers
+from fx2caffe.refusals import REASONS
+
+NAMES = (Path(__file__).parents[1] / "data" / "opinfo.txt").read_text().split()
+# These take no tensor, so that what they give is a constant wherever they are called.
+CONSTANTS = frozenset(
+    """arange broadcast_shapes empty empty_permuted empty_strided eye full linspace logspace ones
+    zeros randint randn scalar_tensor tril_indices triu_indices""".split()  # noqa: SIM905
+)
+# Torch computes these of other functions, as which they arrive; or the tracer respells them.
+COMPOSED = frozenset(
+    """T mT t conj expand_as reshape_as view_as zero_ bfloat16 bool byte cdouble cfloat chalf char
+    double float half int long short nn.functional.softmin nn.functional.softsign
+    nn.functional.tanhshrink nn.functional.upsample_bilinear nn.functional.upsample_nearest
+    nn.functional.multi_head_attention_forward""".split()  # noqa: SIM905
+)
+# Neither yet: this list only shrinks.
+TODO = frozenset(
+    """_chunk_cat _unsafe_masked_index _upsample_bilinear2d_aa addbmm addr alias_copy corrcoef cov
+    linalg.diagonal linalg.matrix_power linalg.multi_dot linalg.vecdot native_group_norm
+    native_layer_norm slice torch.ops.aten._safe_softmax.default
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu""".split()  # noqa: SIM905
+)
+
+
+def found(name: str) -> Callable[..., Any] | None:
+    """The function that OpInfo calls by this name."""
+    owner, _, last = name.rpartition(".")
+    own = {"nn.functional": F}.get(owner) or getattr(torch, owner or "none", None)
+    homes = (own, torch, torch.Tensor, torch._C._nn)
+    return next((getattr(home, last) for home in homes if hasattr(home, last)), None)
+
+
+def is_known(name: str) -> bool:
+    """Whether a function has a handler, a reason, or never becomes a node."""
+    last, function = name.rpartition(".")[2].strip("_"), found(name)
+    named = {last, name.rpartition(".")[2], name.replace(".", "_")}
+    if named & set(REASONS) or name.startswith(("signal.windows.", "masked.")):
+        return True
+    if name in CONSTANTS | COMPOSED or function is None:
+        return name in CONSTANTS | COMPOSED
+    tracer = spelling.IDENTITIES | spelling.SHAPE_ONLY | spelling.METADATA | spelling.READS
+    return spelling.canonical_function(function) in handlers() or last in tracer
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TODO])
+def test_has_a_handler_or_a_reason(name: str) -> None:
+    assert ops is not None and is_known(name)
+
+
+def test_the_list_of_what_is_left_shrinks() -> None:
+    done = sorted(name for name in TODO if is_known(name))
+    assert not done, f"take {done} out of TODO"
+    assert set(NAMES) >= TODO | CONSTANTS | COMPOSED
+
+
+def test_nothing_with_a_handler_has_a_reason_too() -> None:
+    both = {getattr(target, "__name__", "") for target in handlers()} & set(REASONS)
+    assert not both

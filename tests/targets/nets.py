@@ -1,0 +1,191 @@
+"""Small nets, and what each target makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from caffe2fx.layers import (
+    LRN,
+    AbsVal,
+    Eltwise,
+    EltwiseOp,
+    InnerProduct,
+    Log,
+    Slice,
+    Softmax,
+    Swish,
+)
+from fx2caffe.lower import register
+from tests.rows import Row, function
+
+SHAPE = ((1, 4, 6, 6),)
+
+
+def row(id: str, body: Callable[..., Any], *shapes: tuple[int, ...]) -> Row:
+    module = (lambda: body) if isinstance(body, nn.Module) else function(body)
+    return Row(id, module, shapes or SHAPE)
+
+
+class Layers(nn.Module):
+    """Caffe layers as they are, so that a net can hold what no torch function becomes."""
+
+    def __init__(self, *layers: Any, blobs: tuple[Tensor, ...] = (), tops: int = 1) -> None:
+        super().__init__()
+        self.layers, self.tops = layers, tops
+        self.blobs = nn.ParameterList(nn.Parameter(blob) for blob in blobs)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        result: Any = inputs
+        for layer in self.layers:
+            result = layer.compute(result, list(self.blobs), self.tops)
+        return result if self.tops > 1 else result[0]
+
+
+@register(Layers)
+def _layers(net: Any, module: Layers, *inputs: Any) -> Any:
+    result: Any = inputs
+    for layer in module.layers:
+        result = net.add_many(layer, *result, blobs=list(module.blobs), tops=module.tops)
+    return result if module.tops > 1 else result[0]
+
+
+class Around(nn.Module):
+    """A model with Layers in it: as the root it would take one input alone."""
+
+    def __init__(self, *layers: Any, **options: Any) -> None:
+        super().__init__()
+        self.body = Layers(*layers, **options)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.body(*inputs)
+
+
+THREE = SHAPE * 3
+WEIGHT = torch.linspace(-1, 1, 4 * 5).reshape(4, 5)
+ROWS = [
+    row("relu6", lambda x: F.relu6(x)),
+    row("hardswish", lambda x: F.hardswish(x)),
+    row("clamp", lambda x: x.clamp(-0.5, 0.75)),
+    row("silu", lambda x: F.silu(x)),
+    row("mish", lambda x: F.mish(x)),
+    row("gelu", lambda x: F.gelu(x)),
+    row("abs", lambda x: x.abs()),
+    row("log2", lambda x: torch.log2(x.abs() + 1)),
+    row("permute", lambda x: x.permute(0, 2, 3, 1)),
+    row("permute_back", lambda x: x.permute(0, 3, 1, 2)),
+    row("channel_shuffle", lambda x: F.channel_shuffle(x, 2)),
+    row("shuffle_by_views",
+        lambda x: x.view(x.shape[0], 2, 2, 6, 6).transpose(1, 2).reshape(x.shape[0], 4, 6, 6)),
+    row("nearest", lambda x: F.interpolate(x, scale_factor=2)),
+    row("bilinear", lambda x: F.interpolate(x, size=(11, 9), mode="bilinear")),
+    row("align_corners",
+        lambda x: F.interpolate(x, size=(11, 9), mode="bilinear", align_corners=True)),
+    row("max_floor", lambda x: F.max_pool2d(x, 3, 2, 1)),
+    row("max_floor_unpadded", lambda x: F.max_pool2d(x, 2, 2), (1, 4, 7, 5)),
+    row("max_far_apart", lambda x: F.max_pool2d(x, 1, 2)),
+    row("average_padded", lambda x: F.avg_pool2d(x, 3, 1, 1)),
+    row("average_floor", lambda x: F.avg_pool2d(x, 2, 2), (1, 4, 7, 5)),
+    row("average_ceil", lambda x: F.avg_pool2d(x, 3, 2, 0, ceil_mode=True)),
+    row("squeeze_excite", lambda x: x * F.adaptive_avg_pool2d(x, 1).sigmoid()),
+    row("over_height", lambda x: x + x.mean(3, keepdim=True)),
+    row("over_channels", lambda x: x * x.mean(1, keepdim=True)),
+    row("mean_channels", lambda x: x.mean(1, keepdim=True)),
+    row("mean_image", lambda x: x.mean((2, 3))),
+    row("sum_last", lambda x: x.sum(3)),
+    row("largest_last", lambda x: x.amax(2)),
+    row("layer_norm", nn.LayerNorm(6)),
+    row("group_norm", nn.GroupNorm(2, 4)),
+    row("cut_channels", lambda x: x[:, 1:3]),
+    row("crop", lambda x: x[:, :, 1:5, 2:]),
+    row("every_second", lambda x: x[:, :, ::2, 1::2]),
+    row("pad_zeros", lambda x: F.pad(x, (1, 2, 0, 1))),
+    row("chunk", lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)),
+    row("add_image", lambda x: x + torch.linspace(0, 1, 36).reshape(6, 6)),
+    row("linear_last", nn.Linear(6, 5)),
+    row("normalize", lambda x: F.normalize(x, dim=1)),
+    row("softmax_last", lambda x: x.softmax(-1)),
+    row("conv1d", nn.Conv1d(4, 6, 3, 2, 1, 2), (1, 4, 12)),
+    row("dilated", nn.Conv2d(4, 6, 3, padding=2, dilation=(1, 2))),
+    row("rectangle", nn.Conv2d(4, 6, (1, 3), (2, 1), (0, 1))),
+    row("transposed", nn.ConvTranspose2d(4, 6, 3, 2, 1, dilation=2)),
+    row("lrn", nn.LocalResponseNorm(3, 0.5, k=2.0)),
+    row("three_weighed", Around(Eltwise(coeff=(1, -2, 0.5))), *THREE),
+    row("three_multiplied", Around(Eltwise(operation=EltwiseOp.PROD)), *THREE),
+    row("transposed_weight",
+        Around(InnerProduct(num_output=5, bias_term=False, transpose=True), blobs=(WEIGHT,)),
+        (1, 4)),
+    row("swish_beta", Around(Swish(beta=1.5))),
+    row("equal_parts", Around(Slice(axis=1), tops=2)),
+    row("negative_axis", Around(Softmax(axis=-1))),
+    row("lrn_layer", Around(LRN(k=3.0, local_size=3))),
+    row("log_layer", Around(AbsVal(), Log(base=3.0, scale=2.0, shift=0.5))),
+]  # fmt: skip
+
+# What a target has no way to say.
+NO_LOG = ("portable", "ssd", "sophgo", "nnie", "rknn")
+REFUSED = {
+    **{(target, net): "Log" for target in NO_LOG for net in ("log2", "log_layer")},
+    ("portable", "mish"): "BNLL",
+    ("nnie", "mish"): "BNLL",
+}
+
+CEIL_AND_CROP = ("Pooling", "Pooling", "Crop")
+# The layers that a rule is there for.
+LAYERS = {
+    ("bvlc-master", "relu6"): ("Clip",),
+    ("bvlc", "relu6"): ("ReLU", "Power", "Power", "Eltwise", "Power"),
+    ("ssd", "relu6"): ("ReLU6",),
+    ("sophgo", "mish"): ("Mish",),
+    ("opencv", "mish"): ("Mish",),
+    ("ssd", "mish"): ("BNLL", "TanH", "Eltwise"),
+    ("opencv", "silu"): ("Swish",),
+    ("portable", "silu"): ("Sigmoid", "Eltwise"),
+    ("ssd", "permute"): ("Permute",),
+    ("nnie", "permute"): ("Permute",),
+    ("nnie", "permute_back"): ("Reshape", "Convolution", "Reshape"),
+    ("portable", "permute"): ("Reshape", "Deconvolution", "Reshape"),
+    ("portable", "shuffle_by_views"): ("Reshape", "Deconvolution", "Reshape"),
+    ("ssd", "shuffle_by_views"): ("ShuffleChannel", "Reshape", "Flatten"),
+    ("sophgo", "nearest"): ("Upsample",),
+    ("ascend", "nearest"): ("Upsample",),
+    ("portable", "nearest"): ("Deconvolution",),
+    ("ssd", "align_corners"): ("Interp",),
+    ("sophgo", "align_corners"): ("Interp",),
+    ("portable", "max_floor"): CEIL_AND_CROP,
+    ("ssd", "max_floor"): CEIL_AND_CROP,
+    ("nnie", "max_floor"): ("Pooling", "Convolution"),
+    ("bvlc-master", "max_floor"): ("Pooling",),
+    ("opencv", "max_floor"): ("Pooling",),
+    ("portable", "average_padded"): ("Convolution",),
+    ("ssd", "average_padded"): ("Pooling",),
+    ("portable", "squeeze_excite"): ("Pooling", "Sigmoid", "Deconvolution", "Eltwise"),
+    ("bvlc", "squeeze_excite"): ("Pooling", "Sigmoid", "Flatten", "Scale"),
+    ("portable", "mean_channels"): ("Convolution",),
+    ("portable", "mean_image"): ("Pooling", "Flatten"),
+    ("portable", "cut_channels"): ("Convolution",),
+    ("opencv", "cut_channels"): ("Slice", "Silence"),
+    ("portable", "lrn"): ("LRN", "Power"),
+    ("opencv", "log2"): ("AbsVal", "Power", "Log", "Power"),
+    ("portable", "three_weighed"): ("Power", "Power", "Eltwise"),
+}
+
+# What readers other than Caffe take for something else without a word: texts of which no net
+# for these targets may hold one.
+NOT_CAFFE = ("portable", "ssd", "opencv", "sophgo", "nnie", "rknn")
+SILENT = {
+    "lrn": r"\bk: ",
+    "lrn_layer": r"\bk: ",
+    "log2": r"\bbase: ",
+    "transposed_weight": r"transpose: true",
+    "swish_beta": r"beta: ",
+    "equal_parts": r"slice_param \{\n    axis: 1\n  \}",
+    "softmax_last": r"axis: -",
+    "three_weighed": r"coeff: .*\n.*coeff: .*\n.*coeff: ",
+    "rectangle": r"kernel_size: .*\n.*kernel_size: ",
+    "dilated": r"dilation: .*\n.*dilation: ",
+}

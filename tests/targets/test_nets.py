@@ -1,0 +1,111 @@
+"""Every target makes every net of its own layers, of equal values, or says what it lacks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import fx2caffe
+from caffe2fx.engines.opencv import OpenCVEngine
+from fx2caffe.export import Export
+from fx2caffe.targets import BVLC_MASTER, TARGETS
+from tests.rows import Row, types
+from tests.targets.nets import LAYERS, NOT_CAFFE, REFUSED, ROWS, SILENT
+
+# What becomes of torch's functions in Caffe's own layers is in the tables of tests/ops.
+CAFFE = ("bvlc", "bvlc-master")
+PAIRS = [
+    (target, row)
+    for target in TARGETS
+    for row in ROWS
+    if target not in CAFFE or (target, row.id) in LAYERS
+]
+SAID = [(target, row) for target, row in PAIRS if (target, row.id) not in REFUSED]
+# The others' nets are for the most part the same.
+IN_CAFFE = [
+    pytest.param(*pair, marks=() if pair[0] in ("portable", "ascend") else pytest.mark.sweep)
+    for pair in SAID
+    if "pycaffe" in TARGETS[pair[0]].judges
+]
+IN_OPENCV = ("portable", "ssd", "opencv")
+NO_OPENCV = OpenCVEngine().why_missing()
+
+
+def _id(value: object) -> str:
+    return value.id if isinstance(value, Row) else str(value)
+
+
+def exported_for(target: str, row: Row) -> Export:
+    return fx2caffe.export(row.model(), tuple(row.inputs()), target=target)
+
+
+@pytest.mark.parametrize(("target", "row"), SAID, ids=_id)
+def test_layers_of_the_target_alone(target: str, row: Row) -> None:
+    exported, has = exported_for(target, row), TARGETS[target]
+    assert set(types(exported.net)) <= has.types
+    assert types(exported.net) == LAYERS.get((target, row.id), types(exported.net))
+    shapes = exported.net.shapes()
+    for step in exported.net.steps:
+        bottoms = [shapes[bottom] for bottom in step.bottoms]
+        assert has.lacks(step.layer, bottoms, len(step.tops)) is None
+    report = exported.verify("torch")
+    assert report.ok, str(report)
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize(("target", "row"), IN_CAFFE, ids=_id)
+def test_in_real_caffe(target: str, row: Row) -> None:
+    """Wherever every layer is one of Caffe's own; a target with others names engine torch too."""
+    exported = exported_for(target, row)
+    if not set(types(exported.net)) <= BVLC_MASTER.types:
+        assert TARGETS[target].judges[0] == "torch"
+        return
+    report = exported.verify("pycaffe")
+    assert report.ok, str(report)
+
+
+@pytest.mark.skipif(NO_OPENCV is not None, reason=str(NO_OPENCV))
+@pytest.mark.parametrize("target", IN_OPENCV)
+@pytest.mark.parametrize("row", ROWS, ids=_id)
+def test_in_opencv(target: str, row: Row) -> None:
+    if (target, row.id) in REFUSED:
+        return
+    report = exported_for(target, row).verify("opencv")
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(("target", "net"), REFUSED)
+def test_refusals_name_what_is_lacking_and_who_has_it(target: str, net: str) -> None:
+    row = next(row for row in ROWS if row.id == net)
+    layer = REFUSED[target, net]
+    refusals = fx2caffe.check(row.model(), tuple(row.inputs()), target=target)
+    assert [refusal.op for refusal in refusals] == [layer]
+    assert f"needs layer {layer}, which target {target!r} does not have" in refusals[0].reason
+    assert {"bvlc", "opencv"} <= set(refusals[0].targets) and target not in refusals[0].targets
+    assert "possible for bvlc, bvlc-master" in str(refusals[0])
+    with pytest.raises(fx2caffe.UnsupportedError, match=f"needs layer {layer}"):
+        exported_for(target, row)
+
+
+@pytest.mark.parametrize("target", NOT_CAFFE)
+@pytest.mark.parametrize("net", SILENT)
+def test_nothing_that_is_silently_read_otherwise(target: str, net: str) -> None:
+    if (target, net) in REFUSED:
+        return
+    row = next(row for row in ROWS if row.id == net)
+    text = exported_for(target, row).prototxt
+    assert re.search(SILENT[net], text) is None, text
+
+
+@pytest.mark.parametrize("target", [name for name in NOT_CAFFE if name != "opencv"])
+def test_axes_are_counted_from_the_front(target: str) -> None:
+    row = next(row for row in ROWS if row.id == "negative_axis")
+    assert "axis: 3" in exported_for(target, row).prototxt
+
+
+def test_rows_and_tables_name_each_other() -> None:
+    known = {row.id for row in ROWS}
+    assert len(known) == len(ROWS)
+    named = {net for _, net in [*LAYERS, *REFUSED]} | set(SILENT)
+    assert named <= known

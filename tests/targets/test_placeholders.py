@@ -1,0 +1,131 @@
+"""Placeholders for what a target lacks: on request only, marked everywhere, judged around."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import fx2caffe
+from caffe2fx import prototxt
+from caffe2fx.calibrate import calibrate
+from caffe2fx.errors import CaffeError
+from fx2caffe.cli import main
+from fx2caffe.export import Export
+from tests.rows import types
+
+X = torch.randn(1, 3, 8, 8)
+
+
+class Model(nn.Module):
+    """One function without any layer, one that needs Log, and layers around them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.lgamma(self.first(x).abs() + 1)
+        z = torch.log2(F.relu(y - 0.1) + 1)
+        return self.last(z), z.softmax(1)
+
+
+def exported(target: str) -> Export:
+    model = calibrate(Model(), [torch.randn(4, 3, 8, 8)])
+    return fx2caffe.export(model, X, target=target, on_unsupported="custom")
+
+
+def test_never_by_default() -> None:
+    with pytest.raises(fx2caffe.UnsupportedError, match="lgamma"):
+        fx2caffe.export(Model().eval(), X)
+    with pytest.raises(CaffeError, match="needs to be refuse or custom, got 'ignore'"):
+        fx2caffe.export(Model().eval(), X, on_unsupported="ignore")
+
+
+@pytest.mark.parametrize(
+    ("target", "placeholder", "operations"),
+    [
+        ("bvlc", "Python", ["torch.lgamma"]),
+        ("portable", "Python", ["torch.lgamma", "Log"]),
+        ("nnie", "Custom", ["torch.lgamma", "Log"]),
+    ],
+)
+def test_marked_in_net_report_and_result(
+    target: str, placeholder: str, operations: list[str]
+) -> None:
+    net = exported(target)
+    assert [one.op for one in net.unverified] == operations
+    assert "test_placeholders.py" in str(net.unverified[0])
+    assert types(net.net).count(placeholder) == len(operations)
+    header = [line for line in net.prototxt.splitlines() if line.startswith("# NOT VERIFIED")]
+    assert len(header) == len(operations) and "torch.lgamma needs" in header[0]
+    report = net.verify("torch")
+    assert report.ok, str(report)
+    assert f"{len(operations)} NOT VERIFIED" in report.summary()
+    rows = [row for row in report.rows if row.type == placeholder]
+    assert [row.verdict.split(" needs")[0] for row in rows] == [
+        f"not verified: {operation}" for operation in operations
+    ]
+    assert len(report.rows) == len(net.net.steps) - 1
+
+
+def test_shapes_of_nnies_custom_layer() -> None:
+    text = exported("nnie").prototxt
+    flat = " ".join(text.replace(" :", ":").split())
+    assert "custom_param { shape { dim: 1 dim: 4 dim: 6 dim: 6 } }" in flat
+    parsed = prototxt.parse(text)
+    assert [s.layer for s in parsed.steps] == [s.layer for s in exported("nnie").net.steps]
+    assert parsed.shapes() == exported("nnie").net.shapes()
+
+
+@pytest.mark.pycaffe
+def test_all_else_is_judged_in_real_caffe() -> None:
+    report = exported("nnie").verify("pycaffe")
+    assert report.ok, str(report)
+
+
+def test_what_is_wrong_around_a_placeholder_is_seen() -> None:
+    net = exported("portable")
+    steps = tuple(
+        replace(step, blobs=(step.blobs[0] + 0.5, step.blobs[1])) if step.name == "last" else step
+        for step in net.net.steps
+    )
+    report = replace(net, net=replace(net.net, steps=steps)).verify("torch")
+    assert not report.ok and report.first_divergence is not None
+    assert report.first_divergence.layer == "last"
+
+
+def test_a_placeholder_with_several_results() -> None:
+    class Several(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            values, places = torch.linalg.eigh(x @ x.mT)
+            return values.relu() + places.sum(3)
+
+    model, x = Several().eval(), torch.randn(1, 2, 5, 5)
+    net = fx2caffe.export(model, x, on_unsupported="custom")
+    assert [one.op for one in net.unverified] == ["torch.linalg.eigh"]
+    report = net.verify("torch")
+    assert report.ok, str(report)
+
+
+def test_nothing_changes_where_nothing_is_refused() -> None:
+    model = nn.Conv2d(3, 4, 3).eval()
+    free, same = (
+        fx2caffe.export(model, X, on_unsupported=word) for word in ("custom", "refuse")
+    )
+    assert free.net == same.net and not free.unverified and not free.batch_is_fixed
+
+
+def test_the_command_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    options = ["--input", "1x3x8x8", "-o", str(tmp_path), "--on-unsupported", "custom"]
+    where = f"{__name__}:Model"
+    assert main(["export", where, *options, "--target", "nnie", "--verify", "torch"]) == 0
+    out = capsys.readouterr().out
+    assert "NOT VERIFIED, a placeholder: lgamma" in out and "2 NOT VERIFIED" in out

@@ -1,0 +1,176 @@
+"""What `portable` lacks, said in what it has: equal in real Caffe and in OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import fx2caffe
+from caffe2fx.engines.opencv import OpenCVEngine
+from caffe2fx.engines.pycaffe import PycaffeEngine
+from fx2caffe.targets import PORTABLE
+from tests.rows import types
+
+Shape = tuple[int, ...]
+Row = tuple[Callable[..., object], tuple[Shape, ...]]
+NO_OPENCV = OpenCVEngine().why_missing()
+
+
+class Calls(nn.Module):
+    """A module that is one function."""
+
+    def __init__(self, function: Callable[..., object], **parts: nn.Module) -> None:
+        super().__init__()
+        self.function, self.parts = function, nn.ModuleDict(parts)
+
+    def forward(self, *inputs: Tensor) -> object:
+        return self.function(*inputs, **self.parts)
+
+
+def cells(x: Tensor) -> Tensor:
+    """(1, 12, 4, 5) as two anchors of six numbers, last."""
+    return x.view(1, 2, 6, 4, 5).permute(0, 1, 3, 4, 2)
+
+
+def flat(x: Tensor) -> Tensor:
+    return x.reshape(1, -1, x.shape[-1])
+
+
+MAPS: tuple[Shape, ...] = ((1, 12, 4, 5),)
+FIVE_AXES: dict[str, Row] = {
+    "pointwise": (lambda x: flat(cells(x).sigmoid() * 2 - 0.5), MAPS),
+    "exp": (lambda x: flat(cells(x).exp()), MAPS),
+    "square": (lambda x: flat(cells(x) ** 2), MAPS),
+    "sum": (lambda x: flat(cells(x) + cells(x.tanh())), MAPS),
+    "spread": (lambda x: flat(cells(x) * cells(x)[:, :1, :, :, 2:3]), MAPS),
+    "constant": (lambda x: flat(cells(x) + torch.arange(10.0).view(1, 2, 1, 5, 1)), MAPS),
+    "maximum": (lambda x: flat(torch.maximum(cells(x), cells(-x))), MAPS),
+    "slice": (lambda x: flat(cells(x)[..., 1:3]), MAPS),
+    "split": (lambda x: tuple(flat(part) for part in cells(x).split((1, 3), 2)), MAPS),
+    "mean": (lambda x: flat(cells(x).mean(-1)), MAPS),
+    "clip": (lambda x: flat(cells(x).clamp(-0.5, 0.5)), MAPS),
+    "three_d_norm": (
+        lambda x, norm: flat(norm(cells(x))), MAPS,
+    ),
+    **{
+        f"softmax{axis}": (lambda x, axis=axis: flat(cells(x).softmax(axis)), MAPS)
+        for axis in range(1, 5)
+    },
+    **{
+        f"cat{axis}": (lambda x, axis=axis: flat(torch.cat((cells(x), cells(-x)), axis)), MAPS)
+        for axis in range(1, 5)
+    },
+}  # fmt: skip
+ROWS: tuple[Shape, ...] = ((1, 4, 6),)
+OTHER_RANKS: dict[str, Row] = {
+    "vector": (lambda x: x.sum((0, 1)).tanh(), ROWS),
+    "joined_vectors": (lambda x: torch.maximum(x.sum((0, 1)), x.tanh().sum((0, 1))), ROWS),
+    "scalar_inside": (lambda x: x / x.square().mean(), ROWS),
+}
+MASKS: dict[str, Row] = {
+    "above": (lambda x: (x > 0.25).float(), ROWS),
+    "equal": (lambda x: x * (x == x.amax(2, keepdim=True)).float(), ROWS),
+    "sign": (lambda x: x.sign(), ROWS),
+}
+PRODUCTS: dict[str, Row] = {
+    "matrices": (lambda a, b: a @ b, ((1, 4, 5), (1, 5, 3))),
+    "heads": (lambda a, b: a @ b, ((1, 2, 4, 5), (1, 2, 5, 3))),
+    "transposed": (lambda a, b: a @ b.mT, ((1, 2, 4, 5), (1, 2, 3, 5))),
+    "one_first": (lambda a, b: a[0] @ b, ((1, 4, 5), (1, 2, 5, 3))),
+    "one_second": (lambda a, b: a @ b[0], ((1, 2, 4, 5), (1, 5, 3))),
+    "scores": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
+        ((1, 2, 4, 6), (1, 2, 5, 6), (1, 2, 5, 3)),
+    ),
+}
+STEPS: tuple[Shape, ...] = ((1, 4, 5),)
+RECURRENT: dict[str, tuple[dict[str, object], Row]] = {
+    "forward": ({}, (lambda x, lstm: lstm(x)[0], STEPS)),
+    "both": ({"bidirectional": True}, (lambda x, lstm: lstm(x)[0], STEPS)),
+    "deep": ({"num_layers": 2}, (lambda x, lstm: lstm(x)[0], STEPS)),
+    "no_bias": ({"bias": False}, (lambda x, lstm: lstm(x)[0], STEPS)),
+    "states": ({}, (lambda x, lstm: (lstm(x)[0], *lstm(x)[1]), STEPS)),
+    "one_step": ({}, (lambda x, lstm: lstm(x)[0], ((1, 1, 5),))),
+    "given": (
+        {}, (lambda x, h, c, lstm: lstm(x, (h, c))[0], (*STEPS, (1, 1, 3), (1, 1, 3))),
+    ),
+}  # fmt: skip
+
+
+def checked(row: Row, **parts: nn.Module) -> None:
+    function, shapes = row
+    torch.manual_seed(0)
+    inputs = tuple(torch.randn(shape) for shape in shapes)
+    exported = fx2caffe.export(Calls(function, **parts).eval(), inputs, target="portable")
+    assert set(types(exported.net)) <= PORTABLE.types
+    for engine in PORTABLE.judges:
+        report = exported.verify(engine)
+        assert report.ok, str(report)
+
+
+in_engines = [
+    pytest.mark.pycaffe,
+    pytest.mark.skipif(NO_OPENCV is not None, reason=str(NO_OPENCV)),
+]
+
+
+def marked(names: object) -> list[object]:
+    return [pytest.param(name, marks=in_engines) for name in names]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", marked(FIVE_AXES))
+def test_values_of_five_axes(name: str) -> None:
+    norm = {"norm": nn.BatchNorm3d(2)} if name == "three_d_norm" else {}
+    checked(FIVE_AXES[name], **norm)
+
+
+@pytest.mark.parametrize("name", marked(OTHER_RANKS))
+def test_values_of_one_axis_or_none(name: str) -> None:
+    checked(OTHER_RANKS[name])
+
+
+@pytest.mark.parametrize("name", marked(MASKS))
+def test_comparisons(name: str) -> None:
+    checked(MASKS[name])
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("number", [0.0, 0.25])
+def test_a_threshold_tells_neighbours_apart(number: float, tmp_path: Path) -> None:
+    """From the least float32 on, and to the largest."""
+    bound = torch.tensor(0.25)
+    near = [torch.nextafter(bound, bound + step) for step in (-1, 1)]
+    x = torch.tensor([[*near, bound, 2.0**-149, 0.0, -(2.0**-149), 3e38, -3e38]])
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    fx2caffe.export(Calls(lambda x: (x > number).float()), x, target="portable").save(*files)
+    with PycaffeEngine().open(*files) as session:
+        *_, (_, (found,)) = session.run([x])
+    assert torch.equal(found, (x > number).float())
+
+
+@pytest.mark.parametrize("name", marked(PRODUCTS))
+def test_products_of_activations(name: str) -> None:
+    checked(PRODUCTS[name])
+
+
+@pytest.mark.parametrize("name", marked(RECURRENT))
+def test_recurrence(name: str) -> None:
+    torch.manual_seed(0)
+    options, row = RECURRENT[name]
+    checked(row, lstm=nn.LSTM(5, 3, batch_first=True, **options))  # type: ignore[arg-type]
+
+
+def test_an_output_without_axes_is_refused() -> None:
+    with pytest.raises(fx2caffe.UnsupportedError, match=r"needs at least 1 axis, got \(\)"):
+        fx2caffe.export(Calls(lambda x: x.sum()), (torch.randn(1, 4),), target="portable")
+
+
+def test_an_output_of_five_axes_is_refused() -> None:
+    x = torch.randn(1, 12, 4, 5)
+    with pytest.raises(fx2caffe.UnsupportedError, match="needs at most 4 axes, got"):
+        fx2caffe.export(Calls(lambda x: cells(x).sigmoid()), (x,), target="portable")

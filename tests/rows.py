@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ class Row:
     id: str
     module: Callable[..., Any]
     shapes: tuple[Shape, ...] = ((2, 3, 8, 8),)
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] | Mapping[str, int] = ()  # how many of each, where they are many
     refused: str = ""
     fixed_batch: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    below: tuple[int, ...] = ()  # inputs that are integers from 0 to below this; 0: not this one
 
     def model(self) -> nn.Module:
         """The model in eval mode, with weights that keep its signal alive."""
@@ -40,9 +42,15 @@ class Row:
         return calibrate(model, self.inputs())
 
     def inputs(self, batch: int | None = None) -> list[Tensor]:
-        """Normal random inputs."""
+        """Normal random inputs, or random integers."""
         generator = torch.Generator().manual_seed(7)
-        return [torch.randn(shape, generator=generator) for shape in self.shapes]
+        limits = (*self.below, *(0,) * (len(self.shapes) - len(self.below)))
+        return [
+            torch.randint(limit, shape, generator=generator)
+            if limit
+            else torch.randn(shape, generator=generator)
+            for shape, limit in zip(self.shapes, limits, strict=True)
+        ]
 
 
 class Function(nn.Module):
@@ -68,7 +76,8 @@ def types(net: Net) -> tuple[str, ...]:
 
 def check_exported(row: Row, exported: Export) -> None:
     """The layers, the text and the embedded engine's verdict."""
-    assert types(exported.net) == row.layers
+    found = types(exported.net)
+    assert (Counter(found) if isinstance(row.layers, Mapping) else found) == row.layers
     parsed = prototxt.parse(prototxt.text_of(exported.net))
     assert [(s.name, s.layer, s.bottoms, s.tops) for s in parsed.steps] == [
         (s.name, s.layer, s.bottoms, s.tops) for s in exported.net.steps

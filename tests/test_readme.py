@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import caffe2fx
+from caffe2fx import user
+
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = [
     code
@@ -18,5 +21,9 @@ EXAMPLES = [
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(EXAMPLES) >= 3
-    for code in EXAMPLES:
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    try:
+        for code in EXAMPLES:
+            exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    finally:
+        for type_ in user.types():
+            caffe2fx.unregister(type_)

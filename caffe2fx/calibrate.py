@@ -103,6 +103,9 @@ def _take_statistics(norm: nn.Module, args: tuple[Any, ...]) -> None:
         mean, variance = _moments(args[0])
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
+        factor = getattr(norm, "factor", None)
+        if isinstance(factor, Tensor):
+            factor.fill_(1)  # a fresh one is 0, for which the statistics would not count
 
 
 def _take_blobs(operation: nn.Module, args: tuple[Any, ...]) -> None:

@@ -111,6 +111,9 @@ def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
 def _known(net: Emitter, symbol: Symbol) -> Tensor | None:
     """What a value holds whatever the inputs are: it is made of constants."""
     part = prune(Net(tuple(net.steps), (symbol.value,)))
+    made = {top for step in part.steps for top in step.tops}
+    if not made.issuperset(value for step in part.steps for value in step.reads):
+        return None  # of an input that stands outside of what is written so far
     shapes, known = part.shapes(), dict[object, Tensor]()
     for step in part.steps:
         bottoms = [known.get(bottom) for bottom in step.bottoms]

@@ -1,5 +1,6 @@
 """Convolutions, their transposes, and linear."""
 
+import torch
 from torch import nn
 
 from tests.rows import Row, function
@@ -58,6 +59,9 @@ ROWS = [
     Row("deconv_bn", lambda: nn.Sequential(nn.ConvTranspose2d(4, 6, 3, 2, groups=2),
         nn.BatchNorm2d(6)), GROUPED, (DECONV,)),
     Row("deconv_dynamic_weight", function(lambda x, w: nn.functional.conv_transpose2d(x, w)),
+        ((1, 3, 8, 8), (3, 2, 3, 3)), (DECONV,)),
+    Row("deconv_dynamic_longer",
+        function(lambda x, w: nn.functional.conv_transpose2d(x, w, stride=2, output_padding=1)),
         ((1, 3, 8, 8), (3, 2, 3, 3)), refused="needs a constant weight"),
     Row("fold", lambda: nn.Fold((7, 9), 3, stride=2, padding=1), ((2, 18, 20),),
         ("Reshape", DECONV)),
@@ -67,8 +71,16 @@ ROWS = [
         "conv_dynamic_weight",
         function(lambda x, w: nn.functional.conv2d(x, w)),
         ((1, 3, 8, 8), (2, 3, 3, 3)),
-        refused="needs a constant weight",
+        (CONV,),
     ),
+    Row("conv_dynamic_bias", function(lambda x, w, b: nn.functional.conv2d(x, w, b[0])),
+        ((1, 3, 8, 8), (2, 3, 3, 3), (1, 2)),
+        ("DummyData", "Crop", "Flatten", CONV, "Bias")),
+    Row("conv_constant_input", function(lambda w: nn.functional.conv2d(torch.ones(1, 3, 5, 5), w)),
+        ((2, 3, 3, 3),), ("DummyData", CONV), fixed_batch=True),
+    Row("correlation", function(lambda x, k: nn.functional.conv2d(
+        x.reshape(1, -1, 6, 6), k.reshape(-1, 1, 3, 3), groups=6)),
+        ((2, 3, 6, 6), (2, 3, 3, 3)), ("Reshape", "Reshape", CONV), fixed_batch=True),
     Row("linear", lambda: nn.Linear(5, 4), ((2, 5),), (IP,)),
     Row("linear_no_bias", lambda: nn.Linear(5, 4, bias=False), ((2, 5),), (IP,)),
     Row("linear_rank_3", lambda: nn.Linear(5, 4), ((2, 3, 5),), (IP,)),

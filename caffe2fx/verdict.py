@@ -2,7 +2,8 @@
 
 Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
-scaled by the length of its sums, or 4 times what torch itself errs in float32 there.
+scaled by the length of its sums, or 4 times what torch itself errs in float32 there, or the
+last place of the largest value.
 (b) End to end, the error against the reference in float64 is at most 4 times that of the
 reference in float32 (the larger of torch's two implementations), plus 1e-6 of the signal, plus
 what the layers before it were seen to err alone (as independent errors add: by their squares).
@@ -31,6 +32,7 @@ ALONE = 1e-5  # of the signal, for sums of up to SHORT terms
 SHORT = 1024
 NOISE_FACTOR = 4.0
 NOISE_FLOOR = 1e-6  # of the signal
+ULP = 2.0**-23  # of the largest value: what float32 tells apart
 
 Run = Callable[[Sequence[Tensor]], Mapping[Value, Tensor]]
 
@@ -129,7 +131,7 @@ class _Truth:
         error = difference(alone, exact)
         limit = ALONE * signal * sqrt(max(1.0, length / SHORT))
         if error > limit:
-            limit = max(limit, NOISE_FACTOR * self._own_noise(step, value))
+            limit = max(limit, NOISE_FACTOR * self._own_noise(step, value), ULP * size)
         before = max((self.accepted[bottom] for bottom in step.reads), default=0.0)
         own = min(error, limit) / signal if signal > 0 else 0.0
         self.accepted[value] = hypot(before, own)

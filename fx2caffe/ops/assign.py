@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, TypeVar
@@ -38,7 +38,33 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     except RuntimeError:  # one of them is a constant made for the example's batch
         base, written = _unbatched(base), _unbatched(written)
         places = _written(base, index, written)
+    if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):
+        net.fault(f"{net.scope[0]} writes into some samples only")
     return _overlaid(net, base, written, *places)
+
+
+def _by_axis(index: Any, rank: int) -> Iterator[tuple[int, Any]]:
+    """The parts of an index with the axis at which each begins."""
+    parts = index if isinstance(index, tuple) else (index,)
+    axis, named = 0, sum(_width(part) for part in parts)
+    for part in parts:
+        if part is not None and part is not Ellipsis:
+            yield axis, part
+        axis += rank - named if part is Ellipsis else _width(part)
+
+
+def _width(part: Any) -> int:
+    """How many axes a part of an index stands for."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.dim() if isinstance(part, Tensor) and part.dtype is torch.bool else 1
+
+
+def _is_whole(part: Any) -> bool:
+    """Whether a part is all of an axis of any size; x[:-2] is nothing of two samples."""
+    if not isinstance(part, slice):
+        return False
+    return part.stop is None and not part.start and part.step in (None, 1)
 
 
 def _is_fill(index: Any, value: Any) -> bool:

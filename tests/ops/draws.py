@@ -238,8 +238,11 @@ def _batches(exported: Export, draw: Draw) -> Iterator[list[Tensor]]:
         return
     batch = len(draw.inputs[0])
     grown = [_grown(value) if value.shape[:1] == (batch,) else value for value in draw.inputs]
-    with torch.no_grad():
-        wanted = results_of(draw.call([value.clone() for value in grown]))
+    try:
+        with torch.no_grad():
+            wanted = results_of(draw.call([value.clone() for value in grown]))
+    except (RuntimeError, ValueError, IndexError):
+        return  # torch refuses that batch: nothing says what the net should give
     reference = exported.reference([value.float() for value in grown])
     known = complete(exported.net, reference)
     found = [known[value] for value in exported.net.outputs]

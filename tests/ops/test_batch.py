@@ -57,6 +57,12 @@ def first_written(x: Tensor) -> Tensor:
     return y
 
 
+def tail_written(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[:-2] = 5.0
+    return y
+
+
 CUTS = {
     "a slice": lambda x: x[:4],
     "a step": lambda x: x[::2],
@@ -67,6 +73,7 @@ CUTS = {
     "a search": lambda x: x + x.relu().argmax(0),
     "a constant": lambda x: torch.broadcast_tensors(x, torch.arange(5.0))[1] + 0 * x.sum() + x,
     "a write": lambda x: first_written(x),
+    "a write of a tail": lambda x: tail_written(x),
     "a squeeze": lambda x: x.mean((2, 3)).squeeze(),
 }
 

@@ -27,8 +27,9 @@ CONSTANTS = frozenset(
 # Torch computes these of other functions, as which they arrive; or the tracer respells them, or
 # they give a real tensor as it is.
 COMPOSED = frozenset(
-    """T mT t conj conj_physical real expand_as reshape_as view_as zero_ bfloat16 bool byte cdouble cfloat chalf char
-    double float half int long short nn.functional.softmin nn.functional.softsign
+    """T mT t conj conj_physical real expand_as reshape_as view_as zero_ bfloat16 bool byte
+    cdouble cfloat chalf char double float half int long short
+    nn.functional.softmin nn.functional.softsign
     nn.functional.tanhshrink nn.functional.upsample_bilinear nn.functional.upsample_nearest
     nn.functional.multi_head_attention_forward""".split()  # noqa: SIM905
 )

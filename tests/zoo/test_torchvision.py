@@ -78,7 +78,7 @@ def tensors(result: object) -> Iterator[torch.Tensor]:
 def test_readme_has_a_row_for_every_model_but_the_largest() -> None:
     text = README.read_text("utf-8")
     table = text.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
-    count = markdown([]).count("\n") - 1  # of the lines before the rows
+    count = markdown([]).count("\n")  # of the lines before the rows
     assert table[1:count] == markdown([]).splitlines()[1:count]
     rows = [line.split("`")[1] for line in table[count:]]
     assert rows == [name for name in NAMES if name in rows]

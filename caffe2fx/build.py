@@ -18,6 +18,7 @@ from caffe2fx.matching import Unmatched
 from caffe2fx.message import Phase
 from caffe2fx.net import Net, Step, Value, is_input
 from caffe2fx.sharing import tie
+from caffe2fx.stream import streamed
 from caffe2fx.transform import Transform, transforms
 
 
@@ -79,13 +80,19 @@ class CaffeView:
 
     def values(self, *inputs: Any) -> dict[Value, Tensor]:
         """Every value of the net, those that are overwritten in place included."""
-        recorder = _Recorder(self._module)
-        recorder.run(*as_tensors(inputs, self.inputs, self.input_ranks))
-        found: dict[Value, Tensor] = {}
-        for step, nodes in zip(self.net.steps, self.names.nodes, strict=True):
-            results = (recorder.results[node] for node in nodes)
-            found.update(zip(step.tops, results, strict=True))
-        return found
+        return dict(self.stream(*inputs))
+
+    def stream(self, *inputs: Any) -> Iterator[tuple[Value, Tensor]]:
+        """Every value of the net as it is computed; kept is only what later ones need."""
+        given = as_tensors(inputs, self.inputs, self.input_ranks)
+        values = {
+            node: value
+            for step, nodes in zip(self.net.steps, self.names.nodes, strict=True)
+            for node, value in zip(nodes, step.tops, strict=True)
+        }
+        for node, result in streamed(fx.Interpreter(self._module), *given):
+            if node.name in values:
+                yield values[node.name], result
 
     def loss(self, *inputs: Any) -> Tensor:
         """The net's loss for these inputs, as Caffe's forward returns it; `backward` goes from it.
@@ -118,18 +125,6 @@ def _tops(step: Step, values: Mapping[Value, Tensor]) -> Sequence[Tensor]:
     if step.tops:
         return [values[top] for top in step.tops]
     return step.layer.compute([values[bottom] for bottom in step.bottoms], step.blobs, 1)
-
-
-class _Recorder(fx.Interpreter):
-    """Keeps what every node gives."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module, garbage_collect_values=False)
-        self.results: dict[str, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        self.results[n.name] = result = super().run_node(n)
-        return result
 
 
 class CaffeGraphModule(fx.GraphModule):

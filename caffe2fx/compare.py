@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from caffe2fx.load import load
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Value
 from caffe2fx.report import Report, Row
+from caffe2fx.stream import Reference
 from caffe2fx.verdict import another, end_to_end_row, judge
 
 Files = tuple[str | Path, str | Path]
@@ -61,7 +62,8 @@ def compare(
     runner = engine_of(engine)
     with file_errors(), runner.open(prototxt, weights, **options) as session:
         if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):
-            return judge(module.caffe.net, session, _values_of(module), values, engine=runner.name)
+            known = reference_of(module)
+            return judge(module.caffe.net, session, known, values, engine=runner.name)
         numbered = not _is_part(module, session.net)
         return _by_name(_Module(module), _runner(session, numbered), values, runner.name)
 
@@ -92,13 +94,16 @@ def _same_layers(one: Net, two: Net) -> bool:
     ]
 
 
-def _values_of(module: CaffeGraphModule) -> Callable[[Sequence[Tensor]], Mapping[Value, Tensor]]:
-    def run(inputs: Sequence[Tensor]) -> Mapping[Value, Tensor]:
-        with torch.no_grad():
-            values: Mapping[Value, Tensor] = _typed(module, inputs[0].dtype).caffe.values(*inputs)
-        return values
+def reference_of(module: CaffeGraphModule) -> Reference:
+    """The module as the verdict's reference: it knows every value of its net."""
 
-    return run
+    def run(inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
+        stream: Iterator[tuple[Value, Tensor]]
+        stream = _typed(module, inputs[0].dtype).caffe.stream(*inputs)
+        return stream
+
+    net = module.caffe.net
+    return Reference({top for step in net.steps for top in step.tops}, run)
 
 
 def _typed(module: Any, dtype: torch.dtype) -> Any:

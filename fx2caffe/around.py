@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf, nan
 
@@ -11,10 +11,8 @@ from torch import Tensor
 from caffe2fx.layers import Input
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.report import Report, Row
-from caffe2fx.verdict import complete
+from caffe2fx.stream import Reference, complete
 from fx2caffe.legalize.unsupported import Unverified
-
-Reference = Callable[[Sequence[Tensor]], Mapping[Value, Tensor]]
 
 
 class Around:
@@ -34,17 +32,21 @@ class Around:
 
     def fed(self, values: Sequence[Tensor]) -> list[Tensor]:
         """The inputs of the changed net: the model's own, and what the placeholders would give."""
-        known = self._known(values)
+        known = self._known_for(values)
         return [known[value] for value in self.net.inputs]
 
-    def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
+    def as_reference(self) -> Reference:
         """What the model gives for its own inputs alone: the others follow from them."""
-        given = dict(zip(self.net.inputs, inputs, strict=True))
-        return self._known([given[value] for value in self._whole.inputs])
 
-    def _known(self, values: Sequence[Tensor]) -> dict[Value, Tensor]:
+        def run(inputs: Sequence[Tensor]) -> Iterable[tuple[Value, Tensor]]:
+            given = dict(zip(self.net.inputs, inputs, strict=True))
+            return self._known_for([given[value] for value in self._whole.inputs]).items()
+
+        return Reference({*self._of_model.known, *self.net.inputs}, run)
+
+    def _known_for(self, values: Sequence[Tensor]) -> dict[Value, Tensor]:
         """The reference's values, and those of every placeholder's tops."""
-        known = dict(self._of_model(values))
+        known = dict(self._of_model.run(values))
         missing = [top for step in self._placeholders() for top in step.tops if top not in known]
         if missing:
             found = complete(self._with_meanings(known, values), known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from caffe2fx.origin import Origin
 from caffe2fx.report import Report
 from caffe2fx.respelling import respelled
 from caffe2fx.save import save, write_weights
+from caffe2fx.stream import Reference
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
 from fx2caffe.around import Around
@@ -168,7 +169,7 @@ class Export:
                 self._check_same(files[0])
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
-            return judge(self.net, session, self.reference, values, engine=runner.name)
+            return judge(self.net, session, self.as_reference(), values, engine=runner.name)
 
     def _verify_around(
         self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
@@ -176,14 +177,14 @@ class Export:
         """Judge all but the placeholders: what follows them is fed with the reference's values."""
         if files is not None:
             raise CaffeError("files with placeholders cannot be run, got some")
-        around = Around(self.net, self.unverified, self.reference)
+        around = Around(self.net, self.unverified, self.as_reference())
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             paths = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
             save(around.net, *paths)
             session = stack.enter_context(runner.open(*paths))
             given = around.fed(values)
-            report = judge(around.net, session, around.reference, given, engine=runner.name)
+            report = judge(around.net, session, around.as_reference(), given, engine=runner.name)
         return around.report(report)
 
     def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
@@ -215,15 +216,26 @@ class Export:
 
     def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
         """What the traced model gives for each value that stands for one of its nodes."""
+        return dict(self.as_reference().run(inputs))
+
+    def as_reference(self) -> Reference:
+        """The traced model as the verdict's reference."""
+        return Reference({*self.nodes, *self.net.inputs}, self._stream)
+
+    def _stream(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
         fed = [
             self.preprocessing[name].apply(value) if name in self.preprocessing else value
             for name, value in zip(self.inputs, inputs, strict=True)
         ]
-        wanted = set(self.nodes.values())
-        found = run_reference(self.trace.module, wanted, self.batch, self.example_inputs, fed)
-        dtype = inputs[0].dtype
-        values = {value: found[node].to(dtype) for value, node in self.nodes.items()}
-        return {**values, **dict(zip(self.net.inputs, inputs, strict=True))}
+        values: dict[str, list[Value]] = {}
+        for value, node in self.nodes.items():
+            if value not in self.net.inputs:
+                values.setdefault(node, []).append(value)
+        yield from zip(self.net.inputs, inputs, strict=True)
+        found = run_reference(self.trace.module, self.batch, self.example_inputs, fed)
+        for node, result in found:
+            for value in values.get(node, ()):
+                yield value, result.to(inputs[0].dtype)
 
 
 def export(

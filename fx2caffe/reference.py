@@ -3,70 +3,64 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.stream import streamed
 from fx2caffe.batch import EXPANDS, FOLLOW_SHAPES, Batch
 
 
 def run_reference(
-    module: fx.GraphModule,
-    wanted: Collection[str],
-    batch: Batch,
-    example: Sequence[Tensor],
-    inputs: Sequence[Tensor],
-) -> dict[str, Tensor]:
-    """What the wanted nodes of a traced graph give, in the float type of the inputs.
+    module: fx.GraphModule, batch: Batch, example: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> Iterator[tuple[str, Any]]:
+    """What the nodes of a traced graph give, in their order, in the float type of the inputs.
 
     Raises ShapeMismatchError where the graph does not run on inputs of these shapes.
     """
     if inputs and inputs[0].dtype is torch.float64:
         module = copy.deepcopy(module).double()
     extra = inputs[0].shape[0] - example[0].shape[0] if inputs and inputs[0].dim() else 0
-    recorder = _Recorder(module, set(wanted), batch, extra)
+    runner = _Runner(module, batch, extra)
     kinds = [None if own.is_floating_point() else own.dtype for own in example]
     typed = [value.to(kind) if kind else value for value, kind in zip(inputs, kinds, strict=True)]
-    try:
-        with torch.no_grad():
-            recorder.run(*typed)
-    except (RuntimeError, ValueError) as error:
-        raise ShapeMismatchError(
-            f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
-        ) from error
-    return recorder.found
+    nodes = streamed(runner, *typed)
+    while True:
+        try:
+            with torch.no_grad():
+                node, result = next(nodes)
+        except StopIteration:
+            return
+        except (RuntimeError, ValueError) as error:
+            raise ShapeMismatchError(
+                f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
+            ) from error
+        yield node.name, result
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
     return [tuple(tensor.shape) for tensor in tensors]
 
 
-class _Recorder(fx.Interpreter):
-    """Runs the traced graph, also with another batch, and keeps the wanted results."""
+class _Runner(fx.Interpreter):
+    """Runs the traced graph, also with another batch."""
 
-    def __init__(
-        self, module: fx.GraphModule, wanted: set[str], batch: Batch, extra: int
-    ) -> None:
+    def __init__(self, module: fx.GraphModule, batch: Batch, extra: int) -> None:
         super().__init__(module)
-        self.wanted, self.batch, self.extra = wanted, batch, extra
-        self.found: dict[str, Tensor] = {}
+        self.batch, self.extra = batch, extra
 
     def run_node(self, n: fx.Node) -> Any:
         if self.extra and n.target in FOLLOW_SHAPES:
             # The traced sizes are those of the example's batch.
             (source,) = n.all_input_nodes
             value, shape = self.env[source], self.batch.shape(n, self.extra)
-            result: Any = value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
-        elif self.extra and n.op == "get_attr":
-            result = self._constant(n)
-        else:
-            result = super().run_node(n)
-        if n.name in self.wanted:
-            self.found[n.name] = result
-        return result
+            return value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
+        if self.extra and n.op == "get_attr":
+            return self._constant(n)
+        return super().run_node(n)
 
     def _constant(self, n: fx.Node) -> Any:
         """A constant, with as many of its rows as there are samples where it follows the batch."""

@@ -13,7 +13,7 @@ from caffe2fx.build import CaffeGraphModule, graph_module
 from caffe2fx.engines.base import Closing
 from caffe2fx.load import read_net
 from caffe2fx.message import Shape
-from caffe2fx.net import Step, is_input
+from caffe2fx.net import Step, Value, is_input
 
 
 class EmbeddedEngine:
@@ -49,10 +49,13 @@ class EmbeddedSession(Closing):
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
         """Each step in order with its tops."""
-        with torch.no_grad():
-            values = self.module.caffe.values(*inputs)
+        values: dict[Value, Tensor] = {}
+        stream = self.module.caffe.stream(*inputs)
         for step in self.net.steps:
-            yield step, tuple(values[top] for top in step.tops)
+            while any(top not in values for top in step.tops):
+                with torch.no_grad():
+                    values.update([next(stream)])
+            yield step, tuple(values.pop(top) for top in step.tops)
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step for the given bottoms."""

@@ -31,7 +31,7 @@ PROBABILITIES = tuple(index * 5 % 18 / 17 for index in range(18))  # one is 0
 MARKS = (1.0, 0.0, 2.9, 0.9, 0.0, -1.0)
 SPREAD = tuple(index * 11 % 18 / 6 - 1.3 for index in range(18))
 MATRIX = str(Path(__file__).parents[1] / "data" / "infogain.binaryproto")
-MODES = tuple(NormalizationMode)
+MODES = tuple(mode for mode in NormalizationMode if mode is not NormalizationMode.PRE_FIXED)
 IGNORING = LossParameter(ignore_label=-1)
 EXTREME = (200.0, -200.0, 0.0, -200.0, 200.0, 0.0)
 

@@ -11,6 +11,7 @@ import caffe2fx
 from caffe2fx import caffemodel
 from caffe2fx.engines.pycaffe import PycaffeEngine
 from caffe2fx.save import weights_of
+from caffe2fx.stream import meaning
 from caffe2fx.verdict import judge
 
 NET = """
@@ -57,6 +58,5 @@ def test_the_verdict_is_of_the_first_forward(files: tuple[Path, Path]) -> None:
     inputs = [torch.randn(3, 2, 4), torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.5, 1.0]])]
     with PycaffeEngine().open(*files) as session:
         net = loaded.caffe.net
-        report = judge(net, session, lambda x: dict(zip(net.inputs, x, strict=True)), inputs,
-                       engine="pycaffe")  # fmt: skip
+        report = judge(net, session, meaning(net), inputs, engine="pycaffe")
     assert report.ok, str(report)

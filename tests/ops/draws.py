@@ -26,7 +26,8 @@ from caffe2fx.net import is_input
 from caffe2fx.prototxt import read
 from caffe2fx.report import Report
 from caffe2fx.save import save
-from caffe2fx.verdict import ALONE, complete, difference, judge, largest
+from caffe2fx.stream import complete
+from caffe2fx.verdict import ALONE, difference, judge, largest
 from fx2caffe.export import Export
 
 MORE_SAMPLES = 2
@@ -278,7 +279,7 @@ def _judged(exported: Export, engine: Caffe | EmbeddedEngine, values: list[Tenso
         try:
             with engine.open(*files) as session:
                 report = judge(
-                    exported.net, session, exported.reference, values, engine=engine.name
+                    exported.net, session, exported.as_reference(), values, engine=engine.name
                 )
                 if report.ok:
                     return "equal"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +12,13 @@ from torch import Tensor
 from caffe2fx import save
 from caffe2fx.build import graph_module
 from caffe2fx.calibrate import calibrate
+from caffe2fx.compare import reference_of
 from caffe2fx.engines import Session, engine
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.prototxt import parse
 from caffe2fx.report import Report
 from caffe2fx.save import current_net
+from caffe2fx.stream import Reference
 from caffe2fx.verdict import judge
 
 TEXT = """
@@ -62,15 +63,9 @@ def _bottoms(step: Step, shapes: Mapping[Value, tuple[int, ...]]) -> list[tuple[
     return [shapes[bottom] for bottom in step.bottoms]
 
 
-def values_of(net: Net) -> Any:
-    """The reference of a verdict: all values of the net, in the precision of the inputs."""
-    module = graph_module(net)
-
-    def run(inputs: Sequence[Tensor]) -> Mapping[Value, Tensor]:
-        with torch.no_grad():
-            return module.to(inputs[0].dtype).caffe.values(*inputs)
-
-    return run
+def reference(net: Net) -> Reference:
+    """All values of the net, in the precision of the inputs."""
+    return reference_of(graph_module(net))
 
 
 def opened(net: Net, folder: Path, name: str) -> Session:
@@ -83,7 +78,7 @@ def opened(net: Net, folder: Path, name: str) -> Session:
 def verdict(net: Net, judged: Net, folder: Path, name: str, inputs: Tensor = IMAGES) -> Report:
     """The files of `judged` in an engine, held against `net`."""
     with opened(judged, folder, name) as session:
-        return judge(net, session, values_of(net), [inputs], engine=name)
+        return judge(net, session, reference(net), [inputs], engine=name)
 
 
 def at(net: Net, name: str) -> Step:

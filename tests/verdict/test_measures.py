@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from math import inf, nan
 from pathlib import Path
 
@@ -15,12 +17,13 @@ from torch import Tensor
 
 from caffe2fx.build import graph_module
 from caffe2fx.engines.embedded import EmbeddedSession
-from caffe2fx.layers import Input, Parameter, Power, ReLU
+from caffe2fx.layers import Eltwise, Input, Parameter, Power, ReLU
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
+from caffe2fx.stream import Reference
 from caffe2fx.verdict import another, difference, judge, largest
-from tests.verdict.nets import IMAGES, at, right_net, values_of, with_step
+from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
 
 
 class Tampered(EmbeddedSession):
@@ -43,17 +46,75 @@ class Tampered(EmbeddedSession):
 @pytest.mark.parametrize("layer", ["conv", "relu", "sum", "prob"])
 def test_an_error_in_the_run_alone_fails_and_one_alone_decides(layer: str) -> None:
     net = right_net()
-    report = judge(net, Tampered(net, layer, run=1e-3), values_of(net), [IMAGES], engine="tampered")
+    report = judge(net, Tampered(net, layer, run=1e-3), reference(net), [IMAGES], engine="tampered")
     (row,) = (row for row in report.rows if row.fault)
     assert row.layer == layer and not row.diverges and "end to end" in row.fault
     assert report.first_divergence is row
     report = judge(
-        net, Tampered(net, layer, feed=1e-3), values_of(net), [IMAGES], engine="tampered"
+        net, Tampered(net, layer, feed=1e-3), reference(net), [IMAGES], engine="tampered"
     )
     first = report.first_divergence
     assert first is not None and first.layer == layer and first.diverges
     assert "fed with the reference's inputs" in first.fault
     assert not report.ok
+
+
+def canceling(off: float = 0.0) -> Net:
+    """What is left is a hundredth, so that an error counts a hundred times as much."""
+    almost = power("almost", Value("x"), scale=-0.99)
+    both = Value("one"), Value("almost")
+    left = Step("left", Eltwise(), both, (Value("left"),))
+    return chain(power("one", Value("x"), scale=1 + off), almost, left)
+
+
+class TwoFaced(EmbeddedSession):
+    """A session that runs one net and is fed as another."""
+
+    def __init__(self, run: Net, fed: Net) -> None:
+        super().__init__(graph_module(run))
+        self.other = EmbeddedSession(graph_module(fed))
+
+    def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return self.other.feed(step, bottoms)
+
+
+@pytest.mark.parametrize(
+    ("run", "fed", "faults"),
+    [
+        (5e-6, 5e-6, []),  # what was accepted alone is accepted where it arrives
+        (1e-4, 5e-6, ["one", "left"]),  # but not more than was seen
+        (1e-3, 1e-3, ["one", "left"]),  # and nothing of what is wrong alone
+    ],
+)
+def test_errors_accepted_alone_are_carried_on(run: float, fed: float, faults: list[str]) -> None:
+    net = canceling()
+    session = TwoFaced(canceling(run), canceling(fed))
+    report = judge(net, session, reference(net), [X], engine="two-faced")
+    assert [row.layer for row in report.rows if row.fault] == faults, str(report)
+
+
+def test_few_maps_are_kept_at_a_time() -> None:
+    count = 60
+    names = ["x", *(f"y{index}" for index in range(count))]
+    steps = [power(new, Value(old), scale=1.01) for old, new in pairwise(names)]
+    net, alive, most = chain(*steps), 0, 0
+
+    def freed() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def run(inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
+        nonlocal alive, most
+        for value, tensor in reference(net).run(inputs):
+            weakref.finalize(tensor, freed)
+            alive += 1
+            most = max(most, alive)
+            yield value, tensor
+
+    session = EmbeddedSession(graph_module(net))
+    known = Reference(reference(net).known, run)
+    assert judge(net, session, known, [X], engine="torch").ok
+    assert most < count / 2  # of four runs side by side
 
 
 def test_the_layer_that_is_wrong_alone_comes_before_those_that_only_pass_it_on() -> None:
@@ -74,7 +135,7 @@ def power(name: str, bottom: Value, **parameters: float) -> Step:
 
 def report_of(net: Net, judged: Net, inputs: Tensor) -> Report:
     session = EmbeddedSession(graph_module(judged))
-    return judge(net, session, values_of(net), [inputs], engine="torch")
+    return judge(net, session, reference(net), [inputs], engine="torch")
 
 
 X = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
@@ -95,7 +156,7 @@ def test_dead_weights_fail() -> None:
     conv = at(net, "conv")
     dead = with_step(net, replace(conv, blobs=(conv.blobs[0] * 0, conv.blobs[1])))
     report = judge(
-        dead, EmbeddedSession(graph_module(dead)), values_of(dead), [IMAGES], engine="torch"
+        dead, EmbeddedSession(graph_module(dead)), reference(dead), [IMAGES], engine="torch"
     )
     assert report.rows[0].dead and not report.ok
 
@@ -121,7 +182,7 @@ def test_a_map_that_is_mostly_bias_is_held_against_what_moves() -> None:
 def test_a_number_that_is_none_fails_where_the_reference_has_one(value: float) -> None:
     net = chain(power("y", Value("x"), scale=2))
     session = Tampered(net, "y", feed=value, run=value)
-    (row,) = judge(net, session, values_of(net), [X], engine="torch").rows
+    (row,) = judge(net, session, reference(net), [X], engine="torch").rows
     assert row.diverges and row.alone == inf and row.end_to_end == inf
 
 

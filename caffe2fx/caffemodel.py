@@ -95,6 +95,11 @@ _OTHER_FORMATS = (
 )
 
 
+def fits(net_name: str, layers: Sequence[LayerWeights]) -> bool:
+    """Whether the weights are few enough for a .caffemodel, as Caffe reads it."""
+    return sum(map(_size, _layout(net_name, layers))) <= SIZE_LIMIT
+
+
 def write(path: str | os.PathLike[str], net_name: str, layers: Sequence[LayerWeights]) -> None:
     """Write a weights file whose blobs all start at a multiple of 64 bytes.
 

@@ -67,9 +67,10 @@ def _narrowed(candidates: list[type[Layer]], spoken: set[str]) -> list[type[Laye
 
 
 def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
-    meanings = registered()[layer.type]
+    meanings = tuple(kind for kind in registered()[layer.type] if not kind.lacks(layer))
     if hints.dialect is not None:
         meanings = _of(hints.dialect, meanings, layer)
+    meanings = tuple(kind for kind in meanings if kind.claims(_said(kind, layer))) or meanings
     objections = {kind: _objection(kind, layer, len(meanings)) for kind in meanings}
     fitting = [kind for kind, objection in objections.items() if objection is None]
     if fitting:

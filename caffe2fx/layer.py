@@ -71,7 +71,7 @@ class Layer(Message):
 
     @classmethod
     def lacks(cls, proto: Any) -> str:
-        """What errors call a layer whose meaning nobody has registered; empty for all others."""
+        """What errors call a layer that has no such record; empty for one that may have it."""
         return ""
 
     @classmethod

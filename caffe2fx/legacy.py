@@ -82,15 +82,26 @@ def words() -> dict[str, tuple[int, str]]:
     """V1's words for layer types, each with its number and today's name.
 
     Forks of V1's days had words of their own (CROP, INTERP, BN). So every registered type is
-    known by its name in capitals too, with and without underscores between its parts.
+    known by its name, and by that in capitals, with and without underscores between its parts;
+    a word that several types could mean by that is known for none.
     """
     known = {word: (number, type_) for word, number, type_ in _V1_LAYERS}
-    named = {type_ for _, _, type_ in _V1_LAYERS}
-    for index, type_ in enumerate(sorted(registered().keys() - named)):
-        parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_).upper()
-        for offset, word in enumerate((parted, type_.upper())):
-            known.setdefault(word, (OUR_NUMBERS + 2 * index + offset, type_))
+    meant = {word: types for word, types in meanings().items() if len(types) == 1}
+    for index, (word, (type_,)) in enumerate(sorted(meant.items())):
+        known.setdefault(word, (OUR_NUMBERS + index, type_))
     return known
+
+
+def meanings() -> dict[str, list[str]]:
+    """Which types that V1 has no word for could be meant by a word, in their order."""
+    types = sorted(registered().keys() - {type_ for _, _, type_ in _V1_LAYERS})
+    types = [type_ for type_ in types if type_.isidentifier()]
+    found = {type_: [type_] for type_ in types}
+    for type_ in types:
+        parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_).upper()
+        for word in {parted, type_.upper()} - set(types):
+            found.setdefault(word, []).append(type_)
+    return found
 
 
 class PoolMethod(enum.IntEnum):
@@ -169,6 +180,7 @@ class V1LayerParameter(Message):
     weight_decay: tuple[float, ...] = repeated(8, "float")
     loss_weight: tuple[float, ...] = repeated(35, "float")
     layer: V0LayerParameter | None = field(1, V0LayerParameter)
+    user_text: str = field(OUR_NUMBERS - 1, "string", absent="")  # what usertext folds
 
     @classmethod
     def wires(cls) -> Iterator[tuple[str, Wire]]:
@@ -393,6 +405,8 @@ def _upgrade_v1(old: Proto, new: Proto, type_: str) -> None:
         new.name = old.name
     for name in ("bottom", "top", "include", "exclude", "blobs", "loss_weight"):
         getattr(new, name).MergeFrom(getattr(old, name))
+    if old.user_text:
+        new.user_text = old.user_text
     _upgrade_params(old, new)
     for described, value in old.ListFields():
         if described.name.endswith("_param"):

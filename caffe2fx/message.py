@@ -23,7 +23,8 @@ class Wire:
     `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or
     `Shape`, which is the message BlobShape held as a plain tuple. `default` is the schema's
     own default, None where it states none; the record's default may differ (see `field`).
-    `beside` says that it is no field of the record's own message (see `beside`).
+    `beside` says that it is no field of the record's own message (see `beside`), and `hint` that
+    it has no part in what is computed (see `hint`).
     """
 
     number: int
@@ -32,6 +33,7 @@ class Wire:
     default: Any = None
     packed: bool = False
     beside: bool = False
+    hint: bool = False
 
 
 _UNSET: Any = object()
@@ -61,6 +63,14 @@ def forked(type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
     return field(0, type, default, absent=absent)
 
 
+def hint(type: Any) -> Any:
+    """Declare an optional field that only tells a fork how to run: the numbers stay the same.
+
+    It is kept, so that text can be written as it was read.
+    """
+    return dataclasses.field(default=None, metadata={"wire": Wire(0, type, hint=True)})
+
+
 def repeated(number: int, type: Any, *, packed: bool = False) -> Any:
     """Declare a repeated field; the record holds a tuple."""
     wire = Wire(number, type, "repeated", None, packed)
@@ -74,6 +84,15 @@ def beside(number: int, type: type[Message]) -> Any:
     """
     wire = Wire(number, type, beside=True)
     return dataclasses.field(default=type(), metadata={"wire": wire})
+
+
+class Choice(enum.IntEnum):
+    """Base of BVLC's enumerations to which forks of Caffe added members."""
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether only forks have this member: BVLC's Caffe cannot read its name."""
+        raise NotImplementedError
 
 
 class Message:
@@ -120,6 +139,28 @@ class Message:
             if wire.label == "required" and values[name] is _UNSET:
                 raise CaffeFormatError(f"needs {name} to be given, got none")
         return cls(**{name: value for name, value in values.items() if value is not _UNSET})
+
+    def beyond_bvlc(self) -> Iterator[tuple[str, Any]]:
+        """What it says, or a message in it, in fields and members that only forks have."""
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, wire = getattr(self, item.name), item.metadata["wire"]
+            if value is None or (value == item.default and not wire.beside):
+                continue
+            if is_message(wire.type):
+                for one in value if wire.label == "repeated" else (value,):
+                    yield from one.beyond_bvlc()
+            elif wire.number == 0 or (isinstance(value, Choice) and value.is_forked):
+                yield item.name, value
+
+    def unhinted(self: T) -> T:
+        """The same without what only tells a fork how to run it."""
+        hints = {
+            item.name: item.default
+            for item in dataclasses.fields(self)  # type: ignore[arg-type]
+            if item.metadata["wire"].hint or _is_forks_engine(getattr(self, item.name))
+            if getattr(self, item.name) != item.default
+        }
+        return self.replace(**hints) if hints else self
 
     def replace(self: T, **changes: Any) -> T:
         """A copy with some fields changed."""
@@ -234,7 +275,7 @@ class DimCheckMode(enum.IntEnum):
     PERMISSIVE = 1
 
 
-class Engine(enum.IntEnum):
+class Engine(Choice):
     """Which implementation a layer asks for; all give the same numbers. The last are forks'."""
 
     DEFAULT = 0
@@ -243,6 +284,40 @@ class Engine(enum.IntEnum):
     MKL2017 = 3
     MKLDNN = 4
     NNPACK = 5
+
+    @property
+    def is_forked(self) -> bool:
+        return self > Engine.CUDNN
+
+
+def _is_forks_engine(value: Any) -> bool:
+    return isinstance(value, Engine) and value.is_forked
+
+
+class Type(enum.IntEnum):
+    """NVIDIA's precisions."""
+
+    DOUBLE = 0
+    FLOAT = 1
+    FLOAT16 = 2
+    INT = 3
+    UINT = 4
+    BOOL = 5
+
+
+class Precision(enum.IntEnum):
+    """How Ristretto cuts numbers down."""
+
+    DYNAMIC_FIXED_POINT = 0
+    MINIFLOAT = 1
+    INTEGER_POWER_OF_2_WEIGHTS = 2
+
+
+class Rounding(enum.IntEnum):
+    """How Ristretto rounds."""
+
+    NEAREST = 0
+    STOCHASTIC = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -320,7 +395,55 @@ class BlobProto(Message):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LayerParameter(Message):
+class Quantization(Message):
+    """With how many bits and by which factors Intel's fork can run a layer in integers."""
+
+    message = "QuantizationParameter"
+    precision: Precision | None = hint(Precision)
+    rounding_scheme: Rounding | None = hint(Rounding)
+    bw_layer_in: int | None = hint("uint32")
+    bw_layer_out: int | None = hint("uint32")
+    bw_params: int | None = hint("uint32")
+    fl_layer_in: Shape = repeated(6, "int32")
+    fl_layer_out: Shape = repeated(7, "int32")
+    fl_params: Shape = repeated(8, "int32")
+    scale_in: tuple[float, ...] = repeated(20, "float")
+    scale_out: tuple[float, ...] = repeated(21, "float")
+    scale_params: tuple[float, ...] = repeated(22, "float")
+    is_negative_input: bool | None = hint("bool")
+    force_u8_input: bool | None = hint("bool")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryOptimization(Message):
+    """Whether the fork of the temporal segment networks shares memory between blobs."""
+
+    message = "MemoryOptimizationParameter"
+    optimize_train: bool | None = hint("bool")
+    optimize_test: bool | None = hint("bool")
+    exclude_blob: tuple[str, ...] = repeated(3, "string")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerHints(Message):
+    """How forks are to run a layer: with what precision, by which implementation.
+
+    The weights are those of the net in float32, and so is what is computed here.
+    """
+
+    message = "LayerParameter"
+    engine: str | None = hint("string")
+    forward_type: Type | None = hint(Type)
+    backward_type: Type | None = hint(Type)
+    forward_math: Type | None = hint(Type)
+    backward_math: Type | None = hint(Type)
+    cudnn_math_override: int | None = hint("int32")
+    debug: bool | None = hint("bool")
+    quantization_param: Quantization | None = hint(Quantization)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerParameter(LayerHints):
     """What every layer states, whatever its type; the typed parts are the Layer records."""
 
     message = "LayerParameter"
@@ -335,8 +458,13 @@ class LayerParameter(Message):
     propagate_down: tuple[bool, ...] = repeated(11, "bool")
     include: tuple[NetStateRule, ...] = repeated(8, NetStateRule)
     exclude: tuple[NetStateRule, ...] = repeated(9, NetStateRule)
-    engine: str = forked("string", absent="")  # Intel's: which implementation runs the layer
     user_text: str = forked("string", absent="")  # what usertext folds
+
+    @property
+    def hints(self) -> LayerHints:
+        """What it says of how forks are to run the layer."""
+        names = [item.name for item in dataclasses.fields(LayerHints)]
+        return LayerHints(**{name: getattr(self, name) for name in names})
 
     def stands_in(self, state: NetState) -> bool:
         """Whether include and exclude rules keep this layer in a net of that state."""

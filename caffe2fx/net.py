@@ -15,7 +15,7 @@ from caffe2fx.caffemodel import MAX_COUNT
 from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
 from caffe2fx.layer import Layer, Operation
 from caffe2fx.layers import Source
-from caffe2fx.message import ParamSpec, Phase, Shape
+from caffe2fx.message import LayerHints, ParamSpec, Phase, Shape
 from caffe2fx.origin import Origin
 
 
@@ -66,6 +66,7 @@ class Step:
     loss_weight: tuple[float, ...] = ()
     propagate_down: tuple[bool, ...] = ()
     phase: Phase | None = None  # the layer's own, whatever the net's is
+    hints: LayerHints = LayerHints()
 
     def passes_gradient(self, bottom: int) -> bool:
         """Whether what this step learns from reaches the layers before that bottom."""
@@ -102,7 +103,8 @@ class Step:
 
     def _wiring(self) -> tuple[object, ...]:
         return (self.name, self.layer, self.bottoms, self.tops, self.params,
-                self.dynamic, self.loss_weight, self.propagate_down, self.phase)  # fmt: skip
+                self.dynamic, self.loss_weight, self.propagate_down, self.phase,
+                self.hints)  # fmt: skip
 
     def __str__(self) -> str:
         tops, bottoms = (", ".join(map(str, values)) for values in (self.tops, self.reads))

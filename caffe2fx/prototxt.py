@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from caffe2fx.dynamic import read_back, written_out
 from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
 from caffe2fx.layer import BVLC, Layer
 from caffe2fx.layers import REGISTRY
-from caffe2fx.message import BlobProto, LayerParameter, NetState, Phase
+from caffe2fx.message import BlobProto, LayerHints, LayerParameter, NetState, Phase
 from caffe2fx.net import Net, Step, single_assignment, unconsumed
 from caffe2fx.origin import Origin
+from caffe2fx.unreadable import about_field, about_type
 from caffe2fx.usertext import folded, unfolded
 
 
@@ -138,11 +140,13 @@ Entry = tuple[LayerParameter, Layer, Origin]
 
 def _proto(text: str, source: str) -> Any:
     proto = schema.new("NetParameter")
-    text = folded(text, user.types())
+    types = user.types()
+    words = [word for word, (_, type_) in legacy.words().items() if type_ in types]
+    read = folded(text, types, words)
     try:
-        text_format.Parse(text, proto)
+        text_format.Parse(read, proto)
     except text_format.ParseError as error:
-        _refuse_unknown_types(text, source)
+        _refuse_unknown_types(read, source)
         raise CaffeFormatError(_parse_message(error, text, source)) from None
     return proto
 
@@ -162,6 +166,8 @@ def _nearest_field(what: str) -> str:
     message, name = found.groups()
     if message == "NetParameter" and name in _SOLVERS:
         return " This is a solver's file: give the prototxt that its `net` or `train_net` names."
+    if known := about_field(message, name):
+        return f" It is of forks; {known}."
     fields = [field.name for field in schema.new(message).DESCRIPTOR.fields]
     near = difflib.get_close_matches(name, fields, 1)
     return f" Did you mean {near[0]!r}?" if near else ""
@@ -176,7 +182,7 @@ def _refuse_unknown_types(text: str, source: str) -> None:
     """An unknown type brings unknown fields: name the types, all at once, rather than a field."""
     known = legacy.words()
     unknown = [
-        (found.name, found.type, _nearest_word(found.type, known))
+        (found.name, found.type, _meant(found.type) or _nearest_word(found.type, known))
         for found in scan.entries(text)
         if found.keyword == "layers" and not found.type.isdigit() and found.type not in known
         if found.type
@@ -188,6 +194,12 @@ def _refuse_unknown_types(text: str, source: str) -> None:
     except text_format.ParseError:
         return
     _check_types(proto, source)
+
+
+def _meant(word: str) -> str:
+    """Which types the word could be, if several."""
+    could = legacy.meanings().get(word, ())
+    return f" (which of {', '.join(could)}?)" if len(could) > 1 else ""
 
 
 def _nearest_word(word: str, known: Iterable[str]) -> str:
@@ -205,15 +217,17 @@ def _check_types(proto: Any, source: str) -> None:
     unknown = [(layer.name, layer.type, _nearest(layer.type)) for layer in proto.layer
                if layer.type not in REGISTRY]  # fmt: skip
     unknown += [
-        (layer.name, lacking, " (see caffe2fx.register)")
+        (layer.name, lacking[0], " (see caffe2fx.register)")
         for layer in proto.layer
-        for kind in REGISTRY.get(layer.type, ())
-        if (lacking := kind.lacks(layer))
+        if all(lacking := [kind.lacks(layer) for kind in REGISTRY.get(layer.type, ())])
+        if lacking
     ]
     _refuse(unknown, source)
 
 
 def _nearest(type_: str) -> str:
+    if about := about_type(type_):
+        return f" ({about})"
     known = {name.lower(): name for name in REGISTRY}
     near = difflib.get_close_matches(type_.lower(), known, 1)
     return f" (did you mean {known[near[0]]!r}?)" if near else ""
@@ -262,6 +276,7 @@ def _steps(entries: Sequence[Entry], forced: bool) -> tuple[Step, ...]:
             loss_weight=generic.loss_weight,
             propagate_down=tuple(passes or forced for passes in generic.propagate_down),
             phase=generic.phase,
+            hints=generic.hints,
         )
         for (generic, record, origin), (bottoms, tops) in zip(entries, values, strict=True)
     )
@@ -284,13 +299,17 @@ def _blob(blob: BlobProto, generic: LayerParameter, origin: Origin) -> Tensor:
     return values.reshape(shape)
 
 
-def text_of(net: Net, *, header: str = "") -> str:
-    """The prototxt of a net: layer parameters live here, and weights in the caffemodel."""
+def text_of(net: Net, *, header: str = "", hints: bool = True) -> str:
+    """The prototxt of a net: layer parameters live here, and weights in the caffemodel.
+
+    Without `hints` what only tells forks how to run a layer is left out.
+    """
     proto = schema.new("NetParameter")
     if net.name:
         proto.name = net.name  # type: ignore[attr-defined]
     for step in written_out(net).steps:
-        _fill(proto.layer.add(), step)  # type: ignore[attr-defined]
+        plain = replace(step, layer=step.layer.unhinted(), hints=LayerHints())
+        _fill(proto.layer.add(), step if hints else plain)  # type: ignore[attr-defined]
     comment = "".join(f"# {line}\n" for line in header.splitlines())
     return comment + unfolded(str(text_format.MessageToString(proto, as_utf8=True)))
 
@@ -306,6 +325,7 @@ def _fill(layer: Any, step: Step) -> None:
         propagate_down=step.propagate_down,
         phase=step.phase,
     ).fill(layer)
+    step.hints.fill(layer)
     step.layer.write(layer)
 
 

@@ -79,6 +79,11 @@ def _blobs(step: Step, module: nn.Module) -> tuple[Tensor, ...]:
     )
 
 
+def weights_suffix(net: Net) -> str:
+    """How the weights file of a net is called, that Caffe can read: HDF5 beyond 2 GB."""
+    return ".caffemodel" if caffemodel.fits(net.name, weights_of(net)) else ".caffemodel.h5"
+
+
 def _write_weights(
     path: Path, name: str, net_name: str, layers: tuple[caffemodel.LayerWeights, ...]
 ) -> None:

@@ -22,10 +22,12 @@ from caffe2fx.legacy import V1LayerParameter
 from caffe2fx.message import (
     BlobProto,
     LayerParameter,
+    MemoryOptimization,
     Message,
     NetState,
     Phase,
     Shape,
+    Type,
     Wire,
     is_enum,
     is_message,
@@ -34,17 +36,6 @@ from caffe2fx.message import (
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _FREE = 100_000  # above the numbers that Caffe and its forks have given
 _TOP_LEVEL_ENUMS: tuple[type[enum.IntEnum], ...] = (Phase,)
-
-
-class Type(enum.IntEnum):
-    """A fork's precisions."""
-
-    DOUBLE = 0
-    FLOAT = 1
-    FLOAT16 = 2
-    INT = 3
-    UINT = 4
-    BOOL = 5
 
 
 # NetParameter is the only message whose layers are not one record each.
@@ -72,6 +63,7 @@ FORKED_NET_FIELDS: tuple[tuple[str, Wire], ...] = (
     ("eltwise_mem_sharing", Wire(0, "bool")),
     ("reduce_buckets", Wire(0, "int32")),
     ("engine", Wire(0, "string")),
+    ("mem_param", Wire(0, MemoryOptimization)),
     ("bn_stats_batch_size", Wire(0, "uint32")),  # but for this one, see prototxt
 )
 
@@ -111,7 +103,7 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
     _describe(file, "LayerParameter", today.items())
     v1 = V1LayerParameter.typed(_typed_parameters())
     _describe(file, "V1LayerParameter", [*V1LayerParameter.wires(), *v1])
-    roots = [BlobProto, LayerParameter, V1LayerParameter, NetState, *records()]
+    roots = [BlobProto, LayerParameter, V1LayerParameter, NetState, MemoryOptimization, *records()]
     for message, wires in _merged(_reachable(roots)).items():
         if message and message not in (LayerParameter.message, V1LayerParameter.message):
             _describe(file, message, wires.items())

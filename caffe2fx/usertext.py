@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from google.protobuf import text_encoding
 
 from caffe2fx.errors import CaffeFormatError
-from caffe2fx.message import LayerParameter
+from caffe2fx.legacy import V1LayerParameter
+from caffe2fx.message import LayerParameter, Message
 
 FIELD = "user_text"  # the field of LayerParameter that holds such text
 _TOKEN = re.compile(
@@ -53,20 +54,23 @@ def normal(text: str) -> str:
     return " ".join(token.text for token in _tokens(text))
 
 
-def folded(text: str, types: Collection[str]) -> str:
+def folded(text: str, types: Collection[str], words: Collection[str] = ()) -> str:
     """The text with all that layers of these types say beyond what every layer may say in FIELD.
 
-    Lines stay where they are. Text that cannot be read is left for protobuf to complain about.
+    `words` are the types as `layers` of 2014 name them. Lines stay where they are. Text that
+    cannot be read is left for protobuf to complain about.
     """
-    if not any(type_ in text for type_ in types):
+    if not any(type_ in text for type_ in (*types, *words)):
         return text
     try:
-        found = [entry for entry in entries(text) if entry.name == "layer"]
+        found = entries(text)
     except CaffeFormatError:
         return text
+    kinds = {"layer": (types, LayerParameter), "layers": (words, V1LayerParameter)}
     for entry in reversed(found):
-        if isinstance(entry.value, list) and _said(entry, "type") in types:
-            text = _fold(text, entry)
+        own, message = kinds.get(entry.name, ((), LayerParameter))
+        if isinstance(entry.value, list) and _said(entry, "type") in own:
+            text = _fold(text, entry, message)
     return text
 
 
@@ -91,8 +95,8 @@ def _said(entry: Entry, name: str) -> Any:
     return next((inner.value for inner in entry.value if inner.name == name), "")
 
 
-def _fold(text: str, entry: Entry) -> str:
-    generic = {name for name, _ in LayerParameter.wires()} - {FIELD}
+def _fold(text: str, entry: Entry, message: type[Message]) -> str:
+    generic = {name for name, _ in message.wires()} - {FIELD}
     own = [inner for inner in entry.value if inner.name not in generic]
     kept = normal(" ".join(text[inner.begin : inner.end] for inner in own))
     for index, inner in reversed(list(enumerate(own))):

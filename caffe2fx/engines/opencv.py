@@ -101,7 +101,7 @@ class OpenCVSession(Closing):
 
     def _loaded(self, net: Net) -> Any:
         files = Path(self._folder.name, "net.prototxt"), Path(self._folder.name, "net.caffemodel")
-        text = respelled(text_of(net), (CEIL_MODE, GLOBAL_MAX))
+        text = respelled(text_of(net, hints=False), (CEIL_MODE, GLOBAL_MAX))
         files[0].write_text(text, encoding="utf-8")
         caffemodel.write(files[1], net.name, weights_of(net))
         return _read(*files)

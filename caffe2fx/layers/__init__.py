@@ -40,6 +40,7 @@ from caffe2fx.layers.fork_normalization import BN, Normalize
 from caffe2fx.layers.fork_position import Reorg, Upsample
 from caffe2fx.layers.fork_resize import Interp
 from caffe2fx.layers.fork_shape import Padding, Permute, Reverse, ShuffleChannel
+from caffe2fx.layers.fork_sides import ConvolutionSides, PoolingSides
 from caffe2fx.layers.fork_training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
 from caffe2fx.layers.fork_variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.layers.images import Data, ImageData, MemoryData, WindowData
@@ -56,7 +57,7 @@ from caffe2fx.layers.loss import (
 from caffe2fx.layers.normalization import LRN, MVN, BatchNorm, Bias, NormRegion, Scale
 from caffe2fx.layers.pooling import SPP, Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.proposal import Proposal
-from caffe2fx.layers.python_layers import proposal_layer
+from caffe2fx.layers.python_layers import PythonData, proposal_layer
 from caffe2fx.layers.recurrent import LSTM, RNN, LSTMUnit
 from caffe2fx.layers.reduction import ArgMax, Reduction, ReductionOp
 from caffe2fx.layers.regions import PSROIPooling, ROIAlign, ROIPooling
@@ -98,6 +99,7 @@ __all__ = [
     "ContrastiveLoss",
     "Convolution",
     "ConvolutionDepthwise",
+    "ConvolutionSides",
     "Correlation",
     "Crop",
     "Data",
@@ -148,10 +150,12 @@ __all__ = [
     "Permute",
     "PoolMethod",
     "Pooling",
+    "PoolingSides",
     "Power",
     "PriorBox",
     "Proposal",
     "Python",
+    "PythonData",
     "ROIAlign",
     "ROIPooling",
     "ReLU",

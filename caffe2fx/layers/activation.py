@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import Layer, axis_of, register
 from caffe2fx.layers.convolution import adopt
-from caffe2fx.message import Engine, Filler, Shape, field, required
+from caffe2fx.message import Engine, Filler, Shape, field, hint, required
 
 
 class Neuron(Layer):
@@ -274,6 +274,8 @@ class Dropout(Neuron):
     message = "DropoutParameter"
 
     dropout_ratio: float = field(1, "float", 0.5)
+    engine: Engine | None = hint(Engine)
+    random_seed: int | None = hint("int64")  # NVIDIA's
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

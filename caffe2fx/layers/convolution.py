@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from math import gcd, prod
 from typing import Any
 
@@ -12,12 +13,19 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import MANY, Layer, axis_of, register
-from caffe2fx.message import Engine, Filler, Shape, field, once_per_axis, repeated
+from caffe2fx.message import Engine, Filler, Shape, field, hint, once_per_axis, repeated
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _DECONVOLVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _MODULES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class AlgorithmSeeker(IntEnum):
+    """How NVIDIA's fork chooses one of cuDNN's algorithms."""
+
+    GET = 0
+    FINDEX = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +53,9 @@ class Windows(Layer):
     engine: Engine = field(15, Engine, Engine.DEFAULT)
     axis: int = field(16, "int32", 1)
     force_nd_im2col: bool = field(17, "bool", False)
+    cudnn_convolution_algo_seeker: AlgorithmSeeker | None = hint(AlgorithmSeeker)  # NVIDIA's
+    conv_algos_override: str | None = hint("string")  # NVIDIA's
+    conv_algorithm: str | None = hint("string")  # Intel's
 
     def _canonical(self) -> dict[str, Any]:
         kernel = _sides("kernel", self.kernel_size, self.kernel_h, self.kernel_w)
@@ -349,6 +360,7 @@ class InnerProduct(Layer):
     bias_filler: Filler | None = field(4, Filler)
     axis: int = field(5, "int32", 1)
     transpose: bool = field(6, "bool", False)
+    engine: Engine | None = hint(Engine)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import MANY, Layer, register
-from caffe2fx.message import Shape, field, repeated
+from caffe2fx.message import Engine, Shape, field, hint, repeated
 
 
 class EltwiseOp(IntEnum):
@@ -36,6 +36,7 @@ class Eltwise(Layer):
     operation: EltwiseOp = field(1, EltwiseOp, EltwiseOp.SUM)
     coeff: tuple[float, ...] = repeated(2, "float")
     stable_prod_grad: bool = field(3, "bool", True)
+    engine: Engine | None = hint(Engine)
 
     def _canonical(self) -> dict[str, tuple[float, ...]]:
         idle = self.operation is EltwiseOp.SUM and len(self.coeff) > 1 and set(self.coeff) == {1.0}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from caffe2fx.layer import Layer, axis_of, register
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.fork_shape import SSD
-from caffe2fx.message import Shape, field
+from caffe2fx.message import Engine, Shape, field, hint
 
 
 @register
@@ -42,11 +42,14 @@ class ReLU6(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSwish(Neuron):
-    """x * min(max(x + 3, 0), 6) / 6. From the forks' sources, not run."""
+    """x * min(max(x + 3, 0), 6) / 6. From the forks' sources, and as in OpenCV."""
 
     type = "HardSwish"
-    message = ""
-    dialects = SSD
+    parameter = ("hardswish_param", 8266721)
+    message = "HardSwishParameter"
+    dialects = (*SSD, "rknn")
+
+    engine: Engine | None = hint(Engine)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -60,7 +63,7 @@ class HardSwish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSigmoid(Neuron):
-    """alpha * x + beta cut to [0, 1]. From the forks' sources, not run."""
+    """alpha * x + beta cut to [0, 1]. From the forks' sources, and as in OpenCV."""
 
     type = "HardSigmoid"
     parameter = ("hard_sigmoid_param", 258)
@@ -75,6 +78,45 @@ class HardSigmoid(Neuron):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return ((bottoms[0] * self.alpha + self.beta).clamp(0, 1),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SeLu(Neuron):
+    """1.0507 x where x > 0, elsewhere 1.0507 * 1.6733 * (exp(x) - 1), as torch's SELU has them."""
+
+    type = "SeLu"
+    message = ""
+    dialects = ("soeaver",)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (F.selu(bottoms[0]),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.SELU()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SeLuDropout(Neuron):
+    """The identity in TEST; in TRAIN what keeps the mean and the variance that SeLu gives."""
+
+    type = "SeLuDropout"
+    parameter = ("selu_dropout_param", 6000)
+    message = "SeLUDropoutParameter"
+    dialects = ("soeaver",)
+
+    dropout_ratio: float = field(1, "float", 0.1)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0],)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.AlphaDropout(self.dropout_ratio)
 
 
 @register

@@ -47,7 +47,10 @@ class Axpy(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MatMul(Layer):
-    """A (dim_1, dim_2) times the transpose of B (dim_3, dim_2), whatever axes they have."""
+    """A (dim_1, dim_2) times the transpose of B (dim_3, dim_2), whatever axes they have.
+
+    tpu_mlir's Caffe leaves out the numbers that are too many; here they are refused.
+    """
 
     type = "MatMul"
     parameter = ("matmul_param", 312)
@@ -55,13 +58,13 @@ class MatMul(Layer):
     dialects = ("tpu_mlir",)
     bottoms = (2, 2)
 
-    dim_1: int = field(1, "int32", absent=0)
-    dim_2: int = field(2, "int32", absent=0)
-    dim_3: int = field(3, "int32", absent=0)
+    dim_1: int = field(1, "uint32", 1)
+    dim_2: int = field(2, "uint32", 1)
+    dim_3: int = field(3, "uint32", 1)
 
     @classmethod
     def claims(cls, said: Set[str]) -> bool:
-        return "dim_1" in said
+        return bool(said & {"dim_1", "dim_2", "dim_3"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -90,7 +93,7 @@ class MatMul(Layer):
 class MatMulBatched(Layer):
     """The product of the last two axes, each transposed if asked; the others are batch.
 
-    From the fork's source, not run.
+    From the fork's source, not run; as in OpenCV where nothing is transposed.
     """
 
     type = "MatMul"
@@ -131,7 +134,8 @@ class Correlation(Layer):
     """FlowNet's: every patch of the first map against its neighbourhood in the second.
 
     One channel a displacement, rows first; products (or absolute differences) are averaged
-    over the patch and the channels. From the fork's source, not run.
+    over the patch and the channels. From the fork's source, not run; of single numbers as in
+    OpenCV.
     """
 
     type = "Correlation"

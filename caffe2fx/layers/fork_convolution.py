@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from google.protobuf.message import Message as ProtoMessage
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
@@ -66,13 +67,19 @@ def _as(kind: type[Filters], layer: Windows, **changes: Any) -> Filters:
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionDepthwise(_Delegating):
-    """One filter a channel, whatever `group` says: weights (C, 1, k...).
-
-    From the fork's source, not run.
-    """
+    """One filter a channel, whatever `group` says: weights (C, 1, k...)."""
 
     type = "ConvolutionDepthwise"
+    aliases = ("convolution_depthwise_param",)
     dialects = ("mobilenet", "tpu_mlir", "rknn")
+
+    def fill(self, proto: ProtoMessage) -> None:
+        """Write stride and pad even at their defaults: the fork dies of looking for them."""
+        super().fill(proto)
+        if not self.stride and self.stride_h is None:
+            proto.stride.append(1)  # type: ignore[attr-defined]
+        if not self.pad and self.pad_h is None:
+            proto.pad.append(0)  # type: ignore[attr-defined]
 
     def plain(self, bottom: Shape) -> Filters:
         needs_rank(bottom, 4)

@@ -15,6 +15,17 @@ from caffe2fx.layers.loss import Loss
 from caffe2fx.message import Shape, field
 
 
+def of_four_axes(shape: Shape) -> Shape:
+    """The shape with the axes of size 1 that older layers take for granted."""
+    return (*shape, *(1,) * (4 - len(shape)))
+
+
+def check_same_places(bottoms: Sequence[Shape]) -> None:
+    """Raise ShapeMismatchError unless all bottoms have the same shape, but for ones at its end."""
+    if len({of_four_axes(bottom) for bottom in bottoms}) > 1:
+        raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
 class SmoothL1Loss(Loss):
@@ -34,13 +45,12 @@ class SmoothL1Loss(Loss):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        if any(bottom != bottoms[0] for bottom in bottoms):
-            raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
+        check_same_places(bottoms)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        prediction, target, *weights = bottoms
+        prediction, target, *weights = (bottom.reshape(bottoms[0].shape) for bottom in bottoms)
         apart = prediction - target
         apart = apart * weights[0] if weights else apart
         square = self.sigma**2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
@@ -44,8 +44,8 @@ class Normalize(Layer):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        if len(bottoms[0]) < 2:
-            raise ShapeMismatchError(f"needs a bottom of rank 2 or more, got {bottoms[0]}")
+        if not 2 <= len(bottoms[0]) <= 4:
+            raise ShapeMismatchError(f"needs a bottom of 2 to 4 axes, got {bottoms[0]}")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0]),)
@@ -131,13 +131,13 @@ class BN(_BN):
 class BNScale(_BN):
     """SegNet's: INFERENCE is x * scale + shift, LEARN normalizes by the batch's statistics first.
 
-    From the fork's source, not run; INFERENCE as in tpu_mlir's Caffe.
+    LEARN is from the fork's source, not run; INFERENCE as in tpu_mlir's Caffe.
     """
 
     type = "BN"
     parameter = ("bn_param", 45)
     message = "BNParameter"
-    dialects = ("segnet", "synopsys", "tpu_mlir")
+    dialects = ("segnet",)
 
     count = 2
 
@@ -159,3 +159,50 @@ class BNScale(_BN):
             variance = bottom.var((0, 2, 3), correction=0, keepdim=True)
             bottom = (bottom - bottom.mean((0, 2, 3), keepdim=True)) / (variance + 1e-9).sqrt()
         return (bottom * blobs[0] + blobs[1],)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class BNOfBoth(_BN):
+    """In mode LEARN PSPNet's BN with its four blobs, in mode INFERENCE SegNet's with its two."""
+
+    type = "BN"
+    parameter = ("bn_param", 162)
+    message = "BNParameter"
+    dialects = ("tpu_mlir",)
+
+    slope_filler: Filler | None = field(1, Filler)
+    bias_filler: Filler | None = field(2, Filler)
+    momentum: float = field(3, "float", 0.9)
+    eps: float = field(4, "float", 1e-5)
+    frozen: bool = field(5, "bool", False)
+    engine: Engine = field(6, Engine, Engine.DEFAULT)
+    bn_mode: BNMode = field(7, BNMode, BNMode.LEARN)
+    scale_filler: Filler | None = field(8, Filler)
+    shift_filler: Filler | None = field(9, Filler)
+
+    @classmethod
+    def claims(cls, said: Set[str]) -> bool:
+        # With the fields of one fork alone it is that fork's, unless the dialect is named.
+        return not any(said <= {name for name, _ in kind.wires()} for kind in (BN, BNScale))
+
+    def _plain(self) -> BN | BNScale:
+        kind = BN if self.bn_mode is BNMode.LEARN else BNScale
+        return kind(**{name: getattr(self, name) for name, _ in kind.wires()})
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return self._plain().blob_shapes(bottoms)
+
+    def blob_fillers(self, count: int) -> tuple[Filler, ...]:
+        return self._plain().blob_fillers(count)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return self._plain().compute(bottoms, blobs, tops)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return self._plain().module(bottoms, blobs, tops)
+
+    def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
+        return self._plain().blobs_of(module)

@@ -138,7 +138,7 @@ class Upsample(Layer):
     type = "Upsample"
     parameter = ("upsample_param", 150)
     message = "UpsampleParameter"
-    dialects = ("yolo", "tpu_mlir", "brocolli")
+    dialects = ("yolo", "brocolli")
 
     scale: int = field(1, "int32", 1)
 
@@ -202,7 +202,7 @@ class UpsampleStride(Layer):
 class UpsampleMask(Layer):
     """Max-unpooling: each number where the mask, a Pooling's second top, says; zeros elsewhere.
 
-    From the fork's source, not run.
+    As in tpu_mlir's Caffe, which needs to be told the scale.
     """
 
     type = "Upsample"

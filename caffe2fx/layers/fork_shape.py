@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, axis_of, register
+from caffe2fx.layer import MANY, Layer, axis_of, register
 from caffe2fx.message import Shape, field, repeated, required
 
 # Caffes that grew out of SSD's, and those that took its layers over.
@@ -51,8 +51,34 @@ class Permute(Layer):
 
 @register
 @dataclass(frozen=True, kw_only=True)
+class Transpose(Layer):
+    """The axes in another order, all of them named: top axis i is bottom axis dim[i].
+
+    By the forks' schemas and nets, not run.
+    """
+
+    type = "Transpose"
+    parameter = ("transpose_param", 8266720)
+    message = "TransposeParameter"
+    dialects = ("ocr", "rknn")
+
+    dim: Shape = repeated(1, "int32")
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if sorted(self.dim) != list(range(len(bottoms[0]))):
+            raise ShapeMismatchError(f"needs each axis of {bottoms[0]} once, got {self.dim}")
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0].permute(self.dim),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
 class ShuffleChannel(Layer):
-    """The channels as a matrix of `group` rows, transposed."""
+    """The channels as a matrix of `group` rows, transposed; the top is 4-D, as of MVN."""
 
     type = "ShuffleChannel"
     parameter = ("shuffle_channel_param", 166)
@@ -67,6 +93,11 @@ class ShuffleChannel(Layer):
             raise ShapeMismatchError(
                 f"needs a group that divides {bottoms[0][1]} channels, got {self.group}"
             )
+        if len(bottoms[0]) > 4:
+            raise ShapeMismatchError(f"needs a bottom of at most 4 axes, got {bottoms[0]}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0], *(1,) * (4 - len(bottoms[0]))),)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -74,7 +105,8 @@ class ShuffleChannel(Layer):
         bottom = bottoms[0]
         batch, channels, *rest = bottom.shape
         parted = bottom.reshape(batch, self.group, channels // self.group, *rest)
-        return (parted.transpose(1, 2).reshape(bottom.shape),)
+        shape = self.top_shapes([tuple(bottom.shape)], tops)[0]
+        return (parted.transpose(1, 2).reshape(shape),)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         if len(bottoms[0]) != 4:
@@ -342,3 +374,29 @@ class CropCenter(Layer):
         for axis, crop in enumerate(self.crop_size):
             top = top.narrow(axis, crop, top.shape[axis] - 2 * crop)
         return (top,)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Gather(Layer):
+    """The bottoms of all the processes that train together: of one process, as they are."""
+
+    type = "Gather"
+    message = ""
+    dialects = ("yjxiong",)
+    copies = True
+    bottoms = (1, MANY)
+    tops = (1, MANY)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        if len(bottoms) != tops:
+            raise ShapeMismatchError(f"needs one top a bottom, got {len(bottoms)} and {tops}")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return tuple(map(tuple, bottoms))
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return tuple(bottom.clone() for bottom in bottoms)

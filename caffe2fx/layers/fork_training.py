@@ -8,10 +8,12 @@ from enum import IntEnum
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import MANY, register
+from caffe2fx.layers.activation import SoftmaxFields
+from caffe2fx.layers.fork_loss import check_same_places, of_four_axes
 from caffe2fx.layers.fork_shape import needs_rank
-from caffe2fx.layers.loss import Loss
+from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.shape_only import ShapeOnly
-from caffe2fx.message import Shape, field, repeated
+from caffe2fx.message import Shape, beside, field, repeated, required
 
 
 class _Detector(ShapeOnly, Loss):
@@ -169,3 +171,64 @@ class SegAccuracy(ShapeOnly):
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((1, 1, 1, 3),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
+    """R-FCN's softmax loss; then the softmax, and the loss of each label."""
+
+    type = "SoftmaxWithLossOHEM"
+    dialects = ("rfcn",)
+    tops = (0, 3)
+
+    loss_param: LossParameter = beside(101, LossParameter)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((), *map(tuple, bottoms))[:tops]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SmoothL1LossOHEM(ShapeOnly, Loss):
+    """R-FCN's loss of predicted boxes, their targets and weights; then the loss of each place."""
+
+    type = "SmoothL1LossOHEM"
+    parameter = ("smooth_l1_loss_param", 8266712)
+    message = "SmoothL1LossParameter"
+    dialects = ("rfcn",)
+    bottoms = (2, 3)
+    tops = (0, 2)
+
+    sigma: float = field(1, "float", 1.0)
+    loss_param: LossParameter = beside(101, LossParameter)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        check_same_places(bottoms)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        count, _, height, width = of_four_axes(bottoms[0])
+        return ((), (count, 1, height, width))[:tops]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class BoxAnnotatorOHEM(ShapeOnly):
+    """Labels and weights of the `roi_per_img` regions of the largest loss, of others none.
+
+    The bottoms are regions, losses, labels and weights.
+    """
+
+    type = "BoxAnnotatorOHEM"
+    parameter = ("box_annotator_ohem_param", 8266713)
+    message = "BoxAnnotatorOHEMParameter"
+    dialects = ("rfcn",)
+    bottoms = (4, 4)
+    tops = (2, 2)
+
+    roi_per_img: int = required(1, "uint32")
+    ignore_label: int = field(2, "int32", -1)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return tuple(map(tuple, bottoms[2:]))

@@ -64,7 +64,7 @@ class BatchNormScaleBias(Neuron):
     """NVIDIA's: with `scale_bias` two more blobs, a factor and a summand a channel.
 
     NVIDIA keeps averages where BVLC keeps sums, so that the third blob has to be 0 or 1, with
-    which both read the same. From the fork's source, not run.
+    which both read the same. From the fork's source, not run; as in OpenCV.
     """
 
     type = "BatchNorm"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,13 @@ from caffe2fx.caffemodel import read_blob
 from caffe2fx.errors import CaffeFileError, ShapeMismatchError
 from caffe2fx.layer import Layer, Operation, axis_of, register
 from caffe2fx.layers.activation import SoftmaxFields
-from caffe2fx.message import Message, Shape, beside, field, forked
+from caffe2fx.message import Choice, Message, Shape, beside, field, forked
 
 SMALLEST = torch.finfo(torch.float32).tiny  # FLT_MIN: SoftmaxWithLoss takes no logarithm of less
 LOG_THRESHOLD = 1e-20  # the same for InfogainLoss and MultinomialLogisticLoss
 
 
-class NormalizationMode(IntEnum):
+class NormalizationMode(Choice):
     """By what a loss is divided: all positions, those not ignored, the batch, or nothing.
 
     The last is of forks: by a number that the file states.
@@ -37,6 +37,10 @@ class NormalizationMode(IntEnum):
     BATCH_SIZE = 2
     NONE = 3
     PRE_FIXED = 4
+
+    @property
+    def is_forked(self) -> bool:
+        return self is NormalizationMode.PRE_FIXED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,10 @@ class LossParameter(Message):
     )
     normalize: bool | None = field(2, "bool")
     pre_fixed_normalizer: float = forked("float", 1.0)
+
+    def _canonical(self) -> dict[str, Any]:
+        fixed = self.normalization is NormalizationMode.PRE_FIXED
+        return {} if fixed else {"pre_fixed_normalizer": 1.0}
 
     def divisor(self, kept: Tensor, default: NormalizationMode) -> Tensor | float:
         """The number to divide by, at least 1; `kept` says which positions (batch, ...) count."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import Layer, Operation, axis_of, register
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.message import Engine, Filler, ParamSpec, Phase, Shape, field
+from caffe2fx.message import Engine, Filler, ParamSpec, Phase, Shape, field, hint
 
 
 def along_channels(blob: Tensor, rank: int, axis: int = 1) -> Tensor:
@@ -40,6 +40,8 @@ class BatchNorm(Neuron):
     use_global_stats: bool | None = field(1, "bool")
     moving_average_fraction: float = field(2, "float", 0.999)
     eps: float = field(3, "float", 1e-5)
+    engine: Engine | None = hint(Engine)
+    filler: Filler | None = hint(Filler)  # Intel's: of a scale that some of its engines have here
 
     @classmethod
     def read(cls, proto: Any) -> Layer:

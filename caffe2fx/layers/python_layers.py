@@ -1,18 +1,24 @@
-"""Python layers of public projects that nets name: what their classes compute."""
+"""Python layers of public projects that nets name: what their classes compute.
+
+Of those that only training needs, the shapes alone are known here.
+"""
 
 from __future__ import annotations
 
 import re
 from ast import literal_eval
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from caffe2fx.errors import CaffeFormatError
+from caffe2fx import layer as known
+from caffe2fx.errors import CaffeError, CaffeFormatError
+from caffe2fx.layers.data import Given, Source
 from caffe2fx.layers.proposal import Proposer, anchors
-from caffe2fx.message import Shape
-from caffe2fx.user import Parameters, register
+from caffe2fx.message import Shape, beside
+from caffe2fx.user import Parameters, Python, PythonParameter, register
 
 RATIOS, SCALES = (0.5, 1.0, 2.0), (8, 16, 32)
 
@@ -40,6 +46,64 @@ def proposal_layer(
     proposer = Proposer(anchors(16, RATIOS, scales), stride, 6000, 300, 0.7, 16, False)
     proposer.check(bottoms)
     return proposer
+
+
+def _anchor_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    """A label for each anchor, and for each the four targets and twice their weights."""
+    said = _said(parameters["python_param"]["param_str"])
+    count = len(RATIOS) * len(said.get("scales", SCALES))
+    height, width = bottoms[0][2:]
+    return (1, 1, count * height, width), *((1, 4 * count, height, width),) * 3
+
+
+def _proposal_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    """One region with its label, the four targets of each class and twice their weights.
+
+    They have four axes, as in R-FCN; in Faster R-CNN the last two, of size 1, are not there.
+    """
+    classes = _said(parameters["python_param"]["param_str"]).get("num_classes", 0)
+    return (1, 5, 1, 1), (1, 1, 1, 1), *((1, 4 * int(classes), 1, 1),) * 3
+
+
+@register("Python", layer="AnchorTargetLayer", tops=_anchor_targets)
+@register("Python", layer="ProposalTargetLayer", tops=_proposal_targets)
+def targets(
+    parameters: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]
+) -> Callable[..., Any]:
+    """What py-faster-rcnn trains towards, of boxes that it draws by lot."""
+
+    def drawn(*values: Tensor) -> Any:
+        layer = parameters["python_param"]["layer"]
+        raise CaffeError(
+            f"Python layer {layer!r} is known by its shapes only: "
+            "load the net with outputs= naming blobs before it"
+        )
+
+    return drawn
+
+
+SOURCES = frozenset({"RoIDataLayer"})
+
+
+@known.register
+@dataclass(frozen=True, kw_only=True)
+class PythonData(Source):
+    """A Python layer of a public project that reads data, of which the text tells no shape."""
+
+    type = "Python"
+    message = ""
+    dialects = ("rcnn",)
+
+    python_param: PythonParameter = beside(130, PythonParameter)
+
+    @classmethod
+    def lacks(cls, proto: Any) -> str:
+        said = proto.python_param
+        is_source = said.layer in SOURCES and Python.lacks(proto)  # unless the user knows better
+        return "" if is_source else f"Python: {said.module}.{said.layer}"
+
+    def stated(self, given: Given) -> tuple[Shape | None, ...]:
+        return tuple(given)
 
 
 _PAIR = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!!python/tuple\s*)?(\[[^]]*]|\([^)]*\)|[\d.]+)""")

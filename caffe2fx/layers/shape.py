@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layer import MANY, Layer, axis_of, register
-from caffe2fx.message import Shape, field, repeated
+from caffe2fx.message import Engine, Shape, field, hint, repeated
 
 
 @register
@@ -30,6 +30,8 @@ class Concat(Layer):
 
     axis: int = field(2, "int32", 1)
     concat_dim: int | None = field(1, "uint32", 1, absent=None)
+    engine: Engine | None = hint(Engine)
+    per_fla_fuse: bool | None = hint("bool")  # Intel's
 
     def _canonical(self) -> dict[str, Any]:
         return _one_axis("concat_dim", self.concat_dim, self.axis)

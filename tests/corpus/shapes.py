@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from caffe2fx.layers import AnnotatedData, Source
+from caffe2fx.layers import AnnotatedData, PythonData, Source
 from caffe2fx.layers.images import Images
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, is_input
@@ -23,7 +24,19 @@ def _inputs(net: Net, path: str) -> Iterator[Shape]:
     for step in net.steps:
         if is_input(step):
             assert isinstance(step.layer, Source)
-            yield from step.input_shapes(_told(step.layer, len(step.tops), path))
+            if isinstance(step.layer, PythonData):
+                yield from (_of_regions(top.blob, step.layer) for top in step.tops)
+            else:
+                yield from step.input_shapes(_told(step.layer, len(step.tops), path))
+
+
+def _of_regions(blob: str, layer: PythonData) -> Shape:
+    """One image with one region, as the nets of py-faster-rcnn call what they read."""
+    found = re.search(r"num_classes'?: (\d+)", layer.python_param.param_str)
+    targets = 4 * int(found[1]) if found else 0
+    known = {"data": (1, 3, 227, 227), "im_info": (1, 3), "gt_boxes": (1, 5), "rois": (1, 5),
+             "labels": (1, 1, 1, 1)}  # fmt: skip
+    return known.get(blob, (1, targets, 1, 1))
 
 
 def _told(layer: Source, tops: int, path: str) -> Sequence[Shape | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caffe2fx.layers.data import Source, TransformationParameter
 from caffe2fx.layers.detection import (
     CodeType,
     DetectionOutput,
@@ -10,7 +11,15 @@ from caffe2fx.layers.detection import (
     PriorBoxOffsets,
     SaveOutput,
 )
-from caffe2fx.layers.fork_activation import CReLU, HardSigmoid, HardSwish, Mish, ReLU6
+from caffe2fx.layers.fork_activation import (
+    CReLU,
+    HardSigmoid,
+    HardSwish,
+    Mish,
+    ReLU6,
+    SeLu,
+    SeLuDropout,
+)
 from caffe2fx.layers.fork_arithmetic import (
     Axpy,
     Correlation,
@@ -25,12 +34,27 @@ from caffe2fx.layers.fork_convolution import (
     DepthwiseConvolution,
     Pooling3D,
 )
+from caffe2fx.layers.fork_images import (
+    AnnotatedData,
+    AnnotatedDataParameter,
+    AnnotationType,
+    BatchSampler,
+    ImageSegData,
+    LabelType,
+    LaneData,
+    SampleConstraint,
+    Sampler,
+    VideoData,
+    VideoDataParameter,
+    VideoType,
+)
 from caffe2fx.layers.fork_loss import SmoothL1Loss
-from caffe2fx.layers.fork_normalization import BN, BNMode, BNScale, Normalize
+from caffe2fx.layers.fork_normalization import BN, BNMode, BNOfBoth, BNScale, Normalize
 from caffe2fx.layers.fork_position import Reorg, ReorgSpace, Upsample, UpsampleMask, UpsampleStride
 from caffe2fx.layers.fork_resize import Interp
 from caffe2fx.layers.fork_shape import (
     CropCenter,
+    Gather,
     Pad,
     Padding,
     PadND,
@@ -40,10 +64,25 @@ from caffe2fx.layers.fork_shape import (
     Reverse,
     ShuffleChannel,
     Squeeze,
+    Transpose,
     Unsqueeze,
 )
+from caffe2fx.layers.fork_sides import ConvolutionSides, PoolingSides
+from caffe2fx.layers.fork_training import (
+    AccuracyMetric,
+    Arc,
+    BoxAnnotatorOHEM,
+    BoxLoss,
+    RegionLoss,
+    SegAccuracy,
+    SmoothL1LossOHEM,
+    SoftmaxWithLossOHEM,
+    YoloSeg,
+    Yolov3,
+)
 from caffe2fx.layers.fork_variants import BatchNormScaleBias, DropoutUnscaled
-from caffe2fx.layers.loss import LossParameter, NormalizationMode
+from caffe2fx.layers.images import DB
+from caffe2fx.layers.loss import LossParameter, NormalizationMode, SoftmaxWithLoss
 from caffe2fx.layers.pooling import Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.proposal import Proposal
 from caffe2fx.layers.regions import PSROIPooling, ROIAlign, ROIPooling
@@ -84,9 +123,12 @@ MAPS = ((1, 3, 4, 5), (1, 3, 40, 50))
 ROWS = (
     Row("permute", Permute(order=(0, 2, 3, 1)), (IMAGE,)),
     Row("permute of some", Permute(order=(2,)), (IMAGE,)),
+    Row("transpose", Transpose(dim=(3, 2, 0, 1)), (IMAGE,)),
     Row("shuffle", ShuffleChannel(group=2), (IMAGE,)),
     Row("shuffle of rank 2", ShuffleChannel(group=2), ((2, 4),)),
+    Row("shuffle of rank 3", ShuffleChannel(group=4), ((2, 8, 3),)),
     Row("reverse", Reverse(axis=(1, -1)), (IMAGE,)),
+    Row("reverse one axis", Reverse(axis=(2,)), (IMAGE,)),
     Row("padding", Padding(pad_l=1, pad_r=2, pad_t=3, pad_b=4, pad_value=5), (IMAGE,)),
     Row("pad", Pad(pad_l=1, pad_r=2, pad_u=3, pad_d=4, pad_value=0.5), (IMAGE,)),
     Row("pad reflect", Pad(pad_l=1, pad_type=PadType.REFLECT), (IMAGE,)),
@@ -105,21 +147,28 @@ ROWS = (
     Row("upsample stride", UpsampleStride(scale=2, stride=3), (IMAGE,)),
     Row("upsample stride h w", UpsampleStride(stride_h=3, stride_w=1), (IMAGE,)),
     Row("upsample mask", UpsampleMask(), ((1, 1, 2, 2),) * 2, values=((), (0, 3, 9, 14))),
+    Row("upsample mask scale 2", UpsampleMask(), ((2, 3, 2, 2),) * 2,
+        values=((), (0, 3, 9, 14) * 6), spelled="upsample_param { scale: 2 }"),
     Row("upsample mask scale", UpsampleMask(scale=3), ((1, 1, 1, 2),) * 2, values=((), (0, 17))),
     Row("upsample mask pad", UpsampleMask(pad_out_h=True, pad_out_w=True), ((1, 1, 2, 2),) * 2,
-        values=((), (0, 2, 6, 8))),
+        values=((), (0, 2, 6, 8)),
+        spelled="upsample_param { scale: 2 pad_out_h: true pad_out_w: true }"),
     Row("upsample mask h w", UpsampleMask(scale_h=2, scale_w=3), ((1, 1, 1, 1),) * 2,
         values=((), (5,))),
     Row("upsample mask to", UpsampleMask(upsample_h=4, upsample_w=5), ((1, 1, 1, 2),) * 2,
         values=((), (19, 0))),
 
     Row("relu6", ReLU6(), (IMAGE,)),
-    Row("relu6 slope", ReLU6(negative_slope=0.1, threshold=0.5), (IMAGE,)),
+    Row("relu6 slope", ReLU6(negative_slope=0.1), (IMAGE,)),
+    Row("relu6 threshold", ReLU6(negative_slope=0.1, threshold=0.5), (IMAGE,)),
     Row("hard swish", HardSwish(), (IMAGE,), values=((-4, -3, -1, 0, 2, 3, 5),)),
     Row("hard sigmoid", HardSigmoid(alpha=0.3, beta=0.4), (IMAGE,), values=((-4, 4),)),
     Row("hard sigmoid default", HardSigmoid(), (IMAGE,),
         spelled="hardsigmoid_param { alpha: 0.2 }"),
     Row("mish", Mish(), (IMAGE,)),
+    Row("selu", SeLu(), (IMAGE,), values=((-30, -1, 0, 1),)),
+    Row("selu dropout", SeLuDropout(dropout_ratio=0.2), (IMAGE,)),
+    Row("gather", Gather(), (IMAGE, (2, 1)), 2),
     Row("crelu", CReLU(), (IMAGE,)),
     Row("crelu slope", CReLU(negative_slope=0.5, concat_axis=2), (IMAGE,)),
 
@@ -130,11 +179,22 @@ ROWS = (
 
     Row("normalize", Normalize(), (IMAGE,)),
     Row("normalize per channel", Normalize(channel_shared=False, scale_filler=WEIGHTED), (IMAGE,)),
+    Row("normalize of rank 2", Normalize(), ((2, 3),)),
+    Row("normalize of rank 3 at each", Normalize(across_spatial=False), ((2, 3, 4),)),
     Row("normalize at each", Normalize(across_spatial=False, eps=0.01), (IMAGE,)),
     Statistics("bn", BN(eps=0.01, momentum=0.95, frozen=True, engine=Engine.CAFFE), (IMAGE,)),
     Statistics("bn fillers", BN(slope_filler=WEIGHTED, bias_filler=WEIGHTED), (IMAGE,)),
     Statistics("bn learn", BNScale(scale_filler=WEIGHTED, shift_filler=WEIGHTED), (IMAGE,)),
     Statistics("bn inference", BNScale(bn_mode=BNMode.INFERENCE), (IMAGE,)),
+    Statistics("bn of both, learn", BNOfBoth(
+        slope_filler=WEIGHTED, bias_filler=WEIGHTED, eps=0.01, momentum=0.95, frozen=True,
+        engine=Engine.CAFFE), (IMAGE,)),
+    Statistics("bn of both, inference", BNOfBoth(
+        bn_mode=BNMode.INFERENCE, scale_filler=WEIGHTED, shift_filler=WEIGHTED), (IMAGE,)),
+    Row("convolution sides", ConvolutionSides(
+        num_output=3, kernel_size=(3,), stride=(2,), pad_l=1, pad_r=2, pad_t=3, pad_b=4), (IMAGE,)),
+    Row("pooling sides", PoolingSides(
+        kernel_h=4, kernel_w=3, stride=2, pad_l=2, pad_r=1, pad_t=1, pad_b=3), (IMAGE,)),
     Statistics("batch norm scale bias", BatchNormScaleBias(scale_bias=True, eps=0.01), (IMAGE,)),
     Statistics("batch norm of rank 2",
         BatchNormScaleBias(scale_bias=True, scale_filler=WEIGHTED, bias_filler=WEIGHTED),
@@ -149,6 +209,7 @@ ROWS = (
     Row("axpy", Axpy(), ((2, 4, 1, 1), IMAGE, IMAGE)),
     Row("axpy of rank 2", Axpy(), ((2, 4), IMAGE, IMAGE)),
     Row("matmul", MatMul(dim_1=2, dim_2=3, dim_3=4), ((1, 1, 2, 3), (4, 3))),
+    Row("matmul of a vector", MatMul(dim_1=2, dim_2=3), ((2, 3), (3,))),
     Row("matmul batched", MatMulBatched(), ((2, 3, 4), (2, 4, 5))),
     Row("matmul transposed", MatMulBatched(transpose_a=True, transpose_b=True),
         ((2, 4, 3), (2, 5, 4))),
@@ -158,10 +219,21 @@ ROWS = (
         correlation_type=CorrelationType.SUBTRACT), (IMAGE, IMAGE)),
     Row("smooth l1", SmoothL1Loss(sigma=2), ((3, 4), (3, 4))),
     Row("smooth l1 weights", SmoothL1Loss(), ((3, 4),) * 4),
+    Row("smooth l1 of four axes", SmoothL1Loss(), ((3, 4), (3, 4, 1, 1))),
+    *(Row(f"softmax loss by {number}", SoftmaxWithLoss(loss_param=LossParameter(
+        normalization=NormalizationMode.PRE_FIXED, pre_fixed_normalizer=number)),
+        ((3, 4), (3,)), values=((), (2, 0, 3))) for number in (2.5, 0.5)),
 
     Row("depthwise", DepthwiseConvolution(num_output=4, group=4, kernel_size=(3,)), (IMAGE,)),
     Row("convolution depthwise", ConvolutionDepthwise(
         num_output=4, kernel_size=(3,), stride=(2,), pad=(1,), bias_term=False), (IMAGE,)),
+    Row("convolution depthwise of rknn", ConvolutionDepthwise(num_output=4, kernel_size=(3,)),
+        (IMAGE,), spelled="convolution_depthwise_param { num_output: 4 kernel_size: 3 }"),
+    Row("convolution depthwise plain", ConvolutionDepthwise(num_output=4, kernel_size=(3,)),
+        (IMAGE,)),
+    Row("convolution depthwise rectangular", ConvolutionDepthwise(
+        num_output=4, group=2, kernel_size=(3, 1), stride=(1, 2), pad=(1, 0), dilation=(2,)),
+        (IMAGE,)),
     Row("convolution 3d", Convolution3D(
         num_output=3, kernel_size=(3,), kernel_depth=2, pad=(1,), temporal_pad=1,
         stride=(2,), temporal_stride=3), (VIDEO,)),
@@ -212,6 +284,11 @@ ROWS = (
         ((2, 72), (2, 18), (1, 2, 24))),
 )  # fmt: skip
 
+# Two images with a box each: found once rightly, once of another class, and once too often.
+BOX = (0.1, 0.1, 0.5, 0.5)
+FOUND = (0, 1, 0.9, *BOX, 0, 2, 0.9, *BOX, 0, 2, 0.8, *BOX, 1, 2, 0.9, *BOX, 1, 2, 0.8, *BOX)
+LABELLED = (0, 1, 0, *BOX, 0, 1, 2, 0, *BOX, 0)
+
 SHAPE_ONLY = (
     Row("yolo", YoloDetectionOutput(
         num_classes=1, coords=3, biases=(1, 2), side=7, num_box=1, nms_threshold=0.3,
@@ -220,6 +297,8 @@ SHAPE_ONLY = (
         num_classes=1, biases=(1, 2, 3, 4), mask=(0, 1), mask_group_num=1, anchors_scale=(8,),
         confidence_threshold=0.5, nms_threshold=0.3, num_box=2, gaussian_box=True),
         ((1, 12, 3, 3),)),
+    Row("evaluation of any size", DetectionEvaluate(num_classes=3),
+        ((1, 1, 5, 7), (1, 1, 2, 8)), values=(FOUND, LABELLED)),
     Row("evaluation", DetectionEvaluate(
         num_classes=3, background_label_id=1, overlap_threshold=0.6, evaluate_difficult_gt=False,
         name_size_file="sizes"), ((1, 1, 5, 7), (1, 1, 2, 8))),
@@ -233,11 +312,85 @@ SHAPE_ONLY = (
         nms_param=NonMaximumSuppression(top_k=5), use_prior_for_nms=True,
         loss_param=LossParameter(normalization=NormalizationMode.FULL)),
         ((2, 72), (2, 18), (1, 2, 24), (1, 1, 5, 8))),
+    Row("region loss", RegionLoss(
+        side=7, num_class=2, bias_match=0, coords=3, num=2, softmax=0, jitter=0.3, rescore=0,
+        object_scale=5, class_scale=2, noobject_scale=1, coord_scale=1, absolute=0, thresh=0.6,
+        random=0, biases=(1, 2, 3, 4), softmax_tree="tree", class_map="map"),
+        ((1, 12, 7, 7), (1, 1, 5, 8))),
+    Row("region loss of one map", RegionLoss(
+        side=7, num_class=2, num=2, biases=(1, 2, 3, 4)), ((1, 14, 7, 7), (1, 150)),
+        values=((), (1, 0.5, 0.5, 0.2, 0.3, *(0,) * 145))),
+    Row("yolo 3 loss", Yolov3(
+        side=7, num_class=1, num=2, object_scale=5, class_scale=2, noobject_scale=1,
+        coord_scale=1, thresh=0.6, biases=(1, 2, 3, 4, 5, 6), mask=(1, 2), anchors_scale=16,
+        use_logic_gradient=True, use_focal_loss=True, iou_loss=BoxLoss.CIOU, iou_normalizer=0.5,
+        iou_thresh=0.25, max_delta=5, accumulate=False, label_smooth_eps=0.05, arc=Arc.BCE),
+        ((1, 12, 7, 7), (1, 1, 5, 8))),
+    Row("yolo segmentation", YoloSeg(
+        object_scale=1, class_scale=2, num_class=3, use_logic_gradient=True,
+        use_hardsigmoid=True), ((2, 3, 4, 5), (2, 3, 4, 5))),
+    Row("softmax loss of regions", SoftmaxWithLossOHEM(
+        axis=-1, engine=Engine.CAFFE, loss_param=LossParameter(ignore_label=-1)),
+        ((5, 3), (5, 1, 1, 1)), 3),
+    Row("smooth l1 of regions", SmoothL1LossOHEM(sigma=3), ((5, 8, 1, 1),) * 3, 2),
+    Row("smooth l1 of rows", SmoothL1LossOHEM(), ((5, 8), (5, 8, 1, 1)), 2),
+    Row("box annotator", BoxAnnotatorOHEM(roi_per_img=128, ignore_label=255),
+        ((5, 5, 1, 1), (5, 1, 1, 1), (5, 1, 1, 1), (5, 8, 1, 1)), 2),
+    Row("segmentation accuracy", SegAccuracy(
+        ignore_label=(255, 0), reset=False, metric=AccuracyMetric.PixelIOU),
+        ((2, 3, 4, 5), (2, 1, 4, 5))),
 )  # fmt: skip
+
+# All the fields of the data layers that say nothing of a shape, at other values than their own.
+READ = {"source": "db", "rand_skip": 1, "shuffle": True, "cache": True, "precache": True,
+        "threads": 2, "scale": 0.5, "mean_file": "old.binaryproto", "crop_size": 3,
+        "mirror": True}  # fmt: skip
+BASE = {"backend": DB.LMDB, "force_encoded_color": True, "prefetch": 2, "parser_threads": 3, **READ}
+CROP = TransformationParameter(crop_size=5, mean_value=(1, 2, 3))
+PARTS = BatchSampler(
+    use_original_image=False, max_sample=1, max_trials=50,
+    sampler=Sampler(min_scale=0.3, max_scale=0.9, min_aspect_ratio=0.5, max_aspect_ratio=2),
+    sample_constraint=SampleConstraint(
+        min_jaccard_overlap=0.1, max_jaccard_overlap=0.9, min_sample_coverage=0.2,
+        max_sample_coverage=0.8, min_object_coverage=0.3, max_object_coverage=0.7))  # fmt: skip
+LANES = AnnotatedDataParameter(
+    batch_sampler=(PARTS, BatchSampler(max_sample=2)), label_map_file="names",
+    anno_type=AnnotationType.LANE, yolo_data_type=1, yolo_data_jitter=0.2, train_diffcult=False,
+    single_class=False, seg_scales=4, seg_resize_height=6, seg_resize_width=7,
+    difficult_label_warmup=True)  # fmt: skip
+BOXED = AnnotatedDataParameter(batch_sampler=(PARTS,), anno_type=AnnotationType.BBOX)
+FRAMES = VideoDataParameter(
+    video_type=VideoType.VIDEO, device_id=1, video_file="film", skip_frames=2)  # fmt: skip
+SAID = "data_param { batch_size: 2 } transform_param { crop_size: 5 mean_value: [1, 2, 3] }"
+
+
+def source(id: str, layer: Source, tops: int = 2) -> Row:
+    """A data layer, with images of which the text tells the size."""
+    return Row(id, layer.replace(transform_param=CROP), tops=tops, needs_files=True)
+
+
+SOURCES = (
+    source("boxes", AnnotatedData(batch_size=2, annotated_data_param=BOXED, **BASE)),
+    source("boxes in another form", AnnotatedData(batch_size=2, annotated_data_param=LANES), 1),
+    source("lanes", LaneData(batch_size=2, annotated_data_param=LANES), 1),
+    source("frames", VideoData(batch_size=2, video_data_param=FRAMES)),
+    source("pixels", ImageSegData(
+        batch_size=2, new_height=6, new_width=7, root_folder="here", label_type=LabelType.PIXEL,
+        ignore_label=254, **READ)),
+    source("images and numbers", ImageSegData()),
+    Row("pixels in gray", ImageSegData(
+        is_color=False, label_type=LabelType.PIXEL,
+        transform_param=TransformationParameter(crop_size=5)), tops=2, needs_files=True,
+        spelled="image_data_param { images_in_color: false label_type: PIXEL }"
+        " transform_param { crop_size: 5 }"),
+)
 
 REFUSALS = (
     Refusal("permute", "Permute", "distinct axes", "permute_param { order: 1 order: 1 }"),
+    Refusal("transpose", "Transpose", "needs each axis of", "transpose_param { dim: [1, 0, 2] }"),
     Refusal("shuffle", "ShuffleChannel", "divides 4", "shuffle_channel_param { group: 3 }"),
+    Refusal("shuffle of rank 5", "ShuffleChannel", "at most 4 axes", bottoms=(VIDEO,)),
+    Refusal("normalize of rank 5", "Normalize", "2 to 4 axes", bottoms=(VIDEO,)),
     Refusal("reverse", "Reverse", "needs an axis"),
     Refusal("padding", "Padding", "pads of 0", "padding_param { pad_l: -1 }"),
     Refusal("pad axes", "Pad", "needs 8 paddings", "pad_param { paddings: 1 }"),
@@ -295,4 +448,27 @@ REFUSALS = (
             "detection_output_param { num_classes: 3 background_label_id: -1 }", bottoms=BOXES),
     Refusal("detection counts", "DetectionOutput", "needs 24 locations and 12 scores",
             "detection_output_param { num_classes: 2 }", bottoms=BOXES),
+    Refusal("sides and pad", "Convolution", "needs pad_l, .* of 0 or more and no pad",
+            "convolution_param { num_output: 1 kernel_size: 3 pad: 1 pad_l: 1 }"),
+    Refusal("sides less than none", "Convolution", "needs pad_l, .* of 0 or more and no pad",
+            "convolution_param { num_output: 1 kernel_size: 3 pad_r: -1 }"),
+    Refusal("sides of an average", "Pooling", "needs MAX of windows",
+            "pooling_param { pool: AVE kernel_size: 3 pad_t: 1 }"),
+    Refusal("sides that round", "Pooling", "needs windows that end with the padded input",
+            "pooling_param { kernel_size: 3 stride: 2 pad_t: 1 }"),
+    Refusal("sides of a window's size", "Pooling", "needs pads less than the kernel",
+            "pooling_param { kernel_size: 3 pad_b: 3 }"),
+    Refusal("sides of a deconvolution", "Deconvolution", "has no pad_l",
+            "convolution_param { num_output: 1 kernel_size: 3 pad_l: 1 }"),
+    Refusal("regions of two shapes", "SmoothL1LossOHEM", "needs bottoms of one shape", "",
+            ((5, 8), (5, 4))),
+    Refusal("region loss", "RegionLoss", "needs 12 channels, got 4",
+            "region_loss_param { num_class: 1 num: 2 }"),
+    Refusal("yolo 3 loss", "Yolov3", "needs 12 channels, got 4",
+            "yolov3_param { num_class: 1 num: 2 }"),
+    Refusal("boxes in another form", "AnnotatedData", "needs the shape of its top 1",
+            f"{SAID} annotated_data_param {{ yolo_data_type: 1 }}", (), 2),
+    Refusal("lanes", "LaneData", "needs the shape of its top 1", SAID, (), 2),
+    Refusal("no labels", "ImageSegData", "needs the shape of its top 1",
+            "image_data_param { label_type: NONE } transform_param { crop_size: 5 }", (), 2),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import caffe2fx
 from caffe2fx import caffemodel
@@ -15,19 +16,30 @@ from caffe2fx.caffemodel import LayerWeights
 from caffe2fx.dialects import Hints
 from caffe2fx.errors import CaffeError, CaffeFormatError
 from caffe2fx.layer import BVLC, Layer, records
-from caffe2fx.layers import DetectionOutput, Pooling, Proposal, PSROIPooling, ShapeOnly
+from caffe2fx.layers import (
+    DetectionOutput,
+    Proposal,
+    PSROIPooling,
+    PythonData,
+    ShapeOnly,
+    Source,
+)
+from caffe2fx.layers.convolution import Windows
 from caffe2fx.layers.detection import PriorBox, PriorBoxOffsets
 from caffe2fx.layers.fork_arithmetic import MatMul, MatMulBatched
-from caffe2fx.layers.fork_normalization import BN, BNScale
+from caffe2fx.layers.fork_normalization import BN, BNOfBoth, BNScale
 from caffe2fx.layers.fork_position import Reorg, ReorgSpace, Upsample, UpsampleMask, UpsampleStride
 from caffe2fx.layers.fork_shape import Pad, PadND
+from caffe2fx.layers.fork_sides import ConvolutionSides, PoolingSides
 from caffe2fx.layers.fork_variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.net import Net
 from caffe2fx.prototxt import parse, text_of
-from tests.layers.fork import REFUSALS, ROWS, SHAPE_ONLY
+from tests.layers.fork import REFUSALS, ROWS, SHAPE_ONLY, SOURCES
 from tests.layers.row import Refusal, Row
 
-ALL = (*ROWS, *SHAPE_ONLY)
+ALL = (*ROWS, *SHAPE_ONLY, *SOURCES)
+# Some rows are of BVLC's records, as forks spell them.
+KINDS = {type(row.layer) for row in ALL if BVLC not in row.layer.dialects}
 # Their tops are as long as what they find.
 DYNAMIC = (DetectionOutput, Proposal)
 
@@ -39,9 +51,8 @@ computed_rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id.repl
 
 
 def test_every_record_of_a_fork_has_rows() -> None:
-    assert {type(row.layer) for row in ALL} - {Pooling} == {
-        kind for kind in records() if BVLC not in kind.dialects
-    }
+    kinds = {kind for kind in records() if BVLC not in kind.dialects}
+    assert kinds - {PythonData} == KINDS  # of that one see test_python_layers
     assert len({row.id for row in ALL}) == len(ALL)
 
 
@@ -49,14 +60,15 @@ def test_every_parameter_is_at_a_value_that_is_not_its_default_in_some_row() -> 
     shared = {name for kind in records() if BVLC in kind.dialects for name, _ in kind.wires()}
     unused = {
         f"{kind.__name__}.{name}"
-        for kind in {type(row.layer) for row in ALL} - {Pooling}
-        for name, _ in kind.wires()
-        if not any(
-            row.layer.message == kind.message
-            and getattr(row.layer, name, kind) not in (kind, getattr(type(row.layer), name, ()))
+        for kind in KINDS
+        for name, wire in kind.wires()
+        if not wire.hint and not any(
+            name in row.spelled
+            or getattr(row.layer, name, kind) not in (kind, getattr(type(row.layer), name, ()))
             for row in ALL
+            if row.layer.message == kind.message
         )
-        if kind.message not in ("ConvolutionParameter",) or name not in shared
+        if name not in shared or not issubclass(kind, (Windows, PoolingSides))
     }
     assert not unused
 
@@ -77,8 +89,23 @@ def test_shapes_by_formula_are_those_of_the_meaning(row: Row) -> None:
             row.meaning(row.inputs())
     elif not isinstance(row.layer, DYNAMIC):
         assert formula == tuple(tuple(top.shape) for top in row.meaning(row.inputs()))
-        if not isinstance(row.layer, OF_NUMBERS):
+        if not isinstance(row.layer, (*OF_NUMBERS, Source)):
             assert formula == Layer.top_shapes(row.layer, row.bottoms, row.tops)
+
+
+STATED = {
+    "boxes": ((2, 3, 5, 5), (1, 1, 1, 8)),
+    "boxes in another form": ((2, 3, 5, 5),),
+    "lanes": ((2, 3, 5, 5),),
+    "frames": ((2, 3, 5, 5), (2,)),
+    "pixels": ((2, 3, 5, 5), (2, 1, 5, 5)),
+    "images and numbers": ((1, 3, 5, 5), (1,)),
+    "pixels in gray": ((1, 1, 5, 5), (1, 1, 5, 5)),
+}
+
+
+def test_what_shapes_data_layers_state() -> None:
+    assert {row.id: row.layer.top_shapes((), row.tops) for row in SOURCES} == STATED
 
 
 @computed_rows
@@ -138,6 +165,8 @@ CHOICES = (
     Choice("Upsample", UpsampleStride, "upsample_param { scale: 2 }", dialect="ascend"),
     Choice("Upsample", None),
     Choice("Upsample", Upsample, dialect="yolo"),
+    Choice("Upsample", Upsample, "upsample_param { scale: 2 }", dialect="tpu_mlir"),
+    Choice("Upsample", UpsampleMask, "upsample_param { scale: 2 }", bottoms=2, dialect="tpu_mlir"),
     Choice("BN", BN, "bn_param { frozen: true }"),
     Choice("BN", BNScale, "bn_param { bn_mode: INFERENCE }"),
     Choice("BN", BN, blobs=4),
@@ -145,6 +174,9 @@ CHOICES = (
     Choice("BN", None),
     Choice("BN", BN, dialect="pspnet"),
     Choice("BN", BNScale, dialect="segnet"),
+    Choice("BN", BNOfBoth, dialect="tpu_mlir"),
+    Choice("BN", BNOfBoth, "bn_param { bn_mode: INFERENCE }", dialect="tpu_mlir"),
+    Choice("BN", BNOfBoth, "bn_param { bn_mode: LEARN frozen: true }"),
     Choice("Reorg", None, "reorg_param { stride: 2 }"),
     Choice("Reorg", Reorg, "reorg_param { stride: 2 }", dialect="yolo"),
     Choice("Reorg", Reorg, "reorg_param { stride: 2 }", beside=YOLO),
@@ -152,12 +184,19 @@ CHOICES = (
     Choice("Pad", Pad, "pad_param { pad_l: 1 }"),
     Choice("Pad", PadND, "pad_param { paddings: 1 }"),
     Choice("MatMul", MatMul, "matmul_param { dim_1: 1 }", bottoms=2),
+    Choice("MatMul", MatMul, "matmul_param { dim_2: 3 }", bottoms=2),
     Choice("MatMul", MatMulBatched, "matmul_param { transpose_a: true }", bottoms=2),
     Choice("PriorBox", PriorBox, "prior_box_param { min_size: 1 }", bottoms=2),
     Choice("PriorBox", PriorBoxOffsets, "prior_box_param { min_size: 1 offset_h: 1 offset_w: 1 }",
            bottoms=2),
     Choice("PriorBox", PriorBoxOffsets, "prior_box_param { min_size: 1 }", bottoms=2,
            dialect="opencv"),
+    Choice("Convolution", caffe2fx.layers.ConvolutionSides,
+           "convolution_param { num_output: 1 kernel_size: 1 pad_t: 1 }"),
+    Choice("Convolution", caffe2fx.layers.Convolution,
+           "convolution_param { num_output: 1 kernel_size: 1 }", dialect="synopsys"),
+    Choice("Pooling", caffe2fx.layers.PoolingSides, "pooling_param { kernel_size: 2 pad_b: 1 }"),
+    Choice("Pooling", caffe2fx.layers.Pooling, "pooling_param { kernel_size: 2 }"),
     Choice("BatchNorm", caffe2fx.layers.BatchNorm),
     Choice("BatchNorm", BatchNormScaleBias, "batch_norm_param { scale_bias: true }"),
     Choice("Dropout", caffe2fx.layers.Dropout, "dropout_param { dropout_ratio: 0.3 }"),
@@ -181,8 +220,8 @@ def test_which_meaning(choice: Choice) -> None:
 def test_a_dialect_that_the_fields_contradict_is_an_error() -> None:
     with pytest.raises(CaffeFormatError, match=r"'l' \(BN\) as in 'segnet' has no frozen"):
         Choice("BN", None, "bn_param { frozen: true }", dialect="segnet").read()
-    with pytest.raises(CaffeFormatError, match=r"as in 'pspnet' has no .*as in 'segnet' has no"):
-        Choice("BN", None, "bn_param { frozen: true bn_mode: LEARN }").read()
+    with pytest.raises(CaffeFormatError, match=r"as in 'brocolli' has no .*in 'synopsys' has no"):
+        Choice("Pad", None, "pad_param { pad_l: 1 paddings: 1 }").read()
 
 
 def test_an_unknown_dialect_is_an_error_that_lists_the_known_ones() -> None:
@@ -190,11 +229,33 @@ def test_an_unknown_dialect_is_an_error_that_lists_the_known_ones() -> None:
         Hints("vendor")
 
 
+def test_a_loss_divided_by_a_number() -> None:
+    by = {row.id: row for row in ROWS}
+    whole, small = by["softmax loss by 2.5"], by["softmax loss by 0.5"]  # less than 1 counts as 1
+    for row, number in ((whole, 2.5), (small, 1.0)):
+        scores, labels = row.inputs()
+        entropy = F.cross_entropy(scores, labels.long(), reduction="sum")
+        torch.testing.assert_close(row.meaning(row.inputs())[0], entropy / number)
+
+
 def test_dropout_without_scaling_in_training() -> None:
     layer = DropoutUnscaled(scale_train=False, dropout_ratio=0.25)
     module = layer.module([(1000,)], (), 1).train()
     top = module(torch.ones(1000))
     assert set(top.tolist()) == {0.0, 1.0} and 200 < int((top == 0).sum()) < 300
+
+
+def test_which_side_is_which() -> None:
+    layer = ConvolutionSides(
+        num_output=1, kernel_size=(1,), bias_term=False, pad_l=1, pad_r=3, pad_t=2, pad_b=4
+    )
+    (top,) = layer.compute((torch.full((1, 1, 1, 1), 5.0),), (torch.ones(1, 1, 1, 1),), 1)
+    assert top.shape == (1, 1, 7, 5) and top.nonzero().tolist() == [[0, 0, 2, 1]]
+    bottom = -torch.arange(1.0, 5).reshape(1, 1, 2, 2)
+    for side, wanted in {"pad_l": [-1, -1], "pad_r": [-1, -2], "pad_t": [-1, -1],
+                         "pad_b": [-1, -3]}.items():  # fmt: skip
+        (top,) = PoolingSides(kernel_size=2, **{side: 1}).compute((bottom,), (), 1)
+        assert top.flatten().tolist() == wanted
 
 
 def test_statistics_that_the_forks_read_differently_are_refused() -> None:

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.skipif(
 # Interp's factors, Reorg's reverse, Correlation of patches, proposals of a least size.
 JUDGED = (
     "permute", "shuffle", "reorg", "relu6", "hard swish", "hard sigmoid", "hard sigmoid default",
-    "mish", "interp", "batch norm scale bias", "dropout unscaled", "dropout scaled",
-    "matmul batched", "correlation", "convolution depthwise", "pooling ceil_mode",
+    "mish", "interp", "batch norm scale bias", "batch norm without", "dropout unscaled",
+    "dropout scaled", "matmul batched", "correlation", "convolution depthwise",
+    "convolution depthwise plain", "convolution depthwise rectangular", "pooling ceil_mode",
     "pooling ceil_mode true", "roi pooling", "psroi pooling", "proposal of any size",
     "prior box", "prior box offsets", "prior box sizes", "detection said",
 )  # fmt: skip

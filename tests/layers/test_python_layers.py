@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 
+import caffe2fx
 from caffe2fx.build import graph_module
 from caffe2fx.errors import CaffeError
+from caffe2fx.layers import Python, PythonData
 from caffe2fx.layers.proposal import anchors
-from caffe2fx.prototxt import parse
+from caffe2fx.prototxt import parse, text_of
 
 Array = npt.NDArray[np.float32]
 
@@ -96,3 +100,56 @@ def test_what_the_project_does_not_know_is_refused(param_str: str) -> None:
 def test_other_python_layers_are_listed_as_unknown() -> None:
     with pytest.raises(CaffeError, match=r"'p': 'Python: rpn.proposal_layer.Other'"):
         parse(text("").replace('"ProposalLayer"', '"Other"'))
+
+
+TRAINED = """
+layer { name: "read" type: "Python" top: "data" top: "im_info" top: "gt_boxes"
+  python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer"
+    param_str: "'num_classes': 21" } }
+layer { name: "scores" type: "Convolution" bottom: "data" top: "scores"
+  convolution_param { num_output: 24 kernel_size: 1 } }
+layer { name: "anchors" type: "Python"
+  bottom: "scores" bottom: "gt_boxes" bottom: "im_info" bottom: "data"
+  top: "a" top: "b" top: "c" top: "d"
+  python_param { layer: "AnchorTargetLayer"
+    param_str: "'feat_stride': 16 'scales': [4, 8, 16, 32]" } }
+layer { name: "rois" type: "DummyData" top: "rois"
+  dummy_data_param { shape { dim: [1, 5] } } }
+layer { name: "targets" type: "Python" bottom: "rois" bottom: "gt_boxes"
+  top: "e" top: "f" top: "g" top: "h" top: "i"
+  python_param { layer: "ProposalTargetLayer" param_str: "'num_classes': 21" } }
+"""
+SHAPES = {"data": (1, 3, 6, 9), "im_info": (1, 3), "gt_boxes": (2, 5)}
+
+
+def test_layers_that_only_training_needs_have_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(TRAINED)
+    net = caffe2fx.load(path, shapes=SHAPES)
+    shapes = {str(value): shape for value, shape in net.caffe.net.shapes().items()}
+    assert shapes["a"] == (1, 1, 72, 9) and shapes["b"] == shapes["d"] == (1, 48, 6, 9)
+    assert shapes["e"] == (1, 5, 1, 1) and shapes["g"] == (1, 84, 1, 1)
+    with pytest.raises(CaffeError, match="'AnchorTargetLayer' is known by its shapes only"):
+        net(*map(torch.zeros, SHAPES.values()))
+
+
+def test_of_a_python_layer_that_reads_data_the_caller_says_the_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(TRAINED)
+    net = caffe2fx.load(path, shapes=SHAPES, outputs=["scores"])
+    assert net.caffe.inputs == tuple(SHAPES)
+    with pytest.raises(CaffeError, match=r"'read' \(Python\) needs the shape of its top 0"):
+        caffe2fx.load(path)
+
+
+def test_a_user_may_say_what_a_python_layer_of_a_project_reads() -> None:
+    caffe2fx.register("Python", layer="RoIDataLayer")(
+        lambda parameters, bottoms, blobs: lambda: (torch.zeros(1, 3, 6, 9),) * 3
+    )
+    try:
+        step = parse(TRAINED).steps[0]
+        assert isinstance(step.layer, Python) and not parse(TRAINED).inputs
+    finally:
+        caffe2fx.unregister("Python", layer="RoIDataLayer")
+    assert isinstance(parse(TRAINED).steps[0].layer, PythonData)
+    assert parse(text_of(parse(TRAINED))) == parse(TRAINED)

@@ -298,3 +298,52 @@ def test_a_python_layer_in_real_caffe(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     loaded = caffe2fx.load(tmp_path / "net.prototxt")
     assert torch.equal(loaded(X), torch.from_numpy(np.load(tmp_path / "y.npy")))
+
+
+V1 = """
+input: "x" input_dim: 2 input_dim: 3 input_dim: 1 input_dim: 1
+layers { name: "a" type: %s bottom: "x" top: "y" blobs_lr: 2 blobs_lr: 0
+  mine_param { size: 2.5 } include { phase: TEST } }
+layers { name: "relu" type: RELU bottom: "y" top: "z" }
+"""
+
+
+def added(
+    parameters: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]
+) -> Callable[..., Tensor]:
+    return lambda x: x + parameters["mine_param"]["size"]
+
+
+@pytest.mark.parametrize("word", ["MY_SUM", "MYSUM", "MySum"])
+def test_layers_of_2014_name_a_registered_type_in_capitals(word: str) -> None:
+    caffe2fx.register("MySum", blobs=lambda parameters, bottoms: [(1,), (1,)])(added)
+    try:
+        net = parse(V1 % word)
+        step = next(step for step in net.steps if step.name == "a")
+        assert step.layer.type == "MySum" and [spec.lr_mult for spec in step.params] == [2, 0]
+        assert step.origin.line == 3
+        assert step.layer.compute((torch.zeros(3),), (), 1)[0].tolist() == [2.5] * 3
+        assert parse(text_of(net)).steps[1].layer == step.layer
+    finally:
+        caffe2fx.unregister("MySum")
+
+
+def test_a_word_that_several_types_could_mean_is_refused() -> None:
+    caffe2fx.register("MySum")(mine)
+    caffe2fx.register("Mysum")(mine)
+    try:
+        with pytest.raises(UnknownLayerError, match=r"'a': 'MYSUM' \(which of MySum, Mysum\?\)"):
+            parse(V1 % "MYSUM")
+        assert parse(V1 % "MY_SUM").steps[1].layer.type == "MySum"
+        assert parse(V1 % "Mysum").steps[1].layer.type == "Mysum"
+    finally:
+        caffe2fx.unregister("MySum")
+        caffe2fx.unregister("Mysum")
+
+
+def test_a_type_that_is_no_word_can_be_registered() -> None:
+    caffe2fx.register("my-sum")(mine)
+    try:
+        assert parse(NET.split('layer { name: "mine"')[0]).steps
+    finally:
+        caffe2fx.unregister("my-sum")

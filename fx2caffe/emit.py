@@ -130,6 +130,7 @@ class Emitter:
         shapes = self._top_shapes(step, [bottom.shape for bottom in bottoms])
         others = self._other_shapes(step, [bottom.other for bottom in bottoms])
         step.check_blobs([symbol.shape for symbol in (*bottoms, *dynamic)])
+        self._check_other_blobs(step, [symbol.other for symbol in (*bottoms, *dynamic)])
         self.steps.append(step)
         if isinstance(layer, Flatten | Reshape):
             self.views[values[0]] = bottoms[0]
@@ -159,6 +160,12 @@ class Emitter:
     def _other_shapes(self, step: Step, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
         try:
             return self._top_shapes(step, bottoms)
+        except CaffeError as error:
+            self.fault(f"{step.name}: {error}")
+
+    def _check_other_blobs(self, step: Step, reads: Sequence[Shape]) -> None:
+        try:
+            step.check_blobs(reads)
         except CaffeError as error:
             self.fault(f"{step.name}: {error}")
 

@@ -332,12 +332,11 @@ class Recorder(TorchFunctionMode):
     ) -> Callable[[list[Tensor]], list[Node]]:
         """What makes the nodes of the targets' new values, once the call has run."""
         tracer = self._tracer
-        if name == "copy_":
-            return lambda _: [tracer.cast(inputs[0][1], meta_of(call.args[1]), likes[0])]
-        if name in ("zero_", "fill_"):
-            fill = call.args[1] if name == "fill_" else 0
+        if name in ("copy_", "zero_", "fill_"):
+            fill = 0 if name == "zero_" else _written_by(call.args, call.kwargs)
             if isinstance(fill, Tensor):
-                return lambda _: [tracer.cast(inputs[0][1], meta_of(fill), likes[0])]
+                source = _written_by(*inputs)
+                return lambda _: [tracer.cast(source, meta_of(fill), likes[0])]
             return lambda _: [tracer.filled(likes[0], fill, targets[0])]
         if name in spelling.RESHAPED:
             return lambda now: [tracer.emit(call.target, inputs, meta_of(now[0]))]
@@ -363,6 +362,11 @@ class Recorder(TorchFunctionMode):
         with self._guard.calling(None):
             args, kwargs = map_tensors((call.args, call.kwargs), _without_memory)
             return meta_of(call.target(*args, **kwargs))
+
+
+def _written_by(args: Args, kwargs: Kwargs) -> Any:
+    """What copy_ and fill_ write, given by place or by name."""
+    return args[1] if len(args) > 1 else kwargs.get("value", kwargs.get("other"))
 
 
 def _without_memory(tensor: Tensor) -> Tensor:

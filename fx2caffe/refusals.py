@@ -16,6 +16,11 @@ RANDOM = "needs random numbers, and an exported net has to give the same result 
 COMPLEX = "needs complex numbers, and Caffe's blobs hold real ones"
 SPARSE = "needs a sparse or jagged layout, and Caffe's blobs are dense"
 DATA_SHAPE = "needs a result whose shape depends on the data, and Caffe's shapes do not"
+EDGES = "needs torch.histc with min and max, which counts in bins of known edges"
+SUPPRESSES = (
+    "needs as many boxes as the data leave over, and Caffe's shapes are fixed: cut the net before "
+    "it (outputs=...) and suppress what the net gives; for an SSD see fx2caffe.detection"
+)
 FACTORS = "needs a matrix factorization, which no composition of Caffe's layers computes"
 ITERATES = "needs an iteration whose length depends on the data, and a net has a fixed length"
 SPECIAL = "needs a special function that no layers give to the precision of float32"
@@ -26,7 +31,6 @@ COUNTS = "needs to count equal numbers of any value, for which no layer compares
 TRAINING = "needs gradients or labels: it is part of training, not of inference"
 STRIDES = "needs the memory layout of its tensor, which a blob does not have"
 SCATTERS = "needs to write to places that the data choose, and Caffe's layers only read there"
-BINS = "needs bins whose sizes depend on the data, and Caffe's windows are fixed"
 NAN = "needs to count NaN, and no net is fed any: use the function for numbers"
 KERNEL = "needs a kernel of another device or a compiled function, which is no layer"
 
@@ -36,8 +40,7 @@ _FUNCTIONS: Mapping[str, str] = {
     RANDOM: """
         bernoulli cauchy exponential geometric log_normal multinomial normal poisson uniform
         rand_like randn_like randint_like random randperm binomial
-        fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices
-        fractional_max_pool2d fractional_max_pool3d gumbel_softmax pca_lowrank svd_lowrank
+        gumbel_softmax pca_lowrank svd_lowrank
     """,
     COMPLEX: """
         complex polar view_as_complex view_as_real imag cdouble cfloat chalf stft istft
@@ -51,8 +54,9 @@ _FUNCTIONS: Mapping[str, str] = {
     """,
     DATA_SHAPE: """
         nonzero nonzero_static argwhere masked_select unique unique_consecutive bincount _unique2
-        histogram histogramdd histc nms
     """,
+    EDGES: "histogram histogramdd",
+    SUPPRESSES: "nms",
     FACTORS: """
         linalg_cholesky linalg_cholesky_ex linalg_cond linalg_det linalg_eig linalg_eigh
         linalg_eigvals linalg_eigvalsh linalg_householder_product linalg_inv linalg_inv_ex
@@ -97,8 +101,7 @@ _FUNCTIONS: Mapping[str, str] = {
         triplet_margin_loss triplet_margin_with_distance_loss
     """,
     STRIDES: "resize resize_as as_strided as_strided_copy as_strided_scatter",
-    SCATTERS: "put index_reduce _unsafe_masked_index_put_accumulate",
-    BINS: "roi_pool ps_roi_pool",
+    SCATTERS: "put _unsafe_masked_index_put_accumulate",
     NAN: "nanmean nanmedian nanquantile",
     KERNEL: """
         jiterator_2inputs_2outputs jiterator_4inputs_with_extra_args jiterator_binary

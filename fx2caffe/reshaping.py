@@ -22,6 +22,13 @@ def reshaped(
     merged = _merged_axes(input, shape, other)
     if merged is not None:
         return net.add(Flatten(axis=merged[0], end_axis=merged[1]), input, role=role)
+    return by_reshape(net, input, shape, other, role)
+
+
+def by_reshape(
+    net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
+) -> Symbol:
+    """`input` with another shape, by that layer also where Flatten would do."""
     return net.add(Reshape(shape=_dims(input, shape, other)), input, role=role)
 
 

@@ -64,6 +64,7 @@ ALIASES = {
     "special_round": "round", "special_sinc": "sinc", "special_logit": "logit",
     "special_xlogy": "xlogy", "special_erfinv": "erfinv",
     "log_sigmoid": "logsigmoid", "H": "adjoint", "mH": "adjoint", "special_logsumexp": "logsumexp",
+    "slice": "slice_copy", "split_copy": "split",
 }  # fmt: skip
 
 # Operators written with the operands the other way round.
@@ -103,7 +104,7 @@ IDENTITIES = frozenset({
     "clone", "contiguous", "cpu", "cuda", "detach", "detach_", "requires_grad_", "alias",
     "positive", "resolve_conj", "resolve_neg", "pin_memory", "__deepcopy__", "__copy__",
     "rename", "refine_names", "align_to", "lift_fresh", "data", "mps", "xpu", "as_tensor",
-    "asarray", "as_subclass", "rename_",
+    "asarray", "as_subclass", "rename_", "alias_copy", "detach_copy", "lift_fresh_copy",
 })  # fmt: skip
 
 # Results that follow from shape, dtype and device alone.
@@ -216,7 +217,7 @@ def _home(name: str, owner: str) -> Function | None:
     if name in FUNCTIONAL or (owner == "F" and hasattr(F, name)):
         found: Function = getattr(F, name)
         return found
-    for home in (torch, Tensor, torch._C._nn):
+    for home in (torch, Tensor, torch._C._nn, torch._C._linalg):  # type: ignore[attr-defined]
         candidate = getattr(home, name, None)
         if callable(candidate) and not isinstance(candidate, type):
             return candidate  # type: ignore[no-any-return]
@@ -383,6 +384,7 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
     "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),
     "expand_as": _like(Tensor.expand), "to": _to, "type": _type, "type_as": _type_as,
     "T": _reverse, "mT": _last_two, "where": _where, "split": _split,
+    "split_copy": _split,
     "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

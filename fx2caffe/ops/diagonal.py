@@ -59,6 +59,13 @@ def diag(net: Emitter, input: Symbol, diagonal: int = 0) -> Symbol:
     return moved(net, input, lambda x: x.diagonal(diagonal))
 
 
+@handles(torch.linalg.diagonal)
+def linalg_diagonal(
+    net: Emitter, A: Symbol, *, offset: int = 0, dim1: int = -2, dim2: int = -1
+) -> Symbol:
+    return moved(net, A, lambda x: x.diagonal(offset, dim1, dim2))
+
+
 @handles(torch.diagflat)
 def diagflat(net: Emitter, input: Symbol, offset: int = 0) -> Symbol:
     line = viewed(net, input, lambda s: (int(torch.Size(s).numel()),), role="flat")

@@ -95,8 +95,11 @@ class _Term:
     value: Matrix
     labels: Labels
 
-    def size(self, label: int) -> int:
-        return int(self.value.shape[self.labels.index(label)])
+    def sizes(self, label: int) -> tuple[int, int]:
+        """With the batch of the example and with another."""
+        shape, other = _both(self.value)
+        axis = self.labels.index(label)
+        return shape[axis], other[axis]
 
     def diagonal(self, net: Emitter) -> _Term:
         """Axes of one label as one axis: where their positions agree."""
@@ -145,13 +148,21 @@ class _Term:
         axes = [
             axis
             for axis, label in enumerate(self.labels)
-            if label in other.labels and self.size(label) == 1 < other.size(label)
+            if label in other.labels and self._repeats(net, label, other)
         ]
         if not axes:
             return self
         kept = [axis for axis in range(len(self.labels)) if axis not in axes]
         value = self.shaped(net, lambda s: tuple(s[axis] for axis in kept), "squeezed")
         return _Term(value, tuple(self.labels[axis] for axis in kept))
+
+    def _repeats(self, net: Emitter, label: int, other: _Term) -> bool:
+        mine, theirs = self.sizes(label), other.sizes(label)
+        if mine == (1, 1):
+            return theirs != mine
+        if any(size == 1 < wanted for size, wanted in zip(mine, theirs, strict=True)):
+            net.fault(f"{net.scope[0]} repeats the only sample")
+        return False
 
     def shaped(self, net: Emitter, view: View, role: str) -> Matrix:
         if isinstance(self.value, Tensor):

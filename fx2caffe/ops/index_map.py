@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -18,10 +19,14 @@ from fx2caffe.legalize.index_map import NOWHERE, index_map
 from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import per_axis, positive
+from fx2caffe.ops.blocks import clipped
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.lookup import indexed
+from fx2caffe.ops.selection import select
 from fx2caffe.places import moved, placed, positions
 from fx2caffe.reshaping import reshaped, viewed
+
+Operand = Symbol | Tensor
 
 
 @handles(operator.getitem)
@@ -32,6 +37,22 @@ def getitem(net: Emitter, input: Any, index: Any) -> Any:
     if not isinstance(input, Symbol):
         return input[index]
     return moved(net, input, lambda x: x[index])
+
+
+@handles(torch._unsafe_masked_index)
+def unsafe_masked_index(
+    net: Emitter, input: Operand, mask: Operand, indices: Sequence[Operand], fill: float
+) -> Symbol:
+    """input[indices] where the mask is set, else `fill`: there the indices may be too large."""
+    sizes = zip(indices, input.shape, strict=False)
+    places = tuple(_within(net, index, size) for index, size in sizes)
+    return select(net, mask, getitem(net, input, places), fill)
+
+
+def _within(net: Emitter, index: Operand, size: int) -> Operand:
+    if isinstance(index, Symbol):
+        return clipped(net, index, -size, size - 1, "within")
+    return index.clamp(-size, size - 1)
 
 
 def _moves(*functions: Callable[..., Any]) -> None:
@@ -174,7 +195,8 @@ def stack(
 @handles(torch.hstack)
 def hstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
     parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
-    return _joined(net, parts, min(1, parts[0].rank - 1), lambda sizes: sizes)
+    is_line = all(part.rank < 2 for part in parts)
+    return _joined(net, parts, 0 if is_line else 1, lambda sizes: sizes or (1,))
 
 
 @handles(torch.vstack)
@@ -186,13 +208,30 @@ def vstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
 @handles(torch.column_stack)
 def column_stack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
     parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
-    return _joined(net, parts, 1, lambda sizes: (*sizes, 1) if len(sizes) < 2 else sizes)
+    return _joined(net, parts, 1, lambda s: (*(s or (1,)), 1) if len(s) < 2 else s)
 
 
 @handles(torch.dstack)
 def dstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
     parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 2, lambda s: (1,) * (2 - len(s)) + s + (1,) * (len(s) < 3))
+
+
+@handles(torch._chunk_cat)
+def chunk_cat(
+    net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int, num_chunks: int
+) -> Symbol:
+    """Each padded to so many equal chunks along an axis, which then stand side by side."""
+    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    axis = positive(dim, parts[0].rank)
+    whole = [
+        _around(net, part, [0, 0] * (part.rank - axis - 1) + [0, -part.fixed(axis) % num_chunks],
+                "constant", None)
+        for part in parts
+    ]  # fmt: skip
+    return _joined(
+        net, whole, axis + 1, lambda s: (*s[:axis], num_chunks, prod(s[axis:]) // num_chunks)
+    )
 
 
 def _joined(

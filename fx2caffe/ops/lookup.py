@@ -152,13 +152,17 @@ def take_along_dim(
     """`gather`, with input and indices repeated to each other's size on the other axes."""
     if dim is None:
         line, places = (viewed_any(net, each, (-1,)) for each in (input, indices))
-        return reshaped(net, gather(net, line, 0, places), out.shape, out.other)
+        found = take_along_dim(net, line, places, 0, out=out)
+        return reshaped(net, found, out.shape, out.other)
     if isinstance(indices, Tensor):
         assert isinstance(input, Symbol)  # a call of constants alone is not traced
         return moved(net, input, lambda x: x.take_along_dim(indices, dim))
     source = as_symbol(net, input, role="input")
     axis = positive(dim, source.rank)
-    return gather(net, _grown(net, source, axis, indices), axis, _grown(net, indices, axis, source))
+    places, twice = _from_front(net, indices, source.fixed(axis))
+    assert isinstance(places, Symbol)  # as the indices are
+    doubled = _twice(net, _grown(net, source, axis, indices), [axis] if twice else [])
+    return gather(net, doubled, axis, _grown(net, places, axis, source))
 
 
 def viewed_any(net: Emitter, value: Operand, shape: Shape) -> Operand:
@@ -493,11 +497,10 @@ def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right:
         numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), role="apart")
     first, second = (numbers, last) if right else (last, numbers)
     apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, role="apart")
-    is_above = above(net, apart, 0, "is_above")
-    count = net.add(Reduction(axis=-1), is_above, role="above" if right else "")
-    if not right:
-        return count
-    return net.add(Power(scale=-1, shift=numbers.shape[-1]), count)
+    counted = above(net, apart, 0, "is_above")
+    if right:
+        counted = opposite(net, counted, "is_not_above")
+    return net.add(Reduction(axis=-1), counted)
 
 
 @handles(torch.isin)

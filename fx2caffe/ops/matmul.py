@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,11 @@ from fx2caffe.legalize.index_map import index_map
 from fx2caffe.legalize.matmul import MatMul
 from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.blocks import inside
 from fx2caffe.ops.constant import as_float32, as_symbol
 from fx2caffe.ops.elementwise import add, mul
 from fx2caffe.ops.index_map import expanded
+from fx2caffe.ops.softmax import log_sum_exp, safe_softmax
 from fx2caffe.reshaping import reshaped, viewed
 
 Matrix = Symbol | Tensor
@@ -28,18 +30,20 @@ MASKED = -1e30
 
 @handles(torch.matmul, torch.mm, torch.bmm, torch.mv)
 def matmul(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
-    first = _with_row(net, input)
-    second = _with_column(net, other)
+    first = with_row(net, input)
+    second = with_column(net, other)
     return reshaped(net, product(net, first, second), out.shape, out.other)
 
 
-def _with_row(net: Emitter, value: Matrix) -> Matrix:
+def with_row(net: Emitter, value: Matrix) -> Matrix:
+    """A vector as a matrix of one row."""
     if len(value.shape) != 1:
         return value
     return viewed(net, value, lambda s: (1, *s)) if isinstance(value, Symbol) else value[None]
 
 
-def _with_column(net: Emitter, value: Matrix) -> Matrix:
+def with_column(net: Emitter, value: Matrix) -> Matrix:
+    """A vector as a matrix of one column."""
     if len(value.shape) != 1:
         return value
     return viewed(net, value, lambda s: (*s, 1)) if isinstance(value, Symbol) else value[:, None]
@@ -108,7 +112,7 @@ def dot(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
 
 @handles(torch.outer)
 def outer(net: Emitter, input: Matrix, vec2: Matrix) -> Symbol:
-    return mul(net, _with_column(net, input), vec2)
+    return mul(net, with_column(net, input), vec2)
 
 
 @handles(F.linear)
@@ -164,13 +168,59 @@ def attention(
     q, k, v = (as_symbol(net, x, r) for x, r in ((query, "query"), (key, "key"), (value, "value")))
     if enable_gqa:
         k, v = (_for_each_query(net, x, q) for x in (k, v))
+    mask = _causal(q, k) if is_causal else attn_mask
+    weights = _weights(net, _scores(net, q, k, mask, scale), mask)
+    return product(net, weights, v)
+
+
+def _scores(
+    net: Emitter, q: Symbol, k: Symbol, mask: Matrix | None, scale: float | None
+) -> Symbol:
     factor = 1 / sqrt(q.shape[-1]) if scale is None else scale
     q = q if factor == 1 else net.add(Power(scale=factor), q, role="scaled")
     scores = product(net, q, _transposed(net, k), role="scores")
-    mask = _causal(scores) if is_causal else attn_mask
-    scores = scores if mask is None else _masked(net, scores, mask)
+    return scores if mask is None else _masked(net, scores, mask)
+
+
+def _weights(net: Emitter, scores: Symbol, mask: Matrix | None) -> Symbol:
+    """Softmax of the last axis; a row of which nothing counts has weights of 0, as in torch."""
+    if isinstance(mask, Symbol) and mask.dtype is not torch.bool:
+        return inside(net, "weights", safe_softmax, scores, -1)
     weights = net.add(Softmax(axis=scores.rank - 1), scores, role="weights")
-    return product(net, weights, v)
+    if isinstance(mask, Symbol) or (mask is not None and not _kept(mask).any(-1).all()):
+        counts = mask if isinstance(mask, Symbol) else _kept(mask).float()
+        return inside(net, "counted", mul, weights, counts)
+    return weights
+
+
+@handles(torch._scaled_dot_product_flash_attention_for_cpu)
+def flash_attention(
+    net: Emitter,
+    query: Matrix,
+    key: Matrix,
+    value: Matrix,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Matrix | None = None,
+    scale: float | None = None,
+    out: Expected,
+) -> tuple[Symbol, Symbol | None]:
+    """Attention, and the logarithm of what its softmax divides by where that is read."""
+    if dropout_p:
+        raise Refused(f"needs dropout_p=0, got {dropout_p}")
+    q, k, v = (as_symbol(net, x, r) for x, r in ((query, "query"), (key, "key"), (value, "value")))
+    if len({x.other[:-2] for x in (q, k, v)}) > 1:  # torch itself reads past their ends
+        net.fault(f"{net.scope[0]} has queries and keys of different batches")
+    mask = _causal(q, k) if is_causal else attn_mask
+    scores = _scores(net, q, k, mask, scale)
+    top = product(net, _weights(net, scores, mask), v)
+    if 1 not in out.read:
+        return top, None
+    if isinstance(mask, Tensor) and not _kept(mask).any(-1).all():
+        raise Refused("needs a mask that leaves something in every row where logsumexp is read")
+    total = inside(net, "logsumexp", log_sum_exp, scores, -1)
+    return top, viewed(net, total, lambda s: s[:-1])
 
 
 def _transposed(net: Emitter, matrix: Symbol) -> Symbol:
@@ -185,8 +235,13 @@ def _for_each_query(net: Emitter, shared: Symbol, query: Symbol) -> Symbol:
     return index_map(net, shared, {shared.rank - 3: places}, role="groups")
 
 
-def _causal(scores: Symbol) -> Tensor:
-    return torch.ones(scores.fixed(scores.rank - 2), scores.fixed(scores.rank - 1)).tril().bool()
+def _causal(query: Symbol, key: Symbol) -> Tensor:
+    return torch.ones(query.fixed(query.rank - 2), key.fixed(key.rank - 2)).tril().bool()
+
+
+def _kept(mask: Tensor) -> Tensor:
+    """Where a constant mask lets a score count."""
+    return mask if mask.dtype is torch.bool else mask > -inf
 
 
 def _masked(net: Emitter, scores: Symbol, mask: Matrix) -> Symbol:
@@ -195,9 +250,9 @@ def _masked(net: Emitter, scores: Symbol, mask: Matrix) -> Symbol:
             # 0 where a score counts, MASKED where it does not.
             mask = net.add(Power(shift=MASKED, scale=-MASKED), mask, role="mask")
         return add(net, scores, mask)
-    if mask.dtype is torch.bool:
-        mask = torch.zeros(mask.shape).masked_fill(~mask, MASKED)
-    mask = mask.float().clamp(min=MASKED)
-    if bool((mask <= MASKED).all(-1).any()):
-        raise Refused("needs a mask that leaves something in every row, got a row without")
+    kept = _kept(mask)
+    mask = torch.zeros(mask.shape) if mask.dtype is torch.bool else mask.float()
+    mask = mask.masked_fill(~kept, MASKED).clamp(min=MASKED)
+    if bool((kept.any(-1) & (mask <= MASKED).all(-1)).any()):
+        raise Refused(f"needs a mask that leaves something above {MASKED:g} in a row, or only -inf")
     return add(net, scores, mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import prod
 
 import torch
@@ -13,10 +13,10 @@ from caffe2fx.layers import LRN, BatchNorm, Bias, Power, Scale
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.standardize import Standardize
-from fx2caffe.lower import handles
+from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant
-from fx2caffe.ops.blocks import clipped
-from fx2caffe.ops.reduction import kept, normed
+from fx2caffe.ops.blocks import clipped, inside
+from fx2caffe.ops.reduction import kept, mean, normed, var
 from fx2caffe.reshaping import reshaped, viewed
 
 
@@ -104,6 +104,58 @@ def group_norm(
     whole = weight is None and bias is None
     normal = reshaped(net, normal, input.shape, input.other, role="" if whole else "whole")
     return _affine(net, normal, weight, bias, (1, 1))
+
+
+@handles(torch.native_layer_norm)
+def native_layer_norm(
+    net: Emitter,
+    input: Symbol,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    *,
+    out: Expected,
+) -> tuple[Symbol | None, ...]:
+    """layer_norm with the mean and the inverse deviation that it divides by, if they are read."""
+    axes = tuple(range(input.rank - len(normalized_shape), input.rank))
+    top = layer_norm(net, input, normalized_shape, weight, bias, eps)
+    return top, *_statistics(net, input, axes, eps, True, out.read)
+
+
+@handles(torch.native_group_norm)
+def native_group_norm(
+    net: Emitter,
+    input: Symbol,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    N: int,
+    C: int,
+    HxW: int,
+    group: int,
+    eps: float,
+    *,
+    out: Expected,
+) -> tuple[Symbol | None, ...]:
+    """group_norm with the mean and the inverse deviation of each group, if they are read."""
+    top = group_norm(net, input, group, weight, bias, eps)
+    if not out.read & {1, 2}:
+        return top, None, None
+    groups = viewed(net, input, lambda s: (s[0], group, prod(s[1:]) // group), role="lines")
+    return top, *_statistics(net, groups, (2,), eps, False, out.read)
+
+
+def _statistics(
+    net: Emitter, input: Symbol, axes: tuple[int, ...], eps: float, keepdim: bool, read: Set[int]
+) -> tuple[Symbol | None, Symbol | None]:
+    """mean and 1 / sqrt(variance + eps): the second and third result."""
+    centre = deviation = None
+    if 1 in read:
+        centre = inside(net, "mean", mean, input, axes, keepdim)
+    if 2 in read:
+        variance = inside(net, "variance", var, input, axes, False, keepdim)
+        deviation = net.add(Power(power=-0.5, shift=eps), variance, role="inverse")
+    return centre, deviation
 
 
 def _standardized(

@@ -269,6 +269,7 @@ def var(
     role: str = "",
 ) -> Symbol:
     """sum((x - mean)^2) / (n - correction)."""
+    dim, unbiased = _told_apart(dim, unbiased)
     axes = axes_of(dim, input)
     less = float(unbiased) if correction is None else correction
     divisor = prod(input.fixed(axis) for axis in axes) - less
@@ -278,6 +279,11 @@ def var(
     centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, role="centred")
     squares = reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, role="squares")
     return net.add(Power(scale=1 / divisor), squares, role=role)
+
+
+def _told_apart(dim: Axes, unbiased: bool) -> tuple[Axes, bool]:
+    """x.var(False) says `unbiased` where others have `dim`."""
+    return (None, dim) if isinstance(dim, bool) else (dim, unbiased)
 
 
 @handles(torch.std)
@@ -302,6 +308,7 @@ def var_mean(
     keepdim: bool = False,
     correction: float | None = None,
 ) -> tuple[Symbol, Symbol]:
+    dim, unbiased = _told_apart(dim, unbiased)
     found = var(net, input, dim, unbiased, keepdim, correction)
     return found, mean(net, input, dim, keepdim)
 
@@ -315,6 +322,7 @@ def std_mean(
     keepdim: bool = False,
     correction: float | None = None,
 ) -> tuple[Symbol, Symbol]:
+    dim, unbiased = _told_apart(dim, unbiased)
     found = std(net, input, dim, unbiased, keepdim, correction)
     return found, mean(net, input, dim, keepdim)
 

@@ -43,11 +43,58 @@ def interpolate(
     if mode in _NEAREST:
         places = {axis: line.places(mode) for axis, line in lines.items()}
         return index_map(net, input, places)
+    if antialias and out.shape[-1] == 1 < out.shape[-2] != lines[2].size > 1:
+        raise Refused("needs a width above 1 to antialias the height (torch's own is wrong), got 1")
     for axis in sorted(axes, key=lambda a: lines[a].growth):
         matrix = lines[axis].matrix(axis - 2, len(axes), options)
         if not torch.equal(matrix, torch.eye(lines[axis].size, dtype=matrix.dtype)):
             input = along(net, input, axis, matrix)
     return input
+
+
+_NAMES = {1: ("scales",), 2: ("scales_h", "scales_w"), 3: ("scales_d", "scales_h", "scales_w")}
+
+
+def _resizes(mode: str, *functions: Any, antialias: bool = False) -> None:
+    """Handle the operators below interpolate, which take a size and factors, or one of them."""
+    for function in functions:
+
+        def resize(
+            net: Emitter, input: Symbol, output_size: Any, *args: Any, out: Expected, **kwargs: Any
+        ) -> Symbol:
+            given, named = list(args), dict(kwargs)
+            corners = None
+            if mode not in _NEAREST:  # those that weigh numbers are told about corners first
+                corners = given.pop(0) if given else named.pop("align_corners")
+            factors = _factors(input.rank - 2, given, named)
+            return interpolate(
+                net, input, None, factors, mode, corners, antialias=antialias, out=out
+            )
+
+        handles(function)(resize)
+
+
+def _factors(axes: int, given: list[Any], named: dict[str, Any]) -> Any:
+    """One factor for each axis, given as a list or one after the other; None where a size is."""
+    is_list = bool(given) and isinstance(given[0], list | tuple)
+    names = ("scale_factors",) if is_list else _NAMES[axes]
+    named = {**named, **dict(zip(names, given, strict=False))}
+    factors = named.get("scale_factors")
+    return [named.get(name) for name in _NAMES[axes]] if factors is None else factors
+
+
+_N = torch._C._nn
+_resizes("linear", _N.upsample_linear1d)
+_resizes("bilinear", _N.upsample_bilinear2d)
+_resizes("trilinear", _N.upsample_trilinear3d)
+_resizes("bicubic", _N.upsample_bicubic2d)
+_resizes("bilinear", _N._upsample_bilinear2d_aa, antialias=True)
+_resizes("bicubic", _N._upsample_bicubic2d_aa, antialias=True)
+_resizes("nearest", _N.upsample_nearest1d, _N.upsample_nearest2d, _N.upsample_nearest3d)
+_resizes(
+    "nearest-exact", _N._upsample_nearest_exact1d, _N._upsample_nearest_exact2d,
+    _N._upsample_nearest_exact3d,
+)  # fmt: skip
 
 
 def along(net: Emitter, input: Symbol, axis: int, matrix: Tensor) -> Symbol:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Eltwise
 from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.activation import LARGEST
 from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.gather import DENSE, Gather
 from fx2caffe.legalize.reduce import ReduceOp
 from fx2caffe.lower import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.assign import setitem
-from fx2caffe.ops.blocks import PRODUCT, opposite, product, weighted_sum
+from fx2caffe.ops.blocks import (
+    MAXIMUM,
+    PRODUCT,
+    affine,
+    clipped,
+    combined,
+    negated,
+    opposite,
+    product,
+    weighted_sum,
+)
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.reduction import reduced
@@ -178,6 +190,8 @@ def scatter(
     net: Emitter, input: Operand, dim: int, index: Operand, src: Value, *, reduce: str | None = None
 ) -> Symbol:
     """Where several numbers go to one place, torch keeps any of them: so a number alone is safe."""
+    if not len(input.shape):
+        raise Refused("needs a tensor with axes, got a scalar")
     if reduce is not None:
         reduction = {"add": "sum", "multiply": "prod"}[reduce]
         return scatter_reduce(net, input, dim, index, _like(index, src), reduction)
@@ -249,13 +263,88 @@ def scatter_reduce(
     *,
     include_self: bool = True,
 ) -> Symbol:
-    if reduce != "sum" or not include_self:
-        raise Refused(f"needs reduce='sum' and include_self=True, got {reduce!r}, {include_self}")
+    """What goes to each place, and (`include_self`) what stands there, as one number."""
     base, new = as_symbol(net, input, role="base"), as_symbol(net, src, role="src")
+    if reduce == "mean" and not base.dtype.is_floating_point:
+        raise Refused(f"needs floating numbers for reduce='mean', got {base.dtype}")
+    if reduce == "amin":
+        base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
     places = as_symbol(net, index, role="index")
-    axis = positive(dim, base.rank)
     marks, numbers = _marks(net, base, dim, places, new)
     assert numbers is not None  # they were given
+    found = _reduced(net, _REDUCTIONS[reduce], numbers, marks)
+    axis = positive(dim, base.rank)
+
+    def back(symbol: Symbol) -> Symbol:
+        return moved(net, symbol, lambda x: x.movedim(-1, axis))
+
+    if not include_self:
+        hit = back(reduced(net, ReduceOp.MAX, marks, -2, role="hit"))
+        base = _without_hit(net, base, hit, _REDUCTIONS[reduce].neutral)
+    top = net.add(_REDUCTIONS[reduce].layer, base, back(found), role=_ROLES.get(reduce, ""))
+    if reduce == "amin":
+        return negated(net, top)
+    if reduce != "mean":
+        return top
+    count = back(reduced(net, ReduceOp.SUM, marks, -2, role="count"))
+    if include_self:
+        divisor = affine(net, count, 1, 1, "divisor")
+    else:
+        divisor = clipped(net, count, 1, None, "divisor")
+    return net.add(Binary(op=BinaryOp.DIV), top, divisor)
+
+
+@handles(torch.index_reduce)
+def index_reduce(
+    net: Emitter,
+    input: Operand,
+    dim: int,
+    index: Operand,
+    source: Operand,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Symbol:
+    """scatter_reduce of whole slices: all numbers of one go to the same place."""
+    new = as_symbol(net, source, role="source")
+    if new.shape != new.other:
+        net.fault(f"{net.scope[0]} spreads its places over all samples")
+    column = tuple(-1 if axis == dim % max(1, new.rank) else 1 for axis in range(new.rank))
+    places = as_symbol(net, index, role="index")
+    spread = moved(net, places, lambda x: x.reshape(column).expand(new.shape))
+    return scatter_reduce(net, input, dim, spread, new, reduce, include_self=include_self)
+
+
+class _Reduction(NamedTuple):
+    """How many numbers become one, how two do, and what changes nothing."""
+
+    op: ReduceOp
+    layer: Eltwise
+    neutral: float
+
+
+_SUM = _Reduction(ReduceOp.SUM, Eltwise(), 0.0)
+_MOST = _Reduction(ReduceOp.MAX, MAXIMUM, -LARGEST)
+_REDUCTIONS = {
+    "sum": _SUM,
+    "mean": _SUM,
+    "prod": _Reduction(ReduceOp.PROD, PRODUCT, 1.0),
+    "amax": _MOST,
+    "amin": _MOST,
+}
+_ROLES = {"amin": "largest", "mean": "sum"}
+
+
+def _reduced(net: Emitter, reduction: _Reduction, numbers: Symbol, marks: Symbol) -> Symbol:
+    """Of (..., numbers, 1) those that go to each place, the others being neutral."""
     each = product(net, numbers, marks, "each")
-    sums = reduced(net, ReduceOp.SUM, each, -2, role="sums")
-    return net.add(Eltwise(), base, moved(net, sums, lambda x: x.movedim(-1, axis)))
+    if reduction.neutral:
+        rest = affine(net, marks, -reduction.neutral, reduction.neutral, "rest")
+        each = net.add(Eltwise(), each, rest, role="with_rest")
+    return reduced(net, reduction.op, each, -2, role="reduced")
+
+
+def _without_hit(net: Emitter, base: Symbol, hit: Symbol, neutral: float) -> Symbol:
+    """`base`, but neutral where something goes to."""
+    kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), role="kept")
+    return combined(net, [(1, kept), (neutral, hit)], "without_hit") if neutral else kept

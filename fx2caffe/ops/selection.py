@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Exp, Log, Power
-from caffe2fx.net import Step
+from caffe2fx.net import Step, is_input
 from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.lower import handles
@@ -52,7 +52,7 @@ def select(
 ) -> Symbol:
     """`chosen` where the condition is not 0, else `other`."""
     mask = _mask(net, condition)
-    risks = _may_be_infinite(net, chosen), _may_be_infinite(net, other)
+    risks = may_be_infinite(net, chosen), may_be_infinite(net, other)
     if not any(risks):
         return _by_products(net, mask, chosen, other)
     if not risks[0]:
@@ -183,8 +183,11 @@ def _logarithm(net: Emitter, mask: Operand, scale: float, shift: float) -> Opera
 _MIXING = frozenset({"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Standardize"})
 
 
-def _may_be_infinite(net: Emitter, value: Operand) -> bool:
-    """Whether a value comes, number by number, from one that may be infinite or NaN."""
+def may_be_infinite(net: Emitter, value: Operand, *, inputs: bool = False) -> bool:
+    """Whether a value comes, number by number, from one that may be infinite or NaN.
+
+    The net's inputs count as such if `inputs` is set: masks of -inf are given to nets.
+    """
     if not isinstance(value, Symbol):
         return False
     producers = {top: step for step in net.steps for top in step.tops}
@@ -193,7 +196,7 @@ def _may_be_infinite(net: Emitter, value: Operand) -> bool:
         step = producers.get(waiting.pop())
         if step is None or step.name in seen or step.layer.type in _MIXING:
             continue
-        if _makes_infinite(step):
+        if _makes_infinite(step) or (inputs and is_input(step)):
             return True
         seen.add(step.name)
         waiting += step.bottoms

@@ -9,11 +9,14 @@ import torch.nn.functional as F
 
 from caffe2fx.layers import Exp, Log, Softmax
 from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.activation import LARGEST
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.reduce import ReduceOp
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.blocks import above, affine, product
 from fx2caffe.ops.reduction import kept, statistic
+from fx2caffe.ops.selection import may_be_infinite
 from fx2caffe.reshaping import reshaped
 
 PLUS = Binary(op=BinaryOp.ADD)
@@ -25,6 +28,22 @@ def softmax(
     net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
 ) -> Symbol:
     return net.add(Softmax(axis=_axis(input, dim, dtype)), input)
+
+
+@handles(torch._safe_softmax)
+def safe_softmax(
+    net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None
+) -> Symbol:
+    """0 where all of a line is -inf: it is raised to 0, since Softmax would make NaN of it."""
+    if not may_be_infinite(net, input, inputs=True):
+        return softmax(net, input, dim, dtype)
+    half = affine(net, input, 0.5, role="half")  # no number's half is as low as half of -inf
+    finite = above(net, half, -0.75 * LARGEST, "is_finite")
+    some = _largest(net, finite, _axis(input, dim, dtype))
+    lift = net.add(Log(scale=-1, shift=1), some, role="lift")
+    raised = net.add(Binary(op=BinaryOp.MAX), input, lift, role="raised")
+    shares = net.add(Softmax(axis=_axis(input, dim, dtype)), raised, role="shares")
+    return product(net, shares, some)
 
 
 @handles(F.log_softmax)
@@ -46,11 +65,14 @@ def logsumexp(
     *,
     out: Expected,
 ) -> Symbol:
-    """max + log(sum(exp(x - max)))."""
+    return reshaped(net, log_sum_exp(net, input, dim), out.shape, out.other)
+
+
+def log_sum_exp(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:
+    """max + log(sum(exp(x - max))), with axes of 1 where it sums."""
     largest = _largest(net, input, dim)
     shifted = net.add(MINUS, input, largest, role="shifted")
-    total = net.add(PLUS, largest, _log_sum_exp(net, shifted, dim), role="sum")
-    return reshaped(net, total, out.shape, out.other)
+    return net.add(PLUS, largest, _log_sum_exp(net, shifted, dim), role="sum")
 
 
 def _largest(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:

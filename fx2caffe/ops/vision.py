@@ -14,16 +14,18 @@ from caffe2fx.layers import Concat, Convolution, Pooling, PoolMethod, ReLU, Scal
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.lower import handles
+from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import constant
 from fx2caffe.ops.blocks import (
     above,
     affine,
     clipped,
     difference,
+    inside,
     weighted_sum,
 )
 from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.regions import averaged, fits, largest_in, own_channels
 from fx2caffe.ops.sampling import Edge, Tap, linear, linear_taps, looked_up, table_of
 from fx2caffe.places import moved
 from fx2caffe.reshaping import viewed
@@ -44,13 +46,22 @@ def roi_align(
 ) -> Symbol:
     """Means of `sampling_ratio` places a bin and axis, each between four numbers of the image.
 
-    Without that ratio torchvision takes more places in larger regions, as many as the data say.
+    Without that ratio torchvision takes more places in larger regions: in those of constant
+    boxes as many as they say.
     """
-    if sampling_ratio < 1:
-        raise Refused(f"needs a sampling_ratio of 1 or more, got {sampling_ratio}")
-    image = table_of(net, as_symbol(net, input, role="input"), padded=False)
-    boxes = as_symbol(net, rois, role="rois")
     pooled = (pooled_height, pooled_width)
+    source = as_symbol(net, input, role="input")
+    if isinstance(rois, Tensor) and (sampling_ratio < 1 or fits(source, rois, pooled)):
+        align = torch.ops.torchvision.roi_align
+        options = (spatial_scale, *pooled, sampling_ratio, aligned)
+        return averaged(net, source, rois, pooled, lambda x, r: align(x, r, *options), 1)
+    if sampling_ratio < 1:
+        raise Refused(
+            f"needs a sampling_ratio of 1 or more where its boxes depend on the input, "
+            f"got {sampling_ratio}"
+        )
+    image = table_of(net, source, padded=False)
+    boxes = as_symbol(net, rois, role="rois")
     counts = [size * sampling_ratio for size in pooled]
     axes = [
         _axis_taps(net, boxes, axis, (spatial_scale, aligned), counts[axis], image.sizes[axis])
@@ -65,6 +76,84 @@ def roi_align(
         return planes
     layer = Pooling(pool=PoolMethod.AVE, kernel_size=sampling_ratio, stride=sampling_ratio)
     return net.add(layer, planes)
+
+
+@handles("torchvision.ps_roi_align")
+def ps_roi_align(
+    net: Emitter,
+    input: Operand,
+    rois: Operand,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    sampling_ratio: int,
+    *,
+    out: Expected,
+) -> tuple[Symbol, None]:
+    """roi_align of all channels, and of that for each bin its own."""
+    pooled = (pooled_height, pooled_width)
+    _refuse_second(out)
+    every = inside(
+        net, "every", roi_align, input, rois, spatial_scale, *pooled, sampling_ratio, True
+    )
+    return own_channels(net, every, pooled), None
+
+
+@handles("torchvision.ps_roi_pool")
+def ps_roi_pool(
+    net: Emitter,
+    input: Operand,
+    rois: Operand,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    *,
+    out: Expected,
+) -> tuple[Symbol, None]:
+    """Means of the bins of constant boxes, of each bin in its own channels."""
+    pooled = (pooled_height, pooled_width)
+    boxes = _constant_boxes(rois, "ps_roi_align")
+    _refuse_second(out)
+    pool, source = torch.ops.torchvision.ps_roi_pool, as_symbol(net, input, role="input")
+    every = averaged(
+        net, source, boxes, pooled, lambda x, r: pool(x, r, spatial_scale, *pooled), prod(pooled)
+    )
+    return own_channels(net, every, pooled), None
+
+
+@handles("torchvision.roi_pool")
+def roi_pool(
+    net: Emitter,
+    input: Operand,
+    rois: Operand,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    *,
+    out: Expected,
+) -> tuple[Symbol, None]:
+    """Maxima of the bins of constant boxes."""
+    pooled = (pooled_height, pooled_width)
+    boxes = _constant_boxes(rois, "roi_align")
+    _refuse_second(out)
+    pool, source = torch.ops.torchvision.roi_pool, as_symbol(net, input, role="input")
+    return largest_in(
+        net, source, boxes, pooled, lambda x, r: pool(x, r, spatial_scale, *pooled)
+    ), None
+
+
+def _constant_boxes(rois: Operand, instead: str) -> Tensor:
+    if isinstance(rois, Symbol):
+        raise Refused(
+            "needs constant boxes, since Caffe's windows are fixed, got some that depend on the "
+            f"input: {instead} with a sampling_ratio takes those"
+        )
+    return rois
+
+
+def _refuse_second(out: Expected) -> None:
+    if 1 in out.read:
+        raise Refused("needs the regions alone to be read, got a reader of where they come from")
 
 
 def _column(net: Emitter, boxes: Symbol, index: int) -> Symbol:

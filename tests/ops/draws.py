@@ -122,7 +122,7 @@ def why_left_out(draw: Draw) -> str:
         return f"takes {fault}"
     if sum(value.numel() for value in inputs) > LARGE:
         return "is large"
-    if _searches_unsorted(draw):
+    if _is_unpromised(draw):
         return "has a result that torch does not promise"
     try:
         with torch.no_grad():
@@ -138,11 +138,12 @@ def why_left_out(draw: Draw) -> str:
     return f"gives {fault}" if fault else ""
 
 
-def _searches_unsorted(draw: Draw) -> bool:
-    if getattr(draw.function, "__name__", "") != "searchsorted":
-        return False
-    sequence = draw.args[0]
-    return not torch.equal(sequence, sequence.sort(-1)[0])
+def _is_unpromised(draw: Draw) -> bool:
+    """A search in what is not sorted; 1 less 1 - 1e-17, of which no digit of torch's is right."""
+    name, value = getattr(draw.function, "__name__", ""), draw.tensors[0]
+    if name == "special_ndtr":
+        return bool((value < -7).all())
+    return name == "searchsorted" and not torch.equal(value, value.sort(-1)[0])
 
 
 def results_of(result: Any) -> list[Tensor]:
@@ -264,8 +265,7 @@ def _grown(value: Tensor) -> Tensor:
     while len(laps) * len(own) < prod(shape):
         laps.append(_between(laps[-1]) if value.is_floating_point() else own)
     grown = torch.cat(laps)[: prod(shape)].reshape(shape)
-    line = value.dim() == 1 and torch.equal(value, value.sort()[0])
-    return grown.sort()[0] if line else grown
+    return grown.sort(-1)[0] if torch.equal(value, value.sort(-1)[0]) else grown
 
 
 def _between(numbers: Tensor) -> Tensor:

@@ -39,6 +39,24 @@ EDGES: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "cosine_similarity_of_numbers": (lambda x: F.cosine_similarity(x[0, 2], x[0, 9], 0), SIGNED),
     "normalize_number": (lambda x: F.normalize(x[0, 2], dim=0), SIGNED),
     "log_softmax_of_number": (lambda x: F.log_softmax(x[0, 2], 0) + x, SIGNED),
+    **{
+        f"{name}_{unbiased}": (
+            lambda x, f=getattr(torch, name), u=unbiased: f(x[0] * torch.arange(25), u), SIGNED
+        )
+        for name in ("var", "std")
+        for unbiased in (False, True)
+    },
+    "take_along_dim_from_the_end": (
+        lambda x: x.take_along_dim(x.round().long().clamp(-3, 3), 1), SIGNED
+    ),
+    **{
+        f"{name}_of_numbers": (
+            lambda x, f=getattr(torch, name): f([x[0, 2], x[0, 7]]), SIGNED
+        )
+        for name in ("hstack", "vstack", "dstack", "column_stack")
+    },
+    "fill_by_name": (lambda x: x.clone().fill_(value=2.5) + x, SIGNED),
+    "copy_by_name": (lambda x: (x * 2).copy_(non_blocking=True, other=x.exp()), SIGNED),
     "not_itself": (lambda x: x != x, WITH_NAN),
     **{name: (getattr(torch, name), ODD) for name in ("sign", "signbit", "logical_not", "atan")},
     **{

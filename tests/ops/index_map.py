@@ -56,6 +56,7 @@ GRID = (ALL, ALL, slice(None, None, 2), slice(1, 4))
 SLICES = [
     move("slice", lambda x: x[:, 1:3], *SLICE),
     move("slice_from_start", lambda x: x[:, :3], *SLICE),
+    move("slice_operator", lambda x: torch.ops.aten.slice(x, 1, 1, 3), *SLICE),
     move("slice_negative", lambda x: x[..., -3:-1], *SLICE),
     move("slice_two_axes", lambda x: x[:, :, 1:3, 2:], *CROP),
     move("slice_far_axes", lambda x: x[:, 1:3, :, 2:7], *CROP),
@@ -247,4 +248,22 @@ WRITES = [
     move("write_through_view", _written(_through_view),
          "Slice", "Flatten", "Power", "Reshape", "Slice", "Concat", "Silence", fixed_batch=True),
 ]  # fmt: skip
-ROWS = [*SLICES, *PERMUTES, *ORDERS, *COPIES, *PADS, *WRITES]
+PICKED = torch.tensor([[1, 9, -3], [2, 0, 7]])
+CHUNKS = [
+    Row("chunk_cat", function(lambda x, y: torch._chunk_cat([x, y], 1, 3)), ((2, 5, 3), (2, 3, 4)),
+        layers=("Reshape", "Im2col", "Flatten", "DummyData", "Crop", "Reshape", "Concat")),
+    Row("chunk_cat_of_constant",
+        function(lambda x: torch._chunk_cat([x, torch.ones(2, 7)], -1, 2)), ((2, 5),),
+        layers=("DummyData", "Reshape", "Im2col", "Flatten", "DummyData", "Crop", "Reshape",
+            "Im2col", "Flatten", "DummyData", "Crop", "Reshape", "Reshape", "Concat"),
+            fixed_batch=True),
+    Row("masked_index", function(lambda x: torch._unsafe_masked_index(
+        x, PICKED.abs() < 5, [PICKED - 2, PICKED], 0.5)), ((4, 5),),
+        layers=("Flatten", "Reshape", "Convolution", "Reshape", "Reshape", "Scale", "Bias"),
+            fixed_batch=True),
+    Row("masked_index_traced", function(lambda x, i: torch.ops.aten._unsafe_masked_index(
+        x, i < 4, [i, i * 2], -2.0)), ((4, 9), (3, 2)), below=(0, 9),
+        layers={"Power": 14, "Threshold": 1, "Eltwise": 7, "Tile": 2, "Flatten": 2,
+            "BatchReindex": 1, "Reshape": 1}, fixed_batch=True),
+]  # fmt: skip
+ROWS = [*SLICES, *PERMUTES, *ORDERS, *COPIES, *PADS, *WRITES, *CHUNKS]

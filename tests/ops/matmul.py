@@ -1,5 +1,7 @@
 """Products of matrices, einsum and attention."""
 
+from math import inf
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,10 +10,13 @@ from tests.rows import Row, function
 
 IP, C, S = "InnerProduct", "Convolution", "Softmax"
 MASK = torch.tensor([[1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]]).bool()
+ROWS_OUT = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 1]]).bool()
+LOW = torch.tensor([[0.0, 1.0, 2.0], [-2e30, -1e38, -3e38], [0.5, 0.0, 0.0]])
 STACKS = ((2, 3, 4), (2, 4, 5))
 HEADS = ((1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 4))
 CONSTANT = torch.linspace(-1, 1, 20).reshape(4, 5)
 STACK = torch.linspace(-1, 1, 40).reshape(2, 4, 5)
+FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 FIXED = {"fixed_batch": True}
 
 
@@ -129,19 +134,55 @@ ROWS = [
         function(lambda q, k, m: F.scaled_dot_product_attention(q, k, k, attn_mask=m)),
         ((2, 3, 5), (2, 4, 5), (2, 3, 4)),
         ("Power", "Reshape", "Im2col", "Reshape", "Reshape", "Convolution", "Reshape", "Eltwise",
-        "Softmax", "Reshape", "Reshape", "Convolution", "Reshape"), **FIXED),
+        "Power", "Threshold", "ArgMax", "Log", "Tile", "Eltwise", "Softmax", "Flatten", "Scale",
+        "Reshape", "Reshape", "Convolution", "Reshape"), **FIXED),
     Row("attention_grouped",
         function(lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True)),
         ((1, 4, 3, 5), (1, 2, 6, 5)),
         ("Reshape", "Tile", "Reshape", "Tile", "Power", "Reshape", "Im2col", "Reshape",
         "Reshape", "Convolution", "Reshape", "Softmax", "Reshape", "Reshape", "Convolution",
         "Reshape"), **FIXED),
+    Row("attention_flash",
+        function(lambda q, k: FLASH(q, k, k, attn_mask=MASK.float(), scale=0.5)),
+        ((2, 1, 3, 5), (2, 1, 4, 5)),
+        layers=("Power", "Reshape", "Im2col", "Reshape", "Reshape", "Convolution", "Reshape",
+            "Bias", "Softmax", "Reshape", "Reshape", "Convolution", "Reshape", "ArgMax",
+            "Flatten", "Power", "Bias", "Exp", "Reduction", "Log", "Reshape", "Eltwise",
+            "Flatten"), fixed_batch=True),
+    Row("attention_flash_causal", function(lambda q: FLASH(q, q, q, is_causal=True)[0]),
+        ((2, 2, 3, 4),),
+        layers=("Power", "Reshape", "Im2col", "Reshape", "Reshape", "Convolution", "Reshape",
+            "Bias", "Softmax", "Reshape", "Reshape", "Convolution", "Reshape"), fixed_batch=True),
     Row("attention_dropout",
         function(lambda q: F.scaled_dot_product_attention(q, q, q, dropout_p=0.5)),
         ((1, 2, 3, 4),), refused="needs eval mode"),
     Row("attention_masked_row",
-        function(lambda q: F.scaled_dot_product_attention(q, q, q, torch.zeros(3, 3).bool())),
-        ((1, 2, 3, 4),), refused="needs a mask that leaves something in every row"),
+        function(lambda q: F.scaled_dot_product_attention(q, q, q, ROWS_OUT)), ((1, 2, 3, 4),),
+        ("Power", "Reshape", "Im2col", "Reshape", "Reshape", "Convolution", "Reshape", "Bias",
+        "Softmax", "Scale", "Reshape", "Reshape", "Convolution", "Reshape"), **FIXED),
+    Row("attention_masked_row_float",
+        function(lambda q: F.scaled_dot_product_attention(q, q, q, LOW.masked_fill(~ROWS_OUT,
+        -inf))), ((1, 2, 3, 4),),
+        ("Power", "Reshape", "Im2col", "Reshape", "Reshape", "Convolution", "Reshape", "Bias",
+        "Softmax", "Scale", "Reshape", "Reshape", "Convolution", "Reshape"), **FIXED),
+    Row("attention_traced_bool",
+        function(lambda q, m: F.scaled_dot_product_attention(q, q, q, m > 0.5)),
+        ((2, 2, 3, 4), (2, 1, 3, 3)),
+        ("Threshold", "Power", "Reshape", "Im2col", "Reshape", "Reshape", "Convolution",
+        "Reshape", "Power", "Tile", "Eltwise", "Softmax", "Tile", "Eltwise", "Reshape",
+        "Reshape", "Convolution", "Reshape"), **FIXED),
+    Row("attention_traced_infinite",
+        function(lambda q, m: F.scaled_dot_product_attention(q, q, q, m.masked_fill(m < 0.5,
+        -inf))), ((2, 2, 3, 4), (2, 1, 3, 3)),
+        ("Power", "Threshold", "Log", "Eltwise", "Power", "Reshape", "Im2col", "Reshape",
+        "Reshape", "Convolution", "Reshape", "Tile", "Eltwise", "Power", "Threshold", "ArgMax",
+        "Log", "Tile", "Eltwise", "Softmax", "Flatten", "Scale", "Reshape", "Reshape",
+        "Convolution", "Reshape"), **FIXED),
+    Row("attention_low_row", function(lambda q: F.scaled_dot_product_attention(q, q, q, LOW)),
+        ((1, 2, 3, 4),), refused="needs a mask that leaves something above"),
+    Row("attention_flash_masked_row",
+        function(lambda q: FLASH(q, q, q, attn_mask=LOW.masked_fill(~ROWS_OUT, -inf))[1]),
+        ((2, 2, 3, 4),), refused="where logsumexp is read"),
     Row("multihead", lambda: _SelfAttention(batch_first=True), ((2, 3, 8),),
         ("Reshape", "Im2col", "Flatten", "InnerProduct", "Reshape", "Im2col", "Reshape",
         "Reshape", "Flatten", "Slice", "Slice", "Slice", "Reshape", "Im2col", "Flatten",

@@ -81,6 +81,24 @@ ROWS = [
         ("Reshape", *STANDARD[:-1], "Reshape")),
     Row("group_norm_rank_2", lambda: nn.GroupNorm(2, 6), ((3, 6),),
         ("Reshape", *STANDARD[:-1], "Flatten", "Scale")),
+    Row("native_layer_norm", function(
+        lambda x: torch.native_layer_norm(x, (5,), torch.arange(5.0) + 1, None, 0.1)), ((2, 3, 5),),
+        layers=("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale", "Reduction",
+            "Reshape", "Reduction", "Power", "Bias", "Reduction", "Reshape", "Power", "Power")),
+    Row("native_layer_norm_first", function(
+        lambda x: torch.native_layer_norm(x, (3, 5), None, None, 0.1)[0]), ((2, 3, 5),),
+        layers=("Reduction", "Bias", "Reduction", "Power", "Scale")),
+    Row("native_group_norm", function(
+        lambda x: torch.native_group_norm(x, torch.ones(6), None, len(x), 6, 16, 2, 0.1)),
+        ((2, 6, 4, 4),),
+        layers=("Reshape", "Reduction", "Bias", "Reduction", "Power", "Scale", "Reshape",
+            "Scale", "Reshape", "Reduction", "Reduction", "Power", "Bias", "Reduction", "Power",
+            "Power"), fixed_batch=True),
+    Row("native_group_norm_first", function(
+        lambda x: torch.native_group_norm(x, None, None, len(x), 6, 16, 3, 0.1)[0]),
+        ((2, 6, 4, 4),),
+        layers=("Reshape", "Reduction", "Bias", "Reduction", "Power", "Scale", "Reshape"),
+            fixed_batch=True),
     Row("instance_norm", lambda: nn.InstanceNorm2d(3), layers=STANDARD[:-1]),
     Row("instance_norm_affine", lambda: nn.InstanceNorm2d(3, 0.1, affine=True), layers=STANDARD),
     Row("instance_norm_1d", lambda: nn.InstanceNorm1d(3), ((2, 3, 7),), STANDARD[:-1]),

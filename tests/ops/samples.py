@@ -31,7 +31,7 @@ def _spellings(info: OpInfo) -> Iterator[Callable[..., Any]]:
 
 
 def _written(function: Callable[..., Any]) -> Callable[..., Any]:
-    def on_copy(value: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def on_copy(value: Tensor, /, *args: Any, **kwargs: Any) -> Any:
         return function(value.clone(), *args, **kwargs)
 
     on_copy.__name__ = getattr(function, "__name__", "in_place")

@@ -12,6 +12,12 @@ def _far(x: torch.Tensor) -> torch.Tensor:
     return F.log_softmax(x * torch.tensor([1.0, 1.0, 1.0, 1.0, 200.0]), 1)
 
 
+def _safe(x: torch.Tensor) -> torch.Tensor:
+    """Lines of -inf alone among others."""
+    masked = x.masked_fill(torch.arange(5)[:, None] % 3 == 1, -torch.inf)
+    return torch.ops.aten._safe_softmax(masked, -1)
+
+
 E, P = "Eltwise", "Power"
 BY_ROWS = ("ArgMax", "Flatten", P, "Bias", "Exp", "Reduction", "Log", P, "Bias")
 ROWS = [
@@ -24,6 +30,12 @@ ROWS = [
         refused="needs a result in float32, got dtype torch.float16",
     ),
     Row("softmin_lines", lambda: nn.Softmin(1), ((2, 5),), (P, "Softmax")),
+    Row("softmax_safe", function(_safe), ((2, 5, 4),),
+        layers=("Bias", "Power", "Threshold", "ArgMax", "Log", "Tile", "Eltwise", "Softmax",
+            "Flatten", "Scale")),
+    Row("softmax_safe_of_products",
+        function(lambda x: torch.ops.aten._safe_softmax(x @ torch.eye(4).cumsum(0), -1)),
+        ((2, 5, 4),), layers=("InnerProduct", "Softmax")),
     Row("log_softmax", lambda: nn.LogSoftmax(1), ((4, 5),), BY_ROWS),
     Row("log_softmax_image", lambda: nn.LogSoftmax(1),
         layers=("ArgMax", "Tile", E, "Exp", "Convolution", "Log", "Tile", E)),

@@ -75,6 +75,8 @@ CUTS = {
     "a write": lambda x: first_written(x),
     "a write of a tail": lambda x: tail_written(x),
     "a squeeze": lambda x: x.mean((2, 3)).squeeze(),
+    "a sum with what is repeated": lambda x: torch.einsum("bchw,bw->ch", x, torch.ones(1, 5)),
+    "a sum that repeats it": lambda x: torch.tensordot(x, torch.ones(2, 4), ([0, 1], [0, 1])),
 }
 
 
@@ -88,6 +90,17 @@ def test_what_two_batches_do_not_tell(name: str) -> None:
 def test_a_number_has_no_batch() -> None:
     exported = fx2caffe.export(Function(lambda x: x * 2), torch.tensor(1.5))
     assert exported.verify(batch=3).ok
+
+
+@pytest.mark.pycaffe
+def test_a_search_counts_the_samples_there_are() -> None:
+    def body(ends: Tensor, x: Tensor) -> Tensor:
+        return torch.searchsorted(ends, x, right=True)
+
+    exported = fx2caffe.export(Function(body), (torch.arange(4.0), torch.tensor([[0.5, 2.5]])))
+    assert not exported.batch_is_fixed, exported.batch_faults
+    more = torch.arange(7.0) - 1, torch.tensor([[1.5, 3.5]])
+    assert exported.verify("pycaffe", more).ok
 
 
 @pytest.mark.pycaffe

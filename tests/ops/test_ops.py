@@ -18,9 +18,12 @@ from tests.ops import (
     division,
     elementwise,
     exponential,
+    fractional,
     gelu,
     grid,
+    histogram,
     index_map,
+    linalg,
     lookup,
     matmul,
     normalization,
@@ -63,6 +66,7 @@ ROWS: list[Row] = [
     *shape.ROWS,
     *index_map.ROWS,
     *matmul.ROWS,
+    *linalg.ROWS,
     *resize.ROWS,
     *distance.ROWS,
     *grid.ROWS,
@@ -72,11 +76,13 @@ ROWS: list[Row] = [
     *scatter.ROWS,
     *sorting.ROWS,
     *vision.ROWS,
+    *histogram.ROWS,
+    *fractional.ROWS,
 ]
 EXPORTED = [row for row in ROWS if not row.refused]
 REFUSED = [row for row in ROWS if row.refused]
 # What is refused while it is traced.
-TRACED = ("needs eval mode", "packs", "reads the data", "embedding writes")
+TRACED = ("needs eval mode", "packs", "reads the data", "embedding writes", "nonzero gives")
 
 
 @pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)

@@ -1,7 +1,7 @@
 """Nothing is silently wrong: random arguments for every function, each refused or equal.
 
 The arguments are the samples of torch's own tests (tests/ops/samples.py) and those that
-hypothesis draws for families of functions (tests/ops/families.py). Run `-m long` for many.
+hypothesis draws for families of functions (tests/ops/families). Run `-m long` for many.
 """
 
 from __future__ import annotations

@@ -1,0 +1,75 @@
+"""Pooling windows that random numbers place, where those are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.arguments import constant, per_axis
+from fx2caffe.ops.reduction import reduced
+from fx2caffe.places import placed
+from fx2caffe.windows import Sizes
+
+
+def _pooling(axes: int, *, indices: bool) -> Any:
+    def fractional_max_pool(
+        net: Emitter,
+        input: Symbol,
+        kernel_size: Sizes,
+        output_size: Sizes | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+        *,
+        out: Expected,
+    ) -> Symbol | tuple[Symbol, None]:
+        """Each plane of each sample has windows of its own: their numbers, and of those the max."""
+        if indices and 1 in out.read:
+            raise Refused("needs the maxima alone to be read, got a reader of their indices")
+        meta = out.meta[0] if indices else out.meta
+        samples = constant("_random_samples", _random_samples)
+        if input.shape != input.other:
+            net.fault(f"{net.scope[0]} has windows of each sample's own")
+        windows = _windows(input.shape, per_axis(kernel_size, axes), meta.shape[-axes:], samples)
+        taken = placed(net, input, windows, windows)
+        top = reduced(net, ReduceOp.MAX, taken, -1)
+        return (top, None) if indices else top
+
+    return fractional_max_pool
+
+
+handles(F.fractional_max_pool2d)(_pooling(2, indices=False))
+handles(F.fractional_max_pool3d)(_pooling(3, indices=False))
+handles(F.fractional_max_pool2d_with_indices)(_pooling(2, indices=True))
+handles(F.fractional_max_pool3d_with_indices)(_pooling(3, indices=True))
+
+
+def _windows(
+    input: Shape, kernel: Sequence[int], shape: Sequence[int], samples: Tensor
+) -> Tensor:
+    """The places that each window reads, counted over the whole input: the taps come last.
+
+    Of numbers that grow along every axis the largest of a window is its last.
+    """
+    sizes, lead = input[-len(kernel) :], input[: -len(kernel)]
+    pool = getattr(torch._C._nn, f"fractional_max_pool{len(kernel)}d")
+    growing = torch.arange(prod(sizes)).reshape(sizes).expand(input)
+    found: list[Tensor] = [
+        pool(growing.to(dtype), list(kernel), list(shape), samples.to(dtype))[1]
+        for dtype in (torch.float32, torch.float64)
+    ]
+    if not torch.equal(*found):
+        raise Refused("needs random samples whose windows float32 tells exactly, got others")
+    taps = torch.cartesian_prod(*(torch.arange(size) for size in kernel)).reshape(-1, len(kernel))
+    steps = torch.tensor([prod(sizes[axis + 1 :]) for axis in range(len(sizes))])
+    planes = torch.arange(prod(lead)).reshape(*lead, *(1,) * len(kernel)) * prod(sizes)
+    return (found[0] + planes)[..., None] - (taps * steps).sum(1)

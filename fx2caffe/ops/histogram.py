@@ -1,0 +1,57 @@
+"""Counts of numbers in bins of known edges."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import prod
+
+import numpy as np
+import torch
+
+from caffe2fx.layers import Reduction
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.lower import handles
+from fx2caffe.ops.blocks import above, before, difference
+from fx2caffe.places import moved
+from fx2caffe.reshaping import viewed
+
+
+@handles(torch.histc)
+def histc(
+    net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: float = 0
+) -> Symbol:
+    """How many numbers are at each edge or above it, less those at the next edge or above it."""
+    if min == max:
+        raise Refused(f"needs min and max, which otherwise depend on the data, got {min}, {max}")
+    edges = [before(float(edge)) for edge in _edges(bins, min, max)]
+    line = viewed(net, input, lambda s: (1, prod(s)), role="line")
+    lines = moved(net, line, lambda x: x.expand(bins + 1, -1))
+    steps = difference(net, lines, torch.tensor(edges)[:, None], "steps")
+    counts = net.add(Reduction(axis=1), above(net, steps, 0, "above"), role="counts")
+    less = torch.eye(bins, bins + 1) - torch.eye(bins, bins + 1).roll(1, 1)
+    return net.add(AxisMatrix(axis=0, rows=bins), counts, blobs=[less])
+
+
+def _edges(bins: int, low: float, high: float) -> list[np.float32]:
+    """The smallest float32 that torch counts in each bin, and the smallest above the last bin."""
+    ends = np.float32(low), np.float32(high)
+    numbers = range(_rank(ends[0]), _rank(ends[1]) + 1)
+
+    def bin_of(rank: int) -> int:
+        return int(torch.histc(torch.tensor([_number(rank)]), bins, low, high).argmax())
+
+    ranks = [numbers[bisect_left(numbers, bin_, key=bin_of)] for bin_ in range(bins)]
+    return [_number(rank) for rank in (*ranks, numbers[-1] + 1)]
+
+
+def _rank(number: np.float32) -> int:
+    """The place of a float32 among all of them."""
+    bits = int(number.view(np.int32))
+    return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
+
+
+def _number(rank: int) -> np.float32:
+    bits = rank if rank >= 0 else -rank | 0x80000000
+    number: np.float32 = np.uint32(bits).view(np.float32)
+    return number

@@ -1,0 +1,199 @@
+"""What is made of products of matrices: their chains and powers, covariances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from math import prod
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Power
+from caffe2fx.message import Shape
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.binary import Binary, BinaryOp
+from fx2caffe.legalize.matmul import MatMul
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.lower import Expected, handles
+from fx2caffe.ops import blocks
+from fx2caffe.ops.blocks import clipped, inverse, times
+from fx2caffe.ops.constant import as_float32
+from fx2caffe.ops.elementwise import add
+from fx2caffe.ops.matmul import addmm, product, with_column, with_row
+from fx2caffe.ops.reduction import kept, normed, reduced
+from fx2caffe.places import moved
+from fx2caffe.reshaping import reshaped, viewed
+
+Matrix = Symbol | Tensor
+
+
+@handles(torch.addbmm)
+def addbmm(
+    net: Emitter,
+    input: Matrix,
+    batch1: Matrix,
+    batch2: Matrix,
+    beta: float = 1,
+    alpha: float = 1,
+    *,
+    out: Expected,
+) -> Symbol:
+    """The sum of a stack's products is one product of matrices side by side."""
+    beside = _arranged(
+        net, batch1, lambda x: x.movedim(0, 1), lambda s: (s[0], s[1] * s[2]), "beside"
+    )
+    below = _arranged(net, batch2, lambda x: x, lambda s: (s[0] * s[1], s[2]), "below")
+    return addmm(net, input, beside, below, beta, alpha, out=out)
+
+
+def _arranged(
+    net: Emitter,
+    stack: Matrix,
+    move: Callable[[Tensor], Tensor],
+    view: Callable[[Shape], Shape],
+    role: str,
+) -> Matrix:
+    if isinstance(stack, Tensor):
+        return move(stack).reshape(view(tuple(move(stack).shape)))
+    return viewed(net, moved(net, stack, move), view, role)
+
+
+@handles(torch.addr)
+def addr(
+    net: Emitter,
+    input: Matrix,
+    vec1: Matrix,
+    vec2: Matrix,
+    beta: float = 1,
+    alpha: float = 1,
+    *,
+    out: Expected,
+) -> Symbol:
+    """beta * input + alpha * (vec1 of rows, times vec2 of columns)."""
+    term: Matrix
+    if isinstance(vec1, Tensor) and isinstance(vec2, Tensor):
+        term = torch.outer(vec1, vec2) * alpha
+    else:
+        term = blocks.product(net, with_column(net, vec1), vec2, "outer")
+        term = term if alpha == 1 else net.add(Power(scale=float(alpha)), term, role="scaled")
+    if beta == 0 and isinstance(term, Symbol):
+        return term
+    return add(net, term, input, alpha=beta, out=out)
+
+
+@handles(torch.matrix_power)
+def matrix_power(net: Emitter, input: Symbol, n: int, *, out: Expected) -> Matrix:
+    """By squaring: n = 13 is x^8 x^4 x."""
+    if n < 0:
+        raise Refused(f"needs a power of 0 or more, since others are of the inverse, got {n}")
+    if n == 0:
+        return torch.eye(out.shape[-1]).expand(out.shape)
+    found: Symbol | None = None
+    square = input
+    for bit in range(n.bit_length()):
+        square = product(net, square, square, f"power{2**bit}") if bit else square
+        if n >> bit & 1:
+            found = square if found is None else product(net, found, square)
+    assert found is not None  # n has a first bit
+    return found
+
+
+@handles(torch.linalg.matrix_power)
+def linalg_matrix_power(net: Emitter, A: Symbol, n: int, *, out: Expected) -> Matrix:
+    return matrix_power(net, A, n, out=out)
+
+
+@handles(torch.linalg.multi_dot)
+def multi_dot(net: Emitter, tensors: Sequence[Matrix], *, out: Expected) -> Symbol:
+    """From the left; what is constant side by side is one matrix."""
+    first, *others, last = tensors
+    chain = [with_row(net, first), *others, with_column(net, last)]
+    found = reduce(lambda one, two: _product(net, one, two), _folded(chain))
+    assert isinstance(found, Symbol)  # a call of constants alone is not traced
+    return reshaped(net, found, out.shape, out.other)
+
+
+@handles(torch.chain_matmul)
+def chain_matmul(net: Emitter, *matrices: Matrix, out: Expected) -> Matrix:
+    return multi_dot(net, matrices, out=out) if len(matrices) > 1 else matrices[0]
+
+
+def _folded(chain: Sequence[Matrix]) -> list[Matrix]:
+    found: list[Matrix] = []
+    for matrix in chain:
+        if found and isinstance(found[-1], Tensor) and isinstance(matrix, Tensor):
+            found[-1] = found[-1].double() @ matrix.double()
+        else:
+            found.append(matrix)
+    return found
+
+
+def _product(net: Emitter, one: Matrix, two: Matrix) -> Matrix:
+    return product(net, one, two)
+
+
+@handles(torch.linalg.vecdot)
+def vecdot(net: Emitter, x: Matrix, y: Matrix, *, dim: int = -1) -> Symbol:
+    """The sum of the products along an axis."""
+    return reduced(net, ReduceOp.SUM, blocks.product(net, x, y, "product"), dim)
+
+
+@handles(torch.cov)
+def cov(
+    net: Emitter,
+    input: Symbol,
+    *,
+    correction: int = 1,
+    fweights: Matrix | None = None,
+    aweights: Matrix | None = None,
+    out: Expected,
+) -> Symbol:
+    """Of each pair of rows, the mean product of how far they are from their means."""
+    rows = _rows(net, input)
+    counts, parts = (_weights(rows, given) for given in (fweights, aweights))
+    weights = counts * parts
+    if aweights is None or correction == 0:
+        divisor = weights.sum() - correction
+    else:
+        divisor = weights.sum() - correction * (weights * parts).sum() / weights.sum()
+    if divisor <= 0:
+        raise Refused(f"needs more samples than the correction takes, got {float(divisor)} left")
+    centred = _centred(net, rows, weights)
+    weighted = times(net, centred, as_float32(_one_number(weights / divisor)), "weighted")
+    top = net.add(MatMul(transposed=True), weighted, centred)
+    return reshaped(net, top, out.shape, out.other)
+
+
+def _rows(net: Emitter, input: Symbol) -> Symbol:
+    """A number or one line as a matrix of one row."""
+    return viewed(net, input, lambda s: s if len(s) == 2 else (1, prod(s)), role="rows")
+
+
+def _weights(rows: Symbol, given: Matrix | None) -> Tensor:
+    """What each sample counts; 1 where nothing is given."""
+    if isinstance(given, Symbol):
+        raise Refused("needs constant weights, got some that depend on the input")
+    return torch.ones(rows.fixed(1), dtype=torch.float64) if given is None else given.double()
+
+
+def _one_number(weights: Tensor) -> Tensor:
+    return weights[0] if bool((weights == weights[0]).all()) else weights
+
+
+def _centred(net: Emitter, rows: Symbol, weights: Tensor) -> Symbol:
+    column = (weights / weights.sum())[:, None]
+    mean = product(net, rows, column, "mean")
+    return net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), rows, mean, role="centred")
+
+
+@handles(torch.corrcoef)
+def corrcoef(net: Emitter, input: Symbol, *, out: Expected) -> Symbol:
+    """Products of rows that are centred and of length 1, within -1 and 1."""
+    rows = _rows(net, input)
+    centred = _centred(net, rows, _weights(rows, None))
+    length = normed(net, centred, 2.0, 1, None, role="length")
+    less = kept(net, inverse(net, length, role="inverse"), centred, 1)
+    unit = net.add(Binary(op=BinaryOp.MUL), centred, less, role="unit")
+    found = net.add(MatMul(transposed=True), unit, unit, role="products")
+    return reshaped(net, clipped(net, found, -1, 1), out.shape, out.other)

@@ -1,0 +1,132 @@
+"""Regions of an image at constant boxes: what torchvision reads there is known when exporting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.legalize.axis_matrix import AxisMatrix
+from fx2caffe.legalize.gather import DENSE
+from fx2caffe.legalize.index_map import index_map
+from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.ops.blocks import times
+from fx2caffe.ops.reduction import reduced
+from fx2caffe.places import moved
+from fx2caffe.reshaping import viewed
+
+Pool = Callable[[Tensor, Tensor], Any]
+
+
+def fits(input: Symbol, boxes: Tensor, pooled: tuple[int, int]) -> bool:
+    """Whether a matrix from all places to all bins is not too large."""
+    return prod(input.shape) // input.shape[1] * len(boxes) * prod(pooled) <= DENSE
+
+
+def averaged(
+    net: Emitter, input: Symbol, boxes: Tensor, pooled: tuple[int, int], pool: Pool, channels: int
+) -> Symbol:
+    """Each bin as a sum of weighted places: (regions, channels, *pooled).
+
+    `pool` is torchvision's own function of an image with so many channels and of boxes.
+    """
+    if not fits(input, boxes, pooled):
+        raise Refused(f"needs a matrix of at most {DENSE} numbers from places to bins")
+    places = _places(net, input)
+    shares = _shares(input, boxes, pool, channels)
+    matrix = _of_samples(shares, input, boxes, prod(pooled))
+    bins = net.add(AxisMatrix(axis=1, rows=len(matrix)), places, blobs=[matrix], role="bins")
+    return _as_regions(net, bins, pooled)
+
+
+def largest_in(
+    net: Emitter, input: Symbol, boxes: Tensor, pooled: tuple[int, int], pool: Pool
+) -> Symbol:
+    """The maximum of each bin, and 0 in one without places."""
+    places = _places(net, input)
+    shares = _shares(input, boxes, pool, 1)
+    members = [line.nonzero().flatten().tolist() or [0] for line in shares]
+    longest = max(map(len, members))
+    each, size = prod(pooled), prod(input.shape[2:])
+    starts = [int(number) * size for number in boxes[:, 0]]
+    read = [
+        starts[row // each] + (found + found[-1:] * longest)[tap]
+        for row, found in enumerate(members)
+        for tap in range(longest)
+    ]
+    taken = index_map(net, places, {1: read}, role="taken")
+    apart = viewed(net, taken, lambda s: (s[0], len(members), longest), role="apart")
+    bins = reduced(net, ReduceOp.MAX, apart, 2, role="bins")
+    filled = shares.any(1).float()
+    if not bool(filled.all()):
+        bins = times(net, bins, filled, role="filled")
+    return _as_regions(net, bins, pooled)
+
+
+def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol:
+    """Of (regions, channels * bins, *pooled) for each bin its own channels."""
+    apart = viewed(net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), role="own")
+    return moved(net, apart, lambda x: torch.einsum("rcijij->rcij", x))
+
+
+def _places(net: Emitter, input: Symbol) -> Symbol:
+    """The image as (channels, places of all samples)."""
+    if input.shape != input.other:
+        net.fault(f"{net.scope[0]} counts its places over all samples")
+    first = moved(net, input, lambda x: x.movedim(1, 0))
+    return viewed(net, first, lambda s: (s[0], prod(s[1:])), role="places")
+
+
+def _as_regions(net: Emitter, bins: Symbol, pooled: tuple[int, int]) -> Symbol:
+    apart = viewed(net, bins, lambda s: (s[0], s[1] // prod(pooled), *pooled), role="regions")
+    return moved(net, apart, lambda x: x.movedim(1, 0))
+
+
+def _shares(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:
+    """What torchvision makes of each place of an image: (bins of all regions, places)."""
+    samples = input.shape[0]
+    if bool(((boxes[:, 0] < 0) | (boxes[:, 0] >= samples)).any()):
+        raise Refused(f"needs boxes of samples 0 to {samples - 1}, got others")
+    found = [_of_units(input, boxes.to(dtype), pool, channels) for dtype in _DTYPES]
+    if not torch.allclose(found[0].double(), found[1], atol=1e-4):
+        raise Refused("needs boxes whose bins float32 tells exactly, got some on an edge")
+    return found[1]
+
+
+_DTYPES = (torch.float32, torch.float64)
+
+
+def _of_units(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:
+    """A few places at a time: each is an image of its own."""
+    count = prod(input.shape[2:])
+    at_once = max(1, DENSE // (channels * count))
+    found = [
+        _of_some(input, boxes, pool, channels, places)
+        for places in torch.split(torch.arange(count), at_once)
+    ]
+    return torch.cat(found, 1)
+
+
+def _of_some(
+    input: Symbol, boxes: Tensor, pool: Pool, channels: int, places: Tensor
+) -> Tensor:
+    units = F.one_hot(places, prod(input.shape[2:])).to(boxes.dtype)
+    images = units.reshape(len(places), 1, *input.shape[2:]).expand(-1, channels, -1, -1)
+    numbers = torch.arange(len(places)).repeat_interleave(len(boxes))[:, None]
+    rois = torch.cat([numbers.to(boxes.dtype), boxes[:, 1:].repeat(len(places), 1)], 1)
+    result = pool(images.contiguous(), rois)
+    tensor: Tensor = result[0] if isinstance(result, tuple) else result
+    return tensor.reshape(len(places), -1).t()
+
+
+def _of_samples(shares: Tensor, input: Symbol, boxes: Tensor, each: int) -> Tensor:
+    """The columns of one sample at those of the sample that each region names."""
+    rows, places = shares.shape
+    whole = torch.zeros(rows, input.shape[0], places, dtype=shares.dtype)
+    whole[torch.arange(rows), boxes[:, 0].long().repeat_interleave(each)] = shares
+    return whole.reshape(rows, -1)

@@ -1,0 +1,19 @@
+"""Random arguments for families of functions: shapes, axes, geometry and options.
+
+Each family takes a `Random` and gives the arguments for one function; torch may refuse some of
+them, which are then left out. `FAMILIES` says which function has which.
+"""
+
+from tests.ops.families import lookup, maps, places, pointwise, products, reduction
+from tests.ops.families.base import FAMILIES, own_draws
+
+__all__ = [
+    "FAMILIES",
+    "lookup",
+    "maps",
+    "own_draws",
+    "places",
+    "pointwise",
+    "products",
+    "reduction",
+]

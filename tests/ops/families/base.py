@@ -1,0 +1,161 @@
+"""What families of random arguments are made with: choices of hypothesis, and their list."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from hypothesis import reject
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.ops.draws import Draw, variants
+
+Shape = tuple[int, ...]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Random:
+    """Choices made by hypothesis."""
+
+    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+        self._draw = draw
+        self._tensors = 0
+
+    def number(self, low: int, high: int) -> int:
+        """A whole number, both ends included."""
+        return int(self._draw(st.integers(low, high)))
+
+    def flag(self) -> bool:
+        """Yes or no."""
+        return bool(self._draw(st.booleans()))
+
+    def choice(self, *values: Any) -> Any:
+        """One of them."""
+        return self._draw(st.sampled_from(values))
+
+    def some(self, values: Iterable[Any], least: int = 0) -> tuple[Any, ...]:
+        """Some of them, in any order."""
+        order = list(self._draw(st.permutations(list(values))))
+        return tuple(order[: self.number(least, len(order))])
+
+    def many(self, count: int, low: int, high: int) -> tuple[int, ...]:
+        """That many numbers."""
+        return tuple(self.number(low, high) for _ in range(count))
+
+    def shape(self, least: int = 1, most: int = 4, size: int = 5) -> Shape:
+        """Sizes from 1 up of so many axes."""
+        return self.many(self.number(least, most), 1, size)
+
+    def axis(self, rank: int) -> int:
+        """Any axis, counted from either end."""
+        return self.number(-rank, rank - 1) if rank else 0
+
+    def tensor(self, shape: Sequence[int], kind: str = "normal") -> Tensor:
+        """Random numbers of a kind (see KINDS)."""
+        return KINDS[kind](tuple(shape), self._generator())
+
+    def integers(self, shape: Sequence[int], below: int, low: int = 0) -> Tensor:
+        """Whole numbers from `low` to below `below`."""
+        return torch.randint(low, below, tuple(shape), generator=self._generator())
+
+    def _generator(self) -> torch.Generator:
+        """Other numbers for each tensor, even where hypothesis draws one seed for all."""
+        self._tensors += 1
+        return torch.Generator().manual_seed(1000 * self._tensors + self.number(0, 999))
+
+
+Made = Callable[[Shape, torch.Generator], Tensor]
+KINDS: dict[str, Made] = {
+    "normal": lambda shape, g: 2 * torch.randn(shape, generator=g),
+    "positive": lambda shape, g: 3 * torch.rand(shape, generator=g) + 0.1,
+    "fraction": lambda shape, g: 0.9 * torch.rand(shape, generator=g) + 0.05,
+    "unit": lambda shape, g: 1.9 * torch.rand(shape, generator=g) - 0.95,
+    "large": lambda shape, g: 4 * torch.rand(shape, generator=g) + 1.5,
+    "halves": lambda shape, g: torch.randint(-6, 7, shape, generator=g) / 2,
+    "whole": lambda shape, g: torch.randint(-4, 5, shape, generator=g),
+    "count": lambda shape, g: torch.randint(0, 4, shape, generator=g),
+    "mask": lambda shape, g: torch.rand(shape, generator=g) < 0.5,
+}
+
+Family = Callable[[Random], Arguments]
+FAMILIES: dict[Any, list[tuple[Callable[..., Any], Family]]] = defaultdict(list)
+
+
+def family(*targets: Any) -> Callable[[Family], Family]:
+    """Give a family to functions, which are called as they are."""
+
+    def add(made: Family) -> Family:
+        for target in targets:
+            FAMILIES[target].append((target, made))
+        return made
+
+    return add
+
+
+def calls(target: Any, function: Callable[..., Any]) -> Callable[[Family], Family]:
+    """Give a family to a function that is reached through another one."""
+
+    def add(made: Family) -> Family:
+        FAMILIES[target].append((function, made))
+        return made
+
+    return add
+
+
+@st.composite
+def own_draws(draw: Callable[..., Any], target: Any) -> Draw:
+    """A draw from one of the families of a function."""
+    random = Random(draw)
+    function, made = random.choice(*FAMILIES[target])
+    try:
+        args, kwargs = made(random)
+    except RuntimeError:  # torch refused what the arguments are made with
+        reject()
+    return random.choice(*variants(Draw(function, args, kwargs)))
+
+
+def named(names: str, home: Any = torch) -> list[Any]:
+    """The functions of those names."""
+    return [getattr(home, name) for name in names.split()]
+
+
+def any_of(kinds: str, least: int = 0) -> Family:
+    """One tensor of any shape and one of the kinds."""
+    return lambda r: ((r.tensor(r.shape(least), r.choice(*kinds.split())),), {})
+
+
+def broadcast(r: Random, count: int) -> list[Shape]:
+    """Shapes of so many tensors that broadcast together."""
+    whole = r.shape(0, 4, 4)
+    found = []
+    for _ in range(count):
+        kept = whole[r.number(0, len(whole)) :] if r.flag() else whole
+        found.append(tuple(1 if r.number(0, 3) == 0 else size for size in kept))
+    return found
+
+
+def axes(r: Random, rank: int) -> Any:
+    """No axis, one, or some."""
+    if not rank or r.number(0, 4) == 0:
+        return None
+    found = r.some(range(rank), 1)
+    found = tuple(axis - rank if r.flag() else axis for axis in found)
+    return found[0] if len(found) == 1 and r.flag() else found
+
+
+def along(*options: dict[str, Sequence[Any]], kinds: str = "normal") -> Family:
+    """One tensor and one of its axes, with one of each of the options."""
+    given = options[0] if options else {}
+
+    def made(r: Random) -> Arguments:
+        shape = r.shape(1, 4)
+        chosen = {name: r.choice(*values) for name, values in given.items()}
+        return (r.tensor(shape, r.choice(*kinds.split())),), {
+            "dim": r.axis(len(shape)),
+            **chosen,
+        }
+
+    return made

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +21,12 @@ from caffe2fx.difference import first_difference
 from caffe2fx.engines import Engine
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
+from caffe2fx.layer import BVLC, Operation
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report
 from caffe2fx.respelling import respelled
-from caffe2fx.save import save, write_weights
+from caffe2fx.save import save, weights_suffix, write_weights
 from caffe2fx.stream import Reference
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
@@ -163,7 +165,7 @@ class Export:
         with ExitStack() as stack:
             if files is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
-                files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
+                files = _files(self.net, folder)
                 save(self.net, *files)  # as every engine reads it
             else:
                 self._check_same(files[0])
@@ -180,7 +182,7 @@ class Export:
         around = Around(self.net, self.unverified, self.as_reference())
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            paths = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
+            paths = _files(around.net, folder)
             save(around.net, *paths)
             session = stack.enter_context(runner.open(*paths))
             given = around.fed(values)
@@ -238,6 +240,10 @@ class Export:
                 yield value, result.to(inputs[0].dtype)
 
 
+def _files(net: Net, folder: str) -> tuple[Path, Path]:
+    return Path(folder, "net.prototxt"), Path(folder, f"net{weights_suffix(net)}")
+
+
 def export(
     model: nn.Module,
     example_inputs: Any,
@@ -270,33 +276,61 @@ def export(
     not fit the model.
     """
     model, inputs = _prepared(model, example_inputs)
-    options = _trace_options(outputs)
-    traced = _run(model, inputs, **options)
-    batch = find_batch(model, inputs, traced, **options)
-    names = _input_names(traced, input_names)
     has = target_of(target)
     if on_unsupported not in ("refuse", "custom"):
         raise CaffeError(f"on_unsupported needs to be refuse or custom, got {on_unsupported!r}")
     custom = on_unsupported == "custom"
 
-    def made(batch: Batch) -> tuple[Lowered, Finished]:
-        lowered = _lowered(model, traced, batch, names, placeholders=custom)
-        wanted = _by_blob(preprocessing, lowered)
-        rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
-        parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
-        return lowered, finish(lowered, Options(has, *rest), parameters)
+    def exported(options: dict[str, Any]) -> Export:
+        traced = _run(model, inputs, **options)
+        batch = find_batch(model, inputs, traced, **options)
+        names = _input_names(traced, input_names)
 
-    (lowered, finished), faults = _for_any_batch(made, batch, has)
-    wanted = _by_blob(preprocessing, lowered)
-    raw = {
-        new.blob: wanted[old.blob]
-        for old, new in zip(lowered.symbols, finished.net.inputs, strict=True)
-        if old.blob in wanted
-    }
-    tensors = _tensors(model, inputs)
-    return Export(
-        finished.net, traced, tensors, finished.nodes, has, batch, faults, raw, finished.unverified
-    )
+        def made(batch: Batch) -> tuple[Lowered, Finished]:
+            lowered = _lowered(model, traced, batch, names, placeholders=custom)
+            wanted = _by_blob(preprocessing, lowered)
+            rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
+            parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
+            return lowered, finish(lowered, Options(has, *rest), parameters)
+
+        (lowered, finished), faults = _for_any_batch(made, batch, has)
+        wanted = _by_blob(preprocessing, lowered)
+        raw = {
+            new.blob: wanted[old.blob]
+            for old, new in zip(lowered.symbols, finished.net.inputs, strict=True)
+            if old.blob in wanted
+        }
+        values = _tensors(model, inputs), finished.nodes, has, batch, faults, raw
+        return Export(finished.net, traced, *values, finished.unverified)
+
+    return _taking_apart(model, has, _trace_options(outputs), exported)
+
+
+def _taking_apart(
+    model: nn.Module, target: Target, options: dict[str, Any], made: Callable[[dict[str, Any]], T]
+) -> T:
+    """What `made` gives for a model that is traced with these options.
+
+    Where the target lacks layers that only forks of Caffe have, and so refuses, the model is
+    traced once more as if torch's functions stood there that such layers mean.
+    """
+    apart = partial(_lacks, target)
+    try:
+        return made(options)
+    except UnsupportedError as refused:
+        if not any(map(apart, model.modules())):
+            raise
+        try:
+            return made({**options, "taken_apart": apart})
+        except UnsupportedError:
+            raise refused from None
+
+
+def _lacks(target: Target, module: nn.Module) -> bool:
+    """Whether the module is a layer that only forks of Caffe have, and not the target."""
+    if not isinstance(module, Operation):
+        return False
+    return BVLC not in module.layer.dialects and not target.has(module.layer)
 
 
 def _for_any_batch(
@@ -365,13 +399,17 @@ def check(
     """
     has = target_of(target)
     model, inputs = _prepared(model, example_inputs)
-    try:
-        traced = _run(model, inputs, values="fake", **_trace_options(outputs))
+
+    def tried(options: dict[str, Any]) -> tuple[Refusal, ...]:
+        traced = _run(model, inputs, values="fake", **options)
         lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
         legal_net(lowered, dict(lowered.symbols), has)
+        return ()
+
+    try:
+        return _taking_apart(model, has, _trace_options(outputs), tried)
     except UnsupportedError as error:
         return error.refusals
-    return ()
 
 
 def _lowered(

@@ -244,7 +244,7 @@ class Lowering:
         if isinstance(module, Operation):
             count = len(bottoms) - module.dynamic
             tops = self.emitter.add_many(
-                module.layer,
+                module.layer.unhinted(),
                 *bottoms[:count],
                 blobs=module.blobs,
                 tops=module.tops,

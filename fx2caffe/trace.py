@@ -56,18 +56,20 @@ def trace(
     leaf_functions: Sequence[Callable[..., Any]] = (),
     values: Literal["real", "fake"] = "real",
     outputs: Sequence[str] | None = None,
+    taken_apart: Callable[[nn.Module], bool] = lambda module: False,
 ) -> Trace:
     """Run `model` once on `example_inputs` and return its graph.
 
     The graph's functions are canonical (fx2caffe.spelling), none of them writes, and every
     node has meta["origin"] and meta["value"]. The model is not changed in any way. Modules of
-    `leaf_modules` and calls of `leaf_functions` become one node each. With `values="fake"`
-    nothing is computed on traced values. `outputs` names cut points in place of the model's
-    own outputs: module paths ("layer3" for its last call, "layer3:0" for its first) or nodes.
+    `leaf_modules`, but for those to be `taken_apart`, and calls of `leaf_functions` become one
+    node each. With `values="fake"` nothing is computed on traced values. `outputs` names cut
+    points in place of the model's own outputs: module paths ("layer3" for its last call,
+    "layer3:0" for its first) or nodes.
 
     Raises UnsupportedError, with all that was found, where the run can not be a graph.
     """
-    tracer = Tracer(leaf_modules, leaf_functions, values, outputs)
+    tracer = Tracer(leaf_modules, leaf_functions, values, outputs, taken_apart)
     tracer.trace(model, example_inputs)
     return tracer.result
 
@@ -89,8 +91,10 @@ class Tracer(torch.fx.Tracer):
         leaf_functions: Sequence[Callable[..., Any]] = (),
         values: Literal["real", "fake"] = "real",
         outputs: Sequence[str] | None = None,
+        taken_apart: Callable[[nn.Module], bool] = lambda module: False,
     ) -> None:
         super().__init__()
+        self._taken_apart = taken_apart
         self._outputs = outputs
         self.leaf_modules = tuple(leaf_modules)
         self.leaf_functions = frozenset(leaf_functions)
@@ -320,7 +324,7 @@ class Tracer(torch.fx.Tracer):
 
     def _mark_leaf_modules(self, stack: ExitStack) -> None:
         for path, module in self.shadow.root.named_modules():
-            if not isinstance(module, self.leaf_modules or ()):
+            if not isinstance(module, self.leaf_modules or ()) or self._taken_apart(module):
                 continue
             call = LeafCall(path, module.forward)
             self.constants.attributes[path] = module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from fx2caffe.legalize import (
     forks,
     gather,
     index_map,
+    logarithm,
     matmul,
     permute,
     pooling,
@@ -58,9 +60,9 @@ def legalize(
             if placeholders and not is_input(step) and not step.dynamic:
                 _stand_in(step, symbols, emitter, str(refused))
                 continue
-            takers = _takers(step, symbols)
+            takers = _takers(step, symbols, emitter)
             refusals.append(Refusal(step.layer.type, str(refused), step.origin, takers))
-            _assume(step, symbols)
+            _assume(step, symbols, emitter)
     if refusals:
         raise UnsupportedError(refusals)
     return emitter
@@ -79,12 +81,14 @@ def _stand_in(
     symbols.update(zip(step.tops, tops, strict=True))
 
 
-def _takers(step: Step, symbols: dict[Value, Symbol]) -> tuple[str, ...]:
+def _takers(
+    step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter
+) -> tuple[str, ...]:
     """The targets that come with the package and can say a refused step."""
     found = []
     for name, target in TARGETS.items():
         with suppress(Refused, BatchFixed):
-            _legalize(step, dict(symbols), _LegalEmitter(target))
+            _legalize(step, dict(symbols), emitter.for_another(target))
             found.append(name)
     return tuple(found)
 
@@ -111,9 +115,10 @@ def _legalize(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) 
     symbols.update(zip(step.tops, tops, strict=True))
 
 
-def _assume(step: Step, symbols: dict[Value, Symbol]) -> None:
+def _assume(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> None:
     """Go on after a refusal as if the step had been said, so that all are found."""
     bottoms = [symbols[bottom] for bottom in step.bottoms]
+    emitter.steps.append(replace(step, bottoms=tuple(bottom.value for bottom in bottoms)))
     shapes = step.layer.top_shapes([b.shape for b in bottoms], len(step.tops))
     others = step.layer.top_shapes([b.other for b in bottoms], len(step.tops))
     for value, shape, other in zip(step.tops, shapes, others, strict=True):
@@ -127,6 +132,13 @@ class _LegalEmitter(Emitter):
         super().__init__()
         self.target = target
         self._asked: list[tuple[Layer, tuple[Value, ...]]] = []  # what is being rewritten now
+
+    def for_another(self, target: Target) -> _LegalEmitter:
+        """A copy that goes on for another target: rules look back at what made their bottoms."""
+        other = _LegalEmitter(target)
+        other.steps, other._taken = list(self.steps), set(self._taken)
+        other.views = dict(self.views)
+        return other
 
     def add_many(
         self,
@@ -206,6 +218,7 @@ __all__ = [
     "gather",
     "index_map",
     "legalize",
+    "logarithm",
     "matmul",
     "permute",
     "pooling",

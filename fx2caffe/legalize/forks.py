@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -52,8 +53,7 @@ def shuffle_channel(
 
 
 def _joined_channels(shape: Shape) -> Shape:
-    joined = (shape[0], shape[1] * shape[2], *shape[3:])
-    return joined if len(joined) == 4 else (*joined, 1)
+    return (shape[0], shape[1] * shape[2], shape[3], prod(shape[4:]))
 
 
 @rewrites(Permute, before=by_swaps)

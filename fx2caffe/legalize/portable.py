@@ -23,6 +23,7 @@ from caffe2fx.layers import (
     Deconvolution,
     Eltwise,
     EltwiseOp,
+    Flatten,
     InnerProduct,
     Pooling,
     PoolMethod,
@@ -39,7 +40,7 @@ from fx2caffe.legalize.permute import Permute, next_swap
 from fx2caffe.legalize.reduce import Reduce, ReduceOp
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.standardize import Standardize
-from fx2caffe.reshaping import reshaped, viewed
+from fx2caffe.reshaping import by_reshape, reshaped, viewed
 
 TAPS = 64  # numbers in a filter that takes one of them; a matrix is cheaper from there on
 
@@ -65,6 +66,16 @@ def around(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
         for low, high in pairwise(cuts)
     )
     return outer, size, inner
+
+
+@rewrites(Flatten)
+def flatten_by_reshape(
+    net: Emitter, layer: Flatten, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """before: Flatten{axis: 0 end_axis: 1} of (1,12,5)     after: Reshape{12 5}"""
+    bottom = bottoms[0]
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    return (by_reshape(net, bottom, shape, other),)
 
 
 @rewrites(Pooling)

@@ -43,7 +43,7 @@ def axis_from_the_front(
 ) -> tuple[Symbol, ...]:
     """before: Softmax{axis: -1} of 4 axes     after: Softmax{axis: 3}"""
     axis = getattr(layer, "axis", None)
-    if axis is None or axis >= 0 or isinstance(layer, Reshape) or not bottoms:
+    if not isinstance(axis, int) or axis >= 0 or isinstance(layer, Reshape) or not bottoms:
         raise Refused("")
     counted = layer.replace(axis=axis + bottoms[0].rank)
     return net.add_many(counted, *bottoms, blobs=blobs, tops=tops)

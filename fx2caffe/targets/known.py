@@ -74,45 +74,51 @@ OPENCV = Target(
     about="the Caffe importer of OpenCV 4",
 )  # fmt: skip
 
+# What nearly all readers have, and the limits that most of them set.
+_COMMON = frozenset({
+    "BatchNorm", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "ELU",
+    "Flatten", "InnerProduct", "Input", "LRN", "Pooling", "Power", "PReLU", "ReLU", "Reshape",
+    "Scale", "Sigmoid", "Slice", "Softmax", "TanH",
+})  # fmt: skip
+_COMMON_LIMITS: Mapping[str, tuple[Limit, ...]] = {
+    **_OPENCV_LIMITS,
+    EVERY: (limits.least_rank(1), limits.rank(4), limits.batch(1), _AXES),
+    "InnerProduct": (limits.only("transpose", False), limits.only("axis", 1)),
+    "Pooling": (
+        limits.met_windows(),
+        limits.unpadded(PoolMethod.AVE),
+        limits.full_windows(PoolMethod.AVE),
+        limits.tops(1),
+    ),
+    "Reshape": (limits.only("axis", 0), limits.only("num_axes", -1)),
+    "Scale": (limits.bottoms(1), limits.only("axis", 1), limits.only("num_axes", 1)),
+}
+
 # What real Caffe, OpenCV, MNN, ncnn, OpenVINO and tpu_mlir's Caffe all run alike.
+# In MNN what Flatten gives has four axes, which Concat takes for something else than the two or
+# three that Reshape and InnerProduct give.
 PORTABLE = Target(
     "portable",
-    frozenset({
-        "BatchNorm", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "ELU",
-        "Flatten", "InnerProduct", "Input", "LRN", "Pooling", "Power", "PReLU", "ReLU", "Reshape",
-        "Scale", "Sigmoid", "Slice", "Softmax", "TanH",
-    }),
-    limits={
-        **_OPENCV_LIMITS,
-        EVERY: (limits.least_rank(1), limits.rank(4), limits.batch(1), _AXES),
-        "InnerProduct": (limits.only("transpose", False), limits.only("axis", 1)),
-        "Pooling": (
-            limits.met_windows(),
-            limits.unpadded(PoolMethod.AVE),
-            limits.full_windows(PoolMethod.AVE),
-            limits.tops(1),
-        ),
-        "Reshape": (limits.only("axis", 0), limits.only("num_axes", -1)),
-        "Scale": (limits.bottoms(1), limits.only("axis", 1), limits.only("num_axes", 1)),
-    },
+    _COMMON - {"Flatten"},
+    limits=_COMMON_LIMITS,
     without=_ROUNDS_UP,
     spelling=(*WHOLE_CROP, GLOBAL_MAX),
     judges=("pycaffe", "opencv"),
     batch=1,
     about="real Caffe, OpenCV, MNN, ncnn and OpenVINO alike",
-)  # fmt: skip
+)
 
 # The SSD branch and its many descendants, and those who read it (tpu_mlir, OpenCV, OpenVINO).
 # Its schema has neither round_mode nor ceil_mode.
 SSD = Target(
     "ssd",
-    PORTABLE.types | {
+    _COMMON | {
         "AbsVal", "BNLL", "DetectionOutput", "Exp", "Interp", "Normalize", "Permute", "PriorBox",
         "ReLU6", "ShuffleChannel", "Silence", "Split",
     },
     frozenset({"bvlc", "ssd"}),
     limits={
-        **PORTABLE.limits,
+        **_COMMON_LIMITS,
         EVERY: (_AXES,),
         "Pooling": (limits.met_windows(), limits.full_windows(PoolMethod.AVE)),
     },
@@ -124,12 +130,12 @@ SSD = Target(
 
 SOPHGO = Target(
     "sophgo",
-    (PORTABLE.types - {"ELU"}) | {
+    (_COMMON - {"ELU"}) | {
         "Interp", "Mish", "Permute", "ReLU6", "ShuffleChannel", "Upsample",
     },
     frozenset({"bvlc", "tpu_mlir"}),
     limits={
-        **PORTABLE.limits,
+        **_COMMON_LIMITS,
         EVERY: (limits.rank(5), _AXES),
         "Deconvolution": (limits.images(), limits.one_dilation()),
         "Pooling": (limits.met_windows(), limits.full_windows(PoolMethod.AVE)),
@@ -157,10 +163,10 @@ ASCEND = Target(
 
 NNIE = Target(
     "nnie",
-    (PORTABLE.types - {"Crop"}) | {"Permute"},
+    (_COMMON - {"Crop"}) | {"Permute"},
     frozenset({"bvlc", "ssd"}),
     limits={
-        **PORTABLE.limits,
+        **_COMMON_LIMITS,
         "Permute": (limits.only("order", (0, 2, 3, 1)),),
     },
     without=_ROUNDS_UP,
@@ -181,7 +187,7 @@ RKNN = Target(
     }),
     frozenset({"bvlc", "ssd"}),
     limits={
-        **PORTABLE.limits,
+        **_COMMON_LIMITS,
         EVERY: (limits.rank(4), _AXES),
         "Pooling": (limits.met_windows(), limits.tops(1)),
     },

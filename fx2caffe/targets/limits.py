@@ -9,6 +9,7 @@ from typing import Any
 from caffe2fx.layer import Layer
 from caffe2fx.layers import (
     BatchNorm,
+    BatchNormScaleBias,
     Eltwise,
     InnerProduct,
     Input,
@@ -88,7 +89,8 @@ def nonnegative_axis() -> Limit:
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         for item in fields(layer):  # type: ignore[arg-type]
             value = getattr(layer, item.name)
-            if item.name == "axis" and value is not None and value < 0:
+            axes = value if isinstance(value, tuple) else (value,)
+            if item.name == "axis" and any(axis is not None and axis < 0 for axis in axes):
                 return f"needs an axis counted from the front, got {value}"
         return None
 
@@ -223,7 +225,7 @@ def fixed_statistics() -> Limit:
     """BatchNorm takes mean and variance from its blobs."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
-        assert isinstance(layer, BatchNorm)
+        assert isinstance(layer, BatchNorm | BatchNormScaleBias)
         own = layer.use_global_stats is False
         return "needs stored statistics, got use_global_stats: false" if own else None
 

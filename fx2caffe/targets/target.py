@@ -79,7 +79,10 @@ class Target:
             value = getattr(layer, item.name)
             if item.name in unknown and value != item.default:
                 return f"{item.name}: {getattr(value, 'name', value)}"
-        return None
+        if BVLC not in layer.dialects:
+            return None
+        found = next(layer.beyond_bvlc(), None)  # of which forks it does not say
+        return found and f"{found[0]}: {getattr(found[1], 'name', found[1])}"
 
     def derived(
         self,

@@ -24,6 +24,7 @@ from torch import nn
 from caffe2fx.calibrate import calibrate
 from caffe2fx.report import Report
 from caffe2fx.report import Row as MapRow
+from caffe2fx.save import weights_suffix
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.export import Export, export
 from fx2caffe.structure import flatten
@@ -107,7 +108,8 @@ def _described(exported: Export) -> dict[str, Any]:
 
 def _saved(exported: Export, stem: Path, keep: bool) -> tuple[int, int]:
     """The sizes of both files; random weights are not kept."""
-    files = stem.with_name(f"{stem.name}.prototxt"), stem.with_name(f"{stem.name}.caffemodel")
+    suffixes = ".prototxt", weights_suffix(exported.net)
+    files = [stem.with_name(f"{stem.name}{suffix}") for suffix in suffixes]
     exported.save(*files)
     sizes = files[0].stat().st_size, files[1].stat().st_size
     if not keep:

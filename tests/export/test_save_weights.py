@@ -10,7 +10,9 @@ from torch import nn
 
 import caffe2fx
 import fx2caffe
+from caffe2fx import caffemodel
 from caffe2fx.errors import CaffeError
+from caffe2fx.save import weights_suffix
 from fx2caffe.export import Export
 
 X = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -81,3 +83,14 @@ def test_the_batch_may_differ_where_it_is_free(files: tuple[Path, Path]) -> None
     )
     with pytest.raises(CaffeError, match="layer 'data'"):
         fixed.save_weights(*files)
+
+
+@pytest.mark.pycaffe
+def test_what_is_too_large_for_a_caffemodel_is_verified_from_hdf5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caffemodel, "SIZE_LIMIT", 100)
+    made = fx2caffe.export(build(), X)
+    assert made.verify("pycaffe").ok and weights_suffix(made.net) == ".caffemodel.h5"
+    with pytest.raises(CaffeError, match=r"write a \.caffemodel\.h5"):
+        made.save(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")

@@ -59,16 +59,7 @@ def test_in_real_caffe(name: str) -> None:
     assert report.ok, str(report)
 
 
-# What a target cannot say, and why: no layer of its is made of logarithms.
-REFUSED = {
-    ("portable", "crnn"): "Log needs layer Log, which target 'portable' does not have",
-    ("nnie", "crnn"): "Log needs layer Log, which target 'nnie' does not have",
-}
 NO_OPENCV = OpenCVEngine().why_missing()
-
-
-def said(target: str) -> list[str]:
-    return [name for name in NETS if (target, name) not in REFUSED]
 
 
 def engine_for(exported: fx2caffe.Export, target: str) -> str:
@@ -79,7 +70,7 @@ def engine_for(exported: fx2caffe.Export, target: str) -> str:
 
 
 @pytest.mark.pycaffe
-@pytest.mark.parametrize("name", said("portable"))
+@pytest.mark.parametrize("name", NETS)
 def test_portable_in_real_caffe(name: str) -> None:
     made = exported(name, "portable")
     report = made.verify(engine_for(made, "portable"))
@@ -87,24 +78,16 @@ def test_portable_in_real_caffe(name: str) -> None:
 
 
 @pytest.mark.skipif(NO_OPENCV is not None, reason=str(NO_OPENCV))
-@pytest.mark.parametrize("name", said("portable"))
+@pytest.mark.parametrize("name", NETS)
 def test_portable_in_opencv(name: str) -> None:
     report = exported(name, "portable").verify("opencv")
     assert report.ok, str(report)
 
 
 @pytest.mark.pycaffe
-@pytest.mark.parametrize("name", said("nnie"))
+@pytest.mark.parametrize("name", NETS)
 def test_nnie(name: str) -> None:
     made = exported(name, "nnie")
     assert set(types(made.net)) <= TARGETS["nnie"].types
     report = made.verify(engine_for(made, "nnie"))
     assert report.ok, str(report)
-
-
-@pytest.mark.parametrize(("target", "name"), REFUSED)
-def test_what_is_refused(target: str, name: str) -> None:
-    with pytest.raises(fx2caffe.UnsupportedError) as caught:
-        exported(name, target)
-    (refusal,) = caught.value.refusals
-    assert f"{refusal.op} {refusal.reason}" == REFUSED[target, name]

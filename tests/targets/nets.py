@@ -65,7 +65,30 @@ class Around(nn.Module):
         return self.body(*inputs)
 
 
+class First(nn.Module):
+    """The first result of a module that gives several."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Any:
+        return self.module(x)[0]
+
+
+class FlatBesideProduct(nn.Module):
+    """Numbers of an image behind those of a product: all with two axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.cat((self.linear(x.mean((2, 3))), x.flatten(1)), 1).softmax(1)
+
+
 THREE = SHAPE * 3
+STEPS = (1, 4, 5)
 WEIGHT = torch.linspace(-1, 1, 4 * 5).reshape(4, 5)
 ROWS = [
     row("relu6", lambda x: F.relu6(x)),
@@ -76,11 +99,15 @@ ROWS = [
     row("gelu", lambda x: F.gelu(x)),
     row("abs", lambda x: x.abs()),
     row("log2", lambda x: torch.log2(x.abs() + 1)),
+    row("log_softmax", lambda x: F.log_softmax(4 * x, 1)),
+    row("softplus", lambda x: F.softplus(4 * x)),
     row("permute", lambda x: x.permute(0, 2, 3, 1)),
     row("permute_back", lambda x: x.permute(0, 3, 1, 2)),
     row("channel_shuffle", lambda x: F.channel_shuffle(x, 2)),
     row("shuffle_by_views",
         lambda x: x.view(x.shape[0], 2, 2, 6, 6).transpose(1, 2).reshape(x.shape[0], 4, 6, 6)),
+    row("shuffle_volume",
+        lambda x: x.view(x.shape[0], 2, 2, 3, 2, 6).transpose(1, 2).reshape(x.shape[0], 4, 6, 6)),
     row("nearest", lambda x: F.interpolate(x, scale_factor=2)),
     row("bilinear", lambda x: F.interpolate(x, size=(11, 9), mode="bilinear")),
     row("align_corners",
@@ -96,6 +123,8 @@ ROWS = [
     row("over_channels", lambda x: x * x.mean(1, keepdim=True)),
     row("mean_channels", lambda x: x.mean(1, keepdim=True)),
     row("mean_image", lambda x: x.mean((2, 3))),
+    row("flat_beside_product", FlatBesideProduct()),
+    row("flat_first_axes", lambda x: torch.cat((x.flatten(0, 2), x.flatten(0, 2) ** 2), 1)),
     row("sum_last", lambda x: x.sum(3)),
     row("largest_last", lambda x: x.amax(2)),
     row("layer_norm", nn.LayerNorm(6)),
@@ -113,6 +142,12 @@ ROWS = [
     row("dilated", nn.Conv2d(4, 6, 3, padding=2, dilation=(1, 2))),
     row("rectangle", nn.Conv2d(4, 6, (1, 3), (2, 1), (0, 1))),
     row("transposed", nn.ConvTranspose2d(4, 6, 3, 2, 1, dilation=2)),
+    row("lstm", First(nn.LSTM(5, 3, batch_first=True)), STEPS),
+    row("gru", First(nn.GRU(5, 3, batch_first=True)), STEPS),
+    row("gru_both_ways", First(nn.GRU(5, 3, 2, batch_first=True, bidirectional=True)), STEPS),
+    row("rnn", First(nn.RNN(5, 3, batch_first=True)), STEPS),
+    row("rnn_relu", First(nn.RNN(5, 3, nonlinearity="relu", batch_first=True)), STEPS),
+    row("largest_place", lambda x: x.argmax(1, keepdim=True).float()),
     row("lrn", nn.LocalResponseNorm(3, 0.5, k=2.0)),
     row("three_weighed", Around(Eltwise(coeff=(1, -2, 0.5))), *THREE),
     row("three_multiplied", Around(Eltwise(operation=EltwiseOp.PROD)), *THREE),
@@ -127,11 +162,9 @@ ROWS = [
 ]  # fmt: skip
 
 # What a target has no way to say.
-NO_LOG = ("portable", "ssd", "sophgo", "nnie", "rknn")
 REFUSED = {
-    **{(target, net): "Log" for target in NO_LOG for net in ("log2", "log_layer")},
-    ("portable", "mish"): "BNLL",
-    ("nnie", "mish"): "BNLL",
+    (target, "largest_place"): "ArgMax"
+    for target in ("portable", "ssd", "opencv", "sophgo", "nnie", "rknn")
 }
 
 CEIL_AND_CROP = ("Pooling", "Pooling", "Crop")
@@ -151,6 +184,7 @@ LAYERS = {
     ("portable", "permute"): ("Reshape", "Deconvolution", "Reshape"),
     ("portable", "shuffle_by_views"): ("Reshape", "Deconvolution", "Reshape"),
     ("ssd", "shuffle_by_views"): ("ShuffleChannel", "Reshape", "Flatten"),
+    ("ssd", "shuffle_volume"): ("Reshape", "ShuffleChannel", "Reshape", "Reshape"),
     ("sophgo", "nearest"): ("Upsample",),
     ("ascend", "nearest"): ("Upsample",),
     ("portable", "nearest"): ("Deconvolution",),
@@ -166,7 +200,7 @@ LAYERS = {
     ("portable", "squeeze_excite"): ("Pooling", "Sigmoid", "Deconvolution", "Eltwise"),
     ("bvlc", "squeeze_excite"): ("Pooling", "Sigmoid", "Flatten", "Scale"),
     ("portable", "mean_channels"): ("Convolution",),
-    ("portable", "mean_image"): ("Pooling", "Flatten"),
+    ("portable", "mean_image"): ("Pooling", "Reshape"),
     ("portable", "cut_channels"): ("Convolution",),
     ("opencv", "cut_channels"): ("Slice", "Silence"),
     ("portable", "lrn"): ("LRN", "Power"),

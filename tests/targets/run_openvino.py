@@ -1,15 +1,21 @@
-"""Run in an environment of its own: prototxt, weights, inputs (npz), results (npz), a folder."""
+"""Run in an environment of its own, which has OpenVINO 2022: see serve."""
 
-import sys
+from __future__ import annotations
 
 import numpy as np
 from openvino.runtime import Core
 from openvino.tools import mo
+from serve import serve
 
-prototxt, weights, inputs, results = sys.argv[1:5]
-model = mo.convert_model(framework="caffe", input_proto=prototxt, input_model=weights)
-running = Core().compile_model(model, "CPU", {"ENFORCE_BF16": "NO"})
-given = np.load(inputs)
-# An input that a Reshape reads has no name as a tensor, but still one as a layer.
-found = running([given[port.get_node().get_friendly_name()] for port in running.inputs])
-np.savez(results, **{"|".join(sorted(top.get_names())): found[top] for top in running.outputs})
+
+def run(
+    prototxt: str, weights: str, inputs: dict[str, np.ndarray], folder: str
+) -> dict[str, np.ndarray]:
+    model = mo.convert_model(framework="caffe", input_proto=prototxt, input_model=weights)
+    running = Core().compile_model(model, "CPU", {"ENFORCE_BF16": "NO"})
+    # An input that a Reshape reads has no name as a tensor, but still one as a layer.
+    found = running([inputs[port.get_node().get_friendly_name()] for port in running.inputs])
+    return {"|".join(sorted(top.get_names())): found[top] for top in running.outputs}
+
+
+serve(run)

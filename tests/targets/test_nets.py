@@ -82,7 +82,7 @@ def test_refusals_name_what_is_lacking_and_who_has_it(target: str, net: str) -> 
     refusals = fx2caffe.check(row.model(), tuple(row.inputs()), target=target)
     assert [refusal.op for refusal in refusals] == [layer]
     assert f"needs layer {layer}, which target {target!r} does not have" in refusals[0].reason
-    assert {"bvlc", "opencv"} <= set(refusals[0].targets) and target not in refusals[0].targets
+    assert {"bvlc", "ascend"} <= set(refusals[0].targets) and target not in refusals[0].targets
     assert "possible for bvlc, bvlc-master" in str(refusals[0])
     with pytest.raises(fx2caffe.UnsupportedError, match=f"needs layer {layer}"):
         exported_for(target, row)

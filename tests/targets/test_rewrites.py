@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fx2caffe
+from caffe2fx.engines import engine as engine_of
 from caffe2fx.engines.opencv import OpenCVEngine
 from caffe2fx.engines.pycaffe import PycaffeEngine
-from fx2caffe.targets import PORTABLE
+from caffe2fx.layers import Power
+from fx2caffe.targets import PORTABLE, TARGETS
 from tests.rows import types
 
 Shape = tuple[int, ...]
@@ -174,3 +177,47 @@ def test_an_output_of_five_axes_is_refused() -> None:
     x = torch.randn(1, 12, 4, 5)
     with pytest.raises(fx2caffe.UnsupportedError, match="needs at most 4 axes, got"):
         fx2caffe.export(Calls(lambda x: cells(x).sigmoid()), (x,), target="portable")
+
+
+LOGARITHMS = [1.0, 0.5, 1.0625, 37.0, 1e-30, 3e38]
+LEAST = {"pycaffe": 2.0**-149, "opencv": 2.0**-126}  # what is less is 0 in OpenCV
+
+
+@pytest.mark.parametrize("name", marked(PORTABLE.judges))
+def test_logarithms_of_all_that_float32_has(name: str, tmp_path: Path) -> None:
+    """Near 1 and far from it, of 0 and of what has none."""
+    x = torch.tensor([[*LOGARITHMS, LEAST[name], 0.0, -1.0]])
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    fx2caffe.export(Calls(torch.log), x, target="portable").save(*files)
+    with engine_of(name).open(*files) as session:
+        *_, (_, (found,)) = session.run([x])
+    wanted = x.double().log()
+    assert torch.equal(found[:, -2:].double().nan_to_num(7), wanted[:, -2:].nan_to_num(7))
+    error = (found - wanted)[:, :-2].abs()
+    assert bool((error <= 4e-7 * wanted[:, :-2].abs().clamp(min=1)).all()), error
+
+
+@pytest.mark.parametrize("name", ["portable", "opencv", "ssd", "nnie"])
+def test_large_shifts_are_refused(name: str) -> None:
+    """What rounds by a number from 2^23 on, added and taken away, is folded away in OpenCV."""
+    reason = r"needs \|shift\| below"
+    for shift in (2.0**20, 2.0**23, -(2.0**24)):
+        assert re.search(reason, str(TARGETS[name].lacks(Power(shift=shift), [(1, 4)])))
+    assert TARGETS[name].lacks(Power(shift=2.0**20 - 1), [(1, 4)]) is None
+    for function in (torch.round, torch.floor, lambda x: x + 2.0**23):
+        refusals = fx2caffe.check(Calls(function), torch.randn(1, 4), target=name)
+        assert any(re.search(reason, refusal.reason) for refusal in refusals)
+
+
+def test_refusals_of_recurrence_name_all_who_can_unroll_it() -> None:
+    """Whether a step goes on is read from what stands before the layer."""
+    model = Calls(lambda x, lstm: lstm(x)[0], lstm=nn.LSTM(5, 3, batch_first=True))
+    target = PORTABLE.derived("few", remove=["TanH"])
+    (refusal,) = fx2caffe.check(model, torch.randn(1, 4, 5), target=target)
+    assert refusal.op == "LSTM" and {"bvlc", "portable", "opencv", "rknn"} <= set(refusal.targets)
+
+
+def test_a_refused_input_is_no_reason_to_refuse_what_reads_it() -> None:
+    model = Calls(lambda x, lstm: lstm(x)[0], lstm=nn.LSTM(5, 3, batch_first=True))
+    refusals = fx2caffe.check(model, torch.randn(2, 4, 5), target="portable")
+    assert [refusal.op for refusal in refusals] == ["Input"]

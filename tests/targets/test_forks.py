@@ -1,0 +1,112 @@
+"""What only forks can read: no target is given it, unless a record of its own dialect says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import caffe2fx
+import fx2caffe
+from caffe2fx.build import graph_module
+from caffe2fx.layer import BVLC
+from caffe2fx.layers import DetectionOutput, Proposal, PSROIPooling, ROIAlign, ROIPooling
+from caffe2fx.layers.fork_position import UpsampleMask
+from caffe2fx.net import Net
+from fx2caffe.errors import UnsupportedError
+from fx2caffe.targets.known import TARGETS
+from tests.layers.fork import ROWS
+from tests.layers.row import Row
+
+IMAGE = 'input: "x" input_shape { dim: [1, 4, 9, 9] } '
+LABELLED = 'input: "x" input_shape { dim: [4, 5] } input: "l" input_shape { dim: 4 } '
+
+
+def loaded(text: str, folder: Path) -> torch.nn.Module:
+    """The module of a net."""
+    path = folder / "net.prototxt"
+    path.write_text(text)
+    return caffe2fx.load(path)
+
+
+def test_what_tells_a_fork_how_to_run_is_not_exported(tmp_path: Path) -> None:
+    said = (
+        f'{IMAGE} layer {{ name: "p" type: "Pooling" bottom: "x" top: "p" engine: "MKLDNN" '
+        "pooling_param { kernel_size: 1 stride: 3 engine: MKLDNN } } "
+        'layer { name: "n" type: "LRN" bottom: "p" top: "n" forward_type: FLOAT16 '
+        "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 engine: MKL2017 } "
+        "quantization_param { bw_layer_in: 8 } }"
+    )
+    made = fx2caffe.export(loaded(said, tmp_path), torch.randn(1, 4, 9, 9))
+    for foreign in ("engine", "forward_type", "quantization_param"):
+        assert foreign in said and foreign not in made.prototxt
+
+
+@pytest.mark.parametrize("type_", ["SoftmaxWithLoss", "SigmoidCrossEntropyLoss"])
+def test_a_member_that_only_forks_have_is_refused(type_: str, tmp_path: Path) -> None:
+    many = type_ != "SoftmaxWithLoss"
+    labels = LABELLED.replace("dim: 4 }", "dim: [4, 5] }") if many else LABELLED
+    said = (
+        f'{labels} layer {{ name: "loss" type: "{type_}" bottom: "x" bottom: "l" top: "loss" '
+        "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 3 } }"
+    )
+    net = loaded(said, tmp_path)
+    given = torch.randn(4, 5), torch.ones(4, 5) if many else torch.ones(4)
+    for target in TARGETS:
+        with pytest.raises(UnsupportedError, match=rf"needs .*{type_}.* target '{target}'"):
+            fx2caffe.export(net, given, target=target)
+    with pytest.raises(UnsupportedError, match="needs normalization: PRE_FIXED of"):
+        fx2caffe.export(net, given)
+
+
+def test_a_forks_field_that_says_nothing_is_not_exported(tmp_path: Path) -> None:
+    said = (
+        f'{LABELLED} layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "l" '
+        'top: "loss" loss_param { normalization: FULL pre_fixed_normalizer: 3 } }'
+    )
+    made = fx2caffe.export(loaded(said, tmp_path), (torch.randn(4, 5), torch.ones(4)))
+    assert "FULL" in made.prototxt and "pre_fixed_normalizer" not in made.prototxt
+
+
+SIDED = {
+    "Convolution": "convolution_param { num_output: 3 kernel_size: 3 pad_l: 1 pad_t: 2 "
+    'weight_filler { type: "xavier" } }',
+    "Pooling": "pooling_param { kernel_size: 3 pad_l: 2 pad_b: 1 }",
+}
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("type_", SIDED)
+def test_sides_are_said_in_caffes_own_layers(type_: str, tmp_path: Path) -> None:
+    said = f'{IMAGE} layer {{ name: "w" type: "{type_}" bottom: "x" top: "w" {SIDED[type_]} }}'
+    made = fx2caffe.export(loaded(said, tmp_path), torch.randn(1, 4, 9, 9))
+    assert "pad_l" not in made.prototxt
+    assert made.verify("pycaffe").ok
+
+
+def of_forks() -> dict[str, Row]:
+    """The rows of layers that forks have, and BVLC does not."""
+    return {row.id: row for row in ROWS if BVLC not in row.layer.dialects}
+
+
+# Where their numbers say, the tops lie, or how long they are: no layer of Caffe's own does that.
+NOT_SAID = (UpsampleMask, ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("name", of_forks(), ids=lambda name: name.replace(" ", "_"))
+def test_what_a_fork_computes_is_said_in_caffes_own_layers(name: str) -> None:
+    row = of_forks()[name]
+    steps = tuple(row.steps("layer"))
+    net = graph_module(Net(steps, steps[-1].tops)).eval()
+    if isinstance(row.layer, NOT_SAID):
+        says = rf"{row.layer.type}, which target|getitem needs result"
+        with pytest.raises(UnsupportedError, match=says):
+            fx2caffe.export(net, tuple(row.inputs()))
+        return
+    made = fx2caffe.export(net, tuple(row.inputs()))
+    assert all(BVLC in step.layer.dialects for step in made.net)
+    assert not fx2caffe.check(net, tuple(row.inputs()))
+    report = made.verify("pycaffe", tuple(row.inputs()))
+    assert report.ok, str(report)

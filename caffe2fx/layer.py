@@ -183,12 +183,21 @@ _REGISTRY: dict[str, tuple[type[Layer], ...]] = {}
 
 
 def register(layer: L) -> L:
-    """Class decorator: make a record known under its Caffe type name, in its dialects."""
+    """Class decorator: make a record known under its Caffe type name, in its dialects.
+
+    One dialect may have two of a name, for other numbers of bottoms.
+    """
     meanings = _REGISTRY.get(layer.type, ())
-    if any(set(meaning.dialects).intersection(layer.dialects) for meaning in meanings):
+    if any(_is_same(meaning, layer) for meaning in meanings):
         raise CaffeError(f"layer type {layer.type!r} is registered twice for {layer.dialects}")
     _REGISTRY[layer.type] = (*meanings, layer)
     return layer
+
+
+def _is_same(one: type[Layer], two: type[Layer]) -> bool:
+    """Whether neither a dialect nor how many bottoms they take tells two records apart."""
+    together = max(one.bottoms[0], two.bottoms[0]) <= min(one.bottoms[1], two.bottoms[1])
+    return together and not set(one.dialects).isdisjoint(two.dialects)
 
 
 def registered() -> Mapping[str, tuple[type[Layer], ...]]:

@@ -138,7 +138,7 @@ class Upsample(Layer):
     type = "Upsample"
     parameter = ("upsample_param", 150)
     message = "UpsampleParameter"
-    dialects = ("yolo", "brocolli")
+    dialects = ("yolo", "tpu_mlir", "brocolli")
 
     scale: int = field(1, "int32", 1)
 
@@ -208,7 +208,7 @@ class UpsampleMask(Layer):
     type = "Upsample"
     parameter = ("upsample_param", 137)
     message = "UpsampleParameter"
-    dialects = ("segnet", "synopsys")
+    dialects = ("segnet", "tpu_mlir", "synopsys")
     bottoms = (2, 2)
 
     scale: int = field(1, "int32", absent=2)

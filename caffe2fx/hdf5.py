@@ -60,7 +60,8 @@ def _refuse_names(names: Sequence[str]) -> None:
     for name in names:
         if "/" in name or "\0" in name or name in ("", "."):
             raise CaffeFormatError(
-                f"layer {name!r} cannot be named in an HDF5 file: write a .caffemodel instead"
+                f"layer {name!r} cannot be named in an HDF5 file: write a .caffemodel instead, "
+                "or name the layer otherwise"
             )
         if name in seen:
             raise CaffeFormatError(f"an HDF5 file needs different layer names, got two {name!r}")

@@ -267,9 +267,10 @@ def export(
     pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
     into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
     characters) and `name_alphabet` (a regular expression for one character) limit layer and
-    blob names. With `on_unsupported="custom"` what would be refused goes out as the target's own
-    placeholder (a Custom layer for nnie, a Python layer for others): such a net runs only where
-    somebody gives those a meaning, and `Export.unverified` lists them.
+    blob names; beyond 2 GB, which only HDF5 holds, they have no "/" in any case. With
+    `on_unsupported="custom"` what would be refused goes out as the target's own placeholder (a
+    Custom layer for nnie, a Python layer for others): such a net runs only where somebody gives
+    those a meaning, and `Export.unverified` lists them.
 
     The model is not changed. Raises UnsupportedError that lists every operation that cannot
     be exported exactly, with its module and source line, and CaffeError for options that do

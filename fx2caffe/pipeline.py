@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
+from caffe2fx.save import weights_suffix
 from fx2caffe.emit import Symbol
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.legalize import legalize
@@ -77,11 +78,16 @@ def finish(lowered: Lowered, options: Options, parameters: Collection[int] = ())
     nodes.update({copy: nodes[value] for copy, value in copies.items() if value in nodes})
     placed = run_in_place(net)
     shared = share_weights(placed, parameters)
-    named = limit_names(shared, options.name_limit, options.name_alphabet)
+    named = limit_names(shared, options.name_limit, options.name_alphabet or _alphabet(shared))
     renamed = renamed_values(net, named)
     nodes = {renamed[value]: node for value, node in nodes.items() if value in renamed}
     said, unverified = with_placeholders(named, options.target.placeholder)
     return Finished(said, nodes, unverified)
+
+
+def _alphabet(net: Net) -> str | None:
+    """What names are made of, if that matters: HDF5, which large nets need, has "/" for groups."""
+    return "[^/]" if weights_suffix(net).endswith(".h5") else None
 
 
 def _raw(net: Net, nodes: dict[Value, str], options: Options) -> Net:

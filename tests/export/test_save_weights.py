@@ -90,7 +90,8 @@ def test_what_is_too_large_for_a_caffemodel_is_verified_from_hdf5(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(caffemodel, "SIZE_LIMIT", 100)
-    made = fx2caffe.export(build(), X)
+    made = fx2caffe.export(nn.Sequential(build(), nn.GELU()).eval(), X)
+    assert not any("/" in step.name for step in made.net.steps)
     assert made.verify("pycaffe").ok and weights_suffix(made.net) == ".caffemodel.h5"
     with pytest.raises(CaffeError, match=r"write a \.caffemodel\.h5"):
         made.save(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")

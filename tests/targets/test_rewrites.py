@@ -221,3 +221,16 @@ def test_a_refused_input_is_no_reason_to_refuse_what_reads_it() -> None:
     model = Calls(lambda x, lstm: lstm(x)[0], lstm=nn.LSTM(5, 3, batch_first=True))
     refusals = fx2caffe.check(model, torch.randn(2, 4, 5), target="portable")
     assert [refusal.op for refusal in refusals] == ["Input"]
+
+
+@pytest.mark.pycaffe
+def test_sides_that_are_too_long_are_cut_in_halves() -> None:
+    """(1, 3, 60, 40) with the channels last is 7200 high in the Im2col that moves them."""
+    model, x = Calls(lambda x: x.permute(0, 2, 3, 1)), torch.randn(1, 3, 60, 40)
+    exported = fx2caffe.export(model, x, target="ascend")
+    assert [kind for kind in types(exported.net) if kind != "Reshape"] == [
+        "Slice", "Im2col", "Im2col", "Concat",
+    ]  # fmt: skip
+    shapes = [shape for shape in exported.net.shapes().values() if len(shape) == 4]
+    assert max(max(shape[2:]) for shape in shapes) <= 4096
+    assert exported.verify("pycaffe").ok

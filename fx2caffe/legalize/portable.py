@@ -79,6 +79,18 @@ def flatten_by_reshape(
 
 
 @rewrites(Pooling)
+def global_by_size(
+    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
+) -> tuple[Symbol, ...]:
+    """before: Pooling{global_pooling: true} of 5x7     after: Pooling{kernel: 5x7}"""
+    if not layer.global_pooling:
+        raise Refused("")
+    height, width = (bottoms[0].fixed(axis) for axis in (2, 3))
+    window = Pooling(pool=layer.pool, kernel_h=height, kernel_w=width)
+    return net.add_many(window, bottoms[0], tops=tops)
+
+
+@rewrites(Pooling)
 def floor_by_fitting(
     net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:

@@ -97,12 +97,16 @@ _COMMON_LIMITS: Mapping[str, tuple[Limit, ...]] = {
 # What real Caffe, OpenCV, MNN, ncnn, OpenVINO and tpu_mlir's Caffe all run alike.
 # In MNN what Flatten gives has four axes, which Concat takes for something else than the two or
 # three that Reshape and InnerProduct give.
+# OpenVINO makes Reshape and a global Pooling one layer, of which many give another shape.
 PORTABLE = Target(
     "portable",
     _COMMON - {"Flatten"},
-    limits=_COMMON_LIMITS,
+    limits={
+        **_COMMON_LIMITS,
+        "Pooling": (*_COMMON_LIMITS["Pooling"], limits.only("global_pooling", False)),
+    },
     without=_ROUNDS_UP,
-    spelling=(*WHOLE_CROP, GLOBAL_MAX),
+    spelling=WHOLE_CROP,
     judges=("pycaffe", "opencv"),
     batch=1,
     about="real Caffe, OpenCV, MNN, ncnn and OpenVINO alike",

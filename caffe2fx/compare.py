@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,7 @@ from caffe2fx.load import load
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Value
 from caffe2fx.report import Report, Row
-from caffe2fx.stream import Reference
+from caffe2fx.stream import Reference, in_precision
 from caffe2fx.verdict import another, end_to_end_row, judge
 
 Files = tuple[str | Path, str | Path]
@@ -98,16 +97,11 @@ def reference_of(module: CaffeGraphModule) -> Reference:
     """The module as the verdict's reference: it knows every value of its net."""
 
     def run(inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
-        stream: Iterator[tuple[Value, Tensor]]
-        stream = _typed(module, inputs[0].dtype).caffe.stream(*inputs)
-        return stream
+        with in_precision(module, inputs[0].dtype) as typed:
+            yield from typed.caffe.stream(*inputs)
 
     net = module.caffe.net
     return Reference({top for step in net.steps for top in step.tops}, run)
-
-
-def _typed(module: Any, dtype: torch.dtype) -> Any:
-    return copy.deepcopy(module).double() if dtype is torch.float64 else module
 
 
 def _runner(session: Session, numbered: bool) -> Callable[[Sequence[Tensor]], Results]:
@@ -135,8 +129,7 @@ class _Module:
 
     def results(self, inputs: Sequence[Tensor]) -> Results:
         """What the module gives for inputs of their own precision."""
-        module = _typed(self.module, inputs[0].dtype)
-        with torch.no_grad():
+        with torch.no_grad(), in_precision(self.module, inputs[0].dtype) as module:
             if not isinstance(module, CaffeGraphModule):
                 return _numbered(_tensors(module(*inputs)))
             blobs = module.caffe.blobs(*inputs)

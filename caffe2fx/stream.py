@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from caffe2fx.net import Net, Step, Value
 
 Pairs = Iterable[tuple[Value, Tensor]]
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,31 @@ def computed(
     for value, top in zip(step.tops, tops, strict=True):
         if value not in values:
             yield value, top.to(dtype)
+
+
+@contextmanager
+def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
+    """A module to run in that float type: itself in float32, for float64 a copy.
+
+    The copy's memory is given back at the end and not whenever Python looks for cycles, of which
+    every GraphModule is one.
+    """
+    if dtype is not torch.float64:
+        yield module
+        return
+    twin = copy.deepcopy(module, dict(_in_float64(module)))
+    try:
+        yield twin
+    finally:
+        twin.to("meta")
+
+
+def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
+    """By their places, what takes the place of the parameters and buffers in a copy."""
+    for parameter in module.parameters():
+        yield id(parameter), nn.Parameter(parameter.detach().double(), requires_grad=False)
+    for buffer in module.buffers():
+        yield id(buffer), buffer.double() if buffer.is_floating_point() else buffer.clone()
 
 
 def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.stream import streamed
+from caffe2fx.stream import in_precision, streamed
 from fx2caffe.batch import EXPANDS, FOLLOW_SHAPES, Batch
 
 
@@ -21,24 +20,28 @@ def run_reference(
 
     Raises ShapeMismatchError where the graph does not run on inputs of these shapes.
     """
-    if inputs and inputs[0].dtype is torch.float64:
-        module = copy.deepcopy(module).double()
     extra = inputs[0].shape[0] - example[0].shape[0] if inputs and inputs[0].dim() else 0
-    runner = _Runner(module, batch, extra)
     kinds = [None if own.is_floating_point() else own.dtype for own in example]
     typed = [value.to(kind) if kind else value for value, kind in zip(inputs, kinds, strict=True)]
-    nodes = streamed(runner, *typed)
-    while True:
-        try:
-            with torch.no_grad():
-                node, result = next(nodes)
-        except StopIteration:
-            return
-        except (RuntimeError, ValueError) as error:
-            raise ShapeMismatchError(
-                f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
-            ) from error
-        yield node.name, result
+    with in_precision(module, inputs[0].dtype if inputs else torch.float32) as twin:
+        nodes = streamed(_Runner(twin, batch, extra), *typed)
+        while (found := _next(nodes, example, inputs)) is not None:
+            yield found
+
+
+def _next(
+    nodes: Iterator[tuple[fx.Node, Any]], example: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> tuple[str, Any] | None:
+    try:
+        with torch.no_grad():
+            node, result = next(nodes)
+    except StopIteration:
+        return None
+    except (RuntimeError, ValueError) as error:
+        raise ShapeMismatchError(
+            f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
+        ) from error
+    return node.name, result
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:

@@ -20,9 +20,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from caffe2fx.engines.base import Session
 from caffe2fx.net import Net, Step, Value, is_input
@@ -48,11 +50,36 @@ def judge(
     """
     session.reshape([tuple(value.shape) for value in inputs])
     trial = _Trial(net, session, reference, inputs)
-    trial.run()
-    rows = list(trial.rows())
-    if any(row.fault and not row.diverges and not row.dead for row in rows):
-        rows = list(trial.rows(_Carried(net, inputs)))
+    with SampleBySample():
+        trial.run()
+        rows = list(trial.rows())
+        if any(row.fault and not row.diverges and not row.dead for row in rows):
+            rows = list(trial.rows(_Carried(net, inputs)))
     return Report(engine, rows)
+
+
+class SampleBySample(TorchFunctionMode):
+    """Convolves one sample after the other where torch does not do it by oneDNN.
+
+    It would unfold the whole batch at once, which took most of the memory of a verdict.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in _CONVOLUTIONS or len(args) < 2 or not _unfolds(*args[:2]):
+            return func(*args, **kwargs)
+        return torch.cat([func(sample, *args[1:], **kwargs) for sample in args[0].split(1)])
+
+
+_CONVOLUTIONS = frozenset({torch.conv1d, torch.conv2d, torch.conv3d})
+
+
+def _unfolds(images: Tensor, weight: Tensor) -> bool:
+    """Whether torch unfolds a batch of images; one image may come without a batch axis."""
+    by_onednn = images.dtype is torch.float32 and torch.backends.mkldnn.enabled
+    return not by_onednn and images.dim() == weight.dim() and len(images) > 1
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from caffe2fx.build import graph_module
 from caffe2fx.engines.embedded import EmbeddedSession
@@ -22,7 +24,7 @@ from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
 from caffe2fx.stream import Reference
-from caffe2fx.verdict import another, difference, judge, largest
+from caffe2fx.verdict import SampleBySample, another, difference, judge, largest
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
 
 
@@ -115,6 +117,28 @@ def test_few_maps_are_kept_at_a_time() -> None:
     known = Reference(reference(net).known, run)
     assert judge(net, session, known, [X], engine="torch").ok
     assert most < count / 2  # of four runs side by side
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [(torch.float64, [1, 1]), (torch.float32, [2])])
+def test_convolutions_in_float64_unfold_one_sample_at_a_time(
+    dtype: torch.dtype, wanted: list[int]
+) -> None:
+    batches = []
+
+    class Counts(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any, kwargs: Any = None) -> Any:
+            if func is torch.conv2d:
+                batches.append(len(args[0]))
+            return func(*args, **kwargs or {})
+
+    images = IMAGES.to(dtype)
+    conv = nn.Conv2d(3, 4, 3, stride=2, padding=1).to(dtype)
+    with Counts(), SampleBySample(), torch.no_grad():
+        top = conv(images)
+        alone = conv(images[0])
+    torch.testing.assert_close(top, conv(images), rtol=0, atol=0)
+    torch.testing.assert_close(alone, top[0], rtol=1e-6, atol=1e-6)
+    assert batches == [*wanted, 3]
 
 
 def test_the_layer_that_is_wrong_alone_comes_before_those_that_only_pass_it_on() -> None:

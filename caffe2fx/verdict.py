@@ -16,7 +16,7 @@ a second random input: an error relative to a map that is mostly bias proves not
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
@@ -37,6 +37,7 @@ SHORT = 1024
 NOISE_FACTOR = 4.0
 NOISE_FLOOR = 1e-6  # of the signal
 ULP = 2.0**-23  # of the largest value: what float32 tells apart
+PIECE = 2**22  # numbers that are compared at a time
 
 
 @torch.no_grad()
@@ -315,7 +316,18 @@ def largest(value: Tensor) -> float:
 
 def moved(one: Tensor, two: Tensor) -> float:
     """The largest finite change between two maps; equal infinities are none."""
+    return _of_pieces(_moved, one, two)
+
+
+def _moved(one: Tensor, two: Tensor) -> float:
     return largest(torch.where(one == two, torch.zeros_like(one), one - two))
+
+
+def _of_pieces(measure: Callable[[Tensor, Tensor], float], one: Tensor, two: Tensor) -> float:
+    """The largest measure of two maps' pieces, NaN if one is: of whole ones it takes memory."""
+    pieces = (torch.split(value.reshape(-1), PIECE) for value in (one, two))
+    measures = [measure(*pair) for pair in zip(*pieces, strict=True)]
+    return nan if any(value != value for value in measures) else max(measures)
 
 
 def _worst(value: Tensor) -> float:
@@ -326,6 +338,10 @@ def difference(mine: Tensor, reference: Tensor) -> float:
     """The largest absolute difference; infinite where shapes differ or NaN stands on one side."""
     if tuple(mine.shape) != tuple(reference.shape):
         return inf
+    return _of_pieces(_difference, mine, reference)
+
+
+def _difference(mine: Tensor, reference: Tensor) -> float:
     apart = (mine.double() - reference).abs()
     same = (mine == reference) | (mine.isnan() & reference.isnan())
     apart = torch.where(same, torch.zeros_like(apart), apart)

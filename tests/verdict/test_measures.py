@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
-from math import inf, nan
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from caffe2fx import verdict
 from caffe2fx.build import graph_module
 from caffe2fx.engines.embedded import EmbeddedSession
 from caffe2fx.layers import Eltwise, Input, Parameter, Power, ReLU
@@ -24,8 +25,10 @@ from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
 from caffe2fx.stream import Reference
-from caffe2fx.verdict import SampleBySample, another, difference, judge, largest
+from caffe2fx.verdict import SampleBySample, another, difference, judge, largest, moved
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
+
+Patch = pytest.MonkeyPatch
 
 
 class Tampered(EmbeddedSession):
@@ -235,8 +238,20 @@ def test_an_infinity_does_not_hide_errors_beside_it() -> None:
         ([], [], 0.0),
     ],
 )
-def test_difference(mine: list[float], reference: list[float], wanted: float) -> None:
+@pytest.mark.parametrize("piece", [1, 100])
+def test_difference(
+    mine: list[float], reference: list[float], wanted: float, piece: int, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(verdict, "PIECE", piece)
     assert difference(torch.tensor(mine), torch.tensor(reference).double()) == wanted
+
+
+@pytest.mark.parametrize("piece", [1, 100])
+def test_moved(piece: int, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(verdict, "PIECE", piece)
+    one = torch.tensor([1.0, inf, -2.0, inf])
+    assert moved(one, torch.tensor([1.5, inf, -2.0, 0.0])) == 0.5
+    assert isnan(moved(one, torch.tensor([nan, inf, -2.0, 0.0])))
 
 
 def test_largest_and_another() -> None:

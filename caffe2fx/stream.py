@@ -110,9 +110,14 @@ def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
 def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
     """By their places, what takes the place of the parameters and buffers in a copy."""
     for parameter in module.parameters():
-        yield id(parameter), nn.Parameter(parameter.detach().double(), requires_grad=False)
+        yield id(parameter), nn.Parameter(_wide(parameter.detach()), requires_grad=False)
     for buffer in module.buffers():
-        yield id(buffer), buffer.double() if buffer.is_floating_point() else buffer.clone()
+        yield id(buffer), _wide(buffer)
+
+
+def _wide(value: Tensor) -> Tensor:
+    """In float64, unless it counts or names something."""
+    return value.double() if value.is_floating_point() else value.clone()
 
 
 def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node, Any]]:

@@ -24,7 +24,7 @@ from caffe2fx.layers import Eltwise, Input, Parameter, Power, ReLU
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
-from caffe2fx.stream import Reference
+from caffe2fx.stream import Reference, in_precision
 from caffe2fx.verdict import SampleBySample, another, difference, judge, largest, moved
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
 
@@ -142,6 +142,21 @@ def test_convolutions_in_float64_unfold_one_sample_at_a_time(
     torch.testing.assert_close(top, conv(images), rtol=0, atol=0)
     torch.testing.assert_close(alone, top[0], rtol=1e-6, atol=1e-6)
     assert batches == [*wanted, 3]
+
+
+def test_a_copy_in_float64_widens_numbers_alone_and_gives_its_memory_back() -> None:
+    module = nn.Linear(3, 2)
+    module.places = nn.Parameter(torch.tensor([2, 0, 1]), requires_grad=False)
+    module.register_buffer("count", torch.tensor(4))
+    with in_precision(module, torch.float32) as same:
+        assert same is module
+    with in_precision(module, torch.float64) as twin:
+        kinds = {name: value.dtype for name, value in twin.state_dict().items()}
+        assert torch.equal(twin.weight, module.weight.double())
+    floats, whole = torch.float64, torch.int64
+    assert kinds == {"weight": floats, "bias": floats, "places": whole, "count": whole}
+    assert all(value.is_meta for value in twin.state_dict().values())
+    assert not any(value.is_meta for value in module.state_dict().values())
 
 
 def test_the_layer_that_is_wrong_alone_comes_before_those_that_only_pass_it_on() -> None:

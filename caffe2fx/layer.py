@@ -221,3 +221,8 @@ def axis_of(axis: int, rank: int, *, most: int | None = None) -> int:
     if not -rank <= axis < limit:
         raise ShapeMismatchError(f"needs an axis in [{-rank}, {limit}), got {axis}")
     return axis + rank if axis < 0 else axis
+
+
+def of_four_axes(shape: Shape) -> Shape:
+    """The shape with the axes of size 1 at its end that older layers take for granted."""
+    return (*shape, *(1,) * (4 - len(shape)))

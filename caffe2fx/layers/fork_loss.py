@@ -9,15 +9,10 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import register
+from caffe2fx.layer import of_four_axes, register
 from caffe2fx.layers.fork_shape import SSD
 from caffe2fx.layers.loss import Loss
 from caffe2fx.message import Shape, field
-
-
-def of_four_axes(shape: Shape) -> Shape:
-    """The shape with the axes of size 1 that older layers take for granted."""
-    return (*shape, *(1,) * (4 - len(shape)))
 
 
 def check_same_places(bottoms: Sequence[Shape]) -> None:

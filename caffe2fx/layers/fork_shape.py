@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import MANY, Layer, axis_of, register
+from caffe2fx.layer import MANY, Layer, axis_of, of_four_axes, register
 from caffe2fx.message import Shape, field, repeated, required
 
 # Caffes that grew out of SSD's, and those that took its layers over.
@@ -97,7 +97,7 @@ class ShuffleChannel(Layer):
             raise ShapeMismatchError(f"needs a bottom of at most 4 axes, got {bottoms[0]}")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        return ((*bottoms[0], *(1,) * (4 - len(bottoms[0]))),)
+        return (of_four_axes(bottoms[0]),)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

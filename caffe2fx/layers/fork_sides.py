@@ -18,8 +18,16 @@ from caffe2fx.message import Shape, forked
 SIDES = frozenset({"pad_l", "pad_r", "pad_t", "pad_b"})
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Sides(Layer):
     """Base of the layers with pad_l, pad_r, pad_t and pad_b beside, or in place of, `pad`."""
+
+    dialects = ("synopsys",)
+
+    pad_l: int = forked("int32", 0)
+    pad_r: int = forked("int32", 0)
+    pad_t: int = forked("int32", 0)
+    pad_b: int = forked("int32", 0)
 
     @classmethod
     def claims(cls, said: Set[str]) -> bool:
@@ -27,12 +35,15 @@ class _Sides(Layer):
 
     def around(self) -> tuple[int, int, int, int]:
         """The pads as torch has them: left, right, top, bottom."""
-        return self.pad_l, self.pad_r, self.pad_t, self.pad_b  # type: ignore[attr-defined]
+        return self.pad_l, self.pad_r, self.pad_t, self.pad_b
 
     def grown(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """The shapes of the padded bottoms."""
         left, right, top, bottom = self.around()
         return [(*s[:-2], s[-2] + top + bottom, s[-1] + left + right) for s in bottoms]
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return super().top_shapes(self.grown(bottoms), tops)
 
     def check_sides(self, bottoms: Sequence[Shape], padded: bool) -> None:
         """Raise ShapeMismatchError for what the sides do not go with."""
@@ -52,19 +63,9 @@ class ConvolutionSides(_Sides, Convolution):
     By the fork's schema, not run.
     """
 
-    dialects = ("synopsys",)
-
-    pad_l: int = forked("int32", 0)
-    pad_r: int = forked("int32", 0)
-    pad_t: int = forked("int32", 0)
-    pad_b: int = forked("int32", 0)
-
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(2)[2]))
         super().check(self.grown(bottoms), tops)
-
-    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        return super().top_shapes(self.grown(bottoms), tops)
 
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return super()._apply(F.pad(bottom, self.around()), weight, bias)
@@ -85,13 +86,6 @@ class PoolingSides(_Sides, Pooling):
     By the fork's schema, not run.
     """
 
-    dialects = ("synopsys",)
-
-    pad_l: int = forked("int32", 0)
-    pad_r: int = forked("int32", 0)
-    pad_t: int = forked("int32", 0)
-    pad_b: int = forked("int32", 0)
-
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(bottoms[0])[2]))
         super().check(self.grown(bottoms), tops)
@@ -104,9 +98,6 @@ class PoolingSides(_Sides, Pooling):
         sizes = zip(self.grown(bottoms)[0][2:], kernel, stride, strict=True)
         if any((size - k) % s for size, k, s in sizes):
             raise ShapeMismatchError("needs windows that end with the padded input beside pad_l")
-
-    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        return super().top_shapes(self.grown(bottoms), tops)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import MANY, register
+from caffe2fx.layer import MANY, of_four_axes, register
 from caffe2fx.layers.activation import SoftmaxFields
-from caffe2fx.layers.fork_loss import check_same_places, of_four_axes
+from caffe2fx.layers.fork_loss import check_same_places
 from caffe2fx.layers.fork_shape import needs_rank
 from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.shape_only import ShapeOnly

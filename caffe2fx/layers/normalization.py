@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, Operation, axis_of, register
+from caffe2fx.layer import Layer, Operation, axis_of, of_four_axes, register
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.message import Engine, Filler, ParamSpec, Phase, Shape, field, hint
 
@@ -358,7 +358,7 @@ class MVN(Layer):
             raise ShapeMismatchError(f"needs a bottom of at most 4 axes, got {bottoms[0]}")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        return ((*bottoms[0], *(1,) * (4 - len(bottoms[0]))),)
+        return (of_four_axes(bottoms[0]),)
 
     def reduction(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][1 if self.across_channels else 2 :])

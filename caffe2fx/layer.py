@@ -24,9 +24,8 @@ class Layer(Message):
     A subclass is a frozen dataclass whose fields are the fields of the layer's own message.
     It states `type` (Caffe's type name), `parameter` (name and number of its field in
     LayerParameter; None for a layer without parameters), how many bottoms and tops it takes,
-    whether Caffe computes it rightly when its top is its bottom (`in_place`), when its tops
-    are its bottom's memory under another name (`shares_memory`), and whether it only moves
-    numbers from place to place (`copies`). A loss (`is_loss`) has a
+    whether Caffe computes it rightly when its top is its bottom (`in_place`), and when its tops
+    are its bottom's memory under another name (`shares_memory`). A loss (`is_loss`) has a
     weight of 1 in the net's total, and its one top even where the file names none. Where the
     bottoms' numbers decide how many rows the tops have (`varies`), `top_shapes` tells what Caffe
     takes them for before it runs.
@@ -43,7 +42,6 @@ class Layer(Message):
     tops: ClassVar[tuple[int, int]] = (1, 1)
     in_place: ClassVar[bool] = False
     shares_memory: ClassVar[Sharing] = "never"
-    copies: ClassVar[bool] = False
     is_loss: ClassVar[bool] = False
     varies: ClassVar[bool] = False
 

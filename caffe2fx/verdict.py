@@ -105,6 +105,7 @@ class _Trial:
         self._moving = _depends_on_inputs(net)
         self._theirs: list[Step] = []  # the engine's own steps
         self._seen: dict[Value, _Seen] = {}
+        self._constant: set[Value] = set()
 
     def _stream(self, inputs: Sequence[Tensor]) -> Stream:
         return Stream(self._net, self._reference, inputs)
@@ -131,6 +132,41 @@ class _Trial:
                 self._seen[value] = _seen(top, *(stream.values[value] for stream in streams))
             for stream in streams:
                 stream.leave(mine)
+        self._constant = self._unreached({value for value in self._moving if self._stays(value)})
+
+    def _stays(self, value: Value) -> bool:
+        """Whether a map that should move with the input did not."""
+        seen = self._seen.get(value)
+        known = value in self._reference.known
+        return known and seen is not None and not seen.change > 0 and not seen.masked
+
+    def _unreached(self, values: set[Value]) -> set[Value]:
+        """Those of the values that no number of the input reaches: NaN in all of them does not.
+
+        Such are the parts of a map that are constant, as a class token before it has seen an
+        image. What is dead otherwise (zero weights, a ReLU that is never passed) turns to NaN.
+        """
+        if not values or not all(map(_takes_nan, self._inputs)):
+            return set()
+        usual, void = (
+            self._stream(inputs)
+            for inputs in (self._inputs, [torch.full_like(value, nan) for value in self._inputs])
+        )
+        found = set()
+        try:
+            for step in self._net.steps:
+                for stream in (usual, void):
+                    stream.enter(step)
+                found |= {
+                    value
+                    for value in values.intersection(step.tops)
+                    if torch.equal(usual.values[value], void.values[value])
+                }
+                for stream in (usual, void):
+                    stream.leave(step)
+        except (RuntimeError, IndexError):  # NaN names no place: from here on all may be reached
+            pass
+        return found
 
     def rows(self, carried: _Carried | None = None) -> Iterator[Row]:
         """A row for each feature map, from what the engine makes of the reference's inputs."""
@@ -177,13 +213,8 @@ class _Trial:
             # before the next map turns it back. What the operation gives has one.
             end_to_end_limit=end_limit(seen.noise, signal) if known else inf,
             origin=step.origin,
-            # Of a part that is constant (a class token cut out again) a copy proves itself, and
-            # so does a mask of -inf by where it stands.
-            dead=moving
-            and known
-            and not signal > 0
-            and not seen.masked
-            and not (step.layer.copies and torch.equal(alone, exact.float())),
+            # A mask of -inf proves itself by where it stands.
+            dead=moving and known and not signal > 0 and not seen.masked,
         )
 
     def _has_to_move(self, value: Value) -> bool:
@@ -193,7 +224,8 @@ class _Trial:
         judged as constants are, by their size, and what the operation gives has to move.
         """
         known = value in self._reference.known
-        return value in self._moving and (known or self._seen[value].change > 0)
+        moves = known or self._seen[value].change > 0
+        return moves and value in self._moving and value not in self._constant
 
 
 class _Carried:
@@ -300,9 +332,14 @@ def another(value: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(value.numel())
     order = torch.randperm(value.numel(), generator=generator)
     mixed = value.reshape(-1)[order].reshape(value.shape)
-    if not value.is_floating_point() or torch.equal(value, value.round()):
-        return mixed  # whole numbers count or name something
+    if not value.is_floating_point() or not _takes_nan(value):
+        return mixed
     return mixed * (1 - 0.25 * torch.rand(value.shape, generator=generator).to(value.dtype))
+
+
+def _takes_nan(value: Tensor) -> bool:
+    """Whether an input is of floats, not of whole numbers, which count or name something."""
+    return not torch.equal(value, value.round())
 
 
 def largest(value: Tensor) -> float:

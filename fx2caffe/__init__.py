@@ -3,7 +3,7 @@
 from fx2caffe.classic import compare_caffe_model, create_model, create_model_weight
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.export import Export, check, export
-from fx2caffe.lower import register
+from fx2caffe.lower import register, unregister
 from fx2caffe.passes.preprocess import Preprocessing
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "create_model_weight",
     "export",
     "register",
+    "unregister",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
@@ -140,28 +140,29 @@ class Lowering:
 
     def run(self) -> Lowered:
         """Lower every node. Raises UnsupportedError with all refusals."""
-        outputs: list[Any] = []
+        outputs: list[Symbol] = []
         for node in self.graph.nodes:
             if node.op != "output":
                 self._lower(node)
-            elif self.refusals:
-                raise UnsupportedError(self.refusals)
-            else:
-                outputs = list(self._argument(node.args[0]))
-        return Lowered(
-            self.emitter.steps,
-            [self._output(output, index) for index, output in enumerate(outputs)],
-            self.inputs,
-            self.nodes,
-        )
+            elif not self.refusals:
+                outputs = self._outputs(self._argument(node.args[0]))
+        if self.refusals:
+            raise UnsupportedError(self.refusals)
+        return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes)
 
-    def _output(self, output: Any, index: int) -> Symbol:
-        if isinstance(output, Symbol):
-            return output
-        with self.emitter.at(f"output_{index}", Origin()):
-            from fx2caffe.ops.constant import as_symbol
+    def _outputs(self, values: Iterable[Any]) -> list[Symbol]:
+        """The outputs as layers; those that are constant become some."""
+        from fx2caffe.ops.constant import as_symbol
 
-            return as_symbol(self.emitter, output)
+        outputs = []
+        for index, value in enumerate(values):
+            name = f"output_{index}"
+            try:
+                with self.emitter.at(name, Origin()):
+                    outputs.append(as_symbol(self.emitter, value))
+            except Refused as error:
+                self.refusals.append(Refusal(name, str(error), Origin()))
+        return outputs
 
     def _lower(self, node: fx.Node) -> None:
         try:

@@ -253,8 +253,16 @@ class Recorder(TorchFunctionMode):
             return result
         if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
             return result
+        result = map_tensors(result, self._constant_if_empty)
         self.bind(result, self._tracer.emit(call.target, inputs, meta_of(result)))
         return result
+
+    def _constant_if_empty(self, tensor: Tensor) -> Tensor:
+        """A tensor without numbers is known before the net runs; Caffe has no such blobs."""
+        if tensor.numel():
+            return tensor
+        empty: Tensor = self._constant(torch.zeros, (tensor.shape,), {"dtype": tensor.dtype})
+        return empty
 
     def _run(
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
@@ -285,6 +293,8 @@ class Recorder(TorchFunctionMode):
     def bind(self, result: Any, node: Node) -> None:
         """Let `node`, or an item of it, stand for each tensor of a result."""
         if isinstance(result, Tensor):
+            if not result.numel():
+                return
             try:
                 self._table.bind(result, node)
             except NotImplementedError:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe import alias
+from fx2caffe.memo import per_function
 
 Function = Callable[..., Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -144,7 +145,7 @@ RESHAPED = frozenset({
 })  # fmt: skip
 
 
-@cache
+@per_function
 def name_of(function: Function) -> Name:
     """Under which owner and name torch has this function."""
     if isinstance(function, torch._ops.OpOverload):
@@ -173,7 +174,7 @@ def _property_name(descriptor: Any) -> str:
     return next(names, "unknown")
 
 
-@cache
+@per_function
 def place_of_inplace(function: Function) -> int | None:
     """Position of the parameter `inplace`, where torch.nn.functional has one."""
     if name_of(function).owner != "F" or not inspect.isfunction(function):
@@ -200,7 +201,7 @@ def written(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return [args[0]] if named else []
 
 
-@cache
+@per_function
 def _writes_by_name(function: Function) -> bool:
     owner, name = name_of(function)
     if owner == "set":
@@ -224,14 +225,18 @@ def _home(name: str, owner: str) -> Function | None:
     return None
 
 
-@cache
 def canonical_function(function: Function) -> Function:
     """The spelling of a function that nodes carry; itself where torch has no other."""
+    return _other_spelling(function) or function
+
+
+@per_function
+def _other_spelling(function: Function) -> Function | None:
     owner, name = name_of(function)
     if function in _OPERATORS:
         owner, name = "torch", _OPERATORS[function]
     if owner not in ("F", "torch", "Tensor", "aten") and name not in _COMPLEX:
-        return function
+        return None
     name = ALIASES.get(name, name)
     if name == "__getitem__":
         return operator.getitem
@@ -241,7 +246,7 @@ def canonical_function(function: Function) -> Function:
         return torch.reshape
     if name.endswith("_") and not name.endswith("__"):
         name = ALIASES.get(name[:-1], name[:-1])
-    return _home(name, owner) or function
+    return _home(name, owner)
 
 
 _OPERATORS: dict[Function, str] = {
@@ -365,6 +370,14 @@ def _split(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     return Call(torch.split, args, kwargs)
 
 
+def _joined(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Tensors without numbers add none."""
+    kwargs = dict(kwargs)
+    tensors = tuple(args[0] if args else kwargs.pop("tensors"))
+    filled = tuple(tensor for tensor in tensors if tensor.numel())
+    return Call(canonical_function(function), (filled or tensors, *args[1:]), kwargs)
+
+
 def _softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """torch.softmax has dtype where F.softmax has _stacklevel."""
     kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
@@ -385,6 +398,10 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
     "expand_as": _like(Tensor.expand), "to": _to, "type": _type, "type_as": _type_as,
     "T": _reverse, "mT": _last_two, "where": _where, "split": _split,
     "split_copy": _split,
+    **dict.fromkeys(
+        ("cat", "concat", "concatenate", "hstack", "vstack", "row_stack", "dstack",
+         "column_stack"), _joined
+    ),
     "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

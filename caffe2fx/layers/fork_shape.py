@@ -384,7 +384,6 @@ class Gather(Layer):
     type = "Gather"
     message = ""
     dialects = ("yjxiong",)
-    copies = True
     bottoms = (1, MANY)
     tops = (1, MANY)
 

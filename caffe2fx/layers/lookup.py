@@ -21,7 +21,6 @@ class BatchReindex(Layer):
     """
 
     type = "BatchReindex"
-    copies = True
     message = ""
     bottoms = (2, 2)
 

@@ -22,7 +22,6 @@ class Concat(Layer):
     """The bottoms one after the other along one axis."""
 
     type = "Concat"
-    copies = True
     parameter = ("concat_param", 104)
     message = "ConcatParameter"
     shares_memory = "one bottom"
@@ -67,7 +66,6 @@ class Slice(Layer):
     """One bottom cut along one axis, at `slice_point` or into equal parts."""
 
     type = "Slice"
-    copies = True
     parameter = ("slice_param", 126)
     message = "SliceParameter"
     shares_memory = "one top"
@@ -122,7 +120,6 @@ class Flatten(Layer):
     """The axes from `axis` to `end_axis` become one."""
 
     type = "Flatten"
-    copies = True
     parameter = ("flatten_param", 135)
     message = "FlattenParameter"
     shares_memory = "always"
@@ -162,7 +159,6 @@ class Reshape(Layer):
     """The axes [axis, axis + num_axes) become `shape`: 0 copies the axis, one -1 is inferred."""
 
     type = "Reshape"
-    copies = True
     parameter = ("reshape_param", 133)
     message = "ReshapeParameter"
     shares_memory = "always"
@@ -210,7 +206,6 @@ class Crop(Layer):
     """The first bottom cut to the second's sizes on every axis from `axis` on."""
 
     type = "Crop"
-    copies = True
     parameter = ("crop_param", 144)
     message = "CropParameter"
     bottoms = (2, 2)
@@ -259,7 +254,6 @@ class Tile(Layer):
     """The bottom `tiles` times along one axis."""
 
     type = "Tile"
-    copies = True
     parameter = ("tile_param", 138)
     message = "TileParameter"
 
@@ -288,7 +282,6 @@ class Split(Layer):
     """The same bottom under several names; Caffe inserts it wherever a blob has two users."""
 
     type = "Split"
-    copies = True
     message = ""
     shares_memory = "always"
     tops = (1, MANY)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import AbsVal, Bias, Clip, Eltwise, EltwiseOp, Power, Scale, Threshold
+from caffe2fx.layers import AbsVal, Bias, Clip, Concat, Eltwise, EltwiseOp, Power, Scale, Threshold
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.activation import LARGEST
 from fx2caffe.legalize.binary import Binary, BinaryOp
@@ -37,6 +37,11 @@ def inside(
     name, origin = net.scope
     with net.at(f"{name}/{role}", origin):
         return function(net, *args, **kwargs)
+
+
+def side_by_side(net: Emitter, parts: Sequence[Symbol], axis: int, role: str = "") -> Symbol:
+    """The parts joined along an axis."""
+    return parts[0] if len(parts) == 1 else net.add(Concat(axis=axis), *parts, role=role)
 
 
 # Sums and products

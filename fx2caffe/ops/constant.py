@@ -19,7 +19,9 @@ def as_symbol(net: Emitter, value: Any, role: str = "") -> Symbol:
     if isinstance(value, Symbol):
         return value
     tensor = as_float32(value)
-    if tensor.dim() > 0 and tensor.numel() > 0 and bool((tensor == tensor.reshape(-1)[0]).all()):
+    if not tensor.numel():
+        raise Refused(f"needs tensors with numbers in them, got shape {tuple(tensor.shape)}")
+    if tensor.dim() > 0 and bool((tensor == tensor.reshape(-1)[0]).all()):
         filler = Filler(value=float(tensor.reshape(-1)[0]))
         return net.add(
             DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), role=role

@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import Concat, Deconvolution, Im2col, Slice
+from caffe2fx.layers import Deconvolution, Im2col, Slice
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.index_map import NOWHERE, index_map
 from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import per_axis, positive
-from fx2caffe.ops.blocks import clipped
+from fx2caffe.ops.blocks import clipped, side_by_side
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.lookup import indexed
 from fx2caffe.ops.selection import select
@@ -27,6 +27,7 @@ from fx2caffe.places import moved, placed, positions
 from fx2caffe.reshaping import reshaped, viewed
 
 Operand = Symbol | Tensor
+Parts = tuple[Operand, ...]  # tensors without numbers are constants
 
 
 @handles(operator.getitem)
@@ -97,7 +98,7 @@ def expanded(net: Emitter, input: Symbol, shape: Shape, other: Shape) -> Symbol:
 @handles(torch.split)
 def split(
     net: Emitter, tensor: Symbol, split_size_or_sections: int | Sequence[int], dim: int = 0
-) -> tuple[Symbol, ...]:
+) -> Parts:
     sections = split_size_or_sections
     sections = sections if isinstance(sections, int) else list(sections)
     return _parts(net, tensor, dim, lambda x: torch.split(x, sections, dim))
@@ -106,12 +107,12 @@ def split(
 @handles(torch.split_with_sizes, torch.split_with_sizes_copy)
 def split_with_sizes(
     net: Emitter, input: Symbol, split_sizes: Sequence[int], dim: int = 0
-) -> tuple[Symbol, ...]:
+) -> Parts:
     return _parts(net, input, dim, lambda x: torch.split(x, list(split_sizes), dim))
 
 
 @handles(torch.chunk)
-def chunk(net: Emitter, input: Symbol, chunks: int, dim: int = 0) -> tuple[Symbol, ...]:
+def chunk(net: Emitter, input: Symbol, chunks: int, dim: int = 0) -> Parts:
     return _parts(net, input, dim, lambda x: torch.chunk(x, chunks, dim))
 
 
@@ -124,7 +125,7 @@ def tensor_split(
     *,
     indices: Sequence[int] | None = None,
     sections: int | None = None,
-) -> tuple[Symbol, ...]:
+) -> Parts:
     given = (indices_or_sections, indices, sections)
     cuts = next(cut for cut in given if cut is not None)
     if isinstance(cuts, Symbol):
@@ -135,32 +136,32 @@ def tensor_split(
 @handles(torch.hsplit)
 def hsplit(
     net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
-) -> tuple[Symbol, ...]:
+) -> Parts:
     return tensor_split(net, input, indices_or_sections, min(1, input.rank - 1))
 
 
 @handles(torch.vsplit)
 def vsplit(
     net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
-) -> tuple[Symbol, ...]:
+) -> Parts:
     return tensor_split(net, input, indices_or_sections, 0)
 
 
 @handles(torch.dsplit)
 def dsplit(
     net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
-) -> tuple[Symbol, ...]:
+) -> Parts:
     return tensor_split(net, input, indices_or_sections, 2)
 
 
 @handles(torch.unbind, torch.unbind_copy)
-def unbind(net: Emitter, input: Symbol, dim: int = 0) -> tuple[Symbol, ...]:
+def unbind(net: Emitter, input: Symbol, dim: int = 0) -> Parts:
     return _parts(net, input, dim, lambda x: torch.unbind(x, dim))
 
 
 def _parts(
     net: Emitter, input: Symbol, dim: int, cut: Callable[[Tensor], Sequence[Tensor]]
-) -> tuple[Symbol, ...]:
+) -> Parts:
     """Slice with a top for each part; an axis that torch drops is dropped after it."""
     axis = positive(dim, input.rank)
     shapes, others = (
@@ -169,7 +170,10 @@ def _parts(
     )
     sizes = [shape[axis] if len(shape) == input.rank else 1 for shape in shapes]
     if input.carries_batch(axis) or len(sizes) == 1 or 0 in sizes:
-        return tuple(moved(net, input, partial(_part, cut, index)) for index in range(len(sizes)))
+        return tuple(
+            moved(net, input, partial(_part, cut, index)) if 0 not in shape else torch.zeros(shape)
+            for index, shape in enumerate(shapes)
+        )
     points = tuple(sum(sizes[:i]) for i in range(1, len(sizes)))
     layer = Slice(axis=axis, slice_point=points if len(set(sizes)) > 1 else ())
     parts = net.add_many(layer, input, tops=len(sizes))
@@ -238,7 +242,7 @@ def _joined(
     net: Emitter, parts: Sequence[Symbol], axis: int, view: Callable[[Shape], Shape]
 ) -> Symbol:
     views = [viewed(net, part, view, role=f"view{i}") for i, part in enumerate(parts)]
-    return net.add(Concat(axis=axis), *views)
+    return side_by_side(net, views, axis)
 
 
 @handles(F.pad)

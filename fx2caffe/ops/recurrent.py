@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import LSTM, Concat, Scale, Slice
+from caffe2fx.layers import LSTM, Scale, Slice
 from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.index_map import index_map
 from fx2caffe.legalize.permute import Permute
 from fx2caffe.lower import Expected, handles
+from fx2caffe.ops.blocks import side_by_side
 from fx2caffe.ops.cells import (
     STEPS,
     Given,
@@ -66,7 +67,7 @@ def _sequence(
             result, final = layer(net, run, ones, _reversed(net, x) if backwards else x, index)
             results.append(_reversed(net, result) if backwards else result)
             finals.append(final)
-        x = _joined(net, results, 2, "both")
+        x = side_by_side(net, results, 2, "both")
     y = net.add(Permute(order=(1, 0, 2)), x, role="samples") if batch_first else x
     return y, *_finals(net, run, finals)
 
@@ -74,15 +75,11 @@ def _sequence(
 def _finals(net: Emitter, run: Run, finals: Sequence[State]) -> tuple[Symbol | None, ...]:
     """h, and for an LSTM c, of all layers and directions; None for what nobody reads."""
     return tuple(
-        _joined(net, [final[place] for final in finals], 0, f"final{place}")
+        side_by_side(net, [final[place] for final in finals], 0, f"final{place}")
         if place + 1 in run.wanted
         else None
         for place in range(len(run.initial))
     )
-
-
-def _joined(net: Emitter, parts: Sequence[Symbol], axis: int, role: str) -> Symbol:
-    return parts[0] if len(parts) == 1 else net.add(Concat(axis=axis), *parts, role=role)
 
 
 def _reversed(net: Emitter, x: Symbol) -> Symbol:
@@ -184,7 +181,7 @@ def _unrolled(
         for gate in steps:
             state = step(net, gate, state, weights)
             results.append(state[0])
-        return _joined(net, results, 0, "results"), state
+        return side_by_side(net, results, 0, "results"), state
 
     return layer
 

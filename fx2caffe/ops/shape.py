@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Concat
 from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.lower import Expected, handles
 from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.blocks import side_by_side
 from fx2caffe.ops.constant import as_symbol
 from fx2caffe.reshaping import reshaped
 
@@ -21,9 +21,7 @@ def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbo
     symbols = [
         as_symbol(net, tensor, role=f"part{index}") for index, tensor in enumerate(tensors)
     ]
-    # torch lets an empty tensor of shape (0,) be part of any cat.
-    symbols = [symbol for symbol in symbols if symbol.shape != (0,)]
-    return net.add(Concat(axis=positive(dim, symbols[0].rank)), *symbols)
+    return side_by_side(net, symbols, positive(dim, symbols[0].rank))
 
 
 @handles(

@@ -67,6 +67,7 @@ class Family:
 
 BOX_REGION, REGION = (256, 7, 7), (256, 14, 14)
 SMALL = image(64)
+SMALL_SIDES = (64, 96, 128)  # tried for a model of which nothing is known
 # The first that fits is taken.
 FAMILIES = (
     Family("fasterrcnn*/roi_heads", (BOX_REGION,), (BOX_REGION,)),
@@ -180,9 +181,22 @@ def _make_torchvision(name: str, small: bool) -> Made:
 
 def _make_timm(name: str, small: bool) -> Made:
     model = _timm().create_model(name, pretrained=False)
-    known = model.default_cfg
-    shape = known.get("min_input_size", known["input_size"]) if small else known["input_size"]
-    return Made(model.eval(), random_inputs([tuple(shape)]))
+    model.eval()
+    full = tuple(model.default_cfg["input_size"])
+    sides = SMALL_SIDES if small and not model.default_cfg.get("fixed_input_size") else ()
+    smaller = [(full[0], side, side) for side in sides if side < full[-1]]
+    shape = next((shape for shape in smaller if _takes(model, shape)), full)
+    return Made(model, random_inputs([shape]))
+
+
+def _takes(model: nn.Module, shape: Shape) -> bool:
+    """Whether a model runs on this size: timm does not say which it takes."""
+    try:
+        with torch.no_grad():
+            model(*random_inputs([shape]))
+    except Exception:  # whatever a model does with a size that it is not made for
+        return False
+    return True
 
 
 def _make_own(name: str) -> Made:

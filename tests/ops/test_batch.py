@@ -9,7 +9,6 @@ from torch import Tensor
 import fx2caffe
 from caffe2fx.layers import Reshape
 from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.lower import unregister
 from tests.rows import Function
 
 
@@ -26,7 +25,7 @@ def test_a_handler_that_bakes_the_batch_is_found_out() -> None:
     try:
         exported = fx2caffe.export(Function(flat), torch.randn(2, 3, 4, 4))
     finally:
-        unregister(flat)
+        fx2caffe.unregister(flat)
     assert exported.batch_is_fixed and "for another batch" in exported.batch_faults[0]
     assert exported.verify().ok
 

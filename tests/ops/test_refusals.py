@@ -120,4 +120,4 @@ def test_a_registered_function_is_a_leaf() -> None:
         with pytest.raises(fx2caffe.errors.CaffeError, match="two handlers"):
             fx2caffe.register(twice)(handler)
     finally:
-        fx2caffe.lower.unregister(twice)
+        fx2caffe.unregister(twice)

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from caffe2fx import verdict
 from caffe2fx.build import graph_module
 from caffe2fx.engines.embedded import EmbeddedSession
-from caffe2fx.layers import Eltwise, Input, Parameter, Power, ReLU
+from caffe2fx.layers import Concat, Eltwise, Input, Parameter, Power, ReLU, Slice
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
@@ -191,6 +191,23 @@ def test_a_map_that_does_not_move_fails() -> None:
     assert [row.dead for row in report.rows] == [False, True]
     assert "no signal" in report.rows[1].fault and not report.ok
     assert report.rows[1].alone == 0.0
+
+
+def test_a_part_that_no_input_reaches_is_a_constant() -> None:
+    """As the query of a class token before it has seen an image: cut out again, then computed."""
+    token = Step("w", Parameter(shape=(1, 4)), (), (Value("w"),), (torch.arange(4.0).view(1, 4),))
+    both = Step("both", Concat(axis=0), (Value("w"), Value("x")), (Value("both"),))
+    parts = Step("parts", Slice(axis=0, slice_point=(1,)), both.tops, (Value("p"), Value("q")))
+    net = chain(token, both, parts, power("y", Value("p"), scale=2, shift=1))
+    assert report_of(net, net, X / 3).ok
+    off = with_step(net, power("y", Value("p"), scale=2, shift=1.001))
+    first = report_of(net, off, X / 3).first_divergence
+    assert first is not None and first.layer == "y" and not first.dead
+    dead = chain(token, both, parts, power("low", Value("q"), shift=-100),
+                 Step("relu", ReLU(), (Value("low"),), (Value("y"),)))  # fmt: skip
+    assert [row.layer for row in report_of(dead, dead, X / 3).rows if row.dead] == ["relu"]
+    whole = report_of(net, net, X)  # numbers that may name something: nothing is excused
+    assert [row.layer for row in whole.rows if row.dead] == ["parts", "y"]
 
 
 def test_dead_weights_fail() -> None:

@@ -166,8 +166,8 @@ def list_models():
     return ["tiny"]
 def create_model(name, pretrained):
     assert name == "tiny" and pretrained is False
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    model.default_cfg = {"input_size": (3, 12, 12), "min_input_size": (3, 6, 6)}
+    model = nn.Sequential(nn.Conv2d(3, 4, 80, stride=16), nn.ReLU())  # takes 80 pixels or more
+    model.default_cfg = {"input_size": (3, 224, 224)}
     return model
 '''
     with pytest.raises(CaffeError, match="source timm needs the package timm"):
@@ -175,7 +175,7 @@ def create_model(name, pretrained):
     (folder / "timm.py").write_text(stand_in)
     monkeypatch.syspath_prepend(str(folder))
     (row,) = zoo.run(zoo.names(["timm"]), output="out", small=True)
-    assert (row.job.name, row.verdict, row.inputs) == ("timm:tiny", "equal", ((1, 3, 6, 6),))
+    assert (row.job.name, row.verdict, row.inputs) == ("timm:tiny", "equal", ((1, 3, 96, 96),))
     assert not Path("out/timm-tiny.caffemodel").exists()  # random weights
 
 

@@ -325,15 +325,17 @@ def _depends_on_inputs(net: Net) -> set[Value]:
 
 
 def another(value: Tensor) -> Tensor:
-    """A second input like the first: its numbers in another random order, floats a bit smaller.
+    """A second input like the first, of its own numbers: floats in another order, a bit smaller.
 
     The order alone would not change x - x.mean().sum(); numbers nearer to 0 stay in any range.
+    Whole numbers are drawn from among them: of a histogram the order alone would change nothing.
     """
     generator = torch.Generator().manual_seed(value.numel())
-    order = torch.randperm(value.numel(), generator=generator)
-    mixed = value.reshape(-1)[order].reshape(value.shape)
+    numbers = value.reshape(-1)
     if not value.is_floating_point() or not _takes_nan(value):
-        return mixed
+        drawn = torch.randint(len(numbers), numbers.shape, generator=generator)
+        return numbers[drawn].reshape(value.shape)
+    mixed = numbers[torch.randperm(len(numbers), generator=generator)].reshape(value.shape)
     return mixed * (1 - 0.25 * torch.rand(value.shape, generator=generator).to(value.dtype))
 
 

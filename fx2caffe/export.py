@@ -145,7 +145,7 @@ class Export:
 
     def verify(
         self,
-        engine: str = "torch",
+        engine: str | Engine = "torch",
         inputs: Any = None,
         *,
         batch: int | None = None,

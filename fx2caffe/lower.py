@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
@@ -145,23 +145,24 @@ class Lowering:
             if node.op != "output":
                 self._lower(node)
             elif not self.refusals:
-                outputs = self._outputs(self._argument(node.args[0]))
+                outputs = self._outputs(node.args[0])
         if self.refusals:
             raise UnsupportedError(self.refusals)
         return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes)
 
-    def _outputs(self, values: Iterable[Any]) -> list[Symbol]:
+    def _outputs(self, values: Any) -> list[Symbol]:
         """The outputs as layers; those that are constant become some."""
         from fx2caffe.ops.constant import as_symbol
 
         outputs = []
         for index, value in enumerate(values):
             name = f"output_{index}"
+            origin = _origin(value) if isinstance(value, fx.Node) else Origin()
             try:
-                with self.emitter.at(name, Origin()):
-                    outputs.append(as_symbol(self.emitter, value))
+                with self.emitter.at(name, origin):
+                    outputs.append(as_symbol(self.emitter, self._argument(value)))
             except Refused as error:
-                self.refusals.append(Refusal(name, str(error), Origin()))
+                self.refusals.append(Refusal(name, str(error), origin))
         return outputs
 
     def _lower(self, node: fx.Node) -> None:

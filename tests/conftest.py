@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.engine import KeptCaffe
 
 # Tests run side by side: threads of their own would only be in each other's way.
 torch.set_num_threads(1)
@@ -35,6 +38,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def caffe() -> Iterator[KeptCaffe]:
+    """Real Caffe, kept for the next net."""
+    engine = KeptCaffe()
+    yield engine
+    engine.close()
 
 
 @pytest.fixture

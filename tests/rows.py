@@ -16,6 +16,7 @@ import caffe2fx
 import fx2caffe
 from caffe2fx import prototxt
 from caffe2fx.calibrate import calibrate
+from caffe2fx.engines import Engine
 from caffe2fx.net import Net
 from fx2caffe.export import Export
 
@@ -88,10 +89,10 @@ def check_exported(row: Row, exported: Export) -> None:
     assert exported.batch_is_fixed == row.fixed_batch, exported.batch_faults
 
 
-def check_in_caffe(row: Row, exported: Export) -> None:
+def check_in_caffe(row: Row, exported: Export, engine: Engine) -> None:
     """Real Caffe's verdict on every feature map, with the example's batch and with 3."""
     for batch in (None,) if row.fixed_batch else (None, 3):
-        report = exported.verify("pycaffe", batch=batch)
+        report = exported.verify(engine, batch=batch)
         assert report.ok, str(report)
 
 

@@ -8,11 +8,14 @@ from caffe2fx.errors import EngineError
 NAMES = ("torch", "pycaffe", "opencv")
 
 
-def engine(name: str) -> Engine:
+def engine(name: str | Engine) -> Engine:
     """The engine of that name; "best" is real Caffe where it is there, else torch.
 
-    Raises EngineError for an unknown name or a missing engine.
+    An engine of the caller's own is taken as it is. Raises EngineError for an unknown name or a
+    missing engine.
     """
+    if not isinstance(name, str):
+        return name
     found = _engine(best_engine() if name == "best" else name)
     missing = found.why_missing()
     if missing is not None:

@@ -97,6 +97,11 @@ class Worker(Closing):
             self.close()
             raise
 
+    @property
+    def alive(self) -> bool:
+        """Whether the child is still there."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the child."""
         self._process.kill()

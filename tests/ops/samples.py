@@ -95,4 +95,5 @@ def _draws(info: OpInfo, turn: int) -> Iterable[Draw]:
 def _sampled(info: OpInfo) -> Iterator[Any]:
     dtype = next((dtype for dtype in DTYPES if dtype in info.dtypes), None)
     if dtype is not None:
-        yield from info.sample_inputs("cpu", dtype, requires_grad=False)
+        # Its own sample_inputs looks through all frames and their sources to say who asks.
+        yield from info.sample_inputs_func(info, "cpu", dtype, requires_grad=False)

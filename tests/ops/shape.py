@@ -42,7 +42,7 @@ ONE = ((2, 3, 4, 5),)
 ROWS = [
     Row("cat", function(lambda a, b: torch.cat([a, b], 1)), ONE * 2, ("Concat",)),
     Row("cat_last", function(lambda a, b: torch.cat((a, b), -1)), ONE * 2, ("Concat",)),
-    Row("cat_one", function(lambda a: torch.cat([a], 2)), ONE, ("Concat",)),
+    Row("cat_one", function(lambda a: torch.cat([a], 2)), ONE, ("Power",)),
     Row("cat_same_twice", function(lambda a: torch.cat([a, a], 2)), ONE, ("Concat",)),
     Row("cat_batch", function(lambda a, b: torch.cat([a, b])), ONE * 2, ("Concat",)),
     Row("cat_constant", function(lambda a: torch.cat([a, torch.ones(2, 1, 4, 5)], 1)), ONE,

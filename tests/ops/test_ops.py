@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import fx2caffe
+from caffe2fx.engines import Engine
 from fx2caffe.lower import handlers, spelled
 from fx2caffe.trace import trace
 from tests.ops import (
@@ -95,8 +96,8 @@ def test_exports(row: Row) -> None:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)
-def test_in_real_caffe(row: Row) -> None:
-    check_in_caffe(row, fx2caffe.export(row.model(), tuple(row.inputs()), **row.options))
+def test_in_real_caffe(row: Row, caffe: Engine) -> None:
+    check_in_caffe(row, fx2caffe.export(row.model(), tuple(row.inputs()), **row.options), caffe)
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.id)

@@ -75,7 +75,7 @@ def boxes(numbers: Tensor) -> Tensor:
 
 def _boxes_of_masks(x: Tensor) -> Tensor:
     """Of masks of which some are empty."""
-    return ops.masks_to_boxes(x * (x[:, :1, :1] > 0) > 0.5)
+    return ops.masks_to_boxes(x * (x[:, :1, :1] > 0) > 1.4)
 
 
 class Pyramid(nn.Module):
@@ -132,7 +132,7 @@ MODULES = [
     Row("multi_scale_roi_align", lambda: Levels(None), MAPS,
         refused="nonzero gives a shape that depends on the data"),
     Row("multi_scale_roi_align_one", lambda: Levels(None, ("fine",)), MAPS,
-        layers={"Slice": 9, "AbsVal": 1, "Eltwise": 24, "Power": 28, "Concat": 7, "DummyData":
+        layers={"Slice": 9, "AbsVal": 1, "Eltwise": 24, "Power": 28, "Concat": 6, "DummyData":
             1, "Reshape": 18, "Im2col": 2, "Flatten": 13, "InnerProduct": 2, "ReLU": 4,
             "Threshold": 4, "Convolution": 4, "Tile": 8, "BatchReindex": 4, "Scale": 4,
             "Pooling": 1, "Reduction": 1, "Bias": 1, "Silence": 1}, fixed_batch=True),
@@ -261,7 +261,7 @@ ROWS = [
             "Im2col": 2, "Flatten": 3, "ReLU": 2, "Silence": 1}),
     Row("remove_small_boxes", function(lambda a: ops.remove_small_boxes(boxes(a), 1.0)),
         CORNERS[:1], refused="nonzero gives a shape that depends on the data"),
-    Row("masks_to_boxes", function(_boxes_of_masks), ((5, 6, 7),),
+    Row("masks_to_boxes", function(_boxes_of_masks), ((7, 9, 9),),
         layers={"DummyData": 1, "Crop": 1, "Threshold": 2, "Flatten": 8, "Scale": 2, "ArgMax":
             7, "Power": 7, "Slice": 2, "Concat": 3, "Reshape": 4, "Eltwise": 1}),
     deformed("deform_conv2d", lambda: DeformConv2d(4, 3, 3, padding=1), (2, 18, 6, 7),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caffe2fx.atomic import file_errors
 from caffe2fx.build import CaffeGraphModule, as_tensors
-from caffe2fx.engines import Session
+from caffe2fx.engines import Engine, Session
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.load import load
@@ -31,7 +31,7 @@ def compare(
     b: Side,
     inputs: Any,
     *,
-    engine: str = "torch",
+    engine: str | Engine = "torch",
     dialect: str | None = None,
     batch: int | None = None,
     shapes: Mapping[str, Shape] | None = None,
@@ -43,6 +43,7 @@ def compare(
     names are compared end to end, and the outputs in their order; of a module that did not come
     from Caffe, the outputs (fx2caffe's Export.verify knows its feature maps).
 
+    `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
     `dialect`, `batch` and `shapes` are for the sides that are files, and mean what they mean in
     caffe2fx.load.
     `inputs`: a tensor, a tuple, or a dict by blob name. Raises what load and the engines raise,

@@ -196,9 +196,9 @@ class _Trial:
         signal = min(size, seen.change) if moving else size
         length = step.layer.reduction([tuple(stream.values[b].shape) for b in step.bottoms])
         error = difference(alone, exact)
-        limit = ALONE * signal * sqrt(max(1.0, length / SHORT))
+        limit = alone_limit(signal, length)
         if error > limit:
-            limit = max(limit, NOISE_FACTOR * _own_noise(step, value, stream), ULP * size)
+            limit = alone_limit(signal, length, size, _own_noise(step, value, stream))
         known = value in self._reference.known
         return Row(
             layer=step.name,
@@ -287,6 +287,11 @@ def _other_implementation() -> Iterator[None]:
         yield
     finally:
         flags.__exit__(None, None, None)
+
+
+def alone_limit(signal: float, length: float, size: float = 0.0, noise: float = 0.0) -> float:
+    """How far a layer of such sums may be off alone; `noise` is what float32 itself loses in it."""
+    return max(ALONE * signal * sqrt(max(1.0, length / SHORT)), NOISE_FACTOR * noise, ULP * size)
 
 
 def end_limit(noise: float, signal: float) -> float:

@@ -153,6 +153,7 @@ class Export:
     ) -> Report:
         """Run the net in an engine and compare every feature map with the traced model.
 
+        `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
         `inputs` are what the net takes (raw pixels where it does the preprocessing) and default
         to the example's; `batch` repeats them with other numbers to that batch. `files`, a
         prototxt and its weights, are run in place of the net as it would be saved now. Raises

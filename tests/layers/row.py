@@ -15,7 +15,7 @@ from caffe2fx.layers import BatchNorm, Input, Source
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.prototxt import text_of
-from caffe2fx.verdict import ALONE, SHORT, another, difference, largest
+from caffe2fx.verdict import alone_limit, another, difference, largest, moved
 
 Tops = tuple[Tensor, ...]
 
@@ -79,10 +79,12 @@ class Row:
         inputs = self.inputs()
         exact = self.meaning([value.double() for value in inputs])
         changed = self.meaning([value.double() for value in _others(inputs)])
-        length = sqrt(max(1.0, self.layer.reduction(self.bottoms) / SHORT))
+        length, rounded = self.layer.reduction(self.bottoms), self.meaning(inputs)
+        signals = [_signal(*pair) for pair in zip(exact, changed, strict=True)]
+        noises = [moved(*pair) for pair in zip(rounded, exact, strict=True)]
         return [
-            ALONE * length * _signal(top.double(), other.double())
-            for top, other in zip(exact, changed, strict=True)
+            alone_limit(signal, length, largest(top), noise)
+            for signal, top, noise in zip(signals, exact, noises, strict=True)
         ]
 
     def agrees(self, mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
@@ -127,6 +129,7 @@ def _others(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 def _signal(exact: Tensor, changed: Tensor) -> float:
     """The verdict's signal, over what is finite; a constant's own size."""
+    exact, changed = exact.double(), changed.double()
     finite = exact.isfinite() & changed.isfinite()
     size, change = largest(exact[finite]), largest((exact - changed)[finite])
     return min(size, change) if change > 0 else size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import sqrt
 from zlib import crc32
 
 import pytest
@@ -17,7 +16,7 @@ from caffe2fx.layers.pooling import LOWEST
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.prototxt import text_of
 from caffe2fx.save import weights_of
-from caffe2fx.verdict import ALONE, SHORT, difference, largest
+from caffe2fx.verdict import alone_limit, difference, largest
 from tests.layers.row import Row
 from tests.layers.test_rows import FAMILIES, slug
 from tests.training.real import Found, ask
@@ -156,10 +155,10 @@ def of_meaning(row: Row, dtype: torch.dtype = torch.float32) -> tuple[list[Tenso
 
 def agree(row: Row, mine: Sequence[Tensor], theirs: Sequence[Tensor], exact: Sequence[Tensor]
           ) -> None:  # fmt: skip
-    length = sqrt(max(1.0, max(value.numel() for value in row.inputs()) / SHORT))
+    length = max(value.numel() for value in row.inputs())
     for one, two, reference in zip(mine, theirs, exact, strict=True):
         apart = difference(one, two)
-        limit = ALONE * length * largest(reference[reference.isfinite()])
+        limit = alone_limit(largest(reference[reference.isfinite()]), length)
         assert apart <= limit, f"{apart:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
 
 

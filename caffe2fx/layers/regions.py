@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,12 +26,16 @@ def check_regions(bottoms: Sequence[Shape]) -> None:
         raise ShapeMismatchError(f"needs regions of shape (R, 5), got {regions}")
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Pooled(Layer):
     """Base of the layers that pool each region into pooled_h x pooled_w."""
 
     bottoms = (2, 2)
-    pooled_h: int
-    pooled_w: int
+    pool: ClassVar[Callable[..., Tensor]]
+
+    pooled_h: int = field(1, "uint32", 0)
+    pooled_w: int = field(2, "uint32", 0)
+    spatial_scale: float = field(3, "float", 1.0)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -42,6 +47,13 @@ class _Pooled(Layer):
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((bottoms[1][0], bottoms[0][1], self.pooled_h, self.pooled_w),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        regions = bottoms[1].reshape(-1, 5)
+        size = (self.pooled_h, self.pooled_w)
+        return (self.pool(bottoms[0], regions, size, self.spatial_scale),)
 
 
 @register
@@ -57,16 +69,7 @@ class ROIPooling(_Pooled):
     message = "ROIPoolingParameter"
     dialects = RCNN
 
-    pooled_h: int = field(1, "uint32", 0)
-    pooled_w: int = field(2, "uint32", 0)
-    spatial_scale: float = field(3, "float", 1.0)
-
-    def compute(
-        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
-    ) -> tuple[Tensor, ...]:
-        regions = bottoms[1].reshape(-1, 5)
-        size = (self.pooled_h, self.pooled_w)
-        return (roi_pool(bottoms[0], regions, size, self.spatial_scale),)
+    pool = staticmethod(roi_pool)
 
 
 @register
@@ -82,16 +85,7 @@ class ROIAlign(_Pooled):
     message = "ROIAlignParameter"
     dialects = ("detectron", "synopsys")
 
-    pooled_h: int = field(1, "uint32", 0)
-    pooled_w: int = field(2, "uint32", 0)
-    spatial_scale: float = field(3, "float", 1.0)
-
-    def compute(
-        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
-    ) -> tuple[Tensor, ...]:
-        regions = bottoms[1].reshape(-1, 5)
-        size = (self.pooled_h, self.pooled_w)
-        return (roi_align(bottoms[0], regions, size, self.spatial_scale),)
+    pool = staticmethod(roi_align)
 
 
 @register

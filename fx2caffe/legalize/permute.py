@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -15,6 +15,8 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped, reshaped_source
+
+Runs = Sequence[Sequence[int]]  # of axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +40,37 @@ class Permute(Wide):
 def by_swaps(
     net: Emitter, layer: Permute, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:
-    """One swap of two neighbouring runs of axes after the other, each a copy without weights."""
-    source = symbol = bottoms[0]
+    """Each swap a copy without weights."""
+    (source,) = bottoms
+    return swap_by_swap(
+        net,
+        layer,
+        source,
+        lambda symbol, runs: _swapped(net, symbol, [_Run.of(source, run) for run in runs]),
+    )
+
+
+def swap_by_swap(
+    net: Emitter, layer: Permute, source: Symbol, swap: Callable[[Symbol, Runs], Symbol]
+) -> tuple[Symbol, ...]:
+    """One swap of two neighbouring runs of axes after the other.
+
+    `swap` does it in memory: of the four runs that make up all axes it swaps the inner two.
+    """
+    symbol = source
     # Axes of size 1 have no place in memory.
     order = [axis for axis in layer.order if (source.shape[axis], source.other[axis]) != (1, 1)]
     axes = sorted(order)
     while axes != order:
-        first, middle, last = next_swap(axes, order)
+        first, middle, last = _next_swap(axes, order)
         runs = axes[:first], axes[first:middle], axes[middle:last], axes[last:]
-        symbol = _swapped(net, symbol, [_Run.of(source, run) for run in runs])
+        symbol = swap(symbol, runs)
         axes = [*runs[0], *runs[2], *runs[1], *runs[3]]
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (source.shape, source.other))
     return (reshaped(net, symbol, shape, other),)
 
 
-def next_swap(axes: Sequence[int], order: Sequence[int]) -> tuple[int, int, int]:
+def _next_swap(axes: Sequence[int], order: Sequence[int]) -> tuple[int, int, int]:
     """Edges of the two runs of `axes` to swap so that a longer head of it is as in `order`."""
     first = next(i for i, axis in enumerate(axes) if axis != order[i])
     middle = axes.index(order[first])

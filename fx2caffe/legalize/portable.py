@@ -36,7 +36,7 @@ from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.gather import DENSE
 from fx2caffe.legalize.index_map import IndexMap, Span, axis_by_axis, index_map
-from fx2caffe.legalize.permute import Permute, next_swap
+from fx2caffe.legalize.permute import Permute, swap_by_swap
 from fx2caffe.legalize.reduce import Reduce, ReduceOp
 from fx2caffe.legalize.rules import rewrites
 from fx2caffe.legalize.standardize import Standardize
@@ -267,17 +267,14 @@ def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) 
 def by_filters(
     net: Emitter, layer: Permute, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
 ) -> tuple[Symbol, ...]:
-    """One swap of two neighbouring runs of axes after the other, each by filters of one 1."""
-    source = symbol = bottoms[0]
-    order = [axis for axis in layer.order if (source.shape[axis], source.other[axis]) != (1, 1)]
-    axes = sorted(order)
-    while axes != order:
-        first, middle, last = next_swap(axes, order)
-        runs = axes[:first], axes[first:middle], axes[middle:last], axes[last:]
-        symbol = _swapped(net, symbol, [_size(source, run) for run in runs])
-        axes = [*runs[0], *runs[2], *runs[1], *runs[3]]
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (source.shape, source.other))
-    return (reshaped(net, symbol, shape, other),)
+    """Each swap by filters of one 1."""
+    (source,) = bottoms
+    return swap_by_swap(
+        net,
+        layer,
+        source,
+        lambda symbol, runs: _swapped(net, symbol, [_size(source, run) for run in runs]),
+    )
 
 
 def _size(source: Symbol, axes: Sequence[int]) -> int:

@@ -141,30 +141,34 @@ class _Trial:
         return known and seen is not None and not seen.change > 0 and not seen.masked
 
     def _unreached(self, values: set[Value]) -> set[Value]:
-        """Those of the values that no number of the input reaches: NaN in all of them does not.
+        """Those of the values that no number of the input reaches.
 
         Such are the parts of a map that are constant, as a class token before it has seen an
-        image. What is dead otherwise (zero weights, a ReLU that is never passed) turns to NaN.
+        image. What is dead otherwise moves: by NaN (zero weights, a ReLU that is never passed)
+        or by what is beyond every threshold.
         """
-        if not values or not all(map(_takes_nan, self._inputs)):
+        if not all(map(_takes_nan, self._inputs)):
             return set()
-        usual, void = (
-            self._stream(inputs)
-            for inputs in (self._inputs, [torch.full_like(value, nan) for value in self._inputs])
-        )
-        found = set()
+        for extreme in (nan, inf, -inf):
+            values = self._unmoved(values, extreme)
+        return values
+
+    def _unmoved(self, values: set[Value], extreme: float) -> set[Value]:
+        """Those of the values that are the same where every number of the input is that one."""
+        found: set[Value] = set()
+        if not values:
+            return found
+        usual = self._stream(self._inputs)
+        void = self._stream([torch.full_like(value, extreme) for value in self._inputs])
         try:
             for step in self._net.steps:
                 for stream in (usual, void):
                     stream.enter(step)
-                found |= {
-                    value
-                    for value in values.intersection(step.tops)
-                    if torch.equal(usual.values[value], void.values[value])
-                }
+                tops = values.intersection(step.tops)
+                found |= {v for v in tops if torch.equal(usual.values[v], void.values[v])}
                 for stream in (usual, void):
                     stream.leave(step)
-        except (RuntimeError, IndexError):  # NaN names no place: from here on all may be reached
+        except (RuntimeError, IndexError):  # it names no place: from here on all may be reached
             pass
         return found
 

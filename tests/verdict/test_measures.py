@@ -20,7 +20,17 @@ from torch.overrides import TorchFunctionMode
 from caffe2fx import verdict
 from caffe2fx.build import graph_module
 from caffe2fx.engines.embedded import EmbeddedSession
-from caffe2fx.layers import Concat, Eltwise, Input, Parameter, Power, ReLU, Slice
+from caffe2fx.layers import (
+    AbsVal,
+    Concat,
+    Eltwise,
+    Input,
+    Parameter,
+    Power,
+    ReLU,
+    Slice,
+    Threshold,
+)
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
@@ -203,9 +213,15 @@ def test_a_part_that_no_input_reaches_is_a_constant() -> None:
     off = with_step(net, power("y", Value("p"), scale=2, shift=1.001))
     first = report_of(net, off, X / 3).first_divergence
     assert first is not None and first.layer == "y" and not first.dead
-    dead = chain(token, both, parts, power("low", Value("q"), shift=-100),
-                 Step("relu", ReLU(), (Value("low"),), (Value("y"),)))  # fmt: skip
-    assert [row.layer for row in report_of(dead, dead, X / 3).rows if row.dead] == ["relu"]
+    last = Step("last", ReLU(), (Value("low"),), (Value("y"),))
+    step = Step("last", Threshold(threshold=100.0), (Value("q"),), last.tops)
+    size = Step("size", AbsVal(), (Value("q"),), (Value("size"),))
+    for dead in (
+        chain(token, both, parts, power("low", Value("q"), shift=-100), last),
+        chain(token, both, parts, size, power("low", Value("size"), scale=-1), last),
+        chain(token, both, parts, step),
+    ):
+        assert [row.layer for row in report_of(dead, dead, X / 3).rows if row.dead] == ["last"]
     whole = report_of(net, net, X)  # numbers that may name something: nothing is excused
     assert [row.layer for row in whole.rows if row.dead] == ["parts", "y"]
 

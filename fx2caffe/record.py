@@ -261,7 +261,9 @@ class Recorder(TorchFunctionMode):
         """A tensor without numbers is known before the net runs; Caffe has no such blobs."""
         if tensor.numel():
             return tensor
-        empty: Tensor = self._constant(torch.zeros, (tensor.shape,), {"dtype": tensor.dtype})
+        device = "cpu" if tensor.is_meta else tensor.device
+        like = {"dtype": tensor.dtype, "device": device}
+        empty: Tensor = self._constant(torch.zeros, (tensor.shape,), like)
         return empty
 
     def _run(

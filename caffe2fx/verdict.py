@@ -341,7 +341,7 @@ def another(value: Tensor) -> Tensor:
     """
     generator = torch.Generator().manual_seed(value.numel())
     numbers = value.reshape(-1)
-    if not value.is_floating_point() or not _takes_nan(value):
+    if not _takes_nan(value):
         drawn = torch.randint(len(numbers), numbers.shape, generator=generator)
         return numbers[drawn].reshape(value.shape)
     mixed = numbers[torch.randperm(len(numbers), generator=generator)].reshape(value.shape)
@@ -350,7 +350,7 @@ def another(value: Tensor) -> Tensor:
 
 def _takes_nan(value: Tensor) -> bool:
     """Whether an input is of floats, not of whole numbers, which count or name something."""
-    return not torch.equal(value, value.round())
+    return value.is_floating_point() and not torch.equal(value, value.round())
 
 
 def largest(value: Tensor) -> float:

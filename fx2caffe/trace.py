@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.overrides import handle_torch_function
 
+from caffe2fx.errors import CaffeError
 from caffe2fx.origin import Origin
 from fx2caffe import structure
 from fx2caffe.alias import Table, UnseenWrite, index_map, version
@@ -106,6 +107,10 @@ class Tracer(torch.fx.Tracer):
     def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
         """The graph of `root` run on `concrete_args`, its example inputs."""
         args, kwargs = structure.as_inputs(root, concrete_args)
+        for tensor in tensors_in((args, kwargs)):
+            if not tensor.numel():
+                got = tuple(tensor.shape)
+                raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
         names = structure.input_names(root, args, kwargs)
         self._attempt(root, args, kwargs, names, everything=False)
         if self.guard.known.doubtful:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import caffe2fx
 import fx2caffe
 from caffe2fx.layers import Reshape
 from fx2caffe.emit import Emitter, Symbol
@@ -84,6 +85,11 @@ def test_what_two_batches_do_not_tell(name: str) -> None:
     """A batch of 1 and of 2 look alike here; larger ones do not."""
     exported = fx2caffe.export(Function(CUTS[name]), torch.randn(1, 4, 6, 5))
     assert exported.batch_is_fixed and exported.verify().ok
+
+
+def test_a_batch_without_samples_is_told() -> None:
+    with pytest.raises(caffe2fx.CaffeError, match=r"got shape \(0, 3, 8, 8\)"):
+        fx2caffe.export(torch.nn.Conv2d(3, 4, 3), torch.randn(0, 3, 8, 8))
 
 
 def test_a_number_has_no_batch() -> None:

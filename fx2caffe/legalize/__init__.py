@@ -13,28 +13,9 @@ from caffe2fx.layer import Layer
 from caffe2fx.net import Dynamic, Step, Value, is_input
 from fx2caffe.emit import BatchFixed, Emitter, Refused, Symbol
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.legalize import (
-    activation,
-    axis_matrix,
-    binary,
-    forks,
-    gather,
-    index_map,
-    logarithm,
-    matmul,
-    permute,
-    pooling,
-    portable,
-    ranks,
-    recurrent,
-    reduce,
-    sides,
-    standardize,
-    threshold,
-    values,
-)
 from fx2caffe.legalize.fuse import fuse_index_maps
-from fx2caffe.legalize.rules import rules_for
+from fx2caffe.legalize.rules import LayerCall
+from fx2caffe.legalize.ruleset import rules_for
 from fx2caffe.legalize.unsupported import Unsupported
 from fx2caffe.targets import TARGETS, Target
 
@@ -184,18 +165,20 @@ class _LegalEmitter(Emitter):
     ) -> tuple[Symbol, ...]:
         """What the first rule gives that the target can say. Raises Refused if none can."""
         name, origin = self.scope
-        reasons = []
+        call, reasons = LayerCall(layer, bottoms, blobs, tops), []
         for rule in rules_for(layer):
             before = len(self.steps), set(self._taken), dict(self.views)
             try:
                 with self.at(f"{name}/{role}" if role else name, origin):
-                    return rule(self, layer, bottoms, blobs, tops)
+                    made = rule(self, call)
+                if made is not None:
+                    return made
             except Refused as refused:
                 reasons.append(str(refused))
             # What the rule had added before it gave up must leave no trace.
             del self.steps[before[0] :]
             self._taken, self.views = before[1:]
-        raise Refused("; ".join(dict.fromkeys([lacking, *filter(None, reasons)])))
+        raise Refused("; ".join(dict.fromkeys([lacking, *reasons])))
 
     def _lacking(
         self, layer: Layer, bottoms: Sequence[Symbol], dynamic: Sequence[Symbol], tops: int
@@ -209,26 +192,3 @@ class _LegalEmitter(Emitter):
                 asked.append((step.layer, [weight.shape for _ in step.bottoms], len(step.tops)))
         reasons = (self.target.lacks(*each) for each in asked)
         return next((reason for reason in reasons if reason is not None), None)
-
-
-__all__ = [
-    "activation",
-    "axis_matrix",
-    "binary",
-    "forks",
-    "gather",
-    "index_map",
-    "legalize",
-    "logarithm",
-    "matmul",
-    "permute",
-    "pooling",
-    "portable",
-    "ranks",
-    "recurrent",
-    "reduce",
-    "sides",
-    "standardize",
-    "threshold",
-    "values",
-]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from caffe2fx.layers import Convolution, InnerProduct, Reshape
 from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.emit import Emitter, Refused
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 
 
@@ -37,41 +37,36 @@ class AxisMatrix(Wide):
         return ((moved @ blobs[0].t()).movedim(-1, self.axis),)
 
 
-@rewrites(AxisMatrix)
-def last_axis(
-    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def last_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     """The last axis: InnerProduct, which keeps all axes before it."""
-    if layer.axis != bottoms[0].rank - 1 or layer.axis == 0:
+    layer, bottom = call.layer, call.bottom
+    if layer.axis != bottom.rank - 1 or layer.axis == 0:
         raise Refused(f"needs the last axis of several, got {layer.axis}")
-    axis = 1 if bottoms[0].rank == 2 else -1
+    axis = 1 if bottom.rank == 2 else -1
     product = InnerProduct(num_output=layer.rows, bias_term=False, axis=axis)
-    return (net.add(product, bottoms[0], blobs=blobs),)
+    return (net.add(product, bottom, blobs=call.blobs),)
 
 
-@rewrites(AxisMatrix)
-def channels(
-    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def channels(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     """The channels of images: a 1x1 convolution."""
-    if layer.axis != 1 or bottoms[0].rank != 4:
-        raise Refused(f"needs axis 1 of 4, got axis {layer.axis} of {bottoms[0].rank}")
-    weight = blobs[0].reshape(layer.rows, bottoms[0].fixed(1), 1, 1)
+    layer, bottom = call.layer, call.bottom
+    if layer.axis != 1 or bottom.rank != 4:
+        raise Refused(f"needs axis 1 of 4, got axis {layer.axis} of {bottom.rank}")
+    weight = call.blobs[0].reshape(layer.rows, bottom.fixed(1), 1, 1)
     product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
-    return (net.add(product, bottoms[0], blobs=[weight]),)
+    return (net.add(product, bottom, blobs=[weight]),)
 
 
-@rewrites(AxisMatrix)
-def any_axis(
-    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     """Any other axis: as channels of a 1x1 convolution, all axes before it as its batch."""
+    layer, bottoms = call.layer, call.bottoms
     bottom, axis = bottoms[0], layer.axis
     inner = prod(bottom.fixed(a) for a in range(axis + 1, bottom.rank))
     size = bottom.fixed(axis)
     flat = net.add(Reshape(shape=(-1, size, 1, inner)), bottom, role="rows")
     product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
-    mixed = net.add(product, flat, blobs=[blobs[0].reshape(layer.rows, size, 1, 1)], role="mix")
+    weight = call.blobs[0].reshape(layer.rows, size, 1, 1)
+    mixed = net.add(product, flat, blobs=[weight], role="mix")
     shape = (*bottom.shape[:axis], layer.rows, *bottom.shape[axis + 1 :])
     dims = tuple(
         -1 if axis_ != axis and bottom.carries_batch(axis_) else size

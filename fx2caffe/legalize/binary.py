@@ -14,7 +14,7 @@ from caffe2fx.layer import Layer
 from caffe2fx.layers import Bias, Eltwise, EltwiseOp, Power, Scale, Tile
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped_source
 
@@ -74,15 +74,13 @@ def _sizes(symbol: Symbol) -> Sizes:
     return Sizes(symbol.shape, symbol.other)
 
 
-@rewrites(Binary)
-def binary(
-    net: Emitter, layer: Binary, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def binary(net: Emitter, call: LayerCall[Binary]) -> Tops:
     """Division and minimum by product and maximum; those by the cheapest broadcast there is.
 
     before: Binary{MUL} of (N,C,H,W) and (N,C,1,1)
     after:  Flatten to (N,C), Scale{axis: 0} with two bottoms
     """
+    layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
     if layer.op is BinaryOp.DIV:
         inverse = net.add(Power(power=-1), second, role="inverse")

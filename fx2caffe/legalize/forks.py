@@ -28,21 +28,17 @@ from caffe2fx.layers.fork_position import UpsampleStride
 from caffe2fx.message import Shape
 from caffe2fx.net import Step, Value
 from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.activation import clip_by_maximum
 from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.index_map import IndexMap, times_of, upsampled
-from fx2caffe.legalize.permute import Permute, by_swaps
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.index_map import IndexMap, times_of
+from fx2caffe.legalize.permute import Permute
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.reshaping import reshaped_source
 from fx2caffe.targets import Target
 
 
-@rewrites(Permute, before=by_swaps)
-def shuffle_channel(
-    net: Emitter, layer: Permute, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def shuffle_channel(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """before: Permute{order: 0 2 1 3 4} of (N,g,C/g,H,W)     after: ShuffleChannel{group: g}"""
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     if bottom.rank < 4 or layer.order != (0, 2, 1, *range(3, bottom.rank)):
         raise Refused("needs the two axes behind the batch to change places")
     shape, other = (_joined_channels(sizes) for sizes in (bottom.shape, bottom.other))
@@ -56,39 +52,30 @@ def _joined_channels(shape: Shape) -> Shape:
     return (shape[0], shape[1] * shape[2], shape[3], prod(shape[4:]))
 
 
-@rewrites(Permute, before=by_swaps)
-def permute(
-    net: Emitter, layer: Permute, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def permute(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """The forks' own Permute."""
-    return (net.add(layers.Permute(order=layer.order), bottoms[0]),)
+    return (net.add(layers.Permute(order=call.layer.order), call.bottom),)
 
 
-@rewrites(Clip, before=clip_by_maximum)
-def relu6(
-    net: Emitter, layer: Clip, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def relu6(net: Emitter, call: LayerCall[Clip]) -> Tops:
     """before: Clip{min: 0 max: 6}     after: ReLU6"""
+    layer = call.layer
     if (layer.min, layer.max) != (0, 6):
         raise Refused(f"as ReLU6 needs bounds 0 and 6, got {layer.min} and {layer.max}")
-    return (net.add(ReLU6(), bottoms[0]),)
+    return (net.add(ReLU6(), call.bottom),)
 
 
-@rewrites(IndexMap, before=upsampled)
-def upsample(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def upsample(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Every pixel s x s times."""
-    return (net.add(Upsample(scale=_scale(layer, bottoms[0], blobs)), bottoms[0]),)
+    bottom = call.bottom
+    return (net.add(Upsample(scale=_scale(call.layer, bottom, call.blobs)), bottom),)
 
 
-@rewrites(IndexMap, before=upsampled)
-def upsample_by_stride(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def upsample_by_stride(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Every pixel s x s times, as Ascend's ATC writes it."""
-    scale = _scale(layer, bottoms[0], blobs)
-    return (net.add(UpsampleStride(stride_h=scale, stride_w=scale), bottoms[0]),)
+    bottom = call.bottom
+    scale = _scale(call.layer, bottom, call.blobs)
+    return (net.add(UpsampleStride(stride_h=scale, stride_w=scale), bottom),)
 
 
 def _scale(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> int:

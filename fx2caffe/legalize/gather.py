@@ -11,9 +11,9 @@ from torch import Tensor
 
 from caffe2fx.layers import BatchReindex, Parameter
 from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.emit import Emitter, Refused
 from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped, viewed
 
@@ -45,11 +45,9 @@ class Gather(Wide):
         return (top.reshape(self.top_shapes([tuple(bottoms[0].shape)], 1)[0]),)
 
 
-@rewrites(Gather)
-def dense(
-    net: Emitter, layer: Gather, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def dense(net: Emitter, call: LayerCall[Gather]) -> Tops:
     """A matrix of ones and zeros, where it is not too large; the batch stays free."""
+    layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     bottom, axis = bottoms[0], layer.first
     size = prod(bottom.fixed(a) for a in range(layer.first, layer.last + 1))
     if size * len(blobs[0]) > DENSE:
@@ -61,17 +59,15 @@ def dense(
     return (viewed(net, moved, lambda s: (*s[:axis], *layer.sizes, *s[axis + 1 :])),)
 
 
-@rewrites(Gather)
-def by_row(
-    net: Emitter, layer: Gather, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_row(net: Emitter, call: LayerCall[Gather]) -> Tops:
     """Rows by number, counted over all samples: the batch of the example stays in the net."""
+    layer, bottoms = call.layer, call.bottoms
     bottom, both = bottoms[0], (bottoms[0].shape, bottoms[0].other)
     outer = prod(bottom.shape[: layer.first])
     size = prod(bottom.shape[layer.first : layer.last + 1])
     if outer * size > ROWS:
         raise Refused(f"needs at most {ROWS} rows to pick from, got {outer * size}")
-    rows = (torch.arange(outer)[:, None] * size + blobs[0].long()[None]).flatten()
+    rows = (torch.arange(outer)[:, None] * size + call.blobs[0].long()[None]).flatten()
     numbers = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], role="rows")
     if layer.first == layer.last == 0 and bottom.shape[0] == bottom.other[0]:
         picked = net.add(BatchReindex(), bottom, numbers, role="pick")

@@ -29,7 +29,7 @@ from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.gather import DENSE, Gather
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped, viewed
 
@@ -156,18 +156,16 @@ def _only(maps: Maps) -> tuple[int, Places]:
     return next(iter(maps.items()))
 
 
-@rewrites(IndexMap)
-def filled(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """A constant outside: zeros outside, and then the constant added there.
 
     before: IndexMap{outside: 2}     after: IndexMap{outside: 0}, Bias with 2 outside and 0 inside
     """
+    layer, blobs = call.layer, call.blobs
     inside = [blob != NOWHERE for blob in blobs]
     if layer.outside == 0 or all(bool(line.all()) for line in inside):
         raise Refused("needs places outside, and a number other than 0 there")
-    zeros = net.add(replace(layer, outside=0.0), bottoms[0], blobs=blobs, role="zeros")
+    zeros = net.add(replace(layer, outside=0.0), call.bottom, blobs=blobs, role="zeros")
     shown = torch.ones(())
     for line in inside:
         shown = shown[..., None] * line
@@ -175,13 +173,10 @@ def filled(
     return (net.add(Bias(axis=layer.first, num_axes=len(blobs)), zeros, blobs=[constant]),)
 
 
-@rewrites(IndexMap)
-def cut(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def cut(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Ranges: Slice for one axis, Crop to a constant of the wanted size for more."""
-    bottom = bottoms[0]
-    spans = _spans(_changed(layer, bottom, blobs))
+    layer, bottom = call.layer, call.bottom
+    spans = _spans(_changed(layer, bottom, call.blobs))
     if not spans:
         return (bottom,)
     if not all(span.is_cut for span in spans.values()):
@@ -230,13 +225,10 @@ def _pieces(
     return pieces
 
 
-@rewrites(IndexMap)
-def windows(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def windows(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Every n-th number, or zeros around: Im2col with windows of one number."""
-    bottom = bottoms[0]
-    spans = _spans(_changed(layer, bottom, blobs))
+    layer, bottom = call.layer, call.bottom
+    spans = _spans(_changed(layer, bottom, call.blobs))
     if not all(span.is_window(bottom.fixed(axis)) for axis, span in spans.items()):
         raise Refused("needs steps from the start on, or as many zeros before as after")
     first, last = min(spans), max(spans)
@@ -257,17 +249,15 @@ def _image(shape: Shape, first: int) -> Shape:
     return (prod(shape[:first]), 1, shape[first], prod(shape[first + 1 :]))
 
 
-@rewrites(IndexMap)
-def staged(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def staged(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Any span: cut, then every n-th, then as many zeros on both sides, then cut.
 
     before: IndexMap 2, 4, 6, nowhere     after: cut to 2..6, every 2nd, zeros around, cut
     """
-    maps = _changed(layer, bottoms[0], blobs)
+    layer, bottom = call.layer, call.bottom
+    maps = _changed(layer, bottom, call.blobs)
     spans = _spans(maps)
-    symbol, padded = bottoms[0], _stages(spans)[3]
+    symbol, padded = bottom, _stages(spans)[3]
     for stage in _stages(spans)[:3]:
         left = {axis: p for axis, p in stage.items() if not is_whole(symbol, axis, p)}
         if left == maps:
@@ -291,13 +281,10 @@ def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
     return stages
 
 
-@rewrites(IndexMap)
-def upsampled(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def upsampled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Every pixel several times on the image axes: a Deconvolution of ones, channel by channel."""
-    bottom = bottoms[0]
-    maps = _changed(layer, bottom, blobs)
+    bottom = call.bottom
+    maps = _changed(call.layer, bottom, call.blobs)
     if bottom.rank != 4 or min(maps) < 2:
         raise Refused("needs the image axes of a 4-D bottom")
     times = tuple(times_of(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3))
@@ -316,28 +303,23 @@ def times_of(places: Places, size: int) -> int:
     return times
 
 
-@rewrites(IndexMap)
-def axis_by_axis(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Several axes one after the other, those that shrink most first."""
-    maps = _changed(layer, bottoms[0], blobs)
+    layer, bottom = call.layer, call.bottom
+    maps = _changed(layer, bottom, call.blobs)
     if len(maps) < 2:
         raise Refused("needs several axes, got one")
-    symbol = bottoms[0]
+    symbol = bottom
     growth = {axis: len(places) / symbol.shape[axis] for axis, places in maps.items()}
     for axis in sorted(maps, key=growth.__getitem__):
         symbol = index_map(net, symbol, {axis: maps[axis]}, layer.outside, role=f"axis{axis}")
     return (symbol,)
 
 
-@rewrites(IndexMap)
-def tiled(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """The axis, or each place of it, several times: Tile."""
-    bottom = bottoms[0]
-    axis, places = _only(_changed(layer, bottom, blobs))
+    bottom = call.bottom
+    axis, places = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.fixed(axis)
     if places == tuple(range(size)) * (len(places) // size):
         return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
@@ -347,13 +329,10 @@ def tiled(
     return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
 
 
-@rewrites(IndexMap)
-def pieces(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """A few ranges one after the other: Slice and Concat."""
-    bottom = bottoms[0]
-    axis, places = _only(_changed(layer, bottom, blobs))
+    bottom = call.bottom
+    axis, places = _only(_changed(call.layer, bottom, call.blobs))
     bottom.fixed(axis)
     runs = runs_of(places)
     if NOWHERE in places or len(runs) > PIECES:
@@ -371,13 +350,10 @@ def runs_of(places: Places) -> list[tuple[int, int]]:
     return [(places[a], places[b - 1] + 1) for a, b in pairwise([0, *breaks, len(places)])]
 
 
-@rewrites(IndexMap)
-def matrix(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Any places on one axis: a matrix of ones and zeros."""
-    bottom = bottoms[0]
-    axis, places = _only(_changed(layer, bottom, blobs))
+    bottom = call.bottom
+    axis, places = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.fixed(axis)
     if size * len(places) > DENSE:
         raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(places)}")
@@ -390,13 +366,11 @@ def one_hot(places: Sequence[int], size: int) -> Tensor:
     return (torch.tensor(places)[:, None] == torch.arange(size)[None]).float()
 
 
-@rewrites(IndexMap)
-def gathered(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def gathered(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Any places on one axis, however many: rows by number."""
-    axis, places = _only(_changed(layer, bottoms[0], blobs))
+    bottom = call.bottom
+    axis, places = _only(_changed(call.layer, bottom, call.blobs))
     if NOWHERE in places:
         raise Refused("needs every number to come from somewhere")
     gather = Gather(first=axis, last=axis, sizes=(len(places),))
-    return (net.add(gather, bottoms[0], blobs=[torch.tensor(places)]),)
+    return (net.add(gather, bottom, blobs=[torch.tensor(places)]),)

@@ -6,13 +6,9 @@ logarithm, and one step of Newton's method on e^t = x makes good what taking the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor
-
 from caffe2fx.layers import BNLL, AbsVal, Clip, Eltwise, EltwiseOp, Exp, Log, Power, ReLU, Sigmoid
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.legalize.rules import LayerCall, Tops
 
 PROD = Eltwise(operation=EltwiseOp.PROD)
 _ROOT = 512.0
@@ -21,10 +17,7 @@ _LEAST, _LARGEST = 2.0 ** (-75 / _ROOT), 2.0 ** (65 / _ROOT)
 _ZERO = 2.0**-76  # times the inverse of the least square root: still below 1
 
 
-@rewrites(Log)
-def by_newton(
-    net: Emitter, layer: Log, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     """ln(x) = 2 ln(s) of s = sqrt(x), and ln(s) = t + s e^-t - 1 for a t that is nearly it.
 
     Of 0 it is -inf, of negative numbers NaN, as it should be: with s both come to the sum.
@@ -33,9 +26,9 @@ def by_newton(
     after:  Power{0.5} s, the powers and products of _nearly t, Exp of -t, Eltwise{PROD} with s,
             Eltwise{SUM}, Power, Eltwise{SUM} with what is infinite where s is 0
     """
-    if layer != Log():
-        raise Refused("")
-    root = net.add(Power(power=0.5), bottoms[0], role="root")
+    if call.layer != Log():
+        return None
+    root = net.add(Power(power=0.5), call.bottom, role="root")
     nearly = _nearly(net, root)
     inverse = net.add(Exp(), net.add(Power(scale=-1), nearly, role="negative"), role="inverse")
     ratio = net.add(PROD, root, inverse, role="ratio")
@@ -61,12 +54,10 @@ def _of_zero(net: Emitter, root: Symbol) -> Symbol:
     return net.add(ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, role="far"), role="pole")
 
 
-@rewrites(BNLL)
-def by_sigmoid(
-    net: Emitter, layer: BNLL, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_sigmoid(net: Emitter, call: LayerCall[BNLL]) -> Tops:
     """ln(1 + e^x) = relu(x) - ln(sigmoid(|x|))."""
-    size = net.add(AbsVal(), bottoms[0], role="size")
+    bottom = call.bottom
+    size = net.add(AbsVal(), bottom, role="size")
     share = net.add(Log(), net.add(Sigmoid(), size, role="sigmoid"), role="share")
-    positive = net.add(ReLU(), bottoms[0], role="positive")
+    positive = net.add(ReLU(), bottom, role="positive")
     return (net.add(Eltwise(coeff=(1, -1)), positive, share),)

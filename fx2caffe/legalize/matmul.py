@@ -15,7 +15,7 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.index_map import index_map
 from fx2caffe.legalize.permute import Permute
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped, reshaped_source, viewed
 
@@ -49,11 +49,9 @@ class MatMul(Wide):
         return bottoms[0][-1]
 
 
-@rewrites(MatMul)
-def second_as_weight(
-    net: Emitter, layer: MatMul, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     """A second matrix without axes in front: the weight of an InnerProduct, for any batch."""
+    layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
     if second.rank != 2:
         raise Refused(f"needs a second bottom of 2 axes, got {second.rank}")
@@ -67,14 +65,12 @@ def second_as_weight(
     return (net.add(product, first, dynamic=[second]),)
 
 
-@rewrites(MatMul)
-def by_groups(
-    net: Emitter, layer: MatMul, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     """The first bottom as the weights of a 1x1 convolution, with a group for each product.
 
     The weights of a layer have one size, so that the batch is fixed if it is among the products.
     """
+    layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
     if layer.transposed:
         second = _swapped(net, second, "transposed")
@@ -97,15 +93,13 @@ def _source(
     return reshaped_source(net, symbol, view(symbol.shape), view(symbol.other), role)
 
 
-@rewrites(MatMul)
-def by_products(
-    net: Emitter, layer: MatMul, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     """Every product of two numbers, then sums of K channels: for targets without dynamic weights.
 
     before: MatMul of (1,S,M,K) and (1,S,K,N)
     after:  Binary{MUL} of (1,SK,M,1) and (1,SK,1,N), Convolution of ones with group: S
     """
+    layer, bottoms = call.layer, call.bottoms
     first = _swapped(net, bottoms[0], "columns_of_first")
     second = _swapped(net, bottoms[1], "columns_of_second") if layer.transposed else bottoms[1]
     shapes = [bottom.shape for bottom in bottoms], [bottom.other for bottom in bottoms]

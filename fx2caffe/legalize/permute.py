@@ -12,7 +12,7 @@ from torch import Tensor
 from caffe2fx.layers import Deconvolution, Im2col
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped, reshaped_source
 
@@ -36,15 +36,13 @@ class Permute(Wide):
         return (bottoms[0].permute(self.order),)
 
 
-@rewrites(Permute)
-def by_swaps(
-    net: Emitter, layer: Permute, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_swaps(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """Each swap a copy without weights."""
+    bottoms = call.bottoms
     (source,) = bottoms
     return swap_by_swap(
         net,
-        layer,
+        call.layer,
         source,
         lambda symbol, runs: _swapped(net, symbol, [_Run.of(source, run) for run in runs]),
     )
@@ -52,7 +50,7 @@ def by_swaps(
 
 def swap_by_swap(
     net: Emitter, layer: Permute, source: Symbol, swap: Callable[[Symbol, Runs], Symbol]
-) -> tuple[Symbol, ...]:
+) -> Tops:
     """One swap of two neighbouring runs of axes after the other.
 
     `swap` does it in memory: of the four runs that make up all axes it swaps the inner two.

@@ -35,10 +35,10 @@ from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
 from fx2caffe.legalize.binary import Binary, BinaryOp
 from fx2caffe.legalize.gather import DENSE
-from fx2caffe.legalize.index_map import IndexMap, Span, axis_by_axis, index_map
+from fx2caffe.legalize.index_map import IndexMap, Span, index_map
 from fx2caffe.legalize.permute import Permute, swap_by_swap
 from fx2caffe.legalize.reduce import Reduce, ReduceOp
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.standardize import Standardize
 from fx2caffe.reshaping import by_reshape, reshaped, viewed
 
@@ -68,40 +68,32 @@ def around(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
     return outer, size, inner
 
 
-@rewrites(Flatten)
-def flatten_by_reshape(
-    net: Emitter, layer: Flatten, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def flatten_by_reshape(net: Emitter, call: LayerCall[Flatten]) -> Tops:
     """before: Flatten{axis: 0 end_axis: 1} of (1,12,5)     after: Reshape{12 5}"""
-    bottom = bottoms[0]
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    bottom = call.bottom
+    shape, other = (call.layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
     return (by_reshape(net, bottom, shape, other),)
 
 
-@rewrites(Pooling)
-def global_by_size(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def global_by_size(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """before: Pooling{global_pooling: true} of 5x7     after: Pooling{kernel: 5x7}"""
+    layer, bottom = call.layer, call.bottom
     if not layer.global_pooling:
-        raise Refused("")
-    height, width = (bottoms[0].fixed(axis) for axis in (2, 3))
+        return None
+    height, width = (bottom.fixed(axis) for axis in (2, 3))
     window = Pooling(pool=layer.pool, kernel_h=height, kernel_w=width)
-    return net.add_many(window, bottoms[0], tops=tops)
+    return net.add_many(window, bottom, tops=call.tops)
 
 
-@rewrites(Pooling)
-def floor_by_fitting(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def floor_by_fitting(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """Round up, then crop to the size of another pooling, whose windows end where the input does.
 
     before: Pooling{kernel: 3 stride: 2 pad: 1 FLOOR} of 8x8
     after:  Pooling{kernel: 3 stride: 2 pad: 1} 5x5, Pooling{kernel: 2 stride: 2} 4x4, Crop
     """
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     if layer.round_mode is RoundMode.CEIL:
-        raise Refused("")
+        return None
     up, wanted = layer.replace(round_mode=RoundMode.CEIL), layer.top_shapes([bottom.shape], 1)[0]
     _, stride, _ = layer.geometry(bottom.shape)
     pairs = zip((2, 3), stride, strict=True)
@@ -111,24 +103,21 @@ def floor_by_fitting(
     fitting = Pooling(
         kernel_h=ends[0], kernel_w=ends[1], stride_h=stride[0], stride_w=stride[1]
     )
-    pooled = net.add_many(up, bottom, role="ceil", tops=tops)
+    pooled = net.add_many(up, bottom, role="ceil", tops=call.tops)
     size = net.add(fitting, bottom, role="size")
     return tuple(net.add(Crop(), top, size) for top in pooled)
 
 
-@rewrites(Pooling, before=floor_by_fitting)
-def average_by_filter(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def average_by_filter(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """Whole windows of one divisor: a convolution of each channel, which rounds down.
 
     before: Pooling{AVE kernel: 3 pad: 1}     after: Convolution of 1/9 and group: channels
     """
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     kernel, stride, pad = layer.geometry(bottom.shape)
     down = layer.replace(round_mode=RoundMode.FLOOR)
     if layer.pool is not PoolMethod.AVE or layer.global_pooling:
-        raise Refused("")
+        return None
     if down.top_shapes([bottom.shape], 1) != layer.top_shapes([bottom.shape], 1):
         raise Refused("needs whole windows, got a partial last one")
     channels = bottom.fixed(1)
@@ -141,14 +130,11 @@ def average_by_filter(
     return (net.add(filters, bottom, blobs=[weight]),)
 
 
-@rewrites(Pooling)
-def average_by_matrices(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def average_by_matrices(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """Any averages, one axis after the other: each as a matrix."""
+    layer, bottom = call.layer, call.bottom
     if layer.pool is not PoolMethod.AVE or layer.global_pooling:
-        raise Refused("")
-    bottom = bottoms[0]
+        return None
     kernel, stride, pad = layer.geometry(bottom.shape)
     for axis, k, s, p in zip((2, 3), kernel, stride, pad, strict=True):
         line = Pooling(
@@ -162,27 +148,21 @@ def average_by_matrices(
     return (bottom,)
 
 
-@rewrites(Pooling)
-def cut_before(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def cut_before(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """Without a pad: only the rows and columns that the windows reach."""
-    return _trimmed(net, layer, bottoms[0], tops, before=True)
+    return _trimmed(net, call.layer, call.bottom, call.tops, before=True)
 
 
-@rewrites(Pooling)
-def cut_after(
-    net: Emitter, layer: Pooling, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def cut_after(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """Round up, and leave the last row and column out."""
-    return _trimmed(net, layer, bottoms[0], tops, before=False)
+    return _trimmed(net, call.layer, call.bottom, call.tops, before=False)
 
 
 def _trimmed(
     net: Emitter, layer: Pooling, bottom: Symbol, tops: int, *, before: bool
-) -> tuple[Symbol, ...]:
+) -> Tops | None:
     if layer.round_mode is RoundMode.CEIL or tops != 1:
-        raise Refused("")
+        return None
     kernel, stride, pad = layer.geometry(bottom.shape)
     up, counts = layer.replace(round_mode=RoundMode.CEIL), layer.top_shapes([bottom.shape], 1)[0]
     if not before:
@@ -197,41 +177,32 @@ def _trimmed(
     return (net.add(up, index_map(net, bottom, reach, role="reached")),)
 
 
-@rewrites(AxisMatrix)
-def by_columns(
-    net: Emitter, layer: AxisMatrix, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_columns(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     """An axis as height: a filter as high as it for each row of the matrix, channel by channel."""
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     outer, size, inner = around(bottom, layer.axis, layer.axis)
     if outer * layer.rows * size > DENSE:
         raise Refused(f"needs at most {DENSE} weights, got {outer * layer.rows * size}")
     filters = Convolution(
         num_output=outer * layer.rows, group=outer, bias_term=False, kernel_h=size, kernel_w=1
     )
-    weight = blobs[0].repeat(outer, 1).reshape(outer * layer.rows, 1, size, 1)
+    weight = call.blobs[0].repeat(outer, 1).reshape(outer * layer.rows, 1, size, 1)
     image = as_image(net, bottom, (outer, size, inner))
     made = net.add(filters, image, blobs=[weight], role="rows")
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
     return (reshaped(net, made, shape, other),)
 
 
-@rewrites(InnerProduct)
-def product_by_filters(
-    net: Emitter,
-    layer: InnerProduct,
-    bottoms: Sequence[Symbol],
-    blobs: Sequence[Tensor],
-    tops: int,
-) -> tuple[Symbol, ...]:
+def product_by_filters(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | None:
     """The last axis as channels and back; one of the two is the product, the other moves alone.
 
     before: InnerProduct{axis: 3} of (N,C,H,W)
     after:  Reshape (N,1,CH,W), Convolution 1xW, Deconvolution 1xnum_output, Reshape
     """
-    if layer.transpose or axis_of(layer.axis, bottoms[0].rank) != bottoms[0].rank - 1:
-        raise Refused("")
-    return (_like(net, _rows(net, bottoms[0], blobs[0], blobs[1:]), layer, bottoms[0]),)
+    layer, bottom = call.layer, call.bottom
+    if layer.transpose or axis_of(layer.axis, bottom.rank) != bottom.rank - 1:
+        return None
+    return (_like(net, _rows(net, bottom, call.blobs[0], call.blobs[1:]), layer, bottom),)
 
 
 def _like(net: Emitter, made: Symbol, layer: Layer, bottom: Symbol) -> Symbol:
@@ -263,15 +234,13 @@ def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) 
     return net.add(Bias(axis=3), made, blobs=added, role="bias") if added else made
 
 
-@rewrites(Permute)
-def by_filters(
-    net: Emitter, layer: Permute, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """Each swap by filters of one 1."""
+    bottoms = call.bottoms
     (source,) = bottoms
     return swap_by_swap(
         net,
-        layer,
+        call.layer,
         source,
         lambda symbol, runs: _swapped(net, symbol, [_size(source, run) for run in runs]),
     )
@@ -299,11 +268,9 @@ def _swapped(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Symbol:
     return net.add(forward, image, blobs=[weight], role="swap")
 
 
-@rewrites(Binary)
-def by_copies(
-    net: Emitter, layer: Binary, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_copies(net: Emitter, call: LayerCall[Binary]) -> Tops:
     """Both repeated to the shape of the result, then number by number."""
+    layer, bottoms = call.layer, call.bottoms
     if layer.op not in _PAIRWISE:
         raise Refused("needs a sum, a product or a maximum")
     shape, other = (
@@ -336,11 +303,9 @@ def _repeated(net: Emitter, symbol: Symbol, shape: Shape, other: Shape) -> Symbo
     return symbol
 
 
-@rewrites(Reduce)
-def by_poolings(
-    net: Emitter, layer: Reduce, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     """One run of axes after the other, as the height of an image that one window covers."""
+    layer, bottoms = call.layer, call.bottoms
     if layer.op not in _POOLED:
         raise Refused(f"needs a sum, a mean or a maximum, got {layer.op.name}")
     bottom = symbol = bottoms[0]
@@ -376,17 +341,14 @@ def _pooled(net: Emitter, method: PoolMethod, bottom: Symbol, axis: int) -> Symb
     return reshaped(net, made, shape, other, role=f"axis{axis}")
 
 
-@rewrites(Standardize)
-def by_averages(
-    net: Emitter, layer: Standardize, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_averages(net: Emitter, call: LayerCall[Standardize]) -> Tops:
     """Mean and variance by poolings, each repeated by a Deconvolution.
 
     before: Standardize{axis}
     after:  Reshape (1,rows,n,1), Pooling{AVE}, Deconvolution, Eltwise{coeff: 1, -1}, Power{2},
             Pooling{AVE}, Power{power: -0.5 shift: eps}, Deconvolution, Eltwise{PROD}, Reshape
     """
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     rows, count, _ = around(bottom, layer.axis, bottom.rank - 1)
     image = as_image(net, bottom, (rows, count, 1))
     average = Pooling(pool=PoolMethod.AVE, global_pooling=True)
@@ -434,19 +396,16 @@ class _Filter(NamedTuple):
         return one >= 0 and least <= size + 2 * pad - (count - 1) * stride
 
 
-@rewrites(IndexMap, before=axis_by_axis)
-def by_one_filter(
-    net: Emitter, layer: IndexMap, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_one_filter(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Spans of the image axes, zeros outside: a filter with one 1, channel by channel.
 
     before: x[:, :, 1:, ::2]      after: Convolution{kernel 2x1 stride 1x2 group: channels}
     """
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     if bottom.rank != 4 or layer.first < 2 or layer.outside != 0:
         raise Refused("needs the image axes of a 4-D bottom, and zeros outside")
     filters = {axis: _Filter(1, 0, 1, 0) for axis in (2, 3)}
-    for axis, blob in zip(layer.axes, blobs, strict=True):
+    for axis, blob in zip(layer.axes, call.blobs, strict=True):
         span = Span.of(tuple(int(place) for place in blob))
         if span is None:
             raise Refused("needs places at equal steps")

@@ -21,29 +21,27 @@ from torch import Tensor
 from caffe2fx.layer import Layer, axis_of
 from caffe2fx.layers import BatchNorm, Concat, Eltwise, PReLU, Scale, Slice, Softmax
 from caffe2fx.layers.activation import Neuron
-from fx2caffe.emit import Emitter, Refused, Symbol
+from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.portable import around, as_image
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.reshaping import reshaped, viewed
 
 
-@rewrites(Layer)
-def in_its_memory(
-    net: Emitter, layer: Layer, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def in_its_memory(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     """A layer on a reshaped value, on what that was before, or with its axis between two others."""
+    layer, bottoms = call.layer, call.bottoms
     if isinstance(layer, Concat | Slice | Softmax):
-        return _along_axis(net, layer, bottoms, tops)
+        return _along_axis(net, layer, bottoms, call.tops)
     if isinstance(layer, BatchNorm | PReLU | Scale):
-        return _on_channels(net, layer, bottoms, blobs)
-    if isinstance(layer, Neuron | Eltwise) and not blobs and not hasattr(layer, "axis"):
+        return _on_channels(net, layer, bottoms, call.blobs)
+    if isinstance(layer, Neuron | Eltwise) and not call.blobs and not hasattr(layer, "axis"):
         return _number_by_number(net, layer, bottoms)
-    raise Refused("")
+    return None
 
 
 def _number_by_number(
     net: Emitter, layer: Layer, bottoms: Sequence[Symbol]
-) -> tuple[Symbol, ...]:
+) -> Tops | None:
     """In the shape that the first bottom had before; one of a single axis gets a second."""
     source = bottoms[0]
     while source.value in net.views:
@@ -52,16 +50,16 @@ def _number_by_number(
     if source is bottoms[0] or source.rank < 2:
         shape, other = (*shape, 1), (*other, 1)
     if source is bottoms[0] and source.rank > 1:
-        raise Refused("")
+        return None
     folded = [reshaped(net, bottom, shape, other, role="folded") for bottom in bottoms]
     return _as_given(net, layer, bottoms, net.add_many(layer, *folded))
 
 
 def _along_axis(
     net: Emitter, layer: Concat | Slice | Softmax, bottoms: Sequence[Symbol], tops: int
-) -> tuple[Symbol, ...]:
+) -> Tops | None:
     if bottoms[0].value not in net.views:
-        raise Refused("")
+        return None
     axis = axis_of(layer.axis, bottoms[0].rank)
     folded = [as_image(net, bottom, around(bottom, axis, axis), "folded") for bottom in bottoms]
     made = net.add_many(layer.replace(axis=2), *folded, role="along", tops=tops)
@@ -73,13 +71,13 @@ def _on_channels(
     layer: BatchNorm | PReLU | Scale,
     bottoms: Sequence[Symbol],
     blobs: Sequence[Tensor],
-) -> tuple[Symbol, ...]:
+) -> Tops | None:
     """Along axis 1, which has the blobs."""
     channels_first = getattr(layer, "axis", 1) == 1 and getattr(layer, "num_axes", 1) == 1
     bottom = bottoms[0]
     viewed_before = bottom.value in net.views and bottom.rank > 1
     if len(bottoms) != 1 or not viewed_before or not channels_first:
-        raise Refused("")
+        return None
     inner = prod(bottom.fixed(axis) for axis in range(2, bottom.rank))
     folded = viewed(net, bottom, lambda s: (s[0], s[1], inner, 1), role="folded")
     made = net.add_many(layer, folded, blobs=blobs, role="channels")
@@ -88,7 +86,7 @@ def _on_channels(
 
 def _as_given(
     net: Emitter, layer: Layer, bottoms: Sequence[Symbol], made: Sequence[Symbol]
-) -> tuple[Symbol, ...]:
+) -> Tops:
     """In the shapes that the layer gives for its own bottoms."""
     shapes = layer.top_shapes([bottom.shape for bottom in bottoms], len(made))
     others = layer.top_shapes([bottom.other for bottom in bottoms], len(made))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -21,21 +19,19 @@ from caffe2fx.layers import (
 from caffe2fx.net import Net
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.legalize.index_map import index_map
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.passes.prune import prune
 
 PROD = Eltwise(operation=EltwiseOp.PROD)
 State = tuple[Symbol, Symbol]  # h and c
 
 
-@rewrites(LSTM)
-def unrolled(
-    net: Emitter, layer: LSTM, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def unrolled(net: Emitter, call: LayerCall[LSTM]) -> Tops:
     """One product for the inputs of all steps, then one a step for the state.
 
     A step whose cont is 0 begins at zero, without a product.
     """
+    layer, bottoms = call.layer, call.bottoms
     x, cont, *rest = bottoms
     if layer.has_static(len(bottoms)):
         raise Refused("needs no input that every step sees")
@@ -43,10 +39,10 @@ def unrolled(
     state = (rest[0], rest[1]) if layer.expose_hidden else None
     size = layer.num_output
     inputs = InnerProduct(num_output=4 * size, axis=2)
-    gates = net.add(inputs, x, blobs=blobs[:2], role="inputs")
+    gates = net.add(inputs, x, blobs=call.blobs[:2], role="inputs")
     results = []
     for step, kept in zip(_steps(net, gates), goes_on, strict=True):
-        state = _next(net, step, state if kept else None, blobs[2], size)
+        state = _next(net, step, state if kept else None, call.blobs[2], size)
         results.append(state[0])
     whole = results[0]
     if len(results) > 1:
@@ -54,7 +50,7 @@ def unrolled(
     return (whole, *(state or ())) if layer.expose_hidden else (whole,)
 
 
-def _steps(net: Emitter, gates: Symbol) -> tuple[Symbol, ...]:
+def _steps(net: Emitter, gates: Symbol) -> Tops:
     count = gates.fixed(0)
     if count == 1:
         return (gates,)
@@ -83,7 +79,7 @@ def _first(net: Emitter, gates: Symbol, size: int) -> State:
 
 def _opened(
     net: Emitter, gates: Symbol, doors: int, size: int
-) -> tuple[tuple[Symbol, ...], Symbol]:
+) -> tuple[Tops, Symbol]:
     """So many gates, and behind them what is new."""
     cut = Slice(axis=2, slice_point=(doors * size,))
     all_doors, new = net.add_many(cut, gates, role="gate", tops=2)

@@ -27,7 +27,7 @@ from caffe2fx.layers import (
 from caffe2fx.message import Shape
 from fx2caffe.emit import Emitter, Symbol
 from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 from fx2caffe.reshaping import reshaped_source
 
@@ -88,15 +88,13 @@ class Reduce(Wide):
         return (_MEANING[self.op](bottoms[0], self.axes, self.keepdim),)
 
 
-@rewrites(Reduce)
-def reduce(
-    net: Emitter, layer: Reduce, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def reduce(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     """Each run of neighbouring axes by itself, from the last to the first.
 
     before: Reduce{SUM axes: 1, 3} of (N,C,H,W)
     after:  Reduction{SUM axis: 3}, Reshape, Convolution 1x1 of ones, Reshape
     """
+    layer, bottoms = call.layer, call.bottoms
     bottom = top = bottoms[0]
     if layer.op in _GLOBAL and layer.axes == (2, 3) and bottom.rank == 4:
         pool = Pooling(pool=_GLOBAL[layer.op], global_pooling=True)
@@ -175,12 +173,9 @@ def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
     return reshaped_source(net, bottom, shape, other, role="merged")
 
 
-@rewrites(Reduction)
-def by_reduce(
-    net: Emitter, layer: Reduction, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_reduce(net: Emitter, call: LayerCall[Reduction]) -> Tops:
     """before: Reduction{MEAN axis: 2 coeff: 3}     after: Reduce{MEAN axes: 2, 3}, Power{3}"""
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     axes = tuple(range(axis_of(layer.axis, bottom.rank), bottom.rank))
     wide = Reduce(op=ReduceOp[layer.operation.name], axes=axes)
     if layer.coeff == 1:

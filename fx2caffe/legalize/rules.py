@@ -1,38 +1,35 @@
-"""The registry of rewrite rules: how a layer that a target lacks is said in other layers."""
+"""A rewrite rule: one decomposition of a layer that a target does not have."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from caffe2fx.layer import Layer
 from fx2caffe.emit import Emitter, Symbol
 
-# A rule takes the emitter, the layer, its bottoms, its blobs and its number of tops, and gives
-# those tops; it raises Refused with a reason where it does not apply (an empty one where it is
-# about other uses of the layer altogether).
-Rule = Callable[[Emitter, Any, Sequence[Symbol], Sequence[Tensor], int], tuple[Symbol, ...]]
-R = TypeVar("R", bound=Rule)
-_RULES: dict[type[Layer], list[Rule]] = defaultdict(list)
+L = TypeVar("L", bound=Layer)
+Tops = tuple[Symbol, ...]
 
 
-def rewrites(layer: type[Layer], *, before: Rule | None = None) -> Callable[[R], R]:
-    """Register a rule for a record (for Layer: for all of them, as a last resort).
+@dataclass(frozen=True)
+class LayerCall(Generic[L]):
+    """A layer on its bottoms, with its blobs and its number of tops, which a rule decomposes."""
 
-    Rules of one record are tried in order of registration, or `before` another one.
-    """
+    layer: L
+    bottoms: Sequence[Symbol]
+    blobs: Sequence[Tensor]
+    tops: int
 
-    def register(rule: R) -> R:
-        rules = _RULES[layer]
-        rules.insert(len(rules) if before is None else rules.index(before), rule)
-        return rule
-
-    return register
+    @property
+    def bottom(self) -> Symbol:
+        """The first bottom."""
+        return self.bottoms[0]
 
 
-def rules_for(layer: Layer) -> Sequence[Rule]:
-    """The rules for a record, cheapest first."""
-    return [*_RULES.get(type(layer), ()), *_RULES.get(Layer, ())]
+# A rule emits the layers and returns the tops. It returns None where it is not about this use of
+# the layer, and raises Refused with the reason where it is but cannot be applied.
+Rule = Callable[[Emitter, LayerCall[Any]], Tops | None]

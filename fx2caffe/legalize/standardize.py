@@ -10,8 +10,8 @@ from torch import Tensor
 
 from caffe2fx.layers import Bias, Power, Reduction, ReductionOp, Scale
 from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.emit import Emitter
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.legalize.wide import Wide
 
 
@@ -42,17 +42,14 @@ class Standardize(Wide):
         return (centred / (centred.square().mean(axes, keepdim=True) + self.eps).sqrt(),)
 
 
-@rewrites(Standardize)
-def by_reductions(
-    net: Emitter, layer: Standardize, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_reductions(net: Emitter, call: LayerCall[Standardize]) -> Tops:
     """The variance of what is centred already: BatchNorm would need one blob entry a sample,
     and MVN adds eps to the deviation instead of the variance.
 
     before: Standardize{axis}
     after:  Reduction{MEAN coeff: -1}, Bias, Reduction{SUMSQ}, Power{power: -0.5 shift: eps}, Scale
     """
-    bottom = bottoms[0]
+    layer, bottom = call.layer, call.bottom
     count = prod(bottom.fixed(axis) for axis in range(layer.axis, bottom.rank))
     if layer.centred:
         mean = Reduction(operation=ReductionOp.MEAN, axis=layer.axis, coeff=-1)

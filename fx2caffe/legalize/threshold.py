@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor
-
 from caffe2fx.layers import Eltwise, EltwiseOp, Power, ReLU, Threshold
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.emit import Emitter
+from fx2caffe.legalize.rules import LayerCall, Tops
 
 _FAR = 2.0**100  # two of it bring the least float32, 2^-149, over 1
 
 
-@rewrites(Threshold)
-def by_scaling(
-    net: Emitter, layer: Threshold, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     """How far x is above the bound, cut at 1 and scaled until nothing lies between 0 and 1.
 
     The difference of two unequal float32 is never 0, so this is exact for all x but NaN, which
@@ -26,10 +19,11 @@ def by_scaling(
     after:  Power{shift: -b}, ReLU, Power{scale: -1}, Eltwise{MAX} with -1, Power{scale: 2^100},
             Eltwise{MAX} with -1, Power{scale: 2^100}, Eltwise{MAX} with -1, Power{scale: -1}
     """
-    above = bottoms[0]
+    layer, bottom = call.layer, call.bottom
+    above = bottom
     if layer.threshold != 0:
         above = net.add(Power(shift=-layer.threshold), above, role="above")
-    least = net.add(Power(scale=0, shift=-1), bottoms[0], role="least")
+    least = net.add(Power(scale=0, shift=-1), bottom, role="least")
     negative = net.add(Power(scale=-1), net.add(ReLU(), above, role="over"), role="negative")
     cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, role="cut")
     for _ in range(2):

@@ -31,34 +31,24 @@ from caffe2fx.layers import (
     Slice,
     Softmax,
 )
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.portable import product_by_filters
-from fx2caffe.legalize.rules import rewrites
+from fx2caffe.emit import Emitter, Refused
+from fx2caffe.legalize.rules import LayerCall, Tops
 from fx2caffe.reshaping import reshaped, viewed
 
 
-@rewrites(Layer)
-def axis_from_the_front(
-    net: Emitter, layer: Layer, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def axis_from_the_front(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     """before: Softmax{axis: -1} of 4 axes     after: Softmax{axis: 3}"""
+    layer, bottoms = call.layer, call.bottoms
     axis = getattr(layer, "axis", None)
     if not isinstance(axis, int) or axis >= 0 or isinstance(layer, Reshape) or not bottoms:
-        raise Refused("")
+        return None
     counted = layer.replace(axis=axis + bottoms[0].rank)
-    return net.add_many(counted, *bottoms, blobs=blobs, tops=tops)
+    return net.add_many(counted, *bottoms, blobs=call.blobs, tops=call.tops)
 
 
-@rewrites(Reshape)
-@rewrites(Flatten)
-def from_before(
-    net: Emitter,
-    layer: Reshape | Flatten,
-    bottoms: Sequence[Symbol],
-    blobs: Sequence[Tensor],
-    tops: int,
-) -> tuple[Symbol, ...]:
+def from_before(net: Emitter, call: LayerCall[Reshape | Flatten]) -> Tops:
     """From what the bottom was before other reshapes; they may have axes that none then reads."""
+    layer, bottoms = call.layer, call.bottoms
     bottom = source = bottoms[0]
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
     while source.value in net.views:
@@ -69,16 +59,9 @@ def from_before(
     return (net.add_unread(layer, bottom),)
 
 
-@rewrites(InnerProduct, before=product_by_filters)
-def product_of_rows(
-    net: Emitter,
-    layer: InnerProduct,
-    bottoms: Sequence[Symbol],
-    blobs: Sequence[Tensor],
-    tops: int,
-) -> tuple[Symbol, ...]:
+def product_of_rows(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | None:
     """before: InnerProduct{axis: 2}     after: Reshape to rows, InnerProduct{axis: 1}, Reshape"""
-    bottom = bottoms[0]
+    layer, bottom, blobs = call.layer, call.bottom, call.blobs
     axis = axis_of(layer.axis, bottom.rank)
     if layer.transpose:
         blobs = [blobs[0].t().contiguous(), *blobs[1:]]
@@ -86,32 +69,28 @@ def product_of_rows(
     if axis == 1 and plain != layer:
         return (net.add(plain, bottom, blobs=blobs),)
     if axis == 1:
-        raise Refused("")
+        return None
     rows = viewed(net, bottom, lambda s: (prod(s[:axis]), prod(s[axis:])), role="rows")
     made = net.add(plain, rows, blobs=blobs, role="product")
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
     return (reshaped(net, made, shape, other),)
 
 
-@rewrites(Slice)
-def said_points(
-    net: Emitter, layer: Slice, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def said_points(net: Emitter, call: LayerCall[Slice]) -> Tops | None:
     """before: Slice into 3 of 6     after: Slice{slice_point: 2 slice_point: 4}"""
+    layer, bottom, tops = call.layer, call.bottom, call.tops
     if layer.slice_point or tops < 2:
-        raise Refused("")
-    size = bottoms[0].fixed(axis_of(layer.axis, bottoms[0].rank))
+        return None
+    size = bottom.fixed(axis_of(layer.axis, bottom.rank))
     points = tuple(size * index // tops for index in range(1, tops))
-    return net.add_many(layer.replace(slice_point=points), bottoms[0], tops=tops)
+    return net.add_many(layer.replace(slice_point=points), bottom, tops=tops)
 
 
-@rewrites(Eltwise)
-def weighed_before(
-    net: Emitter, layer: Eltwise, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def weighed_before(net: Emitter, call: LayerCall[Eltwise]) -> Tops | None:
     """before: Eltwise{SUM coeff: 1, 2, 3}     after: Power{scale: 2}, Power{scale: 3}, Eltwise"""
+    layer, bottoms = call.layer, call.bottoms
     if not layer.coeff:
-        raise Refused("")
+        return None
     terms = [
         bottom if factor == 1 else net.add(Power(scale=factor), bottom, role="weighed")
         for bottom, factor in zip(bottoms, layer.coeff, strict=True)
@@ -119,27 +98,22 @@ def weighed_before(
     return (net.add(layer.replace(coeff=()), *terms),)
 
 
-@rewrites(LRN)
-def unit_k(
-    net: Emitter, layer: LRN, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def unit_k(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
     """x / (k + a s)^b = k^-b x / (1 + a/k s)^b; within channels Caffe reads no k."""
+    layer, bottom = call.layer, call.bottom
     if layer.k == 1:
-        raise Refused("")
+        return None
     if layer.norm_region is NormRegion.WITHIN_CHANNEL:
-        return (net.add(layer.replace(k=1.0), bottoms[0]),)
+        return (net.add(layer.replace(k=1.0), bottom),)
     unit = layer.replace(k=1.0, alpha=layer.alpha / layer.k)
-    return (net.add(Power(scale=layer.k**-layer.beta), net.add(unit, bottoms[0], role="unit")),)
+    return (net.add(Power(scale=layer.k**-layer.beta), net.add(unit, bottom, role="unit")),)
 
 
-@rewrites(Log)
-def natural(
-    net: Emitter, layer: Log, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def natural(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     """before: Log{base: 2 scale shift}     after: Power{scale shift}, Log, Power{scale: 1/ln 2}"""
+    layer, bottom = call.layer, call.bottom
     if layer == Log():
-        raise Refused("")
-    bottom = bottoms[0]
+        return None
     if (layer.scale, layer.shift) != (1, 0):
         bottom = net.add(Power(scale=layer.scale, shift=layer.shift), bottom, role="inner")
     if layer.base == -1:
@@ -147,24 +121,20 @@ def natural(
     return (net.add(Power(scale=1 / math.log(layer.base)), net.add(Log(), bottom, role="log")),)
 
 
-@rewrites(AbsVal)
-def both_sides(
-    net: Emitter, layer: AbsVal, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def both_sides(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
     """|x| = relu(x) + relu(-x), of which one is 0."""
-    negative = net.add(ReLU(), net.add(Power(scale=-1), bottoms[0], role="negative"), role="low")
-    return (net.add(Eltwise(), net.add(ReLU(), bottoms[0], role="high"), negative),)
+    bottom = call.bottom
+    negative = net.add(ReLU(), net.add(Power(scale=-1), bottom, role="negative"), role="low")
+    return (net.add(Eltwise(), net.add(ReLU(), bottom, role="high"), negative),)
 
 
-@rewrites(Exp)
-def by_softmax(
-    net: Emitter, layer: Exp, bottoms: Sequence[Symbol], blobs: Sequence[Tensor], tops: int
-) -> tuple[Symbol, ...]:
+def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
     """e^x is what Softmax gives x beside 0, over what it gives the 0: exact to the last digits.
 
     before: Exp
     after:  Reshape (1,1,n,1), Power{scale: 0}, Concat, Softmax, Slice, Power{-1}, Eltwise{PROD}
     """
+    layer, bottoms = call.layer, call.bottoms
     bottom, natural = bottoms[0], 1.0 if layer.base == -1 else math.log(layer.base)
     scale, shift = layer.scale * natural, layer.shift * natural
     if (scale, shift) != (1, 0):
@@ -180,18 +150,11 @@ def by_softmax(
     return (reshaped(net, made, bottom.shape, bottom.other),)
 
 
-@rewrites(Convolution)
-@rewrites(Deconvolution)
-def on_an_image(
-    net: Emitter,
-    layer: Convolution | Deconvolution,
-    bottoms: Sequence[Symbol],
-    blobs: Sequence[Tensor],
-    tops: int,
-) -> tuple[Symbol, ...]:
+def on_an_image(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> Tops | None:
     """One axis as the width of an image of height 1."""
+    layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     if len(bottoms) != 1 or bottoms[0].rank != 3 or layer.axis != 1:
-        raise Refused("")
+        return None
     kernel, stride, pad, dilation = layer.geometry(1)
     wide = type(layer)(
         num_output=layer.num_output,
@@ -211,40 +174,26 @@ def on_an_image(
     return (viewed(net, made, lambda s: (*s[:2], s[3])),)
 
 
-@rewrites(Convolution)
-@rewrites(Deconvolution)
-def spread_kernel(
-    net: Emitter,
-    layer: Convolution | Deconvolution,
-    bottoms: Sequence[Symbol],
-    blobs: Sequence[Tensor],
-    tops: int,
-) -> tuple[Symbol, ...]:
+def spread_kernel(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> Tops | None:
     """before: kernel 3, dilation 2     after: kernel 5 with zeros between its numbers"""
+    layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     kernel, _, _, dilation = layer.geometry(bottoms[0].rank - 2)
     if set(dilation) == {1} or len(kernel) != 2:
-        raise Refused("")
+        return None
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     weight = torch.zeros(*blobs[0].shape[:2], *reach, dtype=blobs[0].dtype)
     weight[:, :, :: dilation[0], :: dilation[1]] = blobs[0]
     plain = layer.replace(dilation=(), kernel_size=(), kernel_h=reach[0], kernel_w=reach[1])
-    return net.add_many(plain, *bottoms, blobs=[weight, *blobs[1:]], tops=tops)
+    return net.add_many(plain, *bottoms, blobs=[weight, *blobs[1:]], tops=call.tops)
 
 
-@rewrites(Scale)
-@rewrites(Bias)
-def on_channels(
-    net: Emitter,
-    layer: Scale | Bias,
-    bottoms: Sequence[Symbol],
-    blobs: Sequence[Tensor],
-    tops: int,
-) -> tuple[Symbol, ...]:
+def on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:
     """A blob over any axes as one over channels: the axes before as often as it is repeated.
 
     before: Scale{axis: 2 num_axes: 2} of (N,C,H,W)
     after:  Reshape (N,CHW,1,1), Scale with the blob C times, Reshape
     """
+    layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     if len(bottoms) != 1:
         raise Refused("needs a blob, got a second bottom")
     bottom = bottoms[0]
@@ -261,7 +210,7 @@ def on_channels(
         blobs = blobs[:1]
     if (axis, factor.dim()) == (1, 1):
         if plain == layer:
-            raise Refused("")
+            return None
         return (net.add(plain, bottom, blobs=blobs),)
     count = outer * factor.numel()
     image = viewed(net, bottom, lambda s: (prod(s[:lead]), count, inner, 1), role="image")

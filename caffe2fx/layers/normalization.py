@@ -100,22 +100,28 @@ class BatchNorm(Neuron):
     def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
         if not isinstance(module, _Twin):
             return super().blobs_of(module)
-        return module.mean * module.factor, module.variance * module.factor, module.factor
+        return module.blobs
 
 
 class _Twin(nn.modules.batchnorm._BatchNorm):
     """torch's BatchNorm with statistics that move in train mode as Caffe's blobs do.
 
-    `running_mean` and `running_var` have the factor divided out.
+    `running_mean` and `running_var` have the factor divided out. The three blobs of the file are
+    kept beside them: a factor of 0 makes every mean and variance 0, so that the statistics alone
+    do not give the blobs back.
     """
 
     factor: Tensor
+    blob_mean: Tensor
+    blob_variance: Tensor
+    blob_factor: Tensor
 
     def __init__(self, layer: BatchNorm, channels: int) -> None:
         momentum = 1 - layer.moving_average_fraction
         super().__init__(channels, layer.eps, momentum, affine=False)
         self.layer = layer
         self.register_buffer("factor", torch.ones(1))
+        self.take((self.mean, self.variance, self.factor))
 
     @property
     def mean(self) -> Tensor:
@@ -131,12 +137,28 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
         """Have the statistics that these blobs state."""
         self.running_mean, self.running_var = normalized_statistics(blobs)
         self.factor = blobs[2]
+        # The factor may be written in place, and then must not change in both.
+        for name, blob in zip(_STATED, (*blobs[:2], blobs[2].clone()), strict=True):
+            self.register_buffer(name, blob, persistent=False)
+
+    @property
+    def blobs(self) -> tuple[Tensor, ...]:
+        """The file's blobs as long as the statistics are theirs, else blobs that give these."""
+        stated = self.blob_mean, self.blob_variance, self.blob_factor
+        now = self.mean, self.variance, self.factor
+        if all(map(torch.equal, now, (*normalized_statistics(stated), self.blob_factor))):
+            return stated
+        factor = torch.where(self.factor == 0, torch.ones_like(self.factor), self.factor)
+        return self.mean * factor, self.variance * factor, factor
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.layer.use_global_stats:
             return nn.functional.batch_norm(input, self.mean, self.variance, eps=self.eps)
         self.take(self.layer.moved(self.layer.blobs_of(self), input))
         return self.layer.of_batch(input)
+
+
+_STATED = ("blob_mean", "blob_variance", "blob_factor")
 
 
 class BatchNorm1d(_Twin, nn.BatchNorm1d):

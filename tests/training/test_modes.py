@@ -24,6 +24,7 @@ from tests.training.real import ask
 from tests.training.test_training import by_blob, near
 
 Sizes = tuple[int, ...]
+Blobs = tuple[torch.Tensor, ...]
 RANKS: tuple[Sizes, ...] = (
     (6, 3), (4, 3, 5), (2, 3, 4, 5), (2, 3, 2, 4, 3), (2, 3, 2, 2, 2, 2), (1, 3)
 )  # fmt: skip
@@ -37,12 +38,12 @@ def text(shape: Sizes, type_: str, rest: str, top: str = "y") -> str:
     return f"force_backward: true\n{data}{layer(type_, 'it', 'x', top, rest)}"
 
 
-def batch_norm(shape: Sizes, fields: str) -> tuple[str, Net]:
+def batch_norm(shape: Sizes, fields: str, blobs: Blobs = STATISTICS) -> tuple[str, Net]:
     """A net of one BatchNorm with statistics that it has from a file."""
     said = f"batch_norm_param {{ moving_average_fraction: 0.9 {fields} }} loss_weight: 1"
     net = parse(source := text(shape, "BatchNorm", said))
     first, second = net.steps
-    return source, replace(net, steps=(first, replace(second, blobs=STATISTICS)))
+    return source, replace(net, steps=(first, replace(second, blobs=blobs)))
 
 
 def image(shape: Sizes) -> torch.Tensor:
@@ -64,6 +65,17 @@ def test_batch_norm_follows_its_phase(shape: Sizes, fields: str, phase: str) -> 
         else:
             near(blob, real[f"param:{name}"], 1e-6)
     assert not list(module.parameters())
+
+
+@pytest.mark.pycaffe
+def test_blobs_of_a_factor_of_zero_move_too() -> None:
+    uncounted = (*STATISTICS[:2], torch.zeros(1))
+    source, net = batch_norm(shape := (2, 3, 4, 5), "", uncounted)
+    module = graph_module(net).train()
+    real = ask("backward", source, weights_of(net), {"x": image(shape)}, phase="TRAIN")
+    module(image(shape))
+    for name, blob in by_blob(module).items():
+        near(blob, real[f"param:{name}"], 1e-6)
 
 
 @pytest.mark.pycaffe

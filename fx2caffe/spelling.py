@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fx2caffe import alias
 from fx2caffe.memo import per_function
+from fx2caffe.signatures import by_position
 
 Function = Callable[..., Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -270,6 +271,7 @@ def canonical(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
     """
     owner, name = name_of(function)
     kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+    args, kwargs = by_position(function, args, kwargs)
     args, kwargs = _without_inplace(function, args, kwargs)
     if name in SWAPPED and len(args) >= 2:
         args = (args[1], args[0], *args[2:])
@@ -387,7 +389,31 @@ def _softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _f_softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    return Call(function, args, {k: v for k, v in kwargs.items() if k != "_stacklevel"})
+    """F.softmax without _stacklevel, and with the axis that torch takes where none is given."""
+    kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
+    dim = args[1] if len(args) > 1 else kwargs.pop("dim", None)
+    if dim is None:
+        dim = 0 if args[0].ndim in (0, 1, 3) else 1
+    return Call(function, (args[0], dim, *args[3:]), kwargs)
+
+
+# Of functions whose weights once stood between their tensors: how many tensors, which weights.
+_WEIGHTED = {
+    **dict.fromkeys(("add", "sub"), (2, ("alpha",))),
+    **dict.fromkeys(("addcmul", "addcdiv"), (3, ("value",))),
+    **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), (3, ("beta", "alpha"))),
+}
+
+
+def _weighted(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """torch.addcmul(x, 2, y, z), as torch still takes it, is torch.addcmul(x, y, z, value=2)."""
+    function = canonical_function(function)
+    count, names = _WEIGHTED[function.__name__]
+    tensors = tuple(value for value in args if isinstance(value, Tensor))
+    weights = [value for value in args if not isinstance(value, Tensor)]
+    if len(tensors) == count and weights and isinstance(args[-1], Tensor):
+        args, kwargs = tensors, {**kwargs, **dict(zip(names, weights, strict=False))}
+    return Call(function, args, kwargs)
 
 
 _F_ADAPTERS: dict[str, Callable[..., Call]] = dict.fromkeys(
@@ -402,6 +428,7 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
         ("cat", "concat", "concatenate", "hstack", "vstack", "row_stack", "dstack",
          "column_stack"), _joined
     ),
+    **{spelling: _weighted for name in _WEIGHTED for spelling in (name, f"{name}_")},
     "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

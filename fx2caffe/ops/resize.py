@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from fx2caffe.lower import Expected, handles
 from fx2caffe.places import line_at_origin
 
 _NEAREST = ("nearest", "nearest-exact")
+_FLOATS = (torch.float32, torch.float64)
 
 
 @handles(F.interpolate)
@@ -31,22 +33,49 @@ def interpolate(
     *,
     out: Expected,
 ) -> Symbol:
-    axes = range(2, input.rank)
-    scales = _per_axis(scale_factor, len(axes))
+    scales = _per_axis(scale_factor, input.rank - 2)
     if recompute_scale_factor or size is not None:
-        scales = [None] * len(axes)
-    options = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
+        scales = [None] * len(scales)
+    return _resized(net, input, scales, _Kind(mode, bool(align_corners), antialias), out)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A way to interpolate; `run` does it on any tensor."""
+
+    mode: str
+    align_corners: bool = False
+    antialias: bool = False
+
+    def run(self, input: Tensor, sizes: Sequence[int], scales: Sequence[float | None]) -> Tensor:
+        """To these sizes, by these scales where torch is given some beside the sizes."""
+        if self.mode == "area":
+            return F.interpolate(input, tuple(sizes), mode="area")
+        stem = f"upsample_{self.mode.replace('-', '_')}{len(sizes)}d"
+        hidden = self.antialias or self.mode == "nearest-exact"
+        name = f"{'_' if hidden else ''}{stem}{'_aa' if self.antialias else ''}"
+        corners = () if self.mode in _NEAREST else (self.align_corners,)
+        resized: Tensor = getattr(torch._C._nn, name)(input, tuple(sizes), *corners, *scales)
+        return resized
+
+
+def _resized(
+    net: Emitter, input: Symbol, scales: Sequence[float | None], kind: _Kind, out: Expected
+) -> Symbol:
+    """The sizes are those of the result; the scales are torch's own steps between them."""
+    axes = range(2, input.rank)
     lines = {
         axis: _Line(input.fixed(axis), out.shape[axis], scale)
         for axis, scale in zip(axes, scales, strict=True)
     }
-    if mode in _NEAREST:
-        places = {axis: line.places(mode) for axis, line in lines.items()}
+    if kind.mode in _NEAREST:
+        places = {axis: line.places(axis - 2, len(axes), kind) for axis, line in lines.items()}
         return index_map(net, input, places)
-    if antialias and out.shape[-1] == 1 < out.shape[-2] != lines[2].size > 1:
+    width, height = out.shape[-1], out.shape[-2]
+    if kind.antialias and width == 1 < height != lines[2].size > 1:
         raise Refused("needs a width above 1 to antialias the height (torch's own is wrong), got 1")
     for axis in sorted(axes, key=lambda a: lines[a].growth):
-        matrix = lines[axis].matrix(axis - 2, len(axes), options)
+        matrix = lines[axis].matrix(axis - 2, len(axes), kind)
         if not torch.equal(matrix, torch.eye(lines[axis].size, dtype=matrix.dtype)):
             input = along(net, input, axis, matrix)
     return input
@@ -63,13 +92,11 @@ def _resizes(mode: str, *functions: Any, antialias: bool = False) -> None:
             net: Emitter, input: Symbol, output_size: Any, *args: Any, out: Expected, **kwargs: Any
         ) -> Symbol:
             given, named = list(args), dict(kwargs)
-            corners = None
+            corners = False
             if mode not in _NEAREST:  # those that weigh numbers are told about corners first
                 corners = given.pop(0) if given else named.pop("align_corners")
             factors = _factors(input.rank - 2, given, named)
-            return interpolate(
-                net, input, None, factors, mode, corners, antialias=antialias, out=out
-            )
+            return _resized(net, input, factors, _Kind(mode, corners, antialias), out)
 
         handles(function)(resize)
 
@@ -119,33 +146,27 @@ class _Line:
     def growth(self) -> float:
         return self.out / self.size
 
-    def _to(self, before: int, after: int) -> dict[str, Any]:
-        """size or scale_factor for this axis, with others that stay at 2."""
-        if self.scale is None:
-            return {"size": (2,) * before + (self.out,) + (2,) * after}
-        return {"scale_factor": (1.0,) * before + (self.scale,) + (1.0,) * after}
-
-    def places(self, mode: str) -> list[int]:
-        """Where the nearest number lies; float32 and float64 have to agree on it."""
-        found = [
-            F.interpolate(
-                torch.arange(self.size, dtype=dtype)[None, None], mode=mode, **self._to(0, 0)
-            )
-            for dtype in (torch.float32, torch.float64)
-        ]
+    def places(self, axis: int, axes: int, kind: _Kind) -> list[int]:
+        """The index of the nearest element; float32 and float64 have to agree on it."""
+        line = torch.arange(self.size)[None, None]
+        found = [self._run(line.to(dtype), axis, axes, kind) for dtype in _FLOATS]
         if not torch.equal(found[0].double(), found[1]):
             raise Refused(f"needs a scale that float32 tells exactly, got {self.scale}")
         return [int(place) for place in found[0].flatten()]
 
-    def matrix(self, axis: int, axes: int, options: dict[str, Any]) -> Tensor:
-        """The rows of weights: what torch makes of each unit vector, in float64.
+    def matrix(self, axis: int, axes: int, kind: _Kind) -> Tensor:
+        """The rows of weights: what torch makes of each unit vector, in float64."""
+        return self._run(torch.eye(self.size, dtype=torch.float64)[None], axis, axes, kind)[0].t()
 
-        The other axes have two equal lines: with one alone, torch's antialiasing on the CPU
-        takes the image for one in another memory format.
+    def _run(self, lines: Tensor, axis: int, axes: int, kind: _Kind) -> Tensor:
+        """Lines (1, count, size) resized as lines along one of so many axes.
+
+        The others have two equal lines: with one alone, torch's antialiasing on the CPU takes
+        the image for one in another memory format.
         """
         before, after = axis, axes - axis - 1
-        basis = torch.eye(self.size, dtype=torch.float64)
-        basis = basis.reshape(1, self.size, *(1,) * before, self.size, *(1,) * after)
-        basis = basis.repeat(1, 1, *(2,) * before, 1, *(2,) * after)
-        resized = F.interpolate(basis, **options, **self._to(before, after))
-        return line_at_origin(resized, 1, axis + 2).t()
+        image = lines.reshape(*lines.shape[:2], *(1,) * before, self.size, *(1,) * after)
+        image = image.repeat(1, 1, *(2,) * before, 1, *(2,) * after)
+        sizes = (2,) * before + (self.out,) + (2,) * after
+        scales = (None,) * before + (self.scale,) + (None,) * after
+        return line_at_origin(kind.run(image, sizes, scales), 1, axis + 2)[None]

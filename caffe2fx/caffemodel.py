@@ -73,11 +73,15 @@ _V1 = _LayerFields("layers", name=4, type=5, bottom=2, top=3, blobs=6, nested=1)
 _V0 = _LayerFields("layers.layer", name=1, type=2, bottom=0, top=0, blobs=50)
 _LAYERS = {100: _V2, 2: _V1}
 
-_OTHER_FORMATS = (
+# Also what a text file can turn out to be.
+_NO_FILES_OF_CAFFE = (
     (rb"\x89HDF\r\n", "an HDF5 file: name it .caffemodel.h5"),
     (rb"PK\x03\x04", "a zip archive, as torch.save writes"),
     (rb"version https://git-lfs", "a Git LFS pointer: fetch the file with git lfs pull"),
-    (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page: the download failed"),
+    (rb"(?i)\s*<(!doctype|html|head|body|\?xml|!--)", "a web page: the download failed"),
+)
+_OTHER_FORMATS = (
+    *_NO_FILES_OF_CAFFE,
     (
         rb"\x08[\x80-\xff]*[\x00-\x7f]\x10[\x80-\xff]*[\x00-\x7f]\x18",
         "a .binaryproto: a mean image, which no layer holds; give the .caffemodel",
@@ -275,11 +279,18 @@ def _mapped(path: str | os.PathLike[str]) -> wire.Source:
     return wire.Source(os.fspath(path), data)
 
 
+def looks_like(head: bytes) -> str:
+    """What a file that starts so is, if it is none of Caffe's at all; else empty."""
+    return _first(_NO_FILES_OF_CAFFE, head)
+
+
 def _hint(head: bytes) -> str:
-    for pattern, meaning in _OTHER_FORMATS:
-        if re.match(pattern, head):
-            return f" (this looks like {meaning})"
-    return ""
+    meaning = _first(_OTHER_FORMATS, head)
+    return f" (this looks like {meaning})" if meaning else ""
+
+
+def _first(formats: Sequence[tuple[bytes, str]], head: bytes) -> str:
+    return next((meaning for pattern, meaning in formats if re.match(pattern, head)), "")
 
 
 def _net(source: wire.Source) -> tuple[str, tuple[LayerWeights, ...]]:

@@ -15,12 +15,39 @@ from caffe2fx.message import Filler, Shape, VarianceNorm
 def fill(filler: Filler, shape: Shape) -> Tensor:
     """A new blob as `filler` makes it; random ones draw from torch's generator.
 
-    Raises CaffeFormatError for a type that Caffe does not have.
+    Raises CaffeFormatError for a filler that Caffe does not have, or that it stops on.
     """
-    made = _FILLERS.get(filler.type)
-    if made is None:
+    check(filler, shape)
+    return _FILLERS[filler.type](filler, shape)
+
+
+def check(filler: Filler, shape: Shape) -> None:
+    """Raise CaffeFormatError or ShapeMismatchError for what Caffe itself stops on."""
+    if filler.type not in _FILLERS:
         raise CaffeFormatError(f"filler needs to be one of {sorted(_FILLERS)}, got {filler.type!r}")
-    return made(filler, shape)
+    if filler.type == "bilinear":
+        check_bilinear(shape)
+    _check_sparse(filler, shape)
+    if filler.type == "gaussian" and not filler.std > 0:
+        raise CaffeFormatError(f"needs a gaussian filler with std > 0, got {filler.std}")
+    # Beyond the largest float apart Caffe draws infinities.
+    if filler.type == "uniform" and not 0 <= filler.max - filler.min <= _LARGEST:
+        least, most = filler.min, filler.max
+        raise CaffeFormatError(f"needs a uniform filler with min <= max, got {least} and {most}")
+
+
+_LARGEST = torch.finfo(torch.float32).max
+
+
+def _check_sparse(filler: Filler, shape: Shape) -> None:
+    if filler.sparse == -1:
+        return
+    if filler.type != "gaussian":
+        raise CaffeFormatError(f"needs a gaussian filler for sparse, got {filler.type!r}")
+    if len(shape) < 1 or not 0 <= filler.sparse <= shape[0]:
+        raise CaffeFormatError(
+            f"needs a filler with sparse from 0 to its first size, got {filler.sparse} for {shape}"
+        )
 
 
 def _constant(filler: Filler, shape: Shape) -> Tensor:
@@ -36,7 +63,7 @@ def _gaussian(filler: Filler, shape: Shape) -> Tensor:
     if filler.sparse < 0:
         return values
     # On average `sparse` inputs of each output are not zero.
-    kept = min(filler.sparse / shape[0], 1.0)
+    kept = filler.sparse / shape[0]
     return values * torch.bernoulli(torch.full(shape, kept))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from caffe2fx.errors import CaffeError
 from caffe2fx.fillers import fill
 from caffe2fx.layer import Layer
 from caffe2fx.message import Filler, Shape
@@ -25,7 +26,10 @@ def _fresh(step: Step, bottoms: list[Shape]) -> Step:
         return step
     shapes = step.layer.blob_shapes(bottoms)
     fillers = (*fillers_of(step.layer, len(shapes)), *(Filler(),) * len(shapes))
-    blobs = tuple(fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=False))
+    try:
+        blobs = tuple(fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=False))
+    except CaffeError as error:
+        raise step.fault(error) from None
     return replace(step, blobs=blobs)
 
 

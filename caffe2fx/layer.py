@@ -51,9 +51,17 @@ class Layer(Message):
         said = [name for name in cls.parameter_names() if proto.HasField(name)]
         if len(said) > 1:
             raise CaffeFormatError(f"needs its parameters once, got {' and '.join(said)}")
-        record = cls.parse(getattr(proto, said[0])) if said else cls()
+        record = cls.parse(getattr(proto, said[0])) if said else cls._by_default()
         others = {name: wire.type.parse(getattr(proto, name)) for name, wire in cls.beside()}
         return record.replace(**others) if others else record
+
+    @classmethod
+    def _by_default(cls) -> Layer:
+        """The record of a layer without a message of parameters."""
+        if wanted := [name for name, wire in cls.wires() if wire.label == "required"]:
+            message = cls.parameter_names()[0]
+            raise CaffeFormatError(f"needs {message} with {' and '.join(wanted)}, got none")
+        return cls()
 
     def write(self, proto: Any) -> None:
         """Put what `read` reads into a LayerParameter message."""

@@ -220,8 +220,7 @@ def upgrade(net: Proto, source: str) -> list[int | None]:
             _move_transformation(layer)
             _upgrade_v1(layer, net.layer.add(), types[layer.type])
         net.ClearField("layers")
-    if net.input:
-        _upgrade_inputs(net, source)
+    if net.input and _upgrade_inputs(net, source):
         places.insert(0, None)
     for layer in net.layer:
         _upgrade_batch_norm(layer)
@@ -431,30 +430,38 @@ def _upgrade_params(old: Proto, new: Proto) -> None:
 # V2 to today's
 
 
-def _upgrade_inputs(net: Proto, source: str) -> None:
-    """`input:` fields become one Input layer in front."""
+def _upgrade_inputs(net: Proto, source: str) -> bool:
+    """`input:` fields become one Input layer in front, if it has any to make."""
     layers = [type(layer).FromString(layer.SerializeToString()) for layer in net.layer]
     shapes = _input_shapes(net, source)
+    names = list(net.input) if shapes else _without_layer(net)
     net.ClearField("layer")
-    made = net.layer.add(name=INPUT_NAME, type="Input", top=net.input)
-    for shape in shapes:
-        made.input_param.shape.add(dim=shape)
+    if names:
+        made = net.layer.add(name=INPUT_NAME, type="Input", top=names)
+        for shape in shapes:
+            made.input_param.shape.add(dim=shape)
     net.layer.extend(layers)
     for name in ("input", "input_dim", "input_shape"):
         net.ClearField(name)
+    return bool(names)
+
+
+def _without_layer(net: Proto) -> list[str]:
+    """The inputs that no layer makes: of inputs without any shape Caffe takes no notice."""
+    made = {top for layer in net.layer for top in layer.top}
+    return [name for name in net.input if name not in made]
 
 
 def _input_shapes(net: Proto, source: str) -> list[Sequence[int]]:
+    """The shape of each input, none where the text tells none; Caffe ignores those left over."""
     shapes = [tuple(shape.dim) for shape in net.input_shape]
-    dims = list(net.input_dim)
-    if not shapes and len(dims) % 4:
+    dims, count = list(net.input_dim), len(net.input)
+    if (not shapes and count > len(dims) // 4 > 0) or len(dims) in (1, 2, 3):
         raise CaffeFormatError(f"{source} needs four input_dim an input, got {len(dims)}")
-    shapes = shapes or [tuple(dims[i : i + 4]) for i in range(0, len(dims), 4)]
-    if len(shapes) != len(net.input):
-        raise CaffeFormatError(
-            f"{source} needs one shape an input, got {len(net.input)} and {len(shapes)}"
-        )
-    return list(shapes)
+    shapes = shapes or [tuple(dims[i : i + 4]) for i in range(0, 4 * count, 4) if dims]
+    if 0 < len(shapes) < count:
+        raise CaffeFormatError(f"{source} needs one shape an input, got {count} and {len(shapes)}")
+    return list(shapes[:count])
 
 
 def _upgrade_batch_norm(layer: Proto) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from caffe2fx.fresh import with_fresh_blobs
 from caffe2fx.matching import Unmatched, unmatched, unused, with_weights, with_what_fits
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value, is_input
+from caffe2fx.plaintext import is_binary
 
 Path_ = str | Path
 
@@ -120,7 +120,7 @@ def _read(
     prototxt_path: Path_, weights_path: Path_ | None, options: Options
 ) -> tuple[Net, Unmatched]:
     with file_errors():
-        if weights_path is None and _is_binary(prototxt_path):
+        if weights_path is None and is_binary(prototxt_path):
             weights_path = prototxt_path
         entries = () if weights_path is None else read_weights(weights_path)
         net = reshaped(_described(prototxt_path, entries, options), options)
@@ -135,15 +135,10 @@ def _read(
     return filled if options.outputs is None else ending_at(filled, options.outputs), left
 
 
-def _is_binary(path: Path_) -> bool:
-    with Path(path).open("rb") as file:
-        return re.search(rb"[\x00-\x08\x0e-\x1f]", file.read(4096)) is not None
-
-
 def _described(path: Path_, weights: Sequence[LayerWeights], options: Options) -> Net:
     """The net of the prototxt, or the one inside a caffemodel."""
     phase, level, stages = options.phase, options.level, options.stages
-    if _is_binary(path):
+    if is_binary(path):
         if str(path).endswith(".h5"):
             raise CaffeFormatError(f"{path} needs a prototxt beside it: HDF5 holds weights alone")
         return prototxt.inside(path, phase=phase, level=level, stages=stages)

@@ -10,8 +10,6 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from google.protobuf.message import Message as ProtoMessage
 
-from caffe2fx.errors import CaffeFormatError
-
 Shape = tuple[int, ...]
 T = TypeVar("T", bound="Message")
 
@@ -133,11 +131,8 @@ class Message:
 
     @classmethod
     def parse(cls: type[T], proto: ProtoMessage) -> T:
-        """The record that `proto` states. Raises CaffeFormatError if a required field is absent."""
+        """The record that `proto` states; no required field may be absent."""
         values = {name: _read(proto, name, wire) for name, wire in cls.wires()}
-        for name, wire in cls.wires():
-            if wire.label == "required" and values[name] is _UNSET:
-                raise CaffeFormatError(f"needs {name} to be given, got none")
         return cls(**{name: value for name, value in values.items() if value is not _UNSET})
 
     def beyond_bvlc(self) -> Iterator[tuple[str, Any]]:

@@ -130,7 +130,7 @@ class Step:
                 said = f"{len(blobs)} param(s) at most, one a blob, got {len(self.params)}"
                 raise ShapeMismatchError(f"needs {said}")
             for shape in (*tops, *blobs):
-                _check_count(shape)
+                _check_size(shape)
         except CaffeError as error:
             raise self.fault(error) from None
         return tops
@@ -180,9 +180,16 @@ class Step:
             raise self.fault(ShapeMismatchError(shapes))
 
 
-def _check_count(shape: Shape) -> None:
-    """Caffe counts the values of a blob in an int."""
-    if prod(max(size, 1) for size in shape) > MAX_COUNT:
+MAX_AXES = 32
+
+
+def _check_size(shape: Shape) -> None:
+    """Caffe counts the values of a blob in an int, and stops at the first use of an empty one."""
+    if len(shape) > MAX_AXES:
+        raise ShapeMismatchError(f"needs blobs of at most {MAX_AXES} axes, got {len(shape)}")
+    if min(shape, default=1) < 1:
+        raise ShapeMismatchError(f"needs blobs with sizes of 1 or more, got {shape}")
+    if prod(shape) > MAX_COUNT:
         raise ShapeMismatchError(f"needs blobs of at most {MAX_COUNT} values, got {shape}")
 
 

@@ -24,8 +24,9 @@ from caffe2fx.layers import REGISTRY
 from caffe2fx.message import BlobProto, LayerHints, LayerParameter, NetState, Phase
 from caffe2fx.net import Net, Step, single_assignment, unconsumed
 from caffe2fx.origin import Origin
+from caffe2fx.plaintext import read_text
 from caffe2fx.unreadable import about_field, about_type
-from caffe2fx.usertext import folded, unfolded
+from caffe2fx.usertext import FIELD, folded, unfolded
 
 
 def read(
@@ -42,16 +43,8 @@ def read(
     Raises CaffeFormatError with line and column for text that Caffe would not take, and
     UnknownLayerError that lists every layer type without a record.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CaffeFormatError(
-            f"{path} needs to be a text prototxt in UTF-8, got byte "
-            f"0x{error.object[error.start]:02x} at offset {error.start}; is it a caffemodel?"
-        ) from None
-    return parse(
-        text, source=str(path), phase=phase, level=level, stages=stages, hints=hints
-    )
+    text = read_text(path)
+    return parse(text, source=str(path), phase=phase, level=level, stages=stages, hints=hints)
 
 
 def parse(
@@ -139,6 +132,11 @@ Entry = tuple[LayerParameter, Layer, Origin]
 
 
 def _proto(text: str, source: str) -> Any:
+    if line := scan.too_deep(text):
+        depth = f"at most {scan.MAX_DEPTH} messages inside each other"
+        raise CaffeFormatError(f"{source}:{line}: needs {depth}, got more")
+    if line := scan.says(text, FIELD):
+        raise CaffeFormatError(f"{source}:{line}: a layer has no field named {FIELD!r}")
     proto = schema.new("NetParameter")
     types = user.types()
     words = [word for word, (_, type_) in legacy.words().items() if type_ in types]
@@ -148,7 +146,19 @@ def _proto(text: str, source: str) -> Any:
     except text_format.ParseError as error:
         _refuse_unknown_types(read, source)
         raise CaffeFormatError(_parse_message(error, text, source)) from None
+    _check_required(proto, text, source)
     return proto
+
+
+def _check_required(proto: Any, text: str, source: str) -> None:
+    """Caffe's own parser wants the required fields of all messages that a text has."""
+    for missing in proto.FindInitializationErrors():
+        place, *inside = missing.split(".")
+        found = scan.entries(text)[int(place.partition("[")[2].rstrip("]"))]
+        raise CaffeFormatError(
+            f"layer {found.name!r} ({found.type}) needs {'.'.join(inside)} to be given, got none "
+            f"({source}:{found.line})"
+        )
 
 
 def _parse_message(error: text_format.ParseError, text: str, source: str) -> str:
@@ -291,7 +301,7 @@ def _blob(blob: BlobProto, generic: LayerParameter, origin: Origin) -> Tensor:
     values = torch.tensor(blob.double_data or blob.data)
     legacy = (blob.num, blob.channels, blob.height, blob.width)
     shape = legacy if any(legacy) or blob.shape is None else blob.shape
-    if values.numel() != math.prod(shape):
+    if values.numel() != math.prod(shape) or min(shape, default=1) < 1:
         where = f"{origin}: layer {generic.name!r}"
         raise CaffeFormatError(
             f"{where} needs blobs with a value for each place, got {values.numel()} for {shape}"

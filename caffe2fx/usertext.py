@@ -170,17 +170,34 @@ class _Reader:
 
 
 def _string(quoted: str) -> str:
-    return bytes(text_encoding.CUnescape(quoted[1:-1])).decode()
+    try:
+        return bytes(text_encoding.CUnescape(quoted[1:-1])).decode()
+    except ValueError as error:
+        raise CaffeFormatError(f"needs a string in UTF-8, got {quoted}: {error}") from None
+
+
+_INTEGER = re.compile(r"(-?)(?:0x([0-9a-fA-F]+)|0([0-7]+)|(0|[1-9]\d*))")
+_FLOAT = re.compile(
+    r"-?(?:(?:(?:[1-9]\d*|0)(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|inf(?:inity)?|nan)f?", re.I
+)
+_WORD = re.compile(r"-?[A-Za-z_]\w*")
 
 
 def _scalar(word: str) -> Any:
     if word in ("true", "false"):
         return word == "true"
-    if not re.fullmatch(r"[-+.\w]+", word):
+    if found := _INTEGER.fullmatch(word):
+        return _integer(*found.groups(""))
+    if _FLOAT.fullmatch(word):
+        return float(word.rstrip("fF") if word[-3:].lower() != "inf" else word)
+    if not _WORD.fullmatch(word):
         raise CaffeFormatError(f"needs a value, got {word!r}")
-    for read in (lambda: int(word, 0), lambda: float(word.rstrip("fF"))):
-        try:
-            return read()
-        except ValueError:
-            continue
     return word
+
+
+def _integer(sign: str, hexadecimal: str, octal: str, decimal: str) -> int | float:
+    """The value as protobuf reads it: what no 64 bits hold it reads as a float."""
+    base = 16 if hexadecimal else 8 if octal else 10
+    digits = hexadecimal or octal or decimal
+    value = int(digits, base) if len(digits) < 64 else float(digits if base == 10 else "inf")
+    return -value if sign else value

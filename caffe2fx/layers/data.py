@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.fillers import check_bilinear, fill
+from caffe2fx.fillers import check, fill
 from caffe2fx.layer import MANY, Layer, Operation, register
 from caffe2fx.layers.augmentation import Augmentation
 from caffe2fx.message import Filler, Shape, beside, field, repeated
@@ -84,11 +84,12 @@ class Input(Source):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        if len(self.shape) not in (1, tops):
+        if len(self.shape) not in (0, 1, tops):
             raise ShapeMismatchError(f"needs one shape or {tops}, got {len(self.shape)}")
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:
-        own = self.shape * len(given) if len(self.shape) == 1 else self.shape
+        self.check((), len(given))
+        own = self.shape if len(self.shape) == len(given) else (self.shape or (None,)) * len(given)
         return tuple(b if a is None else a for a, b in zip(given, own, strict=True))
 
 
@@ -248,5 +249,4 @@ _FILLERS = ("constant", "gaussian", "uniform", "bilinear")
 def _check_filler(filler: Filler, shape: Shape) -> None:
     if filler.type not in _FILLERS:
         raise ShapeMismatchError(f"needs a filler of {', '.join(_FILLERS)}, got {filler.type!r}")
-    if filler.type == "bilinear":
-        check_bilinear(shape)
+    check(filler, shape)

@@ -276,11 +276,6 @@ ERRORS = {
         TOP + 'layers { layer { name: "r" type: "relu" } bottom: "nowhere" top: "r" }',
         "layer 'r' needs bottom 'nowhere' to be produced before it",
     ),
-    "V0 with input_shape": (
-        'input: "x" input_shape { dim: 2 dim: 3 }\n'
-        'layers { layer { name: "r" type: "relu" } bottom: "x" top: "r" }',
-        "needs one shape an input, got 1 and 0",
-    ),
     "unknown field": (
         TOP + 'layers { name: "c" type: CONVOLUTION\n  convolution_param { kernelsize: 3 } }',
         r"net.prototxt:3:23: .* Did you mean 'kernel_size'\?",

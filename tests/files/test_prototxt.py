@@ -98,9 +98,36 @@ ERRORS = {
         INPUT + relu("a", "x", "y", "include { phase: TEST } exclude { phase: TRAIN }"),
         r"net\.prototxt:2: layer 'a' needs include or exclude rules, got both",
     ),
-    "input without a shape": (
-        'input: "x"\n' + relu("a", "x", "y"),
-        "net.prototxt needs one shape an input, got 1 and 0",
+    "deeper than any message": (
+        INPUT + 'layer { name: "a" type: "ReLU"\n relu_param' + " { a" * 5000 + " }" * 5001,
+        "net.prototxt:3: needs at most 100 messages inside each other, got more",
+    ),
+    "deeper than any list": (
+        INPUT + 'layer { name: "a" type: "ReLU" top: ' + "[" * 5000 + "]" * 5000 + "}",
+        "net.prototxt:2: needs at most 100 messages",
+    ),
+    "a required field that is absent": (
+        INPUT + relu("a", "x", "y", "clip_param { max: 1 }"),
+        r"layer 'a' \(ReLU\) needs clip_param\.min to be given, got none \(net\.prototxt:2\)",
+    ),
+    "a required field that is absent, in V1": (
+        'layers { name: "a" type: RELU bottom: "x" top: "y" slice_param { }\nblobs { shape { } }\n'
+        'clip_param { } }\ninput: "x" input_dim: [1, 1, 1, 1]',
+        r"layer 'a' \(RELU\) needs clip_param\.min to be given, got none \(net\.prototxt:1\)",
+    ),
+    "a required field that is absent, in V0": (
+        'input: "x" input_dim: [1, 1, 1, 1]\n'
+        'layers { layer { name: "a" type: "relu" } bottom: "x" top: "y" clip_param { } }',
+        r"needs clip_param\.min to be given, got none \(net\.prototxt:2\)",
+    ),
+    "a field that we fold others' into": (
+        INPUT + relu("a", "x", "y", '\nuser_text: "relu_param { negative_slope: 1 }"'),
+        r"net\.prototxt:3: a layer has no field named 'user_text'",
+    ),
+    "weights of negative sizes": (
+        INPUT + 'layer { name: "s" type: "Scale" bottom: "x" top: "y"\n'
+        "blobs { num: -1 channels: -1 height: 1 width: 1 data: 1 } }",
+        r"layer 's' needs blobs with a value for each place, got 1 for \(-1, -1, 1, 1\)",
     ),
     "one shape for two inputs": (
         'input: "x" input: "z" input_shape { dim: 1 }\n' + relu("a", "x", "y"),
@@ -109,6 +136,14 @@ ERRORS = {
     "three input_dim": (
         'input: "x" input_dim: 1 input_dim: 3 input_dim: 4\n' + relu("a", "x", "y"),
         "net.prototxt needs four input_dim an input, got 3",
+    ),
+    "four input_dim for two inputs": (
+        'input: "x" input: "z" input_dim: [1, 3, 4, 4]\n' + relu("a", "x", "y"),
+        "net.prototxt needs four input_dim an input, got 4",
+    ),
+    "an input with a shape, which a layer makes too": (
+        'input: "x" input_shape { dim: 5 }\n' + INPUT + relu("a", "x", "y"),
+        "layer 'in' needs a top of its own or its bottom's, got 'x'",
     ),
     "parameters that contradict": (
         INPUT + 'layer { name: "c" type: "Convolution" bottom: "x" top: "y"\n'
@@ -126,7 +161,7 @@ def test_errors_name_the_place(text: str, says: str) -> None:
 
 
 # Reading `input_shape(1)` that is not there, Caffe does not stop but reads other memory.
-UNDEFINED = {"one shape for two inputs", "three input_dim"}
+UNDEFINED = {"one shape for two inputs", "three input_dim", "four input_dim for two inputs"}
 EMPTY = {"nothing", "only a comment"}  # which Caffe runs
 
 
@@ -235,6 +270,13 @@ OLD_INPUTS = {
     "input_shape of two": 'input: "x" input: "w" input_shape { dim: 5 } '
     "input_shape { dim: 6 dim: 1 }",
     "behind the layers": relu("a", "x", "y") + 'input: "x" input_shape { dim: 5 }',
+    "more input_dim than inputs": 'input: "x" input_dim: [1, 2, 3, 4, 5, 6, 7, 8, 9]',
+    "more shapes than inputs": 'input: "x" input_shape { dim: 5 } input_shape { dim: 6 }',
+    "shapes and input_dim": 'input: "x" input_shape { dim: 5 } input_dim: [1, 2, 3, 4]',
+    "beside its layer, without a shape": 'input: "x"\n' + INPUT + relu("a", "x", "y"),
+    "sizes of no input": "input_dim: [1, 2, 3, 4] input_shape { dim: 7 }\n"
+    + INPUT
+    + relu("a", "x", "y"),
 }
 
 

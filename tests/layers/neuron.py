@@ -42,5 +42,16 @@ ROWS = (
 REFUSALS = (
     Refusal("prelu rank 1", "PReLU", "needs a bottom of rank 2 to 4", "", ((3,),)),
     Refusal("prelu rank 5", "PReLU", "needs a bottom of rank 2 to 4", "", ((2, 3, 2, 2, 2),)),
-    Refusal("clip without max", "Clip", "needs max to be given, got none", "clip_param { min: 0 }"),
+    Refusal(
+        "clip without max",
+        "Clip",
+        r"needs clip_param\.max to be given, got none",
+        "clip_param { min: 0 }",
+    ),
+    Refusal(
+        "clip without parameters",
+        "Clip",
+        "needs clip_param with min and max, got none",
+        here_only="Caffe takes 0 for both",
+    ),
 )

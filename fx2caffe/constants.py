@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from fx2caffe.alias import Geometry, geometry, storage_key
-from fx2caffe.shadow import Shadow
+from fx2caffe.shadow import Original
 
 Place = tuple[int | None, Geometry]
 
@@ -33,22 +33,22 @@ class Constants:
     is copied at its first use and compared at every later one: forward may change it between.
     """
 
-    def __init__(self, shadow: Shadow, emit: Callable[[str, Tensor], Node]) -> None:
+    def __init__(self, original: Original, emit: Callable[[str, Tensor], Node]) -> None:
         self.attributes: dict[str, Any] = {}
-        self._shadow, self._emit = shadow, emit
-        self._names = shadow.names()
+        self._original, self._emit = original, emit
+        self._names = original.names()
         self._own = dict(self._names.values())
         self._count = 0
         self._places: dict[Place, str] = {}
         for name, tensor in self._names.values():
-            if isinstance(tensor, nn.Parameter) and shadow.shares(tensor):
+            if isinstance(tensor, nn.Parameter) and original.shares(tensor):
                 self._places.setdefault((storage_key(tensor), geometry(tensor)), name)
         self._nodes: dict[str, Node] = {}
         self._captured: dict[int, list[Captured]] = {}
 
     def node(self, tensor: Tensor) -> Node:
         """The get_attr node of a constant's present values."""
-        if self._shadow.shares(tensor):
+        if self._original.shares(tensor):
             name = self._places.get((storage_key(tensor), geometry(tensor)))
             if name is not None:
                 return self._named(name)
@@ -59,7 +59,7 @@ class Constants:
 
     def _named(self, name: str) -> Node:
         if name not in self._nodes:
-            # A parameter of its own: the copy's one moves to other memory if forward writes it.
+            # A parameter of its own: the model's one moves to other memory if forward writes it.
             held = self._own[name]
             self.attributes[name] = nn.Parameter(held.data, held.requires_grad)
             self._nodes[name] = self._emit(name, held)

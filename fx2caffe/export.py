@@ -40,7 +40,7 @@ from fx2caffe.lower import Lowered, Lowering, leaves
 from fx2caffe.map import Map, map_of
 from fx2caffe.passes.preprocess import Preprocessing
 from fx2caffe.pipeline import Finished, Options, finish, legal_net
-from fx2caffe.precision import in_float32
+from fx2caffe.precision import in_float32, inputs_in_float32
 from fx2caffe.reference import run_reference, with_signals
 from fx2caffe.targets import Target
 from fx2caffe.targets import target as target_of
@@ -305,7 +305,8 @@ def export(
         values = _tensors(model, inputs), finished.nodes, has, batch, faults, raw
         return Export(finished.net, traced, *values, finished.unverified)
 
-    return _taking_apart(model, has, _trace_options(outputs), exported)
+    with in_float32(model):
+        return _taking_apart(model, has, _trace_options(outputs), exported)
 
 
 def _taking_apart(
@@ -354,7 +355,7 @@ def _for_any_batch(
 def _prepared(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:
     """The model and the inputs that are traced in place of the caller's."""
     modules, _ = leaves()
-    model, inputs = in_float32(model, example_inputs)
+    inputs = inputs_in_float32(model, example_inputs)
     return nn.Sequential(model) if isinstance(model, tuple(modules)) else model, inputs
 
 
@@ -409,7 +410,8 @@ def check(
         return ()
 
     try:
-        return _taking_apart(model, has, _trace_options(outputs), tried)
+        with in_float32(model):
+            return _taking_apart(model, has, _trace_options(outputs), tried)
     except UnsupportedError as error:
         return error.refusals
 

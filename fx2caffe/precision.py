@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,28 +11,42 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
 from fx2caffe import structure
-from fx2caffe.shadow import Shadow
+from fx2caffe.shadow import ALONE
+from fx2caffe.snapshot import Snapshot
 
 
-def in_float32(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:
-    """The model and its inputs in float32 on the CPU; what is so already is not copied.
-
-    Half precision converts exactly, double precision is rounded. The caller's model is not
-    changed. Raises CaffeError for complex weights, and for tensors without numbers (meta).
-    """
+def inputs_in_float32(model: nn.Module, example_inputs: Any) -> Any:
+    """The example inputs in float32 on the CPU; what is so already is not copied."""
     args, kwargs = structure.as_inputs(model, example_inputs)
     flat = structure.flatten((args, kwargs))
     args, kwargs = flat.rebuild([_converted(tensor) for tensor in flat.tensors])
-    inputs = kwargs if kwargs else args
+    return kwargs if kwargs else args
+
+
+@contextmanager
+def in_float32(model: nn.Module) -> Iterator[None]:
+    """All tensors of the model are in float32 on the CPU; afterwards they are what they were.
+
+    Half precision converts exactly, double precision is rounded. Raises CaffeError for complex
+    weights, and for tensors without numbers (meta).
+    """
     if not isinstance(model, nn.Module) or not any(map(_is_foreign, _tensors(model))):
-        return model, inputs
+        yield
+        return
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.is_complex() or (tensor.is_meta and not nn.parameter.is_lazy(tensor)):
             kind = "no numbers (device meta)" if tensor.is_meta else str(tensor.dtype)
             raise CaffeError(f"{name} needs real numbers, got {kind}")
-    # The tracer's own copy: it shares the memory of the parameters that stay as they are.
-    twin = Shadow(model).root
-    return _moved(twin), inputs
+    with ALONE:
+        foreign = [tensor for tensor in Snapshot(model).tensors if _is_foreign(tensor)]
+        memories = [tensor.detach() for tensor in foreign]
+        try:
+            for tensor in foreign:
+                tensor.data = _converted(tensor)
+            yield
+        finally:
+            for tensor, memory in zip(foreign, memories, strict=True):
+                tensor.data = memory
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
@@ -46,12 +62,3 @@ def _converted(tensor: Tensor) -> Tensor:
     if not _is_foreign(tensor) or tensor.is_complex():
         return tensor
     return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
-
-
-def _moved(twin: nn.Module) -> nn.Module:
-    twin.to("cpu", torch.float32)
-    for module in twin.modules():
-        for name, value in vars(module).items():
-            if isinstance(value, Tensor) and _is_foreign(value):
-                setattr(module, name, _converted(value))
-    return twin

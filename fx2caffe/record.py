@@ -83,8 +83,8 @@ class Recorder(TorchFunctionMode):
             return self._metadata(func, owner, name, args, kwargs)
         targets = spelling.written(func, args, kwargs)
         for target in targets:
-            if self._tracer.shadow.shares(target):
-                self._tracer.shadow.rehome(target)
+            if self._tracer.original.shares(target):
+                self._tracer.original.rehome(target)
         operands = tensors_in((args, kwargs))
         touched = any(self._table.owns(tensor) for tensor in (*operands, *targets))
         # A leaf module is a node even if it makes a constant: its caller asked for it by name.
@@ -105,7 +105,7 @@ class Recorder(TorchFunctionMode):
         with self._guard.calling(traced=False):
             result = func(*args, **kwargs)
         for tensor in tensors_in(result):
-            self._tracer.shadow.note(tensor)
+            self._tracer.original.note(tensor)
         return result
 
     def _record(

@@ -1,4 +1,4 @@
-"""The private copy of the user's module that is run in its place."""
+"""The user's module itself, run under the tracer and put back as it was."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,24 +19,52 @@ from torch.nn.modules.module import (
 )
 
 from caffe2fx.origin import Origin
-from fx2caffe.alias import storage_key
+from fx2caffe.alias import geometry, storage_key, version
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.values import tensors_in
+from fx2caffe.snapshot import Snapshot
+
+ALONE = threading.RLock()  # a model is changed while it is traced: one trace at a time
 
 
-class Shadow:
-    """A copy of a model whose parameters share the user's memory until one is written."""
+class _Held(NamedTuple):
+    """A tensor of the model's with what its forward can change of it."""
+
+    tensor: Tensor
+    memory: Tensor
+    version: int
+    requires_grad: bool
+
+
+class Original:
+    """The user's model, whose memory moves elsewhere before its forward writes it.
+
+    Hooks, closures and globals of a model name the model itself, so that a copy of it would not
+    do what it does.
+    """
 
     def __init__(self, model: nn.Module | Callable[..., Any]) -> None:
-        self.root, self.run = _runnable(model)
-        _refuse_uncopyable(self.root)
-        memo: dict[int, Any] = {}
-        parameters = _share(self.root, memo)
-        self.root, self.run = _copy(self.root, self.run, memo)
-        self._memories = {storage_key(p): p.untyped_storage() for p in parameters}
+        self.root, run = _runnable(model)
+        self.run: Callable[..., Any] = self.root if run is None else run
+        _refuse_untraceable(self.root)
+        self._snapshot = Snapshot(self.root, run)
+        self.tensors = self._snapshot.tensors
+        self._held = [_held(tensor) for tensor in self.tensors if storage_key(tensor)]
+        self._memories = {storage_key(h.tensor): h.memory.untyped_storage() for h in self._held}
         self._aliases: dict[int | None, list[weakref.ref[Tensor]]] = {}
-        for parameter in parameters:
-            self.note(parameter)
+        self._private: dict[int | None, torch.UntypedStorage] = {}
+        self.written: set[int | None] = set()
+        for held in self._held:
+            self.note(held.tensor)
+
+    @contextmanager
+    def protected(self) -> Iterator[None]:
+        """Put back all that the model's forward changes of what the model reaches."""
+        try:
+            yield
+        finally:
+            self._snapshot.restore()
+            for held in self._held:
+                _put_back(held)
 
     def shares(self, tensor: Tensor) -> bool:
         """Whether a write to the tensor would reach the user's memory."""
@@ -50,19 +78,18 @@ class Shadow:
 
     def rehome(self, tensor: Tensor) -> None:
         """Before a write: move everything over this memory of the user's to a private copy."""
-        key = storage_key(tensor)
+        self._move(storage_key(tensor))
+
+    def _move(self, key: int | None) -> None:
         storage = self._memories.pop(key, None)
         if storage is None:
             return
+        self.written.add(key)
         private = storage.clone()  # type: ignore[no-untyped-call]
         for ref in self._aliases.pop(key, []):
             held = ref()
             if held is not None and storage_key(held) == key:
                 held.data = _over(private, held)
-
-    def tensors(self) -> list[Tensor]:
-        """Every tensor that the copy's modules hold."""
-        return [tensor for module in self.root.modules() for tensor in _held(module)]
 
     def names(self) -> dict[int, tuple[str, Tensor]]:
         """Dotted names of parameters and buffers by identity; the first of tied ones."""
@@ -73,6 +100,39 @@ class Shadow:
         ):
             found.setdefault(id(tensor), (name, tensor))
         return found
+
+
+def _held(tensor: Tensor) -> _Held:
+    return _Held(tensor, tensor.detach(), version(tensor), tensor.requires_grad)
+
+
+def _put_back(held: _Held) -> None:
+    tensor, memory, count, requires_grad = held
+    moved = storage_key(tensor) != storage_key(memory) or geometry(tensor) != geometry(memory)
+    with torch.no_grad():
+        if moved:
+            tensor.data = memory
+        if tensor.is_leaf and tensor.requires_grad != requires_grad:
+            tensor.requires_grad_(requires_grad)
+    if version(tensor) != count:
+        torch._C._autograd._unsafe_set_version_counter((tensor,), (count,))
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """A copy of a module over the memory of its parameters.
+
+    Raises UnsupportedError for a module that can not be copied.
+    """
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = twin = nn.Parameter(parameter.data, parameter.requires_grad)
+        vars(twin).update(vars(parameter))
+    try:
+        with torch.no_grad():
+            return copy.deepcopy(module, memo)
+    except Exception as error:
+        reason = f"can not be copied ({type(error).__name__}: {error})"
+        raise UnsupportedError([Refusal(type(module).__name__, reason, Origin())]) from error
 
 
 def _over(storage: torch.UntypedStorage, like: Tensor) -> Tensor:
@@ -122,7 +182,7 @@ def _only_modules(values: dict[str, Any]) -> dict[str, nn.Module]:
     return {name: value for name, value in values.items() if isinstance(value, nn.Module)}
 
 
-def _refuse_uncopyable(root: nn.Module) -> None:
+def _refuse_untraceable(root: nn.Module) -> None:
     refusals = [
         Refusal(type(module).__name__, "is compiled: pass the unscripted module", Origin(path))
         for path, module in root.named_modules()
@@ -135,70 +195,6 @@ def _refuse_uncopyable(root: nn.Module) -> None:
     ]
     if refusals:
         raise UnsupportedError(refusals)
-
-
-def _share(root: nn.Module, memo: dict[int, Any]) -> list[nn.Parameter]:
-    """Enter into a deepcopy memo what is not copied: parameters and non-leaf tensors."""
-    parameters: list[nn.Parameter] = []
-    for module in root.modules():
-        for parameter in module._parameters.values():
-            if parameter is not None and id(parameter) not in memo:
-                memo[id(parameter)] = twin = _twin(parameter)
-                parameters.append(twin)
-        for tensor in _held(module):
-            if not tensor.is_leaf and id(tensor) not in memo:
-                memo[id(tensor)] = tensor.detach()
-    return parameters
-
-
-def _held(module: nn.Module) -> list[Tensor]:
-    return tensors_in({k: v for k, v in vars(module).items() if k != "_modules"})
-
-
-def _twin(parameter: nn.Parameter) -> nn.Parameter:
-    twin = nn.Parameter(parameter.data, parameter.requires_grad)
-    vars(twin).update(vars(parameter))
-    return twin
-
-
-def _copy(
-    root: nn.Module, run: Callable[..., Any] | None, memo: dict[int, Any]
-) -> tuple[nn.Module, Callable[..., Any] | None]:
-    try:
-        with torch.no_grad():
-            twin: nn.Module = copy.deepcopy(root, memo)
-    except Exception as error:
-        reason = f"can not be copied ({type(error).__name__}: {error})"
-        raise UnsupportedError([Refusal(type(root).__name__, reason, Origin())]) from error
-    return twin, None if run is None else _rebound(run, memo)
-
-
-def _rebound(function: Any, memo: dict[int, Any]) -> Any:
-    """The function with the copied modules in place of the user's."""
-    if isinstance(function, functools.partial):
-        args = [memo.get(id(a), a) for a in function.args]
-        keywords = {k: memo.get(id(v), v) for k, v in function.keywords.items()}
-        return functools.partial(_rebound(function.func, memo), *args, **keywords)
-    if isinstance(function, types.MethodType):
-        return types.MethodType(
-            _rebound(function.__func__, memo), memo.get(id(function.__self__), function.__self__)
-        )
-    if not isinstance(function, types.FunctionType):
-        return function
-    space = dict(function.__globals__)
-    for name in _modules_of(function):
-        space[name] = memo.get(id(space.get(name)), space.get(name))
-    cells = tuple(_rebound_cell(cell, memo) for cell in function.__closure__ or ())
-    made = types.FunctionType(
-        function.__code__, space, function.__name__, function.__defaults__, cells
-    )
-    made.__kwdefaults__ = function.__kwdefaults__
-    return made
-
-
-def _rebound_cell(cell: types.CellType, memo: dict[int, Any]) -> types.CellType:
-    held = cell.cell_contents if _filled(cell) else None
-    return types.CellType(memo[id(held)]) if id(held) in memo else cell
 
 
 class ModulePath:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.frames import SEE_THROUGH, LeafProfile, bound_arguments, origin_here, origin_of
 from fx2caffe.guard import RANDOM, Guard, Known
 from fx2caffe.record import LeafCall, Recorder
-from fx2caffe.shadow import ModulePath, Shadow
+from fx2caffe.shadow import ALONE, ModulePath, Original, private_copy
 from fx2caffe.values import FakeValues, RealValues, TensorMeta, Values, meta_of, tensors_in
 
 __all__ = ["TensorMeta", "Trace", "Tracer", "trace"]
@@ -80,7 +81,7 @@ class Tracer(torch.fx.Tracer):
 
     graph: torch.fx.Graph
     result: Trace
-    shadow: Shadow
+    original: Original
     returned: Returned
     table: Table
     guard: Guard
@@ -112,18 +113,19 @@ class Tracer(torch.fx.Tracer):
                 got = tuple(tensor.shape)
                 raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
         names = structure.input_names(root, args, kwargs)
-        self._attempt(root, args, kwargs, names, everything=False)
-        if self.guard.known.doubtful:
-            self._attempt(root, args, kwargs, names, everything=True)
+        with ALONE:
+            self._attempt(root, args, kwargs, names, everything=False)
+            if self.guard.known.doubtful:
+                self._attempt(root, args, kwargs, names, everything=True)
         return self.graph
 
     def _attempt(
         self, root: Any, args: Any, kwargs: Any, names: tuple[str, ...], everything: bool
     ) -> None:
         flat = structure.flatten((args, kwargs))
-        self.shadow = Shadow(root)
+        self.original = Original(root)
         self._prepare(flat.tensors, everything)
-        with torch.no_grad(), self._refusing():
+        with torch.no_grad(), self._refusing(), self.original.protected():
             given = [self.values.enter(tensor) for tensor in flat.tensors]
             for tensor, name in zip(given, names, strict=True):
                 self.table.bind(tensor, self._input(name, tensor))
@@ -134,13 +136,13 @@ class Tracer(torch.fx.Tracer):
         device = inputs[0].device if inputs else torch.device("cpu")
         self.values = FakeValues(device) if self._kind == "fake" else RealValues()
         self.graph = torch.fx.Graph(tracer_cls=Tracer)
-        self.root = self.shadow.root
-        self.returned = Returned(self.shadow.root, self._traced_node, self._outputs)
-        self.path = ModulePath(self.shadow.root, self._elsewhere, self._note_returned)
+        self.root = self.original.root
+        self.returned = Returned(self.root, self._traced_node, self._outputs)
+        self.path = ModulePath(self.root, self._elsewhere, self._note_returned)
         self.table = Table(self._index_map)
-        known = Known(self.shadow.tensors(), everything)
-        self.guard = Guard(self.table.owns, self.shadow.shares, self.refuse, known)
-        self.constants = Constants(self.shadow, self._attribute)
+        known = Known(self.original.tensors, everything)
+        self.guard = Guard(self.table.owns, self.original.shares, self.refuse, known)
+        self.constants = Constants(self.original, self._attribute)
         self.recorder = Recorder(self)
         self._refusals = []
 
@@ -149,18 +151,17 @@ class Tracer(torch.fx.Tracer):
         return self._describe(node, TensorMeta(tuple(tensor.shape), tensor.dtype))
 
     def _forward(self, args: Any, kwargs: Any) -> Any:
-        """Run the copy of the model with everything recorded."""
+        """Run the model with everything recorded."""
         before = _random_states()
         leaves = LeafProfile(self.leaf_functions, self._enter_leaf, self._leave_leaf)
         with ExitStack() as stack:
-            self._mark_leaf_modules(stack)
+            self._mark_leaf_modules()
             stack.enter_context(self.path.follow())
             stack.enter_context(self.guard)
             stack.enter_context(self.recorder)
             stack.enter_context(leaves.follow())
-            run = self.shadow.root if self.shadow.run is None else self.shadow.run
             try:
-                output = run(*args, **kwargs)
+                output = self.original.run(*args, **kwargs)
             except Enough:
                 output = None
         if before != _random_states():
@@ -175,7 +176,7 @@ class Tracer(torch.fx.Tracer):
         _drop_unused(self.graph)
         kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
         attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
-        module = GraphModule(attributes, self.graph, type(self.shadow.root).__name__)
+        module = GraphModule(attributes, self.graph, type(self.root).__name__)
         module.training = False
         return Trace(module, names, output_names, rebuild, self.returned.names(self.graph))
 
@@ -327,14 +328,13 @@ class Tracer(torch.fx.Tracer):
 
     # Leaves
 
-    def _mark_leaf_modules(self, stack: ExitStack) -> None:
-        for path, module in self.shadow.root.named_modules():
+    def _mark_leaf_modules(self) -> None:
+        for path, module in self.root.named_modules():
             if not isinstance(module, self.leaf_modules or ()) or self._taken_apart(module):
                 continue
-            call = LeafCall(path, module.forward)
-            self.constants.attributes[path] = module
-            module.forward = _Dispatch(call)
-            stack.callback(module.__dict__.pop, "forward")
+            self.constants.attributes[path] = private_copy(module)
+            # The snapshot of the model takes it away again.
+            module.forward = _Dispatch(LeafCall(path, module.forward))
 
     def _enter_leaf(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
         """A leaf function begins: until it ends nothing is recorded."""
@@ -359,12 +359,18 @@ class Tracer(torch.fx.Tracer):
 
 
 class _Dispatch:
-    """A forward that hands itself to the function mode, as torch's own functions do."""
+    """A forward that hands itself to the function mode, as torch's own functions do.
+
+    Other threads that run the model at this time run the module's own forward.
+    """
 
     def __init__(self, call: LeafCall) -> None:
         self._call = call
+        self._thread = threading.get_ident()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return self._call(*args, **kwargs)
         return handle_torch_function(self._call, (), *args, **kwargs)
 
 

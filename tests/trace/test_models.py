@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import threading
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -295,7 +296,7 @@ def test_other_threads_run_undisturbed() -> None:
 
 
 def test_traced_values_are_not_kept() -> None:
-    alive: list[int] = []
+    alive = array("i")  # a list would be put back as it was
 
     class Watch(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

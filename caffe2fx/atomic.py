@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from caffe2fx.errors import CaffeError, CaffeFileError
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked there, and nothing is cleared away
+    fcntl = None  # type: ignore[assignment]
+
 PathLike = str | os.PathLike[str]
+
+_TEMPORARY = re.compile(r"\.caffe2fx-[0-9a-f]{12}\.tmp")
+_PATIENCE = 10.0  # seconds that a save waits for the renames of another one
 
 
 @contextmanager
@@ -39,25 +49,34 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_all(paths: Sequence[PathLike]) -> Iterator[tuple[Path, ...]]:
+def replacing_all(paths: Sequence[PathLike], *, durable: bool = True) -> Iterator[tuple[Path, ...]]:
     """As `replacing`, for several files: renamed in the given order once all are written.
 
     Put the file that announces the others last. FileNotFoundError if a directory is missing,
-    or if the block leaves one of the files unwritten; then nothing is renamed.
+    or if the block leaves one of the files unwritten; then nothing is renamed. All contents are
+    on the disk before the first rename, unless `durable` is off, which is for scratch files.
+    The renames of two processes do not mix, and what a killed process left is cleared away.
     """
     targets = [_target(path) for path in paths]
     if len(set(targets)) < len(targets):
         raise ValueError(f"files to write need different paths, got {[str(p) for p in targets]}")
-    temporaries = tuple(_beside(target) for target in targets)
-    try:
-        yield temporaries
-        for temporary, target in zip(temporaries, targets, strict=True):
-            _match_mode(temporary, target)
-        for temporary, target in zip(temporaries, targets, strict=True):
-            os.replace(temporary, target)
-    finally:
-        for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+    folders = sorted({target.parent for target in targets})
+    with ExitStack() as stack:
+        _clear(folders)
+        temporaries, locks = _temporaries(targets, stack)
+        with _naming(temporaries, targets):
+            yield temporaries
+            for temporary, target in zip(temporaries, targets, strict=True):
+                _check_written(temporary, target)
+            _sync(temporaries if durable else ())
+            with _locked(folders, _PATIENCE) as is_alone:
+                if is_alone:  # nobody clears now, and a reader may want the lock of the new file
+                    locks.close()
+                for temporary, target in zip(temporaries, targets, strict=True):
+                    if target.exists():  # the permissions that open() would have left
+                        shutil.copymode(target, temporary)
+                    os.replace(temporary, target)
+            _sync(folders if durable else ())
 
 
 def _target(path: PathLike) -> Path:
@@ -72,17 +91,118 @@ def _target(path: PathLike) -> Path:
     return target
 
 
+def _check_written(temporary: Path, target: Path) -> None:
+    if not temporary.is_file() or not temporary.stat().st_size:
+        raise FileNotFoundError(errno.ENOENT, f"Nothing was written for {target}", str(target))
+
+
+@contextmanager
+def _naming(temporaries: Sequence[Path], targets: Sequence[Path]) -> Iterator[None]:
+    """Errors about temporary paths, or about no named one, name what was to be written."""
+    places = {str(path): str(target) for path, target in zip(temporaries, targets, strict=True)}
+    try:
+        yield
+    except OSError as error:
+        name = None if error.filename is None else str(error.filename)
+        if error.errno is None or isinstance(error, CaffeError) or name not in {None, *places}:
+            raise
+        place = str(targets[0].parent) if name is None else places[name]
+        raise OSError(error.errno, error.strerror, place) from error
+
+
+def _sync(paths: Iterable[Path]) -> None:
+    """Wait until the disk holds these files, or the names in these folders."""
+    for path in paths:
+        if os.name == "nt" and path.is_dir():
+            continue  # a folder cannot be opened there
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot
+                raise
+        finally:
+            os.close(descriptor)
+
+
+# Temporary files are locked while their process lives: the lock ends with it, however it dies.
+
+
+def _temporaries(targets: Sequence[Path], stack: ExitStack) -> tuple[tuple[Path, ...], ExitStack]:
+    """A new file beside each target, gone at the end of `stack`, and what holds their locks."""
+    made: list[Path] = []
+    locks = stack.enter_context(ExitStack())
+    for target in targets:
+        while True:
+            made.append(_beside(target))
+            stack.callback(made[-1].unlink, missing_ok=True)
+            locks.enter_context(_locked([made[-1]], _PATIENCE))
+            if made[-1].exists():
+                break
+            made.pop()  # another process took it for a leftover before it was locked
+    return tuple(made), locks
+
+
 def _beside(target: Path) -> Path:
-    """A new name in the target's directory, since a rename is atomic only within one file system.
+    """A new empty file in the target's folder, since a rename needs one file system.
 
     The suffix is kept: writers may choose the format by it.
     """
-    return target.with_name(f".{secrets.token_hex(6)}.tmp{target.suffix}")
+    made = target.with_name(f".caffe2fx-{secrets.token_hex(6)}.tmp{target.suffix}")
+    with _naming([made], [target]):
+        made.touch(exist_ok=False)
+    return made
 
 
-def _match_mode(temporary: Path, target: Path) -> None:
-    """Give the new file the permissions of the one it replaces, as open() would leave them."""
-    if not temporary.is_file():
-        raise FileNotFoundError(errno.ENOENT, f"Nothing was written for {target}", str(temporary))
-    if target.exists():
-        shutil.copymode(target, temporary)
+def _clear(folders: Iterable[Path]) -> None:
+    """Remove the temporary files of processes that died, unless a save is just renaming its own."""
+    for folder in folders:
+        left = [name for name in _names(folder) if _TEMPORARY.match(name)]
+        if not left:
+            continue
+        with _locked([folder]) as nobody_renames:
+            for name in left if nobody_renames else ():
+                with _locked([folder / name]) as is_left:
+                    if is_left:
+                        (folder / name).unlink(missing_ok=True)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # a folder may be for writing alone
+        return []
+
+
+@contextmanager
+def _locked(paths: Iterable[Path], patience: float = 0.0) -> Iterator[bool]:
+    """Whether this block holds the locks of all the files or folders.
+
+    Where one cannot be had in time, for another process or for a file system without locks, it
+    holds what it has: the pair's identifier then tells which files do not belong together.
+    """
+    end = time.monotonic() + patience
+    with ExitStack() as stack:
+        yield all(_lock(path, stack, end) for path in paths)
+
+
+def _lock(path: Path, stack: ExitStack, end: float) -> bool:
+    """Whether the path's lock was free before `end`, and belongs to `stack` now."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:  # gone meanwhile, a link, or not ours to open
+        return False
+    stack.callback(os.close, descriptor)
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.005)
+        except OSError:  # a network file system without locks
+            return False
+        else:
+            return True

@@ -28,9 +28,11 @@ MAX_COUNT = 2**31 - 1  # values in a blob: Caffe counts them in an int
 _ALIGNMENT = 64
 _LENGTH_BYTES = 5  # of a varint that is written before its value is final; parsers take no more
 _NET_NAME = 1
+_NET_STATE, _STAGE = 6, 3  # whose stages no Caffe reads in a weights file
 _NUM, _CHANNELS, _HEIGHT, _WIDTH = 1, 2, 3, 4  # what BlobProto had before `shape`
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 9, 10, 12
 _DIM = 1
+_IDENTIFIED, _LONGEST = "caffe2fx id: ", "0" * 16
 _NUMBERS = {
     _DATA: ("data", 4),
     _DIFF: ("diff", 4),
@@ -101,16 +103,22 @@ _OTHER_FORMATS = (
 
 def fits(net_name: str, layers: Sequence[LayerWeights]) -> bool:
     """Whether the weights are few enough for a .caffemodel, as Caffe reads it."""
-    return sum(map(_size, _layout(net_name, layers))) <= SIZE_LIMIT
+    return sum(map(_size, _layout(net_name, layers, _LONGEST))) <= SIZE_LIMIT
 
 
-def write(path: str | os.PathLike[str], net_name: str, layers: Sequence[LayerWeights]) -> None:
+def write(
+    path: str | os.PathLike[str],
+    net_name: str,
+    layers: Sequence[LayerWeights],
+    identifier: str = "",
+) -> None:
     """Write a weights file whose blobs all start at a multiple of 64 bytes.
 
     Contiguous float32 blobs go from their own memory to the file; others are converted one at a
-    time. CaffeFormatError, before the file is touched, if Caffe could not read the result.
+    time. `identifier` says which net's weights they are (see caffe2fx.pairing).
+    CaffeFormatError, before the file is touched, if Caffe could not read the result.
     """
-    pieces = list(_layout(net_name, layers))
+    pieces = list(_layout(net_name, layers, identifier))
     size = sum(map(_size, pieces))
     if size > SIZE_LIMIT:
         raise CaffeFormatError(
@@ -137,6 +145,20 @@ def read(path: str | os.PathLike[str]) -> tuple[str, tuple[LayerWeights, ...]]:
         return _net(source)
     except CaffeFormatError as error:
         raise CaffeFormatError(f"{error}{_hint(source.data[:256])}") from None
+
+
+def identifier(path: str | os.PathLike[str]) -> str:
+    """The identifier that `write` was given, empty for a file that was written otherwise."""
+    source = _mapped(path)
+    for found in source.fields(0, len(source.data)):
+        if found.number in _LAYERS:
+            break
+        if found.number == _NET_STATE and found.wire == wire.DELIMITED:
+            for inner in source.fields(found.begin, found.end):
+                stage = source.data[inner.begin : inner.end].decode(errors="replace")
+                if inner.number == _STAGE and stage.startswith(_IDENTIFIED):
+                    return stage.removeprefix(_IDENTIFIED)
+    return ""
 
 
 # Where blobs lie: by field number, None for the blobs, else what the message holds.
@@ -211,9 +233,14 @@ def _size(piece: _Piece) -> int:
     return len(piece) if isinstance(piece, bytes) else 4 * piece.numel()
 
 
-def _layout(net_name: str, layers: Iterable[LayerWeights]) -> Iterator[_Piece]:
+def _layout(
+    net_name: str, layers: Iterable[LayerWeights], identifier: str = ""
+) -> Iterator[_Piece]:
     """The file from its first byte to its last: wire bytes, and the tensors between them."""
     head = wire.encode_delimited(_NET_NAME, net_name.encode())
+    if identifier:
+        stage = wire.encode_delimited(_STAGE, _IDENTIFIED.encode() + identifier.encode())
+        head += wire.encode_delimited(_NET_STATE, stage)
     yield head
     offset = len(head)
     tag = wire.encode_tag(100, wire.DELIMITED)

@@ -17,6 +17,7 @@ from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.load import load
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Value
+from caffe2fx.pairing import check_pair
 from caffe2fx.report import Report, Row
 from caffe2fx.stream import Reference, in_precision
 from caffe2fx.verdict import another, end_to_end_row, judge
@@ -59,6 +60,8 @@ def compare(
         theirs = _Module(cast(nn.Module, judged))
         return _by_name(_Module(module), theirs.results, values, "torch")
     prototxt, weights = (Path(path) for path in cast(Files, judged))
+    with file_errors():
+        check_pair(prototxt, weights)
     runner = engine_of(engine)
     with file_errors(), runner.open(prototxt, weights, **options) as session:
         if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -16,9 +17,15 @@ import torch
 from caffe2fx.caffemodel import MAX_COUNT, LayerWeights, float32, refuse_unwritable
 from caffe2fx.errors import CaffeFormatError
 
+_IDENTIFIER = "caffe2fx id"  # an attribute of the file, which Caffe does not look at
 
-def write(path: str | os.PathLike[str], layers: Sequence[LayerWeights]) -> None:
+
+def write(
+    path: str | os.PathLike[str], layers: Sequence[LayerWeights], identifier: str = ""
+) -> None:
     """Write every layer as a group, also one without blobs, since Caffe looks each of them up.
+
+    `identifier` says which net's weights they are (see caffe2fx.pairing).
 
     Wiring and types have no place here. CaffeFormatError, before the file is touched, for layer
     names that HDF5 cannot hold or that Caffe would not find again.
@@ -26,7 +33,10 @@ def write(path: str | os.PathLike[str], layers: Sequence[LayerWeights]) -> None:
     _refuse_names([layer.name for layer in layers])
     for layer in layers:
         refuse_unwritable(layer)
-    with h5py.File(path, "w") as file:
+    # Nobody else opens it, and whoever writes atomically has locked it already.
+    with h5py.File(path, "w", locking=False) as file:
+        if identifier:
+            file.attrs[_IDENTIFIER] = identifier
         data = file.create_group("data")
         for layer in layers:
             group = data.create_group(layer.name)
@@ -40,15 +50,29 @@ def read(path: str | os.PathLike[str]) -> tuple[LayerWeights, ...]:
     Nested groups are layers whose names contain "/". CaffeFormatError names the file and the
     group or dataset that is wrong.
     """
+    with _opened(path) as file:
+        data = file.get("data")
+        if not isinstance(data, h5py.Group):
+            hint = " (this looks like a .solverstate)" if "learned_net" in file else ""
+            raise CaffeFormatError(f"expected the group /data, found none{hint}")
+        return tuple(_layers(data, "", ()))
+
+
+def identifier(path: str | os.PathLike[str]) -> str:
+    """The identifier that `write` was given, empty for a file that was written otherwise."""
+    with _opened(path) as file:
+        stated = file.attrs.get(_IDENTIFIER, "")
+        return stated if isinstance(stated, str) else ""
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """The file, with HDF5's many errors as CaffeFormatError that name it."""
     with open(path, "rb"):
         pass  # h5py's own errors for a missing file or a directory say less
     try:
         with h5py.File(path, "r") as file:
-            data = file.get("data")
-            if not isinstance(data, h5py.Group):
-                hint = " (this looks like a .solverstate)" if "learned_net" in file else ""
-                raise CaffeFormatError(f"expected the group /data, found none{hint}")
-            return tuple(_layers(data, "", ()))
+            yield file
     except CaffeFormatError as error:
         raise CaffeFormatError(f"{os.fspath(path)}: {error}") from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:

@@ -19,6 +19,7 @@ from caffe2fx.fresh import with_fresh_blobs
 from caffe2fx.matching import Unmatched, unmatched, unused, with_weights, with_what_fits
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value, is_input
+from caffe2fx.pairing import check_pair, stated_in_text
 from caffe2fx.plaintext import is_binary
 
 Path_ = str | Path
@@ -94,7 +95,8 @@ def load(
     `weights`, and gm.caffe.unmatched lists them.
     With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
 
-    Raises CaffeFormatError (text or bytes that Caffe would not take), UnknownLayerError (lists
+    Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
+    of another net), UnknownLayerError (lists
     all layer types without a record), ShapeMismatchError (weights or sizes that do not fit) and
     CaffeFileError (a file that is missing, unreadable or a folder).
     """
@@ -111,6 +113,8 @@ def load(
     net, left = _read(prototxt, weights, options)
     made = graph_module(net)
     made.meta["caffe_unmatched"] = left
+    with file_errors():
+        made.meta["caffe_identifier"] = stated_in_text(prototxt)
     if freeze:
         _freeze(made)
     return made.train(phase == "TRAIN")
@@ -124,6 +128,8 @@ def _read(
             weights_path = prototxt_path
         entries = () if weights_path is None else read_weights(weights_path)
         net = reshaped(_described(prototxt_path, entries, options), options)
+        if weights_path is not None:
+            check_pair(prototxt_path, weights_path)
     if weights_path is None:
         filled, left = with_fresh_blobs(net), Unmatched()
     elif options.strict:

@@ -14,6 +14,7 @@ from caffe2fx.atomic import file_errors, replacing, replacing_all
 from caffe2fx.build import CaffeGraphModule
 from caffe2fx.errors import CaffeError, CaffeFileError
 from caffe2fx.net import Net, Step
+from caffe2fx.pairing import comment, identifier_of
 from caffe2fx.prototxt import text_of
 from caffe2fx.respelling import Respelling, respelled
 
@@ -25,10 +26,13 @@ def save(
     *,
     header: str = "",
     spelling: Sequence[Respelling] = (),
+    durable: bool = True,
 ) -> None:
     """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
 
     `spelling` is how the program writes that is to read them, where Caffe itself writes otherwise.
+    Both state one identifier, by which `load` knows that they belong together. Scratch files need
+    not be `durable`: that is, on the disk before they get their names.
 
     Nothing is replaced unless both files were written whole. Raises CaffeFileError where a
     folder is missing, and where both paths are one file.
@@ -36,10 +40,25 @@ def save(
     if os.path.realpath(prototxt) == os.path.realpath(weights):
         raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
     layers = weights_of(net)
-    text = respelled(text_of(net, header=header), spelling)
-    with file_errors(), replacing_all([weights, prototxt]) as (new_weights, new_prototxt):
-        _write_weights(new_weights, str(weights), net.name, layers)
+    text, identifier = _text_and_identifier(net, header, spelling)
+    with (
+        file_errors(),
+        replacing_all([weights, prototxt], durable=durable) as (new_weights, new_prototxt),
+    ):
+        _write_weights(new_weights, str(weights), net.name, layers, identifier)
         new_prototxt.write_text(text, encoding="utf-8")
+
+
+def prototxt_of(net: Net, *, header: str = "", spelling: Sequence[Respelling] = ()) -> str:
+    """The text that `save` writes."""
+    return _text_and_identifier(net, header, spelling)[0]
+
+
+def _text_and_identifier(net: Net, header: str, spelling: Sequence[Respelling]) -> tuple[str, str]:
+    text = text_of(net)
+    identifier = identifier_of(text)
+    comments = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment(identifier) + comments + respelled(text, spelling), identifier
 
 
 def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
@@ -50,14 +69,19 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
     if not isinstance(module, CaffeGraphModule):
         kind = type(module).__name__
         raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {kind}")
-    write_weights(current_net(module), path)
+    write_weights(current_net(module), path, module.meta.get("caffe_identifier", ""))
 
 
-def write_weights(net: Net, path: str | Path) -> None:
-    """Write the weights of a net alone; a path ending in .h5 makes an HDF5 file."""
+def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> None:
+    """Write the weights of a net alone; a path ending in .h5 makes an HDF5 file.
+
+    `identifier` is what the prototxt states that they are for, by default what `save` would have
+    it state.
+    """
     layers = weights_of(net)
+    stated = identifier_of(text_of(net)) if identifier is None else identifier
     with file_errors(), replacing(path) as temporary:
-        _write_weights(temporary, str(path), net.name, layers)
+        _write_weights(temporary, str(path), net.name, layers, stated)
 
 
 def current_net(module: CaffeGraphModule) -> Net:
@@ -85,12 +109,16 @@ def weights_suffix(net: Net) -> str:
 
 
 def _write_weights(
-    path: Path, name: str, net_name: str, layers: tuple[caffemodel.LayerWeights, ...]
+    path: Path,
+    name: str,
+    net_name: str,
+    layers: tuple[caffemodel.LayerWeights, ...],
+    identifier: str,
 ) -> None:
     if name.endswith(".h5"):
-        hdf5.write(path, layers)
+        hdf5.write(path, layers, identifier)
     else:
-        caffemodel.write(path, net_name, layers)
+        caffemodel.write(path, net_name, layers, identifier)
 
 
 def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:

@@ -24,9 +24,9 @@ from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
 from caffe2fx.layer import BVLC, Operation
 from caffe2fx.net import Net, Value
 from caffe2fx.origin import Origin
+from caffe2fx.pairing import check_pair, stated_in_text
 from caffe2fx.report import Report
-from caffe2fx.respelling import respelled
-from caffe2fx.save import save, weights_suffix, write_weights
+from caffe2fx.save import prototxt_of, save, weights_suffix, write_weights
 from caffe2fx.stream import Reference
 from caffe2fx.verdict import judge
 from fx2caffe import ops, structure
@@ -121,7 +121,9 @@ class Export:
         self._check_same(prototxt)
         if os.path.realpath(prototxt) == os.path.realpath(weights):
             raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
-        write_weights(self.net, weights)
+        with file_errors():
+            identifier = stated_in_text(prototxt)
+        write_weights(self.net, weights, identifier)
 
     def _check_same(self, prototxt: str | Path) -> None:
         with file_errors():
@@ -134,7 +136,7 @@ class Export:
     @property
     def prototxt(self) -> str:
         """The text of the prototxt."""
-        return respelled(text.text_of(self.net, header=self._header()), self.target.spelling)
+        return prototxt_of(self.net, header=self._header(), spelling=self.target.spelling)
 
     def _header(self) -> str:
         lines = [f"NOT VERIFIED, a placeholder: {one}" for one in self.unverified]
@@ -167,9 +169,11 @@ class Export:
             if files is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 files = _files(self.net, folder)
-                save(self.net, *files)  # as every engine reads it
+                save(self.net, *files, durable=False)  # as every engine reads it
             else:
                 self._check_same(files[0])
+                with file_errors():
+                    check_pair(*files)
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
             return judge(self.net, session, self.as_reference(), values, engine=runner.name)
@@ -184,7 +188,7 @@ class Export:
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             paths = _files(around.net, folder)
-            save(around.net, *paths)
+            save(around.net, *paths, durable=False)
             session = stack.enter_context(runner.open(*paths))
             given = around.fed(values)
             report = judge(around.net, session, around.as_reference(), given, engine=runner.name)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -117,3 +121,86 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert link.is_symlink()
     assert (tmp_path / "real").read_text() == "new"
+
+
+def left_by_a_dead_process(folder: Path) -> list[Path]:
+    """Temporary files whose process was killed while it wrote."""
+    if (child := os.fork()) == 0:
+        with replacing_all([folder / "net.caffemodel", folder / "net.prototxt"]) as (first, _):
+            first.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    return sorted(folder.iterdir())
+
+
+def test_what_a_dead_process_left_is_cleared_away(tmp_path: Path) -> None:
+    assert len(left_by_a_dead_process(tmp_path)) == 2
+    with replacing(tmp_path / "other") as temporary:
+        assert list(tmp_path.iterdir()) == [temporary]
+        temporary.write_text("new")
+    assert os.listdir(tmp_path) == ["other"]
+
+
+def test_what_somebody_still_writes_and_what_looks_alike_stays(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in (".caffe2fx-1.tmp", "net.tmp", ".0123456789ab.tmp")]
+    for path in others:
+        path.touch()
+    (tmp_path / ".caffe2fx-0123456789ab.tmp").symlink_to(others[0])
+    with replacing(tmp_path / "slow") as first:
+        with replacing(tmp_path / "fast") as second:
+            second.write_text("fast")
+        first.write_text("slow")
+    assert {path.name for path in others} < set(os.listdir(tmp_path))
+    assert [(tmp_path / name).read_text() for name in ("slow", "fast")] == ["slow", "fast"]
+
+
+def test_everything_is_on_the_disk_before_the_first_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, n=name, r=real: (done.append(n), r(*a))[1])
+    for durable in (True, False):
+        with replacing_all([tmp_path / "a", tmp_path / "b"], durable=durable) as temporaries:
+            for temporary in temporaries:
+                temporary.write_text("new")
+    assert done == ["fsync", "fsync", "replace", "replace", "fsync", "replace", "replace"]
+
+
+def test_two_writers_rename_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.replace
+
+    def slow(source: Path, target: Path) -> None:
+        rename(source, target)
+        time.sleep(0.02)
+
+    def write(text: str) -> None:
+        for _ in range(4):
+            with replacing_all([tmp_path / "a", tmp_path / "b"]) as temporaries:
+                for temporary in temporaries:
+                    temporary.write_text(text)
+
+    monkeypatch.setattr(os, "replace", slow)
+    threads = [Thread(target=write, args=[text]) for text in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_an_error_names_what_was_to_be_written(tmp_path: Path, number: int) -> None:
+    with (
+        pytest.raises(OSError, match=rf"\[Errno {number}\] .*{tmp_path}'$"),
+        replacing(tmp_path / "net"),
+    ):
+        raise OSError(number, os.strerror(number))  # as write() says it, without a name
+    with pytest.raises(OSError, match=r"'.*/net'$"), replacing(tmp_path / "net") as temporary:
+        temporary.unlink()
+        temporary.read_bytes()
+    assert os.listdir(tmp_path) == []

@@ -46,7 +46,7 @@ class Returned:
         self._node_of = node_of
         self.wanted = wanted
         self.calls: dict[str, list[Nodes]] = {}
-        calls = [self._call(name) for name in wanted or ()]
+        calls = self.wanted_calls()
         self._awaited = calls if all(c is not None and c.turn is not None for c in calls) else []
 
     def note(self, path: str, result: Any) -> None:
@@ -57,6 +57,10 @@ class Returned:
         self.calls.setdefault(path, []).append(tuple(map(self._node_of, tensors)))
         if self._awaited and all(call and self._nodes(call) for call in self._awaited):
             raise Enough
+
+    def wanted_calls(self) -> list[Call | None]:
+        """Which module call each wanted name means; None for the name of a node."""
+        return [self._call(name) for name in self.wanted or ()]
 
     def _call(self, name: str) -> Call | None:
         """Which module call a name means, None if it means none."""

@@ -34,7 +34,6 @@ from fx2caffe.around import Around
 from fx2caffe.batch import Batch, find_batch
 from fx2caffe.emit import BatchFixed
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.frames import origin_of
 from fx2caffe.legalize.unsupported import Unverified
 from fx2caffe.lower import Lowered, Lowering, leaves
 from fx2caffe.map import Map, map_of
@@ -288,7 +287,7 @@ def export(
     custom = on_unsupported == "custom"
 
     def exported(options: dict[str, Any]) -> Export:
-        traced = _run(model, inputs, **options)
+        traced = trace(model, inputs, held_to_model=True, **options)
         batch = find_batch(model, inputs, traced, **options)
         names = _input_names(traced, input_names)
 
@@ -382,17 +381,6 @@ def _by_blob(
     return {names[0]: given}
 
 
-def _run(model: nn.Module, example_inputs: Any, **options: Any) -> Trace:
-    """Trace; an error of the model itself is told with the user's line, and chained."""
-    try:
-        return trace(model, example_inputs, **options)
-    except (RuntimeError, ValueError, TypeError, IndexError, SyntaxError) as error:
-        if isinstance(error, CaffeError):
-            raise
-        what = f"the model does not run on these inputs: {error}; {origin_of(error, '')}"
-        raise ShapeMismatchError(what) from error
-
-
 def check(
     model: nn.Module,
     example_inputs: Any,
@@ -408,7 +396,7 @@ def check(
     model, inputs = _prepared(model, example_inputs)
 
     def tried(options: dict[str, Any]) -> tuple[Refusal, ...]:
-        traced = _run(model, inputs, values="fake", **options)
+        traced = trace(model, inputs, values="fake", **options)
         lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
         legal_net(lowered, dict(lowered.symbols), has)
         return ()

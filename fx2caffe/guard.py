@@ -15,6 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fx2caffe.alias import storage_key
+from fx2caffe.shadow import Original
 from fx2caffe.values import tensors_in
 
 READS_DATA = "reads the data of a traced tensor: a Caffe net has one fixed graph"
@@ -23,6 +24,7 @@ ESCAPES = (
     "runs where torch functions can not be recorded (torch.jit.script, vmap, "
     "DisableTorchFunction): pass the plain Python form"
 )
+HIDDEN = "writes a tensor of the model, which its name does not tell"
 UPDATES = "updates its running statistics: needs eval mode: call model.eval()"
 RANDOM = "draws random numbers: needs eval mode: call model.eval()"
 
@@ -32,6 +34,7 @@ class Traits:
     """What torch's own schema and tags tell of one operator."""
 
     name: str
+    users: bool  # an operator that neither torch nor torchvision has
     random: bool
     switches: tuple[tuple[int, str], ...]  # arguments that turn the randomness off
     reads: bool
@@ -39,6 +42,9 @@ class Traits:
     view: bool
     writes: tuple[tuple[int, str], ...]
     statistics: tuple[tuple[int, str], ...]  # batch norm writes these, its schema does not say so
+
+
+_LIBRARIES = ("aten", "prim", "prims", "mkldnn", "quantized", "torchvision")
 
 
 @cache
@@ -52,6 +58,7 @@ def _traits(function: Any) -> Traits:
     ]
     return Traits(
         name=schema.name.removeprefix("aten::"),
+        users=function.namespace not in _LIBRARIES,
         random=torch.Tag.nondeterministic_seeded in tags,
         switches=tuple(a for a in arguments if a[1] in ("dropout_p", "train", "training")),
         reads=torch.Tag.data_dependent_output in tags,
@@ -108,12 +115,12 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(
         self,
         owns: Callable[[Tensor], bool],
-        shares: Callable[[Tensor], bool],
+        original: Original,
         refuse: Callable[[str, str], None],
         known: Known,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._owns, self._shares, self._refuse = owns, shares, refuse
+        self._owns, self._original, self._refuse = owns, original, refuse
         self.known = known
         self.opaque = False
         self._inside = self._constant = self._checks = False
@@ -148,6 +155,9 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if out_of_place and any(self._owns(tensor) for tensor in tensors):
             self._refuse(traits.name, ESCAPES)
         self._check(traits, args, kwargs, tensors)
+        if traits.users:  # its schema may not tell that it writes
+            for tensor in tensors:
+                self._original.lend(tensor)
         result = func(*args, **kwargs)
         self._remember(tensors, result)
         return result
@@ -165,8 +175,8 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._refuse(traits.name, UPDATES)
         for place, name in traits.writes:
             target = _argument(args, kwargs, place, name, None)
-            if isinstance(target, Tensor) and self._shares(target):
-                self._refuse(traits.name, "writes a parameter of the model")
+            if isinstance(target, Tensor) and self._original.shares(target):
+                self._refuse(traits.name, HIDDEN)
 
     def _depends(self, tensors: Iterable[Tensor]) -> bool:
         fresh = self._fresh or ()

@@ -28,6 +28,10 @@ Function = Callable[..., Any]
 
 MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
 NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
+LENDS = (
+    "__array__", "__dlpack__", "_typed_storage", "data_ptr", "numpy", "storage", "untyped_storage",
+    "to_dlpack",
+)  # fmt: skip
 FILLS = ("copy_", "fill_", "zero_")
 HIDDEN_WRITE = "writes {}, which its name does not tell"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
@@ -102,6 +106,8 @@ class Recorder(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _constant(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        if args and isinstance(args[0], Tensor) and name_of(func).name in LENDS:
+            self._tracer.original.lend(args[0])
         with self._guard.calling(traced=False):
             result = func(*args, **kwargs)
         for tensor in tensors_in(result):

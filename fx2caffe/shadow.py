@@ -51,7 +51,7 @@ class Original:
         self._held = [_held(tensor) for tensor in self.tensors if storage_key(tensor)]
         self._memories = {storage_key(h.tensor): h.memory.untyped_storage() for h in self._held}
         self._aliases: dict[int | None, list[weakref.ref[Tensor]]] = {}
-        self._private: dict[int | None, torch.UntypedStorage] = {}
+        self._lent: dict[int | None, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self.written: set[int | None] = set()
         for held in self._held:
             self.note(held.tensor)
@@ -79,6 +79,26 @@ class Original:
     def rehome(self, tensor: Tensor) -> None:
         """Before a write: move everything over this memory of the user's to a private copy."""
         self._move(storage_key(tensor))
+        self._lent.pop(storage_key(tensor), None)
+
+    def lend(self, tensor: Tensor) -> None:
+        """Before memory is given away (numpy, data_ptr), and may be written unseen: the same."""
+        storage = self._memories.get(storage_key(tensor))
+        if storage is not None:
+            self._move(storage_key(tensor))
+            self._lent[storage_key(tensor)] = storage, tensor.untyped_storage()
+
+    def move_as(self, other: Original) -> None:
+        """Move what another run of this model has moved."""
+        for key in other.written:
+            self._move(key)
+
+    def written_unseen(self) -> list[str]:
+        """Names of the tensors whose memory was given away and then written."""
+        lent = self._lent.items()
+        changed = {key for key, pair in lent if not torch.equal(*map(bytes_of, pair))}
+        named = {name for name, tensor in self.names().values() if storage_key(tensor) in changed}
+        return sorted(named) or ["a tensor that it reaches"] * bool(changed)
 
     def _move(self, key: int | None) -> None:
         storage = self._memories.pop(key, None)
@@ -133,6 +153,11 @@ def private_copy(module: nn.Module) -> nn.Module:
     except Exception as error:
         reason = f"can not be copied ({type(error).__name__}: {error})"
         raise UnsupportedError([Refusal(type(module).__name__, reason, Origin())]) from error
+
+
+def bytes_of(storage: torch.UntypedStorage) -> Tensor:
+    """The bytes of a memory as a tensor."""
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)  # type: ignore[call-overload,no-any-return]
 
 
 def _over(storage: torch.UntypedStorage, like: Tensor) -> Tensor:

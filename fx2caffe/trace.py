@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.overrides import handle_torch_function
 
-from caffe2fx.errors import CaffeError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.origin import Origin
 from fx2caffe import structure
 from fx2caffe.alias import Table, UnseenWrite, index_map, version
 from fx2caffe.constants import Constants
 from fx2caffe.cut import Enough, Returned, as_one
 from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.fidelity import checksums, first_difference, own_outputs
 from fx2caffe.frames import SEE_THROUGH, LeafProfile, bound_arguments, origin_here, origin_of
 from fx2caffe.guard import RANDOM, Guard, Known
 from fx2caffe.record import LeafCall, Recorder
@@ -33,6 +34,14 @@ from fx2caffe.values import FakeValues, RealValues, TensorMeta, Values, meta_of,
 __all__ = ["TensorMeta", "Trace", "Tracer", "trace"]
 
 COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
+DIFFERS = (
+    "gives something else by itself than while it is traced ({}): forward needs to do the same "
+    "each time that it runs on the same inputs"
+)
+UNSEEN = (
+    "writes {} where torch does not see it (numpy, data_ptr): write it with torch functions, or "
+    "before the export"
+)
 UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
 
 
@@ -59,6 +68,7 @@ def trace(
     values: Literal["real", "fake"] = "real",
     outputs: Sequence[str] | None = None,
     taken_apart: Callable[[nn.Module], bool] = lambda module: False,
+    held_to_model: bool = False,
 ) -> Trace:
     """Run `model` once on `example_inputs` and return its graph.
 
@@ -67,11 +77,14 @@ def trace(
     `leaf_modules`, but for those to be `taken_apart`, and calls of `leaf_functions` become one
     node each. With `values="fake"` nothing is computed on traced values. `outputs` names cut
     points in place of the model's own outputs: module paths ("layer3" for its last call,
-    "layer3:0" for its first) or nodes.
+    "layer3:0" for its first) or nodes. With `held_to_model` the model runs once more by itself:
+    where the graph gives something else, or the memory of the model has changed, it is refused.
 
-    Raises UnsupportedError, with all that was found, where the run can not be a graph.
+    Raises UnsupportedError, with all that was found, where the run can not be a graph, and
+    CaffeError with the user's line, whose cause is the error itself, where forward fails.
     """
     tracer = Tracer(leaf_modules, leaf_functions, values, outputs, taken_apart)
+    tracer.held_to_model = held_to_model
     tracer.trace(model, example_inputs)
     return tracer.result
 
@@ -102,6 +115,7 @@ class Tracer(torch.fx.Tracer):
         self.leaf_functions = frozenset(leaf_functions)
         self.see_through = SEE_THROUGH - self.leaf_functions
         self._kind = values
+        self.held_to_model = False
         self._refusals: list[Refusal] = []
         self._leaf: tuple[Any, list[tuple[Tensor, int]]] | None = None
 
@@ -117,13 +131,32 @@ class Tracer(torch.fx.Tracer):
             self._attempt(root, args, kwargs, names, everything=False)
             if self.guard.known.doubtful:
                 self._attempt(root, args, kwargs, names, everything=True)
+            if self.held_to_model:
+                self._hold(root, args, kwargs)
         return self.graph
+
+    def _hold(self, root: Any, args: Any, kwargs: Any) -> None:
+        """Refuse a graph that gives something else than the model does by itself."""
+        flat = structure.flatten((args, kwargs))
+        again = Original(root)
+        again.move_as(self.original)
+        calls = None if self._outputs is None else self.returned.wanted_calls()
+        with self._refusing():
+            given = flat.rebuild([tensor.detach().clone() for tensor in flat.tensors])
+            own = own_outputs(again, calls, *given)
+            difference = first_difference(self.result.module, flat.tensors, own)
+            if difference:
+                self.refuse(type(self.root).__name__, DIFFERS.format(difference))
+            if checksums(again.tensors) != self._sums:
+                self.refuse("forward", UNSEEN.format("memory of the model"))
 
     def _attempt(
         self, root: Any, args: Any, kwargs: Any, names: tuple[str, ...], everything: bool
     ) -> None:
         flat = structure.flatten((args, kwargs))
         self.original = Original(root)
+        if self.held_to_model and not everything:
+            self._sums = checksums(self.original.tensors)
         self._prepare(flat.tensors, everything)
         with torch.no_grad(), self._refusing(), self.original.protected():
             given = [self.values.enter(tensor) for tensor in flat.tensors]
@@ -141,7 +174,7 @@ class Tracer(torch.fx.Tracer):
         self.path = ModulePath(self.root, self._elsewhere, self._note_returned)
         self.table = Table(self._index_map)
         known = Known(self.original.tensors, everything)
-        self.guard = Guard(self.table.owns, self.original.shares, self.refuse, known)
+        self.guard = Guard(self.table.owns, self.original, self.refuse, known)
         self.constants = Constants(self.original, self._attribute)
         self.recorder = Recorder(self)
         self._refusals = []
@@ -166,6 +199,9 @@ class Tracer(torch.fx.Tracer):
                 output = None
         if before != _random_states():
             self.note("random", RANDOM)
+        unseen = self.original.written_unseen()
+        if unseen:
+            self.note("forward", UNSEEN.format(", ".join(unseen)))
         return output
 
     def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
@@ -318,13 +354,17 @@ class Tracer(torch.fx.Tracer):
             raise self.error() from None
         except UnseenWrite as error:
             self.refuse("output", str(error))
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 place = origin_of(error, self.path.current)
                 self._refusals.append(Refusal("torch.compile", COMPILES, place))
             if self._refusals:
                 raise self.error() from error
-            raise
+            if isinstance(error, CaffeError):
+                raise
+            raise _as_ours(error, self.path.current) from error
 
     # Leaves
 
@@ -372,6 +412,14 @@ class _Dispatch:
         if threading.get_ident() != self._thread:
             return self._call(*args, **kwargs)
         return handle_torch_function(self._call, (), *args, **kwargs)
+
+
+def _as_ours(error: BaseException, module: str) -> CaffeError:
+    """An error of the model's own forward, with the user's line."""
+    shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
+    kind = ShapeMismatchError if shapes else CaffeError
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return kind(f"the model does not run on these inputs: {text}; {origin_of(error, module)}")
 
 
 def _random_states() -> tuple[Any, ...]:

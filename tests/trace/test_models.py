@@ -15,6 +15,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.origin import Origin
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.structure import flatten
@@ -252,10 +253,44 @@ def test_a_compiled_module_is_refused() -> None:
 
 
 def test_a_users_error_is_the_users() -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(ShapeMismatchError, match="shapes cannot be multiplied") as caught:
         trace(nn.Linear(3, 4), torch.rand(2, 5))
+    assert isinstance(caught.value.__cause__, RuntimeError)
     assert not torch.nn.modules.module._global_forward_hooks
     assert not torch.overrides._get_current_function_mode_stack()
+
+
+class Odd(BaseException):
+    pass
+
+
+ERRORS = [KeyError("k"), AttributeError("a"), ZeroDivisionError(), SystemExit(3), Odd("o"),
+          NotImplementedError(), StopIteration(), AssertionError(), OSError(2, "f")]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("values", ["real", "fake"])
+def test_errors_of_any_class_have_the_users_line(error: BaseException, values: Any) -> None:
+    class Fails(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise error
+
+    text = f"does not run on these inputs: {type(error).__name__}.*test_models.py.*raise error"
+    with pytest.raises(CaffeError, match=text) as caught:
+        trace(nn.Sequential(Fails()), torch.rand(2, 5), values=values)
+    assert caught.value.__cause__ is error
+
+
+def test_an_interrupt_is_none_of_ours() -> None:
+    class Interrupted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            self.training = True
+            raise KeyboardInterrupt
+
+    model = Interrupted().eval()
+    with pytest.raises(KeyboardInterrupt):
+        trace(model, torch.rand(2, 5))
+    assert not model.training and not torch.nn.modules.module._global_forward_hooks
 
 
 def test_a_module_in_a_thread_is_refused() -> None:

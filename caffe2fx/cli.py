@@ -171,7 +171,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         report.save(arguments.report)
     print(report)
-    return 0 if report.ok else 1
+    return int(report.status.exit_code)
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:

@@ -106,6 +106,7 @@ class _Trial:
         self._theirs: list[Step] = []  # the engine's own steps
         self._seen: dict[Value, _Seen] = {}
         self._constant: set[Value] = set()
+        self._wrong: dict[Value, str] = {}
 
     def _stream(self, inputs: Sequence[Tensor]) -> Stream:
         return Stream(self._net, self._reference, inputs)
@@ -122,6 +123,7 @@ class _Trial:
         with _other_implementation():
             again = self._stream(self._inputs)
         streams = exact, rounded, again, other
+        outputs: dict[Value, Tensor] = {}
         results = self._session.run(self._inputs)
         for mine, (step, tops) in zip(self._net.steps, results, strict=True):
             self._theirs.append(step)
@@ -130,9 +132,24 @@ class _Trial:
                     stream.enter(mine)
             for value, top in zip(mine.tops, tops, strict=True):
                 self._seen[value] = _seen(top, *(stream.values[value] for stream in streams))
+                if value in self._net.outputs:
+                    outputs[value] = exact.values[value]
             for stream in streams:
                 stream.leave(mine)
+        self._read_outputs(outputs)
         self._constant = self._unreached({value for value in self._moving if self._stays(value)})
+
+    def _read_outputs(self, outputs: dict[Value, Tensor]) -> None:
+        """Hold what the engine gives by the outputs' names against what they are to be."""
+        given = self._session.published()
+        for value, exact in outputs.items():
+            if value.blob not in given:
+                names = ", ".join(given) or "none"
+                self._wrong[value] = f"it needs to be an output in the engine, got {names}"
+                continue
+            seen = self._seen[value]
+            end = max(seen.end, difference(given[value.blob], exact))
+            self._seen[value] = replace(seen, end=end)
 
     def _stays(self, value: Value) -> bool:
         """Whether a map that should move with the input did not."""
@@ -196,30 +213,47 @@ class _Trial:
     def _row(self, step: Step, value: Value, alone: Tensor, stream: Stream) -> Row:
         """The measures of one feature map."""
         exact, seen = stream.values[value], self._seen[value]
-        size, moving = largest(exact), self._has_to_move(value)
-        signal = min(size, seen.change) if moving else size
+        size, known = _magnitude(exact), value in self._reference.known
+        dead = self._is_dead(value) or bool(exact.isnan().any())
+        # What proves nothing has no signal; it may still be seen to be wrong, by its size.
+        moves = self._has_to_move(value) and not dead
+        signal = min(size, seen.change) if moves else size
         length = step.layer.reduction([tuple(stream.values[b].shape) for b in step.bottoms])
         error = difference(alone, exact)
         limit = alone_limit(signal, length)
-        if error > limit:
+        end = max(end_limit(seen.noise, signal), limit)
+        if error > limit or seen.end > end:
             limit = alone_limit(signal, length, size, _own_noise(step, value, stream))
-        known = value in self._reference.known
+            end = max(end, limit)
         return Row(
             layer=step.name,
             type=step.layer.type,
             blob=value.blob,
             shape=tuple(exact.shape),
-            signal=signal,
+            signal=0.0 if dead else signal,
             alone=error,
             alone_limit=limit,
             end_to_end=seen.end,
             # Within an operation there is none: where it rounds down, noise may turn a step
             # before the next map turns it back. What the operation gives has one.
-            end_to_end_limit=end_limit(seen.noise, signal) if known else inf,
+            end_to_end_limit=end if known else inf,
             origin=step.origin,
-            # A mask of -inf proves itself by where it stands.
-            dead=moving and known and not signal > 0 and not seen.masked,
+            dead=dead,
+            wrong=self._wrong.get(value, ""),
         )
+
+    def _is_dead(self, value: Value) -> bool:
+        """Whether nothing proves a map, since no input that was tried changes it."""
+        if value in self._net.outputs and self._has_constant_outputs:
+            return True
+        # A mask of -inf proves itself by where it stands.
+        return self._has_to_move(value) and self._stays(value)
+
+    @property
+    def _has_constant_outputs(self) -> bool:
+        """Whether no output depends on the inputs: then the net proves nothing."""
+        following = self._moving - self._constant
+        return not following.intersection(self._net.outputs)
 
     def _has_to_move(self, value: Value) -> bool:
         """Whether a map that does not change with the input is a fault.
@@ -258,6 +292,12 @@ class _Carried:
             limit = end_limit(moved(values[value], true), row.signal)
             yield replace(row, end_to_end_limit=max(row.end_to_end_limit, limit))
         self._stream.leave(step)
+
+
+def _magnitude(value: Tensor) -> float:
+    """The largest magnitude of what is a number."""
+    size = largest(value)
+    return size if size == size else largest(value[~value.isnan()])
 
 
 def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Tensor) -> _Seen:
@@ -368,7 +408,8 @@ def moved(one: Tensor, two: Tensor) -> float:
 
 
 def _moved(one: Tensor, two: Tensor) -> float:
-    return largest(torch.where(one == two, torch.zeros_like(one), one - two))
+    same = (one == two) | (one.isnan() & two.isnan())
+    return largest(torch.where(same, torch.zeros_like(one), one - two))
 
 
 def _of_pieces(measure: Callable[[Tensor, Tensor], float], one: Tensor, two: Tensor) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import inf, nan
+from math import inf
 
 from torch import Tensor
 
@@ -86,9 +86,9 @@ class Around:
                 blob=top.blob,
                 shape=shape,
                 signal=0.0,
-                alone=nan,
+                alone=None,
                 alone_limit=inf,
-                end_to_end=nan,
+                end_to_end=None,
                 end_to_end_limit=inf,
                 origin=step.origin,
                 unverified=f"{one.op} {one.reason}",

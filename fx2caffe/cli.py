@@ -132,7 +132,7 @@ def _verify(exported: Any, arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         report.save(arguments.report)
     print(report.summary() if report.ok else report)
-    return 0 if report.ok else 1
+    return int(report.status.exit_code)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -114,7 +114,8 @@ def _refused(row: Row) -> Found:
 def worst(report: Report, outputs: Collection[str]) -> float:
     """The largest error of an output, as a share of its signal."""
     last = {row.blob: row for row in report.rows if row.blob in outputs}  # of those in place
-    return max((row.end_to_end / row.signal for row in last.values() if row.signal), default=0.0)
+    errors = [row.end_to_end / row.signal for row in last.values() if row.end_to_end and row.signal]
+    return max(errors, default=0.0)
 
 
 def _targets(model: nn.Module, inputs: Sequence[Tensor], exported: Export) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -28,6 +28,12 @@ class Session(AbstractContextManager["Session"], Protocol):
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step for the given bottoms; `run` must have been exhausted before."""
+
+    def published(self) -> Mapping[str, Tensor]:
+        """The outputs by name, as the program itself gives them to who runs the files.
+
+        They belong to the inputs of the last `run`, which was exhausted, and no `feed` was since.
+        """
 
 
 class Closing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class EmbeddedSession(Closing):
         self.module = module
         self.net = module.caffe.net
         self.layers = {layer: name for name, layer in module.caffe.names.modules.items()}
+        self._published: dict[str, Tensor] = {}
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Check the shapes as Caffe would; the modules themselves take any."""
@@ -55,7 +56,14 @@ class EmbeddedSession(Closing):
             while any(top not in values for top in step.tops):
                 with torch.no_grad():
                     values.update([next(stream)])
-            yield step, tuple(values.pop(top) for top in step.tops)
+            tops = tuple(values.pop(top) for top in step.tops)
+            results = zip(step.tops, tops, strict=True)
+            self._published.update({v.blob: t for v, t in results if v in self.net.outputs})
+            yield step, tops
+
+    def published(self) -> Mapping[str, Tensor]:
+        """The outputs of the last run."""
+        return self._published
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step for the given bottoms."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,6 +77,7 @@ class OpenCVSession(Closing):
     def __init__(self, net: Net) -> None:
         self.net = net
         self._folder = TemporaryDirectory()
+        self._published: dict[str, Tensor] = {}
         self._names = {id(step): f"layer{index}" for index, step in enumerate(net.steps)}
         self._blobs = {
             top: Value(self._names[id(step)] if len(step.tops) == 1 else f"layer{i}top{k}")
@@ -127,7 +128,14 @@ class OpenCVSession(Closing):
                 yield step, tuple(given[top] for top in step.tops)
             else:
                 results = [found[name] for name in names.get(id(step), ())]
-                yield step, _shaped(results, [shapes[top] for top in step.tops])
+                tops = _shaped(results, [shapes[top] for top in step.tops])
+                pairs = zip(step.tops, tops, strict=True)
+                self._published.update({v.blob: t for v, t in pairs if v in self.net.outputs})
+                yield step, tops
+
+    def published(self) -> Mapping[str, Tensor]:
+        """The outputs of the last run."""
+        return self._published
 
     def _forward(
         self, running: Any, given: dict[Value, Tensor], names: Sequence[str]

@@ -229,6 +229,10 @@ class PycaffeSession(Closing):
         if start < len(self._layers):
             self._ask([], [], start, len(self._layers) - 1, [])
 
+    def published(self) -> Mapping[str, Tensor]:
+        """The blobs that Caffe itself counts as outputs, as forward left them."""
+        return dict(zip(self.outputs, self._ask([], [], 0, -1, self.outputs), strict=True))
+
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step for what it reads."""
         if is_input(step):

@@ -1,11 +1,13 @@
 """Make the net's outputs what Caffe takes for outputs: the tops that nobody reads.
 
-before: output "a" is also read by a layer; top "b" is read by nobody and is no output
-after:  "a" is copied by a Power layer that does nothing; "b" ends in a Silence layer
+before: output "a" is also read by a layer, or is an output twice; top "b" is read by nobody
+        and is no output
+after:  each output "a" is copied by a Power layer that does nothing; "b" ends in a Silence layer
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,10 +20,12 @@ def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
     read = {value for step in net.steps for value in step.reads}
     taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
     sources = {top for step in net.steps if is_input(step) for top in step.tops}
+    # The copy of one that is an output twice reads it, so that Caffe would not give the first.
+    twice = {value for value, count in Counter(net.outputs).items() if count > 1}
     copies: list[Step] = []
     outputs: list[Value] = []
     for value in net.outputs:
-        if value in read or value in sources or value in outputs:
+        if value in read | sources | twice:
             copies.append(_copy(value, taken))
             value = copies[-1].tops[0]
         outputs.append(value)

@@ -12,9 +12,13 @@ from typing import Any
 from caffe2fx.atomic import replacing
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.message import Shape
+from caffe2fx.report import Status
 
-EQUAL, DIFFERS, REFUSED, FAILED = "equal", "differs", "refused", "failed"
-VERDICTS = (EQUAL, DIFFERS, REFUSED, FAILED)
+EQUAL, DIFFERS, NOT_PROVEN = (
+    status.value for status in (Status.EQUAL, Status.DIFFERS, Status.NOT_PROVEN)
+)
+REFUSED, FAILED = "refused", "failed"
+VERDICTS = (EQUAL, DIFFERS, NOT_PROVEN, REFUSED, FAILED)
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ class Job:
 class Row:
     """The result of a job.
 
-    `verdict` is `equal` (every feature map is), `differs`, `refused` (it cannot be exported
-    exactly) or `failed` (it did not run); `reasons` says why it is not `equal`. `error` is the
+    `verdict` is `equal` (every feature map is), `differs`, `not proven` (none differs, but no
+    input that was tried moves some), `refused` (it cannot be exported exactly) or `failed` (it
+    did not run); `reasons` says why it is not `equal`. `error` is the
     worst of all errors as a share of its limit, `bytes` the sizes of prototxt and caffemodel,
     and `batch_faults` says why the batch is fixed, where it is.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from caffe2fx.atomic import file_errors, replacing
 from caffe2fx.errors import CaffeFormatError
-from fx2caffe.zoo.row import DIFFERS, EQUAL, FAILED, REFUSED, Row
+from fx2caffe.zoo.row import EQUAL, VERDICTS, Row
 
 COLUMNS = (
     "model",
@@ -37,7 +37,7 @@ def markdown(rows: Sequence[Row]) -> str:
 def summary(rows: Sequence[Row]) -> str:
     """How many rows have which verdict."""
     verdicts = [row.verdict for row in rows]
-    counted = [(verdicts.count(name), name) for name in (EQUAL, DIFFERS, REFUSED, FAILED)]
+    counted = [(verdicts.count(name), name) for name in VERDICTS]
     parts = [f"{count} {name}" for count, name in counted if count or name == EQUAL]
     return f"{len(rows)} models: {', '.join(parts)}."
 

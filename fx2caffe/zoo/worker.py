@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -22,14 +22,14 @@ from typing import Any, TypeVar
 from torch import nn
 
 from caffe2fx.calibrate import calibrate
-from caffe2fx.report import Report
+from caffe2fx.report import Report, Status
 from caffe2fx.report import Row as MapRow
 from caffe2fx.save import weights_suffix
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.export import Export, export
 from fx2caffe.structure import flatten
 from fx2caffe.zoo.models import make
-from fx2caffe.zoo.row import DIFFERS, EQUAL, FAILED, REFUSED, Job, Row
+from fx2caffe.zoo.row import FAILED, REFUSED, Job, Row
 
 T = TypeVar("T")
 Admit = Callable[[int], bool]
@@ -123,12 +123,17 @@ def _verified(row: Row, exported: Export) -> Row:
     faults = [report.summary() for report in reports if not report.ok]
     return replace(
         row,
-        verdict=DIFFERS if faults else EQUAL,
+        verdict=_worst(report.status for report in reports).value,
         reasons=tuple(faults),
         maps=len(reports[0].rows),
         error=max(map(_share, rows), default=0.0),
         verify_seconds=seconds,
     )
+
+
+def _worst(found: Iterable[Status]) -> Status:
+    order = (Status.DIFFERS, Status.NOT_PROVEN, Status.EQUAL)
+    return min(found, key=order.index)
 
 
 def _reports(job: Job, exported: Export) -> list[Report]:
@@ -139,8 +144,9 @@ def _reports(job: Job, exported: Export) -> list[Report]:
 def _share(row: MapRow) -> float:
     """The worse of both errors, as a share of what it may be."""
     pairs = (row.alone, row.alone_limit), (row.end_to_end, row.end_to_end_limit)
-    shares = [error / limit if limit > 0 else float(error > 0) for error, limit in pairs]
-    return max(shares)
+    measured = [(error, limit) for error, limit in pairs if error is not None]
+    shares = [error / limit if limit > 0 else float(error > 0) for error, limit in measured]
+    return max(shares, default=0.0)
 
 
 def _timed(run: Callable[[], T]) -> tuple[T, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -33,7 +33,7 @@ from caffe2fx.layers import (
 )
 from caffe2fx.net import Net, Step, Value
 from caffe2fx.origin import Origin
-from caffe2fx.report import Report, Row
+from caffe2fx.report import Report, Row, Status
 from caffe2fx.stream import Reference, in_precision
 from caffe2fx.verdict import SampleBySample, another, difference, judge, largest, moved
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
@@ -209,6 +209,7 @@ def test_a_part_that_no_input_reaches_is_a_constant() -> None:
     both = Step("both", Concat(axis=0), (Value("w"), Value("x")), (Value("both"),))
     parts = Step("parts", Slice(axis=0, slice_point=(1,)), both.tops, (Value("p"), Value("q")))
     net = chain(token, both, parts, power("y", Value("p"), scale=2, shift=1))
+    net = replace(net, outputs=(Value("y"), Value("q")))
     assert report_of(net, net, X / 3).ok
     off = with_step(net, power("y", Value("p"), scale=2, shift=1.001))
     first = report_of(net, off, X / 3).first_divergence
@@ -226,6 +227,47 @@ def test_a_part_that_no_input_reaches_is_a_constant() -> None:
     assert [row.layer for row in whole.rows if row.dead] == ["parts", "y"]
 
 
+def test_a_net_of_constant_outputs_fails() -> None:
+    constant = Step("w", Parameter(shape=(2,)), (), (Value("w"),), (torch.tensor([1.0, -2.0]),))
+    net = chain(power("y", Value("x"), scale=2), constant, power("z", Value("w"), scale=3))
+    alive = replace(net, outputs=(Value("y"), Value("z")))
+    assert report_of(alive, alive, X).ok
+    report = report_of(net, net, X)
+    assert [row.layer for row in report.rows if row.dead] == ["z"]
+    assert report.status is Status.NOT_PROVEN and "no signal" in report.summary()
+
+
+class Publishing(EmbeddedSession):
+    """A session that gives other outputs to its users than its layers made."""
+
+    def __init__(self, net: Net, outputs: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        super().__init__(graph_module(net))
+        self.outputs = outputs
+
+    def published(self) -> dict[str, Tensor]:
+        return self.outputs(super().published()["y"])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "fault"),
+    [
+        (lambda y: {"y": y}, ""),
+        (lambda y: {"y": y, "z": y}, ""),
+        (lambda y: {}, "it needs to be an output in the engine, got none"),
+        (lambda y: {"x": y, "z": y}, "it needs to be an output in the engine, got x, z"),
+        (lambda y: {"y": y + 1e-3}, "end to end it errs by"),
+        (lambda y: {"y": y[:1]}, "end to end it errs by inf"),
+    ],
+)
+def test_outputs_are_read_by_their_names(
+    outputs: Callable[[Tensor], dict[str, Tensor]], fault: str
+) -> None:
+    net = chain(power("y", Value("x"), scale=2))
+    (row,) = judge(net, Publishing(net, outputs), reference(net), [X], engine="e").rows
+    assert row.fault.startswith(fault) and bool(row.fault) == bool(fault)
+    assert row.status is (Status.DIFFERS if fault else Status.EQUAL)
+
+
 def test_dead_weights_fail() -> None:
     net = right_net()
     conv = at(net, "conv")
@@ -239,6 +281,7 @@ def test_dead_weights_fail() -> None:
 def test_a_constant_needs_no_signal_but_has_to_be_right() -> None:
     constant = Step("w", Parameter(shape=(2,)), (), (Value("w"),), (torch.tensor([1.0, -2.0]),))
     net = chain(power("y", Value("x"), scale=2), constant)
+    net = replace(net, outputs=(Value("y"), Value("w")))
     assert report_of(net, net, X).ok
     off = with_step(net, replace(constant, blobs=(torch.tensor([1.0, -2.001]),)))
     first = report_of(net, off, X).first_divergence
@@ -333,7 +376,33 @@ def test_a_row_fails_unless_both_errors_are_within_limits(bad: float) -> None:
     assert row(alone=bad).fault and row(alone=bad).diverges
     assert row(end_to_end=bad).fault and not row(end_to_end=bad).diverges
     assert row(alone_limit=nan).fault and row(end_to_end_limit=nan).fault
-    assert row(dead=True).fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, Status.EQUAL),
+        ({"alone": None, "end_to_end": None}, Status.EQUAL),
+        ({"alone": 1.0}, Status.DIFFERS),
+        ({"dead": True}, Status.NOT_PROVEN),
+        ({"dead": True, "end_to_end": 1.0}, Status.DIFFERS),
+        ({"wrong": "it is not there"}, Status.DIFFERS),
+        ({"unverified": "a placeholder", "alone": None}, Status.UNVERIFIED),
+    ],
+)
+def test_what_differs_is_told_from_what_nothing_proves(
+    changes: dict[str, Any], status: Status
+) -> None:
+    made = row(**changes)
+    assert made.status is status
+    assert bool(made.fault) == (status in (Status.DIFFERS, Status.NOT_PROVEN))
+    report = Report("e", [row(), made])
+    ok = status in (Status.EQUAL, Status.UNVERIFIED)  # the rest is proven
+    assert report.ok == ok and report.status is (Status.EQUAL if ok else status)
+    assert (report.first_divergence is made) == (status is Status.DIFFERS)
+    assert (report.first_unproven is made) == (status is Status.NOT_PROVEN)
+    counted = {Status.NOT_PROVEN: "1 NOT PROVEN", Status.UNVERIFIED: "1 NOT VERIFIED"}
+    assert counted.get(status, "of 2") in report.summary()
 
 
 class Cells(HTMLParser):

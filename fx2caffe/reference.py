@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_aggregate
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.stream import in_precision, streamed
@@ -23,8 +24,10 @@ def run_reference(
     extra = inputs[0].shape[0] - example[0].shape[0] if inputs and inputs[0].dim() else 0
     kinds = [None if own.is_floating_point() else own.dtype for own in example]
     typed = [value.to(kind) if kind else value for value, kind in zip(inputs, kinds, strict=True)]
-    with in_precision(module, inputs[0].dtype if inputs else torch.float32) as twin:
-        nodes = streamed(_Runner(twin, batch, extra), *typed)
+    precision = inputs[0].dtype if inputs else torch.float32
+    with in_precision(module, precision) as twin:
+        runner = _Wide if precision is torch.float64 else _Runner
+        nodes = streamed(runner(twin, batch, extra), *typed)
         while (found := _next(nodes, example, inputs)) is not None:
             yield found
 
@@ -76,6 +79,27 @@ class _Runner(fx.Interpreter):
                     [size if other == axis else -1 for other in range(value.dim())]
                 )
         return value
+
+
+class _Wide(_Runner):
+    """Runs the traced graph in float64, also where the model itself names float32."""
+
+    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        found: tuple[tuple[Any, ...], dict[str, Any]] = super().fetch_args_kwargs_from_env(n)
+        return map_aggregate(found, _wide_dtype)
+
+    def run_node(self, n: fx.Node) -> Any:
+        # Functions that name no dtype give float32 too: `.float()`, and factories by default.
+        return map_aggregate(super().run_node(n), _wide_tensor)
+
+
+def _wide_dtype(argument: Any) -> Any:
+    return torch.float64 if argument is torch.float32 else argument
+
+
+def _wide_tensor(result: Any) -> Any:
+    narrow = isinstance(result, Tensor) and result.dtype is torch.float32
+    return result.double() if narrow else result
 
 
 def with_signals(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 import fx2caffe
 from caffe2fx.calibrate import calibrate
 from caffe2fx.errors import CaffeError
+from tests.rows import Function
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 
@@ -101,3 +103,27 @@ def test_a_model_on_a_gpu() -> None:
     got = exported.reference(exported.example_inputs)[exported.net.outputs[0]]
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     assert all(tensor.is_cuda for tensor in model.state_dict().values())
+
+
+FLOAT32: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda x: x.softmax(-1, dtype=torch.float32) @ x.mT,
+    "softmax, cast back": lambda x: x.softmax(-1, dtype=torch.float32).to(x.dtype) @ x.mT,
+    "cumsum": lambda x: x.cumsum(-1, dtype=torch.float32) @ x.mT,
+    "mean": lambda x: x.mean(-1, keepdim=True, dtype=torch.float32).mT @ x.mT,
+    "norm": lambda x: (x / x.norm(dim=-1, keepdim=True, dtype=torch.float32)) @ x.mT,
+    "float of a mask": lambda x: (x > 0).float() @ x.mT,
+    "type of a mask": lambda x: (x > 0).type(torch.FloatTensor) @ x.mT,
+    "one_hot": lambda x: F.one_hot(x.argmax(-1), 8).float() @ x.mT,
+    "double and back": lambda x: (x.double() @ x.double().mT).float() @ x,
+    "a constant": lambda x: x @ torch.arange(8, dtype=torch.float32),
+    "list": lambda x: torch.cat(x.softmax(-1, dtype=torch.float32).split(2, -1), -1) @ x.mT,
+    "pair": lambda x: (x > 0).float().max(-1, keepdim=True).values * x @ x.mT,
+}
+
+
+@pytest.mark.parametrize("name", FLOAT32)
+def test_models_that_name_float32(name: str) -> None:
+    """The reference runs them in float64 all the same."""
+    exported = fx2caffe.export(Function(FLOAT32[name]), X)
+    report = exported.verify()
+    assert report.ok, str(report)

@@ -7,10 +7,11 @@ neither disturbs them nor is disturbed.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
+from threading import Lock
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -36,6 +37,7 @@ from caffe2fx.message import (
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _FREE = 100_000  # above the numbers that Caffe and its forks have given
 _TOP_LEVEL_ENUMS: tuple[type[enum.IntEnum], ...] = (Phase,)
+_LOCK = Lock()
 
 
 # NetParameter is the only message whose layers are not one record each.
@@ -68,27 +70,23 @@ FORKED_NET_FIELDS: tuple[tuple[str, Wire], ...] = (
 )
 
 
-def pool() -> descriptor_pool.DescriptorPool:
-    """The private pool that holds every message of the registered records."""
-    return _pool(tuple(records()))
+def new(message: str) -> ProtoMessage:
+    """An empty protobuf message, for example `new("NetParameter")`."""
+    known = tuple(records())
+    with _LOCK:
+        return _classes(known)[f"caffe.{message}"]()
 
 
 @lru_cache(maxsize=1)
-def _pool(known: tuple[type[Layer], ...]) -> descriptor_pool.DescriptorPool:
-    made = descriptor_pool.DescriptorPool()
-    made.Add(file_descriptor())
-    return made
+def _classes(known: tuple[type[Layer], ...]) -> Mapping[str, type[ProtoMessage]]:
+    """The class of every message of the registered records, in a pool of their own.
 
-
-def new(message: str) -> ProtoMessage:
-    """An empty protobuf message, for example `new("NetParameter")`."""
-    return _class(pool(), message)()
-
-
-@lru_cache(maxsize=256)
-def _class(known: descriptor_pool.DescriptorPool, message: str) -> type[ProtoMessage]:
-    found = known.FindMessageTypeByName(f"caffe.{message}")
-    return message_factory.GetMessageClass(found)
+    All are made at once and kept. protobuf would make each when it is first reached and let it
+    go with its last message, which threads that parse at the same time do not survive.
+    """
+    pool, file = descriptor_pool.DescriptorPool(), file_descriptor()
+    pool.Add(file)
+    return message_factory.GetMessageClassesForFiles([file.name], pool)
 
 
 def file_descriptor() -> descriptor_pb2.FileDescriptorProto:

@@ -5,8 +5,9 @@ Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two me
 scaled by the length of its sums, or 4 times what torch itself errs in float32 there, or the
 last place of the largest value.
 (b) End to end, the error against the reference in float64 is at most 1e-6 of the signal plus 4
-times the noise: what the reference errs in float32 (the larger of torch's two implementations),
-or, if more, what the errors that the engine's layers make alone come to, carried through the net.
+times the noise: what the reference errs in float32 (the larger of two orders of summation), or,
+if more, what the errors that the engine's layers make alone come to, carried through the net;
+and what a layer may err alone it may err there too.
 Maps that only a rewrite knows, within one operation of the reference, are judged alone.
 The first decides, the second confirms.
 The signal of a feature map is the smaller of its largest value and of its largest change under
@@ -15,9 +16,8 @@ a second random input: an error relative to a map that is mostly bias proves not
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
 from typing import Any
@@ -31,6 +31,7 @@ from caffe2fx.net import Net, Step, Value, is_input
 from caffe2fx.origin import Origin
 from caffe2fx.report import Report, Row
 from caffe2fx.stream import Reference, Stream, meaning
+from caffe2fx.unfolding import ByUnfolding
 
 ALONE = 1e-5  # of the signal, for sums of up to SHORT terms
 SHORT = 1024
@@ -118,9 +119,9 @@ class _Trial:
         """Run the whole net in the engine, beside the reference in every way that is needed."""
         exact, rounded = self._exactly(), self._stream(self._inputs)
         other = self._stream([another(value) for value in self._inputs])
-        # Rounding is a draw from chance, and a map of few numbers shows little of it: torch's
-        # other implementation is a second draw.
-        with _other_implementation():
+        # Rounding is a draw from chance, and a map of few numbers shows little of it: another
+        # order of the sums is a second draw.
+        with ByUnfolding():
             again = self._stream(self._inputs)
         streams = exact, rounded, again, other
         outputs: dict[Value, Tensor] = {}
@@ -128,7 +129,7 @@ class _Trial:
         for mine, (step, tops) in zip(self._net.steps, results, strict=True):
             self._theirs.append(step)
             for stream in streams:
-                with _other_implementation() if stream is again else ExitStack():
+                with ByUnfolding() if stream is again else nullcontext():
                     stream.enter(mine)
             for value, top in zip(mine.tops, tops, strict=True):
                 self._seen[value] = _seen(top, *(stream.values[value] for stream in streams))
@@ -317,20 +318,6 @@ def _own_noise(step: Step, value: Value, exact: Stream) -> float:
         step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
     )
     return moved(rounded, double)
-
-
-@contextmanager
-def _other_implementation() -> Iterator[None]:
-    """torch without oneDNN: the same numbers, rounded in another order."""
-    with warnings.catch_warnings():
-        # Its setter speaks of TF32 on graphics cards that are not there.
-        warnings.filterwarnings("ignore", message="TF32 acceleration")
-        flags = torch.backends.mkldnn.flags(enabled=False)
-        flags.__enter__()
-    try:
-        yield
-    finally:
-        flags.__exit__(None, None, None)
 
 
 def alone_limit(signal: float, length: float, size: float = 0.0, noise: float = 0.0) -> float:

@@ -25,7 +25,8 @@ class Layer(Message):
     It states `type` (Caffe's type name), `parameter` (name and number of its field in
     LayerParameter; None for a layer without parameters), how many bottoms and tops it takes,
     whether Caffe computes it rightly when its top is its bottom (`in_place`), and when its tops
-    are its bottom's memory under another name (`shares_memory`). A loss (`is_loss`) has a
+    are its bottom's memory under another name (`shares_memory`); what files do not have is a step
+    of the single-assignment form alone (`in_files`). A loss (`is_loss`) has a
     weight of 1 in the net's total, and its one top even where the file names none. Where the
     bottoms' numbers decide how many rows the tops have (`varies`), `top_shapes` tells what Caffe
     takes them for before it runs.
@@ -42,6 +43,7 @@ class Layer(Message):
     tops: ClassVar[tuple[int, int]] = (1, 1)
     in_place: ClassVar[bool] = False
     shares_memory: ClassVar[Sharing] = "never"
+    in_files: ClassVar[bool] = True
     is_loss: ClassVar[bool] = False
     varies: ClassVar[bool] = False
 
@@ -107,6 +109,22 @@ class Layer(Message):
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:
         """How Caffe starts `count` blobs, where weight_filler and bias_filler alone do not say."""
         return ()
+
+    def shares(self, bottoms: int, tops: int) -> bool:
+        """Whether Caffe makes so many tops the very memory of so many bottoms."""
+        return {
+            "never": False,
+            "always": True,
+            "one bottom": bottoms == 1,
+            "one top": tops == 1,
+        }[self.shares_memory]
+
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        """Whether Caffe computes the layer rightly where its top is its bottom's blob.
+
+        Besides the layers that exports run so (`in_place`), there are those that only files do.
+        """
+        return self.in_place
 
     @property
     def is_constant(self) -> bool:

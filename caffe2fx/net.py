@@ -83,6 +83,11 @@ class Step:
         return (1.0,) if self.layer.is_loss else (0.0,) * len(self.tops)
 
     @property
+    def shares_memory(self) -> bool:
+        """Whether Caffe makes this step's tops the very memory of its bottom."""
+        return self.layer.shares(len(self.bottoms), len(self.tops))
+
+    @property
     def reads(self) -> tuple[Value, ...]:
         """The bottoms, and then the values of dynamic weights."""
         return (*self.bottoms, *(weight.value for weight in self.dynamic))
@@ -119,6 +124,7 @@ class Step:
         """Shapes of the tops, after all that Caffe itself would check."""
         try:
             self.layer.check(bottoms, len(self.tops))
+            self._check_overwriting(bottoms)
             self._check_loss_weights()
             self.layer.check_params(self.params)
             if len(self.propagate_down) not in (0, len(bottoms)):
@@ -134,6 +140,15 @@ class Step:
         except CaffeError as error:
             raise self.fault(error) from None
         return tops
+
+    def _check_overwriting(self, bottoms: Sequence[Shape]) -> None:
+        over = [top.blob for bottom, top in zip(self.bottoms, self.tops, strict=False)
+                if bottom.blob == top.blob]  # fmt: skip
+        if over and not self.layer.overwrites(bottoms, len(self.tops)):
+            raise ShapeMismatchError(
+                f"needs a top of its own, got its bottom {over[0]!r}: Caffe stops there, or "
+                "overwrites what it still has to read"
+            )
 
     def _check_loss_weights(self) -> None:
         tops = max(len(self.tops), self.layer.is_loss)
@@ -345,5 +360,7 @@ def _written(
 
 def unconsumed(steps: Sequence[Step]) -> tuple[Value, ...]:
     """What Caffe itself takes for outputs: tops that nobody reads, in alphabetical order."""
-    read = {value for step in steps for value in step.reads}
+    # Where memory is shared, only what was in it before is gone.
+    reads = (step.reads if step.layer.in_files else step.reads[1:] for step in steps)
+    read = {value for values in reads for value in values}
     return tuple(sorted(top for step in steps for top in step.tops if top not in read))

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import compress, product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from caffe2fx.dynamic import read_back, written_out
 from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
 from caffe2fx.layer import BVLC, Layer
 from caffe2fx.layers import REGISTRY
+from caffe2fx.memory import check_losses, with_shared_memory
 from caffe2fx.message import BlobProto, LayerHints, LayerParameter, NetState, Phase
 from caffe2fx.net import Net, Step, single_assignment, unconsumed
 from caffe2fx.origin import Origin
@@ -94,8 +96,12 @@ def net_of(
     state = state.replace(stage=(*proto.state.stage, *state.stage))
     entries = _entries(proto, origins, hints or Hints())
     _check_rules(entries)
-    kept = [entry for entry in entries if entry[0].stands_in(state)]
-    steps = read_back(_steps(kept, proto.force_backward))
+    standing = [entry[0].stands_in(state) for entry in entries]
+    _check_rates(list(compress(zip(proto.layer, origins, strict=True), standing)))
+    kept = list(compress(entries, standing))
+    found = _steps(kept, proto.force_backward)
+    check_losses(found)
+    steps = with_shared_memory(read_back(found))
     return Net(steps, unconsumed(steps), proto.name)
 
 
@@ -266,6 +272,21 @@ def _check_rules(entries: Sequence[Entry]) -> None:
             )
 
 
+def _check_rates(layers: Sequence[tuple[Any, Origin]]) -> None:
+    """Of blobs that share a name those that state lr_mult or decay_mult have to agree."""
+    first: dict[tuple[str, str], float] = {}
+    for layer, origin in layers:
+        for spec, name in product(layer.param, ("lr_mult", "decay_mult")):
+            if spec.name and spec.HasField(name):
+                own = getattr(spec, name)
+                theirs = first.setdefault((spec.name, name), own)
+                if own != theirs:
+                    raise CaffeFormatError(
+                        f"layer {layer.name!r} ({layer.type}) shares {spec.name!r} and needs its "
+                        f"{name} {theirs:g}, got {own:g} ({origin})"
+                    )
+
+
 def _steps(entries: Sequence[Entry], forced: bool) -> tuple[Step, ...]:
     """The layers as steps; with force_backward gradients are `forced` down all ways."""
     values = single_assignment(
@@ -318,6 +339,8 @@ def text_of(net: Net, *, header: str = "", hints: bool = True) -> str:
     if net.name:
         proto.name = net.name  # type: ignore[attr-defined]
     for step in written_out(net).steps:
+        if not step.layer.in_files:
+            continue
         plain = replace(step, layer=step.layer.unhinted(), hints=LayerHints())
         _fill(proto.layer.add(), step if hints else plain)  # type: ignore[attr-defined]
     comment = "".join(f"# {line}\n" for line in header.splitlines())

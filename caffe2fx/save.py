@@ -135,5 +135,5 @@ def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:
             tuple(value.blob for value in step.tops),
         )
         for step in net.steps
-        if not step.dynamic
+        if step.layer.in_files and not step.dynamic
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[][{}<>\n]|\w+""")
 
@@ -28,27 +28,21 @@ def with_comments(text: str, change: Callable[[str], str]) -> str:
 def entries(text: str) -> list[Found]:
     """The layers of the text in order, whether or not it is valid."""
     found: list[Found] = []
-    depth, line, before = 0, 1, ""
-    for token in _TOKEN.findall(text):
-        depth += (token in "{<") - (token in "}>")  # entries may stand in a list, `layer [{}]`
-        line += token == "\n"
+    before = ""
+    for token, depth, line in _tokens(text):
         if depth == 0 and token in ("layer", "layers"):
             found.append(Found(line, token))
         elif depth == 1 and before in ("name", "type") and found:
-            found[-1] = found[-1]._replace(**{before: token.strip("\"'")})
-        before = token if token != "\n" else before
+            said: dict[str, Any] = {before: token.strip("\"'")}
+            found[-1] = found[-1]._replace(**said)
+        before = token if token not in "\n[]" else before
     return found
 
 
 def says(text: str, field: str) -> int | None:
     """The line where a layer names such a field; None where none does."""
-    depth, line = 0, 1
-    for token in _TOKEN.findall(text) if field in text else ():
-        depth += (token in "{<[") - (token in "}>]")
-        line += token == "\n"
-        if depth == 1 and token == field:
-            return line
-    return None
+    tokens = _tokens(text) if field in text else ()
+    return next((line for token, depth, line in tokens if depth == 1 and token == field), None)
 
 
 MAX_DEPTH = 100  # more than any layer's messages need, and few enough to read them recursively
@@ -56,10 +50,17 @@ MAX_DEPTH = 100  # more than any layer's messages need, and few enough to read t
 
 def too_deep(text: str) -> int | None:
     """The line where brackets nest deeper than MAX_DEPTH; None where none do."""
+    return next((line for _, depth, line in _tokens(text, "{<[", "}>]") if depth > MAX_DEPTH), None)
+
+
+def _tokens(text: str, opening: str = "{<", closing: str = "}>") -> Iterator[tuple[str, int, int]]:
+    """Each token with how deep it stands, its own bracket counted, and its line.
+
+    Entries may stand in a list, `layer [{}]`, so that its brackets are no depth of theirs.
+    """
     depth, line = 0, 1
-    for token in _TOKEN.findall(text):
-        depth += (token in "{<[") - (token in "}>]")
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        depth += (token in opening) - (token in closing)
         line += token == "\n"
-        if depth > MAX_DEPTH:
-            return line
-    return None
+        yield token, depth, line

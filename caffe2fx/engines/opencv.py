@@ -75,6 +75,7 @@ class OpenCVSession(Closing):
     """
 
     def __init__(self, net: Net) -> None:
+        _check_memory(net)
         self.net = net
         self._folder = TemporaryDirectory()
         self._published: dict[str, Tensor] = {}
@@ -159,6 +160,15 @@ class OpenCVSession(Closing):
         one = alone.steps[len(bottoms)]
         results = self._forward(self._loaded(alone), given, _asked_for(one))
         return _shaped(results, step.top_shapes([tuple(bottom.shape) for bottom in bottoms]))
+
+
+def _check_memory(net: Net) -> None:
+    for step in net.steps:
+        if not step.layer.in_files:
+            raise EngineError(
+                f"opencv: {step.name!r} needs Caffe's memory, where overwriting one blob changes "
+                f"{step.tops[0].blob!r} too; OpenCV has copies"
+            )
 
 
 def _shaped(results: Sequence[Tensor], shapes: Sequence[Shape]) -> tuple[Tensor, ...]:

@@ -195,6 +195,9 @@ class PycaffeSession(Closing):
         """The place of each step among Caffe's layers, between which it inserts Splits."""
         found, at = [], 0
         for step in self.net.steps:
+            if not step.layer.in_files:
+                found.append(at - 1)  # it is done with the layer before
+                continue
             while self._layers[at]["name"] != step.name:
                 at += 1
             found.append(at)
@@ -221,8 +224,7 @@ class PycaffeSession(Closing):
             end = self._index[index]
             # A layer that reads data would overwrite what was put.
             last = end - 1 if is_input(step) else end
-            # A loss that names no top has one in Caffe, called "(automatic)".
-            wanted = self._layers[end]["tops"][: len(step.tops)]
+            wanted = self._tops(step, end)
             results = self._ask([], [], start, last, wanted)
             start = end + 1
             yield step, results
@@ -233,16 +235,26 @@ class PycaffeSession(Closing):
         """The blobs that Caffe itself counts as outputs, as forward left them."""
         return dict(zip(self.outputs, self._ask([], [], 0, -1, self.outputs), strict=True))
 
+    def _tops(self, step: Step, at: int) -> list[str]:
+        """The blobs in which Caffe has the tops of a step, whose layer is the one at that place."""
+        if not step.layer.in_files:
+            return [top.blob for top in step.tops]
+        # A loss that names no top has one in Caffe, called "(automatic)".
+        tops: list[str] = self._layers[at]["tops"]
+        return tops[: len(step.tops)]
+
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step for what it reads."""
         if is_input(step):
             return tuple(bottoms)
+        if not step.layer.in_files:
+            return step.layer.compute(bottoms, (), len(step.tops))
         self._begin([step])
         at = self._index[self._order[id(step)]]
         layer = self._layers[at]
         # The top of a Parameter is the memory of its weight, and of all that share it.
         blobs = [*layer["bottoms"], *(weight.parameter for weight in step.dynamic)]
-        wanted = layer["tops"][: len(step.tops)]
+        wanted = self._tops(step, at)
         return self._ask(blobs, [_array(value) for value in bottoms], at, at, wanted)
 
     def _ask(

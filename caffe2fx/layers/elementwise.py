@@ -56,6 +56,9 @@ class Eltwise(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0]),)
 
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return self.operation is EltwiseOp.PROD or self.coeff[:1] == (0.0,)
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:

@@ -43,6 +43,10 @@ class Permute(Layer):
         if sorted(self._order(len(bottoms[0]))) != list(range(len(bottoms[0]))):
             raise ShapeMismatchError(f"needs distinct axes of {bottoms[0]}, got {self.order}")
 
+    def shares(self, bottoms: int, tops: int) -> bool:
+        """An order that changes nothing is a second name for the bottom."""
+        return self.order == tuple(range(len(self.order)))
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
@@ -17,7 +18,8 @@ from caffe2fx.message import Filler, Shape, field
 class BatchReindex(Layer):
     """The rows (axis 0) of the first bottom that the second, of rank 1, lists.
 
-    Row numbers are float32 cut to integers, so that only those up to 2^24 can be told apart.
+    Caffe stops on a row that is not there. Row numbers are float32 cut to integers, so that only
+    those up to 2^24 can be told apart.
     """
 
     type = "BatchReindex"
@@ -37,7 +39,7 @@ class BatchReindex(Layer):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        return (bottoms[0][bottoms[1].long()],)
+        return (_rows(bottoms[0], bottoms[1]),)
 
 
 @register
@@ -82,7 +84,8 @@ class Filter(Layer):
 class Embed(Layer):
     """For each number of the bottom, cut to an integer, the row of a table (input_dim, num_output).
 
-    Caffe does not notice a number outside [0, input_dim) and reads whatever lies there.
+    Caffe does not notice a number outside [0, input_dim) and reads whatever lies there: here it
+    is an error.
     """
 
     type = "Embed"
@@ -112,5 +115,15 @@ class Embed(Layer):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        rows = blobs[0][bottoms[0].long()]
+        rows = _rows(blobs[0], bottoms[0])
         return (rows + blobs[1] if self.bias_term else rows,)
+
+
+def _rows(table: Tensor, numbers: Tensor) -> Tensor:
+    """The rows of a table by their numbers, cut to integers."""
+    wanted = numbers.long()
+    if not (wanted.is_meta or torch.compiler.is_compiling()):
+        wrong = wanted[(wanted < 0) | (wanted >= len(table))]
+        if len(wrong):
+            raise ShapeMismatchError(f"needs rows from 0 to {len(table) - 1}, got {int(wrong[0])}")
+    return table[wanted]

@@ -341,6 +341,9 @@ class LRN(Layer):
     def reduction(self, bottoms: Sequence[Shape]) -> int:
         return self.local_size if self._is_across() else self.local_size**2
 
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return not self._is_across()
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
@@ -384,6 +387,9 @@ class MVN(Layer):
 
     def reduction(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][1 if self.across_channels else 2 :])
+
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return len(bottoms[0]) == 4
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.layer import MANY, Layer, axis_of, register
 from caffe2fx.message import Engine, Shape, field, hint, repeated
 
@@ -32,6 +32,11 @@ class Concat(Layer):
     engine: Engine | None = hint(Engine)
     per_fla_fuse: bool | None = hint("bool")  # Intel's
 
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        _check_once(proto.concat_param, "axis", "concat_dim")
+        return super().read(proto)
+
     def _canonical(self) -> dict[str, Any]:
         return _one_axis("concat_dim", self.concat_dim, self.axis)
 
@@ -47,10 +52,20 @@ class Concat(Layer):
         total = sum(bottom[axis] for bottom in bottoms)
         return ((*bottoms[0][:axis], total, *bottoms[0][axis + 1 :]),)
 
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return len(bottoms) == 1
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return (torch.cat(list(bottoms), self.axis),)
+
+
+def _check_once(message: Any, *names: str) -> None:
+    """Caffe takes one of several names for a field, also where two say the same."""
+    said = [name for name in names if message.HasField(name)]
+    if len(said) > 1:
+        raise CaffeFormatError(f"needs {' or '.join(names)}, got both")
 
 
 def _one_axis(name: str, legacy: int | None, axis: int) -> dict[str, Any]:
@@ -74,6 +89,11 @@ class Slice(Layer):
     axis: int = field(3, "int32", 1)
     slice_point: Shape = repeated(2, "uint32")
     slice_dim: int | None = field(1, "uint32", 1, absent=None)
+
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        _check_once(proto.slice_param, "axis", "slice_dim")
+        return super().read(proto)
 
     def _canonical(self) -> dict[str, Any]:
         return _one_axis("slice_dim", self.slice_dim, self.axis)
@@ -104,6 +124,9 @@ class Slice(Layer):
             (*bottoms[0][:axis], high - low, *bottoms[0][axis + 1 :])
             for low, high in pairwise(edges)
         )
+
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return tops == 1
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -238,6 +261,9 @@ class Crop(Layer):
         axis = axis_of(self.axis, len(bottoms[0]))
         return ((*bottoms[0][:axis], *bottoms[1][axis:]),)
 
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return self.top_shapes(bottoms, tops)[0] == tuple(bottoms[0])
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
@@ -269,6 +295,9 @@ class Tile(Layer):
         axis = axis_of(self.axis, len(bottoms[0]))
         size = bottoms[0][axis] * self.tiles
         return ((*bottoms[0][:axis], size, *bottoms[0][axis + 1 :]),)
+
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        return self.tiles == 1
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

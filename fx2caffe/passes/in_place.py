@@ -42,16 +42,6 @@ def _may_overwrite(step: Step, uses: dict[Value, int], producers: dict[Value, St
     return one_to_one and step.layer.in_place and _is_private(step.bottoms[0], uses, producers)
 
 
-def shares_memory(step: Step) -> bool:
-    """Whether Caffe makes this step's tops the very memory of its bottom."""
-    return {
-        "never": False,
-        "always": True,
-        "one bottom": len(step.bottoms) == 1,
-        "one top": len(step.tops) == 1,
-    }[step.layer.shares_memory]
-
-
 def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:
     """Whether nobody else reads the memory that holds a value.
 
@@ -61,6 +51,6 @@ def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Ste
     producer = producers[value]
     if uses[value] != 1 or isinstance(producer.layer, _SOURCES):
         return False
-    if not shares_memory(producer):
+    if not producer.shares_memory:
         return True
     return all(_is_private(bottom, uses, producers) for bottom in producer.bottoms)

@@ -71,6 +71,40 @@ def gradients(text: Path, weights: Path, inputs: dict[str, Tensor]) -> dict[str,
     return {name: torch.from_numpy(array) for name, array in np.load(found).items()}
 
 
+_FORWARD = """
+import json, sys
+import numpy as np
+import caffe
+
+text, given, found, said = sys.argv[1:]
+arrays = np.load(given)
+net = caffe.Net(text, caffe.TEST)
+results, losses = {}, []
+for turn in range(2):
+    for name in net.inputs:
+        net.blobs[name].data[...] = arrays[name]
+    losses.append(net._forward(0, len(net.layers) - 1))
+    results.update({"%s:%d" % (name, turn): net.blobs[name].data.copy() for name in net.outputs})
+np.savez(found, **results)
+json.dump(losses, open(said, "w"))
+"""
+
+
+def forward_twice(
+    text: Path, inputs: dict[str, Tensor]
+) -> tuple[list[dict[str, Tensor]], list[float]]:
+    """The outputs and the loss of the net's first forward and of its second."""
+    given, found, said = (text.with_name(name) for name in ("in.npz", "out.npz", "said.json"))
+    np.savez(given, **{name: value.numpy() for name, value in inputs.items()})
+    _run(_FORWARD, text, given, found, said)
+    arrays = {name: torch.from_numpy(array) for name, array in np.load(found).items()}
+    turns = [
+        {name[:-2]: array for name, array in arrays.items() if name.endswith(f":{turn}")}
+        for turn in range(2)
+    ]
+    return turns, json.loads(said.read_text())
+
+
 def _run(script: str, *arguments: object) -> None:
     """Run a script in real Caffe's Python."""
     found = starter()

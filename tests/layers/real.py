@@ -32,7 +32,7 @@ def results(rows: Sequence[Row]) -> dict[str, Tops | EngineError]:
 
 def runs_in_place(row: Row) -> bool:
     """Whether a net may write this row's top over its bottom."""
-    return row.layer.in_place and row.tops == 1
+    return bool(row.bottoms) and row.layer.overwrites(row.bottoms, row.tops) and row.tops == 1
 
 
 def _run(rows: Sequence[Row]) -> dict[str, Tops]:

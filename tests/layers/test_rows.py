@@ -189,17 +189,7 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
         for name, before, after in zip(names, given, left, strict=True)
         if before.tobytes() != after.tobytes()
     }
-    assert sharing == {row.id for row in rows if shares_memory(row)}
-
-
-def shares_memory(row: Row) -> bool:
-    """What the record says of a layer with this many bottoms and tops."""
-    return {
-        "never": False,
-        "one bottom": len(row.bottoms) == 1,
-        "one top": row.tops == 1,
-        "always": True,
-    }[row.layer.shares_memory]
+    assert sharing == {row.id for row in rows if row.steps()[-1].shares_memory}
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=map(slug, REFUSALS))

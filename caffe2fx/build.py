@@ -84,6 +84,7 @@ class CaffeView:
 
     def stream(self, *inputs: Any) -> Iterator[tuple[Value, Tensor]]:
         """Every value of the net as it is computed; kept is only what later ones need."""
+        self._module.check_files()
         given = as_tensors(inputs, self.inputs, self.input_ranks)
         values = {
             node: value
@@ -136,6 +137,36 @@ class CaffeGraphModule(fx.GraphModule):
         net, names = self.meta["caffe"]
         return CaffeView(self, net, names)
 
+    def check_files(self, *, copying: bool = False) -> None:
+        """Raise CaffeFileError if the weights are bytes of a file that was written into.
+
+        `copying` means those of the net too, which has them as they were loaded.
+        """
+        watch = self.meta.get("caffe_watch")
+        if watch is not None and not torch.compiler.is_compiling():
+            steps = self.caffe.net.steps if copying else ()
+            blobs = (blob for step in steps for blob in step.blobs)
+            watch.check(lambda: (*self.parameters(), *self.buffers(), *blobs))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.check_files()
+        return super().__call__(*args, **kwargs)
+
+    # All that reads every weight looks at the files first: what a file lost ends the process.
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As in torch; CaffeFileError as in `check_files`."""
+        self.check_files()
+        return super().state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.check_files()
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> fx.GraphModule:
+        self.check_files(copying=True)
+        return super().__deepcopy__(memo)
+
     def train(self, mode: bool = True) -> CaffeGraphModule:
         """As in torch, but for layers whose file states a phase: they stay in it, as in Caffe."""
         super().train(mode)
@@ -148,6 +179,7 @@ class CaffeGraphModule(fx.GraphModule):
         return _restored((fx.GraphModule, (self, self.graph)), dict(self.meta))
 
     def __reduce__(self) -> tuple[Any, ...]:
+        self.check_files(copying=True)
         return _restored, (super().__reduce__(), dict(self.meta))
 
 

@@ -1,4 +1,4 @@
-"""Weights in a .caffemodel: written straight from the tensors' memory, read as a mapped file.
+"""Weights in a .caffemodel: written straight from the tensors' memory, read in place.
 
 Only names, types, wiring and blobs are carried. Layer parameters live in the prototxt: their field
 numbers mean different things in different forks of Caffe.
@@ -7,7 +7,6 @@ numbers mean different things in different forks of Caffe.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import torch
 from caffe2fx import wire
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.legacy import V1_TYPES
+from caffe2fx.mapped import memory_of
 
 SIZE_LIMIT = 2**31 - 1  # bytes: Caffe's parser takes no longer message
 MAX_AXES = 32
@@ -132,15 +132,17 @@ def write(
             )
 
 
-def read(path: str | os.PathLike[str]) -> tuple[str, tuple[LayerWeights, ...]]:
+def read(
+    path: str | os.PathLike[str], *, may_map: bool = True
+) -> tuple[str, tuple[LayerWeights, ...]]:
     """The net's name and its layers, from a file of any age: today's `layer`, V1 or V0.
 
-    Blobs are float32 tensors over the mapped file where it holds float32: nothing is read until
-    it is used, writing to a blob does not reach the file, and a blob may start at any byte (see
-    `realigned`). The file must not be cut short or rewritten in place while they live. Types of V0
+    Blobs are float32 tensors over the file's bytes where it holds float32, which are mapped if
+    they may be and are many (see caffe2fx.mapped): nothing is read until it is used, writing to a
+    blob does not reach the file, and a blob may start at any byte (see `realigned`). Types of V0
     layers are V0's own words. CaffeFormatError names the byte where the file is wrong.
     """
-    source = _mapped(path)
+    source = _source(path, may_map=may_map)
     try:
         return _net(source)
     except CaffeFormatError as error:
@@ -149,7 +151,7 @@ def read(path: str | os.PathLike[str]) -> tuple[str, tuple[LayerWeights, ...]]:
 
 def identifier(path: str | os.PathLike[str]) -> str:
     """The identifier that `write` was given, empty for a file that was written otherwise."""
-    source = _mapped(path)
+    source = _source(path)
     for found in source.fields(0, len(source.data)):
         if found.number in _LAYERS:
             break
@@ -174,7 +176,7 @@ def definition(path: str | os.PathLike[str]) -> bytes:
 
     CaffeFormatError names the byte where the file is wrong.
     """
-    source = _mapped(path)
+    source = _source(path)
     try:
         return _without(_BLOBS, source, 0, len(source.data))
     except CaffeFormatError as error:
@@ -195,7 +197,7 @@ def _without(places: _Places, source: wire.Source, begin: int, end: int) -> byte
 
 def read_blob(path: str | os.PathLike[str]) -> torch.Tensor:
     """The one blob of a .binaryproto: a mean image, or the matrix of an InfogainLoss."""
-    source = _mapped(path)
+    source = _source(path)
     whole = wire.Field(0, wire.DELIMITED, 0, 0, len(source.data))
     return float32(_blob(source, whole, "the blob"))
 
@@ -298,12 +300,8 @@ def _padding(size: int) -> bytes:
 # Reading
 
 
-def _mapped(path: str | os.PathLike[str]) -> wire.Source:
-    with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            raise CaffeFormatError(f"{os.fspath(path)}, byte 0: expected weights, found no bytes")
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    return wire.Source(os.fspath(path), data)
+def _source(path: str | os.PathLike[str], *, may_map: bool = True) -> wire.Source:
+    return wire.Source(os.fspath(path), memory_of(path, may_map=may_map))
 
 
 def looks_like(head: bytes) -> str:

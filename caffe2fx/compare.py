@@ -83,6 +83,7 @@ def _is_files(side: Side) -> bool:
 
 def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
     if isinstance(module, CaffeGraphModule):
+        module.check_files()
         values = list(as_tensors((inputs,), module.caffe.inputs, module.caffe.input_ranks))
         module.caffe.net.reshaped([tuple(value.shape) for value in values]).check_blobs()
         return values
@@ -133,6 +134,8 @@ class _Module:
 
     def results(self, inputs: Sequence[Tensor]) -> Results:
         """What the module gives for inputs of their own precision."""
+        if isinstance(self.module, CaffeGraphModule):
+            self.module.check_files()
         with torch.no_grad(), in_precision(self.module, inputs[0].dtype) as module:
             if not isinstance(module, CaffeGraphModule):
                 return _numbered(_tensors(module(*inputs)))

@@ -16,6 +16,7 @@ from caffe2fx.caffemodel import LayerWeights
 from caffe2fx.dialects import Hints
 from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.fresh import with_fresh_blobs
+from caffe2fx.mapped import Watch
 from caffe2fx.matching import Unmatched, unmatched, unused, with_weights, with_what_fits
 from caffe2fx.message import Shape
 from caffe2fx.net import Net, Step, Value, is_input
@@ -37,6 +38,7 @@ class Options:
     batch: int | None = None
     shapes: Mapping[str, Shape] | None = None
     strict: bool = True
+    mmap: bool = True
 
 
 def read_net(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
@@ -56,11 +58,11 @@ def describe(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
         return reshaped(_described(prototxt, (), chosen), chosen)
 
 
-def read_weights(path: Path_) -> tuple[LayerWeights, ...]:
-    """The layers of a .caffemodel, or of a .caffemodel.h5."""
+def read_weights(path: Path_, *, may_map: bool = True) -> tuple[LayerWeights, ...]:
+    """The layers of a .caffemodel, which may be mapped, or of a .caffemodel.h5, which is read."""
     if str(path).endswith(".h5"):
         return hdf5.read(path)
-    return caffemodel.read(path)[1]
+    return caffemodel.read(path, may_map=may_map)[1]
 
 
 def load(
@@ -75,6 +77,7 @@ def load(
     batch: int | None = None,
     shapes: Mapping[str, Shape] | None = None,
     strict: bool = True,
+    mmap: bool = True,
     freeze: bool = False,
 ) -> CaffeGraphModule:
     """Load a Caffe net of any age as a torch.fx.GraphModule.
@@ -93,6 +96,9 @@ def load(
     it names.
     With strict=False layers whose weights are missing or of other shapes start as without
     `weights`, and gm.caffe.unmatched lists them.
+    A .caffemodel beyond 16 MB is mapped: its weights are read as they are used, and before each use
+    the module makes sure that nobody has written into the file in place (CaffeFileError), since
+    its weights would change too. With mmap=False every file is read into memory at once.
     With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
@@ -109,10 +115,12 @@ def load(
         batch=batch,
         shapes=shapes,
         strict=strict,
+        mmap=mmap,
     )
     net, left = _read(prototxt, weights, options)
     made = graph_module(net)
     made.meta["caffe_unmatched"] = left
+    made.meta["caffe_watch"] = Watch.over(blob for step in net.steps for blob in step.blobs)
     with file_errors():
         made.meta["caffe_identifier"] = stated_in_text(prototxt)
     if freeze:
@@ -126,7 +134,7 @@ def _read(
     with file_errors():
         if weights_path is None and is_binary(prototxt_path):
             weights_path = prototxt_path
-        entries = () if weights_path is None else read_weights(weights_path)
+        entries = () if weights_path is None else read_weights(weights_path, may_map=options.mmap)
         net = reshaped(_described(prototxt_path, entries, options), options)
         if weights_path is not None:
             check_pair(prototxt_path, weights_path)

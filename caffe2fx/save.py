@@ -86,6 +86,7 @@ def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> 
 
 def current_net(module: CaffeGraphModule) -> Net:
     """The net of a loaded module with the weights that the module holds now."""
+    module.check_files()
     # By position: names may come twice.
     modules = {id(step): made for step, made in module.caffe.layers()}
     net = module.caffe.net

@@ -358,6 +358,9 @@ def _for_any_batch(
 def _prepared(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:
     """The model and the inputs that are traced in place of the caller's."""
     modules, _ = leaves()
+    for part in model.modules() if isinstance(model, nn.Module) else ():
+        if isinstance(part, CaffeGraphModule):
+            part.check_files()
     inputs = inputs_in_float32(model, example_inputs)
     return nn.Sequential(model) if isinstance(model, tuple(modules)) else model, inputs
 

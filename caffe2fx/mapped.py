@@ -1,0 +1,100 @@
+"""The bytes of a weights file: in memory of our own where the file is small, else mapped.
+
+A mapped file is read as its weights are used, and takes no memory beside the system's cache. But
+who writes into it in place changes the weights of a module that lies over it, and who cuts it
+short ends the process: hence a module looks at its files before it is used.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from caffe2fx.errors import CaffeFileError, CaffeFormatError
+
+READ_UP_TO = 1 << 24  # bytes: of so few a copy costs milliseconds
+
+_LIVE: weakref.WeakSet[Mapping] = weakref.WeakSet()
+
+
+class Mapping(mmap.mmap):
+    """A private mapping that knows which file it is of, and what that was like when it was made."""
+
+    path: str
+    begin: int  # the address of its first byte
+    descriptor: int
+    stamp: tuple[int, int]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether somebody has written into the file; a file renamed over it does no harm."""
+        return _stamp(self.descriptor) != self.stamp
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether the tensor's memory is bytes of the file."""
+        return tensor.numel() > 0 and 0 <= tensor.data_ptr() - self.begin < len(self)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class Watch:
+    """The mapped files that some tensors lie over.
+
+    Copies and pickles of a module have memory of their own, and so nothing to watch.
+    """
+
+    def __init__(self, mappings: Iterable[Mapping] = ()) -> None:
+        self._mappings = [weakref.ref(mapping) for mapping in mappings]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Watch, ()
+
+    @classmethod
+    def over(cls, tensors: Iterable[Tensor]) -> Watch:
+        """The watch over the files that these tensors lie over now."""
+        known = list(tensors)
+        return cls(one for one in list(_LIVE) if any(map(one.holds, known)))
+
+    def check(self, tensors: Callable[[], Iterable[Tensor]]) -> None:
+        """Raise CaffeFileError if one of the tensors lies over a file that was written into."""
+        for found in self._mappings:
+            mapping = found()
+            if mapping is not None and mapping.is_stale and any(map(mapping.holds, tensors())):
+                raise CaffeFileError(
+                    f"{mapping.path} was written into after it was loaded, and the module's "
+                    "weights are its bytes: load it again (with mmap=False load takes a copy)"
+                )
+
+
+def memory_of(path: str | os.PathLike[str], *, may_map: bool = True) -> mmap.mmap:
+    """The file's bytes, which may be written to: that never reaches the file."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise CaffeFormatError(f"{os.fspath(path)}, byte 0: expected weights, found no bytes")
+        if may_map and size > READ_UP_TO:
+            return _mapping(file.fileno(), os.fspath(path))
+        copy = mmap.mmap(-1, size, access=mmap.ACCESS_COPY)  # aligned, and not shared by forks
+        if file.readinto(copy) != size:
+            raise CaffeFileError(f"{os.fspath(path)} was cut short while it was read")
+        return copy
+
+
+def _mapping(descriptor: int, path: str) -> Mapping:
+    made = Mapping(descriptor, 0, access=mmap.ACCESS_COPY)
+    made.path, made.descriptor, made.stamp = path, os.dup(descriptor), _stamp(descriptor)
+    made.begin = np.ndarray((1,), np.uint8, made).ctypes.data
+    _LIVE.add(made)
+    return made
+
+
+def _stamp(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_size, found.st_mtime_ns

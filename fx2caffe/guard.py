@@ -65,8 +65,12 @@ def _traits(function: Any) -> Traits:
         data_shape=torch.Tag.dynamic_output_shape in tags,
         view=bool(function.is_view),
         writes=tuple(written),
-        statistics=tuple(a for a in arguments if a[1] == "running_mean"),
+        statistics=() if "no_training" in schema.name else _named(arguments, "running_mean"),
     )
+
+
+def _named(arguments: list[tuple[int, str]], name: str) -> tuple[tuple[int, str], ...]:
+    return tuple(argument for argument in arguments if argument[1] == name)
 
 
 class Known:
@@ -141,9 +145,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self._inside, self._constant, self._fresh, self._checks = before
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         with torch._C.DisableTorchFunction():
             return func(*args, **kwargs) if self.opaque else self._run(func, args, kwargs)

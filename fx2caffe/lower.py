@@ -24,7 +24,9 @@ from fx2caffe.batch import result_varies
 from fx2caffe.dtypes import refuse_wrapping
 from fx2caffe.emit import Emitter, Refused, Symbol
 from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.known import computed, reads_constants_alone, with_symbols
 from fx2caffe.legalize.unsupported import Unsupported
+from fx2caffe.ops.constant import as_symbol
 from fx2caffe.refusals import reason_for
 
 Handler = Callable[..., Any]
@@ -152,8 +154,6 @@ class Lowering:
 
     def _outputs(self, values: Any) -> list[Symbol]:
         """The outputs as layers; those that are constant become some."""
-        from fx2caffe.ops.constant import as_symbol
-
         outputs = []
         for index, value in enumerate(values):
             name = f"output_{index}"
@@ -202,7 +202,9 @@ class Lowering:
             return _attribute(self.root, str(node.target))
         refuse_wrapping(node)
         with self.emitter.at(self.names[node], _origin(node)):
-            result = self._call(node)
+            self._argument((node.args, node.kwargs))
+            known = reads_constants_alone(node, self.values)
+            result = computed(node, self.values, self.root) if known else self._call(node)
         if not result_varies(self.root, node):
             self._check(node, result)
         return _typed(result, node.meta.get("value"))
@@ -235,15 +237,17 @@ class Lowering:
             )
         args = self._argument(node.args)
         try:
-            _signature(handler).bind(self.emitter, *args, **kwargs)
+            bound = _signature(handler).bind(self.emitter, *args, **kwargs)
         except TypeError as error:
             raise Refused(f"needs other arguments: {error}") from None
-        return handler(self.emitter, *args, **kwargs)
+        bound = with_symbols(self.emitter, handler, bound)
+        return handler(*bound.args, **bound.kwargs)
 
     def _call_module(self, node: fx.Node) -> Any:
         module = self.root.get_submodule(str(node.target))
         bottoms = self._argument(node.args)
         if isinstance(module, Operation):
+            bottoms = [as_symbol(self.emitter, b, f"bottom{i}") for i, b in enumerate(bottoms)]
             count = len(bottoms) - module.dynamic
             tops = self.emitter.add_many(
                 module.layer.unhinted(),

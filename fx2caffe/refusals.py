@@ -92,7 +92,7 @@ _FUNCTIONS: Mapping[str, str] = {
     COUNTS: "mode",
     TRAINING: """
         _softmax_backward_data max_pool2d_with_indices_backward native_dropout_backward
-        _native_batch_norm_legit _batch_norm_with_update native_batch_norm
+        _batch_norm_with_update native_batch_norm
         multi_margin_loss multilabel_margin_loss nll_loss nll_loss_nd nll_loss2d
         cross_entropy_loss linear_cross_entropy
         binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe import alias
+from fx2caffe.aten import RESPELLED
 from fx2caffe.memo import per_function
 from fx2caffe.signatures import by_position
 
@@ -123,6 +124,7 @@ METADATA = frozenset({
     "is_pinned", "is_same_size", "is_set_to", "is_shared", "is_signed", "ndimension",
     "nelement", "numel", "result_type", "size", "storage_offset", "stride", "_is_view",
     "retain_grad", "sym_numel", "sym_size", "sym_stride", "broadcast_tensors_shape",
+    "_assert_tensor_metadata",
 })  # fmt: skip
 
 # Attributes that are tensors or data; every other attribute is metadata.
@@ -278,9 +280,24 @@ def canonical(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
     adapter = _ADAPTERS.get(name) if owner != "F" else _F_ADAPTERS.get(name)
     if adapter is not None:
         return adapter(function, args, kwargs)
+    if (respell := _respelling(function)) is not None:
+        return Call(*respell(*args, **kwargs))
     if owner in ("Tensor", "torch", "aten") and name in VARARGS:
         args, kwargs = _one_tuple(args, kwargs)
     return Call(canonical_function(function), args, kwargs)
+
+
+@per_function
+def _respelling(function: Function) -> Callable[..., Any] | None:
+    """What turns a call of an operator into one that a user writes; None for other functions."""
+    owner, name = name_of(function)
+    if owner not in ("aten", "torch", "Tensor") or inspect.isfunction(function):
+        return None
+    if name == "copy_":  # the tracer's own: a write of the whole
+        return None
+    if name.endswith("_") and not name.endswith("__"):
+        name = name[:-1]
+    return RESPELLED.get(name)
 
 
 def _without_inplace(

@@ -94,6 +94,16 @@ def elu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False) 
     return net.add(ELU(alpha=alpha), input)
 
 
+@handles(torch._C._nn.elu)
+def scaled_elu(
+    net: Emitter, input: Symbol, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
+) -> Symbol:
+    """Torch's operator of three factors: `scale` times x above 0, and of the exponential below."""
+    exponent = net.add(Power(scale=input_scale), input, role="exponent")
+    curve = net.add(ELU(alpha=alpha * input_scale), exponent, role="elu")
+    return net.add(Power(scale=scale / input_scale), curve)
+
+
 @handles(F.celu)
 def celu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False) -> Symbol:
     """alpha * elu(x / alpha) with slope 1: the exponential sees x / alpha."""

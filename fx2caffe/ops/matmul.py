@@ -132,21 +132,17 @@ def linear(
 def _linear_of_traced(
     net: Emitter, input: Symbol, weight: Matrix, bias: Matrix | None
 ) -> Symbol:
-    matrix = as_symbol(net, weight, "weight")
-    if input.rank == 1 and matrix.rank == 2:
-        return _linear_of_row(net, input, matrix, bias)
+    """A vector is a row as the input and one output as the weight; their axes are gone after."""
+    matrix, rows = as_symbol(net, weight, "weight"), input
     if matrix.rank == 1:
-        column = viewed(net, matrix, lambda s: (*s, 1), "column")
-        top = net.add(MatMul(), input, column)
+        matrix = viewed(net, matrix, lambda s: (1, *s), "row_of_weights")
+    if input.rank == 1:
+        rows = viewed(net, input, lambda s: (1, *s), "row")
+    top = net.add(MatMul(transposed=True), rows, matrix)
+    if input.rank == 1:
+        top = viewed(net, top, lambda s: s[1:])
+    if len(weight.shape) == 1:
         top = viewed(net, top, lambda s: s[:-1])
-    else:
-        top = net.add(MatMul(transposed=True), input, matrix)
-    return top if bias is None else add(net, top, bias)
-
-
-def _linear_of_row(net: Emitter, input: Symbol, matrix: Symbol, bias: Matrix | None) -> Symbol:
-    row = viewed(net, input, lambda s: (1, *s), "row")
-    top = viewed(net, net.add(MatMul(transposed=True), row, matrix), lambda s: s[1:])
     return top if bias is None else add(net, top, bias)
 
 

@@ -45,6 +45,38 @@ def batch_norm(
     return net.add(Scale(bias_term=True), normal, blobs=[factor, constant("bias", bias)])
 
 
+@handles(torch._native_batch_norm_legit_no_training)
+def native_batch_norm(
+    net: Emitter,
+    input: Symbol,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor,
+    running_var: Tensor,
+    momentum: float,
+    eps: float,
+) -> tuple[Symbol, Tensor, Tensor]:
+    """batch_norm in eval mode with two empty tensors: statistics of a batch that it has none of."""
+    top = batch_norm(net, input, running_mean, running_var, weight, bias, eps=eps)
+    return top, torch.empty(0), torch.empty(0)
+
+
+@handles(torch._native_batch_norm_legit)
+def batch_norm_of_the_batch(
+    net: Emitter,
+    input: Symbol,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Symbol, None, None]:
+    """With the statistics of a batch of one sample, which is what instance_norm decomposes to."""
+    if input.shape[0] != 1 or input.carries_batch(0):
+        raise Refused("needs running statistics: call model.eval()")
+    return instance_norm(net, input, None, None, weight, bias, eps=eps), None, None
+
+
 @handles(F.instance_norm)
 def instance_norm(
     net: Emitter,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import wraps
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from itertools import product as every
 from math import prod
 from typing import Any, NamedTuple
@@ -50,14 +49,17 @@ def pooling(method: PoolMethod, windows: Windows) -> Pooling:
 
 
 def _with_indices(pool: Any) -> Any:
-    """torch's form that gives indices whatever it is told."""
+    """Torch's form that gives indices whatever it is told; they are made if they are read."""
 
-    @wraps(pool)
-    def both(*args: Any, **kwargs: Any) -> Any:
-        bound = signature(pool).bind(*args, **kwargs)
-        bound.arguments["return_indices"] = True
-        return pool(*bound.args, **bound.kwargs)
+    def both(net: Emitter, *args: Any, out: Expected, **kwargs: Any) -> Any:
+        bound = signature(pool).bind(net, *args, **kwargs)
+        bound.arguments["return_indices"] = 1 in out.read
+        found = pool(*bound.args, **bound.kwargs)
+        return found if 1 in out.read else (found, None)
 
+    last = Parameter("out", Parameter.KEYWORD_ONLY, annotation=Expected)
+    parameters = [*signature(pool).parameters.values(), last]
+    both.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return both
 
 

@@ -81,6 +81,8 @@ ROWS = [
         ("DummyData", "Crop", "Flatten", "Flatten", "Reshape", "InnerProduct", "Reshape")),
     Row("inner_of_matrices", function(lambda a, b: torch.inner(a, b)), ((3, 4), (2, 4)),
         ("Reshape", "Im2col", "Reshape", "InnerProduct")),
+    Row("linear_of_two_vectors", function(F.linear), ((3,), (3,)),
+        ("Reshape", "Reshape", "InnerProduct", "Flatten", "Reshape"), fixed_batch=True),
     Row("tensordot", function(lambda a, b: torch.tensordot(a, b[0], dims=([3], [0]))),
         ((2, 3, 4, 5), (2, 5, 4)),
         ("DummyData", "Crop", "Flatten", "Flatten", "InnerProduct", "Reshape")),

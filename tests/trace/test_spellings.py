@@ -117,7 +117,7 @@ def test_gives_the_net_of_the_plain_form(pair: Pair) -> None:
     types = [[step.layer for step in export.net.steps] for export in (one, two)]
     assert types[0] == types[1]
     assert list(shapes[0].values()) == list(shapes[1].values())
-    assert one.verify().ok
+    assert one.verify().first_divergence is None  # any() of random numbers proves nothing
 
 
 @pytest.mark.parametrize("alias", NUMPY)

@@ -15,7 +15,7 @@ import torchvision
 
 import caffe2fx
 import fx2caffe
-from fx2caffe.trace import trace
+from fx2caffe.tracing.tracer import trace
 
 PARTS = ("export", "load", "infer")
 

@@ -21,7 +21,8 @@ import fx2caffe
 from benchmarks.handwritten import NETS
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.layers import Convolution, InnerProduct
-from caffe2fx.net import Net, Step
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step
 
 TRANSFORMERS = ("vit_b_16", "swin_t")
 ROUNDS = 5

@@ -1,7 +1,5 @@
 """Caffe to PyTorch: load a net as a torch.fx.GraphModule, and compare the two."""
 
-from caffe2fx.classic import caffe2pytorch, compare_caffe_pytorch_model
-from caffe2fx.compare import compare
 from caffe2fx.errors import (
     CaffeError,
     CaffeFileError,
@@ -10,11 +8,13 @@ from caffe2fx.errors import (
     ShapeMismatchError,
     UnknownLayerError,
 )
-from caffe2fx.load import load
-from caffe2fx.save import save_weights
-from caffe2fx.training import parameter_groups
-from caffe2fx.transform import read_mean
-from caffe2fx.user import register, unregister
+from caffe2fx.layers.user_defined import register, unregister
+from caffe2fx.legacy_api import caffe2pytorch, compare_caffe_pytorch_model
+from caffe2fx.module.image_transform import read_mean
+from caffe2fx.module.loader import load
+from caffe2fx.module.save import save_weights
+from caffe2fx.module.training import parameter_groups
+from caffe2fx.verdict.comparison import compare
 
 __all__ = [
     "CaffeError",

@@ -14,15 +14,15 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from caffe2fx.atomic import replacing
-from caffe2fx.build import CaffeGraphModule
-from caffe2fx.compare import compare
 from caffe2fx.engines import NAMES, all_engines
-from caffe2fx.engines.install import install
+from caffe2fx.engines.install.installer import install
 from caffe2fx.errors import CaffeError
-from caffe2fx.load import describe, load
-from caffe2fx.message import Shape
-from caffe2fx.net import Net
+from caffe2fx.messages.message import Shape
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.module.loader import describe, load
+from caffe2fx.net.net import Net
+from caffe2fx.verdict.comparison import compare
+from caffe2fx.weights.atomic import replacing
 
 
 def main(argv: Sequence[str] | None = None) -> int:

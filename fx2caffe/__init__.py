@@ -1,10 +1,11 @@
 """PyTorch to Caffe: export a model as prototxt and caffemodel, and prove the result."""
 
-from fx2caffe.classic import compare_caffe_model, create_model, create_model_weight
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.export import Export, check, export
-from fx2caffe.lower import register, unregister
-from fx2caffe.passes.preprocess import Preprocessing
+from fx2caffe.exporter.exporter import check, export
+from fx2caffe.exporter.result import Export
+from fx2caffe.legacy_api import compare_caffe_model, create_model, create_model_weight
+from fx2caffe.lowering.registry import register, unregister
+from fx2caffe.preprocessing import Preprocessing
 
 __all__ = [
     "Export",

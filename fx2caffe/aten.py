@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe import alias
+from fx2caffe.ir import graph_functions
 
 Respelled = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Sizes = Sequence[int]
@@ -133,7 +133,7 @@ def index_put(
 ) -> Respelled:
     if accumulate:
         return torch.index_put, (input, indices, values, accumulate), {}
-    return alias.setitem, (input, _positions(indices), values), {}
+    return graph_functions.setitem, (input, _positions(indices), values), {}
 
 
 def _positions(indices: Sequence[Tensor | None]) -> tuple[Any, ...]:
@@ -166,7 +166,7 @@ def reshape(input: Tensor, size: Sizes, *_: Any) -> Respelled:
 def copy(input: Tensor, src: Tensor, non_blocking: bool = False) -> Respelled:
     """The source in the tensor's shape and dtype: nothing of the tensor is left."""
     if input.dtype != src.dtype:
-        return alias.setitem, (input, ..., src), {}
+        return graph_functions.setitem, (input, ..., src), {}
     return Tensor.expand, (src, tuple(input.shape)), {}
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from caffe2fx.cli import guarded
 from caffe2fx.engines import NAMES
 from caffe2fx.errors import CaffeError
-from fx2caffe.export import check, export
-from fx2caffe.passes.preprocess import Preprocessing
+from fx2caffe.exporter.exporter import check, export
+from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import TARGETS, Target, target
-from fx2caffe.targets.show import page, table
+from fx2caffe.targets.table import page, table
 from fx2caffe.zoo.command import configure
 from fx2caffe.zoo.models import from_factory, torchvision_model
 

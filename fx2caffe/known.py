@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
 
 
 def reads_constants_alone(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:

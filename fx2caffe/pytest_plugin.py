@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
-from caffe2fx.build import as_tensors
 from caffe2fx.engines import NAMES, Session, engine
 from caffe2fx.errors import EngineError
-from fx2caffe.export import Export, export
+from caffe2fx.module.graph_module import as_tensors
+from fx2caffe.exporter.exporter import export
+from fx2caffe.exporter.result import Export
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe2fx.engines.pycaffe import PycaffeEngine, PycaffeSession, Worker
-from caffe2fx.load import describe
+from caffe2fx.module.loader import describe
 
 
 class KeptCaffe(PycaffeEngine):

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 import caffe2fx
 import fx2caffe
-from caffe2fx import prototxt
-from caffe2fx.calibrate import calibrate
 from caffe2fx.engines import Engine
-from caffe2fx.net import Net
-from fx2caffe.export import Export
+from caffe2fx.files import prototxt
+from caffe2fx.net.net import Net
+from caffe2fx.verdict.calibrate import calibrate
+from fx2caffe.exporter.result import Export
 
 Shape = tuple[int, ...]
 

@@ -19,14 +19,15 @@ import torch
 from torch import Tensor, nn
 
 import fx2caffe
-from caffe2fx.atomic import replacing
 from caffe2fx.errors import CaffeError
-from caffe2fx.report import Report
-from fx2caffe.export import Export
-from fx2caffe.lower import Lowering, handlers, spelled
-from fx2caffe.pipeline import Options, finish
+from caffe2fx.verdict.report import Report
+from caffe2fx.weights.atomic import replacing
+from fx2caffe.exporter.pipeline import Options, finish
+from fx2caffe.exporter.result import Export
+from fx2caffe.lowering.lowering import Lowering
+from fx2caffe.lowering.registry import handlers, spelled
 from fx2caffe.targets import TARGETS
-from fx2caffe.trace import trace
+from fx2caffe.tracing.tracer import trace
 from tests.ops.test_ops import ROWS
 from tests.rows import Row, types
 

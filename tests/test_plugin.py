@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caffe2fx.engines.install import cache_dir
+from caffe2fx.engines.install.installer import cache_dir
 
 pytest_plugins = ["pytester"]
 CACHE = str(cache_dir())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import caffe2fx
-from caffe2fx import user
+from caffe2fx.layers import user_defined
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = [
@@ -25,5 +25,5 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for code in EXAMPLES:
             exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     finally:
-        for type_ in user.types():
+        for type_ in user_defined.types():
             caffe2fx.unregister(type_)

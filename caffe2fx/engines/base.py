@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from caffe2fx.message import Shape
-from caffe2fx.net import Net, Step
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step
 
 S = TypeVar("S", bound="Closing")
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.build import CaffeGraphModule, graph_module
 from caffe2fx.engines.base import Closing
-from caffe2fx.load import read_net
-from caffe2fx.message import Shape
-from caffe2fx.net import Step, Value, is_input
+from caffe2fx.messages.message import Shape
+from caffe2fx.module.builder import graph_module
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.module.loader import read_net
+from caffe2fx.net.step import Step, Value, is_input
 
 
 class EmbeddedEngine:

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffe2fx import caffemodel
 from caffe2fx.engines.base import Closing
 from caffe2fx.errors import EngineError
+from caffe2fx.files.prototxt import text_of
+from caffe2fx.files.text_rewrites import CEIL_MODE, GLOBAL_MAX, respelled
 from caffe2fx.layers import Input, Power
-from caffe2fx.load import read_net
-from caffe2fx.message import Shape
-from caffe2fx.net import Net, Step, Value, is_input
-from caffe2fx.prototxt import text_of
-from caffe2fx.respelling import CEIL_MODE, GLOBAL_MAX, respelled
-from caffe2fx.save import weights_of
+from caffe2fx.messages.message import Shape
+from caffe2fx.module.loader import read_net
+from caffe2fx.module.save import weights_of
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.weights import caffemodel
 
 HOW = "install it: python -m pip install 'opencv-python-headless<5'"
 

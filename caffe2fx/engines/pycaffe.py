@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from caffe2fx.engines.base import Closing
-from caffe2fx.engines.install import installed
+from caffe2fx.engines.install.installer import installed
 from caffe2fx.errors import EngineError
-from caffe2fx.load import describe
-from caffe2fx.message import Shape
-from caffe2fx.net import Net, Step, is_input
+from caffe2fx.messages.message import Shape
+from caffe2fx.module.loader import describe
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, is_input
 
 WORKER = Path(__file__).with_name("worker.py")
 HOW = (

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from caffe2fx.layer import Layer, registered
 from caffe2fx.layers.activation import (
     BNLL,
     ELU,
@@ -31,19 +30,20 @@ from caffe2fx.layers.data import (
 from caffe2fx.layers.detection import CodeType, DetectionOutput, PriorBox
 from caffe2fx.layers.distance import ContrastiveLoss, EuclideanLoss, HingeLoss, Norm
 from caffe2fx.layers.elementwise import Eltwise, EltwiseOp
-from caffe2fx.layers.fork_activation import CReLU, HardSigmoid, HardSwish, Mish, ReLU6
-from caffe2fx.layers.fork_arithmetic import Axpy, Correlation, MatMul
-from caffe2fx.layers.fork_convolution import ConvolutionDepthwise, DepthwiseConvolution
-from caffe2fx.layers.fork_images import AnnotatedData, ImageSegData, LaneData, VideoData
-from caffe2fx.layers.fork_loss import SmoothL1Loss
-from caffe2fx.layers.fork_normalization import BN, Normalize
-from caffe2fx.layers.fork_position import Reorg, Upsample
-from caffe2fx.layers.fork_resize import Interp
-from caffe2fx.layers.fork_shape import Padding, Permute, Reverse, ShuffleChannel
-from caffe2fx.layers.fork_sides import ConvolutionSides, PoolingSides
-from caffe2fx.layers.fork_training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
-from caffe2fx.layers.fork_variants import BatchNormScaleBias, DropoutUnscaled
+from caffe2fx.layers.forks.activation import CReLU, HardSigmoid, HardSwish, Mish, ReLU6
+from caffe2fx.layers.forks.arithmetic import Axpy, Correlation, MatMul
+from caffe2fx.layers.forks.convolution import ConvolutionDepthwise, DepthwiseConvolution
+from caffe2fx.layers.forks.images import AnnotatedData, ImageSegData, LaneData, VideoData
+from caffe2fx.layers.forks.loss import SmoothL1Loss
+from caffe2fx.layers.forks.normalization import BN, Normalize
+from caffe2fx.layers.forks.position import Reorg, Upsample
+from caffe2fx.layers.forks.resize import Interp
+from caffe2fx.layers.forks.shape import Padding, Permute, Reverse, ShuffleChannel
+from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
+from caffe2fx.layers.forks.training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
+from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.layers.images import Data, ImageData, MemoryData, WindowData
+from caffe2fx.layers.layer import Layer
 from caffe2fx.layers.lookup import BatchReindex, Embed, Filter
 from caffe2fx.layers.loss import (
     Accuracy,
@@ -61,6 +61,7 @@ from caffe2fx.layers.python_layers import PythonData, proposal_layer
 from caffe2fx.layers.recurrent import LSTM, RNN, LSTMUnit
 from caffe2fx.layers.reduction import ArgMax, Reduction, ReductionOp
 from caffe2fx.layers.regions import PSROIPooling, ROIAlign, ROIPooling
+from caffe2fx.layers.registry import registered
 from caffe2fx.layers.shape import Concat, Crop, Flatten, Reshape, Silence, Slice, Split, Tile
 from caffe2fx.layers.shape_only import (
     DetectionEvaluate,
@@ -69,7 +70,7 @@ from caffe2fx.layers.shape_only import (
     YoloDetectionOutput,
     Yolov3DetectionOutput,
 )
-from caffe2fx.user import Python
+from caffe2fx.layers.user_defined import Python
 
 REGISTRY: Mapping[str, tuple[type[Layer], ...]] = registered()
 

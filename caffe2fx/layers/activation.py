@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, axis_of, register
 from caffe2fx.layers.convolution import adopt
-from caffe2fx.message import Engine, Filler, Shape, field, hint, required
+from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Engine, Filler
+from caffe2fx.messages.message import Shape, field, hint, required
 
 
 class Neuron(Layer):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import register
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.message import Shape, field
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, field
 
 NATURAL = -1.0  # how Caffe spells base e
 

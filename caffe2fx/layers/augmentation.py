@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
-from caffe2fx.message import Message, field, forked, repeated
+from caffe2fx.messages.message import Message, field, forked, repeated
 
 
 class ResizeMode(IntEnum):

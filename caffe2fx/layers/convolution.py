@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import MANY, Layer, axis_of, register
-from caffe2fx.message import Engine, Filler, Shape, field, hint, once_per_axis, repeated
+from caffe2fx.layers.layer import MANY, Layer, axis_of
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Engine, Filler
+from caffe2fx.messages.message import Shape, field, hint, once_per_axis, repeated
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _DECONVOLVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.fillers import check, fill
-from caffe2fx.layer import MANY, Layer, Operation, register
 from caffe2fx.layers.augmentation import Augmentation
-from caffe2fx.message import Filler, Shape, beside, field, repeated
+from caffe2fx.layers.fillers import check, fill
+from caffe2fx.layers.layer import MANY, Layer, Operation
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Filler
+from caffe2fx.messages.message import Shape, beside, field, repeated
 
 Given = Sequence[Shape | None]
 

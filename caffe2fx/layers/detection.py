@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, register
 from caffe2fx.layers.boxes import kept_by_nms
-from caffe2fx.layers.fork_shape import SSD, needs_rank
-from caffe2fx.message import Message, Shape, field, repeated
+from caffe2fx.layers.forks.shape import SSD, needs_rank
+from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Message, Shape, field, repeated
 
 FORKS = tuple(name for name in SSD if name != "opencv")
 LOWEST = float(torch.finfo(torch.float32).min)  # -FLT_MAX: the threshold where none is given

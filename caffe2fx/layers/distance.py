@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import register
 from caffe2fx.layers.loss import Loss, check_legacy, with_gradient
-from caffe2fx.message import Shape, field
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, field
 
 
 @register

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import MANY, Layer, register
-from caffe2fx.message import Engine, Shape, field, hint, repeated
+from caffe2fx.layers.layer import MANY, Layer
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Engine
+from caffe2fx.messages.message import Shape, field, hint, repeated
 
 
 class EltwiseOp(IntEnum):

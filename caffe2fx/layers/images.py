@@ -8,9 +8,9 @@ from enum import IntEnum
 from typing import Any
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import register
 from caffe2fx.layers.data import Given, Input, Source, TransformationParameter
-from caffe2fx.message import Shape, field, forked
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, field, forked
 
 
 class DB(IntEnum):

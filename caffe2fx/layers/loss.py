@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caffe2fx.caffemodel import read_blob
 from caffe2fx.errors import CaffeFileError, ShapeMismatchError
-from caffe2fx.layer import Layer, Operation, axis_of, register
 from caffe2fx.layers.activation import SoftmaxFields
-from caffe2fx.message import Choice, Message, Shape, beside, field, forked
+from caffe2fx.layers.layer import Layer, Operation, axis_of
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Choice, Message, Shape, beside, field, forked
+from caffe2fx.weights.caffemodel import read_blob
 
 SMALLEST = torch.finfo(torch.float32).tiny  # FLT_MIN: SoftmaxWithLoss takes no logarithm of less
 LOG_THRESHOLD = 1e-20  # the same for InfogainLoss and MultinomialLogisticLoss

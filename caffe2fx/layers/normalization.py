@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, Operation, axis_of, of_four_axes, register
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.message import Engine, Filler, ParamSpec, Phase, Shape, field, hint
+from caffe2fx.layers.layer import Layer, Operation, axis_of, of_four_axes
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Engine, Filler, ParamSpec, Phase
+from caffe2fx.messages.message import Shape, field, hint
 
 
 def along_channels(blob: Tensor, rank: int, axis: int = 1) -> Tensor:

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, register
-from caffe2fx.message import Engine, Shape, field, forked
+from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Engine
+from caffe2fx.messages.message import Shape, field, forked
 
 Pair = tuple[int, int]
 LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: what an empty MAX window gives

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, register
 from caffe2fx.layers.boxes import kept_by_nms
-from caffe2fx.layers.fork_shape import needs_rank
-from caffe2fx.message import Shape, field, repeated
+from caffe2fx.layers.forks.shape import needs_rank
+from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, field, repeated
 
 
 def anchors(base: int, ratios: Sequence[float], scales: Sequence[float]) -> Tensor:

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from caffe2fx import layer as known
 from caffe2fx.errors import CaffeError, CaffeFormatError
+from caffe2fx.layers import registry
 from caffe2fx.layers.data import Given, Source
 from caffe2fx.layers.proposal import Proposer, anchors
-from caffe2fx.message import Shape, beside
-from caffe2fx.user import Parameters, Python, PythonParameter, register
+from caffe2fx.layers.user_defined import Parameters, Python, PythonParameter, register
+from caffe2fx.messages.message import Shape, beside
 
 RATIOS, SCALES = (0.5, 1.0, 2.0), (8, 16, 32)
 
@@ -85,7 +85,7 @@ def targets(
 SOURCES = frozenset({"RoIDataLayer"})
 
 
-@known.register
+@registry.register
 @dataclass(frozen=True, kw_only=True)
 class PythonData(Source):
     """A Python layer of a public project that reads data, of which the text tells no shape."""

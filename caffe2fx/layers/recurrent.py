@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, register
-from caffe2fx.message import Filler, Shape, field
+from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Filler
+from caffe2fx.messages.message import Shape, field
 
 State = tuple[Tensor, ...]
 

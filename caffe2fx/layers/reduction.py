@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, axis_of, register
-from caffe2fx.message import Shape, field
+from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, field
 
 
 class ReductionOp(IntEnum):

@@ -11,9 +11,10 @@ from torch import Tensor
 from torchvision.ops import roi_align, roi_pool
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layer import Layer, register
-from caffe2fx.layers.fork_shape import needs_rank
-from caffe2fx.message import Shape, field, required
+from caffe2fx.layers.forks.shape import needs_rank
+from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, field, required
 
 RCNN = ("rcnn", "intel", "yjxiong", "synopsys", "tpu_mlir", "opencv")
 

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
-from caffe2fx.layer import MANY, Layer, axis_of, register
-from caffe2fx.message import Engine, Shape, field, hint, repeated
+from caffe2fx.layers.layer import MANY, Layer, axis_of
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.common import Engine
+from caffe2fx.messages.message import Shape, field, hint, repeated
 
 
 @register

@@ -10,11 +10,12 @@ from math import prod
 from torch import Tensor
 
 from caffe2fx.errors import CaffeError, ShapeMismatchError
-from caffe2fx.layer import MANY, Layer, register
 from caffe2fx.layers.detection import CodeType, NonMaximumSuppression
-from caffe2fx.layers.fork_shape import SSD, needs_rank
+from caffe2fx.layers.forks.shape import SSD, needs_rank
+from caffe2fx.layers.layer import MANY, Layer
 from caffe2fx.layers.loss import Loss, LossParameter
-from caffe2fx.message import Shape, beside, field, repeated
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Shape, beside, field, repeated
 
 
 class ShapeOnly(Layer):

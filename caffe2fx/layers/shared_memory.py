@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from caffe2fx.layer import Layer
-from caffe2fx.message import Shape
+from caffe2fx.layers.layer import Layer
+from caffe2fx.messages.message import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,13 @@ from caffe2fx.layers import (
     TanH,
     Threshold,
 )
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, positive
 from fx2caffe.ops.blocks import clipped
-from fx2caffe.reshaping import reshaped, viewed
 
 PRODUCT = Eltwise(operation=EltwiseOp.PROD)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fx2caffe.emit import Refused, Symbol
+from fx2caffe.ir.symbol import Refused, Symbol
 
 
 def per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:

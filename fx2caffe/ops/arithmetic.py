@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from caffe2fx.layers import AbsVal, Exp, Log, Power
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import Operand, product
-from fx2caffe.ops.constant import as_float32
 
 
 @handles(torch.neg)

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Eltwise, Scale
-from caffe2fx.message import Shape
-from fx2caffe import alias
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.index_map import NOWHERE, index_map
-from fx2caffe.lower import handles
-from fx2caffe.ops.constant import as_float32, as_symbol
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir import graph_functions
+from fx2caffe.ir.constants import as_float32, as_symbol
+from fx2caffe.ir.data_movement import box_of, line_at_origin, placed, positions
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.reshape import reshaped
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.selection import select
-from fx2caffe.places import box_of, line_at_origin, placed, positions
-from fx2caffe.reshaping import reshaped
 
 T = TypeVar("T")
 
 
-@handles(alias.setitem)
+@handles(graph_functions.setitem)
 def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     parts = index if isinstance(index, tuple | list) else (index,)
     if len(parts) == 1 and _is_fill(parts[0], value):
@@ -82,7 +83,7 @@ def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:
 def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
     """Where each number of the result comes from, for the example's batch and for the other."""
     return [
-        alias.setitem(positions(shape), index, positions(own, prod(shape)))
+        graph_functions.setitem(positions(shape), index, positions(own, prod(shape)))
         for shape, own in zip((base.shape, base.other), _shapes(value), strict=True)
     ]
 
@@ -93,7 +94,7 @@ def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
     return tuple(value.shape), tuple(value.shape)
 
 
-@handles(alias.index_map)
+@handles(graph_functions.index_map)
 def map_of_memory(
     net: Emitter, tensors: Sequence[Symbol | Tensor], index: Tensor, shape: Sequence[int]
 ) -> Symbol:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Bias, Clip, Concat, Eltwise, EltwiseOp, Power, Scale, Threshold
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.activation import LARGEST
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.ops.constant import as_float32, as_symbol
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_float32, as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rules.activation import LARGEST
 
 Operand = Symbol | Tensor | float | int
 Arguments = ParamSpec("Arguments")

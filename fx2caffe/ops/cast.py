@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import nonzero
 from fx2caffe.ops.rounding import trunc
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from caffe2fx.layer import Layer
 from caffe2fx.layers import (
     Bias,
     Eltwise,
@@ -22,12 +21,14 @@ from caffe2fx.layers import (
     Slice,
     TanH,
 )
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.lower import handles
+from caffe2fx.layers.layer import Layer
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
-from fx2caffe.ops.constant import as_symbol
-from fx2caffe.reshaping import viewed
 
 State = tuple[Symbol, ...]
 Given = Symbol | Tensor

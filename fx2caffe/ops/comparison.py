@@ -11,10 +11,13 @@ from math import pi
 import torch
 
 from caffe2fx.layers import AbsVal, Power
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.activation import LARGEST
-from fx2caffe.legalize.binary import BinaryOp
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.binary import BinaryOp
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rules.activation import LARGEST
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
     PRODUCT,
@@ -36,7 +39,6 @@ from fx2caffe.ops.blocks import (
     weighted_sum,
 )
 from fx2caffe.ops.blocks import sign as sign_of
-from fx2caffe.ops.constant import as_float32
 
 
 def _number(value: Operand) -> float | None:

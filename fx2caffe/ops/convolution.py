@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import Convolution, Deconvolution
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.index_map import NOWHERE, index_map
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, per_axis
-from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.elementwise import add
-from fx2caffe.reshaping import viewed
 
 Sizes = int | Sequence[int]
 Operand = Symbol | Tensor

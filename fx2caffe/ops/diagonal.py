@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Scale, Tile
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.index_map import NOWHERE, index_map
-from fx2caffe.lower import handles
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import times
-from fx2caffe.ops.constant import as_symbol
-from fx2caffe.places import moved
-from fx2caffe.reshaping import viewed
 
 
 @handles(torch.tril)

@@ -9,18 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import InnerProduct
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.binary import BinaryOp
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.binary import BinaryOp
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, positive
 from fx2caffe.ops.blocks import affine, difference, extreme, product, quotient
-from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.index_map import expanded
 from fx2caffe.ops.reduction import normed, reduced
-from fx2caffe.places import moved
-from fx2caffe.reshaping import viewed
 
 Operand = Symbol | Tensor
 

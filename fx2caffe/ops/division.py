@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import AbsVal
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     Operand,
     above,
@@ -28,7 +30,6 @@ from fx2caffe.ops.blocks import (
     sign,
     split_number,
 )
-from fx2caffe.ops.constant import as_float32
 from fx2caffe.ops.rounding import round as nearest
 
 

@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.permute import Permute
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import handles
-from fx2caffe.ops.constant import as_symbol
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import placed, positions
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.elementwise import mul
 from fx2caffe.ops.matmul import Matrix, product
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.places import placed, positions
-from fx2caffe.reshaping import reshaped, viewed
 
 Labels = tuple[int, ...]
 View = Callable[[Shape], Shape]

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Power
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.binary import BinaryOp
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.binary import BinaryOp
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     Operand,
     affine,
@@ -19,7 +22,6 @@ from fx2caffe.ops.blocks import (
     quotient,
     weighted_sum,
 )
-from fx2caffe.ops.constant import as_float32
 
 
 @handles(torch.add)

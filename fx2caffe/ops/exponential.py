@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import BNLL, AbsVal, Exp, Log, Power, ReLU, TanH
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.binary import BinaryOp
-from fx2caffe.lower import handles
+from fx2caffe.ir.binary import BinaryOp
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     PRODUCT,
     Operand,
@@ -33,7 +35,6 @@ from fx2caffe.ops.blocks import (
     weighted_sum,
     with_sign_of,
 )
-from fx2caffe.ops.constant import as_float32
 
 
 @handles(torch.exp)

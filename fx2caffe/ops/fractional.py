@@ -10,14 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.data_movement import placed
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, per_axis
+from fx2caffe.ops.pooling_windows import Sizes
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.places import placed
-from fx2caffe.windows import Sizes
 
 
 def _pooling(axes: int, *, indices: bool) -> Any:

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from caffe2fx.layers import AbsVal, Exp, Log, Power, ReLU, Sigmoid, TanH
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     PRODUCT,
     above,

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Power
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved, placed, positions
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import difference, product
-from fx2caffe.ops.constant import as_symbol
-from fx2caffe.places import moved, placed, positions
-from fx2caffe.reshaping import viewed
 
 Operand = Symbol | Tensor
 

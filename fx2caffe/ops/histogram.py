@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from caffe2fx.layers import Reduction
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.lower import handles
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import above, before, difference
-from fx2caffe.places import moved
-from fx2caffe.reshaping import viewed
 
 
 @handles(torch.histc)

@@ -13,18 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import Deconvolution, Im2col, Slice
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.index_map import NOWHERE, index_map
-from fx2caffe.legalize.permute import Permute
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved, placed, positions
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import per_axis, positive
 from fx2caffe.ops.blocks import clipped, side_by_side
-from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.lookup import indexed
 from fx2caffe.ops.selection import select
-from fx2caffe.places import moved, placed, positions
-from fx2caffe.reshaping import reshaped, viewed
 
 Operand = Symbol | Tensor
 Parts = tuple[Operand, ...]  # tensors without numbers are constants

@@ -10,20 +10,22 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Power
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.matmul import MatMul
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.matmul import MatMul
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops import blocks
 from fx2caffe.ops.blocks import clipped, inverse, times
-from fx2caffe.ops.constant import as_float32
 from fx2caffe.ops.elementwise import add
 from fx2caffe.ops.matmul import addmm, product, with_column, with_row
 from fx2caffe.ops.reduction import kept, normed, reduced
-from fx2caffe.places import moved
-from fx2caffe.reshaping import reshaped, viewed
 
 Matrix = Symbol | Tensor
 

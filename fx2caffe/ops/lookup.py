@@ -12,38 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import (
-    AbsVal,
-    ArgMax,
-    BatchReindex,
-    Embed,
-    Flatten,
-    Power,
-    Reduction,
-    Reshape,
-)
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.gather import DENSE, ROWS
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import Expected, handles
+from caffe2fx.layers import AbsVal, ArgMax, BatchReindex, Embed, Flatten, Power, Reduction, Reshape
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_float32, as_symbol
+from fx2caffe.ir.data_movement import moved, positions
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE, ROWS
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
-from fx2caffe.ops.blocks import (
-    above,
-    difference,
-    inside,
-    negated,
-    opposite,
-    product,
-    weighted_sum,
-)
-from fx2caffe.ops.constant import as_float32, as_symbol
+from fx2caffe.ops.blocks import above, difference, inside, negated, opposite, product, weighted_sum
 from fx2caffe.ops.division import floor_divide
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.places import moved, positions
-from fx2caffe.reshaping import reshaped, viewed
 
 Operand = Symbol | Tensor
 

@@ -9,19 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import InnerProduct, Power, Softmax
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.legalize.matmul import MatMul
-from fx2caffe.legalize.permute import Permute
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.constants import as_float32, as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.matmul import MatMul
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside
-from fx2caffe.ops.constant import as_float32, as_symbol
 from fx2caffe.ops.elementwise import add, mul
 from fx2caffe.ops.index_map import expanded
 from fx2caffe.ops.softmax import log_sum_exp, safe_softmax
-from fx2caffe.reshaping import reshaped, viewed
 
 Matrix = Symbol | Tensor
 # Added to what is masked: e to the power of it, less any score, is 0 in float32.

@@ -10,14 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import LRN, BatchNorm, Bias, Power, Scale
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.standardize import Standardize
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.standardize import Standardize
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
 from fx2caffe.ops.blocks import clipped, inside
 from fx2caffe.ops.reduction import kept, mean, normed, var
-from fx2caffe.reshaping import reshaped, viewed
 
 
 @handles(F.batch_norm)

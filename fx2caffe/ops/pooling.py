@@ -13,15 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Eltwise, Pooling, PoolMethod, Power, RoundMode, Scale
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import per_axis
 from fx2caffe.ops.blocks import PRODUCT, above, difference, opposite
+from fx2caffe.ops.pooling_windows import Windows, adaptive_windows, bins
 from fx2caffe.ops.resize import along
-from fx2caffe.reshaping import viewed
-from fx2caffe.windows import Windows, adaptive_windows, bins
 
 Sizes = int | Sequence[int]
 AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}

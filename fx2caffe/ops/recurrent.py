@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import LSTM, Scale, Slice
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.legalize.permute import Permute
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import side_by_side
 from fx2caffe.ops.cells import (
     STEPS,

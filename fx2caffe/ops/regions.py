@@ -10,15 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.gather import DENSE
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.legalize.reduce import ReduceOp
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.ops.blocks import times
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.places import moved
-from fx2caffe.reshaping import viewed
 
 Pool = Callable[[Tensor, Tensor], Any]
 

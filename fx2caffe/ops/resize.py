@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.lower import Expected, handles
-from fx2caffe.places import line_at_origin
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.data_movement import line_at_origin
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 
 _NEAREST = ("nearest", "nearest-exact")
 _FLOATS = (torch.float32, torch.float64)

@@ -12,17 +12,10 @@ from typing import NamedTuple
 import torch
 
 from caffe2fx.layers import Power
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.lower import handles
-from fx2caffe.ops.blocks import (
-    PRODUCT,
-    above,
-    affine,
-    combined,
-    inside,
-    negated,
-    rounded,
-)
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.registry import handles
+from fx2caffe.ops.blocks import PRODUCT, above, affine, combined, inside, negated, rounded
 
 
 class Split(NamedTuple):

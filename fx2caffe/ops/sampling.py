@@ -12,12 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.layers import AbsVal, BatchReindex, Eltwise, Scale
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.gather import DENSE, ROWS
-from fx2caffe.legalize.index_map import NOWHERE, index_map
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE, ROWS
+from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     PRODUCT,
     above,
@@ -29,9 +34,6 @@ from fx2caffe.ops.blocks import (
     rounded,
     weighted_sum,
 )
-from fx2caffe.ops.constant import as_symbol
-from fx2caffe.places import moved
-from fx2caffe.reshaping import viewed
 
 Operand = Symbol | Tensor
 

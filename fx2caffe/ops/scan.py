@@ -21,18 +21,20 @@ from caffe2fx.layers import (
     Slice,
     Threshold,
 )
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.gather import DENSE
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import difference, negated, opposite, product, weighted_sum
-from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.places import moved
-from fx2caffe.reshaping import reshaped, viewed
 
 Combine = Callable[[Emitter, Symbol, Symbol], Symbol]
 MINUS = Eltwise(coeff=(1.0, -1.0))

@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Eltwise
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.activation import LARGEST
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.gather import DENSE, Gather
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import handles
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved, placed, positions
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE, Gather
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rules.activation import LARGEST
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.assign import setitem
 from fx2caffe.ops.blocks import (
@@ -30,11 +34,8 @@ from fx2caffe.ops.blocks import (
     product,
     weighted_sum,
 )
-from fx2caffe.ops.constant import as_symbol
 from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.places import moved, placed, positions
-from fx2caffe.reshaping import viewed
 
 Operand = Symbol | Tensor
 Value = Symbol | Tensor | float

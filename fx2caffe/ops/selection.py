@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Exp, Log, Power
-from caffe2fx.net import Step, is_input
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.lower import handles
+from caffe2fx.net.step import Step, is_input
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
     Operand,
@@ -30,7 +32,6 @@ from fx2caffe.ops.blocks import (
     spread,
     weighted_sum,
 )
-from fx2caffe.ops.constant import as_float32
 
 
 @handles(torch.where)

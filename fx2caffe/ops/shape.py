@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import reshaped
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import side_by_side
-from fx2caffe.ops.constant import as_symbol
-from fx2caffe.reshaping import reshaped
 
 
 @handles(torch.cat)

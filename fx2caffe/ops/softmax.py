@@ -8,16 +8,18 @@ import torch
 import torch.nn.functional as F
 
 from caffe2fx.layers import Exp, Log, Softmax
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.activation import LARGEST
-from fx2caffe.legalize.binary import Binary, BinaryOp
-from fx2caffe.legalize.reduce import ReduceOp
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import reshaped
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rules.activation import LARGEST
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import above, affine, product
 from fx2caffe.ops.reduction import kept, statistic
 from fx2caffe.ops.selection import may_be_infinite
-from fx2caffe.reshaping import reshaped
 
 PLUS = Binary(op=BinaryOp.ADD)
 MINUS = Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0))

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import ArgMax, Power
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.legalize.index_map import index_map
-from fx2caffe.lower import Expected, handles
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.constants import EXACT_INTEGER
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import negated
-from fx2caffe.ops.constant import EXACT_INTEGER
-from fx2caffe.places import moved
-from fx2caffe.reshaping import reshaped, viewed
 
 Pair = tuple[Symbol, Symbol]
 

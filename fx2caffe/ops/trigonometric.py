@@ -11,8 +11,9 @@ from math import pi
 import torch
 
 from caffe2fx.layers import AbsVal, Power, ReLU
-from fx2caffe.emit import Emitter, Symbol
-from fx2caffe.lower import handles
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
     PRODUCT,

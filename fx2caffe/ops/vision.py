@@ -11,24 +11,19 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat, Convolution, Pooling, PoolMethod, ReLU, Scale, Slice
-from caffe2fx.message import Shape
-from fx2caffe.emit import Emitter, Refused, Symbol
-from fx2caffe.legalize.axis_matrix import AxisMatrix
-from fx2caffe.lower import Expected, handles
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
-from fx2caffe.ops.blocks import (
-    above,
-    affine,
-    clipped,
-    difference,
-    inside,
-    weighted_sum,
-)
-from fx2caffe.ops.constant import as_symbol
+from fx2caffe.ops.blocks import above, affine, clipped, difference, inside, weighted_sum
 from fx2caffe.ops.regions import averaged, fits, largest_in, own_channels
 from fx2caffe.ops.sampling import Edge, Tap, linear, linear_taps, looked_up, table_of
-from fx2caffe.places import moved
-from fx2caffe.reshaping import viewed
 
 Operand = Symbol | Tensor
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from caffe2fx.layers import DummyData, Input, Parameter
-from caffe2fx.net import Net, Step, Value
-from fx2caffe.legalize.unsupported import Unsupported
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+from fx2caffe.ir.placeholder import Unsupported
 
 # Their tops are filled once (or by the caller) and must outlive the forward pass.
 _SOURCES = (Input, DummyData, Parameter, Unsupported)

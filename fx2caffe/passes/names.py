@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.net import Dynamic, Net, Step, Value
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Dynamic, Step, Value
 
 DIGITS = 8  # of the mark that tells shortened names apart
 PRINTABLE = [chr(code) for code in range(33, 127)]

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from caffe2fx.layers import Power, Silence
-from caffe2fx.net import Net, Step, Value, is_input
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value, is_input
 
 
 def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:

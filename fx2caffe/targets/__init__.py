@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caffe2fx.errors import CaffeError
 from fx2caffe.targets import limits
-from fx2caffe.targets.known import (
+from fx2caffe.targets.catalogue import (
     ASCEND,
     BVLC,
     BVLC_MASTER,
@@ -16,7 +16,8 @@ from fx2caffe.targets.known import (
     SSD,
     TARGETS,
 )
-from fx2caffe.targets.target import EVERY, Limit, Target
+from fx2caffe.targets.limit import EVERY, Limit
+from fx2caffe.targets.target import Target
 
 
 def target(name: str | Target) -> Target:

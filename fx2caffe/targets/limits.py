@@ -6,7 +6,6 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import fields
 from typing import Any
 
-from caffe2fx.layer import Layer
 from caffe2fx.layers import (
     BatchNorm,
     BatchNormScaleBias,
@@ -18,8 +17,9 @@ from caffe2fx.layers import (
     Slice,
 )
 from caffe2fx.layers.convolution import Windows
-from caffe2fx.message import Shape
-from fx2caffe.targets.target import Limit
+from caffe2fx.layers.layer import Layer
+from caffe2fx.messages.message import Shape
+from fx2caffe.targets.limit import Limit
 
 Shapes = Sequence[Shape]
 

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.layer import BVLC, Layer, records, registered
-from caffe2fx.message import Shape
-from caffe2fx.respelling import INPUT_FIELDS, Respelling
+from caffe2fx.files.text_rewrites import INPUT_FIELDS, Respelling
+from caffe2fx.layers.layer import BVLC, Layer
+from caffe2fx.layers.registry import records, registered
+from caffe2fx.messages.message import Shape
+from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.proto import Messages, messages
-
-EVERY = "every layer"  # the limits of this key hold for all layers
-Fault = Callable[[Layer, Sequence[Shape], Sequence[Shape]], str | None]
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a target asks of a layer that it has: in words, and as a test.
-
-    `fault` takes the layer and the shapes of its bottoms and tops; it gives the reason for
-    which the layer cannot be had ("needs .., got .."), None if it can.
-    """
-
-    says: str
-    fault: Fault
 
 
 @dataclass(frozen=True)
@@ -133,7 +120,7 @@ class Target:
 
         A schema does not list layers without parameters: those of 2017 are taken to be there.
         """
-        from fx2caffe.targets.known import BVLC as OF_2017
+        from fx2caffe.targets.catalogue import BVLC as OF_2017
 
         known = messages(Path(path).read_text(encoding="utf-8"))
         if "type" not in known.get("LayerParameter", {}):

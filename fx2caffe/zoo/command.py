@@ -8,8 +8,8 @@ from pathlib import Path
 from caffe2fx.engines import NAMES, best_engine
 from fx2caffe.targets import TARGETS
 from fx2caffe.zoo.models import names
-from fx2caffe.zoo.pool import run
-from fx2caffe.zoo.row import EQUAL, FAILED, VERDICTS, Row
+from fx2caffe.zoo.process_pool import run
+from fx2caffe.zoo.result import EQUAL, FAILED, VERDICTS, Row
 from fx2caffe.zoo.table import summary, write
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.message import Shape
-from fx2caffe.structure import flatten
-from fx2caffe.zoo.detection import PARTS
+from caffe2fx.messages.message import Shape
+from fx2caffe.tracing.pytree import flatten
+from fx2caffe.zoo.detection_heads import PARTS
 
 Shapes = tuple[Shape, ...]
 

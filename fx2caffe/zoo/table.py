@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from caffe2fx.atomic import file_errors, replacing
 from caffe2fx.errors import CaffeFormatError
-from fx2caffe.zoo.row import EQUAL, VERDICTS, Row
+from caffe2fx.weights.atomic import file_errors, replacing
+from fx2caffe.zoo.result import EQUAL, VERDICTS, Row
 
 COLUMNS = (
     "model",

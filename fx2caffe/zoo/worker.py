@@ -21,15 +21,16 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from caffe2fx.calibrate import calibrate
-from caffe2fx.report import Report, Status
-from caffe2fx.report import Row as MapRow
-from caffe2fx.save import weights_suffix
+from caffe2fx.module.save import weights_suffix
+from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.report import Report, Status
+from caffe2fx.verdict.report import Row as MapRow
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.export import Export, export
-from fx2caffe.structure import flatten
+from fx2caffe.exporter.exporter import export
+from fx2caffe.exporter.result import Export
+from fx2caffe.tracing.pytree import flatten
 from fx2caffe.zoo.models import make
-from fx2caffe.zoo.row import FAILED, REFUSED, Job, Row
+from fx2caffe.zoo.result import FAILED, REFUSED, Job, Row
 
 T = TypeVar("T")
 Admit = Callable[[int], bool]

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from caffe2fx.layers import AnnotatedData, PythonData, Source
 from caffe2fx.layers.images import Images
-from caffe2fx.message import Shape
-from caffe2fx.net import Net, is_input
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import is_input
 
 # What the data sets hold whose nets do not say it.
 DATA_SETS = {"/siamese/": (2, 2, 28, 28), "/mnist/": (2, 1, 28, 28), "/cifar10/": (2, 3, 32, 32)}

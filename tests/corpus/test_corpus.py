@@ -14,12 +14,13 @@ import pytest
 import torch
 
 import caffe2fx
-from caffe2fx import prototxt
-from caffe2fx.calibrate import calibrate
 from caffe2fx.cli import random_inputs
 from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.files import prototxt
 from caffe2fx.layers import REGISTRY, DummyData, Input
-from caffe2fx.net import Net, is_input
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import is_input
+from caffe2fx.verdict.calibrate import calibrate
 from tests.conftest import corpus_folder
 from tests.corpus.shapes import with_shapes
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from caffe2fx import prototxt
 from caffe2fx.errors import CaffeError
+from caffe2fx.files import prototxt
 from tests.conftest import corpus_folder
 from tests.corpus.shapes import with_shapes
 

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from caffe2fx import save
-from caffe2fx.build import graph_module
 from caffe2fx.engines import engine, pycaffe
 from caffe2fx.engines.pycaffe import WORKER, PycaffeEngine, Worker
 from caffe2fx.errors import EngineError
 from caffe2fx.layers import Dropout, Eltwise, Input, Power, ReLU, Silence
-from caffe2fx.net import Net, Step, Value
+from caffe2fx.module import save
+from caffe2fx.module.builder import graph_module
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
 from tests.net.nets import TEXT, files, images, small
 
 real = pytest.mark.pycaffe

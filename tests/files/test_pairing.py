@@ -19,7 +19,7 @@ import caffe2fx
 import fx2caffe
 from caffe2fx import cli
 from caffe2fx.errors import CaffeError
-from caffe2fx.pairing import stated_in_text, stated_in_weights
+from caffe2fx.weights.pairing import stated_in_text, stated_in_weights
 
 X = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
 ENDINGS = ("caffemodel", "caffemodel.h5")

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from caffe2fx import prototxt, save
 from caffe2fx.engines.pycaffe import PycaffeEngine, Worker
 from caffe2fx.errors import CaffeFormatError, EngineError, UnknownLayerError
+from caffe2fx.files import prototxt
+from caffe2fx.files.prototxt import parse, text_of
 from caffe2fx.layers import Dropout, Input, Power, ReLU
-from caffe2fx.message import ParamSpec, Phase
-from caffe2fx.net import Net, Step, Value
-from caffe2fx.prototxt import parse, text_of
+from caffe2fx.messages.common import ParamSpec, Phase
+from caffe2fx.module import save
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
 

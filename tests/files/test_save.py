@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import caffe2fx
-from caffe2fx import caffemodel
-from caffe2fx.caffemodel import LayerWeights
+from caffe2fx.weights import caffemodel
+from caffe2fx.weights.caffemodel import LayerWeights
 
 X = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(1))
 NEW = nn.BatchNorm2d(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, nan
 
 from caffe2fx.layers import Dropout, Power, ReLU, Softmax
-from caffe2fx.message import Engine
+from caffe2fx.messages.common import Engine
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 3, 4, 5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe2fx.layers import Convolution, Deconvolution, Im2col, InnerProduct
-from caffe2fx.message import Engine, Filler
+from caffe2fx.messages.common import Engine, Filler
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 4, 9, 7)

@@ -16,7 +16,7 @@ from caffe2fx.layers import (
     WindowData,
 )
 from caffe2fx.layers.images import DB
-from caffe2fx.message import Filler
+from caffe2fx.messages.common import Filler
 from tests.layers.row import Refusal, Row
 
 BILINEAR = Filler(type="bilinear")

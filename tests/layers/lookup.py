@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import nan
 
 from caffe2fx.layers import BatchReindex, Embed, Filter
-from caffe2fx.message import Filler
+from caffe2fx.messages.common import Filler
 from tests.layers.row import Refusal, Row
 
 ROWS_CHOSEN = (2.0, 0.0, 0.0, 1.0, 2.9)

@@ -18,7 +18,8 @@ from caffe2fx.layers import (
     SigmoidCrossEntropyLoss,
     SoftmaxWithLoss,
 )
-from caffe2fx.message import Engine, Shape
+from caffe2fx.messages.common import Engine
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 LABELS = (2.0, 0.0, 1.9, 0.0, 2.0, 1.0)  # a label is a float of which the integer counts

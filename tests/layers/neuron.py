@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, nan
 
 from caffe2fx.layers import BNLL, ELU, Clip, PReLU, Sigmoid, Swish, TanH, Threshold
-from caffe2fx.message import Engine, Filler
+from caffe2fx.messages.common import Engine, Filler
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 3, 4, 5)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from caffe2fx.layers import BatchNorm, Bias, Scale
-from caffe2fx.message import Filler, Shape
+from caffe2fx.messages.common import Filler
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 3, 4, 5)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import inf, nan
 
 from caffe2fx.layers import SPP, Pooling, PoolMethod, RoundMode
-from caffe2fx.message import Engine, Shape
+from caffe2fx.messages.common import Engine
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 3, 9, 7)

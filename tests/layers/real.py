@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from caffe2fx import caffemodel
 from caffe2fx.engines.pycaffe import PycaffeEngine
 from caffe2fx.errors import EngineError
-from caffe2fx.net import Net
-from caffe2fx.save import weights_of
+from caffe2fx.module.save import weights_of
+from caffe2fx.net.net import Net
+from caffe2fx.weights import caffemodel
 from tests.layers.row import Row, Tops
 
 IN_PLACE = "in place "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from caffe2fx.layers import LSTM, RNN, LSTMUnit
 from caffe2fx.layers.recurrent import Recurrent
-from caffe2fx.message import Filler, Shape
+from caffe2fx.messages.common import Filler
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 TIME, BATCH, SIZE = 5, 3, 4

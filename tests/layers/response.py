@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe2fx.layers import LRN, MVN, NormRegion
-from caffe2fx.message import Engine
+from caffe2fx.messages.common import Engine
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 3, 4, 5)

@@ -10,12 +10,13 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from caffe2fx.layer import Layer
+from caffe2fx.files.prototxt import text_of
 from caffe2fx.layers import BatchNorm, Input, Source
-from caffe2fx.message import Shape
-from caffe2fx.net import Net, Step, Value
-from caffe2fx.prototxt import text_of
-from caffe2fx.verdict import alone_limit, another, difference, largest, moved
+from caffe2fx.layers.layer import Layer
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+from caffe2fx.verdict.measures import alone_limit, another, difference, largest, moved
 
 Tops = tuple[Tensor, ...]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe2fx.layers import Concat, Crop, Flatten, Reshape, Silence, Slice, Split, Tile
-from caffe2fx.message import Shape
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 6, 4, 5)

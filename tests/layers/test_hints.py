@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from caffe2fx.build import graph_module
-from caffe2fx.fresh import with_fresh_blobs
-from caffe2fx.layer import BVLC, records
-from caffe2fx.message import Choice, LayerHints, LayerParameter, Message, Quantization, is_enum
-from caffe2fx.prototxt import parse, text_of
-from caffe2fx.schema import _reachable
+from caffe2fx.files.descriptors import _reachable
+from caffe2fx.files.prototxt import parse, text_of
+from caffe2fx.layers.layer import BVLC
+from caffe2fx.layers.registry import records
+from caffe2fx.messages.layer_parameter import LayerHints, LayerParameter, Quantization
+from caffe2fx.messages.message import Choice, Message, is_enum
+from caffe2fx.module.builder import graph_module
+from caffe2fx.net.initial_weights import with_fresh_blobs
 
 INPUT = 'input: "x" input_shape { dim: [2, 4, 5, 5] } input: "y" input_shape { dim: [2, 4, 5, 5] }'
 FILLED = 'num_output: 3 weight_filler { type: "xavier" }'

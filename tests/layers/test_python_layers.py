@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import caffe2fx
-from caffe2fx.build import graph_module
 from caffe2fx.errors import CaffeError
+from caffe2fx.files.prototxt import parse, text_of
 from caffe2fx.layers import Python, PythonData
 from caffe2fx.layers.proposal import anchors
-from caffe2fx.prototxt import parse, text_of
+from caffe2fx.module.builder import graph_module
 
 Array = npt.NDArray[np.float32]
 

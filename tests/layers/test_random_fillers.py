@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe2fx.layers import DummyData
-from caffe2fx.message import Filler
+from caffe2fx.messages.common import Filler
 
 
 def filled(filler: Filler) -> torch.Tensor:

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from caffe2fx import caffemodel
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.errors import CaffeError, EngineError
-from caffe2fx.layer import BVLC, Layer, records
+from caffe2fx.files.prototxt import parse, text_of
 from caffe2fx.layers import BatchNorm, Power, Source
+from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.normalization import normalized_statistics
-from caffe2fx.net import Net, Step
-from caffe2fx.prototxt import parse, text_of
-from caffe2fx.save import weights_of
+from caffe2fx.layers.registry import records
+from caffe2fx.module.save import weights_of
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step
+from caffe2fx.weights import caffemodel
 from tests.layers import (
     activation,
     arithmetic,

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 import caffe2fx
-from caffe2fx import caffemodel
 from caffe2fx.engines.pycaffe import PycaffeEngine, Worker
 from caffe2fx.errors import CaffeError, CaffeFileError, CaffeFormatError, ShapeMismatchError
+from caffe2fx.files.prototxt import parse, text_of
 from caffe2fx.layers import TransformationParameter
-from caffe2fx.prototxt import parse, text_of
-from caffe2fx.transform import Transform, transforms
-from caffe2fx.wire import encode_delimited, encode_tag, encode_varint
+from caffe2fx.module.image_transform import Transform, transforms
+from caffe2fx.weights import caffemodel
+from caffe2fx.weights.wire_format import encode_delimited, encode_tag, encode_varint
 
 REAL = np.load(Path(__file__).parents[1] / "data" / "transform.npz")
 IMAGES = torch.from_numpy(REAL["images"])

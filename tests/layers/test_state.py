@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import caffe2fx
-from caffe2fx import caffemodel
 from caffe2fx.engines.pycaffe import PycaffeEngine
-from caffe2fx.save import weights_of
-from caffe2fx.stream import meaning
-from caffe2fx.verdict import judge
+from caffe2fx.module.save import weights_of
+from caffe2fx.net.evaluate import meaning
+from caffe2fx.verdict.judge import judge
+from caffe2fx.weights import caffemodel
 
 NET = """
 layer { name: "in" type: "Input" top: "x" top: "cont"

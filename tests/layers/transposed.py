@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from caffe2fx.layers import Deconvolution, Im2col
-from caffe2fx.message import Engine, Filler, Shape
+from caffe2fx.messages.common import Engine, Filler
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 IMAGE = (2, 4, 5, 3)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 import caffe2fx
 from caffe2fx.layers import Python
-from caffe2fx.message import Shape
-from caffe2fx.user import PythonParameter
+from caffe2fx.layers.user_defined import PythonParameter
+from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 TOLD = PythonParameter(

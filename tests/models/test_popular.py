@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import fx2caffe
-from caffe2fx.calibrate import calibrate
 from caffe2fx.engines.opencv import OpenCVEngine
+from caffe2fx.verdict.calibrate import calibrate
 from fx2caffe.targets import TARGETS
 from tests.models import detectors, others
 from tests.rows import types

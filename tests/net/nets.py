@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from caffe2fx import caffemodel
-from caffe2fx.build import CaffeGraphModule, graph_module
-from caffe2fx.caffemodel import LayerWeights
-from caffe2fx.matching import with_weights
-from caffe2fx.prototxt import parse
+from caffe2fx.files.prototxt import parse
+from caffe2fx.module.builder import graph_module
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.net.match_weights import with_weights
+from caffe2fx.weights import caffemodel
+from caffe2fx.weights.caffemodel import LayerWeights
 
 TEXT = """name: "small"
 layer { name: "data" type: "Input" top: "data" input_param {

@@ -10,7 +10,7 @@ import torch
 import caffe2fx
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.errors import CaffeError, EngineError
-from caffe2fx.prototxt import parse, text_of
+from caffe2fx.files.prototxt import parse, text_of
 from tests.files.caffes_own import forward_twice
 
 HEAD = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 4 dim: 2 dim: 2 } } }

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 import caffe2fx
-from caffe2fx.build import CaffeGraphModule
-from caffe2fx.calibrate import calibrate
-from tests.files.test_legacy import V0, V1
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.verdict.calibrate import calibrate
+from tests.files.test_upgrade import V0, V1
 
 CNN = """name: "cnn"
 layer { name: "data" type: "Input" top: "data"

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 import caffe2fx
-from caffe2fx import caffemodel, prototxt
-from caffe2fx.caffemodel import LayerWeights
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.errors import EngineError, ShapeMismatchError
+from caffe2fx.files import prototxt
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.weights import caffemodel
+from caffe2fx.weights.caffemodel import LayerWeights
 from tests.files import caffes_own
 
 INPUT = """layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 3 dim: 4 } } }
@@ -50,7 +52,7 @@ NETS = {
 }
 
 
-def loaded(text: str, folder: Path) -> tuple[caffe2fx.build.CaffeGraphModule, Path, Path]:
+def loaded(text: str, folder: Path) -> tuple[CaffeGraphModule, Path, Path]:
     path, model = folder / "net.prototxt", folder / "net.caffemodel"
     path.write_text(text)
     net = caffe2fx.load(path).caffe.net

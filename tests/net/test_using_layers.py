@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from caffe2fx.build import CaffeGraphModule, graph_module
 from caffe2fx.layers import Source
-from caffe2fx.net import Net
+from caffe2fx.module.builder import graph_module
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.net.net import Net
 from tests.layers.row import Row
 from tests.layers.test_rows import ROWS, over
 

@@ -10,11 +10,13 @@ import torch
 
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.files.prototxt import parse
 from caffe2fx.layers import Input, Pooling, ReLU
-from caffe2fx.message import ParamSpec
-from caffe2fx.net import Net, Step, Value, single_assignment, unconsumed
+from caffe2fx.messages.common import ParamSpec
+from caffe2fx.net.net import Net
+from caffe2fx.net.ssa import single_assignment, unconsumed
+from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
-from caffe2fx.prototxt import parse
 from tests.net.nets import TEXT, small
 
 

@@ -19,12 +19,13 @@ from torch.utils import _pytree as pytree
 
 import fx2caffe
 from caffe2fx.engines import Engine, Session
-from caffe2fx.net import is_input
-from caffe2fx.report import Report
-from caffe2fx.save import save
-from caffe2fx.stream import complete
-from caffe2fx.verdict import ALONE, difference, judge, largest
-from fx2caffe.export import Export
+from caffe2fx.module.save import save
+from caffe2fx.net.evaluate import complete
+from caffe2fx.net.step import is_input
+from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.measures import ALONE, difference, largest
+from caffe2fx.verdict.report import Report
+from fx2caffe.exporter.result import Export
 
 MORE_SAMPLES = 2
 LARGE = 10_000  # numbers: what takes seconds says no more than what is small

@@ -9,7 +9,8 @@ from torch import Tensor
 import caffe2fx
 import fx2caffe
 from caffe2fx.layers import Reshape
-from fx2caffe.emit import Emitter, Symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Symbol
 from tests.rows import Function
 
 

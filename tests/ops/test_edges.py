@@ -10,7 +10,7 @@ from torch import Tensor
 
 import fx2caffe
 from caffe2fx.engines import engine
-from fx2caffe.export import Export
+from fx2caffe.exporter.result import Export
 from tests.ops.edges import EDGES
 from tests.rows import Function
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fx2caffe import ops, spelling
-from fx2caffe.lower import handlers
-from fx2caffe.refusals import REASONS
+from fx2caffe import ops
+from fx2caffe.lowering.refusal_reasons import REASONS
+from fx2caffe.lowering.registry import handlers
+from fx2caffe.tracing import canonical
 
 NAMES = (Path(__file__).parents[1] / "data" / "opinfo.txt").read_text().split()
 # These take no tensor, so that what they give is a constant wherever they are called.
@@ -51,8 +52,8 @@ def is_known(name: str) -> bool:
         return True
     if name in CONSTANTS | COMPOSED or function is None:
         return name in CONSTANTS | COMPOSED
-    tracer = spelling.IDENTITIES | spelling.SHAPE_ONLY | spelling.METADATA | spelling.READS
-    return spelling.canonical_function(function) in handlers() or last in tracer
+    tracer = canonical.IDENTITIES | canonical.SHAPE_ONLY | canonical.METADATA | canonical.READS
+    return canonical.canonical_function(function) in handlers() or last in tracer
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,8 +7,8 @@ import torch
 
 import fx2caffe
 from caffe2fx.engines import Engine
-from fx2caffe.lower import handlers, spelled
-from fx2caffe.trace import trace
+from fx2caffe.lowering.registry import handlers, spelled
+from fx2caffe.tracing.tracer import trace
 from tests.ops import (
     activation,
     arithmetic,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, reject, seed, settings
 
 from caffe2fx.engines import Engine
-from fx2caffe.lower import handlers, spelled
+from fx2caffe.lowering.registry import handlers, spelled
 from tests.ops.draws import Draw, outcome, why_left_out
 from tests.ops.families import FAMILIES, own_draws
 from tests.ops.samples import samples

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import fx2caffe
+from caffe2fx.errors import CaffeError
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Symbol
 
 THIS_FILE = Path(__file__)
 
@@ -79,7 +82,7 @@ def test_check_tells_what_the_target_lacks() -> None:
     model = nn.MaxPool2d(2, dilation=2)
     assert fx2caffe.check(nn.MaxPool2d(2), torch.randn(1, 1, 5, 5), target="bvlc") == ()
     assert isinstance(fx2caffe.check(model, torch.randn(1, 1, 9, 9)), tuple)
-    with pytest.raises(fx2caffe.errors.CaffeError, match="target needs to be one of bvlc"):
+    with pytest.raises(CaffeError, match="target needs to be one of bvlc"):
         fx2caffe.check(model, torch.randn(1, 1, 9, 9), target="caffe3")
 
 
@@ -111,13 +114,13 @@ def test_a_registered_function_is_a_leaf() -> None:
     from caffe2fx.layers import Power
 
     @fx2caffe.register(twice)
-    def handler(net: fx2caffe.emit.Emitter, x: fx2caffe.emit.Symbol) -> fx2caffe.emit.Symbol:
+    def handler(net: Emitter, x: Symbol) -> Symbol:
         return net.add(Power(scale=2), x)
 
     try:
         exported = fx2caffe.export(Twice(), torch.rand(2, 3, 4, 4) + 1)
         assert [step.layer.type for step in exported.net.steps] == ["Input", "Power"]
-        with pytest.raises(fx2caffe.errors.CaffeError, match="two handlers"):
+        with pytest.raises(CaffeError, match="two handlers"):
             fx2caffe.register(twice)(handler)
     finally:
         fx2caffe.unregister(twice)

@@ -20,7 +20,7 @@ from caffe2fx.layers import (
     Softmax,
     Swish,
 )
-from fx2caffe.lower import register
+from fx2caffe.lowering.registry import register
 from tests.rows import Row, function
 
 SHAPE = ((1, 4, 6, 6),)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import fx2caffe
-from caffe2fx import prototxt
 from caffe2fx.errors import CaffeError
+from caffe2fx.files import prototxt
 from caffe2fx.layers import Convolution, Pooling, RoundMode
 from fx2caffe import targets
 from fx2caffe.cli import main

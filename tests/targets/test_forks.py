@@ -9,14 +9,14 @@ import torch
 
 import caffe2fx
 import fx2caffe
-from caffe2fx.build import graph_module
-from caffe2fx.layer import BVLC
 from caffe2fx.layers import DetectionOutput, Proposal, PSROIPooling, ROIAlign, ROIPooling
-from caffe2fx.layers.fork_position import UpsampleMask
-from caffe2fx.net import Net
+from caffe2fx.layers.forks.position import UpsampleMask
+from caffe2fx.layers.layer import BVLC
+from caffe2fx.module.builder import graph_module
+from caffe2fx.net.net import Net
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.targets.known import TARGETS
-from tests.layers.fork import ROWS
+from fx2caffe.targets.catalogue import TARGETS
+from tests.layers.forks.forks import ROWS
 from tests.layers.row import Row
 
 IMAGE = 'input: "x" input_shape { dim: [1, 4, 9, 9] } '

@@ -8,7 +8,7 @@ import pytest
 
 import fx2caffe
 from caffe2fx.engines.opencv import OpenCVEngine
-from fx2caffe.export import Export
+from fx2caffe.exporter.result import Export
 from fx2caffe.targets import BVLC_MASTER, TARGETS
 from tests.rows import Row, types
 from tests.targets.nets import LAYERS, NOT_CAFFE, REFUSED, ROWS, SILENT

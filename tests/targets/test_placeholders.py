@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fx2caffe
-from caffe2fx import prototxt
-from caffe2fx.calibrate import calibrate
 from caffe2fx.errors import CaffeError
+from caffe2fx.files import prototxt
+from caffe2fx.verdict.calibrate import calibrate
 from fx2caffe.cli import main
-from fx2caffe.export import Export
+from fx2caffe.exporter.result import Export
 from tests.rows import types
 
 X = torch.randn(1, 3, 8, 8)

@@ -20,9 +20,10 @@ from torch import Tensor
 
 import fx2caffe
 from caffe2fx.layers import Power
-from caffe2fx.net import Step, Value
-from caffe2fx.report import Report
-from caffe2fx.verdict import another, end_to_end_row
+from caffe2fx.net.step import Step, Value
+from caffe2fx.verdict.judge import end_to_end_row
+from caffe2fx.verdict.measures import another
+from caffe2fx.verdict.report import Report
 from tests.models import test_popular as popular
 from tests.models.test_torchvision import MODELS, model_of
 from tests.programs import environment

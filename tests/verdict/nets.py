@@ -9,17 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from caffe2fx import save
-from caffe2fx.build import graph_module
-from caffe2fx.calibrate import calibrate
-from caffe2fx.compare import reference_of
 from caffe2fx.engines import Session, engine
-from caffe2fx.net import Net, Step, Value
-from caffe2fx.prototxt import parse
-from caffe2fx.report import Report
-from caffe2fx.save import current_net
-from caffe2fx.stream import Reference
-from caffe2fx.verdict import judge
+from caffe2fx.files.prototxt import parse
+from caffe2fx.module import save
+from caffe2fx.module.builder import graph_module
+from caffe2fx.module.save import current_net
+from caffe2fx.net.evaluate import Reference
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.comparison import reference_of
+from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.report import Report
 
 TEXT = """
 layer { name: "data" type: "Input" top: "data" input_param {

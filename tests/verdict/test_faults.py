@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from caffe2fx.layers import PoolMethod
-from caffe2fx.net import Net
+from caffe2fx.net.net import Net
 from tests.verdict.nets import IMAGES, at, right_net, verdict, with_step
 
 ENGINES = ["torch", pytest.param("pycaffe", marks=pytest.mark.pycaffe)]

@@ -17,25 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from caffe2fx import verdict
-from caffe2fx.build import graph_module
 from caffe2fx.engines.embedded import EmbeddedSession
-from caffe2fx.layers import (
-    AbsVal,
-    Concat,
-    Eltwise,
-    Input,
-    Parameter,
-    Power,
-    ReLU,
-    Slice,
-    Threshold,
-)
-from caffe2fx.net import Net, Step, Value
+from caffe2fx.layers import AbsVal, Concat, Eltwise, Input, Parameter, Power, ReLU, Slice, Threshold
+from caffe2fx.module.builder import graph_module
+from caffe2fx.net.evaluate import Reference, in_precision
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
-from caffe2fx.report import Report, Row, Status
-from caffe2fx.stream import Reference, in_precision
-from caffe2fx.verdict import SampleBySample, another, difference, judge, largest, moved
+from caffe2fx.verdict import measures
+from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.measures import another, difference, largest, moved
+from caffe2fx.verdict.report import Report, Row, Status
+from caffe2fx.verdict.sample_by_sample import SampleBySample
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
 
 Patch = pytest.MonkeyPatch
@@ -333,13 +326,13 @@ def test_an_infinity_does_not_hide_errors_beside_it() -> None:
 def test_difference(
     mine: list[float], reference: list[float], wanted: float, piece: int, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(verdict, "PIECE", piece)
+    monkeypatch.setattr(measures, "PIECE", piece)
     assert difference(torch.tensor(mine), torch.tensor(reference).double()) == wanted
 
 
 @pytest.mark.parametrize("piece", [1, 100])
 def test_moved(piece: int, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(verdict, "PIECE", piece)
+    monkeypatch.setattr(measures, "PIECE", piece)
     one = torch.tensor([1.0, inf, -2.0, inf])
     assert moved(one, torch.tensor([1.5, inf, -2.0, 0.0])) == 0.5
     assert isnan(moved(one, torch.tensor([nan, inf, -2.0, 0.0])))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe import alias
+from fx2caffe.ir import graph_functions
 from tests.ops.families.base import Arguments, Random, Shape, broadcast, calls, family
 
 
@@ -48,7 +48,7 @@ def _written(x: Tensor, parts: Any, value: Any) -> Tensor:
     return x
 
 
-@calls(alias.setitem, _written)
+@calls(graph_functions.setitem, _written)
 def _assigned(r: Random) -> Arguments:
     shape = r.shape(1, 4)
     parts = index(r, shape)
@@ -63,7 +63,7 @@ def _written_through_view(x: Tensor, axis: int, place: int, value: Tensor) -> Te
     return x
 
 
-@calls(alias.index_map, _written_through_view)
+@calls(graph_functions.index_map, _written_through_view)
 def _view_written(r: Random) -> Arguments:
     shape = r.shape(2, 4, 3)
     axis = r.axis(len(shape))

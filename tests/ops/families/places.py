@@ -8,15 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.ops.families.base import (
-    Arguments,
-    Random,
-    any_of,
-    axes,
-    broadcast,
-    family,
-    named,
-)
+from tests.ops.families.base import Arguments, Random, any_of, axes, broadcast, family, named
 
 
 @family(torch.permute, torch.permute_copy)

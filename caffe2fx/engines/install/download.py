@@ -1,0 +1,202 @@
+"""The lock list's package files: fetched, checked against size and SHA256, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import quote
+
+from caffe2fx.errors import EngineError
+
+Progress = Callable[[int, int, str], None]
+
+THREADS = 8
+TIMEOUT_SECONDS = 20.0
+ATTEMPTS = 2
+_CHUNK = 1 << 16
+_UNREACHED = (OSError, HTTPException, ValueError)
+
+
+@dataclass(frozen=True)
+class Package:
+    """One row of the lock list; `path` is the file's place below a mirror's root."""
+
+    architecture: str
+    name: str
+    version: str
+    path: str
+    size: int
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return PurePosixPath(self.path).name
+
+
+@dataclass
+class Mirror:
+    """A mirror's root and what came of asking it, so that a dead one is asked only once."""
+
+    root: str
+    delivered: int = 0
+    unreachable: str = ""
+
+    def uri(self, package: Package) -> str:
+        # A bare + would be read as a blank by some mirrors.
+        return f"{self.root}/{quote(package.path)}"
+
+
+@dataclass
+class Downloads:
+    """A folder of verified package files, and the mirrors that supply the missing ones."""
+
+    folder: Path
+    mirrors: Sequence[Mirror] = field(default_factory=tuple)
+
+    def fetch_all(self, packages: Sequence[Package], progress: Progress | None = None) -> None:
+        """Bring in what is missing, 8 at a time; what arrived stays even if one fails."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pool = ThreadPoolExecutor(THREADS)
+        try:
+            jobs = {pool.submit(self.fetch, package): package for package in packages}
+            for done, job in enumerate(as_completed(jobs), 1):
+                job.result()
+                if progress is not None:
+                    progress(done, len(packages), f"fetched {jobs[job].file_name}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def fetch(self, package: Package) -> Path:
+        """The package's file, from the folder or from the first mirror that has it."""
+        kept = self.kept(package)
+        if kept is not None:
+            return kept
+        answers: list[tuple[str, str]] = []
+        for mirror in self.mirrors:
+            answer = self._ask(mirror, package)
+            if not answer:
+                return self._place(package)
+            answers.append((mirror.root, answer))
+        raise EngineError(_no_mirror_text(package, answers, self.folder))
+
+    def kept(self, package: Package) -> Path | None:
+        """The file if it is there and right, by its hash or, put there by hand, by its name."""
+        for path in (self._place(package), self.folder / package.file_name):
+            if path.is_file() and not _wrong(package, *_measure(path)):
+                return path
+        return None
+
+    def _place(self, package: Package) -> Path:
+        return self.folder / f"{package.sha256}.deb"
+
+    def _ask(self, mirror: Mirror, package: Package) -> str:
+        """Fetch from one mirror; the answer is why that did not do, and empty if it did."""
+        answer = mirror.unreachable
+        for _ in range(0 if answer else ATTEMPTS):
+            try:
+                answer = self._receive(mirror.uri(package), package)
+            except urllib.error.HTTPError as error:
+                return f"HTTP {error.code} {error.reason}"
+            except _UNREACHED as error:
+                answer = _reason(error)
+                if not mirror.delivered:
+                    mirror.unreachable = answer
+            else:
+                mirror.delivered += not answer
+                return answer
+        return answer
+
+    def _receive(self, uri: str, package: Package) -> str:
+        """Write the body under a temporary name and rename it if it is the locked file."""
+        request = urllib.request.Request(uri, headers={"User-Agent": "caffe2fx"})
+        handle, name = tempfile.mkstemp(prefix=".partial-", dir=self.folder)
+        try:
+            with (
+                os.fdopen(handle, "wb") as file,
+                urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as body,
+            ):
+                wrong = _wrong(package, *_copy(body, file, package.size))
+            if not wrong:
+                os.chmod(name, 0o644)  # a cache may be shared; mkstemp's files are private
+                os.replace(name, self._place(package))
+            return wrong
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def lock_text() -> str:
+    """The lock list as it was shipped."""
+    return resources.files("caffe2fx.engines.install").joinpath("lock.tsv").read_text(encoding="utf-8")
+
+
+def read_lock(text: str, architecture: str) -> list[Package]:
+    """The rows of a lock list (tab separated, after a head line) for one architecture."""
+    rows = (line.split("\t") for line in text.splitlines()[1:] if line)
+    return [
+        Package(row[0], row[1], row[2], row[3], int(row[4]), row[5])
+        for row in rows
+        if row[0] == architecture
+    ]
+
+
+def digest(packages: Iterable[Package]) -> str:
+    """One SHA256 that stands for these packages, whatever their order in the list."""
+    return hashlib.sha256(
+        "".join(sorted(package.sha256 for package in packages)).encode()
+    ).hexdigest()
+
+
+def _copy(source: IO[bytes], target: IO[bytes], limit: int) -> tuple[int, str]:
+    """Size and SHA256 of what was copied; a body longer than the limit is not read out."""
+    size, sha256 = 0, hashlib.sha256()
+    while size <= limit and (chunk := source.read(_CHUNK)):
+        size += len(chunk)
+        sha256.update(chunk)
+        target.write(chunk)
+    return size, sha256.hexdigest()
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    data = path.read_bytes()
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+def _wrong(package: Package, size: int, sha256: str) -> str:
+    """How the bytes differ from the locked ones; empty if they do not."""
+    if size > package.size:
+        return f"{package.file_name} needs {package.size} bytes, got more"
+    if size != package.size:
+        return f"{package.file_name} needs {package.size} bytes, got {size}"
+    if sha256 != package.sha256:
+        return f"{package.file_name} needs SHA256 {package.sha256}, got {sha256}"
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    """What a failed connection says, without urllib's wrapping."""
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    return str(inner) or type(inner).__name__
+
+
+def _no_mirror_text(package: Package, answers: Sequence[tuple[str, str]], folder: Path) -> str:
+    tried = [f"  {root}: {answer}" for root, answer in answers] or ["  (no mirror was given)"]
+    return "\n".join(
+        [
+            f"the pycaffe engine needs {package.file_name}, got it from none of these mirrors:",
+            *tried,
+            "Name a Debian mirror that has it: caffe2fx engine install pycaffe --mirror URL",
+            "(the URL, or folder, that holds pool/). Without a network, copy the .deb files that",
+            f"caffe2fx/engines/install/lock.tsv lists into {folder} and install again.",
+            "The other engines work without it.",
+        ]
+    )

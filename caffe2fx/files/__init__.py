@@ -1,0 +1,1 @@
+"""The text and binary forms of a net: any dialect and age to and from messages."""

@@ -1,0 +1,82 @@
+"""Binary nets of other Caffes: their field numbers mean something else, and are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from caffe2fx.errors import CaffeFormatError
+from caffe2fx.layers.layer import BVLC, Layer
+from caffe2fx.layers.registry import registered
+from caffe2fx.messages.v1 import V1_TYPES
+
+GIVE = "; give the prototxt, where fields have names"
+
+# BVLC's own numbers that forks used for another field of the same message.
+_AMBIGUOUS = {("PoolingParameter", 13), ("ConvolutionParameter", 16), ("ConvolutionParameter", 17)}
+
+
+def refuse(net: Any, source: str) -> None:
+    """Raise CaffeFormatError for what the message holds and BVLC's Caffe does not have."""
+    found = [f"  {what}" for layer in (*net.layer, *net.layers) for what in _in_layer(layer)]
+    found += [f"  field {number} of the net" for number in _unknown(net)]
+    if found:
+        listed = "\n".join(dict.fromkeys(found))
+        raise CaffeFormatError(f"{source} needs BVLC's own layers and fields{GIVE}; got\n{listed}")
+    if not net.input and not any(map(_has_parameters, (*net.layer, *net.layers))):
+        raise CaffeFormatError(f"{source} needs layers with their parameters{GIVE}; got weights")
+
+
+def _has_parameters(layer: Any) -> bool:
+    """Weights files that Caffe itself did not write have none; every net has some."""
+    return any(field.name.endswith(("_param", "layer")) for field, _ in layer.ListFields())
+
+
+def _in_layer(layer: Any) -> Iterator[str]:
+    where = f"layer {layer.name!r}"
+    type_ = layer.type if isinstance(layer.type, str) else V1_TYPES.get(layer.type, "")
+    meanings = [kind for kind in registered().get(type_, ()) if BVLC in kind.dialects]
+    if type_ in registered() and not meanings:
+        yield f"{where} ({type_}), which forks have"
+        return
+    for number in _numbers(layer):
+        yield f"{where} ({type_}), field {number}"
+    own = _fields(meanings)
+    for described, value in layer.ListFields():
+        name = described.name
+        if not name.endswith("_param") or not meanings:
+            continue
+        if name not in own:
+            yield f"{where} ({type_}), field {described.number}"
+            continue
+        others = [field.number for field, _ in value.ListFields() if field.name not in own[name]]
+        for number in (*_numbers(value), *others):
+            yield f"{where} ({type_}), field {number} of {name}"
+
+
+def _fields(meanings: list[type[Layer]]) -> dict[str, set[str]]:
+    """The messages that a layer of these records reads, with the names of their fields."""
+    own = {}
+    for kind in meanings:
+        fields = {name for name, _ in kind.wires()}
+        own.update(dict.fromkeys(kind.parameter_names(), fields))
+        own.update({name: {n for n, _ in wire.type.wires()} for name, wire in kind.beside()})
+    return own
+
+
+def _numbers(message: Any) -> Iterator[int]:
+    """Numbers of fields that BVLC's schema lacks, in this message and in those that it holds."""
+    yield from _unknown(message)
+    for described, value in message.ListFields():
+        if (message.DESCRIPTOR.name, described.number) in _AMBIGUOUS:
+            yield described.number
+        if described.message_type is not None and not described.name.endswith("_param"):
+            for item in [value] if hasattr(value, "ListFields") else value:
+                yield from _numbers(item)
+
+
+def _unknown(message: Any) -> list[int]:
+    fields: Any = UnknownFieldSet(message)
+    return [field.field_number for field in fields]

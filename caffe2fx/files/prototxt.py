@@ -1,0 +1,369 @@
+"""prototxt text to Net and back."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import compress, product
+from pathlib import Path
+from typing import Any
+
+import torch
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from torch import Tensor
+
+from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
+from caffe2fx.files import binary_net, descriptors, layer_positions, upgrade
+from caffe2fx.files.dialects import Hints, kinds
+from caffe2fx.files.known_gaps import about_field, about_type
+from caffe2fx.files.plaintext import read_text
+from caffe2fx.files.shared_memory import check_losses, with_shared_memory
+from caffe2fx.layers import REGISTRY, user_defined
+from caffe2fx.layers.layer import BVLC, Layer
+from caffe2fx.messages import v1
+from caffe2fx.messages.common import BlobProto, NetState, Phase
+from caffe2fx.messages.layer_parameter import LayerHints, LayerParameter
+from caffe2fx.messages.text_fields import FIELD, folded, unfolded
+from caffe2fx.net.dynamic_weights import read_back, written_out
+from caffe2fx.net.net import Net
+from caffe2fx.net.ssa import single_assignment, unconsumed
+from caffe2fx.net.step import Step
+from caffe2fx.origin import Origin
+from caffe2fx.weights import caffemodel
+
+
+def read(
+    path: str | Path,
+    *,
+    phase: Phase | str = Phase.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    hints: Hints | None = None,
+) -> Net:
+    """The net that a prototxt file of any age describes, without weights.
+
+    Layers stay or go by their include and exclude rules for `phase`, `level` and `stages`.
+    Raises CaffeFormatError with line and column for text that Caffe would not take, and
+    UnknownLayerError that lists every layer type without a record.
+    """
+    text = read_text(path)
+    return parse(text, source=str(path), phase=phase, level=level, stages=stages, hints=hints)
+
+
+def parse(
+    text: str,
+    *,
+    source: str = "<prototxt>",
+    phase: Phase | str = Phase.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    hints: Hints | None = None,
+) -> Net:
+    """The net that prototxt text describes; `source` names it in errors."""
+    proto = _proto(text, source)
+    places = upgrade.upgrade(proto, source)
+    _check_types(proto, source)
+    lines = [found.line for found in layer_positions.entries(text)]
+    lines += [0] * (len(places) - len(lines))  # entries written as a list, `layer [{}, {}]`
+    origins = [
+        Origin(file=source, line=1 if place is None else lines[place]) for place in places
+    ]
+    state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
+    return net_of(proto, origins, source, state, hints)
+
+
+def _phase(phase: Phase | str) -> Phase:
+    if phase not in [*Phase, *Phase.__members__]:
+        raise CaffeError(f"phase needs to be TRAIN or TEST, got {phase!r}")
+    return Phase[phase] if isinstance(phase, str) else phase
+
+
+def net_of(
+    proto: Any,
+    origins: Sequence[Origin],
+    source: str,
+    state: NetState,
+    hints: Hints | None = None,
+) -> Net:
+    """The net of a NetParameter message in today's form, for a phase, level and stages."""
+    if not proto.layer:
+        raise CaffeFormatError(f"{source} needs at least one layer, got none")
+    if state.phase == Phase.TRAIN and proto.bn_stats_batch_size:
+        raise CaffeFormatError(
+            f"{source} needs batch statistics of the whole batch in the TRAIN phase, "
+            f"got bn_stats_batch_size {proto.bn_stats_batch_size}"
+        )
+    # As in Caffe, the file's own stages count, and its phase and level do not.
+    state = state.replace(stage=(*proto.state.stage, *state.stage))
+    entries = _entries(proto, origins, hints or Hints())
+    _check_rules(entries)
+    standing = [entry[0].stands_in(state) for entry in entries]
+    _check_rates(list(compress(zip(proto.layer, origins, strict=True), standing)))
+    kept = list(compress(entries, standing))
+    found = _steps(kept, proto.force_backward)
+    check_losses(found)
+    steps = with_shared_memory(read_back(found))
+    return Net(steps, unconsumed(steps), proto.name)
+
+
+def inside(
+    path: str | Path,
+    *,
+    phase: Phase | str = Phase.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+) -> Net:
+    """The net that a .caffemodel describes beside its blobs, read by BVLC's field numbers.
+
+    Forks gave the same numbers to other fields. So CaffeFormatError for any field or layer that
+    is not BVLC's, or that a fork could have meant otherwise.
+    """
+    source = str(path)
+    proto: Any = descriptors.new("NetParameter")
+    try:
+        proto.ParseFromString(caffemodel.definition(path))
+    except DecodeError as error:
+        wanted = f"{path} needs layers of BVLC's Caffe, got {error}"
+        raise CaffeFormatError(f"{wanted}{binary_net.GIVE}") from None
+    binary_net.refuse(proto, source)
+    upgrade.upgrade(proto, source)
+    _check_types(proto, source)
+    for layer in proto.layer:
+        layer.ClearField("phase")  # of the net that was saved: Caffe writes it into every layer
+    origins = [Origin(file=source)] * len(proto.layer)
+    state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
+    return net_of(proto, origins, source, state, Hints(dialect=BVLC))
+
+
+Entry = tuple[LayerParameter, Layer, Origin]
+
+
+def _proto(text: str, source: str) -> Any:
+    if line := layer_positions.too_deep(text):
+        depth = f"at most {layer_positions.MAX_DEPTH} messages inside each other"
+        raise CaffeFormatError(f"{source}:{line}: needs {depth}, got more")
+    if line := layer_positions.says(text, FIELD):
+        raise CaffeFormatError(f"{source}:{line}: a layer has no field named {FIELD!r}")
+    proto = descriptors.new("NetParameter")
+    types = user_defined.types()
+    words = [word for word, (_, type_) in v1.words().items() if type_ in types]
+    read = folded(text, types, words)
+    try:
+        text_format.Parse(read, proto)
+    except text_format.ParseError as error:
+        _refuse_unknown_types(read, source)
+        raise CaffeFormatError(_parse_message(error, text, source)) from None
+    _check_required(proto, text, source)
+    return proto
+
+
+def _check_required(proto: Any, text: str, source: str) -> None:
+    """Caffe's own parser wants the required fields of all messages that a text has."""
+    for missing in proto.FindInitializationErrors():
+        place, *inside = missing.split(".")
+        found = layer_positions.entries(text)[int(place.partition("[")[2].rstrip("]"))]
+        raise CaffeFormatError(
+            f"layer {found.name!r} ({found.type}) needs {'.'.join(inside)} to be given, got none "
+            f"({source}:{found.line})"
+        )
+
+
+def _parse_message(error: text_format.ParseError, text: str, source: str) -> str:
+    line, column = error.GetLine(), error.GetColumn()
+    what = re.sub(r"^\d+:\d+ : ", "", str(error)).replace('"caffe.', '"')
+    lines = text.splitlines()
+    shown = f"\n    {lines[line - 1].strip()}" if line and line <= len(lines) else ""
+    return f"{source}:{line}:{column}: {what}{_nearest_field(what)}{shown}"
+
+
+def _nearest_field(what: str) -> str:
+    found = re.search(r'type "(\w+)" has no field named "(\w+)"', what)
+    if not found:
+        return ""
+    message, name = found.groups()
+    if message == "NetParameter" and name in _SOLVERS:
+        return " This is a solver's file: give the prototxt that its `net` or `train_net` names."
+    if known := about_field(message, name):
+        return f" It is of forks; {known}."
+    fields = [field.name for field in descriptors.new(message).DESCRIPTOR.fields]
+    near = difflib.get_close_matches(name, fields, 1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+# What a solver's file says, which a user may take for the net's.
+_SOLVERS = {"net", "train_net", "test_net", "net_param", "base_lr", "lr_policy", "max_iter",
+            "test_iter", "test_interval", "display", "snapshot", "solver_mode", "type"}  # fmt: skip
+
+
+def _refuse_unknown_types(text: str, source: str) -> None:
+    """An unknown type brings unknown fields: name the types, all at once, rather than a field."""
+    known = v1.words()
+    unknown = [
+        (found.name, found.type, _meant(found.type) or _nearest_word(found.type, known))
+        for found in layer_positions.entries(text)
+        if found.keyword == "layers" and not found.type.isdigit() and found.type not in known
+        if found.type
+    ]
+    _refuse(unknown, source)
+    proto = descriptors.new("NetParameter")
+    try:
+        text_format.Parse(text, proto, allow_unknown_field=True)
+    except text_format.ParseError:
+        return
+    _check_types(proto, source)
+
+
+def _meant(word: str) -> str:
+    """Which types the word could be, if several."""
+    could = v1.meanings().get(word, ())
+    return f" (which of {', '.join(could)}?)" if len(could) > 1 else ""
+
+
+def _nearest_word(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.upper(), known, 1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _refuse(unknown: Sequence[tuple[str, str, str]], source: str) -> None:
+    if unknown:
+        listed = "\n".join(f"  {name!r}: {type_!r}{hint}" for name, type_, hint in unknown)
+        raise UnknownLayerError(f"{source} needs layers that have no record:\n{listed}")
+
+
+def _check_types(proto: Any, source: str) -> None:
+    unknown = [(layer.name, layer.type, _nearest(layer.type)) for layer in proto.layer
+               if layer.type not in REGISTRY]  # fmt: skip
+    unknown += [
+        (layer.name, lacking[0], " (see caffe2fx.register)")
+        for layer in proto.layer
+        if all(lacking := [kind.lacks(layer) for kind in REGISTRY.get(layer.type, ())])
+        if lacking
+    ]
+    _refuse(unknown, source)
+
+
+def _nearest(type_: str) -> str:
+    if about := about_type(type_):
+        return f" ({about})"
+    known = {name.lower(): name for name in REGISTRY}
+    near = difflib.get_close_matches(type_.lower(), known, 1)
+    return f" (did you mean {known[near[0]]!r}?)" if near else ""
+
+
+def _entries(proto: Any, origins: Sequence[Origin], hints: Hints) -> list[Entry]:
+    found = kinds(proto.layer, origins, hints)
+    return [
+        (LayerParameter.parse(layer), _record(kind, layer, origin), origin)
+        for kind, layer, origin in zip(found, proto.layer, origins, strict=True)
+    ]
+
+
+def _record(kind: type[Layer], layer: Any, origin: Origin) -> Layer:
+    try:
+        return kind.read(layer)
+    except CaffeError as error:
+        raise type(error)(f"layer {layer.name!r} ({layer.type}) {error} ({origin})") from None
+
+
+def _check_rules(entries: Sequence[Entry]) -> None:
+    for generic, _, origin in entries:
+        if generic.include and generic.exclude:
+            raise CaffeFormatError(
+                f"{origin}: layer {generic.name!r} needs include or exclude rules, got both"
+            )
+
+
+def _check_rates(layers: Sequence[tuple[Any, Origin]]) -> None:
+    """Of blobs that share a name those that state lr_mult or decay_mult have to agree."""
+    first: dict[tuple[str, str], float] = {}
+    for layer, origin in layers:
+        for spec, name in product(layer.param, ("lr_mult", "decay_mult")):
+            if spec.name and spec.HasField(name):
+                own = getattr(spec, name)
+                theirs = first.setdefault((spec.name, name), own)
+                if own != theirs:
+                    raise CaffeFormatError(
+                        f"layer {layer.name!r} ({layer.type}) shares {spec.name!r} and needs its "
+                        f"{name} {theirs:g}, got {own:g} ({origin})"
+                    )
+
+
+def _steps(entries: Sequence[Entry], forced: bool) -> tuple[Step, ...]:
+    """The layers as steps; with force_backward gradients are `forced` down all ways."""
+    values = single_assignment(
+        [
+            (f"{origin}: layer {generic.name!r}", generic.bottom, generic.top)
+            for generic, _, origin in entries
+        ]
+    )
+    return tuple(
+        Step(
+            generic.name,
+            record,
+            bottoms,
+            tops,
+            _blobs(generic, origin),
+            params=generic.param,
+            origin=origin,
+            loss_weight=generic.loss_weight,
+            propagate_down=tuple(passes or forced for passes in generic.propagate_down),
+            phase=generic.phase,
+            hints=generic.hints,
+        )
+        for (generic, record, origin), (bottoms, tops) in zip(entries, values, strict=True)
+    )
+
+
+def _blobs(generic: LayerParameter, origin: Origin) -> tuple[Tensor, ...]:
+    """Weights that stand in the text itself: Caffe starts with them."""
+    return tuple(_blob(blob, generic, origin) for blob in generic.blobs)
+
+
+def _blob(blob: BlobProto, generic: LayerParameter, origin: Origin) -> Tensor:
+    values = torch.tensor(blob.double_data or blob.data)
+    legacy = (blob.num, blob.channels, blob.height, blob.width)
+    shape = legacy if any(legacy) or blob.shape is None else blob.shape
+    if values.numel() != math.prod(shape) or min(shape, default=1) < 1:
+        where = f"{origin}: layer {generic.name!r}"
+        raise CaffeFormatError(
+            f"{where} needs blobs with a value for each place, got {values.numel()} for {shape}"
+        )
+    return values.reshape(shape)
+
+
+def text_of(net: Net, *, header: str = "", hints: bool = True) -> str:
+    """The prototxt of a net: layer parameters live here, and weights in the caffemodel.
+
+    Without `hints` what only tells forks how to run a layer is left out.
+    """
+    proto = descriptors.new("NetParameter")
+    if net.name:
+        proto.name = net.name  # type: ignore[attr-defined]
+    for step in written_out(net).steps:
+        if not step.layer.in_files:
+            continue
+        plain = replace(step, layer=step.layer.unhinted(), hints=LayerHints())
+        _fill(proto.layer.add(), step if hints else plain)  # type: ignore[attr-defined]
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment + unfolded(str(text_format.MessageToString(proto, as_utf8=True)))
+
+
+def _fill(layer: Any, step: Step) -> None:
+    LayerParameter(
+        name=step.name,
+        type=step.layer.type,
+        bottom=tuple(value.blob for value in step.bottoms),
+        top=tuple(value.blob for value in step.tops),
+        param=step.params,
+        loss_weight=step.loss_weight,
+        propagate_down=step.propagate_down,
+        phase=step.phase,
+    ).fill(layer)
+    step.hints.fill(layer)
+    step.layer.write(layer)
+
+

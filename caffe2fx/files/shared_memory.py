@@ -1,0 +1,128 @@
+"""What Caffe's own memory does to a net: blobs that are one memory, and losses behind Splits.
+
+A layer that shares memory (Split, Flatten, Reshape ...) has no copy for its top. A later layer
+that overwrites that top in place changes the bottom too, for all who read it afterwards:
+
+    layer { name: "f" type: "Flatten" bottom: "x" top: "a" }
+    layer { name: "r" type: "ReLU" bottom: "a" top: "a" }
+    layer { name: "p" type: "Power" bottom: "x" top: "p" }      # reads relu(x)
+
+In single-assignment form that is one step more behind "r", which makes the next version of "x"
+out of the new "a"; no file has it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from caffe2fx.errors import CaffeFormatError
+from caffe2fx.layers import DummyData, Parameter
+from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.shared_memory import SharedMemory
+from caffe2fx.net.step import Step, Value
+
+
+def with_shared_memory(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps, with every blob that another layer overwrites as a further version of itself.
+
+    Raises CaffeFormatError for what Caffe computes otherwise at every forward, or by chance.
+    """
+    found = _Memory(steps)
+    return tuple(made for index, step in enumerate(steps) for made in found.after(index, step))
+
+
+class _Memory:
+    """Which blobs are one memory, as the steps are gone through."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.now: dict[Value, Value] = {}  # a value of the steps -> its version here
+        self.owner: dict[str, str] = {}  # a blob -> the blob whose memory it has
+        self.filled_once: set[str] = set()  # blobs that hold what was put there before
+        self.last: dict[str, int] = {}  # a blob -> the last step that reads it
+        self.content: dict[str, Value] = {}  # a blob -> its version here
+        for index, step in enumerate(steps):
+            self.last.update(dict.fromkeys((value.blob for value in step.reads), index))
+
+    def after(self, index: int, step: Step) -> Iterator[Step]:
+        """The step, and those for the blobs that it overwrites without naming them."""
+        made = step.reading(self.now)
+        tops = tuple(self._next(top) for top in step.tops)
+        yield replace(made, tops=tops)
+        for bottom, top in zip(step.bottoms, tops, strict=False):
+            if top.blob == bottom.blob and not step.shares_memory:
+                self._check_overwriting(step, bottom.blob)
+                yield from self._others(index, step, top)
+        self._note(step)
+
+    def _next(self, top: Value) -> Value:
+        before = self.content.get(top.blob)
+        after = top if before is None else before._replace(version=before.version + 1)
+        self.now[top] = self.content[top.blob] = after
+        return after
+
+    def _note(self, step: Step) -> None:
+        for top in step.tops:
+            if top.version == 0:
+                shared = step.bottoms[0].blob if step.shares_memory else top.blob
+                self.owner[top.blob] = self.owner[shared] if step.shares_memory else shared
+        if _fills_once(step.layer):
+            self.filled_once.update(top.blob for top in step.tops)
+
+    def _check_overwriting(self, step: Step, blob: str) -> None:
+        owner = self.owner[blob]
+        again = [v.blob for v in step.reads if v.blob != blob and self.owner[v.blob] == owner]
+        if again:
+            said = f"needs other bottoms than what it overwrites, got {again[0]!r}, the same memory"
+            raise step.fault(CaffeFormatError(said))
+        if owner in self.filled_once:
+            raise step.fault(
+                CaffeFormatError(
+                    f"needs a top of its own: it would overwrite {owner!r}, which Caffe fills once "
+                    "and does not fill again at the next forward"
+                )
+            )
+
+    def _others(self, index: int, step: Step, new: Value) -> Iterator[Step]:
+        """Steps for the other blobs of that memory which anyone reads later, or nobody at all."""
+        owner = self.owner[new.blob]
+        others = [b for b, o in self.owner.items() if o == owner and b != new.blob]
+        for blob in others:
+            if blob not in self.last or index < self.last[blob]:
+                old = self.content[blob]
+                after = old._replace(version=old.version + 1)
+                self.content[blob] = after
+                self.now = {key: after if v == old else v for key, v in self.now.items()}
+                name = f"{step.name}/{blob}"
+                yield Step(name, SharedMemory(), (new, old), (after,), origin=step.origin)
+
+
+def _fills_once(layer: Layer) -> bool:
+    """Whether a layer's top is filled before the first forward and then stays as it is."""
+    if isinstance(layer, DummyData):
+        return all(filler.type == "constant" for filler in layer.data_filler)
+    return isinstance(layer, Parameter)
+
+
+def check_losses(steps: Sequence[Step]) -> None:
+    """Raise CaffeFormatError where Caffe loses a loss_weight, or counts one twice.
+
+    A top that has a loss_weight and a reader becomes the bottom of a Split, which takes the
+    weight over; all the weights of the layer itself are then forgotten, and a loss has 1 again.
+    """
+    readers = Counter(value for step in steps for value in step.bottoms)
+    overwritten = {top._replace(version=top.version - 1) for s in steps for top in s.tops}
+    for step in steps:
+        weighted = [top for top, weight in zip(step.tops, step.loss_weight, strict=False) if weight]
+        read = [top for top in weighted if readers[top]]
+        if not read:
+            continue
+        lost = len(read) < len(weighted) or step.layer.is_loss
+        if lost or overwritten.intersection(read):
+            raise step.fault(
+                CaffeFormatError(
+                    f"needs loss_weight on tops that no layer reads, got {read[0].blob!r}, behind "
+                    "which Caffe's Split loses weights or adds some: read a copy of it"
+                )
+            )

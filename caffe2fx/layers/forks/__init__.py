@@ -1,0 +1,1 @@
+"""Records of layers that only forks of Caffe have."""

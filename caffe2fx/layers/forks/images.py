@@ -1,0 +1,161 @@
+"""Layers of forks that read images: with labelled boxes, with a label for each pixel, of videos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from caffe2fx.layers.forks.shape import SSD
+from caffe2fx.layers.images import Data, ImageData
+from caffe2fx.layers.registry import register
+from caffe2fx.messages.message import Message, Shape, beside, field, forked, repeated
+
+
+class AnnotationType(IntEnum):
+    """What an image is labelled with: boxes; in one fork, a map too, or the lanes of a road."""
+
+    BBOX = 0
+    BBOXandSeg = 1
+    LANE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Message):
+    """Of what sizes and proportions a part of an image may be."""
+
+    message = "Sampler"
+    min_scale: float = field(1, "float", 1.0)
+    max_scale: float = field(2, "float", 1.0)
+    min_aspect_ratio: float = field(3, "float", 1.0)
+    max_aspect_ratio: float = field(4, "float", 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConstraint(Message):
+    """How much of the labelled boxes a part of an image must show."""
+
+    message = "SampleConstraint"
+    min_jaccard_overlap: float | None = field(1, "float")
+    max_jaccard_overlap: float | None = field(2, "float")
+    min_sample_coverage: float | None = field(3, "float")
+    max_sample_coverage: float | None = field(4, "float")
+    min_object_coverage: float | None = field(5, "float")
+    max_object_coverage: float | None = field(6, "float")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSampler(Message):
+    """How parts of images are chosen."""
+
+    message = "BatchSampler"
+    use_original_image: bool = field(1, "bool", True)
+    sampler: Sampler | None = field(2, Sampler)
+    sample_constraint: SampleConstraint | None = field(3, SampleConstraint)
+    max_sample: int | None = field(4, "uint32")
+    max_trials: int = field(5, "uint32", 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedDataParameter(Message):
+    """Labels of AnnotatedData, beside the data_param of all data bases."""
+
+    message = "AnnotatedDataParameter"
+    batch_sampler: tuple[BatchSampler, ...] = repeated(1, BatchSampler)
+    label_map_file: str = field(2, "string", absent="")
+    anno_type: AnnotationType | None = field(3, AnnotationType)
+    # Of one fork, whose labels have shapes of their own.
+    yolo_data_type: int = forked("int32", 0)
+    yolo_data_jitter: float = forked("float", 0.3)
+    train_diffcult: bool = forked("bool", True)
+    single_class: bool = forked("bool", True)
+    seg_scales: int = forked("int32", 8)
+    seg_resize_height: int = forked("int32", 0)
+    seg_resize_width: int = forked("int32", 0)
+    difficult_label_warmup: bool = forked("bool", False)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedData(Data):
+    """Images with labelled boxes: tops (N, C, H, W) and (1, 1, boxes of all images, 8).
+
+    A box is: image, class, number among its image's of that class, four corners, difficult.
+    """
+
+    type = "AnnotatedData"
+    dialects: ClassVar[tuple[str, ...]] = SSD
+    tops = (1, 3)
+
+    annotated_data_param: AnnotatedDataParameter = beside(200, AnnotatedDataParameter)
+
+    def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
+        plain = self.annotated_data_param.anno_type in (None, AnnotationType.BBOX)
+        return (1, 1, 1, 8) if plain and not self.annotated_data_param.yolo_data_type else None
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class LaneData(AnnotatedData):
+    """Images of roads, with labels of shapes that only their fork knows."""
+
+    type = "LaneData"
+    dialects = ("yolo",)
+
+    def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
+        return None
+
+
+class VideoType(IntEnum):
+    """Where a video comes from."""
+
+    WEBCAM = 0
+    VIDEO = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoDataParameter(Message):
+    """Which video, beside the data_param of all data bases."""
+
+    message = "VideoDataParameter"
+    video_type: VideoType = field(1, VideoType, VideoType.WEBCAM)
+    device_id: int = field(2, "int32", 0)
+    video_file: str = field(3, "string", absent="")
+    skip_frames: int = field(4, "uint32", 0)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class VideoData(Data):
+    """Frames of a video."""
+
+    type = "VideoData"
+    dialects = SSD
+
+    video_data_param: VideoDataParameter = beside(207, VideoDataParameter)
+
+
+class LabelType(IntEnum):
+    """What an image is labelled with: nothing, a number, or a number for each pixel."""
+
+    NONE = 0
+    IMAGE = 1
+    PIXEL = 2
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ImageSegData(ImageData):
+    """Images and a label for each pixel: tops (N, C, H, W), (N, 1, H, W), and their sizes."""
+
+    type = "ImageSegData"
+    dialects = ("pspnet", "deeplab")
+    tops = (2, 3)
+
+    label_type: LabelType = forked(LabelType, LabelType.IMAGE)
+    ignore_label: int = forked("int32", 255)
+
+    def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
+        if self.label_type is LabelType.PIXEL:
+            return None if image is None else (batch, 1, *image[2:])
+        return (batch,) if self.label_type is LabelType.IMAGE else None

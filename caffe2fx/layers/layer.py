@@ -1,0 +1,215 @@
+"""The record of a Caffe layer type: parameters, shapes, weight blobs and meaning in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
+from caffe2fx.messages.common import Filler, ParamSpec
+from caffe2fx.messages.message import Message, Shape
+
+MANY = 1 << 30
+BVLC = "bvlc"
+Sharing = Literal["never", "always", "one bottom", "one top"]
+
+
+class Layer(Message):
+    """Base of all layer records.
+
+    A subclass is a frozen dataclass whose fields are the fields of the layer's own message.
+    It states `type` (Caffe's type name), `parameter` (name and number of its field in
+    LayerParameter; None for a layer without parameters), how many bottoms and tops it takes,
+    whether Caffe computes it rightly when its top is its bottom (`in_place`), and when its tops
+    are its bottom's memory under another name (`shares_memory`); what files do not have is a step
+    of the single-assignment form alone (`in_files`). A loss (`is_loss`) has a
+    weight of 1 in the net's total, and its one top even where the file names none. Where the
+    bottoms' numbers decide how many rows the tops have (`varies`), `top_shapes` tells what Caffe
+    takes them for before it runs.
+
+    `dialects` are the Caffes in which `type` has this meaning; what "bvlc" has all forks have.
+    `aliases` are other names that forks give to the field `parameter`.
+    """
+
+    type: ClassVar[str] = ""
+    parameter: ClassVar[tuple[str, int] | None] = None
+    dialects: ClassVar[tuple[str, ...]] = (BVLC,)
+    aliases: ClassVar[tuple[str, ...]] = ()
+    bottoms: ClassVar[tuple[int, int]] = (1, 1)
+    tops: ClassVar[tuple[int, int]] = (1, 1)
+    in_place: ClassVar[bool] = False
+    shares_memory: ClassVar[Sharing] = "never"
+    in_files: ClassVar[bool] = True
+    is_loss: ClassVar[bool] = False
+    varies: ClassVar[bool] = False
+
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        """The record that a LayerParameter message states."""
+        said = [name for name in cls.parameter_names() if proto.HasField(name)]
+        if len(said) > 1:
+            raise CaffeFormatError(f"needs its parameters once, got {' and '.join(said)}")
+        record = cls.parse(getattr(proto, said[0])) if said else cls._by_default()
+        others = {name: wire.type.parse(getattr(proto, name)) for name, wire in cls.beside()}
+        return record.replace(**others) if others else record
+
+    @classmethod
+    def _by_default(cls) -> Layer:
+        """The record of a layer without a message of parameters."""
+        if wanted := [name for name, wire in cls.wires() if wire.label == "required"]:
+            message = cls.parameter_names()[0]
+            raise CaffeFormatError(f"needs {message} with {' and '.join(wanted)}, got none")
+        return cls()
+
+    def write(self, proto: Any) -> None:
+        """Put what `read` reads into a LayerParameter message."""
+        if self.parameter is not None:
+            self.fill(getattr(proto, self.parameter[0]))
+        for name, _ in self.beside():
+            getattr(self, name).fill(getattr(proto, name))
+
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        """The fields of LayerParameter in which this layer's parameters may stand."""
+        return () if cls.parameter is None else (cls.parameter[0], *cls.aliases)
+
+    @classmethod
+    def lacks(cls, proto: Any) -> str:
+        """What errors call a layer that has no such record; empty for one that may have it."""
+        return ""
+
+    @classmethod
+    def claims(cls, said: Set[str]) -> bool:
+        """Whether a file that names the fields `said` can be meant for this record.
+
+        Asked only where a type has several meanings, and no dialect was given.
+        """
+        return True
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        """The meaning: what Caffe's forward gives in the TEST phase, one tensor a top."""
+        raise NotImplementedError(f"{self.type} has no torch meaning")
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        """Shapes of the tops; by default those of the meaning, run without data."""
+        inputs = [torch.empty(shape, device="meta") for shape in bottoms]
+        blobs = [torch.empty(shape, device="meta") for shape in self.blob_shapes(bottoms)]
+        return tuple(tuple(top.shape) for top in self.compute(inputs, blobs, tops))
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Shapes of the weight blobs, in file order."""
+        return ()
+
+    def blob_fillers(self, count: int) -> tuple[Filler, ...]:
+        """How Caffe starts `count` blobs, where weight_filler and bias_filler alone do not say."""
+        return ()
+
+    def shares(self, bottoms: int, tops: int) -> bool:
+        """Whether Caffe makes so many tops the very memory of so many bottoms."""
+        return {
+            "never": False,
+            "always": True,
+            "one bottom": bottoms == 1,
+            "one top": tops == 1,
+        }[self.shares_memory]
+
+    def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
+        """Whether Caffe computes the layer rightly where its top is its bottom's blob.
+
+        Besides the layers that exports run so (`in_place`), there are those that only files do.
+        """
+        return self.in_place
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the tops follow from the bottoms' shapes alone, whatever the bottoms hold."""
+        return False
+
+    @property
+    def remembers(self) -> bool:
+        """Whether Caffe goes on from its last forward, of which `compute` knows nothing."""
+        return False
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        """How many terms are summed for one number of the result."""
+        return 1
+
+    def module(
+        self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int
+    ) -> nn.Module:
+        """A module with this meaning; torch.nn's own where one is exactly equal."""
+        return Operation(self, blobs, tops)
+
+    def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
+        """The weight blobs that a module made by `module` now holds, in file order."""
+        if isinstance(module, Operation):
+            return module.blobs
+        return tuple(module.parameters())
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        """Raise what Caffe would abort with, in words; the caller adds the layer's name."""
+        _check_count("bottom", len(bottoms), self.bottoms)
+        _check_count("top", tops, self.tops)
+
+    def check_params(self, params: Sequence[ParamSpec]) -> None:
+        """Raise what Caffe would abort with over the learning rates that the file states."""
+
+
+def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
+    low, high = limits
+    if low <= got <= high:
+        return
+    wanted = str(low) if low == high else f"at least {low}" if high == MANY else f"{low} to {high}"
+    raise ShapeMismatchError(f"needs {wanted} {what}(s), got {got}")
+
+
+class Operation(nn.Module):
+    """A layer that torch.nn has no twin for: its record and its blobs as parameters.
+
+    The last `dynamic` arguments of forward are weight blobs that the net computes.
+    `loss_weight` is what the file says of the tops' part in the net's loss; empty if nothing.
+    """
+
+    loss_weight: tuple[float, ...] = ()
+
+    def __init__(
+        self, layer: Layer, blobs: Sequence[Tensor], tops: int, *, dynamic: int = 0
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        self.tops = tops
+        self.dynamic = dynamic
+        self._count = len(blobs)
+        for index, blob in enumerate(blobs):
+            self.register_parameter(f"blob{index}", nn.Parameter(blob))
+
+    @property
+    def blobs(self) -> tuple[Tensor, ...]:
+        """The weight blobs in file order."""
+        return tuple(getattr(self, f"blob{index}") for index in range(self._count))
+
+    def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+        count = len(values) - self.dynamic
+        tops = self.layer.compute(values[:count], (*values[count:], *self.blobs), self.tops)
+        return tops[0] if self.tops == 1 else tops
+
+    def extra_repr(self) -> str:
+        return str(self.layer)
+
+
+def axis_of(axis: int, rank: int, *, most: int | None = None) -> int:
+    """Caffe's CanonicalAxisIndex: negative axes count from the end."""
+    limit = rank if most is None else most
+    if not -rank <= axis < limit:
+        raise ShapeMismatchError(f"needs an axis in [{-rank}, {limit}), got {axis}")
+    return axis + rank if axis < 0 else axis
+
+
+def of_four_axes(shape: Shape) -> Shape:
+    """The shape with the axes of size 1 at its end that older layers take for granted."""
+    return (*shape, *(1,) * (4 - len(shape)))

@@ -1,0 +1,267 @@
+"""Layer types of a user's own, and Python layers: what they compute the user says."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers import registry
+from caffe2fx.layers.layer import MANY, Layer, Operation
+from caffe2fx.messages.message import Message, Shape, beside, field
+from caffe2fx.messages.text_fields import normal, parameters
+
+Parameters = dict[str, Any]
+Computed = Tensor | Sequence[Tensor]
+Builder = Callable[[Parameters, Sequence[Shape], Sequence[Tensor]], Callable[..., Computed]]
+Shapes = Callable[[Parameters, Sequence[Shape]], Sequence[Shape]]
+R = TypeVar("R")
+B = TypeVar("B", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a user says of a layer: how it is built, its weight blobs' and its tops' shapes.
+
+    A file need not name the last `optional` tops.
+    """
+
+    builder: Builder
+    blobs: Shapes | None = None
+    tops: Shapes | None = None
+    optional: int = 0
+
+    def named(self, results: Sequence[R], tops: int) -> Sequence[R]:
+        """Those of the results, or of their shapes, for which the file has a top."""
+        return results[:tops] if 0 <= len(results) - tops <= self.optional else results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defined(Layer):
+    """A layer that a Definition gives its meaning."""
+
+    bottoms = (0, MANY)
+    tops = (0, MANY)
+
+    @property
+    def definition(self) -> Definition:
+        """What the user said of this layer."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the file says of the layer, by the names of its fields."""
+        raise NotImplementedError
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        said = self.definition.blobs
+        return () if said is None else tuple(map(tuple, said(self.parameters, bottoms)))
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        said = self.definition.tops
+        if said is None:
+            return self._by_meta(bottoms, tops)
+        shapes = tuple(map(tuple, self.definition.named(said(self.parameters, bottoms), tops)))
+        if len(shapes) != tops:
+            raise CaffeError(f"needs {tops} shape(s), one a top, got {len(shapes)}")
+        return shapes
+
+    def _by_meta(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        try:
+            return super().top_shapes(bottoms, tops)
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            raise CaffeError(f"needs tops= of caffe2fx.register, got no shapes: {error}") from error
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        made = self._built([tuple(bottom.shape) for bottom in bottoms], blobs)(*bottoms)
+        results = (made,) if isinstance(made, Tensor) else tuple(self.definition.named(made, tops))
+        if len(results) != tops:
+            raise CaffeError(f"needs {tops} result(s), one a top, got {len(results)}")
+        return results
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        """The module that the user builds; an Operation of what is no module."""
+        made = self._built(bottoms, blobs)
+        return made if isinstance(made, nn.Module) else Operation(self, blobs, tops)
+
+    def _built(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor]) -> Callable[..., Computed]:
+        made = self.definition.builder(self.parameters, bottoms, blobs)
+        if not isinstance(made, nn.Module):
+            return made
+        own = list(made.parameters())
+        if len(own) != len(blobs) or not all(map(_same, own, blobs)):
+            raise CaffeError(
+                f"needs a module whose parameters are its {len(blobs)} blob(s) in their order, "
+                f"got one with parameters of shapes {[tuple(one.shape) for one in own]}"
+            )
+        return made
+
+
+def _same(one: Tensor, two: Tensor) -> bool:
+    return one.shape == two.shape and (two.is_meta or torch.equal(one, two))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserLayer(Defined):
+    """A layer of a type that a user registered; `text` are its own fields as they are written."""
+
+    message = ""
+    own: ClassVar[Definition]
+
+    text: str = field(1, "string", absent="")
+
+    def _canonical(self) -> dict[str, Any]:
+        return {"text": normal(self.text)}
+
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        return cls(text=proto.user_text)
+
+    def write(self, proto: Any) -> None:
+        if self.text:
+            proto.user_text = self.text
+
+    @property
+    def definition(self) -> Definition:
+        return self.own
+
+    @property
+    def parameters(self) -> Parameters:
+        return parameters(self.text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revived, (self.type, self.text)
+
+
+def _revived(type_: str, text: str) -> Layer:
+    """A pickled layer; its type has to be registered where it is read, too."""
+    if type_ not in _TYPES:
+        raise CaffeError(f"layer type {type_!r} needs to be registered (caffe2fx.register)")
+    return _TYPES[type_](text=text)
+
+
+_TYPES: dict[str, type[UserLayer]] = {}
+_PYTHON: dict[str, Definition] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonParameter(Message):
+    """Which Python class computes a layer in Caffe, and what it is told."""
+
+    message = "PythonParameter"
+    module: str = field(1, "string", absent="")
+    layer: str = field(2, "string", absent="")
+    param_str: str = field(3, "string", absent="")
+    share_in_parallel: bool = field(4, "bool", False)
+
+
+@registry.register
+@dataclass(frozen=True, kw_only=True)
+class Python(Defined):
+    """A layer that a Python class computes in Caffe, and here what is registered for the class."""
+
+    type = "Python"
+    message = ""
+
+    python_param: PythonParameter = beside(130, PythonParameter)
+
+    @classmethod
+    def lacks(cls, proto: Any) -> str:
+        said = proto.python_param
+        return "" if said.layer in _PYTHON else f"Python: {said.module}.{said.layer}"
+
+    @property
+    def definition(self) -> Definition:
+        return _PYTHON[self.python_param.layer]
+
+    @property
+    def parameters(self) -> Parameters:
+        names = (name for name, _ in PythonParameter.wires())
+        return {"python_param": {name: getattr(self.python_param, name) for name in names}}
+
+
+def register(
+    type: str,
+    *,
+    layer: str = "",
+    blobs: Shapes | None = None,
+    tops: Shapes | None = None,
+    optional: int = 0,
+) -> Callable[[B], B]:
+    """Say what a layer type of your own, or a Python layer, computes.
+
+    The decorated builder is given what the file says of the layer, as a nested dict by the
+    names of its fields, the shapes of the bottoms and the weight blobs. It gives back a function
+    (or an nn.Module whose parameters are the blobs) of the bottoms:
+
+        @caffe2fx.register("Swish6", blobs=lambda parameters, bottoms: [bottoms[0][1:2]])
+        def swish6(parameters, bottoms, blobs):
+            limit = parameters["swish6_param"]["limit"]
+            return lambda x: (x * torch.sigmoid(x * blobs[0][:, None, None])).clamp(max=limit)
+
+    `blobs` tells the shapes of the weight blobs and defaults to none; `tops` those of the
+    results, and needs to be said only of functions that torch's meta tensors do not go through.
+    A file may leave out the last `optional` tops.
+    A Python layer is named by its class: `register("Python", layer="MyLayer")`. In place of a
+    builder a record can be decorated, a dataclass that inherits from caffe2fx.layers.layer.Layer.
+
+    Raises CaffeError for a type that is known already.
+    """
+
+    def decorate(target: B) -> B:
+        if isinstance(target, builtins.type) and issubclass(target, Layer):
+            _check_record(type, target)
+            registry.register(target)
+        else:
+            _define(type, layer, Definition(cast(Builder, target), blobs, tops, optional))
+        return target
+
+    _check_new(type, layer)
+    return decorate
+
+
+def _check_new(type_: str, layer: str) -> None:
+    if type_ == Python.type:
+        if not layer:
+            raise CaffeError("a Python layer needs the name of its class: layer=...")
+        if layer in _PYTHON:
+            raise CaffeError(f"Python layer {layer!r} is registered already")
+    elif layer:
+        raise CaffeError(f"layer={layer!r} needs type 'Python', got {type_!r}")
+    elif type_ in registry.registered():
+        raise CaffeError(f"layer type {type_!r} is registered already")
+
+
+def _check_record(type_: str, record: builtins.type[Layer]) -> None:
+    if record.type != type_:
+        raise CaffeError(f"{record.__name__} needs type {type_!r}, got {record.type!r}")
+
+
+def _define(type_: str, layer: str, definition: Definition) -> None:
+    if layer:
+        _PYTHON[layer] = definition
+        return
+    record = builtins.type(type_, (UserLayer,), {"type": type_, "own": definition})
+    _TYPES[type_] = record
+    registry.register(record)
+
+
+def unregister(type: str, *, layer: str = "") -> None:
+    """Forget what `register` was told of a type, or of a Python layer."""
+    if layer:
+        del _PYTHON[layer]
+        return
+    _TYPES.pop(type, None)
+    registry.forget(type)
+
+
+def types() -> frozenset[str]:
+    """The types whose fields no schema knows."""
+    return frozenset(_TYPES)

@@ -1,0 +1,257 @@
+"""Frozen dataclasses that are protobuf messages: the fields state name, number, type, default."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from google.protobuf.message import Message as ProtoMessage
+
+Shape = tuple[int, ...]
+T = TypeVar("T", bound="Message")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wire:
+    """How one field stands in Caffe's schema.
+
+    `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or
+    `Shape`, which is the message BlobShape held as a plain tuple. `default` is the schema's
+    own default, None where it states none; the record's default may differ (see `field`).
+    `beside` says that it is no field of the record's own message (see `beside`), and `hint` that
+    it has no part in what is computed (see `hint`).
+    """
+
+    number: int
+    type: Any
+    label: str = "optional"
+    default: Any = None
+    packed: bool = False
+    beside: bool = False
+    hint: bool = False
+
+
+_UNSET: Any = object()
+
+
+def field(number: int, type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
+    """Declare an optional field.
+
+    `default` is the schema's default. `absent` is what the record holds when the file does
+    not say: give None where Caffe tells an absent field from one at its default.
+    """
+    value = default if absent is _UNSET else absent
+    wire = Wire(number, type, "optional", default)
+    return dataclasses.field(default=value, metadata={"wire": wire})
+
+
+def required(number: int, type: Any) -> Any:
+    """Declare a field that Caffe's text parser insists on."""
+    return dataclasses.field(metadata={"wire": Wire(number, type, "required")})
+
+
+def forked(type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
+    """Declare an optional field that only forks of Caffe have in this message of BVLC's.
+
+    Text names its fields, so that the numbers, in which the forks disagree, do not matter.
+    """
+    return field(0, type, default, absent=absent)
+
+
+def hint(type: Any) -> Any:
+    """Declare an optional field that only tells a fork how to run: the numbers stay the same.
+
+    It is kept, so that text can be written as it was read.
+    """
+    return dataclasses.field(default=None, metadata={"wire": Wire(0, type, hint=True)})
+
+
+def repeated(number: int, type: Any, *, packed: bool = False) -> Any:
+    """Declare a repeated field; the record holds a tuple."""
+    wire = Wire(number, type, "repeated", None, packed)
+    return dataclasses.field(default=(), metadata={"wire": wire})
+
+
+def beside(number: int, type: type[Message]) -> Any:
+    """Declare a message that a layer has next to its own, as losses have loss_param.
+
+    The field's name is the message's name in LayerParameter; absent it is at its defaults.
+    """
+    wire = Wire(number, type, beside=True)
+    return dataclasses.field(default=type(), metadata={"wire": wire})
+
+
+class Choice(enum.IntEnum):
+    """Base of BVLC's enumerations to which forks of Caffe added members."""
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether only forks have this member: BVLC's Caffe cannot read its name."""
+        raise NotImplementedError
+
+    @property
+    def is_hint(self) -> bool:
+        """Whether the member says how to compute and not what, so that it may be left out."""
+        return False
+
+
+class Message:
+    """Base of all records that are messages; equal content makes equal records."""
+
+    message: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if value is not item.default:
+                object.__setattr__(self, item.name, _normal(value, item.metadata["wire"]))
+        for name, value in self._canonical().items():
+            object.__setattr__(self, name, value)
+
+    def _canonical(self) -> dict[str, Any]:
+        """The fields to replace so that two ways of saying the same become one."""
+        return {}
+
+    @classmethod
+    def wires(cls) -> Iterator[tuple[str, Wire]]:
+        """Every field of the message with its place in the schema."""
+        return ((name, wire) for name, wire in _wires(cls) if not wire.beside)
+
+    @classmethod
+    def beside(cls) -> Iterator[tuple[str, Wire]]:
+        """The messages beside this one with their places in LayerParameter."""
+        return ((name, wire) for name, wire in _wires(cls) if wire.beside)
+
+    def fill(self, proto: ProtoMessage) -> None:
+        """Write into `proto` every field that is not at its default."""
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, wire = getattr(self, item.name), item.metadata["wire"]
+            if wire.beside:
+                continue
+            if wire.label == "required" or (value is not None and value != item.default):
+                _write(proto, item.name, wire, value)
+
+    @classmethod
+    def parse(cls: type[T], proto: ProtoMessage) -> T:
+        """The record that `proto` states; no required field may be absent."""
+        values = {name: _read(proto, name, wire) for name, wire in cls.wires()}
+        return cls(**{name: value for name, value in values.items() if value is not _UNSET})
+
+    def beyond_bvlc(self) -> Iterator[tuple[str, Any]]:
+        """What it says, or a message in it, in fields and members that only forks have."""
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, wire = getattr(self, item.name), item.metadata["wire"]
+            if value is None or (value == item.default and not wire.beside):
+                continue
+            if is_message(wire.type):
+                for one in value if wire.label == "repeated" else (value,):
+                    yield from one.beyond_bvlc()
+            elif wire.number == 0 or (isinstance(value, Choice) and value.is_forked):
+                yield item.name, value
+
+    def unhinted(self: T) -> T:
+        """The same without what only tells a fork how to run it."""
+        hints = {
+            item.name: item.default
+            for item in dataclasses.fields(self)  # type: ignore[arg-type]
+            if item.metadata["wire"].hint or _is_hint(getattr(self, item.name))
+            if getattr(self, item.name) != item.default
+        }
+        return self.replace(**hints) if hints else self
+
+    def replace(self: T, **changes: Any) -> T:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def __str__(self) -> str:
+        said = (
+            f"{item.name}={_show(getattr(self, item.name))}"
+            for item in dataclasses.fields(self)  # type: ignore[arg-type]
+            if getattr(self, item.name) != item.default
+        )
+        return f"{type(self).__name__}({', '.join(said)})"
+
+
+def _wires(message: type[Message]) -> Iterator[tuple[str, Wire]]:
+    for item in dataclasses.fields(message):  # type: ignore[arg-type]
+        yield item.name, item.metadata["wire"]
+
+
+def _normal(value: Any, wire: Wire) -> Any:
+    """Tuples for lists, and for a float the shortest decimal that is the same float32."""
+    if wire.label == "repeated":
+        return tuple(_normal_one(item, wire.type) for item in value)
+    return value if value is None else _normal_one(value, wire.type)
+
+
+def _normal_one(value: Any, type_: Any) -> Any:
+    if type_ == "float":
+        return float(str(np.float32(value)))
+    if type_ is Shape:
+        return tuple(int(size) for size in value)
+    return type_(value) if is_enum(type_) else value
+
+
+def is_message(type_: Any) -> bool:
+    """Whether a wire type is another record."""
+    return isinstance(type_, type) and issubclass(type_, Message)
+
+
+def is_enum(type_: Any) -> bool:
+    """Whether a wire type is an enumeration."""
+    return isinstance(type_, type) and issubclass(type_, enum.IntEnum)
+
+
+def _is_hint(value: Any) -> bool:
+    return isinstance(value, Choice) and value.is_hint
+
+
+def _show(value: Any) -> str:
+    return value.name if isinstance(value, enum.Enum) else str(value)
+
+
+def _write(proto: Any, name: str, wire: Wire, value: Any) -> None:
+    target = getattr(proto, name)
+    if wire.type is Shape or is_message(wire.type):
+        items = value if wire.label == "repeated" else (value,)
+        for item in items:
+            place = target.add() if wire.label == "repeated" else target
+            place.SetInParent() if wire.label != "repeated" else None
+            _fill_one(place, item)
+    elif wire.label == "repeated":
+        target.extend(value)
+    else:
+        setattr(proto, name, value)
+
+
+def _fill_one(place: Any, item: Any) -> None:
+    if isinstance(item, Message):
+        item.fill(place)
+    else:
+        place.dim.extend(item)
+
+
+def _read(proto: Any, name: str, wire: Wire) -> Any:
+    value = getattr(proto, name)
+    if wire.label == "repeated":
+        return tuple(_read_one(item, wire) for item in value)
+    if not proto.HasField(name):
+        return _UNSET
+    return _read_one(value, wire)
+
+
+def _read_one(value: Any, wire: Wire) -> Any:
+    if wire.type is Shape:
+        return tuple(value.dim)
+    if is_message(wire.type) or is_enum(wire.type):
+        return wire.type.parse(value) if is_message(wire.type) else wire.type(value)
+    return value
+
+
+def once_per_axis(values: Sequence[int], neutral: int | None = None) -> Shape:
+    """Caffe's "once or once per axis" in its shortest form: (3, 3) is (3,), all neutral is ()."""
+    shortest = tuple(values[:1]) if len(set(values)) == 1 else tuple(values)
+    return () if shortest == (neutral,) else shortest

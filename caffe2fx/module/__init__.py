@@ -1,0 +1,1 @@
+"""From a net to a torch.fx.GraphModule, and its weights back to a file."""

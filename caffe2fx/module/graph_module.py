@@ -1,0 +1,221 @@
+"""Net to torch.fx.GraphModule: one module a layer, no source file in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.messages.common import Phase
+from caffe2fx.module.image_transform import Transform, transforms
+from caffe2fx.net.evaluate import streamed
+from caffe2fx.net.match_weights import Unmatched
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value, is_input
+
+
+@dataclass(frozen=True)
+class Names:
+    """Where the steps of a net went in a GraphModule."""
+
+    nodes: tuple[tuple[str, ...], ...]  # for each step the node of each top
+    modules: Mapping[str, str]  # module name in the GraphModule -> layer name in Caffe
+
+
+class CaffeView:
+    """What a GraphModule built from a Caffe net still knows of it; found as `gm.caffe`."""
+
+    def __init__(self, module: CaffeGraphModule, net: Net, names: Names) -> None:
+        self._module = module
+        self.net = net
+        self.names = names
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Blob names of the inputs, in the order of the arguments of forward."""
+        return tuple(value.blob for value in self.net.inputs)
+
+    @property
+    def input_ranks(self) -> tuple[int, ...]:
+        """How many axes each input has, the batch included."""
+        shapes = (s for step in self.net.steps if is_input(step) for s in step.top_shapes(()))
+        return tuple(map(len, shapes))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Blob names of the outputs as in `blobs`, in the order of the results of forward."""
+        names = {value: name for name, value in self.net.names().items()}
+        return tuple(names[value] for value in self.net.outputs)
+
+    @property
+    def preprocessing(self) -> dict[str, Transform]:
+        """For each input of images what Caffe does to them before, by the input's blob name.
+
+        The modules are in the mode, train or eval, that the net is in. CaffeFileError names a
+        mean_file that is not there.
+        """
+        made = transforms(self.net)
+        return {name: transform.train(self._module.training) for name, transform in made.items()}
+
+    def layers(self) -> Iterator[tuple[Step, nn.Module]]:
+        """Each step that runs, with the module that it became."""
+        made = iter(self.names.modules)
+        for step in self.net.steps:
+            if step.tops and not is_input(step):
+                yield step, self._module.get_submodule(next(made))
+
+    @property
+    def unmatched(self) -> Unmatched:
+        """What of the net and of the weights file that it was loaded from did not fit."""
+        found: Unmatched = self._module.meta.get("caffe_unmatched", Unmatched())
+        return found
+
+    def values(self, *inputs: Any) -> dict[Value, Tensor]:
+        """Every value of the net, those that are overwritten in place included."""
+        return dict(self.stream(*inputs))
+
+    def stream(self, *inputs: Any) -> Iterator[tuple[Value, Tensor]]:
+        """Every value of the net as it is computed; kept is only what later ones need."""
+        self._module.check_files()
+        given = as_tensors(inputs, self.inputs, self.input_ranks)
+        values = {
+            node: value
+            for step, nodes in zip(self.net.steps, self.names.nodes, strict=True)
+            for node, value in zip(nodes, step.tops, strict=True)
+        }
+        for node, result in streamed(fx.Interpreter(self._module), *given):
+            if node.name in values:
+                yield values[node.name], result
+
+    def loss(self, *inputs: Any) -> Tensor:
+        """The net's loss for these inputs, as Caffe's forward returns it; `backward` goes from it.
+
+        It is the sum over all tops of loss_weight times the sum of the top's values. A loss layer
+        has a loss_weight of 1 unless the file says another, and every other layer one of 0.
+        """
+        values = self.values(*inputs)
+        terms = [
+            weight * top.sum()
+            for step in self.net.steps
+            if any(step.loss_weights)
+            for weight, top in zip(step.loss_weights, _tops(step, values), strict=True)
+            if weight
+        ]
+        return torch.stack(terms).sum() if terms else torch.zeros(())
+
+    def blobs(self, *inputs: Any) -> dict[str, Tensor]:
+        """Every layer's result by Caffe name, like pycaffe's net.blobs after a forward.
+
+        A blob that in-place layers overwrite stands under its own name with its final content,
+        and under "blob@layer" with what each of its layers produced.
+        """
+        values = self.values(*inputs)
+        return {name: values[value] for name, value in self.net.names().items()}
+
+
+def _tops(step: Step, values: Mapping[Value, Tensor]) -> Sequence[Tensor]:
+    """What the step made; a loss without a top in the file is not in the graph."""
+    if step.tops:
+        return [values[top] for top in step.tops]
+    return step.layer.compute([values[bottom] for bottom in step.bottoms], step.blobs, 1)
+
+
+class CaffeGraphModule(fx.GraphModule):
+    """A torch.fx.GraphModule that came from a Caffe net; `caffe` survives copies and pickling."""
+
+    @property
+    def caffe(self) -> CaffeView:
+        """The net that this module was built from, its names, and `blobs(x)`."""
+        net, names = self.meta["caffe"]
+        return CaffeView(self, net, names)
+
+    def check_files(self, *, copying: bool = False) -> None:
+        """Raise CaffeFileError if the weights are bytes of a file that was written into.
+
+        `copying` means those of the net too, which has them as they were loaded.
+        """
+        watch = self.meta.get("caffe_watch")
+        if watch is not None and not torch.compiler.is_compiling():
+            steps = self.caffe.net.steps if copying else ()
+            blobs = (blob for step in steps for blob in step.blobs)
+            watch.check(lambda: (*self.parameters(), *self.buffers(), *blobs))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.check_files()
+        return super().__call__(*args, **kwargs)
+
+    # All that reads every weight looks at the files first: what a file lost ends the process.
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As in torch; CaffeFileError as in `check_files`."""
+        self.check_files()
+        return super().state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.check_files()
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> fx.GraphModule:
+        self.check_files(copying=True)
+        return super().__deepcopy__(memo)
+
+    def train(self, mode: bool = True) -> CaffeGraphModule:
+        """As in torch, but for layers whose file states a phase: they stay in it, as in Caffe."""
+        super().train(mode)
+        for step, module in self.caffe.layers():
+            if step.phase is not None:
+                module.train(step.phase is Phase.TRAIN)
+        return self
+
+    def __copy__(self) -> CaffeGraphModule:
+        return _restored((fx.GraphModule, (self, self.graph)), dict(self.meta))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.check_files(copying=True)
+        return _restored, (super().__reduce__(), dict(self.meta))
+
+
+def _restored(reduced: tuple[Any, ...], meta: dict[str, Any]) -> CaffeGraphModule:
+    function, arguments = reduced[0], reduced[1]
+    plain = function(*arguments)
+    made = CaffeGraphModule(plain, plain.graph)
+    made.meta.update(meta)
+    made.training = plain.training  # not train(): a layer may be in another mode than the net
+    return made
+
+
+def as_tensors(
+    inputs: Sequence[Any], names: Sequence[str], ranks: Sequence[int] | None = None
+) -> tuple[Tensor, ...]:
+    """Tensors in the net's order from tensors, arrays, a tuple or a dict by blob name.
+
+    An array of rank 3 (C, H, W) gets its batch axis where the net's input has rank 4 (the
+    default of `ranks`).
+    """
+    given: Any = inputs[0] if len(inputs) == 1 else inputs
+    if isinstance(given, Mapping):
+        _check_names(given, names)
+        given = [given[name] for name in names]
+    if not isinstance(given, (tuple, list)):
+        given = [given]
+    if len(given) != len(names):
+        raise ShapeMismatchError(f"the net needs inputs {list(names)}, got {len(given)} of them")
+    ranks = (4,) * len(names) if ranks is None else ranks
+    return tuple(_as_tensor(value, rank) for value, rank in zip(given, ranks, strict=True))
+
+
+def _check_names(given: Mapping[str, Any], names: Sequence[str]) -> None:
+    if set(given) != set(names):
+        raise ShapeMismatchError(f"the net needs inputs {list(names)}, got {sorted(given)}")
+
+
+def _as_tensor(value: Any, rank: int) -> Tensor:
+    if not isinstance(value, np.ndarray):
+        return torch.as_tensor(value)
+    tensor = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
+    return tensor[None] if (tensor.dim(), rank) == (3, 4) else tensor

@@ -1,0 +1,204 @@
+"""caffe2fx.load: two Caffe files in, one torch.fx.GraphModule out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
+from caffe2fx.files import prototxt
+from caffe2fx.files.dialects import Hints
+from caffe2fx.files.plaintext import is_binary
+from caffe2fx.mapped import Watch
+from caffe2fx.messages.message import Shape
+from caffe2fx.module.builder import graph_module
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.match_weights import Unmatched, unmatched, unused, with_weights, with_what_fits
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import is_input
+from caffe2fx.net.subnet import ending_at
+from caffe2fx.weights import caffemodel, hdf5
+from caffe2fx.weights.atomic import file_errors
+from caffe2fx.weights.caffemodel import LayerWeights
+from caffe2fx.weights.pairing import check_pair, stated_in_text
+
+Path_ = str | Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What of a net to take, and with which sizes; `load` says what each option means."""
+
+    outputs: Sequence[str] | None = None
+    phase: str = "TEST"
+    level: int = 0
+    stages: Sequence[str] = ()
+    dialect: str | None = None
+    batch: int | None = None
+    shapes: Mapping[str, Shape] | None = None
+    strict: bool = True
+    mmap: bool = True
+
+
+def read_net(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
+    """The net of two Caffe files with its weights, before it becomes a module.
+
+    `options` are those of `load`, but for `freeze`.
+    """
+    return _read(prototxt, weights, Options(**options))[0]
+
+
+def describe(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
+    """The net as `load` would take it, but without filling what no weights are given for."""
+    chosen = Options(**options)
+    if weights is not None:
+        return _read(prototxt, weights, chosen)[0]
+    with file_errors():
+        return reshaped(_described(prototxt, (), chosen), chosen)
+
+
+def read_weights(path: Path_, *, may_map: bool = True) -> tuple[LayerWeights, ...]:
+    """The layers of a .caffemodel, which may be mapped, or of a .caffemodel.h5, which is read."""
+    if str(path).endswith(".h5"):
+        return hdf5.read(path)
+    return caffemodel.read(path, may_map=may_map)[1]
+
+
+def load(
+    prototxt: Path_,
+    weights: Path_ | None = None,
+    *,
+    outputs: Sequence[str] | None = None,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    dialect: str | None = None,
+    batch: int | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    strict: bool = True,
+    mmap: bool = True,
+    freeze: bool = False,
+) -> CaffeGraphModule:
+    """Load a Caffe net of any age as a torch.fx.GraphModule.
+
+    Without `weights` the net starts as Caffe's fillers start it. A .caffemodel in the place of
+    the prototxt is both, if Caffe itself wrote it: then the net is inside.
+    `outputs` names the blobs that forward returns, in that order; the default is Caffe's own,
+    every blob that no layer reads, alphabetically. "conv1" is the final content of a blob, and
+    "conv1@bn1" what layer bn1 put there. forward returns one tensor, or a tuple.
+    `phase` ("TRAIN" or "TEST"), `level` and `stages` are what the layers' include and exclude
+    rules are held against. The module comes in the mode of its phase, train() or eval(), which
+    Dropout and BatchNorm then follow as they do in Caffe.
+    `dialect` says whose Caffe the net is for ("yolo", "segnet" ...); it matters only for layer
+    types to which forks gave different meanings, and where the net itself leaves it open.
+    `batch` replaces the first size of every input, `shapes` the whole shapes of the inputs that
+    it names.
+    With strict=False layers whose weights are missing or of other shapes start as without
+    `weights`, and gm.caffe.unmatched lists them.
+    A .caffemodel beyond 16 MB is mapped: its weights are read as they are used, and before each use
+    the module makes sure that nobody has written into the file in place (CaffeFileError), since
+    its weights would change too. With mmap=False every file is read into memory at once.
+    With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
+
+    Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
+    of another net), UnknownLayerError (lists
+    all layer types without a record), ShapeMismatchError (weights or sizes that do not fit) and
+    CaffeFileError (a file that is missing, unreadable or a folder).
+    """
+    options = Options(
+        outputs=outputs,
+        phase=phase,
+        level=level,
+        stages=stages,
+        dialect=dialect,
+        batch=batch,
+        shapes=shapes,
+        strict=strict,
+        mmap=mmap,
+    )
+    net, left = _read(prototxt, weights, options)
+    made = graph_module(net)
+    made.meta["caffe_unmatched"] = left
+    made.meta["caffe_watch"] = Watch.over(blob for step in net.steps for blob in step.blobs)
+    with file_errors():
+        made.meta["caffe_identifier"] = stated_in_text(prototxt)
+    if freeze:
+        _freeze(made)
+    return made.train(phase == "TRAIN")
+
+
+def _read(
+    prototxt_path: Path_, weights_path: Path_ | None, options: Options
+) -> tuple[Net, Unmatched]:
+    with file_errors():
+        if weights_path is None and is_binary(prototxt_path):
+            weights_path = prototxt_path
+        entries = () if weights_path is None else read_weights(weights_path, may_map=options.mmap)
+        net = reshaped(_described(prototxt_path, entries, options), options)
+        if weights_path is not None:
+            check_pair(prototxt_path, weights_path)
+    if weights_path is None:
+        filled, left = with_fresh_blobs(net), Unmatched()
+    elif options.strict:
+        filled = with_weights(net, entries, str(weights_path))
+        left = unused(filled, entries)
+    else:
+        filled = with_what_fits(net, entries, str(weights_path))
+        left = unmatched(net, entries)
+    return filled if options.outputs is None else ending_at(filled, options.outputs), left
+
+
+def _described(path: Path_, weights: Sequence[LayerWeights], options: Options) -> Net:
+    """The net of the prototxt, or the one inside a caffemodel."""
+    phase, level, stages = options.phase, options.level, options.stages
+    if is_binary(path):
+        if str(path).endswith(".h5"):
+            raise CaffeFormatError(f"{path} needs a prototxt beside it: HDF5 holds weights alone")
+        return prototxt.inside(path, phase=phase, level=level, stages=stages)
+    hints = Hints(options.dialect, {entry.name: len(entry.blobs) for entry in weights})
+    return prototxt.read(path, phase=phase, level=level, stages=stages, hints=hints)
+
+
+def reshaped(net: Net, options: Options) -> Net:
+    """The net with the input sizes that are wanted.
+
+    ShapeMismatchError names the layer that cannot have them.
+    """
+    batch, shapes = options.batch, options.shapes or {}
+    known = [value.blob for value in net.inputs]
+    if missing := sorted(set(shapes) - set(known)):
+        raise ShapeMismatchError(f"shapes needs inputs of the net, {known}, got {missing}")
+    if shapes:
+        net = net.reshaped(_input_shapes(net, shapes))
+    if batch is not None:
+        net = net.reshaped([_with_batch(shape, batch) for shape in _input_shapes(net, {})])
+    return net
+
+
+def _input_shapes(net: Net, given: Mapping[str, Shape]) -> list[Shape]:
+    """The shape of every input: the given one, or what the layer that makes it says."""
+    wanted = {name: tuple(shape) for name, shape in given.items()}
+    return [
+        shape
+        for step in net.steps
+        if is_input(step)
+        for shape in step.input_shapes([wanted.get(top.blob) for top in step.tops])
+    ]
+
+
+def _with_batch(shape: Shape, batch: int) -> Shape:
+    if not shape:
+        raise ShapeMismatchError("batch needs inputs with axes, got a scalar")
+    return (batch, *shape[1:])
+
+
+def _freeze(module: CaffeGraphModule) -> None:
+    for step, made in module.caffe.layers():
+        for spec, blob in zip(step.params, step.layer.blobs_of(made), strict=False):
+            if spec.lr_mult == 0 and isinstance(blob, nn.Parameter):
+                blob.requires_grad_(False)

@@ -1,0 +1,141 @@
+"""Write a net as Caffe's two files: weights first, prototxt last, each by rename."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeError, CaffeFileError
+from caffe2fx.files.prototxt import text_of
+from caffe2fx.files.text_rewrites import Respelling, respelled
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step
+from caffe2fx.weights import caffemodel, hdf5
+from caffe2fx.weights.atomic import file_errors, replacing, replacing_all
+from caffe2fx.weights.pairing import comment, identifier_of
+
+
+def save(
+    net: Net,
+    prototxt: str | Path,
+    weights: str | Path,
+    *,
+    header: str = "",
+    spelling: Sequence[Respelling] = (),
+    durable: bool = True,
+) -> None:
+    """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
+
+    `spelling` is how the program writes that is to read them, where Caffe itself writes otherwise.
+    Both state one identifier, by which `load` knows that they belong together. Scratch files need
+    not be `durable`: that is, on the disk before they get their names.
+
+    Nothing is replaced unless both files were written whole. Raises CaffeFileError where a
+    folder is missing, and where both paths are one file.
+    """
+    if os.path.realpath(prototxt) == os.path.realpath(weights):
+        raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
+    layers = weights_of(net)
+    text, identifier = _text_and_identifier(net, header, spelling)
+    with (
+        file_errors(),
+        replacing_all([weights, prototxt], durable=durable) as (new_weights, new_prototxt),
+    ):
+        _write_weights(new_weights, str(weights), net.name, layers, identifier)
+        new_prototxt.write_text(text, encoding="utf-8")
+
+
+def prototxt_of(net: Net, *, header: str = "", spelling: Sequence[Respelling] = ()) -> str:
+    """The text that `save` writes."""
+    return _text_and_identifier(net, header, spelling)[0]
+
+
+def _text_and_identifier(net: Net, header: str, spelling: Sequence[Respelling]) -> tuple[str, str]:
+    text = text_of(net)
+    identifier = identifier_of(text)
+    comments = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment(identifier) + comments + respelled(text, spelling), identifier
+
+
+def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
+    """Write the weights that a loaded module now holds, for its untouched original prototxt.
+
+    Raises CaffeError for a module that did not come from caffe2fx.load.
+    """
+    if not isinstance(module, CaffeGraphModule):
+        kind = type(module).__name__
+        raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {kind}")
+    write_weights(current_net(module), path, module.meta.get("caffe_identifier", ""))
+
+
+def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> None:
+    """Write the weights of a net alone; a path ending in .h5 makes an HDF5 file.
+
+    `identifier` is what the prototxt states that they are for, by default what `save` would have
+    it state.
+    """
+    layers = weights_of(net)
+    stated = identifier_of(text_of(net)) if identifier is None else identifier
+    with file_errors(), replacing(path) as temporary:
+        _write_weights(temporary, str(path), net.name, layers, stated)
+
+
+def current_net(module: CaffeGraphModule) -> Net:
+    """The net of a loaded module with the weights that the module holds now."""
+    module.check_files()
+    # By position: names may come twice.
+    modules = {id(step): made for step, made in module.caffe.layers()}
+    net = module.caffe.net
+    steps = tuple(
+        replace(step, blobs=_blobs(step, modules[id(step)])) if step.blobs else step
+        for step in net.steps
+    )
+    return replace(net, steps=steps)
+
+
+def _blobs(step: Step, module: nn.Module) -> tuple[Tensor, ...]:
+    blobs = step.layer.blobs_of(module)
+    return tuple(
+        blob.detach().reshape(old.shape) for blob, old in zip(blobs, step.blobs, strict=True)
+    )
+
+
+def weights_suffix(net: Net) -> str:
+    """How the weights file of a net is called, that Caffe can read: HDF5 beyond 2 GB."""
+    return ".caffemodel" if caffemodel.fits(net.name, weights_of(net)) else ".caffemodel.h5"
+
+
+def _write_weights(
+    path: Path,
+    name: str,
+    net_name: str,
+    layers: tuple[caffemodel.LayerWeights, ...],
+    identifier: str,
+) -> None:
+    if name.endswith(".h5"):
+        hdf5.write(path, layers, identifier)
+    else:
+        caffemodel.write(path, net_name, layers, identifier)
+
+
+def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:
+    """The layers of the net as a weights file lists them.
+
+    One whose weights the net computes is left out, which Caffe takes for: keep what you have.
+    """
+    return tuple(
+        caffemodel.LayerWeights(
+            step.name,
+            step.layer.type,
+            step.blobs,
+            tuple(value.blob for value in step.bottoms),
+            tuple(value.blob for value in step.tops),
+        )
+        for step in net.steps
+        if step.layer.in_files and not step.dynamic
+    )

@@ -1,0 +1,67 @@
+"""What training a loaded net takes: the learning rates that its prototxt states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.messages.common import ParamSpec
+from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.net.step import Step
+
+Multipliers = tuple[float, float]
+
+
+def parameter_groups(
+    module: CaffeGraphModule, *, lr: float, weight_decay: float = 0.0
+) -> list[dict[str, Any]]:
+    """Parameter groups for a torch.optim optimizer, one for each lr_mult and decay_mult.
+
+    `lr` and `weight_decay` are the solver's base_lr and weight_decay. torch.optim.SGD with these
+    groups and the solver's momentum does what Caffe's SGD does while the learning rate stays.
+    Parameters that need no gradient are left out; those that came from no layer count once.
+
+    Raises CaffeError where one parameter of torch has several multipliers.
+    """
+    said: dict[nn.Parameter, Multipliers] = {}
+    for step, owner in module.caffe.layers():
+        for parameter, multipliers in _multipliers(step, owner):
+            said[parameter] = _agreed(step, said.get(parameter), multipliers)
+    groups: dict[Multipliers, list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            groups.setdefault(said.get(parameter, _ONCE), []).append(parameter)
+    return [
+        {"params": members, "lr": lr * rate, "weight_decay": weight_decay * decay}
+        for (rate, decay), members in groups.items()
+    ]
+
+
+_ONCE: Multipliers = (1.0, 1.0)
+
+
+def _multipliers(step: Step, owner: nn.Module) -> Iterator[tuple[nn.Parameter, Multipliers]]:
+    """Each parameter of the step's module with what the file says of its blob."""
+    blobs = step.layer.blobs_of(owner)
+    specs = (*step.params, *(ParamSpec(),) * len(blobs))
+    found = [(spec.lr_mult, spec.decay_mult) for spec in specs[: len(blobs)]]
+    by_blob = {id(blob): one for blob, one in zip(blobs, found, strict=True)}
+    for parameter in owner.parameters():
+        if id(parameter) in by_blob:
+            yield parameter, by_blob[id(parameter)]
+        elif len(set(found)) == 1:  # a module that keeps its blobs in another form
+            yield parameter, found[0]
+        else:
+            raise step.fault(CaffeError(f"needs one lr_mult for all its blobs, got {found}"))
+
+
+def _agreed(step: Step, before: Multipliers | None, now: Multipliers) -> Multipliers:
+    """Of layers that share a blob the one that says something decides."""
+    if before is None or before == _ONCE:
+        return now
+    if now not in (_ONCE, before):
+        raise step.fault(CaffeError(f"needs the lr_mult of the blob it shares, got {now}"))
+    return before

@@ -1,0 +1,1 @@
+"""A net in single assignment: steps, values, shapes, weights."""

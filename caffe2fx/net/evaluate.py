@@ -1,0 +1,134 @@
+"""The values of a net or a graph as they are computed, each let go once nothing reads it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, fx, nn
+
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+
+Pairs = Iterable[tuple[Value, Tensor]]
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a net is held against: the values it knows, and how they come for given inputs.
+
+    `run` computes in the float type of the inputs and gives `known`, among them the net's
+    inputs, in any order; in the net's order, few of them have to be kept at a time.
+    """
+
+    known: Collection[Value]
+    run: Callable[[Sequence[Tensor]], Pairs]
+
+
+def meaning(net: Net) -> Reference:
+    """The reference that knows the inputs alone: all else is what the layers mean."""
+    return Reference(net.inputs, lambda inputs: zip(net.inputs, inputs, strict=True))
+
+
+class Stream:
+    """The values of a net on one set of inputs, step by step, in the float type of the inputs.
+
+    What the reference knows comes from it, all else from the layers' own meaning. Between
+    `enter` and `leave` of a step, `values` holds what it reads and its tops.
+    """
+
+    def __init__(self, net: Net, reference: Reference, inputs: Sequence[Tensor]) -> None:
+        self.values: dict[Value, Tensor] = {}
+        self._known, self._coming = reference.known, iter(reference.run(inputs))
+        self._dtype = inputs[0].dtype
+        self._readers = Counter(value for step in net.steps for value in step.reads)
+
+    def enter(self, step: Step) -> None:
+        """Go on to the next step."""
+        for top in step.tops:
+            if top in self._known:
+                self._pull(top)
+        if any(top not in self.values for top in step.tops):
+            self.values.update(computed(step, self.values, self._dtype))
+
+    def _pull(self, wanted: Value) -> None:
+        while wanted not in self.values:
+            value, tensor = next(self._coming)
+            self.values[value] = tensor
+
+    def leave(self, step: Step) -> None:
+        """Let go what no later step reads."""
+        self._readers.subtract(step.reads)
+        for value in (*step.reads, *step.tops):
+            if not self._readers[value]:
+                self.values.pop(value, None)
+
+
+def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+    """All values of a net: the known ones, and the others by the layers' own meaning."""
+    values = dict(known)
+    dtype = next(iter(known.values())).dtype
+    with torch.no_grad():
+        for step in net.steps:
+            if any(top not in values for top in step.tops):
+                values.update(computed(step, values, dtype))
+    return values
+
+
+def computed(
+    step: Step, values: Mapping[Value, Tensor], dtype: torch.dtype
+) -> Iterator[tuple[Value, Tensor]]:
+    """By the layer's meaning the tops of a step that are not among the values."""
+    tops = step.compute(values, dtype)
+    for value, top in zip(step.tops, tops, strict=True):
+        if value not in values:
+            yield value, top.to(dtype)
+
+
+@contextmanager
+def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
+    """A module to run in that float type: itself in float32, for float64 a copy.
+
+    The copy's memory is given back at the end and not whenever Python looks for cycles, of which
+    every GraphModule is one.
+    """
+    if dtype is not torch.float64:
+        yield module
+        return
+    twin = copy.deepcopy(module, dict(_in_float64(module)))
+    try:
+        yield twin
+    finally:
+        twin.to("meta")
+
+
+def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
+    """By their places, what takes the place of the parameters and buffers in a copy."""
+    for parameter in module.parameters():
+        yield id(parameter), nn.Parameter(_wide(parameter.detach()), requires_grad=False)
+    for buffer in module.buffers():
+        yield id(buffer), _wide(buffer)
+
+
+def _wide(value: Tensor) -> Tensor:
+    """In float64, unless it counts or names something."""
+    return value.double() if value.is_floating_point() else value.clone()
+
+
+def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node, Any]]:
+    """`interpreter.run`, node by node; what no later node reads is let go."""
+    graph = interpreter.graph
+    interpreter.args_iter = iter(graph.process_inputs(*args))
+    interpreter.env = {}
+    for node in graph.nodes:
+        interpreter.env[node] = result = interpreter.run_node(node)
+        if node.op != "output":
+            yield node, result
+        for unused in interpreter.user_to_last_uses.get(node, ()):
+            del interpreter.env[unused]

@@ -1,0 +1,172 @@
+"""Weights of a file into the layers of a net: by name, with Caffe's own checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from torch import Tensor
+
+from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.net import Net
+from caffe2fx.net.shared_weights import shared_places, with_shared_blobs
+from caffe2fx.net.step import Step
+from caffe2fx.weights.caffemodel import LayerWeights
+
+_LEGACY_AXES = 4
+
+
+class Misfit(NamedTuple):
+    """A layer whose weights have other shapes in the net than in the file."""
+
+    layer: str
+    net: tuple[Shape, ...]
+    file: tuple[Shape, ...]
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """What of a net and of a weights file did not come together.
+
+    `file`: layers that the net lacks, or has no weights in. `net`: layers that need weights
+    which the file lacks. `shapes`: layers that both have, with weights of different shapes. Those
+    of the last two start as Caffe's fillers start them.
+    """
+
+    file: tuple[str, ...] = ()
+    net: tuple[str, ...] = ()
+    shapes: tuple[Misfit, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.file or self.net or self.shapes)
+
+    def __str__(self) -> str:
+        lines = [f"only in the weights file: {name}" for name in self.file]
+        lines += [f"without weights: {name}" for name in self.net]
+        lines += [
+            f"of other shapes: {layer}, {_list(net)} in the net, {_list(file)} in the file"
+            for layer, net, file in self.shapes
+        ]
+        return "\n".join(lines)
+
+
+def _list(shapes: Sequence[Shape]) -> str:
+    return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)
+
+
+def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:
+    """The net with the blobs of a weights file, matched by layer name as Caffe does.
+
+    Layers of the file that the net lacks are ignored; a layer that needs blobs and has none,
+    or has others, is a ShapeMismatchError that names both sides. Two layers of one name are a
+    CaffeFormatError if they take blobs: Caffe fills the first and leaves the other at random.
+    """
+    by_name = {entry.name: entry for entry in weights}
+    is_old = any(entry.legacy for entry in weights)
+    wanted = _wanted(net) if is_old else [()] * len(net.steps)
+    steps = tuple(
+        replace(step, blobs=_blobs(by_name[step.name], shapes)) if step.name in by_name else step
+        for step, shapes in zip(net.steps, wanted, strict=True)
+    )
+    _check_names_are_used_once(steps)
+    try:
+        filled = with_shared_blobs(replace(net, steps=steps), _order(weights))
+        filled.check_blobs()
+    except ShapeMismatchError as error:
+        raise ShapeMismatchError(f"{source}: {error}") from None
+    return filled
+
+
+def with_what_fits(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:
+    """The net with those blobs that fit; the others start as Caffe's fillers start them.
+
+    Of several layers of one name the first gets the weights, as in Caffe.
+    """
+    by_name = {entry.name: entry for entry in weights}
+    steps = []
+    wanted = _wanted(net)
+    for step, fresh, shapes in zip(net.steps, with_fresh_blobs(net).steps, wanted, strict=True):
+        entry = by_name.pop(step.name, None)
+        blobs = () if entry is None else _blobs(entry, shapes)
+        steps.append(replace(step, blobs=blobs) if _shapes(blobs) == shapes else fresh)
+    try:
+        return with_shared_blobs(replace(net, steps=tuple(steps)), _order(weights))
+    except ShapeMismatchError as error:
+        raise ShapeMismatchError(f"{source}: {error}") from None
+
+
+def unused(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
+    """What of a file a net has not taken that `with_weights` made."""
+    taken = {step.name for step in net.steps if step.blobs}
+    left = (entry.name for entry in weights if entry.blobs and entry.name not in taken)
+    return Unmatched(file=tuple(dict.fromkeys(left)))
+
+
+def unmatched(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
+    """What `with_what_fits` leaves."""
+    by_name = {entry.name: entry for entry in weights if entry.blobs}
+    waiting = dict(by_name)
+    missing, misfits = [], []
+    owned = _owned(net, by_name)
+    for index, (step, wanted) in enumerate(zip(net.steps, _wanted(net), strict=True)):
+        entry = waiting.pop(step.name, None) if wanted else None
+        if entry is None and wanted and index not in owned:
+            missing.append(step.name)
+        if entry is not None and _shapes(_blobs(entry, wanted)) != wanted:
+            misfits.append(Misfit(step.name, wanted, _shapes(entry.blobs)))
+    return Unmatched(tuple(waiting), tuple(missing), tuple(misfits))
+
+
+def _wanted(net: Net) -> list[tuple[Shape, ...]]:
+    """The shapes of the weight blobs of each step; none where the net computes them."""
+    shapes = net.shapes()
+    return [
+        () if step.dynamic else step.layer.blob_shapes([shapes[b] for b in step.bottoms])
+        for step in net.steps
+    ]
+
+
+def _owned(net: Net, by_name: Mapping[str, LayerWeights]) -> set[int]:
+    """The steps all of whose weights are shared with a layer that the file has."""
+    given = {
+        name
+        for name, places in shared_places(net).items()
+        if any(net.steps[place.step].name in by_name for place in places)
+    }
+    return {
+        index
+        for index, step in enumerate(net.steps)
+        if step.params and all(spec.name in given for spec in step.params)
+    }
+
+
+def _order(weights: Sequence[LayerWeights]) -> list[str]:
+    return [entry.name for entry in weights]
+
+
+def _shapes(blobs: Sequence[Tensor]) -> tuple[Shape, ...]:
+    return tuple(tuple(blob.shape) for blob in blobs)
+
+
+def _blobs(entry: LayerWeights, wanted: Sequence[Shape]) -> tuple[Tensor, ...]:
+    """The blobs, those of old files without the ones in front that the net's shapes lack."""
+    return tuple(_todays(blob, index, entry, wanted) for index, blob in enumerate(entry.blobs))
+
+
+def _todays(blob: Tensor, index: int, entry: LayerWeights, wanted: Sequence[Shape]) -> Tensor:
+    if index not in entry.legacy or index >= len(wanted):
+        return blob
+    padded = (1,) * (_LEGACY_AXES - len(wanted[index])) + tuple(wanted[index])
+    return blob.reshape(wanted[index]) if padded == tuple(blob.shape) else blob
+
+
+def _check_names_are_used_once(steps: Sequence[Step]) -> None:
+    count = Counter(step.name for step in steps)
+    for step in steps:
+        if step.blobs and count[step.name] > 1:
+            error = f"needs a name of its own for its weights, got {count[step.name]} layers of it"
+            raise step.fault(CaffeFormatError(error))

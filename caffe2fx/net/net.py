@@ -1,0 +1,93 @@
+"""Net and Step: a Caffe net in single-assignment form, where every value is written once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from caffe2fx.layers import Source
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.step import Step, Value, is_input
+
+
+@dataclass(frozen=True)
+class Net:
+    """Steps in order of execution and the values that are the net's results.
+
+    `overwritten`: where this is a part of a net, the values that the rest overwrites in place.
+    """
+
+    steps: tuple[Step, ...]
+    outputs: tuple[Value, ...]
+    name: str = ""
+    overwritten: frozenset[Value] = frozenset()
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """What the caller fills: the tops of Input layers, and of those that read data."""
+        return tuple(top for step in self.steps if is_input(step) for top in step.tops)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __str__(self) -> str:
+        lines = [str(step) for step in self.steps]
+        return "\n".join([*lines, f"outputs: {', '.join(map(str, self.outputs))}"])
+
+    def names(self) -> dict[str, Value]:
+        """Every value by its name in Caffe, in order of execution.
+
+        A blob that in-place layers overwrite stands under its own name with its final content,
+        and under "blob@layer" with what each of its layers produced.
+        """
+        last = {top.blob: top for step in self.steps for top in step.tops}
+        named = {}
+        for step in self.steps:
+            for top in step.tops:
+                final = last[top.blob]
+                if final.version or final in self.overwritten:
+                    named[f"{top.blob}@{step.name}"] = top
+                if top == final and top not in self.overwritten:
+                    named[top.blob] = top
+        return named
+
+    def producers(self) -> dict[Value, Step]:
+        """Which step writes each value."""
+        return {top: step for step in self.steps for top in step.tops}
+
+    def uses(self) -> Counter[Value]:
+        """How often each value is read, being an output counted as one reading."""
+        counted = Counter(value for step in self.steps for value in step.reads)
+        counted.update(self.outputs)
+        return counted
+
+    def shapes(self) -> dict[Value, Shape]:
+        """The shape of every value; raises what Caffe would abort with, layer named."""
+        known: dict[Value, Shape] = {}
+        for step in self.steps:
+            bottoms = [known[bottom] for bottom in step.bottoms]
+            known.update(zip(step.tops, step.top_shapes(bottoms), strict=True))
+        return known
+
+    def check_blobs(self) -> None:
+        """Raise ShapeMismatchError where weights do not fit their layer."""
+        shapes = self.shapes()
+        for step in self.steps:
+            step.check_blobs([shapes[value] for value in step.reads])
+
+    def reshaped(self, shapes: Sequence[Shape]) -> Net:
+        """The same net with other input shapes, in the order of `inputs`."""
+        waiting = iter(shapes)
+        steps = tuple(
+            replace(step, layer=step.layer.as_input([next(waiting) for _ in step.tops]))
+            if isinstance(step.layer, Source)
+            else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
+
+    def with_batch(self, batch: int) -> Net:
+        """The same net with another first dimension of every input."""
+        shapes = self.shapes()
+        return self.reshaped([(batch, *shapes[value][1:]) for value in self.inputs])

@@ -1,0 +1,218 @@
+"""Step: a named use of a layer, and the values that it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.layers import Source
+from caffe2fx.layers.layer import Layer, Operation
+from caffe2fx.messages.common import ParamSpec, Phase
+from caffe2fx.messages.layer_parameter import LayerHints
+from caffe2fx.messages.message import Shape
+from caffe2fx.origin import Origin
+from caffe2fx.weights.caffemodel import MAX_COUNT
+
+
+class Value(NamedTuple):
+    """What one step writes: the `version`-th content of a blob.
+
+    In a file a chain of in-place layers writes one blob several times; here each writing is a
+    value of its own, so the single-assignment form and the file form name the same thing.
+    """
+
+    blob: str
+    version: int = 0
+
+    def __str__(self) -> str:
+        return self.blob if self.version == 0 else f"{self.blob}#{self.version}"
+
+
+class Dynamic(NamedTuple):
+    """A weight blob that the net itself computes, as in a product of two activations.
+
+    Caffe's layers keep their weights to themselves, but for this: a Parameter layer's top is
+    the memory of its weight, and of every weight that has its param name. Files therefore say
+    a dynamic weight in three layers before the one that uses it: the Parameter, an Eltwise
+    that overwrites it in place with `value`, and a Silence; here are their names.
+    """
+
+    value: Value
+    parameter: str
+    copy: str
+    silence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One named use of a layer: its record, what it reads and writes, its weights.
+
+    `dynamic` stands in for `blobs`: of a step that has it, `blobs` is empty.
+    """
+
+    name: str
+    layer: Layer
+    bottoms: tuple[Value, ...] = ()
+    tops: tuple[Value, ...] = ()
+    blobs: tuple[Tensor, ...] = ()
+    params: tuple[ParamSpec, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+    dynamic: tuple[Dynamic, ...] = ()
+    loss_weight: tuple[float, ...] = ()
+    propagate_down: tuple[bool, ...] = ()
+    phase: Phase | None = None  # the layer's own, whatever the net's is
+    hints: LayerHints = LayerHints()
+
+    def passes_gradient(self, bottom: int) -> bool:
+        """Whether what this step learns from reaches the layers before that bottom."""
+        return not self.propagate_down or self.propagate_down[bottom]
+
+    @property
+    def loss_weights(self) -> tuple[float, ...]:
+        """How much each top adds to the loss of the net; of a loss the first adds 1 untold.
+
+        A loss whose file names no top has one all the same.
+        """
+        if self.loss_weight:
+            return self.loss_weight
+        return (1.0,) if self.layer.is_loss else (0.0,) * len(self.tops)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether Caffe makes this step's tops the very memory of its bottom."""
+        return self.layer.shares(len(self.bottoms), len(self.tops))
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """The bottoms, and then the values of dynamic weights."""
+        return (*self.bottoms, *(weight.value for weight in self.dynamic))
+
+    def reading(self, new: Mapping[Value, Value]) -> Step:
+        """The same step with what it reads replaced by what `new` says."""
+        bottoms = tuple(new.get(value, value) for value in self.bottoms)
+        dynamic = tuple(w._replace(value=new.get(w.value, w.value)) for w in self.dynamic)
+        return replace(self, bottoms=bottoms, dynamic=dynamic)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Step):
+            return NotImplemented
+        same = self._wiring() == other._wiring() and len(self.blobs) == len(other.blobs)
+        return same and all(map(torch.equal, self.blobs, other.blobs))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _wiring(self) -> tuple[object, ...]:
+        return (self.name, self.layer, self.bottoms, self.tops, self.params,
+                self.dynamic, self.loss_weight, self.propagate_down, self.phase,
+                self.hints)  # fmt: skip
+
+    def __str__(self) -> str:
+        tops, bottoms = (", ".join(map(str, values)) for values in (self.tops, self.reads))
+        return f"{self.name}: {tops or '()'} = {self.layer} <- {bottoms or '()'}"
+
+    def fault(self, error: CaffeError) -> CaffeError:
+        """The same error with this step's name, type and place in front of it."""
+        where = f" ({self.origin})" if self.origin.file else ""
+        return type(error)(f"layer {self.name!r} ({self.layer.type}) {error}{where}")
+
+    def top_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Shapes of the tops, after all that Caffe itself would check."""
+        try:
+            self.layer.check(bottoms, len(self.tops))
+            self._check_overwriting(bottoms)
+            self._check_loss_weights()
+            self.layer.check_params(self.params)
+            if len(self.propagate_down) not in (0, len(bottoms)):
+                said = f"for none or all of {len(bottoms)} bottoms, got {self.propagate_down}"
+                raise ShapeMismatchError(f"needs propagate_down {said}")
+            tops = self.layer.top_shapes(bottoms, len(self.tops))
+            blobs = self.layer.blob_shapes(bottoms)
+            if len(self.params) > len(blobs):
+                said = f"{len(blobs)} param(s) at most, one a blob, got {len(self.params)}"
+                raise ShapeMismatchError(f"needs {said}")
+            for shape in (*tops, *blobs):
+                _check_size(shape)
+        except CaffeError as error:
+            raise self.fault(error) from None
+        return tops
+
+    def _check_overwriting(self, bottoms: Sequence[Shape]) -> None:
+        over = [top.blob for bottom, top in zip(self.bottoms, self.tops, strict=False)
+                if bottom.blob == top.blob]  # fmt: skip
+        if over and not self.layer.overwrites(bottoms, len(self.tops)):
+            raise ShapeMismatchError(
+                f"needs a top of its own, got its bottom {over[0]!r}: Caffe stops there, or "
+                "overwrites what it still has to read"
+            )
+
+    def _check_loss_weights(self) -> None:
+        tops = max(len(self.tops), self.layer.is_loss)
+        if len(self.loss_weights) != tops:
+            raise ShapeMismatchError(
+                f"needs one loss_weight a top, got {len(self.loss_weights)} for {tops}"
+            )
+
+    def input_shapes(self, given: Sequence[Shape | None]) -> tuple[Shape, ...]:
+        """Shapes of the tops that the caller fills, of which some are given (None: as stated)."""
+        assert isinstance(self.layer, Source)
+        try:
+            return self.layer.completed(given)
+        except CaffeError as error:
+            raise self.fault(error) from None
+
+    def module(self, reads: Sequence[Shape]) -> nn.Module:
+        """The step as a module of what it `reads`."""
+        tops = len(self.tops)
+        if self.dynamic:
+            made: nn.Module = Operation(self.layer, (), tops, dynamic=len(self.dynamic))
+        else:
+            made = self.layer.module(reads, self.blobs, tops)
+        if isinstance(made, Operation):
+            made.loss_weight = self.loss_weight
+        return made
+
+    def compute(
+        self, values: Mapping[Value, Tensor], dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        """The tops as the layer's meaning gives them, from the values that it reads."""
+        count = len(self.bottoms)
+        read = [values[value].to(dtype) for value in self.reads]
+        blobs = [*read[count:], *(blob.to(dtype) for blob in self.blobs)]
+        return self.layer.compute(read[:count], blobs, len(self.tops))
+
+    def check_blobs(self, reads: Sequence[Shape]) -> None:
+        """Raise ShapeMismatchError unless the weights have the shapes that the layer takes."""
+        bottoms, dynamic = reads[: len(self.bottoms)], tuple(reads[len(self.bottoms) :])
+        wanted = self.layer.blob_shapes(bottoms)
+        got = (*dynamic, *(tuple(blob.shape) for blob in self.blobs))
+        if wanted != got:
+            shapes = f"needs weight blobs of shapes {_list(wanted)}, got {_list(got)}"
+            raise self.fault(ShapeMismatchError(shapes))
+
+
+MAX_AXES = 32
+
+
+def _check_size(shape: Shape) -> None:
+    """Caffe counts the values of a blob in an int, and stops at the first use of an empty one."""
+    if len(shape) > MAX_AXES:
+        raise ShapeMismatchError(f"needs blobs of at most {MAX_AXES} axes, got {len(shape)}")
+    if min(shape, default=1) < 1:
+        raise ShapeMismatchError(f"needs blobs with sizes of 1 or more, got {shape}")
+    if prod(shape) > MAX_COUNT:
+        raise ShapeMismatchError(f"needs blobs of at most {MAX_COUNT} values, got {shape}")
+
+
+def _list(shapes: Sequence[Shape]) -> str:
+    return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "none"
+
+
+def is_input(step: Step) -> bool:
+    """Whether the caller fills this step's tops."""
+    return isinstance(step.layer, Source)

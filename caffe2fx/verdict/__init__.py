@@ -1,0 +1,1 @@
+"""Comparison of feature maps: what is measured, how it is judged and reported."""

@@ -1,0 +1,329 @@
+"""The verdict: is what an engine computes what the reference computes, layer by layer?
+
+Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
+(a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
+scaled by the length of its sums, or 4 times what torch itself errs in float32 there, or the
+last place of the largest value.
+(b) End to end, the error against the reference in float64 is at most 1e-6 of the signal plus 4
+times the noise: what the reference errs in float32 (the larger of two orders of summation), or,
+if more, what the errors that the engine's layers make alone come to, carried through the net;
+and what a layer may err alone it may err there too.
+Maps that only a rewrite knows, within one operation of the reference, are judged alone.
+The first decides, the second confirms.
+The signal of a feature map is the smaller of its largest value and of its largest change under
+a second random input: an error relative to a map that is mostly bias proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from math import inf, nan
+
+import torch
+from torch import Tensor
+
+from caffe2fx.engines.base import Session
+from caffe2fx.net.evaluate import Reference, Stream, meaning
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.origin import Origin
+from caffe2fx.verdict.measures import (
+    _takes_nan,
+    _worst,
+    alone_limit,
+    another,
+    difference,
+    end_limit,
+    largest,
+    moved,
+)
+from caffe2fx.verdict.report import Report, Row
+from caffe2fx.verdict.sample_by_sample import SampleBySample
+from caffe2fx.verdict.unfolding import ByUnfolding
+
+
+@torch.no_grad()
+def judge(
+    net: Net, session: Session, reference: Reference, inputs: Sequence[Tensor], *, engine: str
+) -> Report:
+    """Hold every feature map that `session` computes against `reference`.
+
+    Values that the reference does not know (made by a rewrite) are computed by the layers' own
+    meaning from those that it does. It is run several times, but few maps are kept at a time.
+    """
+    session.reshape([tuple(value.shape) for value in inputs])
+    trial = _Trial(net, session, reference, inputs)
+    with SampleBySample():
+        trial.run()
+        rows = list(trial.rows())
+        if any(row.fault and not row.diverges and not row.dead for row in rows):
+            rows = list(trial.rows(_Carried(net, inputs)))
+    return Report(engine, rows)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the runs of a whole net say of one value."""
+
+    change: float  # under the second input
+    noise: float  # of the reference in float32
+    end: float  # the engine's error end to end
+    masked: bool  # whether the second input moved where the map is infinite
+    fits: bool  # whether the engine's shape is the reference's
+
+
+class _Trial:
+    """The engine and the reference side by side: end to end first, then layer by layer."""
+
+    def __init__(
+        self, net: Net, session: Session, reference: Reference, inputs: Sequence[Tensor]
+    ) -> None:
+        self._net, self._session, self._reference = net, session, reference
+        self._inputs = [value.to(torch.float32) for value in inputs]
+        self._moving = _depends_on_inputs(net)
+        self._theirs: list[Step] = []  # the engine's own steps
+        self._seen: dict[Value, _Seen] = {}
+        self._constant: set[Value] = set()
+        self._wrong: dict[Value, str] = {}
+
+    def _stream(self, inputs: Sequence[Tensor]) -> Stream:
+        return Stream(self._net, self._reference, inputs)
+
+    def _exactly(self) -> Stream:
+        return self._stream([value.double() for value in self._inputs])
+
+    def run(self) -> None:
+        """Run the whole net in the engine, beside the reference in every way that is needed."""
+        exact, rounded = self._exactly(), self._stream(self._inputs)
+        other = self._stream([another(value) for value in self._inputs])
+        # Rounding is a draw from chance, and a map of few numbers shows little of it: another
+        # order of the sums is a second draw.
+        with ByUnfolding():
+            again = self._stream(self._inputs)
+        streams = exact, rounded, again, other
+        outputs: dict[Value, Tensor] = {}
+        results = self._session.run(self._inputs)
+        for mine, (step, tops) in zip(self._net.steps, results, strict=True):
+            self._theirs.append(step)
+            for stream in streams:
+                with ByUnfolding() if stream is again else nullcontext():
+                    stream.enter(mine)
+            for value, top in zip(mine.tops, tops, strict=True):
+                self._seen[value] = _seen(top, *(stream.values[value] for stream in streams))
+                if value in self._net.outputs:
+                    outputs[value] = exact.values[value]
+            for stream in streams:
+                stream.leave(mine)
+        self._read_outputs(outputs)
+        self._constant = self._unreached({value for value in self._moving if self._stays(value)})
+
+    def _read_outputs(self, outputs: dict[Value, Tensor]) -> None:
+        """Hold what the engine gives by the outputs' names against what they are to be."""
+        given = self._session.published()
+        for value, exact in outputs.items():
+            if value.blob not in given:
+                names = ", ".join(given) or "none"
+                self._wrong[value] = f"it needs to be an output in the engine, got {names}"
+                continue
+            seen = self._seen[value]
+            end = max(seen.end, difference(given[value.blob], exact))
+            self._seen[value] = replace(seen, end=end)
+
+    def _stays(self, value: Value) -> bool:
+        """Whether a map that should move with the input did not."""
+        seen = self._seen.get(value)
+        known = value in self._reference.known
+        return known and seen is not None and not seen.change > 0 and not seen.masked
+
+    def _unreached(self, values: set[Value]) -> set[Value]:
+        """Those of the values that no number of the input reaches.
+
+        Such are the parts of a map that are constant, as a class token before it has seen an
+        image. What is dead otherwise moves: by NaN (zero weights, a ReLU that is never passed)
+        or by what is beyond every threshold.
+        """
+        if not all(map(_takes_nan, self._inputs)):
+            return set()
+        for extreme in (nan, inf, -inf):
+            values = self._unmoved(values, extreme)
+        return values
+
+    def _unmoved(self, values: set[Value], extreme: float) -> set[Value]:
+        """Those of the values that are the same where every number of the input is that one."""
+        found: set[Value] = set()
+        if not values:
+            return found
+        usual = self._stream(self._inputs)
+        void = self._stream([torch.full_like(value, extreme) for value in self._inputs])
+        try:
+            for step in self._net.steps:
+                for stream in (usual, void):
+                    stream.enter(step)
+                tops = values.intersection(step.tops)
+                found |= {v for v in tops if torch.equal(usual.values[v], void.values[v])}
+                for stream in (usual, void):
+                    stream.leave(step)
+        except Exception:  # a function that takes no such numbers: from here on all may be reached
+            pass
+        return found
+
+    def rows(self, carried: _Carried | None = None) -> Iterator[Row]:
+        """A row for each feature map, from what the engine makes of the reference's inputs."""
+        exact = self._exactly()
+        for mine, step in zip(self._net.steps, self._theirs, strict=True):
+            exact.enter(mine)
+            if not is_input(mine):
+                alone = self._alone(mine, step, exact)
+                pairs = zip(mine.tops, alone, strict=True)
+                rows = [self._row(mine, value, top, exact) for value, top in pairs]
+                yield from rows if carried is None else carried.rows(mine, rows, alone, exact)
+            elif carried is not None:
+                carried.enter(mine)
+            exact.leave(mine)
+
+    def _alone(self, mine: Step, step: Step, exact: Stream) -> Sequence[Tensor]:
+        """What the engine's step makes of what the reference would feed it with."""
+        if any(not self._seen[value].fits for value in mine.reads):
+            # Its engine expects other shapes here: what it would be fed, it could not take.
+            return [torch.full((), nan)] * len(mine.tops)
+        return self._session.feed(step, [exact.values[value].float() for value in mine.reads])
+
+    def _row(self, step: Step, value: Value, alone: Tensor, stream: Stream) -> Row:
+        """The measures of one feature map."""
+        exact, seen = stream.values[value], self._seen[value]
+        size, known = _magnitude(exact), value in self._reference.known
+        dead = self._is_dead(value) or bool(exact.isnan().any())
+        # What proves nothing has no signal; it may still be seen to be wrong, by its size.
+        moves = self._has_to_move(value) and not dead
+        signal = min(size, seen.change) if moves else size
+        length = step.layer.reduction([tuple(stream.values[b].shape) for b in step.bottoms])
+        error = difference(alone, exact)
+        limit = alone_limit(signal, length)
+        end = max(end_limit(seen.noise, signal), limit)
+        if error > limit or seen.end > end:
+            limit = alone_limit(signal, length, size, _own_noise(step, value, stream))
+            end = max(end, limit)
+        return Row(
+            layer=step.name,
+            type=step.layer.type,
+            blob=value.blob,
+            shape=tuple(exact.shape),
+            signal=0.0 if dead else signal,
+            alone=error,
+            alone_limit=limit,
+            end_to_end=seen.end,
+            # Within an operation there is none: where it rounds down, noise may turn a step
+            # before the next map turns it back. What the operation gives has one.
+            end_to_end_limit=end if known else inf,
+            origin=step.origin,
+            dead=dead,
+            wrong=self._wrong.get(value, ""),
+        )
+
+    def _is_dead(self, value: Value) -> bool:
+        """Whether nothing proves a map, since no input that was tried changes it."""
+        if value in self._net.outputs and self._has_constant_outputs:
+            return True
+        # A mask of -inf proves itself by where it stands.
+        return self._has_to_move(value) and self._stays(value)
+
+    @property
+    def _has_constant_outputs(self) -> bool:
+        """Whether no output depends on the inputs: then the net proves nothing."""
+        following = self._moving - self._constant
+        return not following.intersection(self._net.outputs)
+
+    def _has_to_move(self, value: Value) -> bool:
+        """Whether a map that does not change with the input is a fault.
+
+        Within an operation some maps may stay (a mask of what is 0, where nothing is): they are
+        judged as constants are, by their size, and what the operation gives has to move.
+        """
+        known = value in self._reference.known
+        moves = known or self._seen[value].change > 0
+        return moves and value in self._moving and value not in self._constant
+
+
+class _Carried:
+    """What the errors come to that the engine's layers make alone, carried through the net."""
+
+    def __init__(self, net: Net, inputs: Sequence[Tensor]) -> None:
+        self._stream = Stream(net, meaning(net), [value.double() for value in inputs])
+
+    def enter(self, step: Step) -> None:
+        """Go on over a step that makes no errors."""
+        self._stream.enter(step)
+        self._stream.leave(step)
+
+    def rows(
+        self, step: Step, rows: Sequence[Row], alone: Sequence[Tensor], exact: Stream
+    ) -> Iterator[Row]:
+        """The step's rows, each with the limit for what came to it; its own errors join in."""
+        self._stream.enter(step)
+        values = self._stream.values
+        meant = step.compute(exact.values, torch.float64)
+        for value, row, top, straight in zip(step.tops, rows, alone, meant, strict=True):
+            true = exact.values[value]
+            # An error beyond its limit is a fault, which excuses none that come after it.
+            made = (true if row.diverges else top) + (values[value] - straight)
+            values[value] = torch.where(made.isfinite(), made, true)
+            limit = end_limit(moved(values[value], true), row.signal)
+            yield replace(row, end_to_end_limit=max(row.end_to_end_limit, limit))
+        self._stream.leave(step)
+
+
+def _magnitude(value: Tensor) -> float:
+    """The largest magnitude of what is a number."""
+    size = largest(value)
+    return size if size == size else largest(value[~value.isnan()])
+
+
+def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Tensor) -> _Seen:
+    return _Seen(
+        change=moved(other, rounded),
+        noise=max(moved(rounded, exact), moved(again, exact)),
+        end=difference(top, exact),
+        masked=_worst(other) == inf and bool((other.isinf() != rounded.isinf()).any()),
+        fits=top.shape == exact.shape,
+    )
+
+
+def _own_noise(step: Step, value: Value, exact: Stream) -> float:
+    """What float32 itself loses in this layer: its meaning in float32 against float64."""
+    index = step.tops.index(value)
+    double, rounded = (
+        step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
+    )
+    return moved(rounded, double)
+
+
+def end_to_end_row(
+    name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor
+) -> Row:
+    """The end-to-end measure of one named result, where nothing can be fed layer by layer."""
+    signal = min(largest(exact), moved(other, rounded))
+    noise = moved(rounded, exact)
+    return Row(
+        layer=name,
+        type="",
+        blob=name,
+        shape=tuple(exact.shape),
+        signal=signal,
+        alone=0.0,
+        alone_limit=inf,
+        end_to_end=difference(mine, exact),
+        end_to_end_limit=end_limit(noise, signal),
+        origin=Origin(),
+        dead=not signal > 0,
+    )
+
+
+def _depends_on_inputs(net: Net) -> set[Value]:
+    moving: set[Value] = set()
+    for step in net.steps:
+        follows = moving.intersection(step.reads) and not step.layer.is_constant
+        if is_input(step) or follows:
+            moving.update(step.tops)
+    return moving

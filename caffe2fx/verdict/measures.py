@@ -1,0 +1,91 @@
+"""Measures and limits of the verdict: error, signal, and how much of each is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, nan, sqrt
+
+import torch
+from torch import Tensor
+
+ALONE = 1e-5  # of the signal, for sums of up to SHORT terms
+SHORT = 1024
+NOISE_FACTOR = 4.0
+NOISE_FLOOR = 1e-6  # of the signal
+ULP = 2.0**-23  # of the largest value: what float32 tells apart
+PIECE = 2**22  # numbers that are compared at a time
+
+
+def alone_limit(signal: float, length: float, size: float = 0.0, noise: float = 0.0) -> float:
+    """How far a layer of such sums may be off alone; `noise` is what float32 itself loses in it."""
+    return max(ALONE * signal * sqrt(max(1.0, length / SHORT)), NOISE_FACTOR * noise, ULP * size)
+
+
+def end_limit(noise: float, signal: float) -> float:
+    """How far a map may be off at the end of all that came before it."""
+    return NOISE_FACTOR * noise + NOISE_FLOOR * signal
+
+
+def another(value: Tensor) -> Tensor:
+    """A second input like the first, of its own numbers: floats in another order, a bit smaller.
+
+    The order alone would not change x - x.mean().sum(); numbers nearer to 0 stay in any range.
+    Whole numbers are drawn from among them: of a histogram the order alone would change nothing.
+    """
+    generator = torch.Generator().manual_seed(value.numel())
+    numbers = value.reshape(-1)
+    if not _takes_nan(value):
+        drawn = torch.randint(len(numbers), numbers.shape, generator=generator)
+        return numbers[drawn].reshape(value.shape)
+    mixed = numbers[torch.randperm(len(numbers), generator=generator)].reshape(value.shape)
+    return mixed * (1 - 0.25 * torch.rand(value.shape, generator=generator).to(value.dtype))
+
+
+def _takes_nan(value: Tensor) -> bool:
+    """Whether an input is of floats, not of whole numbers, which count or name something."""
+    return value.is_floating_point() and not torch.equal(value, value.round())
+
+
+def largest(value: Tensor) -> float:
+    """The largest magnitude; NaN where one is in it, 0 for an empty tensor.
+
+    Infinities are no signal (masks are made of them): the rest has to be right to its own.
+    """
+    worst = _worst(value)
+    return _worst(value.detach()[~value.isinf()]) if worst == inf else worst
+
+
+def moved(one: Tensor, two: Tensor) -> float:
+    """The largest finite change between two maps; equal infinities are none."""
+    return _of_pieces(_moved, one, two)
+
+
+def _moved(one: Tensor, two: Tensor) -> float:
+    same = (one == two) | (one.isnan() & two.isnan())
+    return largest(torch.where(same, torch.zeros_like(one), one - two))
+
+
+def _of_pieces(measure: Callable[[Tensor, Tensor], float], one: Tensor, two: Tensor) -> float:
+    """The largest measure of two maps' pieces, NaN if one is: of whole ones it takes memory."""
+    pieces = (torch.split(value.reshape(-1), PIECE) for value in (one, two))
+    measures = [measure(*pair) for pair in zip(*pieces, strict=True)]
+    return nan if any(value != value for value in measures) else max(measures)
+
+
+def _worst(value: Tensor) -> float:
+    return float(value.detach().abs().max()) if value.numel() else 0.0
+
+
+def difference(mine: Tensor, reference: Tensor) -> float:
+    """The largest absolute difference; infinite where shapes differ or NaN stands on one side."""
+    if tuple(mine.shape) != tuple(reference.shape):
+        return inf
+    return _of_pieces(_difference, mine, reference)
+
+
+def _difference(mine: Tensor, reference: Tensor) -> float:
+    apart = (mine.double() - reference).abs()
+    same = (mine == reference) | (mine.isnan() & reference.isnan())
+    apart = torch.where(same, torch.zeros_like(apart), apart)
+    worst = _worst(apart)
+    return inf if worst != worst else worst

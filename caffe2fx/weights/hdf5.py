@@ -1,0 +1,133 @@
+"""Weights in a .caffemodel.h5: /data/<layer>/<index>, one float32 dataset a blob.
+
+The format of choice above 2 GB, which Caffe's protobuf parser refuses.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+import torch
+
+from caffe2fx.errors import CaffeFormatError
+from caffe2fx.weights.caffemodel import MAX_COUNT, LayerWeights, float32, refuse_unwritable
+
+_IDENTIFIER = "caffe2fx id"  # an attribute of the file, which Caffe does not look at
+
+
+def write(
+    path: str | os.PathLike[str], layers: Sequence[LayerWeights], identifier: str = ""
+) -> None:
+    """Write every layer as a group, also one without blobs, since Caffe looks each of them up.
+
+    `identifier` says which net's weights they are (see caffe2fx.weights.pairing).
+
+    Wiring and types have no place here. CaffeFormatError, before the file is touched, for layer
+    names that HDF5 cannot hold or that Caffe would not find again.
+    """
+    _refuse_names([layer.name for layer in layers])
+    for layer in layers:
+        refuse_unwritable(layer)
+    # Nobody else opens it, and whoever writes atomically has locked it already.
+    with h5py.File(path, "w", locking=False) as file:
+        if identifier:
+            file.attrs[_IDENTIFIER] = identifier
+        data = file.create_group("data")
+        for layer in layers:
+            group = data.create_group(layer.name)
+            for index, blob in enumerate(layer.blobs):
+                group.create_dataset(str(index), data=float32(blob).numpy())
+
+
+def read(path: str | os.PathLike[str]) -> tuple[LayerWeights, ...]:
+    """The layers in HDF5's order, which is alphabetical; their types are not in the file: "".
+
+    Nested groups are layers whose names contain "/". CaffeFormatError names the file and the
+    group or dataset that is wrong.
+    """
+    with _opened(path) as file:
+        data = file.get("data")
+        if not isinstance(data, h5py.Group):
+            hint = " (this looks like a .solverstate)" if "learned_net" in file else ""
+            raise CaffeFormatError(f"expected the group /data, found none{hint}")
+        return tuple(_layers(data, "", ()))
+
+
+def identifier(path: str | os.PathLike[str]) -> str:
+    """The identifier that `write` was given, empty for a file that was written otherwise."""
+    with _opened(path) as file:
+        stated = file.attrs.get(_IDENTIFIER, "")
+        return stated if isinstance(stated, str) else ""
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """The file, with HDF5's many errors as CaffeFormatError that name it."""
+    with open(path, "rb"):
+        pass  # h5py's own errors for a missing file or a directory say less
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except CaffeFormatError as error:
+        raise CaffeFormatError(f"{os.fspath(path)}: {error}") from None
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CaffeFormatError(f"{os.fspath(path)}: expected HDF5 weights, {error}") from error
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if "/" in name or "\0" in name or name in ("", "."):
+            raise CaffeFormatError(
+                f"layer {name!r} cannot be named in an HDF5 file: write a .caffemodel instead, "
+                "or name the layer otherwise"
+            )
+        if name in seen:
+            raise CaffeFormatError(f"an HDF5 file needs different layer names, got two {name!r}")
+        seen.add(name)
+
+
+def _layers(group: h5py.Group, name: str, above: tuple[h5py.Group, ...]) -> Iterator[LayerWeights]:
+    """The layer that this group is, if it is one, and those below it.
+
+    `above` is the groups on the way here: hard links can form a circle.
+    """
+    if group in above:
+        raise CaffeFormatError(f"expected layers below {group.name}, found one of its own parents")
+    members = dict(group.items())
+    groups = {key: member for key, member in members.items() if isinstance(member, h5py.Group)}
+    blobs = tuple(_blobs(group.name, {key: members[key] for key in members.keys() - groups.keys()}))
+    if above and (blobs or not groups):
+        yield LayerWeights(name, "", blobs)
+    elif blobs:
+        raise CaffeFormatError(f"expected groups of layers in {group.name}, found datasets")
+    for key, member in groups.items():
+        yield from _layers(member, f"{name}/{key}" if above else key, (*above, group))
+
+
+def _blobs(place: str, members: dict[str, object]) -> Iterator[torch.Tensor]:
+    """The blobs of a group in the order of their numbers."""
+    for index in range(len(members)):
+        dataset = members.get(str(index))
+        if not isinstance(dataset, h5py.Dataset):
+            found = ", ".join(sorted(members))
+            raise CaffeFormatError(f"expected datasets named 0, 1, ... in {place}, found {found}")
+        yield _blob(dataset)
+
+
+def _blob(dataset: h5py.Dataset) -> torch.Tensor:
+    """The dataset as float32, once it is known that the file holds as many values as it claims."""
+    shape, kind = dataset.shape, dataset.dtype.kind
+    if shape is None or kind not in "fiu":
+        raise CaffeFormatError(f"expected numbers in {dataset.name}, found {dataset.dtype}")
+    if math.prod(shape) > MAX_COUNT:
+        limit = f"at most {MAX_COUNT} values"
+        raise CaffeFormatError(f"expected {limit} in {dataset.name}, found shape {shape}")
+    if math.prod(shape) > 0 and dataset.id.get_storage_size() == 0:
+        raise CaffeFormatError(f"expected stored values in {dataset.name}, found none")
+    return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))

@@ -1,0 +1,1 @@
+"""From the call to the files: prepare, trace, lower, legalize, run the passes, save, verify."""

@@ -1,0 +1,230 @@
+"""fx2caffe.export: an nn.Module in, a Caffe net out, with what is needed to prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers.layer import BVLC, Operation
+from caffe2fx.module.graph_module import CaffeGraphModule
+from fx2caffe import ops
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.exporter.pipeline import Finished, Options, finish, legal_net
+from fx2caffe.exporter.result import Export
+from fx2caffe.ir.symbol import BatchFixed
+from fx2caffe.lowering.lowering import Lowered, Lowering
+from fx2caffe.lowering.registry import leaves
+from fx2caffe.preprocessing import Preprocessing
+from fx2caffe.targets import Target
+from fx2caffe.targets import target as target_of
+from fx2caffe.tracing import model_inputs, pytree
+from fx2caffe.tracing.batch_analysis import Batch, find_batch
+from fx2caffe.tracing.precision import in_float32, inputs_in_float32
+from fx2caffe.tracing.tracer import Trace, trace
+
+__all__ = ['check', 'export', 'ops']
+
+T = TypeVar("T")
+
+
+def export(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    target: str | Target = "bvlc",
+    outputs: Sequence[str] | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
+    fold_batchnorm: bool = True,
+    input_names: Sequence[str] | None = None,
+    name_limit: int | None = None,
+    name_alphabet: str | None = None,
+    on_unsupported: str = "refuse",
+) -> Export:
+    """Turn a model into a Caffe net for `target`.
+
+    `example_inputs`: a tensor, a tuple of forward's arguments, or a dict by argument name;
+    numpy arrays are taken too. Models in half or double precision, or on another device, are
+    exported as float32. `outputs` cuts the net at module paths (what the last call of
+    "layer3" returned, or the first of "layer3:0"; where every name has its number, what comes
+    after is not even run) or names of traced nodes. `preprocessing` makes the net take raw
+    pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
+    into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
+    characters) and `name_alphabet` (a regular expression for one character) limit layer and
+    blob names; beyond 2 GB, which only HDF5 holds, they have no "/" in any case. With
+    `on_unsupported="custom"` what would be refused goes out as the target's own placeholder (a
+    Custom layer for nnie, a Python layer for others): such a net runs only where somebody gives
+    those a meaning, and `Export.unverified` lists them.
+
+    The model is not changed. Raises UnsupportedError that lists every operation that cannot
+    be exported exactly, with its module and source line, and CaffeError for options that do
+    not fit the model.
+    """
+    model, inputs = _prepared(model, example_inputs)
+    has = target_of(target)
+    if on_unsupported not in ("refuse", "custom"):
+        raise CaffeError(f"on_unsupported needs to be refuse or custom, got {on_unsupported!r}")
+    custom = on_unsupported == "custom"
+
+    def exported(options: dict[str, Any]) -> Export:
+        traced = trace(model, inputs, held_to_model=True, **options)
+        batch = find_batch(model, inputs, traced, **options)
+        names = _input_names(traced, input_names)
+
+        def made(batch: Batch) -> tuple[Lowered, Finished]:
+            lowered = _lowered(model, traced, batch, names, placeholders=custom)
+            wanted = _by_blob(preprocessing, lowered)
+            rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
+            parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
+            return lowered, finish(lowered, Options(has, *rest), parameters)
+
+        (lowered, finished), faults = _for_any_batch(made, batch, has)
+        wanted = _by_blob(preprocessing, lowered)
+        raw = {
+            new.blob: wanted[old.blob]
+            for old, new in zip(lowered.symbols, finished.net.inputs, strict=True)
+            if old.blob in wanted
+        }
+        values = _tensors(model, inputs), finished.nodes, has, batch, faults, raw
+        return Export(finished.net, traced, *values, finished.unverified)
+
+    with in_float32(model):
+        return _taking_apart(model, has, _trace_options(outputs), exported)
+
+
+def _taking_apart(
+    model: nn.Module, target: Target, options: dict[str, Any], made: Callable[[dict[str, Any]], T]
+) -> T:
+    """What `made` gives for a model that is traced with these options.
+
+    Where the target lacks layers that only forks of Caffe have, and so refuses, the model is
+    traced once more as if torch's functions stood there that such layers mean.
+    """
+    apart = partial(_lacks, target)
+    try:
+        return made(options)
+    except UnsupportedError as refused:
+        if not any(map(apart, model.modules())):
+            raise
+        try:
+            return made({**options, "taken_apart": apart})
+        except UnsupportedError:
+            raise refused from None
+
+
+def _lacks(target: Target, module: nn.Module) -> bool:
+    """Whether the module is a layer that only forks of Caffe have, and not the target."""
+    if not isinstance(module, Operation):
+        return False
+    return BVLC not in module.layer.dialects and not target.has(module.layer)
+
+
+def _for_any_batch(
+    made: Callable[[Batch], T], batch: Batch, target: Target
+) -> tuple[T, tuple[str, ...]]:
+    """What `made` gives for any batch, or else for the example's alone and the reasons for it."""
+    if batch.faults:
+        return made(Batch()), batch.faults
+    if target.batch is not None:
+        return made(Batch()), (f"target {target.name!r} runs batch {target.batch} only",)
+    try:
+        return made(batch), ()
+    except BatchFixed as error:
+        return made(Batch()), (str(error),)
+    except UnsupportedError as error:
+        return made(Batch()), tuple(map(str, error.refusals))
+
+
+def _prepared(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:
+    """The model and the inputs that are traced in place of the caller's."""
+    modules, _ = leaves()
+    for part in model.modules() if isinstance(model, nn.Module) else ():
+        if isinstance(part, CaffeGraphModule):
+            part.check_files()
+    inputs = inputs_in_float32(model, example_inputs)
+    return nn.Sequential(model) if isinstance(model, tuple(modules)) else model, inputs
+
+
+def _trace_options(outputs: Sequence[str] | None) -> dict[str, Any]:
+    modules, functions = leaves()
+    if outputs is not None and (isinstance(outputs, str) or not outputs):
+        raise CaffeError(f"outputs needs a list of one name or more, got {outputs!r}")
+    return {"leaf_modules": modules, "leaf_functions": functions, "outputs": outputs}
+
+
+def _by_blob(
+    given: Preprocessing | Mapping[str, Preprocessing] | None, lowered: Lowered
+) -> dict[str, Preprocessing]:
+    """The preprocessing of each input blob that has one."""
+    names = [value.blob for value in lowered.symbols]
+    if not isinstance(given, Preprocessing):
+        return dict(given or {})
+    if len(names) != 1:
+        raise CaffeError(f"preprocessing needs a dict by input for {names}, got {given}")
+    return {names[0]: given}
+
+
+def check(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    target: str | Target = "bvlc",
+    outputs: Sequence[str] | None = None,
+) -> tuple[Refusal, ...]:
+    """Every reason for which `model` cannot be exported for `target`; empty if it can.
+
+    Nothing is written and nothing large is computed. `outputs` are those of `export`.
+    """
+    has = target_of(target)
+    model, inputs = _prepared(model, example_inputs)
+
+    def tried(options: dict[str, Any]) -> tuple[Refusal, ...]:
+        traced = trace(model, inputs, values="fake", **options)
+        lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
+        legal_net(lowered, dict(lowered.symbols), has)
+        return ()
+
+    try:
+        with in_float32(model):
+            return _taking_apart(model, has, _trace_options(outputs), tried)
+    except UnsupportedError as error:
+        return error.refusals
+
+
+def _lowered(
+    model: nn.Module,
+    traced: Trace,
+    batch: Batch,
+    names: dict[str, str],
+    *,
+    placeholders: bool = False,
+) -> Lowered:
+    own = _module_names(model)
+    graph, root = traced.module.graph, traced.module
+    return Lowering(graph, root, batch.others, names, own, placeholders=placeholders).run()
+
+
+def _tensors(model: nn.Module, example_inputs: Any) -> tuple[Tensor, ...]:
+    return pytree.flatten(model_inputs.as_inputs(model, example_inputs)).tensors
+
+
+def _input_names(traced: Trace, given: Sequence[str] | None) -> dict[str, str]:
+    """Blob names of the placeholders: `data` for a single one, Caffe's habit."""
+    own = [node.name for node in traced.module.graph.nodes if node.op == "placeholder"]
+    usual = ["data"] if len(own) == 1 else traced.input_names
+    names = list(usual if given is None else given)
+    if len(names) != len(own) or len(set(names)) != len(names):
+        raise CaffeError(f"input_names needs {len(own)} different names, got {list(names)}")
+    return dict(zip(own, names, strict=True))
+
+
+def _net_name(model: nn.Module) -> str:
+    return model.caffe.net.name if isinstance(model, CaffeGraphModule) else type(model).__name__
+
+
+def _module_names(model: nn.Module) -> Mapping[str, str]:
+    """Layer names of a model that came from Caffe itself, by module path."""
+    return model.caffe.names.modules if isinstance(model, CaffeGraphModule) else {}

@@ -1,0 +1,128 @@
+"""The traced model as the judge's reference: run at any batch, in any precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.node import map_aggregate
+
+from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.net.evaluate import in_precision, streamed
+from fx2caffe.tracing.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
+
+
+def run_reference(
+    module: fx.GraphModule, batch: Batch, example: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> Iterator[tuple[str, Any]]:
+    """What the nodes of a traced graph give, in their order, in the float type of the inputs.
+
+    Raises ShapeMismatchError where the graph does not run on inputs of these shapes.
+    """
+    extra = inputs[0].shape[0] - example[0].shape[0] if inputs and inputs[0].dim() else 0
+    kinds = [None if own.is_floating_point() else own.dtype for own in example]
+    typed = [value.to(kind) if kind else value for value, kind in zip(inputs, kinds, strict=True)]
+    precision = inputs[0].dtype if inputs else torch.float32
+    with in_precision(module, precision) as twin:
+        runner = _Wide if precision is torch.float64 else _Runner
+        nodes = streamed(runner(twin, batch, extra), *typed)
+        while (found := _next(nodes, example, inputs)) is not None:
+            yield found
+
+
+def _next(
+    nodes: Iterator[tuple[fx.Node, Any]], example: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> tuple[str, Any] | None:
+    try:
+        with torch.no_grad():
+            node, result = next(nodes)
+    except StopIteration:
+        return None
+    except (RuntimeError, ValueError) as error:
+        raise ShapeMismatchError(
+            f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
+        ) from error
+    return node.name, result
+
+
+def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    return [tuple(tensor.shape) for tensor in tensors]
+
+
+class _Runner(fx.Interpreter):
+    """Runs the traced graph, also with another batch."""
+
+    def __init__(self, module: fx.GraphModule, batch: Batch, extra: int) -> None:
+        super().__init__(module)
+        self.batch, self.extra = batch, extra
+
+    def run_node(self, n: fx.Node) -> Any:
+        if self.extra and n.target in FOLLOW_SHAPES:
+            # The traced sizes are those of the example's batch.
+            (source,) = n.all_input_nodes
+            value, shape = self.env[source], self.batch.shape(n, self.extra)
+            return value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
+        if self.extra and n.op == "get_attr":
+            return self._constant(n)
+        return super().run_node(n)
+
+    def _constant(self, n: fx.Node) -> Any:
+        """A constant, with as many of its rows as there are samples where it follows the batch."""
+        value: Tensor = super().run_node(n)
+        if n.name not in self.batch.others or value.shape == self.batch.others[n.name].shape:
+            return value
+        for axis, size in enumerate(self.batch.shape(n, self.extra)):
+            if size != value.shape[axis]:
+                value = value.narrow(axis, 0, 1).expand(
+                    [size if other == axis else -1 for other in range(value.dim())]
+                )
+        return value
+
+
+class _Wide(_Runner):
+    """Runs the traced graph in float64, also where the model itself names float32."""
+
+    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        found: tuple[tuple[Any, ...], dict[str, Any]] = super().fetch_args_kwargs_from_env(n)
+        return map_aggregate(found, _wide_dtype)
+
+    def run_node(self, n: fx.Node) -> Any:
+        # Functions that name no dtype give float32 too: `.float()`, and factories by default.
+        return map_aggregate(super().run_node(n), _wide_tensor)
+
+
+def _wide_dtype(argument: Any) -> Any:
+    return torch.float64 if argument is torch.float32 else argument
+
+
+def _wide_tensor(result: Any) -> Any:
+    narrow = isinstance(result, Tensor) and result.dtype is torch.float32
+    return result.double() if narrow else result
+
+
+def with_signals(
+    values: Sequence[Tensor], batch: int | None, generator: torch.Generator
+) -> list[Tensor]:
+    """Each input `with_signal`; only those with the batch of the first get another one.
+
+    A scalar has none.
+    """
+    own = values[0].shape[:1] if values else ()
+    return [
+        with_signal(value, batch if own and value.shape[:1] == own else None, generator)
+        for value in values
+    ]
+
+
+def with_signal(value: Tensor, batch: int | None, generator: torch.Generator) -> Tensor:
+    """The example itself, or random numbers of its shape where it is constant or too small."""
+    shape = list(value.shape) if batch is None else [batch, *value.shape[1:]]
+    flat = value.detach().reshape(-1)
+    if batch is None and flat.numel() and bool((flat != flat[0]).any()):
+        return value.detach()
+    if not value.is_floating_point() and flat.numel():
+        # Places in a table, for example: other numbers than the model's own may have no meaning.
+        return flat[torch.randint(flat.numel(), shape, generator=generator)]
+    return torch.randn(shape, generator=generator)

@@ -1,0 +1,236 @@
+"""Export: a Caffe net made from a model, with what is needed to save and to prove it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.engines import Engine
+from caffe2fx.engines import engine as engine_of
+from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
+from caffe2fx.files import prototxt as text
+from caffe2fx.module.save import prototxt_of, save, weights_suffix, write_weights
+from caffe2fx.net.difference import first_difference
+from caffe2fx.net.evaluate import Reference
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Value
+from caffe2fx.origin import Origin
+from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.report import Report
+from caffe2fx.weights.atomic import file_errors
+from caffe2fx.weights.pairing import check_pair, stated_in_text
+from fx2caffe.exporter.module_map import Map, map_of
+from fx2caffe.exporter.reference import run_reference, with_signals
+from fx2caffe.exporter.verify_placeholders import Around
+from fx2caffe.legalize.placeholders import Unverified
+from fx2caffe.preprocessing import Preprocessing
+from fx2caffe.targets import Target
+from fx2caffe.tracing import model_inputs, pytree
+from fx2caffe.tracing.batch_analysis import Batch
+from fx2caffe.tracing.tracer import Trace
+
+
+@dataclass(frozen=True)
+class Export:
+    """A Caffe net made from a model.
+
+    `inputs` and `outputs` are blob names in the model's own order (Caffe itself lists outputs
+    alphabetically); `rebuild` puts results in that order into the model's own structure.
+    `batch_faults` says why the prototxt works for the example's batch only; it is empty where
+    the batch may be changed in the Input layers. `example_inputs` are the model's own: where
+    `preprocessing` (by input blob) is not empty, the net takes the raw pixels behind them.
+    `unverified` lists the placeholders for what the target cannot say (see `on_unsupported`).
+    """
+
+    net: Net
+    trace: Trace
+    example_inputs: tuple[Tensor, ...]
+    nodes: Mapping[Value, str]
+    target: Target
+    batch: Batch = field(default_factory=Batch)
+    batch_faults: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    unverified: tuple[Unverified, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Blob names of the inputs."""
+        return tuple(value.blob for value in self.net.inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Blob names of the outputs."""
+        return tuple(value.blob for value in self.net.outputs)
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """For each layer the module and the source line that it came from."""
+        return {step.name: step.origin for step in self.net.steps}
+
+    @property
+    def map(self) -> Map:
+        """Which module became which layer and blob."""
+        return map_of(self.net, self.nodes, self.trace.returned)
+
+    def save_map(self, path: str | Path) -> None:
+        """Write `map` as .json or .tsv."""
+        self.map.save(path)
+
+    @property
+    def rebuild(self) -> Callable[[Sequence[Any]], Any]:
+        """Results in the order of `outputs` to what the model returns."""
+        return self.trace.rebuild
+
+    @property
+    def batch_is_fixed(self) -> bool:
+        """Whether the net works for the example's batch only."""
+        return bool(self.batch_faults)
+
+    def save(self, prototxt: str | Path, weights: str | Path) -> None:
+        """Write the net; weights ending in .h5 become HDF5. Old files are replaced at the end."""
+        spelling = self.target.spelling
+        save(self.net, prototxt, weights, header=self._header(), spelling=spelling)
+
+    def save_weights(self, prototxt: str | Path, weights: str | Path) -> None:
+        """Write the weights alone, for a prototxt that is there already and stays as it is.
+
+        Raises CaffeError that names the first difference if anything but weights differs from
+        that prototxt; the batch of its inputs may, where it is not fixed. Nothing is written then.
+        """
+        self._check_same(prototxt)
+        if os.path.realpath(prototxt) == os.path.realpath(weights):
+            raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
+        with file_errors():
+            identifier = stated_in_text(prototxt)
+        write_weights(self.net, weights, identifier)
+
+    def _check_same(self, prototxt: str | Path) -> None:
+        with file_errors():
+            found = text.read(prototxt)
+        free = not self.batch_is_fixed
+        difference = first_difference(self.net, found, free_batch=free)
+        if difference is not None:
+            raise CaffeError(f"{prototxt} is another net than the model's: {difference}")
+
+    @property
+    def prototxt(self) -> str:
+        """The text of the prototxt."""
+        return prototxt_of(self.net, header=self._header(), spelling=self.target.spelling)
+
+    def _header(self) -> str:
+        lines = [f"NOT VERIFIED, a placeholder: {one}" for one in self.unverified]
+        if self.batch_faults:
+            reasons = "; ".join(self.batch_faults[:3])
+            lines.append(f"The batch of the Input layers is fixed: {reasons}")
+        return "\n".join(line.replace("\n", " ") for line in lines)
+
+    def verify(
+        self,
+        engine: str | Engine = "torch",
+        inputs: Any = None,
+        *,
+        batch: int | None = None,
+        files: tuple[Path, Path] | None = None,
+    ) -> Report:
+        """Run the net in an engine and compare every feature map with the traced model.
+
+        `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
+        `inputs` are what the net takes (raw pixels where it does the preprocessing) and default
+        to the example's; `batch` repeats them with other numbers to that batch. `files`, a
+        prototxt and its weights, are run in place of the net as it would be saved now. Raises
+        EngineError where the engine is missing or dies, ShapeMismatchError for inputs of shapes
+        on which the net does not run, and CaffeError for files of another net.
+        """
+        values, runner = self.verify_inputs(inputs, batch), engine_of(engine)
+        if self.unverified:
+            return self._verify_around(values, runner, files)
+        with ExitStack() as stack:
+            if files is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                files = _files(self.net, folder)
+                save(self.net, *files, durable=False)  # as every engine reads it
+            else:
+                self._check_same(files[0])
+                with file_errors():
+                    check_pair(*files)
+            with file_errors():
+                session = stack.enter_context(runner.open(*files))
+            return judge(self.net, session, self.as_reference(), values, engine=runner.name)
+
+    def _verify_around(
+        self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
+    ) -> Report:
+        """Judge all but the placeholders: what follows them is fed with the reference's values."""
+        if files is not None:
+            raise CaffeError("files with placeholders cannot be run, got some")
+        around = Around(self.net, self.unverified, self.as_reference())
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            paths = _files(around.net, folder)
+            save(around.net, *paths, durable=False)
+            session = stack.enter_context(runner.open(*paths))
+            given = around.fed(values)
+            report = judge(around.net, session, around.as_reference(), given, engine=runner.name)
+        return around.report(report)
+
+    def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
+        """The tensors that `verify` feeds the net with."""
+        if batch is not None and self.batch_is_fixed:
+            raise CaffeError(f"the batch is fixed: {'; '.join(self.batch_faults)}")
+        generator = torch.Generator().manual_seed(0)
+        if inputs is None:
+            given = with_signals(self.example_inputs, batch, generator)
+            return [self._raw(name, v) for name, v in zip(self.inputs, given, strict=True)]
+        args, kwargs = model_inputs.as_inputs(self.trace.module, inputs)
+        given = list(pytree.flatten((args, kwargs)).tensors)
+        self._check_shapes(given)
+        return with_signals(given, batch, generator)
+
+    def _check_shapes(self, inputs: Sequence[Tensor]) -> None:
+        wanted = [tuple(value.shape) for value in self.example_inputs]
+        shapes = [tuple(value.shape) for value in inputs]
+        if [len(shape) for shape in shapes] != [len(shape) for shape in wanted]:
+            raise ShapeMismatchError(f"the net needs inputs like {wanted}, got {shapes}")
+        if self.batch_is_fixed and shapes != wanted:
+            raise ShapeMismatchError(f"the net needs inputs {wanted}, got {shapes}")
+        self.net.reshaped(shapes).check_blobs()
+
+    def _raw(self, blob: str, value: Tensor) -> Tensor:
+        """What the net takes in order that the model is fed with `value`."""
+        wanted = self.preprocessing.get(blob)
+        return value if wanted is None else wanted.undo(value)
+
+    def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
+        """What the traced model gives for each value that stands for one of its nodes."""
+        return dict(self.as_reference().run(inputs))
+
+    def as_reference(self) -> Reference:
+        """The traced model as the verdict's reference."""
+        return Reference({*self.nodes, *self.net.inputs}, self._stream)
+
+    def _stream(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
+        fed = [
+            self.preprocessing[name].apply(value) if name in self.preprocessing else value
+            for name, value in zip(self.inputs, inputs, strict=True)
+        ]
+        values: dict[str, list[Value]] = {}
+        for value, node in self.nodes.items():
+            if value not in self.net.inputs:
+                values.setdefault(node, []).append(value)
+        yield from zip(self.net.inputs, inputs, strict=True)
+        found = run_reference(self.trace.module, self.batch, self.example_inputs, fed)
+        for node, result in found:
+            for value in values.get(node, ()):
+                yield value, result.to(inputs[0].dtype)
+
+
+def _files(net: Net, folder: str) -> tuple[Path, Path]:
+    return Path(folder, "net.prototxt"), Path(folder, f"net{weights_suffix(net)}")

@@ -1,0 +1,1 @@
+"""The intermediate representation: what handlers emit and rules rewrite."""

@@ -1,0 +1,43 @@
+"""Constants of the traced graph as layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import DummyData, Parameter
+from caffe2fx.messages.common import Filler
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
+
+EXACT_INTEGER = 1 << 24
+
+
+def as_symbol(net: Emitter, value: Any, role: str = "") -> Symbol:
+    """A Symbol as it is; a constant as a layer that produces it."""
+    if isinstance(value, Symbol):
+        return value
+    tensor = as_float32(value)
+    if not tensor.numel():
+        raise Refused(f"needs tensors with numbers in them, got shape {tuple(tensor.shape)}")
+    if tensor.dim() > 0 and bool((tensor == tensor.reshape(-1)[0]).all()):
+        filler = Filler(value=float(tensor.reshape(-1)[0]))
+        return net.add(
+            DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), role=role
+        )
+    return net.add(Parameter(shape=tuple(tensor.shape)), blobs=[tensor], role=role)
+
+
+def as_float32(value: Any) -> Tensor:
+    """A constant as Caffe holds it. Raises Refused for what float32 cannot hold."""
+    tensor = torch.as_tensor(value).detach()
+    if tensor.is_complex():
+        raise Refused(f"needs real numbers, got a constant of {tensor.dtype}")
+    if tensor.is_floating_point() and bool(tensor.isnan().any()):
+        raise Refused("needs constants without NaN, which Caffe's layers lose, got some")
+    whole = not (tensor.is_floating_point() or tensor.dtype is torch.bool) and tensor.numel() > 0
+    if whole and int(tensor.abs().max()) > EXACT_INTEGER:
+        raise Refused("needs integers up to 2^24, which float32 holds exactly, got larger ones")
+    return tensor.to(torch.float32)

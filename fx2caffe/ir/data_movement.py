@@ -1,0 +1,168 @@
+"""What a torch function that only moves numbers does, found by running it on positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Tile
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import Gather
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reshape import reshaped
+from fx2caffe.ir.symbol import Refused, Symbol
+
+Places = tuple[int, ...]
+
+
+def positions(shape: Shape, first: int = 0) -> Tensor:
+    """A tensor of that shape whose numbers tell where they stand."""
+    return torch.arange(first, first + prod(shape)).reshape(shape)
+
+
+def moved(net: Emitter, input: Symbol, move: Callable[[Tensor], Tensor]) -> Symbol:
+    """`input` moved as torch's own `move` moves positions, for the example's batch and others."""
+    return placed(net, input, move(positions(input.shape)), move(positions(input.other)))
+
+
+def placed(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
+    """The numbers of `input` at the positions `index`; at `other` for the other batch."""
+    if 0 in index.shape:
+        raise Refused(f"needs a result with numbers in it, got shape {tuple(index.shape)}")
+    shapes = tuple(index.shape), tuple(other.shape)
+    # The larger batch tells more: an axis of size 1 does not say what it follows.
+    move = Move.of(other, input.other)
+    if move is None or not torch.equal(move.index(input.shape, shapes[0]), index):
+        return _scattered(net, input, index, other)
+    taken = {axis: places for axis, places in enumerate(move.places) if places is not None}
+    symbol = index_map(net, input, taken, role="select")
+    if move.order != tuple(sorted(move.order)):
+        order = [*(a for a in range(input.rank) if a not in move.order), *move.order]
+        symbol = net.add(Permute(order=tuple(order)), symbol, role="permute")
+    shape, following = (
+        tuple(1 if a in move.copied else s for a, s in enumerate(shape)) for shape in shapes
+    )
+    symbol = reshaped(net, symbol, shape, following)
+    grown = [axis for axis in move.copied if shapes[0][axis] != shapes[1][axis]]
+    if grown:
+        net.fault(f"{net.scope[0]} repeats along axis {grown[0]} with the batch")
+    for axis in move.copied:
+        symbol = net.add(Tile(axis=axis, tiles=shapes[0][axis]), symbol, role="tile")
+    return replace(symbol, other=shapes[1]) if move.copied else symbol
+
+
+@dataclass(frozen=True)
+class Move:
+    """Each axis of the input by itself: its places (None for all), and where it goes.
+
+    `drivers` are the axes of the result that the input's axes became (-1 for one place alone),
+    `copied` those along which the result repeats.
+    """
+
+    places: tuple[Places | None, ...]
+    drivers: Shape
+    copied: Shape
+
+    @property
+    def order(self) -> Shape:
+        """The axes of the input that live on, in the order of the result."""
+        alive = [axis for axis, driver in enumerate(self.drivers) if driver >= 0]
+        return tuple(sorted(alive, key=self.drivers.__getitem__))
+
+    @classmethod
+    def of(cls, index: Tensor, shape: Shape) -> Move | None:
+        """The move that an index is, None where an axis can not be seen alone."""
+        lines = _lines(index, shape)
+        drivers = [
+            [o for o, line in enumerate(lines) if bool((line[:, axis] != line[0, axis]).any())]
+            for axis in range(len(shape))
+        ]
+        driven = [o for found in drivers for o in found]
+        if any(len(found) > 1 for found in drivers) or len(set(driven)) < len(driven):
+            return None
+        only = tuple(found[0] if found else -1 for found in drivers)
+        start = _coordinates(index.reshape(-1)[:1], shape)[0]
+        places = [
+            tuple(lines[o][:, a].tolist()) if o >= 0 else (int(start[a]),)
+            for a, o in enumerate(only)
+        ]
+        whole = [None if p == tuple(range(n)) else p for p, n in zip(places, shape, strict=True)]
+        copied = tuple(o for o, n in enumerate(index.shape) if n > 1 and o not in driven)
+        move = cls(tuple(whole), only, copied)
+        return move if torch.equal(move.index(shape, tuple(index.shape)), index) else None
+
+    def index(self, shape: Shape, result: Shape) -> Tensor:
+        """The positions that this move reads in an input of that shape; none if it can not."""
+        total = torch.zeros(result, dtype=torch.int64)
+        for axis, (places, driver) in enumerate(zip(self.places, self.drivers, strict=True)):
+            line = torch.arange(shape[axis]) if places is None else torch.tensor(places)
+            if driver >= 0:
+                if len(line) != result[driver]:
+                    return torch.empty(0)
+                line = line.reshape([-1 if o == driver else 1 for o in range(len(result))])
+            elif len(line) != 1:
+                return torch.empty(0)
+            else:
+                line = line[0]
+            total += line * prod(shape[axis + 1 :])
+        return total
+
+
+def _coordinates(index: Tensor, shape: Shape) -> Tensor:
+    """Positions as (len(index), rank) coordinates."""
+    steps = torch.tensor([prod(shape[axis + 1 :]) for axis in range(len(shape))], dtype=torch.int64)
+    return (index[:, None] // steps) % torch.tensor(shape, dtype=torch.int64)
+
+
+def _lines(index: Tensor, shape: Shape) -> list[Tensor]:
+    """The coordinates that the index reads along each of its axes, all others at 0."""
+    return [_coordinates(line_at_origin(index, axis), shape) for axis in range(index.dim())]
+
+
+def line_at_origin(value: Tensor, *axes: int) -> Tensor:
+    """A tensor along some of its axes, at the beginning of all others."""
+    for axis in range(value.dim()):
+        if axis not in axes:
+            value = value.narrow(axis, 0, 1)
+    return value.reshape([value.shape[axis] for axis in axes])
+
+
+def _scattered(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
+    """Places of no order at all; the batch stays free where each sample has the same."""
+    shapes = tuple(index.shape), tuple(other.shape)
+    local = [
+        _each_sample(i, source) if input.shape != input.other else None
+        for i, source in ((index, input.shape), (other, input.other))
+    ]
+    if local[0] is not None and local[1] is not None and torch.equal(local[0], local[1]):
+        gather = Gather(first=1, last=input.rank - 1, sizes=shapes[0][1:])
+        return net.add(gather, input, blobs=[local[0]])
+    if shapes[0] != shapes[1] or not torch.equal(index, other):
+        name, _ = net.scope
+        net.fault(f"{name} reads other places with another batch")
+    gather = Gather(first=0, last=input.rank - 1, sizes=shapes[0])
+    return replace(net.add(gather, input, blobs=[index.flatten()]), other=shapes[1])
+
+
+def _each_sample(index: Tensor, source: Shape) -> Tensor | None:
+    """The places within one sample, if all samples (axis 0) have the same."""
+    if not index.dim() or index.shape[0] != source[0]:
+        return None
+    starts = torch.arange(source[0])[:, None] * prod(source[1:])
+    local = index.reshape(source[0], -1) - starts
+    return local[0] if bool((local == local[:1]).all()) else None
+
+
+def box_of(mask: Tensor) -> list[Sequence[int]] | None:
+    """The places on each axis whose grid is exactly what a mask marks, None if there is none."""
+    axes = range(mask.dim())
+    hits = [mask.any(dim=[a for a in axes if a != axis]).nonzero().flatten() for axis in axes]
+    if mask.dim() == 1:
+        hits = [mask.nonzero().flatten()]
+    return [h.tolist() for h in hits] if prod(map(len, hits)) == int(mask.sum()) else None

@@ -1,0 +1,144 @@
+"""The emitter: handlers and rewrite rules add layers to a net through it, and only through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers import Flatten, Reshape
+from caffe2fx.layers.layer import Layer
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.step import Dynamic, Step, Value
+from caffe2fx.origin import Origin
+from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
+
+Blobs = Sequence[Tensor]
+
+
+class Emitter:
+    """Collects steps; every step's shapes are computed as it is added."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.views: dict[Value, Symbol] = {}  # what each reshaped value was before
+        self.notes: dict[Value, object] = {}  # what the maker of a value tells those who read it
+        self._taken: set[str] = set()
+        self._name = ""
+        self._origin = Origin()
+
+    @contextmanager
+    def at(self, name: str, origin: Origin) -> Iterator[None]:
+        """Steps added inside are named after `name` and come from `origin`."""
+        before = self._name, self._origin
+        self._name, self._origin = name, origin
+        try:
+            yield
+        finally:
+            self._name, self._origin = before
+
+    @property
+    def scope(self) -> tuple[str, Origin]:
+        """What the steps added now are named after, and where they come from."""
+        return self._name, self._origin
+
+    def add(
+        self,
+        layer: Layer,
+        *bottoms: Symbol,
+        blobs: Blobs = (),
+        role: str = "",
+        dynamic: Sequence[Symbol] = (),
+    ) -> Symbol:
+        """Add a layer with one top. `role` is appended to the name of a helping layer.
+
+        `dynamic` are weight blobs that the net computes; they stand in for `blobs`.
+        """
+        return self.add_many(layer, *bottoms, blobs=blobs, role=role, tops=1, dynamic=dynamic)[0]
+
+    def add_many(
+        self,
+        layer: Layer,
+        *bottoms: Symbol,
+        blobs: Blobs = (),
+        role: str = "",
+        tops: int = 1,
+        dynamic: Sequence[Symbol] = (),
+        loss_weight: tuple[float, ...] = (),
+    ) -> tuple[Symbol, ...]:
+        """Add a layer with several tops (or none)."""
+        name = self.unique(f"{self._name}/{role}" if role else self._name)
+        blobs = tuple(blob.detach().to(torch.float32) for blob in blobs)
+        values = tuple(
+            Value(name if tops == 1 else self.unique(f"{name}:{index}")) for index in range(tops)
+        )
+        read = tuple(bottom.value for bottom in bottoms)
+        weights = tuple(self._dynamic(symbol, name) for symbol in dynamic)
+        step = Step(
+            name,
+            layer,
+            read,
+            values,
+            blobs,
+            origin=self._origin,
+            dynamic=weights,
+            loss_weight=loss_weight,
+        )
+        shapes = self._top_shapes(step, [bottom.shape for bottom in bottoms])
+        others = self._other_shapes(step, [bottom.other for bottom in bottoms])
+        step.check_blobs([symbol.shape for symbol in (*bottoms, *dynamic)])
+        self._check_other_blobs(step, [symbol.other for symbol in (*bottoms, *dynamic)])
+        self.steps.append(step)
+        if isinstance(layer, Flatten | Reshape):
+            self.views[values[0]] = bottoms[0]
+        return tuple(
+            Symbol(value, shape, other)
+            for value, shape, other in zip(values, shapes, others, strict=True)
+        )
+
+    def add_unread(self, layer: Layer, bottom: Symbol) -> Symbol:
+        """Add a layer that no target is asked for: nobody may read its top in the end."""
+        return Emitter.add_many(self, layer, bottom)[0]
+
+    def _dynamic(self, symbol: Symbol, name: str) -> Dynamic:
+        if symbol.shape != symbol.other:
+            self.fault(f"{name} has a weight whose size follows the batch: {symbol.shape}")
+        parameter = self.unique(f"{name}/weight")
+        roles = (self.unique(f"{parameter}/{role}") for role in ("copy", "silence"))
+        return Dynamic(symbol.value, parameter, *roles)
+
+    def _top_shapes(self, step: Step, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        try:
+            step.layer.check(bottoms, len(step.tops))
+            return step.layer.top_shapes(bottoms, len(step.tops))
+        except CaffeError as error:
+            raise Refused(f"as {step.layer.type} {error}") from None
+
+    def _other_shapes(self, step: Step, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        try:
+            return self._top_shapes(step, bottoms)
+        except CaffeError as error:
+            self.fault(f"{step.name}: {error}")
+
+    def _check_other_blobs(self, step: Step, reads: Sequence[Shape]) -> None:
+        try:
+            step.check_blobs(reads)
+        except CaffeError as error:
+            self.fault(f"{step.name}: {error}")
+
+    def fault(self, reason: str) -> NoReturn:
+        """Give up the net for any batch. Raises BatchFixed: the caller starts anew for one."""
+        raise BatchFixed(reason)
+
+    def unique(self, name: str) -> str:
+        """`name`, numbered if it is taken."""
+        number, candidate = 0, name
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        self._taken.add(candidate)
+        return candidate

@@ -1,0 +1,114 @@
+"""IndexMap: a constant choice of indices along each of several consecutive axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.record import Wide
+from fx2caffe.ir.symbol import Symbol
+
+Places = tuple[int, ...]
+NOWHERE = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexMap(Wide):
+    """top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
+
+    One blob for each of these axes lists its places; place -1 is nowhere and gives `outside`.
+    """
+
+    type = "IndexMap"
+
+    first: int
+    sizes: Shape  # of the mapped axes in the top
+    outside: float = 0.0
+
+    @property
+    def axes(self) -> range:
+        """The mapped axes."""
+        return range(self.first, self.first + len(self.sizes))
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return tuple((size,) for size in self.sizes)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return ((*bottoms[0][: self.first], *self.sizes, *bottoms[0][self.axes.stop :]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        top = bottoms[0]
+        for axis, blob in zip(self.axes, blobs, strict=True):
+            shape = [-1 if other == axis else 1 for other in range(top.dim())]
+            nowhere = (blob == NOWHERE).reshape(shape)
+            top = top.index_select(axis, blob.long().clamp(min=0))
+            top = top.masked_fill(nowhere, self.outside)
+        return (top,)
+
+
+def index_map(
+    net: Emitter,
+    input: Symbol,
+    places: Mapping[int, Sequence[int]],
+    outside: float = 0.0,
+    role: str = "",
+) -> Symbol:
+    """Map the given axes by their places, as one record where no axis between has the batch."""
+    maps = {a: p for a, p in places.items() if not is_whole(input, a, p)}
+    if not maps:
+        return input
+    first, last = min(maps), max(maps)
+    if any(input.carries_batch(axis) and axis not in maps for axis in range(first, last)):
+        for axis, one in maps.items():
+            input = index_map(net, input, {axis: one}, outside, role)
+        return input
+    lists = [tuple(maps.get(a, range(input.shape[a]))) for a in range(first, last + 1)]
+    layer = IndexMap(first=first, sizes=tuple(map(len, lists)), outside=outside)
+    return net.add(layer, input, blobs=[torch.tensor(p) for p in lists], role=role)
+
+
+def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
+    """Whether the places are all of an axis, in order, whatever the batch."""
+    size = input.shape[axis]
+    return len(places) == size == input.other[axis] and tuple(places) == tuple(range(size))
+
+
+class Span(NamedTuple):
+    """`length` places from `start` on, `step` apart, with `before` and `after` times nowhere."""
+
+    before: int
+    start: int
+    step: int
+    length: int
+    after: int
+
+    @classmethod
+    def of(cls, places: Places) -> Span | None:
+        """The places as a span, None if they are none."""
+        inside = [index for index, place in enumerate(places) if place != NOWHERE]
+        if not inside:
+            return None
+        core = places[inside[0] : inside[-1] + 1]
+        step = core[1] - core[0] if len(core) > 1 else 1
+        if step < 1 or core != tuple(range(core[0], core[0] + step * len(core), step)):
+            return None
+        return cls(inside[0], core[0], step, len(core), len(places) - 1 - inside[-1])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a range and nothing else."""
+        return self.step == 1 and self.before == self.after == 0
+
+    def is_window(self, size: int) -> bool:
+        """Whether windows of one number give it: with a stride from 0, or with equal pads."""
+        if self.start != 0 or self.before != self.after:
+            return False
+        return self.length == ((size - 1) // self.step + 1 if not self.before else size)

@@ -1,0 +1,22 @@
+"""Wide records: steps that no Caffe has and that the rules say in layers that it has."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from caffe2fx.layers.layer import Layer
+
+
+class Wide(Layer):
+    """Base of the wide records: frozen dataclasses like all records, but without a message."""
+
+    message = ""
+    dialects = ()  # no Caffe has them, also where one has a layer of the same name
+
+    def __post_init__(self) -> None:
+        """Nothing to normalize: no file spells a wide record."""
+
+    def __str__(self) -> str:
+        said: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in said.items())})"

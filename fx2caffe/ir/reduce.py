@@ -1,0 +1,68 @@
+"""Reduce: sums, means, products and extremes over a set of axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+
+import torch
+from torch import Tensor
+
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.record import Wide
+
+
+class ReduceOp(Enum):
+    """How many numbers become one."""
+
+    SUM = "SUM"
+    MEAN = "MEAN"
+    ASUM = "ASUM"  # of magnitudes
+    SUMSQ = "SUMSQ"  # of squares
+    MAX = "MAX"
+    PROD = "PROD"
+
+
+_MEANING: dict[ReduceOp, Callable[..., Tensor]] = {
+    ReduceOp.SUM: torch.sum,
+    ReduceOp.MEAN: torch.mean,
+    ReduceOp.ASUM: lambda bottom, *rest: bottom.abs().sum(*rest),
+    ReduceOp.SUMSQ: lambda bottom, *rest: bottom.square().sum(*rest),
+    ReduceOp.MAX: torch.amax,
+    ReduceOp.PROD: lambda bottom, axes, keepdim: _product(bottom, axes, keepdim),
+}
+
+
+def _product(bottom: Tensor, axes: Shape, keepdim: bool) -> Tensor:
+    for axis in reversed(axes):
+        bottom = bottom.prod(axis, keepdim)
+    return bottom
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce(Wide):
+    """One number of all along `axes` (counted from the front, ascending, at least one)."""
+
+    type = "Reduce"
+
+    op: ReduceOp
+    axes: Shape
+    keepdim: bool = False
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        kept = [
+            1 if axis in self.axes else size
+            for axis, size in enumerate(bottoms[0])
+            if self.keepdim or axis not in self.axes
+        ]
+        return (tuple(kept),)
+
+    def reduction(self, bottoms: Sequence[Shape]) -> int:
+        return prod(bottoms[0][axis] for axis in self.axes)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (_MEANING[self.op](bottoms[0], self.axes, self.keepdim),)

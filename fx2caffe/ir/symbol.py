@@ -1,0 +1,50 @@
+"""Symbol: a value of the net, with its shape at two batch sizes; Refused: why a rule gives up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.step import Value
+
+
+class Refused(CaffeError):
+    """Raised by a handler or rule: `needs <constraint>, got <value>`; the driver adds the place."""
+
+
+class BatchFixed(Exception):
+    """Raised where layers can be had for the example's batch only."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A traced tensor while the net is built: the value that holds it and its shape.
+
+    The shape is known for two batch sizes, that of the example and another: what differs
+    carries the batch, and nothing else does.
+    """
+
+    value: Value
+    shape: Shape
+    other: Shape
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def rank(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def carries_batch(self, axis: int) -> bool:
+        """Whether the size of this axis follows the batch."""
+        return self.shape[axis] != self.other[axis]
+
+    def fixed(self, axis: int) -> int:
+        """The size of an axis. Raises Refused if it follows the batch, and for a scalar."""
+        if not self.shape:
+            raise Refused("needs a tensor with axes, got a scalar")
+        if self.carries_batch(axis):
+            raise Refused(f"needs a size that does not depend on the batch, got axis {axis}")
+        return self.shape[axis]

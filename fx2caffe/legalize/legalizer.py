@@ -1,0 +1,195 @@
+"""Legalize: rewrite the layers that a target does not have until it has all that are left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from torch import Tensor
+
+from caffe2fx.layers.layer import Layer
+from caffe2fx.net.dynamic_weights import helpers
+from caffe2fx.net.step import Dynamic, Step, Value, is_input
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.placeholder import Unsupported
+from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
+from fx2caffe.legalize.fusion import fuse_index_maps
+from fx2caffe.legalize.rule import LayerCall
+from fx2caffe.legalize.rules import rules_for
+from fx2caffe.targets import TARGETS, Target
+
+
+def legalize(
+    steps: Sequence[Step],
+    symbols: dict[Value, Symbol],
+    target: Target,
+    *,
+    placeholders: bool = False,
+) -> Emitter:
+    """The steps in the target's own layers; values keep their names.
+
+    `symbols` gives the shapes of the inputs and receives those of all values.
+    Raises UnsupportedError with a refusal for each step that no rule can say; with
+    `placeholders` it goes out as Unsupported instead.
+    """
+    emitter = _LegalEmitter(target)
+    refusals = []
+    for step in fuse_index_maps(steps):
+        try:
+            _legalize(step, symbols, emitter)
+        except Refused as refused:
+            if placeholders and not is_input(step) and not step.dynamic:
+                _stand_in(step, symbols, emitter, str(refused))
+                continue
+            takers = _takers(step, symbols, emitter)
+            refusals.append(Refusal(step.layer.type, str(refused), step.origin, takers))
+            _assume(step, symbols, emitter)
+    if refusals:
+        raise UnsupportedError(refusals)
+    return emitter
+
+
+def _stand_in(
+    step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter, reason: str
+) -> None:
+    bottoms = [symbols[bottom] for bottom in step.bottoms]
+    shapes = step.layer.top_shapes([bottom.shape for bottom in bottoms], len(step.tops))
+    if any(bottom.shape != bottom.other for bottom in bottoms):
+        emitter.fault(f"{step.name} is a placeholder, whose shape is written")
+    layer = Unsupported(op=step.layer.type, reason=reason, shapes=shapes, refused=step.layer)
+    with emitter.at(step.name, step.origin):
+        tops = emitter.add_many(layer, *bottoms, blobs=step.blobs, tops=len(step.tops))
+    symbols.update(zip(step.tops, tops, strict=True))
+
+
+def _takers(
+    step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter
+) -> tuple[str, ...]:
+    """The targets that come with the package and can say a refused step."""
+    found = []
+    for name, target in TARGETS.items():
+        with suppress(Refused, BatchFixed):
+            _legalize(step, dict(symbols), emitter.for_another(target))
+            found.append(name)
+    return tuple(found)
+
+
+def _legalize(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> None:
+    if is_input(step):
+        lacking = emitter.target.lacks(step.layer, [], len(step.tops))
+        if lacking is not None:
+            raise Refused(lacking)
+        emitter.steps.append(step)
+        emitter.unique(step.name)
+        return
+    bottoms = [symbols[bottom] for bottom in step.bottoms]
+    dynamic = [symbols[weight.value] for weight in step.dynamic]
+    with emitter.at(step.name, step.origin):
+        tops = emitter.add_many(
+            step.layer,
+            *bottoms,
+            blobs=step.blobs,
+            tops=len(step.tops),
+            dynamic=dynamic,
+            loss_weight=step.loss_weight,
+        )
+    symbols.update(zip(step.tops, tops, strict=True))
+
+
+def _assume(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> None:
+    """Go on after a refusal as if the step had been said, so that all are found."""
+    bottoms = [symbols[bottom] for bottom in step.bottoms]
+    emitter.steps.append(replace(step, bottoms=tuple(bottom.value for bottom in bottoms)))
+    shapes = step.layer.top_shapes([b.shape for b in bottoms], len(step.tops))
+    others = step.layer.top_shapes([b.other for b in bottoms], len(step.tops))
+    for value, shape, other in zip(step.tops, shapes, others, strict=True):
+        symbols[value] = Symbol(value, shape, other)
+
+
+class _LegalEmitter(Emitter):
+    """An emitter that rewrites what it is given until the target has it."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+        self._asked: list[tuple[Layer, tuple[Value, ...]]] = []  # what is being rewritten now
+
+    def for_another(self, target: Target) -> _LegalEmitter:
+        """A copy that goes on for another target: rules look back at what made their bottoms."""
+        other = _LegalEmitter(target)
+        other.steps, other._taken = list(self.steps), set(self._taken)
+        other.views = dict(self.views)
+        return other
+
+    def add_many(
+        self,
+        layer: Layer,
+        *bottoms: Symbol,
+        blobs: Sequence[Tensor] = (),
+        role: str = "",
+        tops: int = 1,
+        dynamic: Sequence[Symbol] = (),
+        loss_weight: tuple[float, ...] = (),
+    ) -> tuple[Symbol, ...]:
+        lacking = self._lacking(layer, bottoms, dynamic, tops)
+        if lacking is None:
+            return super().add_many(
+                layer,
+                *bottoms,
+                blobs=blobs,
+                role=role,
+                tops=tops,
+                dynamic=dynamic,
+                loss_weight=loss_weight,
+            )
+        if dynamic or loss_weight:
+            raise Refused(lacking)
+        asked = layer, tuple(bottom.value for bottom in bottoms)
+        if asked in self._asked:  # a rule that comes back to what it started from is none
+            raise Refused(lacking)
+        self._asked.append(asked)
+        try:
+            return self._rewritten(lacking, layer, bottoms, blobs, role, tops)
+        finally:
+            self._asked.pop()
+
+    def _rewritten(
+        self,
+        lacking: str,
+        layer: Layer,
+        bottoms: Sequence[Symbol],
+        blobs: Sequence[Tensor],
+        role: str,
+        tops: int,
+    ) -> tuple[Symbol, ...]:
+        """What the first rule gives that the target can say. Raises Refused if none can."""
+        name, origin = self.scope
+        call, reasons = LayerCall(layer, bottoms, blobs, tops), []
+        for rule in rules_for(layer):
+            before = len(self.steps), set(self._taken), dict(self.views)
+            try:
+                with self.at(f"{name}/{role}" if role else name, origin):
+                    made = rule(self, call)
+                if made is not None:
+                    return made
+            except Refused as refused:
+                reasons.append(str(refused))
+            # What the rule had added before it gave up must leave no trace.
+            del self.steps[before[0] :]
+            self._taken, self.views = before[1:]
+        raise Refused("; ".join(dict.fromkeys([lacking, *reasons])))
+
+    def _lacking(
+        self, layer: Layer, bottoms: Sequence[Symbol], dynamic: Sequence[Symbol], tops: int
+    ) -> str | None:
+        """What the target lacks of the layer and of what fills its weights, None if nothing."""
+        if isinstance(layer, Unsupported):
+            return None  # a placeholder of the target's own, in the end
+        asked = [(layer, [bottom.shape for bottom in bottoms], tops)]
+        for weight in dynamic:
+            for step in helpers(Dynamic(weight.value, "", "", ""), weight.shape):
+                asked.append((step.layer, [weight.shape for _ in step.bottoms], len(step.tops)))
+        reasons = (self.target.lacks(*each) for each in asked)
+        return next((reason for reason in reasons if reason is not None), None)

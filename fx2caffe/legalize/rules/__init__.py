@@ -1,0 +1,161 @@
+"""RULES: for each record the decompositions, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from caffe2fx.layers import (
+    BNLL,
+    LRN,
+    LSTM,
+    AbsVal,
+    Bias,
+    Clip,
+    Convolution,
+    Deconvolution,
+    Eltwise,
+    Exp,
+    Flatten,
+    InnerProduct,
+    Log,
+    Pooling,
+    Reduction,
+    Reshape,
+    Scale,
+    Slice,
+    Swish,
+    Threshold,
+)
+from caffe2fx.layers.layer import Layer
+from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.binary import Binary
+from fx2caffe.ir.gather import Gather
+from fx2caffe.ir.index_map import IndexMap
+from fx2caffe.ir.matmul import MatMul
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reduce import Reduce
+from fx2caffe.ir.standardize import Standardize
+from fx2caffe.legalize.rule import Rule
+from fx2caffe.legalize.rules import (
+    activation,
+    any_layer,
+    binary,
+    convolution,
+    elementwise,
+    gather,
+    index_map,
+    matmul,
+    normalization,
+    permute,
+    pooling,
+    products,
+    recurrent,
+    reduction,
+    shape,
+)
+
+RULES: dict[type[Layer], tuple[Rule, ...]] = {
+    AbsVal: (activation.both_sides,),
+    AxisMatrix: (
+        products.last_axis,
+        products.channels,
+        products.any_axis,
+        products.by_columns,
+    ),
+    BNLL: (activation.by_sigmoid,),
+    Bias: (normalization.on_channels,),
+    Binary: (
+        binary.binary,
+        binary.by_copies,
+    ),
+    Clip: (
+        activation.relu6,
+        activation.clip_by_maximum,
+    ),
+    Convolution: (
+        convolution.on_an_image,
+        convolution.spread_kernel,
+    ),
+    Deconvolution: (
+        convolution.on_an_image,
+        convolution.spread_kernel,
+    ),
+    Eltwise: (elementwise.weighed_before,),
+    Exp: (activation.by_softmax,),
+    Flatten: (
+        shape.flatten_by_reshape,
+        shape.from_before,
+    ),
+    Gather: (
+        gather.dense,
+        gather.by_row,
+    ),
+    IndexMap: (
+        index_map.filled,
+        index_map.cut,
+        index_map.windows,
+        index_map.staged,
+        index_map.upsample,
+        index_map.upsample_by_stride,
+        index_map.upsampled,
+        index_map.by_one_filter,
+        index_map.axis_by_axis,
+        index_map.tiled,
+        index_map.pieces,
+        index_map.matrix,
+        index_map.gathered,
+    ),
+    InnerProduct: (
+        products.product_of_rows,
+        products.product_by_filters,
+    ),
+    LRN: (normalization.unit_k,),
+    LSTM: (recurrent.unrolled,),
+    Log: (
+        activation.by_newton,
+        activation.natural,
+    ),
+    MatMul: (
+        matmul.second_as_weight,
+        matmul.by_groups,
+        matmul.by_products,
+    ),
+    Permute: (
+        permute.shuffle_channel,
+        permute.permute,
+        permute.by_swaps,
+        permute.by_filters,
+        permute.in_halves,
+    ),
+    Pooling: (
+        pooling.floor_by_crop,
+        pooling.global_by_size,
+        pooling.average_by_filter,
+        pooling.floor_by_fitting,
+        pooling.average_by_matrices,
+        pooling.cut_before,
+        pooling.cut_after,
+    ),
+    Reduce: (
+        reduction.reduce,
+        reduction.by_poolings,
+    ),
+    Reduction: (reduction.by_reduce,),
+    Reshape: (shape.from_before,),
+    Scale: (normalization.on_channels,),
+    Slice: (shape.said_points,),
+    Standardize: (
+        normalization.by_reductions,
+        normalization.by_averages,
+    ),
+    Swish: (activation.swish_by_sigmoid,),
+    Threshold: (activation.by_scaling,),
+    # Any layer, when no rule of its own applies.
+    Layer: (
+        any_layer.in_its_memory,
+        any_layer.axis_from_the_front,
+    ),
+}
+
+
+def rules_for(layer: Layer) -> tuple[Rule, ...]:
+    """The rules for a record: its own, then those for any layer."""
+    return (*RULES.get(type(layer), ()), *RULES[Layer])

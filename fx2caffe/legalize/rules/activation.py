@@ -1,0 +1,197 @@
+"""Decompositions of elementwise functions of one bottom."""
+
+from __future__ import annotations
+
+import math
+from math import prod
+
+import torch
+
+from caffe2fx.layers import (
+    BNLL,
+    AbsVal,
+    Clip,
+    Concat,
+    Eltwise,
+    EltwiseOp,
+    Exp,
+    Log,
+    Power,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Slice,
+    Softmax,
+    Swish,
+    Threshold,
+)
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rule import LayerCall, Tops
+
+LARGEST = torch.finfo(torch.float32).max
+
+
+def clip_by_maximum(net: Emitter, call: LayerCall[Clip]) -> Tops:
+    """Comparisons only, so that every number within the bounds stays exactly what it is.
+
+    before: Clip{min: 0, max: 6}
+    after:  ReLU, Power{scale: -1}, Power{scale: 0 shift: -6}, Eltwise{MAX}, Power{scale: -1}
+    A bound at the end of the range of float32 is none.
+    """
+    layer, bottom = call.layer, call.bottom
+    top = bottom
+    has_high = layer.max < LARGEST or layer.min > layer.max
+    if layer.min > -LARGEST:
+        top = _at_least(net, top, layer.min, "low" if has_high else "")
+    if not has_high:
+        return (net.add(Power(), top) if top is bottom else top,)
+    negative = net.add(Power(scale=-1), top, role="negative")
+    high = max(layer.min, layer.max)
+    return (net.add(Power(scale=-1), _at_least(net, negative, -high, "high")),)
+
+
+def _at_least(net: Emitter, bottom: Symbol, bound: float, role: str) -> Symbol:
+    if bound == 0:
+        return net.add(ReLU(), bottom, role=role)
+    constant = net.add(Power(scale=0, shift=bound), bottom, role=f"{role}_bound".lstrip("_"))
+    return net.add(Eltwise(operation=EltwiseOp.MAX), bottom, constant, role=role)
+
+
+def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
+    """before: Swish{beta}        after: Power{scale: beta}, Sigmoid, Eltwise{PROD} with x"""
+    layer, bottom = call.layer, call.bottom
+    scaled = bottom
+    if layer.beta != 1:
+        scaled = net.add(Power(scale=layer.beta), bottom, role="scaled")
+    gate = net.add(Sigmoid(), scaled, role="sigmoid")
+    return (net.add(Eltwise(operation=EltwiseOp.PROD), bottom, gate),)
+
+
+_FAR = 2.0**100  # two of it bring the least float32, 2^-149, over 1
+
+
+def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
+    """How far x is above the bound, cut at 1 and scaled until nothing lies between 0 and 1.
+
+    The difference of two unequal float32 is never 0, so this is exact for all x but NaN, which
+    stays NaN. It runs on negative numbers, as Eltwise has a maximum and no minimum.
+
+    before: Threshold{b}
+    after:  Power{shift: -b}, ReLU, Power{scale: -1}, Eltwise{MAX} with -1, Power{scale: 2^100},
+            Eltwise{MAX} with -1, Power{scale: 2^100}, Eltwise{MAX} with -1, Power{scale: -1}
+    """
+    layer, bottom = call.layer, call.bottom
+    above = bottom
+    if layer.threshold != 0:
+        above = net.add(Power(shift=-layer.threshold), above, role="above")
+    least = net.add(Power(scale=0, shift=-1), bottom, role="least")
+    negative = net.add(Power(scale=-1), net.add(ReLU(), above, role="over"), role="negative")
+    cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, role="cut")
+    for _ in range(2):
+        far = net.add(Power(scale=_FAR), cut, role="far")
+        cut = net.add(Eltwise(operation=EltwiseOp.MAX), far, least, role="cut")
+    return (net.add(Power(scale=-1), cut),)
+
+
+def natural(net: Emitter, call: LayerCall[Log]) -> Tops | None:
+    """before: Log{base: 2 scale shift}     after: Power{scale shift}, Log, Power{scale: 1/ln 2}"""
+    layer, bottom = call.layer, call.bottom
+    if layer == Log():
+        return None
+    if (layer.scale, layer.shift) != (1, 0):
+        bottom = net.add(Power(scale=layer.scale, shift=layer.shift), bottom, role="inner")
+    if layer.base == -1:
+        return (net.add(Log(), bottom),)
+    return (net.add(Power(scale=1 / math.log(layer.base)), net.add(Log(), bottom, role="log")),)
+
+
+def both_sides(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
+    """|x| = relu(x) + relu(-x), of which one is 0."""
+    bottom = call.bottom
+    negative = net.add(ReLU(), net.add(Power(scale=-1), bottom, role="negative"), role="low")
+    return (net.add(Eltwise(), net.add(ReLU(), bottom, role="high"), negative),)
+
+
+def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
+    """e^x is what Softmax gives x beside 0, over what it gives the 0: exact to the last digits.
+
+    before: Exp
+    after:  Reshape (1,1,n,1), Power{scale: 0}, Concat, Softmax, Slice, Power{-1}, Eltwise{PROD}
+    """
+    layer, bottoms = call.layer, call.bottoms
+    bottom, natural = bottoms[0], 1.0 if layer.base == -1 else math.log(layer.base)
+    scale, shift = layer.scale * natural, layer.shift * natural
+    if (scale, shift) != (1, 0):
+        bottom = net.add(Power(scale=scale, shift=shift), bottom, role="exponent")
+    flat = viewed(net, bottom, lambda s: (s[0], 1, prod(s[1:]), 1), role="flat")
+    zero = net.add(Power(scale=0), flat, role="zero")
+    pair = net.add(Concat(axis=1), flat, zero, role="pair")
+    share = net.add(Softmax(axis=1), pair, role="softmax")
+    cut = Slice(axis=1, slice_point=(1,))
+    mine, other = net.add_many(cut, share, role="shares", tops=2)
+    inverse = net.add(Power(power=-1), other, role="inverse")
+    made = net.add(Eltwise(operation=EltwiseOp.PROD), mine, inverse, role="exp")
+    return (reshaped(net, made, bottom.shape, bottom.other),)
+
+
+def relu6(net: Emitter, call: LayerCall[Clip]) -> Tops:
+    """before: Clip{min: 0 max: 6}     after: ReLU6"""
+    layer = call.layer
+    if (layer.min, layer.max) != (0, 6):
+        raise Refused(f"as ReLU6 needs bounds 0 and 6, got {layer.min} and {layer.max}")
+    return (net.add(ReLU6(), call.bottom),)
+
+
+PROD = Eltwise(operation=EltwiseOp.PROD)
+_ROOT = 512.0
+# Where that root of a square root lies, from the least float32 above 0 to the largest.
+_LEAST, _LARGEST = 2.0 ** (-75 / _ROOT), 2.0 ** (65 / _ROOT)
+_ZERO = 2.0**-76  # times the inverse of the least square root: still below 1
+
+
+def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
+    """ln(x) = 2 ln(s) of s = sqrt(x), and ln(s) = t + s e^-t - 1 for a t that is nearly it.
+
+    Of 0 it is -inf, of negative numbers NaN, as it should be: with s both come to the sum.
+
+    before: Log
+    after:  Power{0.5} s, the powers and products of _nearly t, Exp of -t, Eltwise{PROD} with s,
+            Eltwise{SUM}, Power, Eltwise{SUM} with what is infinite where s is 0
+    """
+    if call.layer != Log():
+        return None
+    root = net.add(Power(power=0.5), call.bottom, role="root")
+    nearly = _nearly(net, root)
+    inverse = net.add(Exp(), net.add(Power(scale=-1), nearly, role="negative"), role="inverse")
+    ratio = net.add(PROD, root, inverse, role="ratio")
+    total = net.add(Eltwise(), nearly, ratio, role="total")
+    finite = net.add(Power(scale=2, shift=-2), total, role="finite")
+    return (net.add(Eltwise(coeff=(1, -1)), finite, _of_zero(net, root)),)
+
+
+def _nearly(net: Emitter, root: Symbol) -> Symbol:
+    """t = n ln(r) of r = s^(1/n), to 4 digits: ln(r) = 2 z (1 + z^2 / 3), z = (r - 1) / (r + 1)."""
+    near_one = net.add(Power(power=1 / _ROOT), root, role="near_one")
+    within = net.add(Clip(min=_LEAST, max=_LARGEST), near_one, role="within")
+    share = net.add(Power(power=-1, shift=1), within, role="share")
+    z = net.add(Power(scale=-2, shift=1), share, role="z")
+    series = net.add(Power(power=2), z, role="square")
+    series = net.add(Power(scale=2 * _ROOT / 3, shift=2 * _ROOT), series, role="series")
+    return net.add(PROD, z, series, role="nearly")
+
+
+def _of_zero(net: Emitter, root: Symbol) -> Symbol:
+    """Infinity where the root is 0, else 0."""
+    inverse = net.add(Power(power=-1), root, role="upside_down")
+    return net.add(ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, role="far"), role="pole")
+
+
+def by_sigmoid(net: Emitter, call: LayerCall[BNLL]) -> Tops:
+    """ln(1 + e^x) = relu(x) - ln(sigmoid(|x|))."""
+    bottom = call.bottom
+    size = net.add(AbsVal(), bottom, role="size")
+    share = net.add(Log(), net.add(Sigmoid(), size, role="sigmoid"), role="share")
+    positive = net.add(ReLU(), bottom, role="positive")
+    return (net.add(Eltwise(coeff=(1, -1)), positive, share),)

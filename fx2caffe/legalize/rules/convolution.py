@@ -1,0 +1,47 @@
+"""Decompositions of Convolution and Deconvolution."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe2fx.layers import Convolution, Deconvolution
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.legalize.rule import LayerCall, Tops
+
+
+def on_an_image(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> Tops | None:
+    """One axis as the width of an image of height 1."""
+    layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
+    if len(bottoms) != 1 or bottoms[0].rank != 3 or layer.axis != 1:
+        return None
+    kernel, stride, pad, dilation = layer.geometry(1)
+    wide = type(layer)(
+        num_output=layer.num_output,
+        bias_term=layer.bias_term,
+        group=layer.group,
+        kernel_h=1,
+        kernel_w=kernel[0],
+        stride_h=1,
+        stride_w=stride[0],
+        pad_h=0,
+        pad_w=pad[0],
+        dilation=dilation,
+    )
+    image = viewed(net, bottoms[0], lambda s: (*s[:2], 1, s[2]), role="image")
+    weight = blobs[0].reshape(*blobs[0].shape[:2], 1, -1)
+    made = net.add(wide, image, blobs=[weight, *blobs[1:]], role="wide")
+    return (viewed(net, made, lambda s: (*s[:2], s[3])),)
+
+
+def spread_kernel(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> Tops | None:
+    """before: kernel 3, dilation 2     after: kernel 5 with zeros between its numbers"""
+    layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
+    kernel, _, _, dilation = layer.geometry(bottoms[0].rank - 2)
+    if set(dilation) == {1} or len(kernel) != 2:
+        return None
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    weight = torch.zeros(*blobs[0].shape[:2], *reach, dtype=blobs[0].dtype)
+    weight[:, :, :: dilation[0], :: dilation[1]] = blobs[0]
+    plain = layer.replace(dilation=(), kernel_size=(), kernel_h=reach[0], kernel_w=reach[1])
+    return net.add_many(plain, *bottoms, blobs=[weight, *blobs[1:]], tops=call.tops)

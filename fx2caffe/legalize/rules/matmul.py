@@ -1,0 +1,110 @@
+"""Decompositions of MatMul."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+
+from caffe2fx.layers import Convolution, InnerProduct
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.matmul import MatMul
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reshape import reshaped, reshaped_source, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rule import LayerCall, Tops
+
+PRODUCTS = 1 << 26  # numbers that a net may hold at once to sum them up: 256 MB
+
+
+def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
+    """A second matrix without axes in front: the weight of an InnerProduct, for any batch."""
+    layer, bottoms = call.layer, call.bottoms
+    first, second = bottoms
+    if second.rank != 2:
+        raise Refused(f"needs a second bottom of 2 axes, got {second.rank}")
+    outputs = second.fixed(0 if layer.transposed else 1)
+    product = InnerProduct(
+        num_output=outputs,
+        bias_term=False,
+        axis=1 if first.rank == 2 else -1,
+        transpose=not layer.transposed,
+    )
+    return (net.add(product, first, dynamic=[second]),)
+
+
+def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
+    """The first bottom as the weights of a 1x1 convolution, with a group for each product.
+
+    The weights of a layer have one size, so that the batch is fixed if it is among the products.
+    """
+    layer, bottoms = call.layer, call.bottoms
+    first, second = bottoms
+    if layer.transposed:
+        second = _swapped(net, second, "transposed")
+    count, rows = prod(first.shape[:-2]), first.shape[-2]
+    weight = _source(net, first, lambda s: (prod(s[:-1]), s[-1], 1, 1), "rows")
+    if first.rank == 2:
+        image = _source(net, second, lambda s: (prod(s[:-2]), s[-2], 1, s[-1]), "columns")
+    else:
+        image = _source(net, second, lambda s: (1, prod(s[:-1]), 1, s[-1]), "columns")
+    product = Convolution(num_output=count * rows, bias_term=False, kernel_size=(1,), group=count)
+    top = net.add(product, image, dynamic=[weight])
+    shapes = [bottom.shape for bottom in bottoms], [bottom.other for bottom in bottoms]
+    shape, other = (layer.top_shapes(sizes, 1)[0] for sizes in shapes)
+    return (reshaped(net, top, shape, other),)
+
+
+def _source(
+    net: Emitter, symbol: Symbol, view: Callable[[Shape], Shape], role: str
+) -> Symbol:
+    return reshaped_source(net, symbol, view(symbol.shape), view(symbol.other), role)
+
+
+def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
+    """Every product of two numbers, then sums of K channels: for targets without dynamic weights.
+
+    before: MatMul of (1,S,M,K) and (1,S,K,N)
+    after:  Binary{MUL} of (1,SK,M,1) and (1,SK,1,N), Convolution of ones with group: S
+    """
+    layer, bottoms = call.layer, call.bottoms
+    first = _swapped(net, bottoms[0], "columns_of_first")
+    second = _swapped(net, bottoms[1], "columns_of_second") if layer.transposed else bottoms[1]
+    shapes = [bottom.shape for bottom in bottoms], [bottom.other for bottom in bottoms]
+    shape, other = (layer.top_shapes(sizes, 1)[0] for sizes in shapes)
+    larger = first if first.rank > 2 else second
+    batched = int(larger.rank > 2 and larger.carries_batch(0))
+    count = prod(larger.fixed(axis) for axis in range(batched, larger.rank - 2))
+    if count * first.shape[-2] * prod(shape[-2:]) > PRODUCTS:
+        raise Refused(f"needs at most {PRODUCTS} products of two numbers")
+    rows = _stacked(net, first, count, batched, lambda size: (size, 1))
+    columns = _stacked(net, second, count, batched, lambda size: (1, size))
+    products = net.add(Binary(op=BinaryOp.MUL), rows, columns, role="products")
+    ones = torch.ones(count, first.fixed(first.rank - 2), 1, 1)
+    sums = Convolution(num_output=count, bias_term=False, kernel_size=(1,), group=count)
+    made = net.add(sums, products, blobs=[ones], role="sums")
+    return (reshaped(net, made, shape, other),)
+
+
+def _swapped(net: Emitter, symbol: Symbol, role: str) -> Symbol:
+    """The last two axes in the other order."""
+    order = (*range(symbol.rank - 2), symbol.rank - 1, symbol.rank - 2)
+    return net.add(Permute(order=order), symbol, role=role)
+
+
+def _stacked(
+    net: Emitter, symbol: Symbol, count: int, batched: int, image: Callable[[int], Shape]
+) -> Symbol:
+    """`count` matrices (K, size) as an image of K channels each; a single one is repeated."""
+    depth, size = symbol.fixed(symbol.rank - 2), symbol.fixed(symbol.rank - 1)
+    if symbol.rank == 2 and count > 1:
+        symbol = viewed(net, symbol, lambda s: (1, 1, prod(s), 1), role="single")
+        symbol = index_map(net, symbol, {1: (0,) * count}, role="copies")
+    kept = batched if symbol.rank > 2 else 0
+    return viewed(
+        net, symbol, lambda s: (prod(s[:kept]), count * depth, *image(size)), role="stacked"
+    )

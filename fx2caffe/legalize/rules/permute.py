@@ -1,0 +1,182 @@
+"""Decompositions of Permute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+
+from caffe2fx import layers
+from caffe2fx.layers import Concat, Convolution, Deconvolution, Im2col, ShuffleChannel, Slice
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE
+from fx2caffe.ir.permute import Permute
+from fx2caffe.ir.reshape import as_image, lead, reshaped, reshaped_source
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rule import LayerCall, Tops
+
+Runs = Sequence[Sequence[int]]  # of axes
+
+
+def by_swaps(net: Emitter, call: LayerCall[Permute]) -> Tops:
+    """Each swap a copy without weights."""
+    bottoms = call.bottoms
+    (source,) = bottoms
+    return swap_by_swap(
+        net,
+        call.layer,
+        source,
+        lambda symbol, runs: _swapped(net, symbol, [_Run.of(source, run) for run in runs]),
+    )
+
+
+def swap_by_swap(
+    net: Emitter, layer: Permute, source: Symbol, swap: Callable[[Symbol, Runs], Symbol]
+) -> Tops:
+    """One swap of two neighbouring runs of axes after the other.
+
+    `swap` does it in memory: of the four runs that make up all axes it swaps the inner two.
+    """
+    symbol = source
+    # Axes of size 1 have no place in memory.
+    order = [axis for axis in layer.order if (source.shape[axis], source.other[axis]) != (1, 1)]
+    axes = sorted(order)
+    while axes != order:
+        first, middle, last = _next_swap(axes, order)
+        runs = axes[:first], axes[first:middle], axes[middle:last], axes[last:]
+        symbol = swap(symbol, runs)
+        axes = [*runs[0], *runs[2], *runs[1], *runs[3]]
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (source.shape, source.other))
+    return (reshaped(net, symbol, shape, other),)
+
+
+def _next_swap(axes: Sequence[int], order: Sequence[int]) -> tuple[int, int, int]:
+    """Edges of the two runs of `axes` to swap so that a longer head of it is as in `order`."""
+    first = next(i for i, axis in enumerate(axes) if axis != order[i])
+    middle = axes.index(order[first])
+    last = middle + 1
+    while last < len(axes) and axes[last] == order[first + last - middle]:
+        last += 1
+    return first, middle, last
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Several axes seen as one: its size for the example's batch and for the other."""
+
+    size: int
+    other: int
+
+    @classmethod
+    def of(cls, symbol: Symbol, axes: Sequence[int]) -> _Run:
+        return cls(prod(symbol.shape[a] for a in axes), prod(symbol.other[a] for a in axes))
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.size == self.other
+
+
+def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
+    """(outer, a, b, inner) to (outer, b, a, inner), in whatever shape the next layer takes.
+
+    Im2col moves its windows in front of where they were, so windows of b rows, one below the
+    other, do it. Where b is the batch, a Deconvolution moves the a channels behind it.
+    """
+    outer, a, b, inner = runs
+    if b.is_fixed:
+        shape = (outer.size, 1, a.size * b.size, inner.size)
+        other = (outer.other, 1, a.other * b.other, inner.other)
+        image = reshaped_source(net, symbol, shape, other, role="image")
+        layer = Im2col(kernel_h=b.size, kernel_w=1, stride_h=b.size, stride_w=1)
+        return net.add(layer, image, role="swap")
+    if not a.is_fixed:
+        raise Refused("needs one axis at most that follows the batch in a permutation, got two")
+    shape = (outer.size, a.size, b.size, inner.size)
+    other = (outer.other, a.size, b.other, inner.other)
+    image = reshaped_source(net, symbol, shape, other, role="image")
+    deconvolution = Deconvolution(
+        num_output=1, bias_term=False, kernel_h=a.size, kernel_w=1, stride_h=a.size, stride_w=1
+    )
+    ones = torch.eye(a.size).reshape(a.size, 1, a.size, 1)
+    return net.add(deconvolution, image, blobs=[ones], role="swap")
+
+
+def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
+    """Each swap by filters of one 1."""
+    bottoms = call.bottoms
+    (source,) = bottoms
+    return swap_by_swap(
+        net,
+        call.layer,
+        source,
+        lambda symbol, runs: _swapped_by_filter(net, symbol, [_size(source, run) for run in runs]),
+    )
+
+
+def _size(source: Symbol, axes: Sequence[int]) -> int:
+    """The size of a run of axes; the batch in front, which stays there, is not counted."""
+    return prod(source.fixed(axis) for axis in axes if axis >= lead(source))
+
+
+def _swapped_by_filter(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Symbol:
+    """(outer, a, b, inner) to (outer, b, a, inner), by the shorter of the two axes."""
+    outer, a, b, inner = sizes
+    side = min(a, b)
+    if outer * side * side > DENSE:
+        raise Refused(f"needs a filter of at most {DENSE} numbers, got {outer * side * side}")
+    weight = torch.eye(side).repeat(outer, 1).reshape(outer * side, 1, side, 1)
+    window: dict[str, Any] = {"kernel_h": side, "kernel_w": 1, "stride_h": side, "stride_w": 1}
+    if a <= b:
+        image = as_image(net, symbol, (outer * a, b, inner))
+        behind = Deconvolution(num_output=outer, group=outer, bias_term=False, **window)
+        return net.add(behind, image, blobs=[weight], role="swap")
+    image = as_image(net, symbol, (outer, a * b, inner))
+    forward = Convolution(num_output=outer * b, group=outer, bias_term=False, **window)
+    return net.add(forward, image, blobs=[weight], role="swap")
+
+
+SHORT = 4096  # numbers: no target takes less as one side
+
+
+def in_halves(net: Emitter, call: LayerCall[Permute]) -> Tops | None:
+    """What swaps two axes makes one side of both; with half of one axis it is half as long.
+
+    before: Permute
+    after:  Slice of the longest axis, a Permute of each half, Concat
+    """
+    layer, bottoms = call.layer, call.bottoms
+    (source,) = bottoms
+    pairs = zip(source.shape, source.other, strict=True)
+    sizes = [one if one == two else 1 for one, two in pairs]
+    if prod(sizes) <= SHORT:
+        return None
+    longest = sizes.index(max(sizes))
+    half = Slice(axis=longest, slice_point=(sizes[longest] // 2,))
+    parts = net.add_many(half, source, tops=2, role="halves")
+    moved = [net.add(layer, part, role=f"half{index}") for index, part in enumerate(parts)]
+    return (net.add(Concat(axis=layer.order.index(longest)), *moved),)
+
+
+def shuffle_channel(net: Emitter, call: LayerCall[Permute]) -> Tops:
+    """before: Permute{order: 0 2 1 3 4} of (N,g,C/g,H,W)     after: ShuffleChannel{group: g}"""
+    layer, bottom = call.layer, call.bottom
+    if bottom.rank < 4 or layer.order != (0, 2, 1, *range(3, bottom.rank)):
+        raise Refused("needs the two axes behind the batch to change places")
+    shape, other = (_joined_channels(sizes) for sizes in (bottom.shape, bottom.other))
+    joined = reshaped_source(net, bottom, shape, other, role="channels")
+    made = net.add(ShuffleChannel(group=bottom.fixed(1)), joined, role="shuffle")
+    top, second = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    return (reshaped_source(net, made, top, second),)
+
+
+def _joined_channels(shape: Shape) -> Shape:
+    return (shape[0], shape[1] * shape[2], shape[3], prod(shape[4:]))
+
+
+def permute(net: Emitter, call: LayerCall[Permute]) -> Tops:
+    """The forks' own Permute."""
+    return (net.add(layers.Permute(order=call.layer.order), call.bottom),)

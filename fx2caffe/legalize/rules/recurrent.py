@@ -1,0 +1,123 @@
+"""LSTM step by step, for targets without the layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import (
+    LSTM,
+    Concat,
+    Eltwise,
+    EltwiseOp,
+    InnerProduct,
+    Power,
+    Sigmoid,
+    Slice,
+    TanH,
+)
+from caffe2fx.net.net import Net
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.legalize.rule import LayerCall, Tops
+from fx2caffe.passes.dead_steps import prune
+
+PROD = Eltwise(operation=EltwiseOp.PROD)
+State = tuple[Symbol, Symbol]  # h and c
+
+
+def unrolled(net: Emitter, call: LayerCall[LSTM]) -> Tops:
+    """One product for the inputs of all steps, then one a step for the state.
+
+    A step whose cont is 0 begins at zero, without a product.
+    """
+    layer, bottoms = call.layer, call.bottoms
+    x, cont, *rest = bottoms
+    if layer.has_static(len(bottoms)):
+        raise Refused("needs no input that every step sees")
+    goes_on = _goes_on(net, cont)
+    state = (rest[0], rest[1]) if layer.expose_hidden else None
+    size = layer.num_output
+    inputs = InnerProduct(num_output=4 * size, axis=2)
+    gates = net.add(inputs, x, blobs=call.blobs[:2], role="inputs")
+    results = []
+    for step, kept in zip(_steps(net, gates), goes_on, strict=True):
+        state = _next(net, step, state if kept else None, call.blobs[2], size)
+        results.append(state[0])
+    whole = results[0]
+    if len(results) > 1:
+        whole = net.add(Concat(axis=0), *results)
+    return (whole, *(state or ())) if layer.expose_hidden else (whole,)
+
+
+def _steps(net: Emitter, gates: Symbol) -> Tops:
+    count = gates.fixed(0)
+    if count == 1:
+        return (gates,)
+    cut = Slice(axis=0, slice_point=tuple(range(1, count)))
+    return net.add_many(cut, gates, role="steps", tops=count)
+
+
+def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size: int) -> State:
+    """h and c after a step, from what the input adds to the gates i, f, o and g."""
+    if state is None:
+        return _first(net, gates, size)
+    product = InnerProduct(num_output=4 * size, bias_term=False, axis=2)
+    hidden = net.add(product, state[0], blobs=[weight], role="hidden")
+    gates = net.add(Eltwise(), gates, hidden, role="gates")
+    (i, f, o), new = _opened(net, gates, 3, size)
+    kept = net.add(PROD, f, state[1], role="kept")
+    return _shown(net, o, net.add(Eltwise(), kept, net.add(PROD, i, new, role="added"), role="c"))
+
+
+def _first(net: Emitter, gates: Symbol, size: int) -> State:
+    """The step from zero, which has nothing to forget."""
+    read = (*range(size), *range(2 * size, 4 * size))
+    (i, o), new = _opened(net, index_map(net, gates, {2: read}, role="read"), 2, size)
+    return _shown(net, o, net.add(PROD, i, new, role="added"))
+
+
+def _opened(
+    net: Emitter, gates: Symbol, doors: int, size: int
+) -> tuple[Tops, Symbol]:
+    """So many gates, and behind them what is new."""
+    cut = Slice(axis=2, slice_point=(doors * size,))
+    all_doors, new = net.add_many(cut, gates, role="gate", tops=2)
+    each = Slice(axis=2, slice_point=tuple(size * door for door in range(1, doors)))
+    opened = net.add(Sigmoid(), all_doors, role="open")
+    parts = net.add_many(each, opened, role="door", tops=doors)
+    return parts, net.add(TanH(), new, role="new")
+
+
+def _shown(net: Emitter, door: Symbol, c: Symbol) -> State:
+    return net.add(PROD, door, net.add(TanH(), c, role="shown"), role="h"), c
+
+
+def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
+    """For each step whether it goes on from the one before. Raises Refused if inputs decide it."""
+    numbers = _known(net, cont)
+    if numbers is None:
+        raise Refused("needs a cont that does not depend on the inputs")
+    alike = bool((numbers == numbers[:, :1]).all())
+    if not alike or not bool(((numbers == 0) | (numbers == 1)).all()):
+        raise Refused("needs a cont of 0 or 1, alike for all samples")
+    return [bool(number) for number in numbers[:, 0]]
+
+
+def _known(net: Emitter, symbol: Symbol) -> Tensor | None:
+    """What a value holds whatever the inputs are: it is made of constants."""
+    part = prune(Net(tuple(net.steps), (symbol.value,)))
+    made = {top for step in part.steps for top in step.tops}
+    if not made.issuperset(value for step in part.steps for value in step.reads):
+        return None  # of an input that stands outside of what is written so far
+    shapes, known = part.shapes(), dict[object, Tensor]()
+    for step in part.steps:
+        bottoms = [known.get(bottom) for bottom in step.bottoms]
+        if isinstance(step.layer, Power) and step.layer.scale == 0:
+            bottoms = [torch.zeros(shapes[step.bottoms[0]])]
+        found = [bottom for bottom in bottoms if bottom is not None]
+        if found and len(found) == len(bottoms) and not step.dynamic:
+            tops = step.layer.compute(found, step.blobs, len(step.tops))
+            known.update(zip(step.tops, tops, strict=True))
+    return known.get(symbol.value)

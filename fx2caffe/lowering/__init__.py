@@ -1,0 +1,1 @@
+"""From the FX graph to steps: one handler for each torch function."""

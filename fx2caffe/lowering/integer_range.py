@@ -1,0 +1,54 @@
+"""What float32 cannot stand for: integers that wrap or truncate, writes that round."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from fx2caffe.ir import graph_functions
+from fx2caffe.ir.symbol import Refused
+
+NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
+EXACT = frozenset({torch.float32, torch.float64})
+# These only move numbers, so that no number can leave its range.
+MOVES = frozenset(
+    """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
+    tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
+    index_select relu max_pool2d where masked_fill maximum minimum fmax fmin""".split()  # noqa: SIM905
+)
+
+
+def refuse_wrapping(node: fx.Node) -> None:
+    """Raise Refused for integer arithmetic that wraps around, and for writes that round.
+
+    Caffe computes in float32: 200 + 100 is 300 there and 44 in uint8, 2 ** -3 is 0.125 there and
+    0 in int64, and 0.7 written into an integer tensor stays 0.7 there.
+    """
+    dtype = getattr(node.meta.get("value"), "dtype", None)
+    name = getattr(node.target, "__name__", "")
+    if dtype in NARROW and name not in MOVES and not _is_mask(node):
+        raise Refused(f"needs results that do not wrap around, got {dtype}")
+    whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
+    if whole and node.target is torch.pow and not _is_count(node.args[1]):
+        raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
+    if node.target is graph_functions.setitem and dtype not in EXACT and _kind(node.args[2]) != dtype:
+        raise Refused(f"needs what is written to be {dtype} as well, got {_kind(node.args[2])}")
+
+
+def _is_mask(node: fx.Node) -> bool:
+    """Whether a cast is one of a mask, whose 0 and 1 every type holds."""
+    return node.target is Tensor.to and _kind(node.args[0]) is torch.bool
+
+
+def _is_count(exponent: Any) -> bool:
+    """Whether an exponent makes whole numbers of whole numbers."""
+    return isinstance(exponent, int) and exponent >= 0
+
+
+def _kind(value: Any) -> Any:
+    """The dtype of what is written; a Python number is what torch makes of it."""
+    if isinstance(value, fx.Node):
+        return getattr(value.meta.get("value"), "dtype", None)
+    return torch.as_tensor(value).dtype

@@ -1,0 +1,302 @@
+"""Traced graph to net: one handler per torch function, called with that function's arguments."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers import Input
+from caffe2fx.layers.layer import Operation
+from caffe2fx.net.step import Step, Value
+from caffe2fx.origin import Origin
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.placeholder import Unsupported
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.known import computed, reads_constants_alone, with_symbols
+from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.integer_range import refuse_wrapping
+from fx2caffe.lowering.refusal_reasons import reason_for
+from fx2caffe.lowering.registry import _HANDLERS, Handler, spelled
+from fx2caffe.tracing.batch_analysis import result_varies
+
+
+@dataclass
+class Lowered:
+    """What lowering gives: wide steps, and which traced node each value stands for."""
+
+    steps: list[Step]
+    outputs: list[Symbol]
+    symbols: dict[Value, Symbol] = field(default_factory=dict)  # of the inputs
+    nodes: dict[Value, str] = field(default_factory=dict)
+
+
+class Lowering:
+    """Walks the traced graph once; collects every refusal before raising."""
+
+    def __init__(
+        self,
+        graph: fx.Graph,
+        root: fx.GraphModule,
+        others: Mapping[str, Any],
+        input_names: Mapping[str, str],
+        module_names: Mapping[str, str],
+        *,
+        placeholders: bool = False,
+    ) -> None:
+        self.placeholders = placeholders
+        self.graph, self.root, self.others = graph, root, others
+        self.input_names = input_names
+        self.emitter = Emitter()
+        self.values: dict[fx.Node, Any] = {}
+        self.refusals: list[Refusal] = []
+        self.inputs: dict[Value, Symbol] = {}
+        self.nodes: dict[Value, str] = {}
+        self.names = _node_names(graph, module_names)
+
+    def run(self) -> Lowered:
+        """Lower every node. Raises UnsupportedError with all refusals."""
+        outputs: list[Symbol] = []
+        for node in self.graph.nodes:
+            if node.op != "output":
+                self._lower(node)
+            elif not self.refusals:
+                outputs = self._outputs(node.args[0])
+        if self.refusals:
+            raise UnsupportedError(self.refusals)
+        return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes)
+
+    def _outputs(self, values: Any) -> list[Symbol]:
+        """The outputs as layers; those that are constant become some."""
+        outputs = []
+        for index, value in enumerate(values):
+            name = f"output_{index}"
+            origin = _origin(value) if isinstance(value, fx.Node) else Origin()
+            try:
+                with self.emitter.at(name, origin):
+                    outputs.append(as_symbol(self.emitter, self._argument(value)))
+            except Refused as error:
+                self.refusals.append(Refusal(name, str(error), origin))
+        return outputs
+
+    def _lower(self, node: fx.Node) -> None:
+        try:
+            self.values[node] = self._value(node)
+        except _Poisoned:
+            self.values[node] = _POISON
+        except CaffeError as error:
+            refusal = Refusal(_operation(node), str(error), _origin(node))
+            self.values[node] = self._stand_in(node, refusal) if self.placeholders else _POISON
+            if self.values[node] is _POISON:
+                self.refusals.append(refusal)
+
+    def _stand_in(self, node: fx.Node, refusal: Refusal) -> Any:
+        """Symbols for what a refused node gives, if that is tensors."""
+        value = node.meta.get("value")
+        results: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
+        if not all(hasattr(result, "shape") for result in results):
+            return _POISON
+        if self.others:
+            self.emitter.fault(f"{self.names[node]} is a placeholder, whose shape is written")
+        found = [self.values[source] for source in node.all_input_nodes]
+        shapes = tuple(tuple(result.shape) for result in results)
+        layer = Unsupported(op=refusal.op, reason=refusal.reason, shapes=shapes)
+        with self.emitter.at(self.names[node], refusal.origin):
+            bottoms = [symbol for symbol in found if isinstance(symbol, Symbol)]
+            tops = self.emitter.add_many(layer, *bottoms, tops=len(results))
+        if isinstance(value, (tuple, list)):
+            return tops
+        self.nodes.setdefault(tops[0].value, node.name)
+        return tops[0]
+
+    def _value(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            return self._input(node)
+        if node.op == "get_attr":
+            return _attribute(self.root, str(node.target))
+        refuse_wrapping(node)
+        with self.emitter.at(self.names[node], _origin(node)):
+            self._argument((node.args, node.kwargs))
+            known = reads_constants_alone(node, self.values)
+            result = computed(node, self.values, self.root) if known else self._call(node)
+        if not result_varies(self.root, node):
+            self._check(node, result)
+        return _typed(result, node.meta.get("value"))
+
+    def _input(self, node: fx.Node) -> Symbol:
+        shape = node.meta["value"].shape
+        other = self._other(node).shape
+        name = self.emitter.unique(self.input_names[node.name])
+        value = Value(name)
+        self.emitter.steps.append(Step(name, Input(shape=(shape,)), (), (value,)))
+        self.nodes[value] = node.name
+        self.inputs[value] = Symbol(value, shape, other, node.meta["value"].dtype)
+        return self.inputs[value]
+
+    def _other(self, node: fx.Node) -> Any:
+        return self.others.get(node.name, node.meta["value"])
+
+    def _call(self, node: fx.Node) -> Any:
+        if node.op == "call_module":
+            return self._call_module(node)
+        # Operators of other packages stand in the table by name: "torchvision.roi_align".
+        handler = _HANDLERS.get(node.target) or _HANDLERS.get(str(node.target))
+        if handler is None:
+            self._argument(node.args), self._argument(node.kwargs)
+            raise Refused(reason_for(node.target))
+        kwargs = _named(handler, self._argument(node.kwargs))
+        if "out" in _signature(handler).parameters:
+            kwargs["out"] = Expected(
+                node.meta.get("value"), self._other(node), _read(node)
+            )
+        args = self._argument(node.args)
+        try:
+            bound = _signature(handler).bind(self.emitter, *args, **kwargs)
+        except TypeError as error:
+            raise Refused(f"needs other arguments: {error}") from None
+        bound = with_symbols(self.emitter, handler, bound)
+        return handler(*bound.args, **bound.kwargs)
+
+    def _call_module(self, node: fx.Node) -> Any:
+        module = self.root.get_submodule(str(node.target))
+        bottoms = self._argument(node.args)
+        if isinstance(module, Operation):
+            bottoms = [as_symbol(self.emitter, b, f"bottom{i}") for i, b in enumerate(bottoms)]
+            count = len(bottoms) - module.dynamic
+            tops = self.emitter.add_many(
+                module.layer.unhinted(),
+                *bottoms[:count],
+                blobs=module.blobs,
+                tops=module.tops,
+                dynamic=bottoms[count:],
+                loss_weight=module.loss_weight,
+            )
+            return tops[0] if module.tops == 1 else tops
+        handler = _HANDLERS.get(type(module))
+        if handler is None:
+            raise Refused("is kept as a leaf but has no handler")
+        return handler(self.emitter, module, *bottoms, **self._argument(node.kwargs))
+
+    def _argument(self, argument: Any) -> Any:
+        """Node arguments with every node replaced by what it was lowered to."""
+        return fx.node.map_arg(argument, self._lowered)
+
+    def _lowered(self, node: fx.Node) -> Any:
+        value = self.values[node]
+        if value is _POISON:
+            raise _Poisoned
+        return value
+
+    def _check(self, node: fx.Node, result: Any) -> None:
+        """Hold the shapes that the layers give against those that torch gave."""
+        expected, other = node.meta.get("value"), self._other(node)
+        results = result if isinstance(result, (tuple, list)) else [result]
+        wanted = expected if isinstance(expected, (tuple, list)) else [expected]
+        others = other if isinstance(other, (tuple, list)) else [other]
+        read = _read(node) if isinstance(result, (tuple, list)) else {0}
+        triples = zip(results, wanted, others, strict=False)
+        for index, (symbol, meta, meta_other) in enumerate(triples):
+            if isinstance(symbol, Symbol) and hasattr(meta, "shape"):
+                self._check_one(node, symbol, meta, meta_other)
+            elif isinstance(symbol, torch.Tensor) and index in read:
+                self._check_constant(node, meta, meta_other)
+
+    def _check_constant(self, node: fx.Node, meta: Any, other: Any) -> None:
+        if meta.shape != other.shape:
+            self.emitter.fault(f"{self.names[node]} is a constant whose size follows the batch")
+
+    def _check_one(self, node: fx.Node, symbol: Symbol, meta: Any, other: Any) -> None:
+        if symbol.shape != tuple(meta.shape):
+            raise Refused(f"needs result {tuple(meta.shape)}, but its layers give {symbol.shape}")
+        if symbol.other != tuple(other.shape):
+            self.emitter.fault(
+                f"{self.names[node]} gives {tuple(other.shape)} for another batch, "
+                f"its layers give {symbol.other}"
+            )
+        if not isinstance(node.meta["value"], (tuple, list)):
+            self.nodes.setdefault(symbol.value, node.name)
+
+
+class _Poisoned(Exception):
+    """An argument was refused already: say nothing twice."""
+
+
+_POISON = object()
+
+
+def _read(node: fx.Node) -> frozenset[int]:
+    items = (user for user in node.users if user.target is operator.getitem and user.users)
+    return frozenset(item.args[1] for item in items if isinstance(item.args[1], int))
+
+
+def _operation(node: fx.Node) -> str:
+    return str(node.target) if isinstance(node.target, str) else spelled(node.target)
+
+
+def _origin(node: fx.Node) -> Origin:
+    found = node.meta.get("origin", Origin())
+    return found if isinstance(found, Origin) else Origin()
+
+
+def _attribute(root: nn.Module, path: str) -> Any:
+    owner, _, name = path.rpartition(".")
+    return getattr(root.get_submodule(owner), name)
+
+
+def _typed(result: Any, meta: Any) -> Any:
+    """What a handler gave, with the dtypes that torch gives."""
+    if isinstance(result, Symbol):
+        return replace(result, dtype=getattr(meta, "dtype", result.dtype))
+    if isinstance(result, tuple) and isinstance(meta, (tuple, list)):
+        return tuple(_typed(*pair) for pair in zip(result, meta, strict=False))
+    return result
+
+
+@cache
+def _signature(handler: Handler) -> inspect.Signature:
+    return inspect.signature(handler)
+
+
+def _named(handler: Handler, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that the handler names; another one must be at its default."""
+    parameters = _signature(handler).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return dict(kwargs)
+    for name, value in kwargs.items():
+        if name not in parameters and value is not None and value is not False:
+            raise Refused(f"needs {name} at its default, got {value!r}")
+    return {name: value for name, value in kwargs.items() if name in parameters}
+
+
+def _node_names(graph: fx.Graph, module_names: Mapping[str, str]) -> dict[fx.Node, str]:
+    """A name for each call: its module's path, with the function where a module has several."""
+    calls = [node for node in graph.nodes if node.op in ("call_function", "call_module")]
+    functions: dict[str, set[str]] = defaultdict(set)
+    for node in calls:
+        functions[_origin(node).module].add(_short(node))
+    return {node: _node_name(node, functions, module_names) for node in calls}
+
+
+def _node_name(
+    node: fx.Node, functions: Mapping[str, set[str]], module_names: Mapping[str, str]
+) -> str:
+    path = str(node.target) if node.op == "call_module" else _origin(node).module
+    if path in module_names:
+        return module_names[path]
+    if node.op == "call_module" or (path and len(functions[path]) == 1):
+        return path
+    return f"{path}.{_short(node)}" if path else _short(node)
+
+
+def _short(node: fx.Node) -> str:
+    return getattr(node.target, "__name__", str(node.target)).strip("_")

@@ -1,0 +1,90 @@
+"""The registry of handlers: which function or module class is lowered by which handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers.layer import Operation
+
+Handler = Callable[..., Any]
+H = TypeVar("H", bound=Handler)
+_HANDLERS: dict[Any, Handler] = {}
+_USERS: list[Any] = []  # the targets that a user registered
+
+
+def handles(*targets: Any) -> Callable[[H], H]:
+    """Register a handler for torch functions (in the tracer's spelling) or module classes.
+
+    A handler takes the emitter and then exactly the function's own arguments, by the same
+    names: a Symbol for a traced tensor, a Tensor for a constant, plain Python otherwise. It
+    returns a Symbol, a tuple of them, or a constant; it raises Refused for what it cannot do.
+    An argument that it does not name is refused unless it is at its default.
+    """
+
+    def register(handler: H) -> H:
+        for target in targets:
+            if target in _HANDLERS:
+                raise CaffeError(f"{spelled(target)} has two handlers")
+            _HANDLERS[target] = handler
+        return handler
+
+    return register
+
+
+def register(target: Any) -> Callable[[H], H]:
+    """Register a handler for a function or nn.Module class of your own: it becomes a leaf.
+
+    For a function, the handler takes the emitter and the function's own arguments; for a
+    module class, the emitter, the module, and the arguments of its forward:
+
+        @fx2caffe.register(MySwish)
+        def my_swish(net, module, input):
+            return net.add(Eltwise(operation=EltwiseOp.PROD), input, net.add(Sigmoid(), input))
+    """
+
+    def decorate(handler: H) -> H:
+        _USERS.append(target)
+        return handles(target)(handler)
+
+    return decorate
+
+
+def unregister(target: Any) -> None:
+    """Forget a handler that `register` made."""
+    _USERS.remove(target)
+    del _HANDLERS[target]
+
+
+def leaves() -> tuple[list[type[nn.Module]], list[Callable[..., Any]]]:
+    """The module classes and functions that are kept whole: Caffe's own and the user's."""
+    modules = [kind for kind in _USERS if isinstance(kind, type)]
+    functions = [function for function in _USERS if not isinstance(function, type)]
+    return [Operation, *modules], functions
+
+
+def handlers() -> Mapping[Any, Handler]:
+    """All registered handlers by function or module class."""
+    return dict(_HANDLERS)
+
+
+def spelled(target: Any) -> str:
+    """A torch function as a user would write it."""
+    name = getattr(target, "__name__", str(target))
+    if isinstance(target, type):
+        return name
+    if getattr(F, name, None) is target:
+        return f"F.{name}"
+    if getattr(torch, name, None) is target:
+        return f"torch.{name}"
+    if getattr(torch.Tensor, name, None) is target:
+        return f"Tensor.{name}"
+    for package in ("fft", "linalg", "special"):
+        if name.startswith(f"{package}_"):
+            return f"torch.{package}.{name.removeprefix(f'{package}_')}"
+    return f"{getattr(target, '__module__', None) or 'torch'}.{name}"

@@ -1,0 +1,149 @@
+"""Fold BatchNorm, Scale and Bias into the layer before them, by dataflow.
+
+before: Convolution -> BatchNorm -> Scale        after: Convolution
+before: Concat -> BatchNorm -> Scale             after: Concat -> Scale
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import BatchNorm, Bias, Convolution, Deconvolution, InnerProduct, Scale
+from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.layers.normalization import normalized_statistics
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+
+Product = Convolution | Deconvolution | InnerProduct
+
+
+PART = 1 << 18  # numbers that are held in float64 at a time
+
+
+class Affine(NamedTuple):
+    """y = factor * x + offset for each channel (axis 1), in float64."""
+
+    factor: Tensor
+    offset: Tensor
+
+    def after(self, first: Affine) -> Affine:
+        """The one map that does `first` and then this one."""
+        return Affine(self.factor * first.factor, self.factor * first.offset + self.offset)
+
+
+def fold_affine(net: Net) -> Net:
+    """Fold each per-channel affine layer whose producer has no other reader.
+
+    Computed in float64, stored in float32. The values of the folded net keep the names that
+    they had, so that a folded convolution gives what the BatchNorm gave.
+    """
+    uses, shapes = net.uses(), net.shapes()
+    kept: dict[Value, Step] = {}
+    order: list[Value | None] = []
+    others: list[Step] = []
+    for step in net.steps:
+        before = kept.get(step.bottoms[0]) if len(step.bottoms) == 1 else None
+        alone = before is not None and uses[step.bottoms[0]] == 1
+        folded = _fold(before, step, shapes) if before is not None and alone else None
+        if folded is not None and before is not None:
+            order.remove(before.tops[0])
+            del kept[before.tops[0]]
+        made = folded if folded is not None else step
+        if len(made.tops) == 1:
+            kept[made.tops[0]] = made
+            order.append(made.tops[0])
+        else:
+            order.append(None)
+            others.append(made)
+    waiting = iter(others)
+    return replace(net, steps=tuple(next(waiting) if v is None else kept[v] for v in order))
+
+
+def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:
+    """One step that does what `before` and then `step` do, None if there is none."""
+    second = affine_of(step, shapes)
+    if second is None:
+        return None
+    if isinstance(before.layer, Product):
+        return _into_product(before, step, second, shapes)
+    first = affine_of(before, shapes)
+    if first is None:
+        return None
+    layer, blobs = _as_scale(second.after(first))
+    return replace(step, layer=layer, bottoms=before.bottoms, blobs=blobs)
+
+
+def _as_scale(affine: Affine) -> tuple[Layer, tuple[Tensor, ...]]:
+    layer = Scale(bias_term=True)
+    return layer, (affine.factor.float(), affine.offset.float())
+
+
+def affine_of(step: Step, shapes: dict[Value, Shape]) -> Affine | None:
+    """The per-channel affine map that a step is, None if it is none."""
+    layer = step.layer
+    if not isinstance(layer, BatchNorm | Scale | Bias) or len(step.bottoms) != 1:
+        return None
+    bottom, blobs = shapes[step.bottoms[0]], [blob.double() for blob in step.blobs]
+    if len(bottom) < 2:
+        return None
+    if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
+        mean, variance = normalized_statistics(blobs)
+        factor = (variance + layer.eps).rsqrt()
+        return Affine(factor, -mean * factor)
+    if isinstance(layer, BatchNorm) or not _per_channel(layer, bottom):
+        return None
+    if isinstance(layer, Bias):
+        return Affine(torch.ones_like(blobs[0]), blobs[0])
+    return Affine(blobs[0], blobs[1] if layer.bias_term else torch.zeros_like(blobs[0]))
+
+
+def _per_channel(layer: Scale | Bias, bottom: Shape) -> bool:
+    axis = axis_of(layer.axis, len(bottom))
+    return axis == 1 and (layer.num_axes == 1 or (layer.num_axes == -1 and len(bottom) == 2))
+
+
+def _into_product(
+    product: Step, step: Step, affine: Affine, shapes: dict[Value, Shape]
+) -> Step | None:
+    layer = product.layer
+    assert isinstance(layer, Product)
+    bottom = shapes[product.bottoms[0]]
+    on_axis = axis_of(layer.axis, len(bottom)) == 1
+    fixed = not product.params and not product.dynamic
+    if not on_axis or not fixed or (isinstance(layer, InnerProduct) and layer.transpose):
+        return None
+    blobs = _folded_blobs(layer, product.blobs, affine)
+    return replace(product, layer=layer.replace(bias_term=True), tops=step.tops, blobs=blobs)
+
+
+def _folded_blobs(
+    layer: Product, blobs: Sequence[Tensor], affine: Affine
+) -> tuple[Tensor, Tensor]:
+    """The weight scaled for each output, and the bias that goes with it."""
+    # Outputs come first in a weight, but for a Deconvolution's: there (inputs, outputs) by group.
+    groups = layer.group if isinstance(layer, Deconvolution) else 1
+    shape = (groups, 1, -1, 1) if isinstance(layer, Deconvolution) else (1, -1, 1, 1)
+    rows = blobs[0].reshape(groups, len(blobs[0]) // groups, blobs[0].shape[1], -1)
+    weight = _scaled(rows, affine.factor.reshape(shape).expand(*rows.shape[:3], 1))
+    bias = blobs[1].double() * affine.factor if len(blobs) == 2 else torch.zeros_like(affine.factor)
+    return weight.reshape(blobs[0].shape), (bias + affine.offset).float()
+
+
+def _scaled(rows: Tensor, factor: Tensor) -> Tensor:
+    """rows * factor, computed in float64 a part at a time: a whole copy of that would be large."""
+    scaled = torch.empty_like(rows)
+    parts = max(1, rows.numel() // PART)
+    for mine, row, by in zip(
+        scaled.tensor_split(parts, 1),
+        rows.tensor_split(parts, 1),
+        factor.tensor_split(parts, 1),
+        strict=True,
+    ):
+        mine.copy_(row.double() * by)
+    return scaled

@@ -1,0 +1,90 @@
+"""torchvision's single-shot detectors from image to detections, as Caffe's SSD branch runs them.
+
+    net = fx2caffe.export(SingleShot(ssd300_vgg16(), (300, 300)), images, target="ssd")
+
+The model's own transform (resizing and normalizing) stays outside: `images` are what it gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSD
+
+from caffe2fx.layers.detection import CodeType, DetectionOutput, NonMaximumSuppression
+from caffe2fx.layers.layer import Operation
+
+
+class SingleShot(nn.Module):
+    """A torchvision SSD (or SSDlite) with everything that it does after its heads.
+
+    forward takes normalized images (N, 3, height, width) and gives Caffe's rows (1, 1, found, 7):
+    image, label, score, and the corners as shares of the image's sides; `detections` turns them
+    into torchvision's boxes. torchvision cuts boxes to the image before it suppresses
+    neighbours, and Caffe's DetectionOutput does not: so the boxes are decoded and cut by layers
+    of their own, and DetectionOutput is given corners.
+    """
+
+    sides: Tensor
+    centres: Tensor
+
+    def __init__(self, model: SSD, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.backbone, self.head = model.backbone, model.head
+        self.size = size
+        boxes = _default_boxes(model, size) / torch.tensor([size[1], size[0]]).repeat(2)
+        self.register_buffer("sides", boxes[:, 2:] - boxes[:, :2])
+        self.register_buffer("centres", (boxes[:, 2:] + boxes[:, :2]) / 2)
+        self.factors = [1 / weight for weight in model.box_coder.weights]
+        self.limit = float(model.box_coder.bbox_xform_clip)
+        layer = DetectionOutput(
+            num_classes=model.head.classification_head.num_columns,
+            code_type=CodeType.CORNER,
+            keep_top_k=model.detections_per_img,
+            confidence_threshold=model.score_thresh,
+            nms_param=NonMaximumSuppression(
+                nms_threshold=model.nms_thresh, top_k=model.topk_candidates
+            ),
+        )
+        self.detection = Operation(layer, (), 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.head(list(self.backbone(images).values()))
+        boxes = self.decoded(found["bbox_regression"]).flatten(1)
+        scores = found["cls_logits"].softmax(-1).flatten(1)
+        # What is there already is given as an offset from nothing, times one.
+        nothing = boxes[:1] * 0
+        detected: Tensor = self.detection(boxes, scores, torch.stack([nothing, nothing + 1], 1))
+        return detected
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        """Corners (N, boxes, 4) as shares of the image's sides, cut to the image."""
+        across, down, wide, high = self.factors
+        shift = codes[..., :2] * torch.tensor([across, down])
+        growth = (codes[..., 2:] * torch.tensor([wide, high])).clamp(max=self.limit)
+        centre = shift * self.sides + self.centres
+        half = growth.exp() * (self.sides / 2)
+        return torch.cat([centre - half, centre + half], -1).clamp(0, 1)
+
+    def detections(self, rows: Tensor, images: int) -> list[dict[str, Tensor]]:
+        """For each image torchvision's boxes (in pixels), labels and scores, best first."""
+        flat = rows.reshape(-1, 7)
+        flat = flat[flat[:, 1] >= 0]
+        flat = flat[flat[:, 2].argsort(descending=True, stable=True)]
+        scale = flat.new_tensor([self.size[1], self.size[0]]).repeat(2)
+        own = [flat[flat[:, 0] == image] for image in range(images)]
+        return [
+            {"boxes": r[:, 3:] * scale, "labels": r[:, 1].long(), "scores": r[:, 2]} for r in own
+        ]
+
+
+def _default_boxes(model: SSD, size: tuple[int, int]) -> Tensor:
+    """Corners of the default boxes in pixels, (boxes, 4)."""
+    images = torch.zeros(1, 3, *size)
+    with torch.no_grad():
+        maps = list(model.backbone(images).values())
+        boxes: Sequence[Tensor] = model.anchor_generator(ImageList(images, [size]), maps)
+    return boxes[0]

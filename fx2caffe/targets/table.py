@@ -1,0 +1,57 @@
+"""Targets as text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from fx2caffe.targets.limit import EVERY
+from fx2caffe.targets.target import Target
+
+
+def table(targets: Iterable[Target]) -> str:
+    """One line a target."""
+    lines = [("target", "judged by", "layers", "limits", "what it is")]
+    lines += [
+        (
+            target.name,
+            ", ".join(target.judges),
+            str(len(target.types)),
+            str(sum(map(len, target.limits.values())) + len(target.without)),
+            target.about,
+        )
+        for target in targets
+    ]
+    wide = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(line, wide, strict=False)), line[4]])
+        for line in lines
+    )
+
+
+def page(target: Target) -> str:
+    """All that is known of a target."""
+    lines = [f"{target.name}: {target.about}", f"judged by: {', '.join(target.judges)}"]
+    lines.append(f"placeholder for what it lacks, on request: {target.placeholder}")
+    if target.batch is not None:
+        lines.append(f"batch: {target.batch}")
+    if target.outputs is not None:
+        lines.append(f"outputs: at most {target.outputs}")
+    lines += [*_layers(target), "limits:"]
+    lines += [f"  {type_}: {', '.join(said)}" for type_, said in sorted(_limits(target).items())]
+    lines += [f"spelling: {r.type} {r.written!r} as {r.instead!r}" for r in target.spelling]
+    return "\n".join(lines)
+
+
+def _layers(target: Target) -> list[str]:
+    listed = textwrap.fill(" ".join(sorted(target.types)), 96)
+    return [f"{len(target.types)} layers:", textwrap.indent(listed, "  ")]
+
+
+def _limits(target: Target) -> dict[str, list[str]]:
+    """What is asked of each layer type, in words; only of types that it has."""
+    said: dict[str, list[str]] = {}
+    for type_ in {*target.limits, *target.without} & {EVERY, *target.types}:
+        limits = [limit.says for limit in target.limits.get(type_, ())]
+        said[type_] = limits + [f"no {name}" for name in sorted(target.without.get(type_, ()))]
+    return said

@@ -1,0 +1,1 @@
+"""From a module to a flat, functional FX graph of leaf calls."""

@@ -1,0 +1,223 @@
+"""Writes and views: which node stands for a tensor's values at each moment."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from fx2caffe.tracing.tensor_meta import TensorMeta
+
+
+class Geometry(NamedTuple):
+    """Where in its storage a tensor's values lie."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+
+def geometry(tensor: Tensor) -> Geometry:
+    offset = int(tensor.storage_offset())
+    return Geometry(tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
+
+
+def storage_key(tensor: Tensor) -> int | None:
+    """The address of a tensor's storage; None for tensors that have none (sparse)."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor was written; -1 where torch does not count (inference tensors)."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def positions(place: Geometry) -> Tensor:
+    """The storage positions of a tensor's elements, in the order of its elements."""
+    result = torch.full((1,), place.offset)
+    for size, stride in zip(place.shape, place.stride, strict=True):
+        result = (result[:, None] + torch.arange(size) * stride).flatten()
+    return result
+
+
+def overlay(base: Geometry, value: Geometry) -> Tensor | None:
+    """Index into cat(base, value) that reads base after value was written over it.
+
+    None where the two do not meet. Indices below base's size keep its own elements.
+    """
+    target, source = positions(base), positions(value)
+    reach = int(max(target.max(), source.max())) + 1 if len(target) and len(source) else 0
+    owner = torch.full((reach,), -1)
+    owner[source[: len(source) if reach else 0]] = torch.arange(len(source) if reach else 0)
+    hit = owner[target] if reach else torch.full((len(target),), -1)
+    if not bool((hit >= 0).any()):
+        return None
+    return torch.where(hit >= 0, hit + len(target), torch.arange(len(target)))
+
+
+@dataclass
+class Memory:
+    """One traced storage: its first value and every write since, each with its place."""
+
+    weak: StorageWeakRef  # held so that the address can not be given to another storage
+    origin: Geometry
+    node: Node
+    writes: list[tuple[Geometry, Node]] = field(default_factory=list)
+
+
+@dataclass
+class Entry:
+    """What is known of one traced tensor."""
+
+    ref: weakref.ref[Tensor]
+    node: Node
+    memory: Memory
+    seen: int  # how many of memory's writes `node` already has
+    version: int
+
+
+Emit = Callable[[list[Node], Tensor, TensorMeta], Node]
+
+
+class UnseenWrite(Exception):
+    """A traced tensor was written where the tracer could not see it."""
+
+
+class Table:
+    """The traced tensors alive, by identity and by storage; holds no tensor itself."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._entries: dict[int, Entry] = {}
+        self._memories: dict[int, Memory] = {}
+
+    def owns(self, tensor: Tensor) -> bool:
+        """Whether the tensor, or any other over its storage, is traced."""
+        entry = self._entries.get(id(tensor))
+        if entry is not None and entry.ref() is tensor:
+            return True
+        return bool(self._memories) and storage_key(tensor) in self._memories
+
+    def node(self, tensor: Tensor) -> Node | None:
+        """The node of a tensor's present values; None for a constant."""
+        entry = self._entries.get(id(tensor))
+        if entry is None or entry.ref() is not tensor:
+            memory = self._memories.get(storage_key(tensor) or 0)
+            if memory is None:
+                return None
+            entry = self._adopt(tensor, memory)
+        return self._refresh(entry, tensor)
+
+    def same_memory(self, tensor: Tensor, other: Tensor) -> bool:
+        """Whether two traced tensors share their memory."""
+        mine = self._memories.get(storage_key(tensor) or 0)
+        return mine is not None and mine is self._memories.get(storage_key(other) or 0)
+
+    def bind(self, tensor: Tensor, node: Node) -> None:
+        """Let `node` stand for a tensor that a call returned."""
+        key = storage_key(tensor)
+        if key is None:
+            raise NotImplementedError("a dense tensor")
+        memory = self._memories.get(key)
+        if memory is None:
+            weak = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+            memory = self._memories[key] = Memory(weak, geometry(tensor), node)
+        self._enter(tensor, node, memory)
+
+    def write(self, tensor: Tensor, node: Node) -> None:
+        """Let `node` stand for a tensor that was written; its aliases become stale."""
+        memory = self._memories[storage_key(tensor) or 0]
+        memory.writes.append((geometry(tensor), node))
+        self._enter(tensor, node, memory)
+
+    def share(self, tensor: Tensor, twin: Tensor) -> None:
+        """Let the storage of `twin` be the same memory as the storage of `tensor`."""
+        memory = self._memories[storage_key(tensor) or 0]
+        self._memories[storage_key(twin) or 0] = memory
+
+    def forget(self, tensor: Tensor) -> None:
+        """The tensor was given another, constant memory."""
+        self._entries.pop(id(tensor), None)
+
+    def derive(self, tensor: Tensor, source: Tensor) -> Node:
+        """The node of a view (as_strided) that only memory positions explain."""
+        source_node = self.node(source)
+        entry = self._entries[id(source)]
+        node = None
+        if source_node is not None:
+            node = self._inside(geometry(tensor), geometry(source), source_node)
+        if node is not None:
+            self._enter(tensor, node, entry.memory)
+            return node
+        return self._refresh(self._adopt(tensor, entry.memory), tensor)
+
+    def _enter(self, tensor: Tensor, node: Node, memory: Memory) -> Entry:
+        key = id(tensor)
+        entries = self._entries
+
+        def drop(ref: weakref.ref[Tensor]) -> None:
+            held = entries.get(key)
+            if held is not None and held.ref is ref:
+                del entries[key]
+
+        ref = weakref.ref(tensor, drop)
+        entry = Entry(ref, node, memory, len(memory.writes), version(tensor))
+        entries[key] = entry
+        return entry
+
+    def _adopt(self, tensor: Tensor, memory: Memory) -> Entry:
+        """A tensor nobody returned, over traced memory: a view of it where that is certain."""
+        node = self._inside(geometry(tensor), memory.origin, memory.node)
+        if node is None:
+            raise UnseenWrite("is made where the tracer can not see it")
+        entry = self._enter(tensor, node, memory)
+        entry.seen = 0
+        return entry
+
+    def _inside(self, place: Geometry, base: Geometry, node: Node) -> Node | None:
+        """The values at `place` taken out of `node`, which covers `base`."""
+        if place == base:
+            return node
+        if place.dtype != base.dtype:
+            return None
+        index = overlay(place, base)
+        count = torch.Size(place.shape).numel()
+        if index is None or int(index.min()) < count:
+            return None
+        return self._emit([node], index - count, TensorMeta(place.shape, place.dtype))
+
+    def _refresh(self, entry: Entry, tensor: Tensor) -> Node:
+        memory = entry.memory
+        if entry.seen == len(memory.writes):
+            if version(tensor) != entry.version:
+                raise UnseenWrite("was written where the tracer can not see it")
+            return entry.node
+        place = geometry(tensor)
+        for written, node in memory.writes[entry.seen :]:
+            entry.node = self._overwrite(place, entry.node, written, node)
+        entry.seen, entry.version = len(memory.writes), version(tensor)
+        return entry.node
+
+    def _overwrite(self, place: Geometry, base: Node, written: Geometry, node: Node) -> Node:
+        if place == written:
+            return node
+        if place.dtype != written.dtype:
+            raise UnseenWrite("is read with another dtype than it was written")
+        index = overlay(place, written)
+        if index is None:
+            return base
+        count = torch.Size(place.shape).numel()
+        meta = TensorMeta(place.shape, place.dtype)
+        if int(index.min()) >= count:
+            return self._emit([node], index - count, meta)
+        return self._emit([base, node], index, meta)

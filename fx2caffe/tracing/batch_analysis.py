@@ -1,0 +1,184 @@
+"""Find what carries the batch: trace at two batch sizes and see what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from caffe2fx.layers.layer import Operation
+from fx2caffe.tracing import model_inputs, pytree
+from fx2caffe.tracing.tracer import Trace, trace
+
+# The result's shape says all that these take from their arguments.
+RESHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
+EXPANDS = frozenset({Tensor.expand, torch.broadcast_to})
+FOLLOW_SHAPES = RESHAPES | EXPANDS
+# Their initial states are mostly constants that are the same for each sample.
+TAKES_STATES = frozenset({
+    torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu, torch.lstm_cell, torch.gru_cell,
+    torch.rnn_tanh_cell, torch.rnn_relu_cell,
+})  # fmt: skip
+MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
+
+
+@dataclass(frozen=True)
+class Batch:
+    """For each node of a trace its result at the other batch size, and what stands in the way."""
+
+    others: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+    def shape(self, node: fx.Node, extra: int) -> tuple[int, ...]:
+        """The result's shape of a node for `extra` samples more than the example has."""
+        one, two = node.meta["value"].shape, self.others[node.name].shape
+        return tuple(a + (b - a) * extra for a, b in zip(one, two, strict=True))
+
+
+def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: Any) -> Batch:
+    """Trace once more with one sample more and compare the two graphs node by node."""
+    try:
+        second = trace(model, larger(model, example_inputs), **options)
+    except Exception as error:  # whatever the model's own checks raise
+        return Batch(faults=(f"the model does not run with another batch: {error}",))
+    found = _compared(first.module, second.module)
+    # Constants that grow with the batch, as places to write to do, would be very large.
+    bends = () if found.faults else _bends(model, example_inputs, first, found, options)
+    return replace(found, faults=(*found.faults, *bends))
+
+
+def _bends(
+    model: nn.Module, example_inputs: Any, first: Trace, found: Batch, options: dict[str, Any]
+) -> list[str]:
+    """Where a much larger batch does not go on as the next one began: `x[:4]`, `if batch > 2`.
+
+    Only shapes are asked, so nothing is computed; what does not run so is left to the other
+    checks.
+    """
+    grown = larger(model, example_inputs, MANY_MORE)
+    try:
+        third = trace(model, grown, **{**options, "values": "fake"}).module
+    except Exception:
+        return []
+    ones, threes = list(first.module.graph.nodes), list(third.graph.nodes)
+    if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in threes]:
+        return ["the model runs other operations with a large batch"]
+    pairs = zip(ones, threes, strict=True)
+    return [
+        f"{one.name} does not grow with the batch as it began to"
+        for one, three in pairs
+        if one.name in found.others
+        and not result_varies(first.module, one)
+        and not _on_one_line(one, found, three)
+    ]
+
+
+def result_varies(root: nn.Module, node: fx.Node) -> bool:
+    """Whether the numbers decide the shape of the result, so that it says nothing of the batch."""
+    module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return isinstance(module, Operation) and module.layer.varies
+
+
+def _on_one_line(one: fx.Node, found: Batch, three: fx.Node) -> bool:
+    first, second = one.meta["value"], found.others[one.name]
+    if not all(hasattr(meta, "shape") for meta in (first, second, three.meta["value"])):
+        return True
+    if len(first.shape) != len(second.shape):
+        return False
+    return found.shape(one, MANY_MORE) == tuple(three.meta["value"].shape)
+
+
+def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
+    """The example inputs with `more` samples, where they share the batch of the first input."""
+    args, kwargs = model_inputs.as_inputs(model, example_inputs)
+    flat = pytree.flatten((args, kwargs))
+    batch = flat.tensors[0].shape[:1] if flat.tensors else ()
+    grown = [
+        _more_of(value, more) if batch and value.shape[:1] == batch else value
+        for value in flat.tensors
+    ]
+    args, kwargs = flat.rebuild(grown)
+    return kwargs if kwargs else args
+
+
+def _more_of(value: Tensor, more: int) -> Tensor:
+    """One more sample is a copy; many take no memory, since nothing is computed on them."""
+    if more == 1:
+        return torch.cat([value, value[:1]])
+    return value[:1].expand(len(value) + more, *value.shape[1:])
+
+
+def _compared(first: fx.GraphModule, second: fx.GraphModule) -> Batch:
+    ones, twos = list(first.graph.nodes), list(second.graph.nodes)
+    if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in twos]:
+        return Batch(faults=("the model runs other operations with another batch",))
+    others = {a.name: b.meta["value"] for a, b in zip(ones, twos, strict=True) if "value" in b.meta}
+    faults = [
+        fault
+        for one, two in zip(ones, twos, strict=True)
+        if (fault := _difference(first, second, one, two))
+    ]
+    return Batch(others, tuple(faults))
+
+
+def _difference(
+    first: fx.GraphModule, second: fx.GraphModule, one: fx.Node, two: fx.Node
+) -> str:
+    if one.op == "get_attr":
+        constants = _attribute(first, one), _attribute(second, two)
+        same = _same_constant(*constants)
+        if all(user.target in TAKES_STATES for user in one.users):
+            same = same or _same_rows(*constants)
+        return "" if same else f"constant {one.target} changes with the batch"
+    if one.target is torch.roll and _rolls_batch(one, two):
+        return f"{one.name} rolls the batch"
+    if one.op == "output" or one.target in FOLLOW_SHAPES:
+        return ""
+    if _plain(one.args) == _plain(two.args) and _plain(one.kwargs) == _plain(two.kwargs):
+        return ""
+    return f"{one.name} has arguments that change with the batch: {_plain(one.args)}"
+
+
+def _rolls_batch(one: fx.Node, two: fx.Node) -> bool:
+    """Whether torch.roll moves samples: by as many places as there are it would seem not to."""
+    dims = one.args[2] if len(one.args) > 2 else one.kwargs.get("dims")
+    axes = (dims,) if isinstance(dims, int) else dims
+    shapes = one.meta["value"].shape, two.meta["value"].shape
+    carrying = [axis for axis, (a, b) in enumerate(zip(*shapes, strict=True)) if a != b]
+    if not carrying:
+        return False
+    return not axes or any(int(axis) % len(shapes[0]) in carrying for axis in axes)  # type: ignore[arg-type, union-attr]
+
+
+def _same_constant(one: Tensor, two: Tensor) -> bool:
+    if one.shape != two.shape:
+        return False
+    return one.data_ptr() == two.data_ptr() or torch.equal(one, two)
+
+
+def _same_rows(one: Tensor, two: Tensor) -> bool:
+    """Whether two constants hold the same numbers for each sample."""
+    if one.dim() != two.dim():
+        return False
+    for axis, (size, other) in enumerate(zip(one.shape, two.shape, strict=True)):
+        if size != other:
+            one, two = (_row_if_all_are_it(value, axis) for value in (one, two))
+    return one.shape == two.shape and torch.equal(one, two)
+
+
+def _row_if_all_are_it(value: Tensor, axis: int) -> Tensor:
+    row = value.narrow(axis, 0, 1)
+    return row if bool((value == row).all()) else value
+
+
+def _attribute(module: fx.GraphModule, node: fx.Node) -> Any:
+    owner, _, name = str(node.target).rpartition(".")
+    return getattr(module.get_submodule(owner), name)
+
+
+def _plain(argument: Any) -> str:
+    return repr(fx.node.map_arg(argument, lambda node: node.name))
+

@@ -1,0 +1,451 @@
+"""One spelling for what torch lets users write as function, method, operator or in-place."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fx2caffe.aten import RESPELLED
+from fx2caffe.ir import graph_functions
+from fx2caffe.tracing.signatures import by_position
+from fx2caffe.tracing.weak_cache import per_function
+
+Function = Callable[..., Any]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Call(NamedTuple):
+    """A function with its arguments, in the canonical spelling."""
+
+    target: Function
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Name(NamedTuple):
+    """Where a function is found: owner ("Tensor", "torch", "F", "get", "set", "aten") and name."""
+
+    owner: str
+    name: str
+
+
+# Several names of one operation; the right side is the one that handlers know.
+ALIASES = {
+    "__and__": "bitwise_and", "__rand__": "bitwise_and", "__iand__": "bitwise_and_",
+    "__or__": "bitwise_or", "__ror__": "bitwise_or", "__ior__": "bitwise_or_",
+    "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor", "__ixor__": "bitwise_xor_",
+    "__lshift__": "bitwise_left_shift", "__rlshift__": "bitwise_left_shift",
+    "__ilshift__": "bitwise_left_shift_", "__rshift__": "bitwise_right_shift",
+    "__rrshift__": "bitwise_right_shift", "__irshift__": "bitwise_right_shift_",
+    "__invert__": "bitwise_not", "__abs__": "abs", "__neg__": "neg", "__pos__": "positive",
+    "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt",
+    "__ge__": "ge", "__add__": "add", "__radd__": "add", "__iadd__": "add_",
+    "__sub__": "sub", "__rsub__": "sub", "__isub__": "sub_", "__mul__": "mul",
+    "__rmul__": "mul", "__imul__": "mul_", "__div__": "div", "__rdiv__": "div",
+    "__idiv__": "div_", "__truediv__": "div", "__rtruediv__": "div", "__itruediv__": "div_",
+    "__floordiv__": "floor_divide", "__rfloordiv__": "floor_divide",
+    "__ifloordiv__": "floor_divide_", "__mod__": "remainder", "__rmod__": "remainder",
+    "__imod__": "remainder_", "__pow__": "pow", "__rpow__": "pow", "__ipow__": "pow_",
+    "__matmul__": "matmul", "__rmatmul__": "matmul", "__imatmul__": "matmul_",
+    "true_divide": "div", "divide": "div", "multiply": "mul", "subtract": "sub", "rsub": "sub",
+    "concat": "cat", "concatenate": "cat", "swapaxes": "transpose", "swapdims": "transpose",
+    "moveaxis": "movedim", "absolute": "abs", "negative": "neg", "clip": "clamp",
+    "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le",
+    "not_equal": "ne", "arccos": "acos", "arcsin": "asin", "arctan": "atan",
+    "arctan2": "atan2", "arccosh": "acosh", "arcsinh": "asinh", "arctanh": "atanh",
+    "fix": "trunc", "ger": "outer", "row_stack": "vstack", "unsafe_chunk": "chunk",
+    "unsafe_split": "split", "special_expit": "sigmoid", "special_softmax": "softmax",
+    "special_log_softmax": "log_softmax", "special_exp2": "exp2", "special_expm1": "expm1",
+    "special_log1p": "log1p", "special_erf": "erf", "special_erfc": "erfc",
+    "special_round": "round", "special_sinc": "sinc", "special_logit": "logit",
+    "special_xlogy": "xlogy", "special_erfinv": "erfinv",
+    "log_sigmoid": "logsigmoid", "H": "adjoint", "mH": "adjoint", "special_logsumexp": "logsumexp",
+    "slice": "slice_copy", "split_copy": "split",
+}  # fmt: skip
+
+# Operators written with the operands the other way round.
+SWAPPED = frozenset(
+    f"__{name}__"
+    for name in (
+        "rsub", "rdiv", "rtruediv", "rfloordiv", "rmod", "rpow", "rmatmul",
+        "rlshift", "rrshift",
+    )
+) | {"rsub"}  # fmt: skip
+
+# Operations of torch.nn.functional whose leading parameters are those of torch.<name>,
+# torch._C._nn.<name> or Tensor.<name>; dropout, batch_norm, embedding and others differ.
+FUNCTIONAL = frozenset({
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "avg_pool1d",
+    "avg_pool2d", "avg_pool3d", "bilinear", "celu", "channel_shuffle", "conv1d", "conv2d",
+    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity",
+    "elu", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool1d",
+    "max_pool2d", "max_pool3d", "mish", "native_channel_shuffle", "one_hot", "pad",
+    "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle", "prelu", "relu",
+    "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "silu", "softmax",
+    "softplus", "softshrink", "threshold",
+})  # fmt: skip
+
+# Methods that take their sizes or axes as one tuple or as many numbers.
+VARARGS = frozenset({"expand", "flip", "permute", "repeat", "reshape", "tile", "view"})
+
+CASTS = {
+    "float": torch.float32, "double": torch.float64, "half": torch.float16,
+    "bfloat16": torch.bfloat16, "int": torch.int32, "long": torch.int64,
+    "short": torch.int16, "char": torch.int8, "byte": torch.uint8, "bool": torch.bool,
+}  # fmt: skip
+
+# Results that are the same values: no operation of a network.
+IDENTITIES = frozenset({
+    "clone", "contiguous", "cpu", "cuda", "detach", "detach_", "requires_grad_", "alias",
+    "positive", "resolve_conj", "resolve_neg", "pin_memory", "__deepcopy__", "__copy__",
+    "rename", "refine_names", "align_to", "lift_fresh", "data", "mps", "xpu", "as_tensor",
+    "asarray", "as_subclass", "rename_", "alias_copy", "detach_copy", "lift_fresh_copy",
+})  # fmt: skip
+
+# Results that follow from shape, dtype and device alone.
+SHAPE_ONLY = frozenset({
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full",
+    "new_empty", "new_empty_strided", "rand_like", "randn_like", "randint_like", "new",
+})  # fmt: skip
+
+# Methods and functions that tell about a tensor without reading its data.
+METADATA = frozenset({
+    "__hash__", "__len__", "__repr__", "__str__", "__format__", "__dir__", "can_cast", "dim",
+    "dim_order", "element_size", "get_device", "has_names", "is_complex", "is_conj",
+    "is_contiguous", "is_distributed", "is_floating_point", "is_inference", "is_neg",
+    "is_pinned", "is_same_size", "is_set_to", "is_shared", "is_signed", "ndimension",
+    "nelement", "numel", "result_type", "size", "storage_offset", "stride", "_is_view",
+    "retain_grad", "sym_numel", "sym_size", "sym_stride", "broadcast_tensors_shape",
+    "_assert_tensor_metadata",
+})  # fmt: skip
+
+# Attributes that are tensors or data; every other attribute is metadata.
+DATA_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "data", "real", "imag", "grad"})
+
+READS = frozenset({
+    "__array__", "__bool__", "__complex__", "__contains__", "__dlpack__", "__float__",
+    "__index__", "__int__", "__long__", "__nonzero__", "allclose", "apply_", "backward",
+    "data_ptr", "equal", "is_nonzero", "item", "map_", "map2_", "numpy", "storage", "tolist",
+    "_typed_storage", "untyped_storage", "__reduce_ex__", "__setstate__", "_assert",
+    "_assert_async", "_is_all_true", "_is_any_true", "__array_wrap__", "_local_scalar_dense",
+    "__cuda_array_interface__",
+})  # fmt: skip
+
+# Attributes that stand for an operation on complex numbers.
+_COMPLEX = frozenset({"real", "imag", "H", "mH"})
+
+# In-place methods that change a tensor's shape or strides, not its data.
+RESHAPED = frozenset({
+    "squeeze_", "swapaxes_", "swapdims_", "t_", "transpose_", "unsqueeze_",
+})  # fmt: skip
+
+
+@per_function
+def name_of(function: Function) -> Name:
+    """Under which owner and name torch has this function."""
+    if isinstance(function, torch._ops.OpOverload):
+        function = function.overloadpacket
+    if isinstance(function, torch._ops.OpOverloadPacket):
+        namespace, _, name = function._qualified_op_name.partition("::")
+        return Name(namespace, name if namespace == "aten" else f"{namespace}.{name}")
+    name = getattr(function, "__name__", type(function).__name__)
+    if name in ("__get__", "__set__", "__delete__"):
+        descriptor = getattr(function, "__self__", None)
+        attribute = getattr(descriptor, "__name__", None) or _property_name(descriptor)
+        return Name(name.strip("_"), attribute)
+    for owner, home in (("F", F), ("torch", torch), ("Tensor", Tensor)):
+        if getattr(home, name, None) is function:
+            return Name(owner, name)
+    if getattr(torch._C._nn, name, None) is function or name.startswith("special_"):
+        return Name("torch", name)
+    if getattr(function, "__qualname__", "").startswith(("Tensor.", "TensorBase.")):
+        return Name("Tensor", name)
+    module = str(getattr(function, "__module__", ""))
+    return Name(module, f"{module}.{name}")
+
+
+def _property_name(descriptor: Any) -> str:
+    names = (name for name, value in vars(Tensor).items() if value is descriptor)
+    return next(names, "unknown")
+
+
+@per_function
+def place_of_inplace(function: Function) -> int | None:
+    """Position of the parameter `inplace`, where torch.nn.functional has one."""
+    if name_of(function).owner != "F" or not inspect.isfunction(function):
+        return None
+    names = list(inspect.signature(function).parameters)
+    return names.index("inplace") if "inplace" in names else None
+
+
+def is_inplace_flag_set(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    place = place_of_inplace(function)
+    if place is None:
+        return False
+    return bool(args[place] if len(args) > place else kwargs.get("inplace", False))
+
+
+def written(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors that a call writes, as its name and its arguments tell."""
+    out = kwargs.get("out")
+    if out is not None:
+        return [out] if isinstance(out, Tensor) else [t for t in out if isinstance(t, Tensor)]
+    if not args or not isinstance(args[0], Tensor):
+        return []
+    named = _writes_by_name(function) or is_inplace_flag_set(function, args, kwargs)
+    return [args[0]] if named else []
+
+
+@per_function
+def _writes_by_name(function: Function) -> bool:
+    owner, name = name_of(function)
+    if owner == "set":
+        return name == "data"
+    if name in RESHAPED or name in IDENTITIES or owner == "get":
+        return False
+    name = ALIASES.get(name, name)
+    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+
+
+@cache
+def _home(name: str, owner: str) -> Function | None:
+    """The canonical function of that name; None where torch has none."""
+    if name in FUNCTIONAL or (owner == "F" and hasattr(F, name)):
+        found: Function = getattr(F, name)
+        return found
+    for home in (torch, Tensor, torch._C._nn, torch._C._linalg):  # type: ignore[attr-defined]
+        candidate = getattr(home, name, None)
+        if callable(candidate) and not isinstance(candidate, type):
+            return candidate  # type: ignore[no-any-return]
+    return None
+
+
+def canonical_function(function: Function) -> Function:
+    """The spelling of a function that nodes carry; itself where torch has no other."""
+    return _other_spelling(function) or function
+
+
+@per_function
+def _other_spelling(function: Function) -> Function | None:
+    owner, name = name_of(function)
+    if function in _OPERATORS:
+        owner, name = "torch", _OPERATORS[function]
+    if owner not in ("F", "torch", "Tensor", "aten") and name not in _COMPLEX:
+        return None
+    name = ALIASES.get(name, name)
+    if name == "__getitem__":
+        return operator.getitem
+    if name == "__setitem__":
+        return graph_functions.setitem
+    if name in ("view", "reshape"):
+        return torch.reshape
+    if name.endswith("_") and not name.endswith("__"):
+        name = ALIASES.get(name[:-1], name[:-1])
+    return _home(name, owner)
+
+
+_OPERATORS: dict[Function, str] = {
+    operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.truediv: "div",
+    operator.floordiv: "floor_divide", operator.mod: "remainder", operator.pow: "pow",
+    operator.matmul: "matmul", operator.neg: "neg", operator.abs: "abs", operator.eq: "eq",
+    operator.ne: "ne", operator.lt: "lt", operator.le: "le", operator.gt: "gt",
+    operator.ge: "ge", operator.and_: "bitwise_and", operator.or_: "bitwise_or",
+    operator.xor: "bitwise_xor", operator.invert: "bitwise_not", operator.iadd: "add_",
+    operator.getitem: "__getitem__", operator.imul: "mul_", operator.isub: "sub_",
+    operator.itruediv: "div_",
+}  # fmt: skip
+
+
+def canonical(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """The one spelling of a call: function, arguments and no writing.
+
+    `1 - x`, `x.rsub(1)` and `torch.sub(1, x)` are all torch.sub(1, x); in-place forms and
+    `out=` become the functional form. Prefers torch.nn.functional where it has the same
+    leading parameters, then torch, then Tensor.
+    """
+    owner, name = name_of(function)
+    kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+    args, kwargs = by_position(function, args, kwargs)
+    args, kwargs = _without_inplace(function, args, kwargs)
+    if name in SWAPPED and len(args) >= 2:
+        args = (args[1], args[0], *args[2:])
+    adapter = _ADAPTERS.get(name) if owner != "F" else _F_ADAPTERS.get(name)
+    if adapter is not None:
+        return adapter(function, args, kwargs)
+    if (respell := _respelling(function)) is not None:
+        return Call(*respell(*args, **kwargs))
+    if owner in ("Tensor", "torch", "aten") and name in VARARGS:
+        args, kwargs = _one_tuple(args, kwargs)
+    return Call(canonical_function(function), args, kwargs)
+
+
+@per_function
+def _respelling(function: Function) -> Callable[..., Any] | None:
+    """What turns a call of an operator into one that a user writes; None for other functions."""
+    owner, name = name_of(function)
+    if owner not in ("aten", "torch", "Tensor") or inspect.isfunction(function):
+        return None
+    if name == "copy_":  # the tracer's own: a write of the whole
+        return None
+    if name.endswith("_") and not name.endswith("__"):
+        name = name[:-1]
+    return RESPELLED.get(name)
+
+
+def _without_inplace(
+    function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Arguments:
+    if not is_inplace_flag_set(function, args, kwargs):
+        return args, kwargs
+    place = place_of_inplace(function)
+    if place is not None and len(args) > place:
+        return (*args[:place], False, *args[place + 1 :]), kwargs
+    return args, {**kwargs, "inplace": False}
+
+
+def _one_tuple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """x.view(2, -1), x.view((2, -1)) and x.view(size=(2, -1)) with one tuple."""
+    kwargs = dict(kwargs)
+    sizes = args[1:] or next(
+        ((kwargs.pop(k),) for k in ("size", "shape", "dims", "sizes", "repeats") if k in kwargs),
+        (),
+    )
+    kwargs.pop("implicit", None)
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    return (args[0] if args else kwargs.pop("input"), tuple(sizes)), kwargs
+
+
+def _view(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    if "dtype" in kwargs or (len(args) > 1 and isinstance(args[1], torch.dtype)):
+        return Call(Tensor.view, args, kwargs)
+    return Call(torch.reshape, *_one_tuple(args, kwargs))
+
+
+def _like(target: Function) -> Callable[..., Call]:
+    def adapt(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        other = args[1] if len(args) > 1 else kwargs["other"]
+        return Call(target, (args[0], tuple(other.shape)), {})
+
+    return adapt
+
+
+def _to(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """x.to(...) in all its forms as Tensor.to(x, dtype): devices are no operation."""
+    dtype = kwargs.get("dtype")
+    other = kwargs.get("other")
+    for value in args[1:]:
+        dtype = value if isinstance(value, torch.dtype) else dtype
+        other = value if isinstance(value, Tensor) else other
+    dtype = other.dtype if isinstance(other, Tensor) else dtype
+    return Call(Tensor.to, (args[0], args[0].dtype if dtype is None else dtype), {})
+
+
+def _type(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    dtype = args[1] if len(args) > 1 else kwargs.get("dtype")
+    if dtype is None:
+        return Call(function, args, kwargs)
+    if not isinstance(dtype, torch.dtype):
+        dtype = torch.empty(0).type(dtype).dtype
+    return Call(Tensor.to, (args[0], dtype), {})
+
+
+def _cast(dtype: torch.dtype) -> Callable[..., Call]:
+    return lambda _, args, __: Call(Tensor.to, (args[0], dtype), {})
+
+
+def _type_as(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    other = args[1] if len(args) > 1 else kwargs["other"]
+    return Call(Tensor.to, (args[0], other.dtype), {})
+
+
+def _reverse(_: Function, args: tuple[Any, ...], __: dict[str, Any]) -> Call:
+    return Call(torch.permute, (args[0], tuple(reversed(range(args[0].ndim)))), {})
+
+
+def _last_two(_: Function, args: tuple[Any, ...], __: dict[str, Any]) -> Call:
+    return Call(torch.transpose, (args[0], -2, -1), {})
+
+
+def _where(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    if name_of(function).owner != "Tensor" and len(args) > 0:
+        return Call(torch.where, args, kwargs)
+    rest = [*args[1:], *(kwargs[k] for k in ("condition", "other") if k in kwargs)]
+    return Call(torch.where, (rest[0], args[0], *rest[1:]), {})
+
+
+def _split(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    kwargs = dict(kwargs)
+    if "split_size" in kwargs:
+        kwargs["split_size_or_sections"] = kwargs.pop("split_size")
+    return Call(torch.split, args, kwargs)
+
+
+def _joined(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Tensors without numbers add none."""
+    kwargs = dict(kwargs)
+    tensors = tuple(args[0] if args else kwargs.pop("tensors"))
+    filled = tuple(tensor for tensor in tensors if tensor.numel())
+    return Call(canonical_function(function), (filled or tensors, *args[1:]), kwargs)
+
+
+def _softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """torch.softmax has dtype where F.softmax has _stacklevel."""
+    kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
+    if len(args) > 2:
+        args, kwargs = args[:2], {**kwargs, "dtype": args[2]}
+    return Call(canonical_function(function), args, kwargs)
+
+
+def _f_softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """F.softmax without _stacklevel, and with the axis that torch takes where none is given."""
+    kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
+    dim = args[1] if len(args) > 1 else kwargs.pop("dim", None)
+    if dim is None:
+        dim = 0 if args[0].ndim in (0, 1, 3) else 1
+    return Call(function, (args[0], dim, *args[3:]), kwargs)
+
+
+# Of functions whose weights once stood between their tensors: how many tensors, which weights.
+_WEIGHTED = {
+    **dict.fromkeys(("add", "sub"), (2, ("alpha",))),
+    **dict.fromkeys(("addcmul", "addcdiv"), (3, ("value",))),
+    **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), (3, ("beta", "alpha"))),
+}
+
+
+def _weighted(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """torch.addcmul(x, 2, y, z), as torch still takes it, is torch.addcmul(x, y, z, value=2)."""
+    function = canonical_function(function)
+    count, names = _WEIGHTED[function.__name__]
+    tensors = tuple(value for value in args if isinstance(value, Tensor))
+    weights = [value for value in args if not isinstance(value, Tensor)]
+    if len(tensors) == count and weights and isinstance(args[-1], Tensor):
+        args, kwargs = tensors, {**kwargs, **dict(zip(names, weights, strict=False))}
+    return Call(function, args, kwargs)
+
+
+_F_ADAPTERS: dict[str, Callable[..., Call]] = dict.fromkeys(
+    ("softmax", "log_softmax", "softmin"), _f_softmax
+)
+_ADAPTERS: dict[str, Callable[..., Call]] = {
+    "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),
+    "expand_as": _like(Tensor.expand), "to": _to, "type": _type, "type_as": _type_as,
+    "T": _reverse, "mT": _last_two, "where": _where, "split": _split,
+    "split_copy": _split,
+    **dict.fromkeys(
+        ("cat", "concat", "concatenate", "hstack", "vstack", "row_stack", "dstack",
+         "column_stack"), _joined
+    ),
+    **{spelling: _weighted for name in _WEIGHTED for spelling in (name, f"{name}_")},
+    "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
+    **{name: _cast(dtype) for name, dtype in CASTS.items()},
+}  # fmt: skip

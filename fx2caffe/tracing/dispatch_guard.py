@@ -1,0 +1,210 @@
+"""Proof that no operation on a traced value escaped the tracer."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fx2caffe.tracing.aliasing import storage_key
+from fx2caffe.tracing.original import Original
+from fx2caffe.tracing.tensor_meta import tensors_in
+
+READS_DATA = "reads the data of a traced tensor: a Caffe net has one fixed graph"
+DATA_SHAPE = "gives a shape that depends on the data: Caffe's shapes are fixed"
+ESCAPES = (
+    "runs where torch functions can not be recorded (torch.jit.script, vmap, "
+    "DisableTorchFunction): pass the plain Python form"
+)
+HIDDEN = "writes a tensor of the model, which its name does not tell"
+UPDATES = "updates its running statistics: needs eval mode: call model.eval()"
+RANDOM = "draws random numbers: needs eval mode: call model.eval()"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What torch's own schema and tags tell of one operator."""
+
+    name: str
+    users: bool  # an operator that neither torch nor torchvision has
+    random: bool
+    switches: tuple[tuple[int, str], ...]  # arguments that turn the randomness off
+    reads: bool
+    data_shape: bool
+    view: bool
+    writes: tuple[tuple[int, str], ...]
+    statistics: tuple[tuple[int, str], ...]  # batch norm writes these, its schema does not say so
+
+
+_LIBRARIES = ("aten", "prim", "prims", "mkldnn", "quantized", "torchvision")
+
+
+@cache
+def _traits(function: Any) -> Traits:
+    schema, tags = function._schema, function.tags
+    arguments = [(i, a.name) for i, a in enumerate(schema.arguments)]
+    written = [
+        (i, a.name)
+        for i, a in enumerate(schema.arguments)
+        if a.alias_info is not None and a.alias_info.is_write
+    ]
+    return Traits(
+        name=schema.name.removeprefix("aten::"),
+        users=function.namespace not in _LIBRARIES,
+        random=torch.Tag.nondeterministic_seeded in tags,
+        switches=tuple(a for a in arguments if a[1] in ("dropout_p", "train", "training")),
+        reads=torch.Tag.data_dependent_output in tags,
+        data_shape=torch.Tag.dynamic_output_shape in tags,
+        view=bool(function.is_view),
+        writes=tuple(written),
+        statistics=() if "no_training" in schema.name else _named(arguments, "running_mean"),
+    )
+
+
+def _named(arguments: list[tuple[int, str]], name: str) -> tuple[tuple[int, str], ...]:
+    return tuple(argument for argument in arguments if argument[1] == name)
+
+
+class Known:
+    """Storages whose making the tracing thread has seen, or that were there before.
+
+    Anything else was made out of sight, in another thread, and may follow from traced values.
+    To know all that was there before takes a walk over every Python object, longer than the
+    trace of a small model; so it is left out until a run shows that it is needed.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], everything: bool) -> None:
+        self._weak: dict[int, StorageWeakRef] = {}
+        self._everything = everything
+        self.doubtful = False
+        with torch._C.DisableTorchFunctionSubclass():
+            for tensor in _all_tensors() if everything else tensors:
+                self.add(tensor)
+
+    def add(self, tensor: Tensor) -> None:
+        key = storage_key(tensor)
+        if key is not None and key not in self._weak:
+            self._weak[key] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        """Also memory of NumPy's: a storage that torch did not allocate can not be resized."""
+        key = storage_key(tensor)
+        if key is None or key in self._weak or not tensor.untyped_storage().resizable():
+            return True
+        self.doubtful = True
+        return not self._everything
+
+
+def _all_tensors() -> list[Tensor]:
+    everything = gc.get_objects()
+    kinds = {kind for kind in set(map(type, everything)) if issubclass(kind, Tensor)}
+    return [item for item in everything if type(item) in kinds]
+
+
+class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator that the thread runs, below torch's functions.
+
+    Outside a call that the tracer handles, an operator on traced memory has escaped: it is
+    refused. Inside one, operators that read data or draw random numbers are refused.
+    """
+
+    def __init__(
+        self,
+        owns: Callable[[Tensor], bool],
+        original: Original,
+        refuse: Callable[[str, str], None],
+        known: Known,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._owns, self._original, self._refuse = owns, original, refuse
+        self.known = known
+        self.opaque = False
+        self._inside = self._constant = self._checks = False
+        self._fresh: set[int] | None = None
+
+    @contextmanager
+    def calling(self, traced: bool | None, checks: bool = False) -> Iterator[None]:
+        """During a call of the tracer's: of traced values, of constants, or of both (None).
+
+        What a call of traced values makes inside counts as traced until it is over. One that
+        `checks` its arguments may read them.
+        """
+        before = self._inside, self._constant, self._fresh, self._checks
+        self._inside, self._constant, self._checks = True, traced is False, checks
+        self._fresh = set() if traced else None
+        try:
+            yield
+        finally:
+            self._inside, self._constant, self._fresh, self._checks = before
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunction():
+            return func(*args, **kwargs) if self.opaque else self._run(func, args, kwargs)
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        traits = _traits(func)
+        tensors = tensors_in((args, kwargs))
+        out_of_place = self._constant or not (self._inside or traits.view)
+        if out_of_place and any(self._owns(tensor) for tensor in tensors):
+            self._refuse(traits.name, ESCAPES)
+        self._check(traits, args, kwargs, tensors)
+        if traits.users:  # its schema may not tell that it writes
+            for tensor in tensors:
+                self._original.lend(tensor)
+        result = func(*args, **kwargs)
+        self._remember(tensors, result)
+        return result
+
+    def _check(self, traits: Traits, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
+        if traits.random and not _switched_off(traits, args, kwargs):
+            self._refuse(traits.name, RANDOM)
+        if traits.reads and not self._checks and self._depends(tensors):
+            self._refuse(traits.name, READS_DATA)
+        if traits.data_shape and self._depends(_deciding(traits, args, tensors)):
+            self._refuse(traits.name, DATA_SHAPE)
+        for place, name in traits.statistics:
+            updates = _argument(args, kwargs, place, name, None) is not None
+            if updates and not _switched_off(traits, args, kwargs):
+                self._refuse(traits.name, UPDATES)
+        for place, name in traits.writes:
+            target = _argument(args, kwargs, place, name, None)
+            if isinstance(target, Tensor) and self._original.shares(target):
+                self._refuse(traits.name, HIDDEN)
+
+    def _depends(self, tensors: Iterable[Tensor]) -> bool:
+        fresh = self._fresh or ()
+        return any(self._owns(t) or storage_key(t) in fresh for t in tensors)
+
+    def _remember(self, tensors: list[Tensor], result: Any) -> None:
+        """Results of operators on traced values are traced too until the call is over."""
+        made = tensors_in(result)
+        for tensor in made:
+            self.known.add(tensor)
+        if self._fresh is not None and self._depends(tensors):
+            self._fresh.update(key for t in made if (key := storage_key(t)) is not None)
+
+
+def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
+    """Attention without dropout and rrelu outside training carry the tag but draw nothing."""
+    return any(not _argument(args, kwargs, place, name, 0) for place, name in traits.switches)
+
+
+def _argument(args: Any, kwargs: Any, place: int, name: str, default: Any) -> Any:
+    return args[place] if place < len(args) else kwargs.get(name, default)
+
+
+def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors whose data decide the shape: for indexing, the masks alone."""
+    if traits.name not in ("index", "index_put", "index_put_", "_index_put_impl_"):
+        return tensors
+    indices = tensors_in(args[1]) if len(args) > 1 else []
+    return [t for t in indices if t.dtype in (torch.bool, torch.uint8)]

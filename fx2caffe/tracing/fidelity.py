@@ -1,0 +1,143 @@
+"""A traced graph is held once against the model's own run on the same inputs."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from caffe2fx.net.evaluate import in_precision
+from fx2caffe.tracing import pytree
+from fx2caffe.tracing.cut_points import Call, Enough
+from fx2caffe.tracing.module_calls import ModulePath
+from fx2caffe.tracing.original import Original, bytes_of
+
+SHARE = 1e-4  # of an output's largest value: functions that are spelled otherwise, in float32
+NOISE = 16  # times what float32 leaves between the graph and the same graph in float64
+
+
+def checksums(tensors: Sequence[Tensor]) -> dict[int, int]:
+    """A checksum of the memory of each tensor that lies on the CPU, by the tensor's address."""
+    found: dict[int, int] = {}
+    sums: dict[int, int] = {}
+    for tensor in tensors:
+        if tensor.layout is torch.strided and tensor.device.type == "cpu":
+            storage = tensor.untyped_storage()
+            if storage._cdata not in sums:
+                sums[storage._cdata] = _checksum(storage)
+            found[id(tensor)] = sums[storage._cdata]
+    return found
+
+
+def _checksum(storage: torch.UntypedStorage) -> int:
+    if not storage.nbytes():
+        return 0
+    return zlib.crc32(bytes_of(storage).numpy())
+
+
+class CutValues:
+    """Copies of what the calls that are cut points return; ends the run after the last one."""
+
+    def __init__(self, calls: Sequence[Call | None]) -> None:
+        self._calls = calls
+        self._paths = {call.path for call in calls if call is not None}
+        self._made: dict[str, list[list[Tensor]]] = {}
+
+    def note(self, path: str, result: Any) -> None:
+        """Copy what the module at `path` has just returned. Raises Enough after the last call."""
+        copies = copied(result) if path in self._paths else []
+        if copies:
+            self._made.setdefault(path, []).append(copies)
+            if all(call is not None and self._has(call) for call in self._calls):
+                raise Enough
+
+    def _has(self, call: Call) -> bool:
+        return call.turn is not None and len(self._made.get(call.path, ())) > call.turn
+
+    def values(self) -> list[Tensor | None]:
+        """The values in the order of the outputs; None for one that has no module call."""
+        return [value for call in self._calls for value in self._of(call)]
+
+    def _of(self, call: Call | None) -> Sequence[Tensor | None]:
+        if call is None:
+            return [None]
+        return self._made[call.path][-1 if call.turn is None else call.turn]
+
+
+def copied(output: Any) -> list[Tensor]:
+    """The tensors of a result apart from memory that the model may write."""
+    return [tensor.detach().clone() for tensor in pytree.flatten(output).tensors]
+
+
+def own_outputs(
+    original: Original, calls: Sequence[Call | None] | None, args: Any, kwargs: Any
+) -> list[Tensor | None]:
+    """What the model returns where no tracer looks on, or what its cut points return."""
+    with torch.no_grad(), original.protected():
+        if calls is None:
+            return list(copied(original.run(*args, **kwargs)))
+        values = CutValues(calls)
+        path = ModulePath(original.root, lambda _: None, values.note)
+        with path.follow(), suppress(Enough):
+            original.run(*args, **kwargs)
+        return values.values()
+
+
+def first_difference(
+    module: fx.GraphModule, inputs: Sequence[Tensor], own: Sequence[Tensor | None]
+) -> str:
+    """Where the graph gives something else than the model itself; empty if nowhere."""
+    with torch.no_grad():
+        mine = module(*(tensor.clone() for tensor in inputs))
+    if len(mine) != len(own):
+        return f"{len(own)} outputs in place of {len(mine)}"
+    for index, (graphs, models) in enumerate(zip(mine, own, strict=True)):
+        if models is not None and (fault := _fault(graphs, models)):
+            noise = _noise(module, inputs, mine, index)
+            if not _distance(graphs, models) <= NOISE * noise:
+                return f"output {index} {fault}"
+    return ""
+
+
+def _fault(mine: Tensor, own: Tensor) -> str:
+    if mine.shape != own.shape or mine.dtype != own.dtype:
+        kinds = [f"{tuple(tensor.shape)} of {tensor.dtype}" for tensor in (own, mine)]
+        return f"is {kinds[0]} in place of {kinds[1]}"
+    distance, scale = _distance(mine, own), _scale(own)
+    same = distance <= SHARE * scale
+    return "" if same else f"differs by {distance:.3g}, values up to {scale:.3g}"
+
+
+def _distance(mine: Tensor, own: Tensor) -> float:
+    """The largest difference; of whole numbers, whose order may turn on a rounding, the share."""
+    if mine.shape != own.shape or mine.dtype != own.dtype:
+        return float("inf")
+    differ = (mine != own) & ~(mine.isnan() & own.isnan())
+    if not bool(differ.any()):
+        return 0.0
+    if not mine.is_floating_point():
+        return float(differ.double().mean())
+    largest = (mine[differ].double() - own[differ].double()).abs().max()
+    return float(largest) if bool(largest.isfinite()) else float("inf")
+
+
+def _scale(own: Tensor) -> float:
+    finite = own[own.isfinite()].double() if own.is_floating_point() else own.new_zeros(0)
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def _noise(
+    module: fx.GraphModule, inputs: Sequence[Tensor], mine: Sequence[Tensor], index: int
+) -> float:
+    """How far the graph in float32 is from itself in float64; 0 where it does not run so."""
+    wide = [x.double() if x.is_floating_point() else x.clone() for x in inputs]
+    try:
+        with in_precision(module, torch.float64) as twin, torch.no_grad():
+            exact = twin(*wide)[index]
+    except Exception:  # a model may ask for float32 by name
+        return 0.0
+    return _distance(mine[index], exact.to(mine[index].dtype))

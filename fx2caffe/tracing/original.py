@@ -1,0 +1,218 @@
+"""The user's module itself, run under the tracer and put back as it was."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.origin import Origin
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.tracing.aliasing import geometry, storage_key, version
+from fx2caffe.tracing.snapshot import Snapshot
+
+ALONE = threading.RLock()  # a model is changed while it is traced: one trace at a time
+
+
+class _Held(NamedTuple):
+    """A tensor of the model's with what its forward can change of it."""
+
+    tensor: Tensor
+    memory: Tensor
+    version: int
+    requires_grad: bool
+
+
+class Original:
+    """The user's model, whose memory moves elsewhere before its forward writes it.
+
+    Hooks, closures and globals of a model name the model itself, so that a copy of it would not
+    do what it does.
+    """
+
+    def __init__(self, model: nn.Module | Callable[..., Any]) -> None:
+        self.root, run = _runnable(model)
+        self.run: Callable[..., Any] = self.root if run is None else run
+        _refuse_untraceable(self.root)
+        self._snapshot = Snapshot(self.root, run)
+        self.tensors = self._snapshot.tensors
+        self._held = [_held(tensor) for tensor in self.tensors if storage_key(tensor)]
+        self._memories = {storage_key(h.tensor): h.memory.untyped_storage() for h in self._held}
+        self._aliases: dict[int | None, list[weakref.ref[Tensor]]] = {}
+        self._lent: dict[int | None, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self.written: set[int | None] = set()
+        for held in self._held:
+            self.note(held.tensor)
+
+    @contextmanager
+    def protected(self) -> Iterator[None]:
+        """Put back all that the model's forward changes of what the model reaches."""
+        try:
+            yield
+        finally:
+            self._snapshot.restore()
+            for held in self._held:
+                _put_back(held)
+
+    def shares(self, tensor: Tensor) -> bool:
+        """Whether a write to the tensor would reach the user's memory."""
+        return storage_key(tensor) in self._memories
+
+    def note(self, tensor: Tensor) -> None:
+        """Remember a tensor over the user's memory, to be moved with it."""
+        key = storage_key(tensor)
+        if key in self._memories:
+            self._aliases.setdefault(key, []).append(weakref.ref(tensor))
+
+    def rehome(self, tensor: Tensor) -> None:
+        """Before a write: move everything over this memory of the user's to a private copy."""
+        self._move(storage_key(tensor))
+        self._lent.pop(storage_key(tensor), None)
+
+    def lend(self, tensor: Tensor) -> None:
+        """Before memory is given away (numpy, data_ptr), and may be written unseen: the same."""
+        storage = self._memories.get(storage_key(tensor))
+        if storage is not None:
+            self._move(storage_key(tensor))
+            self._lent[storage_key(tensor)] = storage, tensor.untyped_storage()
+
+    def move_as(self, other: Original) -> None:
+        """Move what another run of this model has moved."""
+        for key in other.written:
+            self._move(key)
+
+    def written_unseen(self) -> list[str]:
+        """Names of the tensors whose memory was given away and then written."""
+        lent = self._lent.items()
+        changed = {key for key, pair in lent if not torch.equal(*map(bytes_of, pair))}
+        named = {name for name, tensor in self.names().values() if storage_key(tensor) in changed}
+        return sorted(named) or ["a tensor that it reaches"] * bool(changed)
+
+    def _move(self, key: int | None) -> None:
+        storage = self._memories.pop(key, None)
+        if storage is None:
+            return
+        self.written.add(key)
+        private = storage.clone()  # type: ignore[no-untyped-call]
+        for ref in self._aliases.pop(key, []):
+            held = ref()
+            if held is not None and storage_key(held) == key:
+                held.data = _over(private, held)
+
+    def names(self) -> dict[int, tuple[str, Tensor]]:
+        """Dotted names of parameters and buffers by identity; the first of tied ones."""
+        found: dict[int, tuple[str, Tensor]] = {}
+        for name, tensor in (
+            *self.root.named_parameters(remove_duplicate=False),
+            *self.root.named_buffers(remove_duplicate=False),
+        ):
+            found.setdefault(id(tensor), (name, tensor))
+        return found
+
+
+def _held(tensor: Tensor) -> _Held:
+    return _Held(tensor, tensor.detach(), version(tensor), tensor.requires_grad)
+
+
+def _put_back(held: _Held) -> None:
+    tensor, memory, count, requires_grad = held
+    moved = storage_key(tensor) != storage_key(memory) or geometry(tensor) != geometry(memory)
+    with torch.no_grad():
+        if moved:
+            tensor.data = memory
+        if tensor.is_leaf and tensor.requires_grad != requires_grad:
+            tensor.requires_grad_(requires_grad)
+    if version(tensor) != count:
+        torch._C._autograd._unsafe_set_version_counter((tensor,), (count,))
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """A copy of a module over the memory of its parameters.
+
+    Raises UnsupportedError for a module that can not be copied.
+    """
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = twin = nn.Parameter(parameter.data, parameter.requires_grad)
+        vars(twin).update(vars(parameter))
+    try:
+        with torch.no_grad():
+            return copy.deepcopy(module, memo)
+    except Exception as error:
+        reason = f"can not be copied ({type(error).__name__}: {error})"
+        raise UnsupportedError([Refusal(type(module).__name__, reason, Origin())]) from error
+
+
+def bytes_of(storage: torch.UntypedStorage) -> Tensor:
+    """The bytes of a memory as a tensor."""
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)  # type: ignore[call-overload,no-any-return]
+
+
+def _over(storage: torch.UntypedStorage, like: Tensor) -> Tensor:
+    empty = torch.empty(0, dtype=like.dtype, device=like.device)
+    return empty.set_(storage, like.storage_offset(), like.shape, like.stride())
+
+
+def _runnable(
+    model: nn.Module | Callable[..., Any],
+) -> tuple[nn.Module, Callable[..., Any] | None]:
+    """The module that owns all parameters, and the function to run if it is not forward."""
+    if isinstance(model, nn.Module):
+        return getattr(model, "_orig_mod", model), None
+    root = nn.Module()
+    owner = getattr(model, "__self__", None)
+    if isinstance(owner, nn.Module):
+        return owner, model
+    for name, module in _modules_of(model).items():
+        root.add_module(name, module)
+    return root, model
+
+
+def _modules_of(function: Any) -> dict[str, nn.Module]:
+    """The modules that a function reaches through its closure, globals or bound arguments."""
+    if isinstance(function, functools.partial):
+        bound = {f"argument_{i}": a for i, a in enumerate(function.args)} | function.keywords
+        return _only_modules(bound) | _modules_of(function.func)
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return {}
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    held = {name: cell.cell_contents for name, cell in cells.items() if _filled(cell)}
+    space = function.__globals__
+    names = {name: space[name] for name in code.co_names if name in space}
+    return _only_modules(names | held)
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _only_modules(values: dict[str, Any]) -> dict[str, nn.Module]:
+    return {name: value for name, value in values.items() if isinstance(value, nn.Module)}
+
+
+def _refuse_untraceable(root: nn.Module) -> None:
+    refusals = [
+        Refusal(type(module).__name__, "is compiled: pass the unscripted module", Origin(path))
+        for path, module in root.named_modules()
+        if isinstance(module, torch.jit.ScriptModule)
+    ]
+    refusals += [
+        Refusal(name, "has no shape yet: run the model once", Origin(name.rpartition(".")[0]))
+        for name, tensor in (*root.named_parameters(), *root.named_buffers())
+        if nn.parameter.is_lazy(tensor)
+    ]
+    if refusals:
+        raise UnsupportedError(refusals)

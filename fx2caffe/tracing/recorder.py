@@ -1,0 +1,419 @@
+"""Each outermost torch call on a traced value becomes nodes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.fx import Node
+from torch.overrides import TorchFunctionMode
+
+from fx2caffe.ir.graph_functions import plain_index, setitem
+from fx2caffe.tracing.aliasing import UnseenWrite, version
+from fx2caffe.tracing.canonical import (
+    DATA_ATTRIBUTES,
+    IDENTITIES,
+    METADATA,
+    READS,
+    RESHAPED,
+    SHAPE_ONLY,
+    Call,
+    canonical,
+    name_of,
+    written,
+)
+from fx2caffe.tracing.dispatch_guard import READS_DATA
+from fx2caffe.tracing.leaf_call import Function, LeafCall
+from fx2caffe.tracing.leaf_functions import see_through
+from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
+
+if TYPE_CHECKING:
+    from fx2caffe.tracing.tracer import Tracer
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
+NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
+LENDS = (
+    "__array__", "__dlpack__", "_typed_storage", "data_ptr", "numpy", "storage", "untyped_storage",
+    "to_dlpack",
+)  # fmt: skip
+FILLS = ("copy_", "fill_", "zero_")
+HIDDEN_WRITE = "writes {}, which its name does not tell"
+AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
+NO_STORAGE = "gives a tensor that is not dense"
+NEEDS_REAL = "can not run on fake values: use values='real'"
+PACKED = "packs sequences by their lengths: pass them padded, in a net all are equally long"
+NO_FORM = "has no form that leaves its argument as it was"
+HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
+WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
+
+
+def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Whether a call reads its arguments in order to refuse wrong ones, and for nothing else."""
+    count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
+    return bool(name_of(func).name == "one_hot" and count != -1)
+
+
+class Recorder(TorchFunctionMode):
+    """Runs every torch function of the model, and records those that touch a traced value."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+        self._table = tracer.table
+        self._guard = tracer.guard
+        self._values = tracer.values
+
+    def __torch_function__(
+        self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._guard.opaque:
+            return func(*args, **kwargs)
+        try:
+            return self._dispatch(func, args, kwargs)
+        except UnseenWrite as error:
+            self._tracer.refuse(_title(func), str(error))
+
+    def _dispatch(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        owner, name = name_of(func)
+        if name in METADATA or _is_metadata_attribute(owner, name):
+            return self._metadata(func, owner, name, args, kwargs)
+        targets = written(func, args, kwargs)
+        for target in targets:
+            if self._tracer.original.shares(target):
+                self._tracer.original.rehome(target)
+        operands = tensors_in((args, kwargs))
+        touched = any(self._table.owns(tensor) for tensor in (*operands, *targets))
+        # A leaf module is a node even if it makes a constant: its caller asked for it by name.
+        if not touched and not isinstance(func, LeafCall):
+            return self._constant(func, args, kwargs)
+        return self._record(func, owner, name, args, kwargs, operands, targets)
+
+    def _metadata(self, func: Function, owner: str, name: str, args: Args, kwargs: Kwargs) -> Any:
+        if owner == "get" and not self._values.readable and isinstance(args[0], Tensor):
+            device = self._values.device(args[0])
+            if name == "device":
+                return device
+            if name in ("is_meta", "is_cpu", "is_cuda"):
+                return f"is_{device.type}" == name
+        if isinstance(func, torch._ops.OpOverload):  # an assertion of torch.export's
+            if not self._values.readable:
+                return None
+            with self._guard.calling(None):
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _constant(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        if args and isinstance(args[0], Tensor) and name_of(func).name in LENDS:
+            self._tracer.original.lend(args[0])
+        with self._guard.calling(traced=False):
+            result = func(*args, **kwargs)
+        for tensor in tensors_in(result):
+            self._tracer.original.note(tensor)
+        return result
+
+    def _record(
+        self,
+        func: Function,
+        owner: str,
+        name: str,
+        args: Args,
+        kwargs: Kwargs,
+        operands: list[Tensor],
+        targets: list[Tensor],
+    ) -> Any:
+        self._refuse_surroundings(func, operands)
+        if func in self._tracer.leaf_functions or isinstance(func, LeafCall):
+            return self._leaf(func, args, kwargs, operands)
+        if func in self._tracer.see_through:
+            with self:
+                return see_through(func)(*args, **kwargs)
+        if name in READS or (owner == "get" and name in READS):
+            return self._read(func, args, kwargs)
+        if name in SHAPE_ONLY:
+            return self._shape_only(func, args, kwargs)
+        if owner == "set":
+            return self._set_data(func, args)
+        if name in ("tensor", "as_tensor", "asarray", "new_tensor"):
+            return self._from_data(func, name, args, kwargs)
+        if name in IDENTITIES:
+            return self._identity(func, args, kwargs, operands)
+        if name == "as_strided":
+            return self._as_strided(func, args, kwargs)
+        if targets or name in RESHAPED:
+            return self._write(func, name, args, kwargs, operands, targets)
+        return self._functional(func, args, kwargs, operands)
+
+    def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            self._tracer.refuse(_title(func), AUTOCAST)
+        if name_of(func).name == "_pack_padded_sequence":
+            self._tracer.refuse("pack_padded_sequence", PACKED)
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            self._tracer.refuse(_title(func), HIGHER_ORDER)
+        if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
+            self._tracer.refuse(_title(func), WRAPPED)
+
+    # Calls that are no operation of a network
+
+    def _read(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        """Refused; with real values the run goes on, so that one run tells all refusals."""
+        self._tracer.note(_title(func), READS_DATA)
+        if not self._values.readable:
+            raise self._tracer.error()
+        self._guard.opaque = True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._guard.opaque = False
+
+    def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        """Torch reads no data of its arguments here, but the guard can not know that."""
+        with self._guard.calling(None):
+            args, kwargs = map_tensors((args, kwargs), self._values.example)
+            return func(*args, **kwargs)
+
+    def _from_data(self, func: Function, name: str, args: Args, kwargs: Kwargs) -> Any:
+        """torch.tensor(x) is a copy; torch.tensor([x, 1]) reads x."""
+        source = args[1] if name == "new_tensor" else args[0] if args else kwargs.get("data")
+        if not isinstance(source, Tensor):
+            if not any(self._table.owns(tensor) for tensor in tensors_in(source)):
+                return self._shape_only(func, args, kwargs)
+            self._tracer.refuse(_title(func), READS_DATA + "; use torch.stack")
+        if name in ("tensor", "new_tensor"):
+            source = self._identity(Tensor.clone, (source,), {}, [source])
+        dtype = kwargs.get("dtype") or source.dtype
+        return self._functional(Tensor.to, (source, dtype), {}, [source])
+
+    def _identity(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
+        node = self._tracer.node(operands[0])
+        if name_of(func).name in MOVES and not self._values.readable:
+            return args[0]  # fake values are on no device
+        result, _ = self._run(func, args, kwargs, operands)
+        if isinstance(result, Tensor) and result is not operands[0]:
+            self._table.bind(result, node)
+        return result
+
+    def _as_strided(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        source = args[0]
+        self._tracer.node(source)
+        result, _ = self._run(func, args, kwargs, [source])
+        self._table.derive(result, source)
+        return result
+
+    def _set_data(self, func: Function, args: Args) -> Any:
+        """`x.data = y`: x is another name of y's memory from here on."""
+        target, source = args
+        node = self._tracer.node(source) if self._table.owns(source) else None
+        if source.is_meta != target.is_meta:
+            self._tracer.refuse("data", NEEDS_REAL)
+        with self._guard.calling(traced=True):
+            func(target, source)
+        self._table.forget(target)
+        if node is not None:
+            self._table.bind(target, node)
+
+    # Calls that are
+
+    def _leaf(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
+        """A call that is not looked into; it needs data even where values are fake."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = map_tensors((args, kwargs), self._values.example)
+            self._guard.opaque = True
+            try:
+                return map_tensors(func(*args, **kwargs), self._values.held)
+            finally:
+                self._guard.opaque = False
+
+        return self._plain(run, Call(func, args, kwargs), args, kwargs, operands)
+
+    def _functional(
+        self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
+    ) -> Any:
+        call = canonical(func, args, kwargs)
+        if call.target is operator.getitem:
+            index = plain_index(call.args[1], self._table.owns)
+            func, args, kwargs = operator.getitem, (call.args[0], index), {}
+            call, operands = Call(func, args, {}), tensors_in(args)
+        used = tensors_in((call.args, call.kwargs))
+        if not any(self._table.owns(tensor) for tensor in used):
+            return self._constant(call.target, call.args, call.kwargs)
+        if call.target is Tensor.to and call.args[0].dtype == call.args[1]:
+            return self._identity(func, args, kwargs, operands)
+        return self._plain(func, call, args, kwargs, operands)
+
+    def _plain(
+        self, func: Function, call: Call, args: Args, kwargs: Kwargs, operands: list[Tensor]
+    ) -> Any:
+        inputs = self._tracer.create_arg((call.args, call.kwargs))
+        if call.target is Tensor.to and not self._values.readable:
+            # Fake values are on no device that they could be moved from.
+            func, args, kwargs = call
+        result, changed = self._run(func, args, kwargs, operands)
+        if changed:
+            self._tracer.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
+        if not tensors_in(result):
+            self._tracer.note(_title(func), READS_DATA)
+            return result
+        if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
+            return result
+        result = map_tensors(result, self._constant_if_empty)
+        self.bind(result, self._tracer.emit(call.target, inputs, meta_of(result)))
+        return result
+
+    def _constant_if_empty(self, tensor: Tensor) -> Tensor:
+        """A tensor without numbers is known before the net runs; Caffe has no such blobs."""
+        if tensor.numel():
+            return tensor
+        device = "cpu" if tensor.is_meta else tensor.device
+        like = {"dtype": tensor.dtype, "device": device}
+        empty: Tensor = self._constant(torch.zeros, (tensor.shape,), like)
+        return empty
+
+    def _run(
+        self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
+    ) -> tuple[Any, list[Tensor]]:
+        """The result of a call, and the arguments that it wrote."""
+        with self._guard.calling(traced=True, checks=_only_checks(func, args, kwargs)):
+            given = [self._values.operand(t, self._table.owns(t)) for t in operands]
+            stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
+            if stand_in:
+                args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
+            before = [version(tensor) for tensor in given]
+            result = self._called(func, args, kwargs)
+        if stand_in:
+            own = {id(g): t for t, g in zip(operands, given, strict=True)}
+            result = map_tensors(result, lambda t: own.get(id(t), t))
+        after = zip(operands, given, before, strict=True)
+        return result, [tensor for tensor, g, count in after if version(g) != count]
+
+    def _called(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except (NotImplementedError, RuntimeError) as error:
+            unreadable = isinstance(error, NotImplementedError) or "meta tensor" in str(error)
+            if self._values.readable or not unreadable:
+                raise
+            self._tracer.refuse(_title(func), NEEDS_REAL)
+
+    def bind(self, result: Any, node: Node) -> None:
+        """Let `node`, or an item of it, stand for each tensor of a result."""
+        if isinstance(result, Tensor):
+            if not result.numel():
+                return
+            try:
+                self._table.bind(result, node)
+            except NotImplementedError:
+                self._tracer.refuse(node.name, NO_STORAGE)
+        elif isinstance(result, tuple | list | dict):
+            items = result.items() if isinstance(result, dict) else enumerate(result)
+            for key, item in items:
+                if tensors_in(item):
+                    self.bind(item, self._tracer.item(node, key, meta_of(item)))
+
+    # Writes
+
+    def _write(
+        self,
+        func: Function,
+        name: str,
+        args: Args,
+        kwargs: Kwargs,
+        operands: list[Tensor],
+        targets: list[Tensor],
+    ) -> Any:
+        for target in targets:
+            if not self._table.owns(target):
+                self._tracer.adopt(target)
+        call = canonical(func, args, kwargs)
+        if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
+            self._tracer.refuse(_title(func), NO_FORM)
+        inputs = self._tracer.create_arg((call.args, call.kwargs))
+        likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
+        value = self._written_value(name, call, inputs, likes, targets)
+        result, changed = self._run(func, args, kwargs, [*operands, *_missing(targets, operands)])
+        if name in RESHAPED:
+            targets = [args[0]]
+        # A view shares its base's count of writes, so aliases of the targets count as well.
+        same = self._table.same_memory
+        extra = [t for t in changed if not any(same(t, target) for target in targets)]
+        if extra:
+            self._tracer.refuse(_title(func), HIDDEN_WRITE.format(_named(extra[0], kwargs)))
+        for target, node in zip(targets, value(targets), strict=True):
+            self._table.write(target, node)
+        return result
+
+    def _written_value(
+        self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]
+    ) -> Callable[[list[Tensor]], list[Node]]:
+        """What makes the nodes of the targets' new values, once the call has run."""
+        tracer = self._tracer
+        if name in ("copy_", "zero_", "fill_"):
+            fill = 0 if name == "zero_" else _written_by(call.args, call.kwargs)
+            if isinstance(fill, Tensor):
+                source = _written_by(*inputs)
+                return lambda _: [tracer.cast(source, meta_of(fill), likes[0])]
+            return lambda _: [tracer.filled(likes[0], fill, targets[0])]
+        if name in RESHAPED:
+            return lambda now: [tracer.emit(call.target, inputs, meta_of(now[0]))]
+        if call.target is setitem:
+            return lambda _: [tracer.emit(setitem, inputs, likes[0])]
+        return lambda now: self._functional_values(call, inputs, now)
+
+    def _functional_values(self, call: Call, inputs: Any, targets: list[Tensor]) -> list[Node]:
+        metas = self._meta_result(call, targets)
+        node = self._tracer.emit(call.target, inputs, metas)
+        if isinstance(metas, TensorMeta):
+            return [self._tracer.cast(node, metas, meta_of(targets[0]))]
+        parts = [self._tracer.item(node, i, meta) for i, meta in enumerate(metas)]
+        return [
+            self._tracer.cast(part, meta, meta_of(target))
+            for part, meta, target in zip(parts, metas, targets, strict=True)
+        ]
+
+    def _meta_result(self, call: Call, targets: list[Tensor]) -> Any:
+        """Shape and dtype that the functional form gives; in-place forms keep their own."""
+        if name_of(call.target).owner == "F":
+            return meta_of(targets[0])
+        with self._guard.calling(None):
+            args, kwargs = map_tensors((call.args, call.kwargs), _without_memory)
+            return meta_of(call.target(*args, **kwargs))
+
+
+def _written_by(args: Args, kwargs: Kwargs) -> Any:
+    """What copy_ and fill_ write, given by place or by name."""
+    return args[1] if len(args) > 1 else kwargs.get("value", kwargs.get("other"))
+
+
+def _without_memory(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:
+    return [t for t in tensors if not any(t is other for other in among)]
+
+
+def _is_metadata_attribute(owner: str, name: str) -> bool:
+    if owner == "get":
+        return name not in DATA_ATTRIBUTES and name not in READS
+    return owner == "set" and name != "data"
+
+
+def _named(tensor: Tensor, kwargs: Kwargs) -> str:
+    names = (name for name, value in kwargs.items() if value is tensor)
+    return next(names, "one of its arguments")
+
+
+def _title(func: Function) -> str:
+    name = name_of(func).name
+    return name.strip("_") if name.startswith("__") else name
+
+
+__all__ = ['Recorder']

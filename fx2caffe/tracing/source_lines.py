@@ -1,0 +1,58 @@
+"""Python's own frames: the user's line, composite functions re-run, leaf functions noticed."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+import types
+from functools import cache
+
+import torch
+
+from caffe2fx.origin import Origin
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SKIPPED = tuple(
+    os.path.join(os.path.abspath(path), "")
+    for path in (
+        os.path.dirname(torch.__file__),
+        _HERE,
+        os.path.join(os.path.dirname(_HERE), "caffe2fx"),
+    )
+)
+_STDLIB = os.path.join(sysconfig.get_paths()["stdlib"], "")
+_PACKAGES = tuple(os.path.join(_STDLIB, name) for name in ("site-packages", "dist-packages"))
+
+
+@cache
+def _is_users(file: str) -> bool:
+    if file.startswith("<frozen") or file.startswith(_SKIPPED):
+        return False
+    return not file.startswith(_STDLIB) or file.startswith(_PACKAGES)
+
+
+def origin_here(module: str) -> Origin:
+    """The innermost line of the user's; for a model that is torch's own, its export."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if _is_users(file):
+            line = frame.f_lineno
+            source = linecache.getline(file, line, frame.f_globals).strip()
+            return Origin(module, file, line, source)
+        frame = frame.f_back
+    return Origin(module)
+
+
+def origin_of(error: BaseException, module: str) -> Origin:
+    """The innermost line of the user's that an exception passed through."""
+    place, trace = Origin(module), error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if _is_users(file):
+            source = linecache.getline(file, trace.tb_lineno, trace.tb_frame.f_globals).strip()
+            place = Origin(module, file, trace.tb_lineno, source)
+        trace = trace.tb_next
+    return place

@@ -1,0 +1,448 @@
+"""One run of a model's forward becomes a flat, functional torch.fx graph."""
+
+from __future__ import annotations
+
+import operator
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import torch
+import torch.fx
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.overrides import handle_torch_function
+
+from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.origin import Origin
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.ir.graph_functions import index_map
+from fx2caffe.tracing import model_inputs, pytree
+from fx2caffe.tracing.aliasing import Table, UnseenWrite, version
+from fx2caffe.tracing.constants import Constants
+from fx2caffe.tracing.cut_points import Enough, Returned, as_one
+from fx2caffe.tracing.dispatch_guard import RANDOM, Guard, Known
+from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
+from fx2caffe.tracing.leaf_call import LeafCall
+from fx2caffe.tracing.leaf_functions import SEE_THROUGH, LeafProfile, bound_arguments
+from fx2caffe.tracing.module_calls import ModulePath
+from fx2caffe.tracing.original import ALONE, Original, private_copy
+from fx2caffe.tracing.recorder import Recorder
+from fx2caffe.tracing.source_lines import origin_here, origin_of
+from fx2caffe.tracing.tensor_meta import TensorMeta, meta_of, tensors_in
+from fx2caffe.tracing.value_modes import FakeValues, RealValues, Values
+
+__all__ = ["TensorMeta", "Trace", "Tracer", "trace"]
+
+COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
+DIFFERS = (
+    "gives something else by itself than while it is traced ({}): forward needs to do the same "
+    "each time that it runs on the same inputs"
+)
+UNSEEN = (
+    "writes {} where torch does not see it (numpy, data_ptr): write it with torch functions, or "
+    "before the export"
+)
+UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A model as a flat functional graph, with what its inputs and outputs are called.
+
+    `returned` says for each module path which nodes each of its calls returned.
+    """
+
+    module: GraphModule
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    rebuild: Callable[[Sequence[Any]], Any]
+    returned: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+
+
+def trace(
+    model: nn.Module | Callable[..., Any],
+    example_inputs: Any,
+    *,
+    leaf_modules: Sequence[type[nn.Module]] = (),
+    leaf_functions: Sequence[Callable[..., Any]] = (),
+    values: Literal["real", "fake"] = "real",
+    outputs: Sequence[str] | None = None,
+    taken_apart: Callable[[nn.Module], bool] = lambda module: False,
+    held_to_model: bool = False,
+) -> Trace:
+    """Run `model` once on `example_inputs` and return its graph.
+
+    The graph's functions are canonical (fx2caffe.tracing.canonical), none of them writes, and every
+    node has meta["origin"] and meta["value"]. The model is not changed in any way. Modules of
+    `leaf_modules`, but for those to be `taken_apart`, and calls of `leaf_functions` become one
+    node each. With `values="fake"` nothing is computed on traced values. `outputs` names cut
+    points in place of the model's own outputs: module paths ("layer3" for its last call,
+    "layer3:0" for its first) or nodes. With `held_to_model` the model runs once more by itself:
+    where the graph gives something else, or the memory of the model has changed, it is refused.
+
+    Raises UnsupportedError, with all that was found, where the run can not be a graph, and
+    CaffeError with the user's line, whose cause is the error itself, where forward fails.
+    """
+    tracer = Tracer(leaf_modules, leaf_functions, values, outputs, taken_apart)
+    tracer.held_to_model = held_to_model
+    tracer.trace(model, example_inputs)
+    return tracer.result
+
+
+class Tracer(torch.fx.Tracer):
+    """A torch.fx tracer that runs the model on values instead of proxies."""
+
+    graph: torch.fx.Graph
+    result: Trace
+    original: Original
+    returned: Returned
+    table: Table
+    guard: Guard
+    values: Values
+
+    def __init__(
+        self,
+        leaf_modules: Sequence[type[nn.Module]] = (),
+        leaf_functions: Sequence[Callable[..., Any]] = (),
+        values: Literal["real", "fake"] = "real",
+        outputs: Sequence[str] | None = None,
+        taken_apart: Callable[[nn.Module], bool] = lambda module: False,
+    ) -> None:
+        super().__init__()
+        self._taken_apart = taken_apart
+        self._outputs = outputs
+        self.leaf_modules = tuple(leaf_modules)
+        self.leaf_functions = frozenset(leaf_functions)
+        self.see_through = SEE_THROUGH - self.leaf_functions
+        self._kind = values
+        self.held_to_model = False
+        self._refusals: list[Refusal] = []
+        self._leaf: tuple[Any, list[tuple[Tensor, int]]] | None = None
+
+    def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
+        """The graph of `root` run on `concrete_args`, its example inputs."""
+        args, kwargs = model_inputs.as_inputs(root, concrete_args)
+        for tensor in tensors_in((args, kwargs)):
+            if not tensor.numel():
+                got = tuple(tensor.shape)
+                raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
+        names = model_inputs.input_names(root, args, kwargs)
+        with ALONE:
+            self._attempt(root, args, kwargs, names, everything=False)
+            if self.guard.known.doubtful:
+                self._attempt(root, args, kwargs, names, everything=True)
+            if self.held_to_model:
+                self._hold(root, args, kwargs)
+        return self.graph
+
+    def _hold(self, root: Any, args: Any, kwargs: Any) -> None:
+        """Refuse a graph that gives something else than the model does by itself."""
+        flat = pytree.flatten((args, kwargs))
+        again = Original(root)
+        again.move_as(self.original)
+        calls = None if self._outputs is None else self.returned.wanted_calls()
+        with self._refusing():
+            given = flat.rebuild([tensor.detach().clone() for tensor in flat.tensors])
+            own = own_outputs(again, calls, *given)
+            difference = first_difference(self.result.module, flat.tensors, own)
+            if difference:
+                self.refuse(type(self.root).__name__, DIFFERS.format(difference))
+            if checksums(again.tensors) != self._sums:
+                self.refuse("forward", UNSEEN.format("memory of the model"))
+
+    def _attempt(
+        self, root: Any, args: Any, kwargs: Any, names: tuple[str, ...], everything: bool
+    ) -> None:
+        flat = pytree.flatten((args, kwargs))
+        self.original = Original(root)
+        if self.held_to_model and not everything:
+            self._sums = checksums(self.original.tensors)
+        self._prepare(flat.tensors, everything)
+        with torch.no_grad(), self._refusing(), self.original.protected():
+            given = [self.values.enter(tensor) for tensor in flat.tensors]
+            for tensor, name in zip(given, names, strict=True):
+                self.table.bind(tensor, self._input(name, tensor))
+            output = self._forward(*flat.rebuild(given))
+            self.result = self._finish(output, names)
+
+    def _prepare(self, inputs: Sequence[Tensor], everything: bool) -> None:
+        device = inputs[0].device if inputs else torch.device("cpu")
+        self.values = FakeValues(device) if self._kind == "fake" else RealValues()
+        self.graph = torch.fx.Graph(tracer_cls=Tracer)
+        self.root = self.original.root
+        self.returned = Returned(self.root, self._traced_node, self._outputs)
+        self.path = ModulePath(self.root, self._elsewhere, self._note_returned)
+        self.table = Table(self._index_map)
+        known = Known(self.original.tensors, everything)
+        self.guard = Guard(self.table.owns, self.original, self.refuse, known)
+        self.constants = Constants(self.original, self._attribute)
+        self.recorder = Recorder(self)
+        self._refusals = []
+
+    def _input(self, name: str, tensor: Tensor) -> Node:
+        node = self.create_node("placeholder", name, (), {}, name)
+        return self._describe(node, TensorMeta(tuple(tensor.shape), tensor.dtype))
+
+    def _forward(self, args: Any, kwargs: Any) -> Any:
+        """Run the model with everything recorded."""
+        before = _random_states()
+        leaves = LeafProfile(self.leaf_functions, self._enter_leaf, self._leave_leaf)
+        with ExitStack() as stack:
+            self._mark_leaf_modules()
+            stack.enter_context(self.path.follow())
+            stack.enter_context(self.guard)
+            stack.enter_context(self.recorder)
+            stack.enter_context(leaves.follow())
+            try:
+                output = self.original.run(*args, **kwargs)
+            except Enough:
+                output = None
+        if before != _random_states():
+            self.note("random", RANDOM)
+        unseen = self.original.written_unseen()
+        if unseen:
+            self.note("forward", UNSEEN.format(", ".join(unseen)))
+        return output
+
+    def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
+        output_names, nodes, rebuild = self._results(output)
+        self.graph.output(nodes)
+        if self._refusals:
+            raise self.error()
+        _drop_unused(self.graph)
+        kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
+        attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
+        module = GraphModule(attributes, self.graph, type(self.root).__name__)
+        module.training = False
+        return Trace(module, names, output_names, rebuild, self.returned.names(self.graph))
+
+    def _results(
+        self, output: Any
+    ) -> tuple[tuple[str, ...], tuple[Node, ...], Callable[[Sequence[Any]], Any]]:
+        """Names and nodes of the outputs, and what puts results in their place."""
+        if self._outputs is not None:
+            cut = [] if self._refusals else self.returned.cut(self.graph)
+            return tuple(name for name, _ in cut), tuple(node for _, node in cut), as_one(len(cut))
+        if pytree.hidden_tensors(output):
+            self.refuse(type(output).__name__, "is an output whose tensors can not be found")
+        flat = pytree.flatten(output)
+        nodes = tuple(self.node(tensor) for tensor in flat.tensors)
+        return pytree.output_names(flat), nodes, flat.rebuild
+
+    def _note_returned(self, path: str, result: Any) -> None:
+        if not self.guard.opaque:
+            self.returned.note(path, result)
+
+    def _traced_node(self, tensor: Tensor) -> Node | None:
+        """The node of what a module returned, None for a constant."""
+        with torch._C.DisableTorchFunction(), self.guard.calling(None):
+            try:
+                return self.table.node(tensor)
+            except UnseenWrite:
+                return None  # told where the tensor is used, if it is
+
+    # Nodes
+
+    def emit(self, target: Callable[..., Any], inputs: tuple[Any, Any], meta: Any) -> Node:
+        """A node of `inputs` (args, kwargs), with its origin and the shapes of its result."""
+        args, kwargs = inputs
+        if isinstance(target, LeafCall):
+            return self._describe(self.create_node("call_module", target.path, args, kwargs), meta)
+        return self._describe(self.create_node("call_function", target, args, kwargs), meta)
+
+    def item(self, node: Node, key: Any, meta: Any) -> Node:
+        """One of the results of a function that has several."""
+        return self.emit(operator.getitem, ((node, key), {}), meta)
+
+    def cast(self, node: Node, have: TensorMeta, want: TensorMeta) -> Node:
+        """`node` with the dtype and shape that writing it into a tensor gives."""
+        if have.dtype != want.dtype:
+            meta = TensorMeta(have.shape, want.dtype)
+            node = self.emit(Tensor.to, ((node, want.dtype), {}), meta)
+        if have.shape != want.shape:
+            node = self.emit(Tensor.expand, ((node, want.shape), {}), want)
+        return node
+
+    def filled(self, like: TensorMeta, value: Any, target: Tensor) -> Node:
+        """A constant of one number, for a tensor that was filled with it."""
+        device = self.values.device(target)
+        return self.constants.node(torch.full(like.shape, value, dtype=like.dtype, device=device))
+
+    def _describe(self, node: Node, meta: Any) -> Node:
+        node.meta["origin"] = self.origin()
+        node.meta["value"] = meta
+        return node
+
+    def _attribute(self, name: str, value: Tensor) -> Node:
+        node = self.create_node("get_attr", name, (), {})
+        return self._describe(node, TensorMeta(tuple(value.shape), value.dtype))
+
+    def _index_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node:
+        if len(sources) == 1 and _is_whole(index, sources[0]):
+            return self.emit(torch.reshape, ((sources[0], meta.shape), {}), meta)
+        name = self.constants.fresh()
+        self.constants.attributes[name] = index
+        args = sources, self._attribute(name, index), meta.shape
+        return self.emit(index_map, (args, {}), meta)
+
+    def create_arg(self, a: Any) -> Any:
+        """An argument with nodes in place of tensors; torch.fx's own rules for the rest."""
+        if isinstance(a, Tensor):
+            return self.node(a)
+        if isinstance(a, torch.Size):
+            return tuple(a)
+        if isinstance(a, np.ndarray):
+            return self.constants.node(torch.from_numpy(a))
+        if isinstance(a, np.generic):
+            return a.item()
+        try:
+            return super().create_arg(a)
+        except NotImplementedError:
+            self.refuse(type(a).__name__, "can not be an argument of a graph")
+
+    def node(self, tensor: Tensor) -> Node:
+        """The node of a tensor's present values, traced or constant."""
+        node = self.table.node(tensor)
+        if node is not None:
+            return node
+        if tensor.is_meta or tensor not in self.guard.known:
+            self.refuse("tensor", UNKNOWN)
+        return self.constants.node(tensor)
+
+    def adopt(self, tensor: Tensor) -> None:
+        """Make the memory of a constant traced, before a traced value is written into it."""
+        with self.guard.calling(None):
+            self._adopt(tensor)
+
+    def _adopt(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        count = storage.nbytes() // tensor.element_size()
+        whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        whole.set_(storage, 0, (count,), (1,))
+        self.guard.known.add(whole)
+        self.table.bind(whole, self.constants.node(whole))
+        if isinstance(self.values, FakeValues):
+            self.table.share(whole, self.values.shadow(whole))
+
+    # Refusals
+
+    def origin(self) -> Origin:
+        return origin_here(self.path.current)
+
+    def note(self, op: str, reason: str) -> None:
+        """Remember a refusal and go on."""
+        refusal = Refusal(op, reason, self.origin())
+        if refusal not in self._refusals:
+            self._refusals.append(refusal)
+
+    def refuse(self, op: str, reason: str) -> NoReturn:
+        self.note(op, reason)
+        raise self.error()
+
+    def error(self) -> UnsupportedError:
+        return UnsupportedError(self._refusals)
+
+    def _elsewhere(self, path: str) -> None:
+        self._refusals.append(Refusal(path, "runs in another thread", Origin(path)))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What was refused is told even where the model caught the error or failed after it."""
+        try:
+            yield
+        except UnsupportedError:
+            raise self.error() from None
+        except UnseenWrite as error:
+            self.refuse("output", str(error))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                place = origin_of(error, self.path.current)
+                self._refusals.append(Refusal("torch.compile", COMPILES, place))
+            if self._refusals:
+                raise self.error() from error
+            if isinstance(error, CaffeError):
+                raise
+            raise _as_ours(error, self.path.current) from error
+
+    # Leaves
+
+    def _mark_leaf_modules(self) -> None:
+        for path, module in self.root.named_modules():
+            if not isinstance(module, self.leaf_modules or ()) or self._taken_apart(module):
+                continue
+            self.constants.attributes[path] = private_copy(module)
+            # The snapshot of the model takes it away again.
+            module.forward = _Dispatch(LeafCall(path, module.forward))
+
+    def _enter_leaf(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
+        """A leaf function begins: until it ends nothing is recorded."""
+        args, kwargs = bound_arguments(function, values)
+        with torch._C.DisableTorchFunction():
+            operands = tensors_in((args, kwargs))
+            self._leaf = None
+            if any(self.table.owns(tensor) for tensor in operands):
+                self.guard.opaque = True
+                inputs = self.create_arg((args, kwargs))
+                self._leaf = inputs, [(t, version(t)) for t in operands]
+
+    def _leave_leaf(self, function: Callable[..., Any], result: Any) -> None:
+        if self._leaf is None:
+            return
+        inputs, operands = self._leaf
+        with torch._C.DisableTorchFunction():
+            if any(version(tensor) != before for tensor, before in operands):
+                self.refuse(function.__name__, "writes its arguments")
+            self.recorder.bind(result, self.emit(function, inputs, meta_of(result)))
+            self.guard.opaque = False
+
+
+class _Dispatch:
+    """A forward that hands itself to the function mode, as torch's own functions do.
+
+    Other threads that run the model at this time run the module's own forward.
+    """
+
+    def __init__(self, call: LeafCall) -> None:
+        self._call = call
+        self._thread = threading.get_ident()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return self._call(*args, **kwargs)
+        return handle_torch_function(self._call, (), *args, **kwargs)
+
+
+def _as_ours(error: BaseException, module: str) -> CaffeError:
+    """An error of the model's own forward, with the user's line."""
+    shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
+    kind = ShapeMismatchError if shapes else CaffeError
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return kind(f"the model does not run on these inputs: {text}; {origin_of(error, module)}")
+
+
+def _random_states() -> tuple[Any, ...]:
+    """Python's and NumPy's generators; torch's are watched operator by operator."""
+    state = np.random.get_state(legacy=False)
+    assert isinstance(state, dict)
+    return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]
+
+
+def _is_whole(index: Tensor, node: Node) -> bool:
+    """Whether an index map only gives the elements of its source another shape."""
+    meta = node.meta["value"]
+    count = torch.Size(meta.shape).numel()
+    return len(index) == count and torch.equal(index, torch.arange(count))
+
+
+def _drop_unused(graph: torch.fx.Graph) -> None:
+    for node in reversed(graph.nodes):
+        if node.op not in ("placeholder", "output") and not node.users:
+            graph.erase_node(node)
+

@@ -1,0 +1,95 @@
+"""The two kinds of values that a model is traced on: real tensors, or meta tensors without data."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Values(Protocol):
+    """How traced values are held while the model's forward runs."""
+
+    readable: bool
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        """What the model is given in place of an example input."""
+
+    def operand(self, tensor: Tensor, traced: bool) -> Tensor:
+        """What a recorded call is given in place of one of its tensors."""
+
+    def example(self, tensor: Tensor) -> Tensor:
+        """A real tensor of the same shape, dtype and device, for calls that need no data."""
+
+    def held(self, tensor: Tensor) -> Tensor:
+        """How a result that was computed on real tensors is held."""
+
+    def device(self, tensor: Tensor) -> torch.device:
+        """The device the model believes the tensor is on."""
+
+
+class RealValues:
+    """Traced values are real tensors: the model runs as it always does."""
+
+    readable = True
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        return tensor.detach().clone()
+
+    def operand(self, tensor: Tensor, traced: bool) -> Tensor:
+        return tensor
+
+    def example(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def held(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def device(self, tensor: Tensor) -> torch.device:
+        return tensor.device
+
+
+class FakeValues:
+    """Traced values are tensors without memory; constants stay real.
+
+    They are plain tensors on torch's meta device, not a subclass, so that
+    `type(x) is Tensor` holds; the device that the model sees is the real one.
+    """
+
+    readable = False
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._buffers: dict[int, Tensor] = {}
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        return torch.empty_like(tensor, device="meta")
+
+    def operand(self, tensor: Tensor, traced: bool) -> Tensor:
+        if tensor.is_meta:
+            return tensor
+        buffer = self._buffers.get(tensor.untyped_storage()._cdata) if traced else None
+        if buffer is None:
+            empty = torch.empty_strided(
+                tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+            )
+            return empty
+        return buffer.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    def shadow(self, whole: Tensor) -> Tensor:
+        """Give a real memory that becomes traced a twin without memory, for its views."""
+        twin = torch.empty_like(whole, device="meta")
+        self._buffers[whole.untyped_storage()._cdata] = twin
+        return twin
+
+    def example(self, tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=self._device)
+
+    def held(self, tensor: Tensor) -> Tensor:
+        return self.enter(tensor)
+
+    def device(self, tensor: Tensor) -> torch.device:
+        return self._device if tensor.is_meta else tensor.device

@@ -1,0 +1,260 @@
+"""Worker processes within a memory budget: one model each, so that none takes others along."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from math import inf
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Condition
+from typing import Any
+
+from caffe2fx.engines import engine as engine_of
+from caffe2fx.errors import CaffeError
+from caffe2fx.weights.atomic import file_errors, replacing
+from fx2caffe.targets import target as target_of
+from fx2caffe.zoo.result import FAILED, Job, Row, read
+
+GIGABYTE = 1 << 30
+# Of a job: Python with torch and Caffe, and what export and verdict hold for each byte of weights
+# (the model, its net, both in float64, the file, Caffe's own).
+OWN, FOR_EACH_BYTE = GIGABYTE, 12
+
+
+def run(
+    models: Sequence[str],
+    *,
+    output: str | Path,
+    target: str = "bvlc",
+    engine: str = "torch",
+    small: bool = False,
+    batch: int = 0,
+    jobs: int = 1,
+    memory: float | None = None,
+    again: Collection[str] = (FAILED,),
+    largest: float | None = None,
+    progress: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Export and verify each model in a process of its own; one row a model, in their order.
+
+    `models` are names as `names` gives them: "torchvision:resnet18", "timm:resnet18", or
+    "PACKAGE.MODULE:FACTORY" for a callable that gives an nn.Module, or one with its inputs.
+    Models of torchvision and timm get random weights that keep their signal alive; nothing is
+    downloaded, and their weight files are not kept.
+
+    `output` receives a JSON file and a prototxt a model, and `manifest.json`. A row that is
+    there already for the same question is taken, unless its verdict is in `again`. `batch` is
+    a second batch to verify with, where the batch is free. At most `jobs` processes run at a
+    time, and only so many as fit into `memory` (in GB, by default three quarters of the
+    machine's); a model of its own size beyond that runs alone. Models with more than `largest`
+    MB of weights are left out. `progress` is called for each row that was made.
+    """
+    target_of(target), engine_of(engine)
+    asked = [Job(name, target, engine, small, batch) for name in models]
+    folder = Path(output)
+    admit = _Admit(
+        _machine() if memory is None else memory, inf if largest is None else largest * 1e6
+    )
+    with file_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        known = {job: row for job in asked for row in _known(job, folder, again)}
+        todo = [job for job in dict.fromkeys(asked) if job not in known]
+        for row in _made(todo, folder, jobs, admit):
+            known[row.job] = row
+            progress(row)
+        rows = [known[job] for job in asked if job in known]
+        _save_manifest(rows, folder / "manifest.json")
+    return rows
+
+
+def _known(job: Job, folder: Path, again: Collection[str]) -> list[Row]:
+    """The row that an earlier run left, unless it answers another question."""
+    path = _path(job, folder)
+    if not path.exists():
+        return []
+    row = read(path)
+    return [row] if row.job == job and row.verdict not in again else []
+
+
+def _path(job: Job, folder: Path) -> Path:
+    return folder / f"{job.stem}.json"
+
+
+def _save_manifest(rows: Sequence[Row], path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n", "utf-8")
+
+
+def _machine() -> float:
+    """Three quarters of the machine's memory in GB; 8 where it does not say."""
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 8.0
+    return pages * size * 0.75 / GIGABYTE
+
+
+class _Admit:
+    """Memory that jobs claim and give back; one that wants more than there is gets all.
+
+    Models with more than `largest` bytes of parameters are not admitted.
+    """
+
+    def __init__(self, gigabytes: float, largest: float) -> None:
+        if not gigabytes > 0:
+            raise CaffeError(f"memory needs a positive number of GB, got {gigabytes}")
+        self.total = self.free = int(gigabytes * GIGABYTE)
+        self.largest = largest
+        self.changed = Condition()
+
+    @contextmanager
+    def claim(self, parameters: int) -> Iterator[bool]:
+        """Wait until a model has the memory that it needs; whether it is admitted at all."""
+        admitted = parameters <= self.largest
+        size = min(OWN + FOR_EACH_BYTE * parameters, self.total) if admitted else 0
+        with self.changed:
+            self.changed.wait_for(lambda: self.free >= size)
+            self.free -= size
+        try:
+            yield admitted
+        finally:
+            with self.changed:
+                self.free += size
+                self.changed.notify_all()
+
+
+def _made(todo: Sequence[Job], folder: Path, jobs: int, admit: _Admit) -> Iterator[Row]:
+    """The rows of the jobs as they come; none for a model that is too large."""
+    if jobs < 1:
+        raise CaffeError(f"jobs needs to be 1 or more, got {jobs}")
+    with ThreadPoolExecutor(jobs) as threads, _Idle(jobs) as idle:
+        futures = [threads.submit(_work, job, folder, idle, admit) for job in todo]
+        try:
+            for future in as_completed(futures):
+                row = future.result()
+                if row is not None:
+                    yield row
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _work(job: Job, folder: Path, idle: _Idle, admit: _Admit) -> Row | None:
+    """Have a job done; None for a model that was not admitted."""
+    path = _path(job, folder)
+    path.unlink(missing_ok=True)
+    told = {"job": job.__dict__, "path": str(path.resolve()), "memory": admit.total}
+    with idle.worker() as worker:
+        status = worker.do(told, admit)
+        if status is None:
+            return None
+        return read(path) if path.exists() else _dead(job, path, status, worker.said())
+
+
+class _Idle:
+    """The workers that wait for a job; all are ended when the block is left."""
+
+    def __init__(self, jobs: int) -> None:
+        self.all = [_Worker(max(1, (os.cpu_count() or 1) // jobs)) for _ in range(jobs)]
+        self.waiting: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in self.all:
+            self.waiting.put(worker)
+
+    def __enter__(self) -> _Idle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.all:
+            worker.end()
+
+    @contextmanager
+    def worker(self) -> Iterator[_Worker]:
+        """A worker for the time of one job."""
+        worker = self.waiting.get()
+        try:
+            yield worker
+        finally:
+            self.waiting.put(worker)
+
+
+class _Worker:
+    """A worker process, started when there is something to do."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.process: subprocess.Popen[str] | None = None
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self.before = 0  # what it held before the last job
+
+    def do(self, told: Mapping[str, Any], admit: _Admit) -> int | None:
+        """Do one job once it is admitted; its exit status, negative for a signal.
+
+        None if the model was not admitted.
+        """
+        self.before = os.fstat(self.errors.fileno()).st_size
+        process, admitted = self._started(), True
+        with suppress(BrokenPipeError):
+            line = _asked(process, json.dumps(told))
+            if line.startswith("bytes"):
+                with admit.claim(int(line.split()[1])) as admitted:
+                    line = _asked(process, "go" if admitted else "leave it out")
+            if line.startswith("ended"):
+                return int(line.split()[1]) if admitted else None
+        status = process.wait()  # it died, or does one job only
+        return status if admitted else None
+
+    def said(self) -> str:
+        """The last line that the job wrote to standard error."""
+        self.errors.seek(self.before)
+        lines = self.errors.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+    def end(self) -> None:
+        """End the process with all that it has started."""
+        process = self.process
+        if process is not None:
+            if hasattr(os, "killpg"):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            process.communicate()
+        self.errors.close()
+
+    def _started(self) -> subprocess.Popen[str]:
+        """The process; a new one finds the modules which this process finds."""
+        if self.process is None or self.process.poll() is not None:
+            environment = {"OMP_NUM_THREADS": str(self.threads), **os.environ}
+            environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fx2caffe.zoo.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                env=environment,
+                text=True,
+                start_new_session=True,  # so that all of it can be ended at once
+            )
+        return self.process
+
+
+def _asked(process: subprocess.Popen[str], line: str) -> str:
+    """What a worker answers; empty if it has ended."""
+    assert process.stdin is not None and process.stdout is not None
+    print(line, file=process.stdin, flush=True)
+    return process.stdout.readline()
+
+
+def _dead(job: Job, path: Path, status: int, said: str) -> Row:
+    """The row of a process that ended without one."""
+    ended = f"status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+    row = Row(job, FAILED, (f"its process ended with {ended}: {said}",))
+    row.save(path)
+    return row

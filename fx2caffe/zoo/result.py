@@ -1,0 +1,86 @@
+"""What became of one model: one row of the zoo's table, one JSON file in its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from caffe2fx.errors import CaffeFormatError
+from caffe2fx.messages.message import Shape
+from caffe2fx.verdict.report import Status
+from caffe2fx.weights.atomic import replacing
+
+EQUAL, DIFFERS, NOT_PROVEN = (
+    status.value for status in (Status.EQUAL, Status.DIFFERS, Status.NOT_PROVEN)
+)
+REFUSED, FAILED = "refused", "failed"
+VERDICTS = (EQUAL, DIFFERS, NOT_PROVEN, REFUSED, FAILED)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model and what is asked of it; `batch` is a second one to verify with, 0 for none."""
+
+    name: str
+    target: str = "bvlc"
+    engine: str = "torch"
+    small: bool = False
+    batch: int = 0
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without their ending."""
+        return re.sub(r"[^\w.-]", "-", self.name)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The result of a job.
+
+    `verdict` is `equal` (every feature map is), `differs`, `not proven` (none differs, but no
+    input that was tried moves some), `refused` (it cannot be exported exactly) or `failed` (it
+    did not run); `reasons` says why it is not `equal`. `error` is the
+    worst of all errors as a share of its limit, `bytes` the sizes of prototxt and caffemodel,
+    and `batch_faults` says why the batch is fixed, where it is.
+    """
+
+    job: Job
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    inputs: tuple[Shape, ...] = ()
+    layers: int = 0
+    maps: int = 0
+    error: float = 0.0
+    export_seconds: float = 0.0
+    verify_seconds: float = 0.0
+    bytes: tuple[int, int] = (0, 0)
+    batch_faults: tuple[str, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; JSON has no NaN and no Infinity: they become text."""
+        values = asdict(self)
+        error = values["error"]
+        return {**values, "error": error if isfinite(error) else str(error)}
+
+
+def read(path: Path) -> Row:
+    """The row of a JSON file. Raises CaffeFormatError for any other file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["job"] = Job(**values["job"])
+        values["error"] = float(values["error"])
+        for name in ("reasons", "bytes", "batch_faults"):
+            values[name] = tuple(values[name])
+        values["inputs"] = tuple(map(tuple, values["inputs"]))
+        return Row(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CaffeFormatError(f"{path} needs to be a row of a zoo: {error}") from error

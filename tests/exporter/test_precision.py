@@ -1,0 +1,129 @@
+"""Models in other precisions are exported as float32, or refused in words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+import fx2caffe
+from caffe2fx.errors import CaffeError
+from caffe2fx.verdict.calibrate import calibrate
+from tests.rows import Function
+
+X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+
+
+class Net(nn.Module):
+    """Parameters, buffers, a plain tensor attribute and a cast to the weights' own type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = weight_norm(nn.Conv2d(3, 4, 3))
+        self.norm = nn.BatchNorm2d(4)
+        self.register_buffer("offset", torch.randn(4, 1, 1))
+        self.factor = torch.randn(4, 4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.offset.dtype)  # type: ignore[arg-type]
+        return F.conv2d(self.norm(self.conv(x)), self.factor) + self.offset
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("fold", [True, False])
+def test_other_precisions(dtype: torch.dtype, fold: bool) -> None:
+    model: Any = calibrate(Net(), [X]).to(dtype)
+    model.factor = model.factor.to(dtype)
+    before = copy.deepcopy(model.state_dict())
+    exported = fx2caffe.export(model, X.to(dtype), fold_batchnorm=fold)
+    assert all(blob.dtype is torch.float32 for step in exported.net for blob in step.blobs)
+    report = exported.verify()
+    assert report.ok, str(report)
+    wide = copy.deepcopy(model).float()
+    wide.factor = wide.factor.float()
+    expected = wide(X.to(dtype).float())
+    got = exported.reference(exported.example_inputs)[exported.net.outputs[0]]
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    after = model.state_dict()
+    assert {n: v.dtype for n, v in after.items()} == {n: v.dtype for n, v in before.items()}
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert model.factor.dtype is dtype
+
+
+def test_mixed_precision() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3).half(), Widen(), nn.BatchNorm2d(4)).eval()
+    assert fx2caffe.export(model, X.half()).verify().ok
+
+
+class Widen(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float()
+
+
+def test_inputs_of_another_precision() -> None:
+    model = nn.Conv2d(3, 4, 3).eval()
+    exported = fx2caffe.export(model, X.double())
+    assert exported.example_inputs[0].dtype is torch.float32
+    assert exported.verify(inputs=X.half()).ok
+    assert exported.verify(inputs=X.numpy()).ok
+
+
+def test_a_float32_model_is_not_copied() -> None:
+    model = nn.Conv2d(3, 4, 3).eval()
+    blobs = fx2caffe.export(model, X).net.steps[1].blobs
+    assert blobs[0].data_ptr() == model.weight.data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Conv2d(3, 4, 3, device="meta"), "weight needs real numbers, got no numbers"),
+        (nn.Conv2d(3, 4, 3, dtype=torch.complex64), "weight needs real numbers, got torch.compl"),
+    ],
+)
+def test_no_numbers_and_complex_ones(model: nn.Module, message: str) -> None:
+    with pytest.raises(CaffeError, match=message):
+        fx2caffe.export(model, X)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_model_on_a_gpu() -> None:
+    model = calibrate(Net(), [X])
+    expected = model(X)
+    model.cuda()
+    exported = fx2caffe.export(model, X.cuda())
+    assert exported.verify().ok
+    assert all(blob.device.type == "cpu" for step in exported.net for blob in step.blobs)
+    got = exported.reference(exported.example_inputs)[exported.net.outputs[0]]
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    assert all(tensor.is_cuda for tensor in model.state_dict().values())
+
+
+FLOAT32: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda x: x.softmax(-1, dtype=torch.float32) @ x.mT,
+    "softmax, cast back": lambda x: x.softmax(-1, dtype=torch.float32).to(x.dtype) @ x.mT,
+    "cumsum": lambda x: x.cumsum(-1, dtype=torch.float32) @ x.mT,
+    "mean": lambda x: x.mean(-1, keepdim=True, dtype=torch.float32).mT @ x.mT,
+    "norm": lambda x: (x / x.norm(dim=-1, keepdim=True, dtype=torch.float32)) @ x.mT,
+    "float of a mask": lambda x: (x > 0).float() @ x.mT,
+    "type of a mask": lambda x: (x > 0).type(torch.FloatTensor) @ x.mT,
+    "one_hot": lambda x: F.one_hot(x.argmax(-1), 8).float() @ x.mT,
+    "double and back": lambda x: (x.double() @ x.double().mT).float() @ x,
+    "a constant": lambda x: x @ torch.arange(8, dtype=torch.float32),
+    "list": lambda x: torch.cat(x.softmax(-1, dtype=torch.float32).split(2, -1), -1) @ x.mT,
+    "pair": lambda x: (x > 0).float().max(-1, keepdim=True).values * x @ x.mT,
+}
+
+
+@pytest.mark.parametrize("name", FLOAT32)
+def test_models_that_name_float32(name: str) -> None:
+    """The reference runs them in float64 all the same."""
+    exported = fx2caffe.export(Function(FLOAT32[name]), X)
+    report = exported.verify()
+    assert report.ok, str(report)

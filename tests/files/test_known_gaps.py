@@ -1,0 +1,39 @@
+"""What is known by name alone is refused with what is known of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from caffe2fx.errors import CaffeFormatError, UnknownLayerError
+from caffe2fx.files import descriptors
+from caffe2fx.files.known_gaps import FIELDS, TYPES, about_field, about_type
+from caffe2fx.files.prototxt import parse
+from caffe2fx.layers import REGISTRY
+
+PARAMETERS = {
+    field.message_type.name: field.name
+    for field in descriptors.new("LayerParameter").DESCRIPTOR.fields
+    if field.message_type is not None
+}
+
+
+@pytest.mark.parametrize(("message", "name"), FIELDS)
+def test_a_field_is_refused_with_what_is_known_of_it(message: str, name: str) -> None:
+    message = message or "ConvolutionParameter"
+    parameter = PARAMETERS[message]
+    text = f'layer {{ name: "l" type: "ReLU" {parameter} {{ {name}: 1 }} }}'
+    says = re.escape(f'"{message}" has no field named "{name}". It is of forks; ')
+    with pytest.raises(CaffeFormatError, match=says) as error:
+        parse(text)
+    assert about_field(message, name) in str(error.value)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_a_type_is_refused_with_what_is_known_of_it(type_: str) -> None:
+    assert type_ not in REGISTRY
+    text = f'layer {{ name: "l" type: "{type_}" some_param {{ size: 1 }} }}'
+    with pytest.raises(UnknownLayerError) as error:
+        parse(text)
+    assert f"'l': '{type_}' ({about_type(type_)})" in str(error.value)

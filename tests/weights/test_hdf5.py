@@ -1,0 +1,165 @@
+"""HDF5 weights against h5py itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+import torch
+
+from caffe2fx.errors import CaffeFormatError
+from caffe2fx.weights import hdf5
+from caffe2fx.weights.caffemodel import LayerWeights
+
+VALUES = torch.arange(6.0).reshape(2, 3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "net.caffemodel.h5"
+
+
+def blobs(path: Path) -> dict[str, list[torch.Tensor]]:
+    return {layer.name: list(layer.blobs) for layer in hdf5.read(path)}
+
+
+def test_layout_of_what_we_write(path: Path) -> None:
+    scalar = LayerWeights("prelu", "PReLU", (torch.tensor(0.25),))
+    many = LayerWeights("bn", "BatchNorm", tuple(torch.tensor([float(i)]) for i in range(12)))
+    hdf5.write(path, [LayerWeights("data", "Input", ()), scalar, many])
+    with h5py.File(path) as file:
+        assert set(file) == {"data"}
+        assert set(file["data"]) == {"data", "prelu", "bn"}
+        assert len(file["data/data"]) == 0
+        assert file["data/prelu/0"].shape == ()
+        assert file["data/prelu/0"].dtype == np.float32
+        assert set(file["data/bn"]) == {str(i) for i in range(12)}
+    assert [float(blob) for blob in blobs(path)["bn"]] == list(range(12))
+    assert blobs(path)["data"] == []
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        VALUES,
+        VALUES.double(),
+        VALUES.half(),
+        VALUES.t(),
+        torch.nn.Parameter(VALUES),
+        torch.tensor(1.5),
+        torch.empty(0, 3),
+    ],
+)
+def test_any_tensor_comes_back_as_float32(path: Path, blob: torch.Tensor) -> None:
+    hdf5.write(path, [LayerWeights("ip", "InnerProduct", (blob, VALUES))])
+    found, second = blobs(path)["ip"]
+    assert found.dtype == torch.float32
+    assert found.shape == blob.shape
+    assert torch.equal(found, blob.detach().float())
+    assert torch.equal(second, VALUES)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<f2", "<i4"])
+def test_datasets_of_other_types(path: Path, dtype: str) -> None:
+    with h5py.File(path, "w") as file:
+        file["data/ip/0"] = VALUES.numpy().astype(dtype)
+    assert torch.equal(blobs(path)["ip"][0], VALUES)
+
+
+def test_nested_groups_are_names_with_slashes(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["data/inception/1x1/0"] = VALUES.numpy()
+        file["data/inception/1x1/reduce/0"] = -VALUES.numpy()
+        file.create_group("data/inception/relu")
+    found = blobs(path)
+    assert set(found) == {"inception/1x1", "inception/1x1/reduce", "inception/relu"}
+    assert torch.equal(found["inception/1x1/reduce"][0], -VALUES)
+
+
+@pytest.mark.parametrize("name", ["inception/1x1", "", ".", "a\0b"])
+def test_names_that_hdf5_cannot_hold_are_refused(path: Path, name: str) -> None:
+    with pytest.raises(CaffeFormatError, match=r"write a \.caffemodel instead"):
+        hdf5.write(path, [LayerWeights("ip", "InnerProduct", ()), LayerWeights(name, "ReLU", ())])
+    assert not path.exists()
+
+
+def test_one_name_twice_is_refused(path: Path) -> None:
+    with pytest.raises(CaffeFormatError, match="two 'ip'"):
+        hdf5.write(path, [LayerWeights("ip", "InnerProduct", ())] * 2)
+    assert not path.exists()
+
+
+def test_complex_blobs_are_refused(path: Path) -> None:
+    layer = LayerWeights("ip", "InnerProduct", (torch.zeros(1, dtype=torch.complex64),))
+    with pytest.raises(CaffeFormatError, match="layer 'ip', blob 0 needs real values"):
+        hdf5.write(path, [layer])
+    assert not path.exists()
+
+
+def build(file: h5py.File, what: str) -> None:
+    data = file.create_group("data" if what != "no data" else "other")
+    layer = data.create_group("ip")
+    if what == "dataset for a layer":
+        data["0"] = VALUES.numpy()
+    elif what == "gap":
+        layer["0"] = layer["2"] = VALUES.numpy()
+    elif what == "other name":
+        layer["weight"] = VALUES.numpy()
+    elif what == "text":
+        layer["0"] = "text"
+    elif what == "no space":
+        layer.create_dataset("0", data=h5py.Empty("f4"))
+    elif what == "absurd":
+        layer.create_dataset("0", (2**20, 2**20), "f4", chunks=(1, 2**10))
+    elif what == "nothing stored":
+        layer.create_dataset("0", (2**20, 2**10), "f4", chunks=(1, 2**10))
+    elif what == "circle":
+        layer["up"] = data
+    elif what == "broken link":
+        layer["0"] = h5py.SoftLink("/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no data", "expected the group /data, found none"),
+        ("dataset for a layer", "groups of layers in /data, found datasets"),
+        ("gap", "named 0, 1, ... in /data/ip, found 0, 2"),
+        ("other name", "in /data/ip, found weight"),
+        ("text", "expected numbers in /data/ip/0"),
+        ("no space", "expected numbers in /data/ip/0"),
+        ("absurd", "at most 2147483647 values in /data/ip/0"),
+        ("nothing stored", "stored values in /data/ip/0, found none"),
+        ("circle", "one of its own parents"),
+        ("broken link", "in /data/ip, found 0"),
+    ],
+)
+def test_files_that_hold_no_weights(path: Path, what: str, message: str) -> None:
+    with h5py.File(path, "w") as file:
+        build(file, what)
+    with pytest.raises(CaffeFormatError, match=message) as caught:
+        hdf5.read(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x0a\x01n", bytes(1000)])
+def test_files_that_are_not_hdf5(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(CaffeFormatError, match="expected HDF5 weights"):
+        hdf5.read(path)
+
+
+def test_truncated_files_are_refused(path: Path) -> None:
+    hdf5.write(path, [LayerWeights("ip", "InnerProduct", (VALUES,))])
+    data = path.read_bytes()
+    for length in range(0, len(data), 37):
+        path.write_bytes(data[:length])
+        with pytest.raises(CaffeFormatError):
+            hdf5.read(path)
+
+
+def test_a_missing_file_is_the_systems_own_error(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        hdf5.read(path)

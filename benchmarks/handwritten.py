@@ -25,16 +25,28 @@ class Writer:
         )
         return top or name
 
-    def conv(self, x: str, outputs: int, kernel: int | tuple[int, int], stride: int = 1,
-             pad: int | tuple[int, int] = 0, group: int = 1, relu: bool = True) -> str:
+    def conv(
+        self,
+        x: str,
+        outputs: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        pad: int | tuple[int, int] = 0,
+        group: int = 1,
+        relu: bool = True,
+    ) -> str:
         """Convolution and a ReLU in place."""
         high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
         down, right = (pad, pad) if isinstance(pad, int) else pad
         filler = 'weight_filler { type: "msra" }'
-        y = self.add("Convolution", [x], (
-            f"convolution_param {{ num_output: {outputs} kernel_h: {high} kernel_w: {wide} "
-            f"stride: {stride} pad_h: {down} pad_w: {right} group: {group} {filler} }}"
-        ))
+        y = self.add(
+            "Convolution",
+            [x],
+            (
+                f"convolution_param {{ num_output: {outputs} kernel_h: {high} kernel_w: {wide} "
+                f"stride: {stride} pad_h: {down} pad_w: {right} group: {group} {filler} }}"
+            ),
+        )
         return self.add("ReLU", [y], top=y) if relu else y
 
     def relu6(self, x: str) -> str:
@@ -47,9 +59,11 @@ class Writer:
 
     def pool(self, x: str, kind: str, kernel: int, stride: int, pad: int = 0) -> str:
         """MAX or AVE pooling."""
-        return self.add("Pooling", [x], (
-            f"pooling_param {{ pool: {kind} kernel_size: {kernel} stride: {stride} pad: {pad} }}"
-        ))
+        return self.add(
+            "Pooling",
+            [x],
+            (f"pooling_param {{ pool: {kind} kernel_size: {kernel} stride: {stride} pad: {pad} }}"),
+        )
 
     def classify(self, x: str, classes: int) -> str:
         """The mean of each map, and a fully connected layer."""
@@ -118,7 +132,8 @@ def inception_v3() -> str:
     x = net.pool(x, "MAX", 3, 2)
     for outputs in (32, 64, 64):
         x = concat(
-            column(x, (64, 1, 0)), column(x, (48, 1, 0), (64, 5, 2)),
+            column(x, (64, 1, 0)),
+            column(x, (48, 1, 0), (64, 5, 2)),
             column(x, (64, 1, 0), (96, 3, 1), (96, 3, 1)),
             column(net.pool(x, "AVE", 3, 1, 1), (outputs, 1, 0)),
         )
@@ -127,7 +142,8 @@ def inception_v3() -> str:
     wide, tall = ((1, 7), (0, 3)), ((7, 1), (3, 0))
     for c in (128, 160, 160, 192):
         x = concat(
-            column(x, (192, 1, 0)), column(x, (c, 1, 0), (c, *wide), (192, *tall)),
+            column(x, (192, 1, 0)),
+            column(x, (c, 1, 0), (c, *wide), (192, *tall)),
             column(x, (c, 1, 0), (c, *tall), (c, *wide), (c, *tall), (192, *wide)),
             column(net.pool(x, "AVE", 3, 1, 1), (192, 1, 0)),
         )
@@ -137,7 +153,8 @@ def inception_v3() -> str:
         one, two = column(x, (384, 1, 0)), column(x, (448, 1, 0), (384, 3, 1))
         both = (384, (1, 3), (0, 1)), (384, (3, 1), (1, 0))
         x = concat(
-            column(x, (320, 1, 0)), *(column(one, part) for part in both),
+            column(x, (320, 1, 0)),
+            *(column(one, part) for part in both),
             *(column(two, part) for part in both),
             column(net.pool(x, "AVE", 3, 1, 1), (192, 1, 0)),
         )

@@ -175,4 +175,3 @@ def _features(
                 results = [results] if isinstance(results, Tensor) else list(results)
                 known = dict(zip(session.net.outputs, results, strict=False))
         return list(features(session.net, known, session.run(floats)))
-

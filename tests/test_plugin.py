@@ -43,9 +43,7 @@ def test_net(caffe_net, caffe_engine, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("pycaffe", marks=pytest.mark.pycaffe)])
-def test_fixtures(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, engine: str
-) -> None:
+def test_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setenv("CAFFE2FX_CACHE", CACHE)  # pytester moves HOME
     pytester.makepyfile(EXAMPLE.replace("ENGINE", repr(engine)))
     result = pytester.runpytest_subprocess(f"--caffe-engine={engine}")

@@ -27,7 +27,9 @@ def read_text(path: str | Path) -> str:
     data = Path(path).read_bytes()
     _check_kind(data, str(path))
     text = data.decode("utf-8", errors="surrogateescape")
-    text = layer_positions.with_comments(text, lambda comment: re.sub("[\udc80-\udcff]", "?", comment))
+    text = layer_positions.with_comments(
+        text, lambda comment: re.sub("[\udc80-\udcff]", "?", comment)
+    )
     _check_utf8(text, str(path))
     # As Python reads text files; Caffe takes each of the three for white space.
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -69,9 +69,7 @@ def parse(
     _check_types(proto, source)
     lines = [found.line for found in layer_positions.entries(text)]
     lines += [0] * (len(places) - len(lines))  # entries written as a list, `layer [{}, {}]`
-    origins = [
-        Origin(file=source, line=1 if place is None else lines[place]) for place in places
-    ]
+    origins = [Origin(file=source, line=1 if place is None else lines[place]) for place in places]
     state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
     return net_of(proto, origins, source, state, hints)
 
@@ -365,5 +363,3 @@ def _fill(layer: Any, step: Step) -> None:
     ).fill(layer)
     step.hints.fill(layer)
     step.layer.write(layer)
-
-

@@ -36,9 +36,7 @@ INPUT_FIELDS = Respelling(
 
 # MNN leaves a Crop out, without a word, unless both its axis and an offset are given.
 WHOLE_CROP = (
-    Respelling(
-        "Crop", r"(  top: .*\n)\}", r"\1  crop_param {\n    axis: 2\n    offset: 0\n  }\n}"
-    ),
+    Respelling("Crop", r"(  top: .*\n)\}", r"\1  crop_param {\n    axis: 2\n    offset: 0\n  }\n}"),
     Respelling("Crop", r"(crop_param \{\n    axis: .*\n)  \}", r"\1    offset: 0\n  }"),
     Respelling("Crop", r"crop_param \{\n    offset", r"crop_param {\n    axis: 2\n    offset"),
 )

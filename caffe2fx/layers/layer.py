@@ -139,9 +139,7 @@ class Layer(Message):
         """How many terms are summed for one number of the result."""
         return 1
 
-    def module(
-        self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int
-    ) -> nn.Module:
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         """A module with this meaning; torch.nn's own where one is exactly equal."""
         return Operation(self, blobs, tops)
 

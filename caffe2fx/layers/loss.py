@@ -338,9 +338,7 @@ class Accuracy(Layer):
         axis = axis_of(self.axis, len(bottoms[0]))
         _check_labels((*bottoms[0][:axis], *bottoms[0][axis + 1 :]), bottoms[1])
         if self.top_k > bottoms[0][axis]:
-            raise ShapeMismatchError(
-                f"needs top_k of at most {bottoms[0][axis]}, got {self.top_k}"
-            )
+            raise ShapeMismatchError(f"needs top_k of at most {bottoms[0][axis]}, got {self.top_k}")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         classes = bottoms[0][axis_of(self.axis, len(bottoms[0]))]

@@ -134,9 +134,7 @@ class Slice(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         edges = self._edges(bottoms[0].shape[self.axis], tops)
-        return tuple(
-            bottoms[0].narrow(self.axis, low, high - low) for low, high in pairwise(edges)
-        )
+        return tuple(bottoms[0].narrow(self.axis, low, high - low) for low, high in pairwise(edges))
 
 
 @register

@@ -177,9 +177,7 @@ class Step:
             made.loss_weight = self.loss_weight
         return made
 
-    def compute(
-        self, values: Mapping[Value, Tensor], dtype: torch.dtype
-    ) -> tuple[Tensor, ...]:
+    def compute(self, values: Mapping[Value, Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The tops as the layer's meaning gives them, from the values that it reads."""
         count = len(self.bottoms)
         read = [values[value].to(dtype) for value in self.reads]

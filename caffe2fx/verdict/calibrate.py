@@ -112,5 +112,3 @@ def _take_blobs(operation: nn.Module, args: tuple[Any, ...]) -> None:
     assert isinstance(operation, Operation)
     for blob, value in zip(operation.blobs, (*_moments(args[0]), torch.ones(1)), strict=True):
         blob.copy_(value)
-
-

@@ -299,9 +299,7 @@ def _own_noise(step: Step, value: Value, exact: Stream) -> float:
     return moved(rounded, double)
 
 
-def end_to_end_row(
-    name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor
-) -> Row:
+def end_to_end_row(name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor) -> Row:
     """The end-to-end measure of one named result, where nothing can be fed layer by layer."""
     signal = min(largest(exact), moved(other, rounded))
     noise = moved(rounded, exact)

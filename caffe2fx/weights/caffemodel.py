@@ -277,9 +277,13 @@ def _blob_head(shape: Sequence[int], offset: int) -> bytes:
     A scalar has an empty shape, which must still be present.
     """
     dims = b"".join(wire_format.encode_varint(dim) for dim in shape)
-    axes = wire_format.encode_delimited(_SHAPE, wire_format.encode_delimited(_DIM, dims) if dims else b"")
+    axes = wire_format.encode_delimited(
+        _SHAPE, wire_format.encode_delimited(_DIM, dims) if dims else b""
+    )
     bytes_of_data = 4 * math.prod(shape)
-    data = wire_format.encode_tag(_DATA, wire_format.DELIMITED) + wire_format.encode_varint(bytes_of_data)
+    data = wire_format.encode_tag(_DATA, wire_format.DELIMITED) + wire_format.encode_varint(
+        bytes_of_data
+    )
     tag = wire_format.encode_tag(_V2.blobs, wire_format.DELIMITED)
     unpadded = len(tag) + _LENGTH_BYTES + len(axes) + len(data)
     padding = _padding(-(offset + unpadded) % _ALIGNMENT)
@@ -346,7 +350,9 @@ class _Draft:
     blobs: list[wire_format.Field] = field(default_factory=list)
 
 
-def _layer(source: wire_format.Source, message: wire_format.Field, numbers: _LayerFields) -> LayerWeights:
+def _layer(
+    source: wire_format.Source, message: wire_format.Field, numbers: _LayerFields
+) -> LayerWeights:
     draft = _Draft()
     _collect(source, message, numbers, draft)
     blobs = [
@@ -361,8 +367,6 @@ def _layer(source: wire_format.Source, message: wire_format.Field, numbers: _Lay
         tuple(draft.tops),
         frozenset(index for index, (_, is_legacy) in enumerate(blobs) if is_legacy),
     )
-
-
 
 
 def _collect(
@@ -398,7 +402,9 @@ class _BlobDraft:
 
     dims: list[int] = field(default_factory=list)
     legacy: dict[int, int] = field(default_factory=dict)
-    runs: dict[int, list[wire_format.Run]] = field(default_factory=lambda: {n: [] for n in _NUMBERS})
+    runs: dict[int, list[wire_format.Run]] = field(
+        default_factory=lambda: {n: [] for n in _NUMBERS}
+    )
     raw_type: int = 0
     raw: wire_format.Field | None = None
 

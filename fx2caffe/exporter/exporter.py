@@ -26,7 +26,7 @@ from fx2caffe.tracing.batch_analysis import Batch, find_batch
 from fx2caffe.tracing.precision import in_float32, inputs_in_float32
 from fx2caffe.tracing.tracer import Trace, trace
 
-__all__ = ['check', 'export', 'ops']
+__all__ = ["check", "export", "ops"]
 
 T = TypeVar("T")
 

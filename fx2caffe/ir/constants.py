@@ -24,9 +24,7 @@ def as_symbol(net: Emitter, value: Any, role: str = "") -> Symbol:
         raise Refused(f"needs tensors with numbers in them, got shape {tuple(tensor.shape)}")
     if tensor.dim() > 0 and bool((tensor == tensor.reshape(-1)[0]).all()):
         filler = Filler(value=float(tensor.reshape(-1)[0]))
-        return net.add(
-            DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), role=role
-        )
+        return net.add(DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), role=role)
     return net.add(Parameter(shape=tuple(tensor.shape)), blobs=[tensor], role=role)
 
 

@@ -12,9 +12,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
 
 
-def reshaped(
-    net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
-) -> Symbol:
+def reshaped(net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = "") -> Symbol:
     """`input` with another shape; axes that carry the batch are copied or inferred, not written."""
     if len(shape) != len(other):
         # squeeze() of a batch of one: another batch gives another rank.
@@ -27,16 +25,12 @@ def reshaped(
     return by_reshape(net, input, shape, other, role)
 
 
-def by_reshape(
-    net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
-) -> Symbol:
+def by_reshape(net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = "") -> Symbol:
     """`input` with another shape, by that layer also where Flatten would do."""
     return net.add(Reshape(shape=_dims(input, shape, other)), input, role=role)
 
 
-def viewed(
-    net: Emitter, input: Symbol, view: Callable[[Shape], Shape], role: str = ""
-) -> Symbol:
+def viewed(net: Emitter, input: Symbol, view: Callable[[Shape], Shape], role: str = "") -> Symbol:
     """`input` with the shape that `view` makes of its own, whatever the batch."""
     return reshaped(net, input, view(input.shape), view(input.other), role)
 
@@ -109,7 +103,6 @@ def around(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
     """The axes before (but the batch), from, and behind `first` to `last`, each as one size."""
     cuts = [lead(bottom), first, last + 1, bottom.rank]
     outer, size, inner = (
-        prod(bottom.fixed(axis) for axis in range(low, high))
-        for low, high in pairwise(cuts)
+        prod(bottom.fixed(axis) for axis in range(low, high)) for low, high in pairwise(cuts)
     )
     return outer, size, inner

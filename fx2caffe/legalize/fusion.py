@@ -96,7 +96,5 @@ def _fits(first: Step, second: Step) -> bool:
 def _after(first: Step, second: Step) -> Step:
     """What the second step does to what the first gives, as one step."""
     pairs = zip(first.blobs, second.blobs, strict=True)
-    blobs = [
-        torch.where(two == NOWHERE, two, one[two.long().clamp(min=0)]) for one, two in pairs
-    ]
+    blobs = [torch.where(two == NOWHERE, two, one[two.long().clamp(min=0)]) for one, two in pairs]
     return replace(second, bottoms=first.bottoms, blobs=tuple(blobs))

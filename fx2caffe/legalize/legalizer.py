@@ -64,9 +64,7 @@ def _stand_in(
     symbols.update(zip(step.tops, tops, strict=True))
 
 
-def _takers(
-    step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter
-) -> tuple[str, ...]:
+def _takers(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> tuple[str, ...]:
     """The targets that come with the package and can say a refused step."""
     found = []
     for name, target in TARGETS.items():

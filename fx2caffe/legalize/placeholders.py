@@ -82,7 +82,5 @@ def _custom_shapes(parameters: dict[str, Any], bottoms: Sequence[Shape]) -> list
     return [tuple(dim) if isinstance(dim, list) else (dim,) for dim in dims]
 
 
-def _refuse(
-    parameters: dict[str, Any], bottoms: Sequence[Shape], blobs: Sequence[Tensor]
-) -> Any:
+def _refuse(parameters: dict[str, Any], bottoms: Sequence[Shape], blobs: Sequence[Tensor]) -> Any:
     raise CaffeError("stands for an operation that was refused: nothing can run it")

@@ -33,7 +33,11 @@ def refuse_wrapping(node: fx.Node) -> None:
     whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
     if whole and node.target is torch.pow and not _is_count(node.args[1]):
         raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
-    if node.target is graph_functions.setitem and dtype not in EXACT and _kind(node.args[2]) != dtype:
+    if (
+        node.target is graph_functions.setitem
+        and dtype not in EXACT
+        and _kind(node.args[2]) != dtype
+    ):
         raise Refused(f"needs what is written to be {dtype} as well, got {_kind(node.args[2])}")
 
 

@@ -156,9 +156,7 @@ class Lowering:
             raise Refused(reason_for(node.target))
         kwargs = _named(handler, self._argument(node.kwargs))
         if "out" in _signature(handler).parameters:
-            kwargs["out"] = Expected(
-                node.meta.get("value"), self._other(node), _read(node)
-            )
+            kwargs["out"] = Expected(node.meta.get("value"), self._other(node), _read(node))
         args = self._argument(node.args)
         try:
             bound = _signature(handler).bind(self.emitter, *args, **kwargs)

@@ -220,9 +220,7 @@ def glu(net: Emitter, input: Symbol, dim: int = -1) -> Symbol:
 
 # In eval mode most dropouts give their very input, which the tracer does not even see; those
 # that run in place, or add an axis to an unbatched input, it does.
-@handles(
-    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout
-)
+@handles(F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout)
 def dropout(
     net: Emitter, input: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Symbol:

@@ -130,9 +130,7 @@ def _overlaid(
             net.fault(f"{net.scope[0]} writes into some samples only")
     region = [
         (i[mask] - size).reshape([len(places) for places in found])
-        for i, mask, size, found in zip(
-            (index, other), masks, sizes, (box, other_box), strict=True
-        )
+        for i, mask, size, found in zip((index, other), masks, sizes, (box, other_box), strict=True)
     ]
     written = placed(net, value, region[0], region[1])
     cut = [axis for axis, is_whole in enumerate(whole) if not is_whole]
@@ -155,9 +153,7 @@ def _scatter(places: Sequence[int], size: int) -> list[int]:
     return [found.get(place, NOWHERE) for place in range(size)]
 
 
-def _spliced(
-    net: Emitter, base: Symbol, value: Symbol, axis: int, places: Sequence[int]
-) -> Symbol:
+def _spliced(net: Emitter, base: Symbol, value: Symbol, axis: int, places: Sequence[int]) -> Symbol:
     """A range of one axis replaced: what is before it, the value, what is after it."""
     before, after = range(places[0]), range(places[-1] + 1, base.shape[axis])
     kept = [
@@ -168,9 +164,7 @@ def _spliced(
     return net.add(Concat(axis=axis), *parts)
 
 
-def _patched(
-    net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], numbers: Tensor
-) -> Symbol:
+def _patched(net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], numbers: Tensor) -> Symbol:
     """`base` times 0 plus a constant where the mask is set."""
     mask = masks[0]
     numbers = torch.where(mask, numbers, torch.zeros(()))

@@ -113,9 +113,7 @@ def quotient(net: Emitter, input: Operand, other: Operand, role: str = "") -> Sy
     return times(net, input, number.double().reciprocal().float(), role)
 
 
-def extreme(
-    net: Emitter, op: BinaryOp, first: Operand, second: Operand, role: str = ""
-) -> Symbol:
+def extreme(net: Emitter, op: BinaryOp, first: Operand, second: Operand, role: str = "") -> Symbol:
     """The larger or the smaller of two operands, of which one or both are traced."""
     if not isinstance(first, Symbol):
         first, second = second, first
@@ -227,16 +225,12 @@ def with_sign_of(net: Emitter, size: Symbol, input: Symbol, role: str = "") -> S
 # Affine maps and polynomials
 
 
-def affine(
-    net: Emitter, input: Symbol, scale: float, shift: float = 0.0, role: str = ""
-) -> Symbol:
+def affine(net: Emitter, input: Symbol, scale: float, shift: float = 0.0, role: str = "") -> Symbol:
     """scale * input + shift."""
     return net.add(Power(scale=scale, shift=shift), input, role=role)
 
 
-def combined(
-    net: Emitter, terms: Sequence[tuple[float, Symbol]], role: str = ""
-) -> Symbol:
+def combined(net: Emitter, terms: Sequence[tuple[float, Symbol]], role: str = "") -> Symbol:
     """The sum of factor * tensor over tensors of one shape, added in this order."""
     factors, symbols = zip(*terms, strict=True)
     return net.add(Eltwise(coeff=factors), *symbols, role=role)

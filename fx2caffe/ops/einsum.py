@@ -207,9 +207,7 @@ def _columns(net: Emitter, term: _Term, ends: Sequence[int]) -> Matrix:
     )
 
 
-def _spread(
-    net: Emitter, made: Symbol, first: _Term, second: _Term, ends: Sequence[int]
-) -> Symbol:
+def _spread(net: Emitter, made: Symbol, first: _Term, second: _Term, ends: Sequence[int]) -> Symbol:
     """Every axis of the product on its own again."""
     batch, left, terms, _ = ends
     one, two = (_both(term.value) for term in (first, second))

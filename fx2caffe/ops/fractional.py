@@ -55,9 +55,7 @@ handles(F.fractional_max_pool2d_with_indices)(_pooling(2, indices=True))
 handles(F.fractional_max_pool3d_with_indices)(_pooling(3, indices=True))
 
 
-def _windows(
-    input: Shape, kernel: Sequence[int], shape: Sequence[int], samples: Tensor
-) -> Tensor:
+def _windows(input: Shape, kernel: Sequence[int], shape: Sequence[int], samples: Tensor) -> Tensor:
     """The places that each window reads, counted over the whole input: the taps come last.
 
     Of numbers that grow along every axis the largest of a window is its last.

@@ -49,9 +49,7 @@ def _unpacked(tensors: Sequence[Any]) -> Sequence[Operand]:
 
 
 @handles(torch.meshgrid)
-def meshgrid(
-    net: Emitter, *tensors: Any, indexing: str | None = None
-) -> tuple[Operand, ...]:
+def meshgrid(net: Emitter, *tensors: Any, indexing: str | None = None) -> tuple[Operand, ...]:
     """Each vector along an axis of its own, repeated along all others."""
     lines = _unpacked(tensors)
     sizes = [prod(line.shape) for line in lines]

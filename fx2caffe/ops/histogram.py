@@ -19,9 +19,7 @@ from fx2caffe.ops.blocks import above, before, difference
 
 
 @handles(torch.histc)
-def histc(
-    net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: float = 0
-) -> Symbol:
+def histc(net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: float = 0) -> Symbol:
     """How many numbers are at each edge or above it, less those at the next edge or above it."""
     if min == max:
         raise Refused(f"needs min and max, which otherwise depend on the data, got {min}, {max}")

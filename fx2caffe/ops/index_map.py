@@ -136,23 +136,17 @@ def tensor_split(
 
 
 @handles(torch.hsplit)
-def hsplit(
-    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
-) -> Parts:
+def hsplit(net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]) -> Parts:
     return tensor_split(net, input, indices_or_sections, min(1, input.rank - 1))
 
 
 @handles(torch.vsplit)
-def vsplit(
-    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
-) -> Parts:
+def vsplit(net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]) -> Parts:
     return tensor_split(net, input, indices_or_sections, 0)
 
 
 @handles(torch.dsplit)
-def dsplit(
-    net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]
-) -> Parts:
+def dsplit(net: Emitter, input: Symbol, indices_or_sections: int | Sequence[int]) -> Parts:
     return tensor_split(net, input, indices_or_sections, 2)
 
 
@@ -256,9 +250,7 @@ def pad(
 
 
 @handles(torch.constant_pad_nd)
-def constant_pad_nd(
-    net: Emitter, input: Symbol, pad: Sequence[int], value: float = 0
-) -> Symbol:
+def constant_pad_nd(net: Emitter, input: Symbol, pad: Sequence[int], value: float = 0) -> Symbol:
     return _around(net, input, pad, "constant", value)
 
 
@@ -291,9 +283,7 @@ def channel_shuffle(net: Emitter, input: Symbol, groups: int) -> Symbol:
 
 def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
     """Channels seen as (groups, rest), in the order (rest, groups)."""
-    apart = viewed(
-        net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), role="groups"
-    )
+    apart = viewed(net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), role="groups")
     order = (0, 2, 1, *range(3, apart.rank))
     shuffled = net.add(Permute(order=order), apart, role="shuffle")
     return reshaped(net, shuffled, input.shape, input.other)

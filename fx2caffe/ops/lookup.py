@@ -351,9 +351,7 @@ def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
 
 
 @handles(torch.unravel_index)
-def unravel_index(
-    net: Emitter, indices: Symbol, shape: int | Sequence[int]
-) -> tuple[Symbol, ...]:
+def unravel_index(net: Emitter, indices: Symbol, shape: int | Sequence[int]) -> tuple[Symbol, ...]:
     """The place on each axis: how often the numbers behind it go into what is left."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     places, rest = [], indices

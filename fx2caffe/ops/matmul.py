@@ -83,9 +83,7 @@ def _broadcast_shape(*shapes: Shape) -> Shape:
 
 
 def _led(net: Emitter, symbol: Symbol, lead: Shape, other: Shape) -> Symbol:
-    return expanded(
-        net, symbol, (*lead, *symbol.shape[-2:]), (*other, *symbol.other[-2:])
-    )
+    return expanded(net, symbol, (*lead, *symbol.shape[-2:]), (*other, *symbol.other[-2:]))
 
 
 @handles(torch.addmm, torch.baddbmm, torch.addmv)
@@ -118,9 +116,7 @@ def outer(net: Emitter, input: Matrix, vec2: Matrix) -> Symbol:
 
 
 @handles(F.linear)
-def linear(
-    net: Emitter, input: Matrix, weight: Matrix, bias: Matrix | None = None
-) -> Symbol:
+def linear(net: Emitter, input: Matrix, weight: Matrix, bias: Matrix | None = None) -> Symbol:
     first = as_symbol(net, input, "input")
     count = weight.shape[0] if len(weight.shape) == 2 else 1
     layer = InnerProduct(num_output=count, axis=1 if first.rank == 2 else -1)
@@ -131,9 +127,7 @@ def linear(
     return net.add(layer, first, blobs=[weight, bias])
 
 
-def _linear_of_traced(
-    net: Emitter, input: Symbol, weight: Matrix, bias: Matrix | None
-) -> Symbol:
+def _linear_of_traced(net: Emitter, input: Symbol, weight: Matrix, bias: Matrix | None) -> Symbol:
     """A vector is a row as the input and one output as the weight; their axes are gone after."""
     matrix, rows = as_symbol(net, weight, "weight"), input
     if matrix.rank == 1:
@@ -171,9 +165,7 @@ def attention(
     return product(net, weights, v)
 
 
-def _scores(
-    net: Emitter, q: Symbol, k: Symbol, mask: Matrix | None, scale: float | None
-) -> Symbol:
+def _scores(net: Emitter, q: Symbol, k: Symbol, mask: Matrix | None, scale: float | None) -> Symbol:
     factor = 1 / sqrt(q.shape[-1]) if scale is None else scale
     q = q if factor == 1 else net.add(Power(scale=factor), q, role="scaled")
     scores = product(net, q, _transposed(net, k), role="scores")

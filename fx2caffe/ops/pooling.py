@@ -203,9 +203,7 @@ handles(F.avg_pool2d)(_avg_pool(2))
 handles(F.avg_pool3d)(_avg_pool(3))
 
 
-def _rescaled(
-    net: Emitter, mean: Symbol, ones: Tensor, windows: Windows, wanted: Tensor
-) -> Symbol:
+def _rescaled(net: Emitter, mean: Symbol, ones: Tensor, windows: Windows, wanted: Tensor) -> Symbol:
     """Caffe's mean times its divisor (the window with its pad) over torch's."""
     covered = _mean_in_caffe(ones, windows)
     factor = (wanted / covered)[0, 0]

@@ -72,7 +72,6 @@ class Windows:
             found.append([place if 0 <= place < size else inside[0] for place in places])
         return found
 
-
     def covers(self, axis: int, size: int) -> list[list[int]]:
         """For each place the windows that it lies in, one list for the last, the one before ...
 
@@ -82,12 +81,12 @@ class Windows:
         count, found = self.count(axis, size), []
         for back in range(-(-kernel // stride)):
             windows = [(place + pad) // stride - back for place in range(size)]
-            found.append([
-                window
-                if 0 <= window < count and place < window * stride - pad + kernel
-                else -1
-                for place, window in enumerate(windows)
-            ])
+            found.append(
+                [
+                    window if 0 <= window < count and place < window * stride - pad + kernel else -1
+                    for place, window in enumerate(windows)
+                ]
+            )
         return found
 
 

@@ -128,9 +128,7 @@ def _run(
     return Run(tuple(weights), directions, tuple(initial), out.read)
 
 
-def _lstm(
-    net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int
-) -> tuple[Symbol, State]:
+def _lstm(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[Symbol, State]:
     """The state is exposed where it is given, or where c is asked for in the end."""
     weights = run.weights[index]
     size = weights.hidden.shape[1]
@@ -169,9 +167,7 @@ def _caffes(blob: Tensor) -> Tensor:
 def _unrolled(
     step: Step,
 ) -> Layers:
-    def layer(
-        net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int
-    ) -> tuple[Symbol, State]:
+    def layer(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[Symbol, State]:
         weights = run.weights[index]
         gates = product(net, x, weights.input, weights.input_bias, role="inputs")
         steps: tuple[Symbol, ...] = (gates,)

@@ -113,9 +113,7 @@ def _of_units(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor
     return torch.cat(found, 1)
 
 
-def _of_some(
-    input: Symbol, boxes: Tensor, pool: Pool, channels: int, places: Tensor
-) -> Tensor:
+def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, places: Tensor) -> Tensor:
     units = F.one_hot(places, prod(input.shape[2:])).to(boxes.dtype)
     images = units.reshape(len(places), 1, *input.shape[2:]).expand(-1, channels, -1, -1)
     numbers = torch.arange(len(places)).repeat_interleave(len(boxes))[:, None]

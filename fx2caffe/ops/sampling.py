@@ -93,9 +93,7 @@ def grid_sampler(
     return grid_sample(net, input, grid, mode, padding, align_corners, out=out)
 
 
-def _same_for_all(
-    input: Symbol, grid: Tensor, options: tuple[str, str, bool]
-) -> Tensor | None:
+def _same_for_all(input: Symbol, grid: Tensor, options: tuple[str, str, bool]) -> Tensor | None:
     """A constant grid as a matrix, where all samples have the same and it is not too large."""
     size, count = prod(input.shape[2:]), prod(grid.shape[1:-1])
     if size * count > DENSE or not torch.equal(grid, grid[:1].expand_as(grid)):
@@ -142,9 +140,7 @@ def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
     return Table(rows, tuple(sizes), samples)
 
 
-def looked_up(
-    net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts: Operand
-) -> Symbol:
+def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts: Operand) -> Symbol:
     """The sum over all neighbours: of each a row of channels, times the product of its weights.
 
     `starts` are the row numbers at which the sample of each place begins.
@@ -233,9 +229,7 @@ def linear(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
     return linear_taps(net, edge.into(net, steps), lambda low, k: edge.place(net, low, k))
 
 
-def linear_taps(
-    net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symbol]
-) -> list[Tap]:
+def linear_taps(net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symbol]) -> list[Tap]:
     """The whole places around, found by `place` from the lower one and a step of 0 or 1."""
     low = whole_below(net, steps, "low")
     part = combined(net, [(1, steps), (-1, low)], "part")

@@ -232,9 +232,7 @@ def _is_line(x: Symbol | Tensor | None) -> bool:
     return x is None or (isinstance(x, Tensor) and x.dim() == 1)
 
 
-def _over(
-    integral: Callable[..., Tensor], x: Any, dx: float
-) -> Callable[[Tensor], Tensor]:
+def _over(integral: Callable[..., Tensor], x: Any, dx: float) -> Callable[[Tensor], Tensor]:
     if x is None:
         return lambda rows: integral(rows, dx=dx, dim=1)
     return lambda rows: integral(rows, x.double(), dim=1)

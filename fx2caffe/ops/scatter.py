@@ -247,9 +247,7 @@ def _marks(
 
 
 @handles(torch.scatter_add)
-def scatter_add(
-    net: Emitter, input: Operand, dim: int, index: Operand, src: Operand
-) -> Symbol:
+def scatter_add(net: Emitter, input: Operand, dim: int, index: Operand, src: Operand) -> Symbol:
     return scatter_reduce(net, input, dim, index, src, "sum")
 
 

@@ -35,22 +35,16 @@ from fx2caffe.ops.blocks import (
 
 
 @handles(torch.where)
-def where(
-    net: Emitter, condition: Operand, input: Operand, other: Operand
-) -> Symbol:
+def where(net: Emitter, condition: Operand, input: Operand, other: Operand) -> Symbol:
     return select(net, condition, input, other)
 
 
 @handles(torch.masked_fill)
-def masked_fill(
-    net: Emitter, input: Operand, mask: Operand, value: Operand
-) -> Symbol:
+def masked_fill(net: Emitter, input: Operand, mask: Operand, value: Operand) -> Symbol:
     return select(net, mask, value, input)
 
 
-def select(
-    net: Emitter, condition: Operand, chosen: Operand, other: Operand
-) -> Symbol:
+def select(net: Emitter, condition: Operand, chosen: Operand, other: Operand) -> Symbol:
     """`chosen` where the condition is not 0, else `other`."""
     mask = _mask(net, condition)
     risks = may_be_infinite(net, chosen), may_be_infinite(net, other)
@@ -148,9 +142,7 @@ def _is_infinite(value: Operand) -> bool:
 # By a maximum, for values that may be infinite or NaN
 
 
-def _by_maximum(
-    net: Emitter, mask: Operand, chosen: Operand, other: Operand, both: bool
-) -> Symbol:
+def _by_maximum(net: Emitter, mask: Operand, chosen: Operand, other: Operand, both: bool) -> Symbol:
     """max(chosen + log(mask), other + log(1 - mask)); from a first bottom Caffe drops a NaN.
 
     With a third one in between, from the last bottom too.

@@ -20,9 +20,7 @@ from fx2caffe.ops.blocks import side_by_side
 
 @handles(torch.cat)
 def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbol:
-    symbols = [
-        as_symbol(net, tensor, role=f"part{index}") for index, tensor in enumerate(tensors)
-    ]
+    symbols = [as_symbol(net, tensor, role=f"part{index}") for index, tensor in enumerate(tensors)]
     return side_by_side(net, symbols, positive(dim, symbols[0].rank))
 
 

@@ -33,9 +33,7 @@ def softmax(
 
 
 @handles(torch._safe_softmax)
-def safe_softmax(
-    net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None
-) -> Symbol:
+def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None) -> Symbol:
     """0 where all of a line is -inf: it is raised to 0, since Softmax would make NaN of it."""
     if not may_be_infinite(net, input, inputs=True):
         return softmax(net, input, dim, dtype)

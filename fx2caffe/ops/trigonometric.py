@@ -49,9 +49,7 @@ _ASIN = (  # |r| <= 1 / 2
 
 def _odd(net: Emitter, input: Symbol, factors: Sequence[float], role: str = "") -> Symbol:
     square = net.add(Power(power=2), input, role="square")
-    return net.add(
-        PRODUCT, input, polynomial(net, square, factors, role="polynomial"), role=role
-    )
+    return net.add(PRODUCT, input, polynomial(net, square, factors, role="polynomial"), role=role)
 
 
 @handles(torch.sin)

@@ -210,9 +210,7 @@ def _as_image(shape: Shape) -> Shape:
     return (shape[0], 1, 1, shape[1])
 
 
-def _over_grid(
-    net: Emitter, taps: list[Tap], axis: int, counts: list[int]
-) -> list[Tap]:
+def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> list[Tap]:
     """The taps of one axis repeated along the other: one for each place of each region."""
     return [
         Tap(_spread(net, tap.place, axis, counts), _spread(net, tap.weight, axis, counts))
@@ -221,9 +219,7 @@ def _over_grid(
     ]
 
 
-def _spread(
-    net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1
-) -> Symbol:
+def _spread(net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1) -> Symbol:
     """(regions, count) repeated to a line of all places, times a factor."""
     view = [counts[a] if a == axis else 1 for a in (0, 1)]
     apart = viewed(net, line, lambda s: (s[0], *view), role="apart")
@@ -254,9 +250,7 @@ def deform_conv2d(
     kernel = constant("weight", weight)
     source = as_symbol(net, input, role="input")
     moves = as_symbol(net, offset, role="offset")
-    pairs = list(
-        zip((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), strict=True)
-    )
+    pairs = list(zip((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), strict=True))
     width = source.fixed(1) // offset_groups
     columns = []
     for group in range(offset_groups):
@@ -318,5 +312,3 @@ def _columns(
     apart = viewed(net, rows, lambda s: (image.samples, count, prod(out), s[1]), role="apart")
     channels = moved(net, apart, lambda x: x.permute(0, 3, 1, 2))
     return viewed(net, channels, lambda s: (s[0], s[1] * s[2], *out), role="columns")
-
-

@@ -43,9 +43,7 @@ def take_raw(
     return net, places
 
 
-def _taken(
-    net: Net, value: Value, wanted: Preprocessing, shape: Shape
-) -> tuple[Net, Value | None]:
+def _taken(net: Net, value: Value, wanted: Preprocessing, shape: Shape) -> tuple[Net, Value | None]:
     affine = wanted.affine(shape[1])
     identity = bool((affine.factor == 1).all() and (affine.offset == 0).all())
     readers = [step for step in net.steps if value in step.reads]

@@ -122,9 +122,7 @@ def _into_product(
     return replace(product, layer=layer.replace(bias_term=True), tops=step.tops, blobs=blobs)
 
 
-def _folded_blobs(
-    layer: Product, blobs: Sequence[Tensor], affine: Affine
-) -> tuple[Tensor, Tensor]:
+def _folded_blobs(layer: Product, blobs: Sequence[Tensor], affine: Affine) -> tuple[Tensor, Tensor]:
     """The weight scaled for each output, and the bias that goes with it."""
     # Outputs come first in a weight, but for a Deconvolution's: there (inputs, outputs) by group.
     groups = layer.group if isinstance(layer, Deconvolution) else 1

@@ -124,9 +124,7 @@ def _compared(first: fx.GraphModule, second: fx.GraphModule) -> Batch:
     return Batch(others, tuple(faults))
 
 
-def _difference(
-    first: fx.GraphModule, second: fx.GraphModule, one: fx.Node, two: fx.Node
-) -> str:
+def _difference(first: fx.GraphModule, second: fx.GraphModule, one: fx.Node, two: fx.Node) -> str:
     if one.op == "get_attr":
         constants = _attribute(first, one), _attribute(second, two)
         same = _same_constant(*constants)
@@ -181,4 +179,3 @@ def _attribute(module: fx.GraphModule, node: fx.Node) -> Any:
 
 def _plain(argument: Any) -> str:
     return repr(fx.node.map_arg(argument, lambda node: node.name))
-

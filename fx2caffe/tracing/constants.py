@@ -71,9 +71,7 @@ class Constants:
         name = own if held is tensor and own not in self.attributes else self.fresh()
         self.attributes[name] = value
         node = self._emit(name, value)
-        self._captured.setdefault(id(tensor), []).append(
-            Captured(weakref.ref(tensor), value, node)
-        )
+        self._captured.setdefault(id(tensor), []).append(Captured(weakref.ref(tensor), value, node))
         return node
 
     def fresh(self) -> str:

@@ -128,6 +128,4 @@ class Returned:
 
 def as_one(count: int) -> pytree.Rebuild:
     """Puts the results at `count` cut points together: a lone one as it is, else a tuple."""
-    return pytree.Rebuild(
-        count, lambda values: next(values) if count == 1 else tuple(values)
-    )
+    return pytree.Rebuild(count, lambda values: next(values) if count == 1 else tuple(values))

@@ -416,4 +416,4 @@ def _title(func: Function) -> str:
     return name.strip("_") if name.startswith("__") else name
 
 
-__all__ = ['Recorder']
+__all__ = ["Recorder"]

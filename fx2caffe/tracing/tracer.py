@@ -445,4 +445,3 @@ def _drop_unused(graph: torch.fx.Graph) -> None:
     for node in reversed(graph.nodes):
         if node.op not in ("placeholder", "output") and not node.users:
             graph.erase_node(node)
-

@@ -11,7 +11,7 @@ from torch import nn
 from caffe2fx.cli import main as caffe2fx
 from fx2caffe.cli import main as fx2caffe
 
-MODEL = '''
+MODEL = """
 import torch
 from torch import nn
 
@@ -23,7 +23,7 @@ def build_bad():
         def forward(self, x):
             return torch.lgamma(x)
     return Bad()
-'''
+"""
 SIZE = ("--input", "1x3x8x8")
 
 

@@ -41,9 +41,7 @@ def _rows() -> list[dict[str, str]]:
 
 # Nets that real Caffe builds, of layers that have records.
 COVERED = [
-    row
-    for row in _rows()
-    if row["instantiated_in_caffe"] == "yes" and _covered(row["layer_types"])
+    row for row in _rows() if row["instantiated_in_caffe"] == "yes" and _covered(row["layer_types"])
 ]
 BUILT = [row["path"] for row in COVERED]
 WEIGHTS = json.loads((FOLDER / "weights.json").read_text()) if FOLDER else []

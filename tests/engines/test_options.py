@@ -13,8 +13,11 @@ from caffe2fx.errors import CaffeFormatError
 
 INPUT = """layer { name: "x" type: "Input" top: "x"
   input_param { shape { dim: 1 dim: 4 dim: 6 dim: 6 } } }\n"""
-CONVOLUTION = INPUT + """layer { name: "y" type: "Convolution" bottom: "x" top: "y"
+CONVOLUTION = (
+    INPUT
+    + """layer { name: "y" type: "Convolution" bottom: "x" top: "y"
   convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }\n"""
+)
 # Two forks have this layer, and nothing here says whose it is.
 REORG = INPUT + 'layer { name: "y" type: "Reorg" bottom: "x" top: "y" reorg_param { stride: 2 } }\n'
 

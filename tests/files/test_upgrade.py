@@ -25,7 +25,9 @@ from tests.files import caffes_own
 IMAGE = "input_dim: 2 input_dim: 3 input_dim: 12 input_dim: 10\n"
 
 V1 = (
-    'name: "v1"\ninput: "data" ' + IMAGE + """
+    'name: "v1"\ninput: "data" '
+    + IMAGE
+    + """
 layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv"
   convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } }
   blobs_lr: 1 blobs_lr: 2 weight_decay: 1 weight_decay: 0 }
@@ -72,7 +74,9 @@ layers { name: "columns" type: IM2COL bottom: "dummy" top: "columns"
 """
 )
 V0 = (
-    'name: "v0" input: "data" ' + IMAGE + """
+    'name: "v0" input: "data" '
+    + IMAGE
+    + """
 layers { layer { name: "pad" type: "padding" pad: 2 } bottom: "data" top: "pad" }
 layers { layer { name: "conv" type: "conv" num_output: 6 kernelsize: 5 stride: 2 group: 3
   biasterm: false weight_filler { type: "gaussian" std: 0.1 } bias_filler { value: 1 }

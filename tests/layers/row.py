@@ -101,9 +101,7 @@ class Row:
         bottoms = tuple(Value(f"{name}.bottom{index}") for index in range(len(self.bottoms)))
         tops = tuple(Value(f"{name}.top{index}") for index in range(self.tops))
         tops = (bottoms[0]._replace(version=1),) if in_place else tops
-        step = Step(
-            name, self.layer, bottoms, tops, self.blobs(), loss_weight=self.loss_weight
-        )
+        step = Step(name, self.layer, bottoms, tops, self.blobs(), loss_weight=self.loss_weight)
         return [Step(f"{name}.in", Input(shape=self.bottoms), (), bottoms), step][not bottoms :]
 
     def text(self, name: str = "", *, in_place: bool = False) -> str:

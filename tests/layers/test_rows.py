@@ -81,7 +81,8 @@ def test_every_parameter_is_at_a_value_that_is_not_its_default_in_some_row() -> 
         f"{kind.__name__}.{name}"
         for kind in STOCK
         for name, wire in kind.wires()
-        if wire.number and not any(
+        if wire.number
+        and not any(
             name in row.spelled or getattr(row.layer, name) != getattr(type(row.layer), name, ())
             for row in ROWS.values()
             if type(row.layer) is kind

@@ -7,8 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
-         activation: type[nn.Module] | None = nn.SiLU) -> nn.Sequential:
+def conv(
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    activation: type[nn.Module] | None = nn.SiLU,
+) -> nn.Sequential:
     """Convolution, BatchNorm and an activation."""
     layers = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -27,8 +33,14 @@ class Leaky(nn.LeakyReLU):
 class Residual(nn.Module):
     """x + f(x) of a narrow and a wide convolution."""
 
-    def __init__(self, channels: int, inner: int, activation: type[nn.Module] = nn.SiLU,
-                 kernels: tuple[int, int] = (1, 3), add: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        inner: int,
+        activation: type[nn.Module] = nn.SiLU,
+        kernels: tuple[int, int] = (1, 3),
+        add: bool = True,
+    ) -> None:
         super().__init__()
         self.narrow = conv(channels, inner, kernels[0], activation=activation)
         self.wide = conv(inner, channels, kernels[1], activation=activation)
@@ -48,8 +60,15 @@ def cell_corners(width: int, height: int) -> Tensor:
 class AnchorHead(nn.Module):
     """Boxes of YOLO v3 and v5: an objectness, a box and class scores for each anchor."""
 
-    def __init__(self, inputs: int, anchors: tuple[tuple[float, float], ...], classes: int,
-                 stride: int, style: str, decode: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        anchors: tuple[tuple[float, float], ...],
+        classes: int,
+        stride: int,
+        style: str,
+        decode: bool,
+    ) -> None:
         super().__init__()
         self.predict = nn.Conv2d(inputs, len(anchors) * (5 + classes), 1)
         self.register_buffer("anchors", torch.tensor(anchors).reshape(1, len(anchors), 1, 1, 2))
@@ -83,7 +102,8 @@ class YoloV3(nn.Module):
     def __init__(self, decode: bool = False) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            conv(3, 8, 3, 1, activation=Leaky), conv(8, 16, 3, 2, activation=Leaky),
+            conv(3, 8, 3, 1, activation=Leaky),
+            conv(8, 16, 3, 2, activation=Leaky),
             Residual(16, 8, Leaky),
         )
         self.middle = nn.Sequential(conv(16, 32, 3, 2, activation=Leaky), Residual(32, 16, Leaky))
@@ -91,9 +111,12 @@ class YoloV3(nn.Module):
         self.route = conv(64, 16, activation=Leaky)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.merge = conv(48, 32, 3, activation=Leaky)
-        self.heads = nn.ModuleList([
-            AnchorHead(64, ANCHORS, 3, 8, "v3", decode), AnchorHead(32, ANCHORS, 3, 4, "v3", decode)
-        ])
+        self.heads = nn.ModuleList(
+            [
+                AnchorHead(64, ANCHORS, 3, 8, "v3", decode),
+                AnchorHead(32, ANCHORS, 3, 4, "v3", decode),
+            ]
+        )
         self.decode = decode
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -157,9 +180,12 @@ class YoloV5(nn.Module):
         self.fine = C3(64, 32, add=False)
         self.down = conv(32, 32, 3, 2)
         self.coarse = C3(64, 64, add=False)
-        self.heads = nn.ModuleList([
-            AnchorHead(32, ANCHORS, 3, 4, "v5", decode), AnchorHead(64, ANCHORS, 3, 8, "v5", decode)
-        ])
+        self.heads = nn.ModuleList(
+            [
+                AnchorHead(32, ANCHORS, 3, 4, "v5", decode),
+                AnchorHead(64, ANCHORS, 3, 8, "v5", decode),
+            ]
+        )
         self.decode = decode
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -230,8 +256,14 @@ class PSA(nn.Module):
 class FreeHead(nn.Module):
     """The decoupled head without anchors of v8 and v11: distances as distributions."""
 
-    def __init__(self, inputs: tuple[int, ...], classes: int, strides: tuple[int, ...],
-                 decode: bool, bins: int = 4) -> None:
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        classes: int,
+        strides: tuple[int, ...],
+        decode: bool,
+        bins: int = 4,
+    ) -> None:
         super().__init__()
         self.boxes = nn.ModuleList(
             nn.Sequential(conv(c, 16, 3), nn.Conv2d(16, 4 * bins, 1)) for c in inputs
@@ -320,10 +352,12 @@ class RetinaFace(nn.Module):
         self.lateral = nn.ModuleList(conv(c, 16, activation=Leaky) for c in (16, 32))
         self.merge = conv(16, 16, 3, activation=Leaky)
         self.context = nn.ModuleList([SSH(16), SSH(16)])
-        self.heads = nn.ModuleDict({
-            name: nn.ModuleList(nn.Conv2d(16, 2 * size, 1) for _ in range(2))
-            for name, size in (("box", 4), ("score", 2), ("landmark", 10))
-        })
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.ModuleList(nn.Conv2d(16, 2 * size, 1) for _ in range(2))
+                for name, size in (("box", 4), ("score", 2), ("landmark", 10))
+            }
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         one = self.one(x)
@@ -348,16 +382,21 @@ class CenterNet(nn.Module):
     def __init__(self, peaks: bool = False) -> None:
         super().__init__()
         self.down = nn.Sequential(
-            conv(3, 16, 3, 2, activation=nn.ReLU), conv(16, 32, 3, 2, activation=nn.ReLU),
+            conv(3, 16, 3, 2, activation=nn.ReLU),
+            conv(16, 32, 3, 2, activation=nn.ReLU),
             conv(32, 32, 3, 2, activation=nn.ReLU),
         )
         self.up = nn.Sequential(
             nn.ConvTranspose2d(32, 16, 4, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(True)
         )
-        self.heads = nn.ModuleDict({
-            name: nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(True), nn.Conv2d(16, c, 1))
-            for name, c in (("heat", 3), ("size", 2), ("offset", 2))
-        })
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(True), nn.Conv2d(16, c, 1)
+                )
+                for name, c in (("heat", 3), ("size", 2), ("offset", 2))
+            }
+        )
         self.peaks = peaks
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

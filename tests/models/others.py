@@ -15,15 +15,20 @@ class OpenPose(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2, 2),
-            nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2, 2),
+            nn.Conv2d(3, 16, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2, 2),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2, 2),
         )
         self.first = nn.ModuleList([self._branch(16, c, 3) for c in (6, 4)])
         self.second = nn.ModuleList([self._branch(26, c, 7) for c in (6, 4)])
 
     def _branch(self, inputs: int, outputs: int, kernel: int) -> nn.Sequential:
         return nn.Sequential(
-            nn.Conv2d(inputs, 16, kernel, padding=kernel // 2), nn.ReLU(inplace=True),
+            nn.Conv2d(inputs, 16, kernel, padding=kernel // 2),
+            nn.ReLU(inplace=True),
             nn.Conv2d(16, outputs, 1),
         )
 
@@ -81,7 +86,10 @@ class ESPCN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 5, padding=2), nn.Tanh(), nn.Conv2d(16, 8, 3, padding=1), nn.Tanh(),
+            nn.Conv2d(1, 16, 5, padding=2),
+            nn.Tanh(),
+            nn.Conv2d(16, 8, 3, padding=1),
+            nn.Tanh(),
             nn.Conv2d(8, 9, 3, padding=1),
         )
         self.shuffle = nn.PixelShuffle(3)
@@ -96,8 +104,14 @@ class FSRCNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 12, 5, padding=2), nn.PReLU(12), nn.Conv2d(12, 6, 1), nn.PReLU(6),
-            nn.Conv2d(6, 6, 3, padding=1), nn.PReLU(6), nn.Conv2d(6, 12, 1), nn.PReLU(12),
+            nn.Conv2d(1, 12, 5, padding=2),
+            nn.PReLU(12),
+            nn.Conv2d(12, 6, 1),
+            nn.PReLU(6),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.PReLU(6),
+            nn.Conv2d(6, 12, 1),
+            nn.PReLU(12),
             nn.ConvTranspose2d(12, 1, 9, stride=2, padding=4, output_padding=1),
         )
 
@@ -136,9 +150,12 @@ class CRNN(nn.Module):
         super().__init__()
         self.logarithms = logarithms
         self.features = nn.Sequential(
-            conv(1, 8, 3, activation=nn.ReLU), nn.MaxPool2d(2, 2),
-            conv(8, 16, 3, activation=nn.ReLU), nn.MaxPool2d((2, 1), (2, 1)),
-            nn.Conv2d(16, 16, (2, 1)), nn.ReLU(True),
+            conv(1, 8, 3, activation=nn.ReLU),
+            nn.MaxPool2d(2, 2),
+            conv(8, 16, 3, activation=nn.ReLU),
+            nn.MaxPool2d((2, 1), (2, 1)),
+            nn.Conv2d(16, 16, (2, 1)),
+            nn.ReLU(True),
         )
         self.lstm = nn.LSTM(16, 8, bidirectional=True)
         self.read = nn.Linear(16, 5)
@@ -157,10 +174,16 @@ class MobileFaceNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.PReLU(16),
-            nn.Conv2d(16, 16, 3, 1, 1, groups=16, bias=False), nn.BatchNorm2d(16), nn.PReLU(16),
-            nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32),
-            nn.Conv2d(32, 32, 8, groups=32, bias=False), nn.BatchNorm2d(32),
+            nn.Conv2d(3, 16, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.PReLU(16),
+            nn.Conv2d(16, 16, 3, 1, 1, groups=16, bias=False),
+            nn.BatchNorm2d(16),
+            nn.PReLU(16),
+            nn.Conv2d(16, 32, 1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.Conv2d(32, 32, 8, groups=32, bias=False),
+            nn.BatchNorm2d(32),
         )
         self.last = nn.Linear(32, 16, bias=False)
         self.norm = nn.BatchNorm1d(16)
@@ -175,7 +198,9 @@ class Siamese(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embed = nn.Sequential(
-            conv(3, 8, 3, 2, activation=nn.ReLU), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            conv(3, 8, 3, 2, activation=nn.ReLU),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
             nn.Linear(8, 6),
         )
 

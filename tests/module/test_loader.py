@@ -174,12 +174,18 @@ def test_a_file_of_more_than_two_gigabytes_is_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         for name in ("first", "second"):
             shape = wire_format.encode_delimited(1, wire_format.encode_varint(count))
-            data = wire_format.encode_tag(5, wire_format.DELIMITED) + wire_format.encode_varint(size)
+            data = wire_format.encode_tag(5, wire_format.DELIMITED) + wire_format.encode_varint(
+                size
+            )
             head = wire_format.encode_delimited(7, shape) + data
             names = wire_format.encode_delimited(1, name.encode())
-            blob = wire_format.encode_tag(7, wire_format.DELIMITED) + wire_format.encode_varint(len(head) + size)
+            blob = wire_format.encode_tag(7, wire_format.DELIMITED) + wire_format.encode_varint(
+                len(head) + size
+            )
             length = len(names) + len(blob) + len(head) + size
-            tag = wire_format.encode_tag(100, wire_format.DELIMITED) + wire_format.encode_varint(length)
+            tag = wire_format.encode_tag(100, wire_format.DELIMITED) + wire_format.encode_varint(
+                length
+            )
             file.write(tag + names + blob + head)
             file.seek(size - 4, os.SEEK_CUR)
             file.write(struct.pack("<f", float(len(name))))

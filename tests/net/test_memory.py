@@ -254,7 +254,7 @@ def test_losses_that_caffe_loses_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(CaffeError, match="needs loss_weight on tops that no layer reads"):
         caffe2fx.load(net(tmp_path, text))
     _, losses = forward_twice(net(tmp_path, text), GIVEN)
-    unread = caffe2fx.load(net(tmp_path, text.split("layer { name: \"out\"")[0]))
+    unread = caffe2fx.load(net(tmp_path, text.split('layer { name: "out"')[0]))
     assert losses[0] != pytest.approx(float(unread.caffe.loss(GIVEN["data"])))
 
 

@@ -40,7 +40,8 @@ NETS = {
     + FC % ("a", "x", "a", "", 6, "true")
     + FC % ("b", "a", "b", "loss_weight: 0.5 propagate_down: false", 2, "true")
     + FC % ("c", "a", "c", "loss_weight: 2", 2, "true"),
-    "cut, but forced": "force_backward: true\n" + INPUT
+    "cut, but forced": "force_backward: true\n"
+    + INPUT
     + FC % ("a", "x", "a", "", 6, "true")
     + FC % ("b", "a", "b", "loss_weight: 0.5 propagate_down: false", 2, "true"),
     "shared": INPUT

@@ -15,9 +15,7 @@ TWO = LINES * 2
 PLACES = torch.tensor([0.0, 1.0, 1.5, 3.0, 7.0])
 
 
-def scan(
-    id: str, body: Callable[..., Any], shapes: tuple[Shape, ...] = LINES, **more: Any
-) -> Row:
+def scan(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...] = LINES, **more: Any) -> Row:
     return Row(id, function(body), shapes, **more)
 
 

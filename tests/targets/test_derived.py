@@ -160,9 +160,7 @@ def test_the_command_lists_and_shows_targets(capsys: pytest.CaptureFixture[str])
     assert "target needs to be one of bvlc" in capsys.readouterr().err
 
 
-def test_the_command_takes_a_proto(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_takes_a_proto(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old.proto").write_text(PROTO)
     options = ["--input", "1x3x64x64", "--target", str(tmp_path / "old.proto")]
     assert main(["check", "torchvision:alexnet", *options]) == 1

@@ -114,9 +114,7 @@ def test_a_placeholder_with_several_results() -> None:
 
 def test_nothing_changes_where_nothing_is_refused() -> None:
     model = nn.Conv2d(3, 4, 3).eval()
-    free, same = (
-        fx2caffe.export(model, X, on_unsupported=word) for word in ("custom", "refuse")
-    )
+    free, same = (fx2caffe.export(model, X, on_unsupported=word) for word in ("custom", "refuse"))
     assert free.net == same.net and not free.unverified and not free.batch_is_fixed
 
 

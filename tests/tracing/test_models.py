@@ -218,9 +218,7 @@ def test_leaves(values: Any) -> None:
             return a * b
 
     model, x = Model(), torch.rand(3, 4)
-    traced = trace(
-        model, x, leaf_modules=[Scale], leaf_functions=[leaf_function], values=values
-    )
+    traced = trace(model, x, leaf_modules=[Scale], leaf_functions=[leaf_function], values=values)
     calls = [n for n in traced.module.graph.nodes if n.op.startswith("call")]
     assert [n.target for n in calls][:3] == ["scale", torch.add, leaf_function]
     assert calls[2].args[1:] == (3.0,)

@@ -455,9 +455,11 @@ def slices_written_in_place(x: Tensor, y: Tensor) -> Tensor:
 @allowed
 def einsum_norm_and_others(x: Tensor, y: Tensor) -> Tensor:
     a = torch.einsum("ij,kj->ik", x, y) @ torch.cdist(x, y)
-    return a / x.norm(dim=1, keepdim=True) + torch.tensordot(x, y, dims=2) + x.unflatten(
-        1, (2, 2)
-    ).sum((1, 2)).unsqueeze(1)
+    return (
+        a / x.norm(dim=1, keepdim=True)
+        + torch.tensordot(x, y, dims=2)
+        + x.unflatten(1, (2, 2)).sum((1, 2)).unsqueeze(1)
+    )
 
 
 @allowed

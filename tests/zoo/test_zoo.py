@@ -11,7 +11,7 @@ from caffe2fx.errors import CaffeError, CaffeFormatError
 from fx2caffe import zoo
 from fx2caffe.cli import main
 
-MODELS = '''
+MODELS = """
 import os
 import signal
 from pathlib import Path
@@ -55,7 +55,7 @@ def wide():
 
 def greedy():
     return nn.Linear(1 << 16, 1 << 16), torch.rand(1, 1 << 16)
-'''
+"""
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_names_are_chosen_by_patterns() -> None:
 
 
 def test_timm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = '''
+    stand_in = """
 from torch import nn
 def list_models():
     return ["tiny"]
@@ -169,7 +169,7 @@ def create_model(name, pretrained):
     model = nn.Sequential(nn.Conv2d(3, 4, 80, stride=16), nn.ReLU())  # takes 80 pixels or more
     model.default_cfg = {"input_size": (3, 224, 224)}
     return model
-'''
+"""
     with pytest.raises(CaffeError, match="source timm needs the package timm"):
         zoo.names(["timm"])
     (folder / "timm.py").write_text(stand_in)

@@ -136,7 +136,9 @@ class Downloads:
 
 def lock_text() -> str:
     """The lock list as it was shipped."""
-    return resources.files("caffe2fx.engines.install").joinpath("lock.tsv").read_text(encoding="utf-8")
+    return (
+        resources.files("caffe2fx.engines.install").joinpath("lock.tsv").read_text(encoding="utf-8")
+    )
 
 
 def read_lock(text: str, architecture: str) -> list[Package]:

@@ -28,9 +28,7 @@ def in_its_memory(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     return None
 
 
-def _number_by_number(
-    net: Emitter, layer: Layer, bottoms: Sequence[Symbol]
-) -> Tops | None:
+def _number_by_number(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> Tops | None:
     """In the shape that the first bottom had before; one of a single axis gets a second."""
     source = bottoms[0]
     while source.value in net.views:

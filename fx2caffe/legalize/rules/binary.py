@@ -121,9 +121,7 @@ def _repeated(net: Emitter, symbol: Symbol, full: Symbol) -> Symbol:
     return _over_run(net, Binary(op=BinaryOp.ADD), zeros, symbol, role="repeated")
 
 
-def _over_run(
-    net: Emitter, layer: Binary, first: Symbol, second: Symbol, role: str = ""
-) -> Symbol:
+def _over_run(net: Emitter, layer: Binary, first: Symbol, second: Symbol, role: str = "") -> Symbol:
     """Scale or Bias with two bottoms: the second over a contiguous run of the first's axes."""
     full = _sizes(first)
     start, end, inside = _span(second, full)

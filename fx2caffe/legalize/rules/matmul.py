@@ -59,9 +59,7 @@ def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     return (reshaped(net, top, shape, other),)
 
 
-def _source(
-    net: Emitter, symbol: Symbol, view: Callable[[Shape], Shape], role: str
-) -> Symbol:
+def _source(net: Emitter, symbol: Symbol, view: Callable[[Shape], Shape], role: str) -> Symbol:
     return reshaped_source(net, symbol, view(symbol.shape), view(symbol.other), role)
 
 

@@ -55,9 +55,7 @@ def floor_by_fitting(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     ends = [bottom.fixed(axis) - (wanted[axis] - 1) * step for axis, step in pairs]
     if min(ends) < 1:
         raise Refused("needs windows that start within the input")
-    fitting = Pooling(
-        kernel_h=ends[0], kernel_w=ends[1], stride_h=stride[0], stride_w=stride[1]
-    )
+    fitting = Pooling(kernel_h=ends[0], kernel_w=ends[1], stride_h=stride[0], stride_w=stride[1])
     pooled = net.add_many(up, bottom, role="ceil", tops=call.tops)
     size = net.add(fitting, bottom, role="size")
     return tuple(net.add(Crop(), top, size) for top in pooled)

@@ -78,9 +78,7 @@ def _first(net: Emitter, gates: Symbol, size: int) -> State:
     return _shown(net, o, net.add(PROD, i, new, role="added"))
 
 
-def _opened(
-    net: Emitter, gates: Symbol, doors: int, size: int
-) -> tuple[Tops, Symbol]:
+def _opened(net: Emitter, gates: Symbol, doors: int, size: int) -> tuple[Tops, Symbol]:
     """So many gates, and behind them what is new."""
     cut = Slice(axis=2, slice_point=(doors * size,))
     all_doors, new = net.add_many(cut, gates, role="gate", tops=2)

@@ -146,9 +146,7 @@ def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
 _INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
 _POOLED = {
     ReduceOp.MAX: PoolMethod.MAX,
-    **dict.fromkeys(
-        (ReduceOp.MEAN, ReduceOp.SUM, ReduceOp.ASUM, ReduceOp.SUMSQ), PoolMethod.AVE
-    ),
+    **dict.fromkeys((ReduceOp.MEAN, ReduceOp.SUM, ReduceOp.ASUM, ReduceOp.SUMSQ), PoolMethod.AVE),
 }
 
 

@@ -285,7 +285,9 @@ def caffe() -> Installed:
 @pytest.mark.pycaffe
 @on_linux
 def test_real_caffe_imports_and_knows_61_layers(caffe: Installed) -> None:
-    assert environment.run(caffe, "-c", "import caffe; print(len(caffe.layer_type_list()))") == "61\n"
+    assert (
+        environment.run(caffe, "-c", "import caffe; print(len(caffe.layer_type_list()))") == "61\n"
+    )
 
 
 @pytest.mark.pycaffe

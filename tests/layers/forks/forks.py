@@ -374,15 +374,31 @@ SOURCES = (
     source("boxes in another form", AnnotatedData(batch_size=2, annotated_data_param=LANES), 1),
     source("lanes", LaneData(batch_size=2, annotated_data_param=LANES), 1),
     source("frames", VideoData(batch_size=2, video_data_param=FRAMES)),
-    source("pixels", ImageSegData(
-        batch_size=2, new_height=6, new_width=7, root_folder="here", label_type=LabelType.PIXEL,
-        ignore_label=254, **READ)),
+    source(
+        "pixels",
+        ImageSegData(
+            batch_size=2,
+            new_height=6,
+            new_width=7,
+            root_folder="here",
+            label_type=LabelType.PIXEL,
+            ignore_label=254,
+            **READ,
+        ),
+    ),
     source("images and numbers", ImageSegData()),
-    Row("pixels in gray", ImageSegData(
-        is_color=False, label_type=LabelType.PIXEL,
-        transform_param=TransformationParameter(crop_size=5)), tops=2, needs_files=True,
+    Row(
+        "pixels in gray",
+        ImageSegData(
+            is_color=False,
+            label_type=LabelType.PIXEL,
+            transform_param=TransformationParameter(crop_size=5),
+        ),
+        tops=2,
+        needs_files=True,
         spelled="image_data_param { images_in_color: false label_type: PIXEL }"
-        " transform_param { crop_size: 5 }"),
+        " transform_param { crop_size: 5 }",
+    ),
 )
 
 REFUSALS = (

@@ -56,7 +56,8 @@ def test_every_parameter_is_at_a_value_that_is_not_its_default_in_some_row() -> 
         f"{kind.__name__}.{name}"
         for kind in KINDS
         for name, wire in kind.wires()
-        if not wire.hint and not any(
+        if not wire.hint
+        and not any(
             name in row.spelled
             or getattr(row.layer, name, kind) not in (kind, getattr(type(row.layer), name, ()))
             for row in ALL

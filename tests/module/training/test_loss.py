@@ -24,7 +24,7 @@ from tests.module.training.test_training import near
 
 SCORES = data(4, 5) + product("score", "data", 3)
 LABELLED = "score label"
-SUM = 'loss_weight: 0.01 reduction_param { operation: SUMSQ }'
+SUM = "loss_weight: 0.01 reduction_param { operation: SUMSQ }"
 INFOGAIN = f'loss_weight: 0.1 infogain_loss_param {{ source: "{MATRIX}" }}'
 NETS = {
     "a loss": layer("SoftmaxWithLoss", "loss", LABELLED),
@@ -125,7 +125,7 @@ def test_a_label_without_a_class_is_an_error() -> None:
 
 def test_masked_scores_have_a_loss_and_gradients() -> None:
     scores = torch.tensor([[0.0, 1.0, -torch.inf], [-torch.inf, 0.0, 0.0]], requires_grad=True)
-    loss, = SoftmaxWithLoss().compute([scores, torch.tensor([1.0, 1.0])], (), 1)
+    (loss,) = SoftmaxWithLoss().compute([scores, torch.tensor([1.0, 1.0])], (), 1)
     loss.backward()
     assert loss.isfinite() and scores.grad is not None and scores.grad.isfinite().all()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caffe2fx.errors import CaffeError, CaffeFormatError
+from caffe2fx.layers.any_data import data_layer
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.registry import records, registered
 from caffe2fx.messages.message import Shape
@@ -68,7 +69,7 @@ def _narrowed(candidates: list[type[Layer]], spoken: set[str]) -> list[type[Laye
 
 
 def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
-    meanings = tuple(kind for kind in registered()[layer.type] if not kind.lacks(layer))
+    meanings = tuple(kind for kind in _meanings(layer) if not kind.lacks(layer))
     if hints.dialect is not None:
         meanings = _of(hints.dialect, meanings, layer)
     meanings = tuple(kind for kind in meanings if kind.claims(_said(kind, layer))) or meanings
@@ -76,12 +77,17 @@ def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
     fitting = [kind for kind, objection in objections.items() if objection is None]
     if fitting:
         return _with_blobs(fitting, layer, hints.blobs.get(layer.name, 0))
-    several = len(registered()[layer.type]) > 1
+    several = len(_meanings(layer)) > 1
     why = "; ".join(
         f"as in {kind.dialects[0]!r} {said}" if several else str(said)
         for kind, said in objections.items()
     )
     raise CaffeFormatError(f"layer {layer.name!r} ({layer.type}) {why} ({origin})")
+
+
+def _meanings(layer: Any) -> tuple[type[Layer], ...]:
+    """The records of the layer's type; of a type without any the layer is one that reads data."""
+    return registered().get(layer.type) or (data_layer(layer.type),)
 
 
 def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[type[Layer], ...]:
@@ -118,7 +124,7 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
 
 def _said(kind: type[Layer], layer: Any) -> set[str]:
     """The fields that the text names in the messages of this type, whatever its meaning."""
-    names = {name for meaning in registered()[layer.type] for name in meaning.parameter_names()}
+    names = {name for meaning in _meanings(layer) for name in meaning.parameter_names()}
     own = set(kind.parameter_names())
     given = [name for name in names if layer.HasField(name)]
     inside = {field.name for name in given for field, _ in getattr(layer, name).ListFields()}

@@ -10,12 +10,14 @@ _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[][{}<>\
 
 
 class Found(NamedTuple):
-    """One top-level `layer` or `layers` entry, and two of its fields as they are written."""
+    """One top-level `layer` or `layers` entry, and some of its fields as they are written."""
 
     line: int
     keyword: str
     name: str = ""
     type: str = ""
+    bottom: str = ""  # the last of them
+    top: str = ""
 
 
 def with_comments(text: str, change: Callable[[str], str]) -> str:
@@ -32,7 +34,7 @@ def entries(text: str) -> list[Found]:
     for token, depth, line in _tokens(text):
         if depth == 0 and token in ("layer", "layers"):
             found.append(Found(line, token))
-        elif depth == 1 and before in ("name", "type") and found:
+        elif depth == 1 and before in ("name", "type", "bottom", "top") and found:
             said: dict[str, Any] = {before: token.strip("\"'")}
             found[-1] = found[-1]._replace(**said)
         before = token if token not in "\n[]" else before

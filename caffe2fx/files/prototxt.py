@@ -23,6 +23,7 @@ from caffe2fx.files.known_gaps import about_field, about_type
 from caffe2fx.files.plaintext import read_text
 from caffe2fx.files.shared_memory import check_losses, with_shared_memory
 from caffe2fx.layers import REGISTRY, user_defined
+from caffe2fx.layers.any_data import reads_data
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.messages import v1
 from caffe2fx.messages.common import BlobProto, NetState, Phase
@@ -147,7 +148,7 @@ def _proto(text: str, source: str) -> Any:
     if line := layer_positions.says(text, FIELD):
         raise CaffeFormatError(f"{source}:{line}: a layer has no field named {FIELD!r}")
     proto = descriptors.new("NetParameter")
-    types = user_defined.types()
+    types = user_defined.types() | _sources(text)
     words = [word for word, (_, type_) in v1.words().items() if type_ in types]
     read = folded(text, types, words)
     try:
@@ -157,6 +158,16 @@ def _proto(text: str, source: str) -> Any:
         raise CaffeFormatError(_parse_message(error, text, source)) from None
     _check_required(proto, text, source)
     return proto
+
+
+def _sources(text: str) -> set[str]:
+    """The types without a record of which layers read data."""
+    return {
+        found.type
+        for found in layer_positions.entries(text)
+        if found.keyword == "layer" and found.type not in REGISTRY
+        if reads_data(found.type, found.bottom, found.top)
+    }
 
 
 def _check_required(proto: Any, text: str, source: str) -> None:
@@ -234,7 +245,8 @@ def _refuse(unknown: Sequence[tuple[str, str, str]], source: str) -> None:
 
 def _check_types(proto: Any, source: str) -> None:
     unknown = [(layer.name, layer.type, _nearest(layer.type)) for layer in proto.layer
-               if layer.type not in REGISTRY]  # fmt: skip
+               if layer.type not in REGISTRY
+               and not reads_data(layer.type, layer.bottom, layer.top)]  # fmt: skip
     unknown += [
         (layer.name, lacking[0], " (see caffe2fx.register)")
         for layer in proto.layer

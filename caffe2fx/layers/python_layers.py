@@ -32,18 +32,20 @@ def _regions(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape
 def proposal_layer(
     parameters: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., tuple[Tensor, Tensor]]:
-    """rpn.proposal_layer of py-faster-rcnn, with the numbers of its configuration for TEST.
+    """rpn.proposal_layer of py-faster-rcnn and PVANet, with the numbers of the first's TEST.
 
     Those are no part of a net's files: 6000 boxes before and 300 after the suppression at 0.7,
     and none with a side shorter than 16 pixels.
     """
     said = _said(parameters["python_param"]["param_str"])
     stride, scales = int(said.pop("feat_stride", 0)), said.pop("scales", SCALES)
+    ratios = said.pop("ratios", RATIOS)
     if said or stride < 1:
         raise CaffeFormatError(
-            f"needs feat_stride and scales in param_str, got {parameters['python_param']}"
+            "needs feat_stride, and scales and ratios or neither, in param_str, "
+            f"got {parameters['python_param']['param_str']!r}"
         )
-    proposer = Proposer(anchors(16, RATIOS, scales), stride, 6000, 300, 0.7, 16, False)
+    proposer = Proposer(anchors(16, ratios, scales), stride, 6000, 300, 0.7, 16, False)
     proposer.check(bottoms)
     return proposer
 
@@ -51,7 +53,7 @@ def proposal_layer(
 def _anchor_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
     """A label for each anchor, and for each the four targets and twice their weights."""
     said = _said(parameters["python_param"]["param_str"])
-    count = len(RATIOS) * len(said.get("scales", SCALES))
+    count = len(said.get("ratios", RATIOS)) * len(said.get("scales", SCALES))
     height, width = bottoms[0][2:]
     return (1, 1, count * height, width), *((1, 4 * count, height, width),) * 3
 
@@ -82,13 +84,10 @@ def targets(
     return drawn
 
 
-SOURCES = frozenset({"RoIDataLayer"})
-
-
 @registry.register
 @dataclass(frozen=True, kw_only=True)
 class PythonData(Source):
-    """A Python layer of a public project that reads data, of which the text tells no shape."""
+    """A Python layer without bottoms, which reads data: the text tells no shape of them."""
 
     type = "Python"
     message = ""
@@ -98,9 +97,8 @@ class PythonData(Source):
 
     @classmethod
     def lacks(cls, proto: Any) -> str:
-        said = proto.python_param
-        is_source = said.layer in SOURCES and Python.lacks(proto)  # unless the user knows better
-        return "" if is_source else f"Python: {said.module}.{said.layer}"
+        is_source = proto.top and not proto.bottom and Python.lacks(proto)  # or the user knows it
+        return "" if is_source else Python.name_of(proto)
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:
         return tuple(given)

@@ -174,8 +174,12 @@ class Python(Defined):
 
     @classmethod
     def lacks(cls, proto: Any) -> str:
-        said = proto.python_param
-        return "" if said.layer in _PYTHON else f"Python: {said.module}.{said.layer}"
+        return "" if proto.python_param.layer in _PYTHON else cls.name_of(proto)
+
+    @staticmethod
+    def name_of(proto: Any) -> str:
+        """What errors call the Python class of a layer."""
+        return f"Python: {proto.python_param.module}.{proto.python_param.layer}"
 
     @property
     def definition(self) -> Definition:

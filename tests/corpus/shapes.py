@@ -52,6 +52,8 @@ def _default(layer: Source, tops: int, path: str) -> list[Shape | None]:
     Two images are enough: a text's batch of thousands would not fit Caffe's own count.
     """
     known = next((shape for name, shape in DATA_SETS.items() if name in path), (2, 3, 227, 227))
+    if layer.type == "SegData":  # a label for each pixel, and sides that 32 divides
+        return [(2, 3, 224, 224), (2, 1, 224, 224)]
     if not isinstance(layer, Images):
         return [known, *[(2,)] * (tops - 1)]
     channels, height, width = _first_size(layer).image_shape()

@@ -36,7 +36,7 @@ REFUSALS = {
         (r"needs bottom '\S+' to be produced before it, got no such blob", 62),
     "a user's own Python": (r"'Python: [\w.]+' \(see caffe2fx\.register\)", 2),
     "a type that few have": (
-        r"'(TRT|EvalDetection|BboxData|SqueezeDetLoss|MarginInnerProduct|SegData)'", 14
+        r"'(TRT|EvalDetection|BboxData|SqueezeDetLoss|MarginInnerProduct)'", 12
     ),
     "clips of films as another fork reads them":
         (r'"VideoDataParameter" has no field named "source"', 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -91,9 +92,9 @@ def test_param_str_is_read_as_yaml(param_str: str) -> None:
     assert net(*given).shape[1] == 5
 
 
-@pytest.mark.parametrize("param_str", ["", "{'feat_stride': 8, 'ratios': [1]}"])
+@pytest.mark.parametrize("param_str", ["", "{'feat_stride': 8, 'base_size': 8}"])
 def test_what_the_project_does_not_know_is_refused(param_str: str) -> None:
-    with pytest.raises(CaffeError, match="needs feat_stride and scales in param_str"):
+    with pytest.raises(CaffeError, match="needs feat_stride, and scales and ratios or neither"):
         graph_module(parse(text(param_str)))
 
 
@@ -153,3 +154,50 @@ def test_a_user_may_say_what_a_python_layer_of_a_project_reads() -> None:
         caffe2fx.unregister("Python", layer="RoIDataLayer")
     assert isinstance(parse(TRAINED).steps[0].layer, PythonData)
     assert parse(text_of(parse(TRAINED))) == parse(TRAINED)
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        ("{'feat_stride': 16, 'ratios': [0.5, 1, 2], 'scales': [8, 16, 32]}", 9),
+        ("{'feat_stride': 16, 'ratios': [0.333, 0.5, 0.667, 1, 1.5, 2, 3], 'scales': [2, 3]}", 14),
+    ],
+)
+def test_ratios_are_those_that_the_text_names(said: str, count: int) -> None:
+    net = parse(text(said, anchors=count))
+    assert net.shapes()[net.outputs[0]] == (1, 5)
+    with pytest.raises(CaffeError, match=f"{2 * count}"):
+        graph_module(parse(text(said, anchors=count + 1)))(
+            torch.zeros(1, 2 * count + 2, 6, 9),
+            torch.zeros(1, 4 * count + 4, 6, 9),
+            torch.ones(1, 3),
+        )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'type: "Python" python_param { module: "voc_layers" layer: "VOCSegDataLayer" }',
+        'type: "MyReader" my_reader_param { source: "x" nested { size: 1 } } transform_param { }',
+        'type: "MyReader" include { phase: TEST }',
+    ],
+)
+def test_a_layer_of_any_type_without_bottoms_reads_data(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        f'layer {{ name: "read" top: "data" top: "label" {source} }}\n'
+        'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    )
+    net = caffe2fx.load(path, shapes={"data": (1, 3), "label": (1,)})
+    assert net.caffe.inputs == ("data", "label")
+    read = parse(path.read_text())
+    assert parse(text_of(read)) == pickle.loads(pickle.dumps(read)) == read
+    with pytest.raises(CaffeError, match=r"'read' .* needs the shape of its top 0"):
+        caffe2fx.load(path)
+
+
+@pytest.mark.parametrize("wires", ['bottom: "data" top: "y"', 'bottom: "data"', ""])
+def test_layers_that_compute_are_unknown_all_the_same(wires: str) -> None:
+    data = 'layer { name: "d" type: "Mine" top: "data" mine_param { a: 1 } }\n'
+    with pytest.raises(CaffeError, match="'x': 'Mine'"):
+        parse(f'{data}layer {{ name: "x" type: "Mine" {wires} }}')

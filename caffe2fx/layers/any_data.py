@@ -1,0 +1,55 @@
+"""Layers without bottoms of types that no record has: what they read the caller says."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from caffe2fx.layers.data import Given, Source
+from caffe2fx.layers.layer import Layer
+from caffe2fx.messages.message import Shape, field
+from caffe2fx.messages.text_fields import normal
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyData(Source):
+    """A layer of a type of its own that reads data; `text` are its fields as they are written."""
+
+    message = ""
+
+    text: str = field(1, "string", absent="")
+
+    def _canonical(self) -> dict[str, Any]:
+        return {"text": normal(self.text)}
+
+    @classmethod
+    def read(cls, proto: Any) -> Layer:
+        return cls(text=proto.user_text)
+
+    def write(self, proto: Any) -> None:
+        if self.text:
+            proto.user_text = self.text
+
+    def stated(self, given: Given) -> tuple[Shape | None, ...]:
+        return tuple(given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revived, (self.type, self.text)
+
+
+def _revived(type_: str, text: str) -> AnyData:
+    return data_layer(type_)(text=text)
+
+
+@cache
+def data_layer(type_: str) -> builtins.type[AnyData]:
+    """The record class of a type that reads data."""
+    return builtins.type("AnyData", (AnyData,), {"type": type_})
+
+
+def reads_data(type_: str, bottoms: Collection[str], tops: Collection[str]) -> bool:
+    """Whether a layer whose type no record has can only read data: it is made of no blob."""
+    return bool(type_ and tops and not bottoms)

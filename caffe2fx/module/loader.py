@@ -43,6 +43,7 @@ class Options:
     shapes: Mapping[str, Shape] | None = None
     strict: bool = True
     mmap: bool = True
+    max_bytes: int | None = None
 
 
 def read_net(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
@@ -62,10 +63,12 @@ def describe(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
         return reshaped(_described(prototxt, (), chosen), chosen)
 
 
-def read_weights(path: Path_, *, may_map: bool = True) -> tuple[LayerWeights, ...]:
+def read_weights(
+    path: Path_, *, may_map: bool = True, max_bytes: int | None = None
+) -> tuple[LayerWeights, ...]:
     """The layers of a .caffemodel, which may be mapped, or of a .caffemodel.h5, which is read."""
     if str(path).endswith(".h5"):
-        return hdf5.read(path)
+        return hdf5.read(path, max_bytes=max_bytes)
     return caffemodel.read(path, may_map=may_map)[1]
 
 
@@ -82,6 +85,7 @@ def load(
     shapes: Mapping[str, Shape] | None = None,
     strict: bool = True,
     mmap: bool = True,
+    max_bytes: int | None = None,
     freeze: bool = False,
 ) -> CaffeGraphModule:
     """Load a Caffe net of any age as a torch.fx.GraphModule.
@@ -103,12 +107,14 @@ def load(
     A .caffemodel beyond 16 MB is mapped: its weights are read as they are used, and before each use
     the module makes sure that nobody has written into the file in place (CaffeFileError), since
     its weights would change too. With mmap=False every file is read into memory at once.
+    The values of an HDF5 file, which may be compressed, may take 64 MB and 16 times the file's size
+    in memory, or `max_bytes`.
     With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
-    of another net), UnknownLayerError (lists
-    all layer types without a record), ShapeMismatchError (weights or sizes that do not fit) and
-    CaffeFileError (a file that is missing, unreadable or a folder).
+    of another net), UnknownLayerError (lists all layer types without a record), ShapeMismatchError
+    (weights or sizes that do not fit) and CaffeFileError (a file that is missing, unreadable or a
+    folder).
     """
     options = Options(
         outputs=outputs,
@@ -120,6 +126,7 @@ def load(
         shapes=shapes,
         strict=strict,
         mmap=mmap,
+        max_bytes=max_bytes,
     )
     net, left = _read(prototxt, weights, options)
     made = graph_module(net)
@@ -138,7 +145,8 @@ def _read(
     with file_errors():
         if weights_path is None and is_binary(prototxt_path):
             weights_path = prototxt_path
-        entries = () if weights_path is None else read_weights(weights_path, may_map=options.mmap)
+        how = {"may_map": options.mmap, "max_bytes": options.max_bytes}
+        entries = () if weights_path is None else read_weights(weights_path, **how)
         net = reshaped(_described(prototxt_path, entries, options), options)
         if weights_path is not None:
             check_pair(prototxt_path, weights_path)

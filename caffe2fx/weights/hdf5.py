@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +18,8 @@ import torch
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.weights.caffemodel import MAX_COUNT, LayerWeights, float32, refuse_unwritable
 
+_DEPTH = 64  # of groups: a layer's name has as many parts
+_EXPANSION, _ALWAYS = 16, 1 << 26  # memory for the values: so many times the file, and 64 MB
 _IDENTIFIER = "caffe2fx id"  # an attribute of the file, which Caffe does not look at
 
 
@@ -44,18 +47,21 @@ def write(
                 group.create_dataset(str(index), data=float32(blob).numpy())
 
 
-def read(path: str | os.PathLike[str]) -> tuple[LayerWeights, ...]:
+def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple[LayerWeights, ...]:
     """The layers in HDF5's order, which is alphabetical; their types are not in the file: "".
 
-    Nested groups are layers whose names contain "/". CaffeFormatError names the file and the
-    group or dataset that is wrong.
+    Nested groups are layers whose names contain "/". What compressed or shared values take in
+    memory may be 16 times the file, and beyond that `max_bytes`. CaffeFormatError names the file
+    and the group or dataset that is wrong, or that lies in another file.
     """
+    size = os.stat(path).st_size
     with _opened(path) as file:
-        data = file.get("data")
+        data = file.get("data") if _is_within(file, "data") else None
         if not isinstance(data, h5py.Group):
             hint = " (this looks like a .solverstate)" if "learned_net" in file else ""
             raise CaffeFormatError(f"expected the group /data, found none{hint}")
-        return tuple(_layers(data, "", ()))
+        allowed = _EXPANSION * size + _ALWAYS if max_bytes is None else max_bytes
+        return tuple(_Reader(allowed).layers(data, "", 0))
 
 
 def identifier(path: str | os.PathLike[str]) -> str:
@@ -75,7 +81,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             yield file
     except CaffeFormatError as error:
         raise CaffeFormatError(f"{os.fspath(path)}: {error}") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         raise CaffeFormatError(f"{os.fspath(path)}: expected HDF5 weights, {error}") from error
 
 
@@ -92,42 +98,82 @@ def _refuse_names(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _layers(group: h5py.Group, name: str, above: tuple[h5py.Group, ...]) -> Iterator[LayerWeights]:
-    """The layer that this group is, if it is one, and those below it.
-
-    `above` is the groups on the way here: hard links can form a circle.
-    """
-    if group in above:
-        raise CaffeFormatError(f"expected layers below {group.name}, found one of its own parents")
-    members = dict(group.items())
-    groups = {key: member for key, member in members.items() if isinstance(member, h5py.Group)}
-    blobs = tuple(_blobs(group.name, {key: members[key] for key in members.keys() - groups.keys()}))
-    if above and (blobs or not groups):
-        yield LayerWeights(name, "", blobs)
-    elif blobs:
-        raise CaffeFormatError(f"expected groups of layers in {group.name}, found datasets")
-    for key, member in groups.items():
-        yield from _layers(member, f"{name}/{key}" if above else key, (*above, group))
+def _is_within(group: h5py.Group, key: str) -> bool:
+    """Whether the member is an object of the file itself, and no link by a path."""
+    return isinstance(group.get(key, getlink=True), h5py.HardLink)
 
 
-def _blobs(place: str, members: dict[str, object]) -> Iterator[torch.Tensor]:
-    """The blobs of a group in the order of their numbers."""
-    for index in range(len(members)):
-        dataset = members.get(str(index))
-        if not isinstance(dataset, h5py.Dataset):
-            found = ", ".join(sorted(members))
-            raise CaffeFormatError(f"expected datasets named 0, 1, ... in {place}, found {found}")
-        yield _blob(dataset)
+class _Reader:
+    """Walks the groups of one file; each once, however many links lead there."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed = self.left = allowed
+        self.seen: set[object] = set()
+
+    def layers(self, group: h5py.Group, name: str, depth: int) -> Iterator[LayerWeights]:
+        """The layer that this group is, if it is one, and those below it."""
+        self._enter(group, depth)
+        members = {key: self._member(group, key) for key in group}
+        groups = {key: member for key, member in members.items() if isinstance(member, h5py.Group)}
+        rest = {key: members[key] for key in members.keys() - groups.keys()}
+        blobs = tuple(self._blobs(group.name, rest))
+        if depth and (blobs or not groups):
+            yield LayerWeights(name, "", blobs)
+        elif blobs:
+            raise CaffeFormatError(f"expected groups of layers in {group.name}, found datasets")
+        for key, member in groups.items():
+            yield from self.layers(member, f"{name}/{key}" if depth else key, depth + 1)
+
+    def _enter(self, group: h5py.Group, depth: int) -> None:
+        if depth > _DEPTH:
+            raise CaffeFormatError(f"expected at most {_DEPTH} nested groups, found {group.name}")
+        place = h5py.h5o.get_info(group.id).addr
+        if place in self.seen:
+            raise CaffeFormatError(f"expected each layer once, found {group.name} a second time")
+        self.seen.add(place)
+
+    def _member(self, group: h5py.Group, key: str) -> object:
+        if not _is_within(group, key):
+            place = posixpath.join(group.name, key)
+            raise CaffeFormatError(f"expected layers and blobs of the file, found a link {place}")
+        return group[key]
+
+    def _blobs(self, place: str, members: dict[str, object]) -> Iterator[torch.Tensor]:
+        """The blobs of a group in the order of their numbers."""
+        for index in range(len(members)):
+            dataset = members.get(str(index))
+            if not isinstance(dataset, h5py.Dataset):
+                found = ", ".join(sorted(members))
+                raise CaffeFormatError(
+                    f"expected datasets named 0, 1, ... in {place}, found {found}"
+                )
+            yield self._blob(dataset)
+
+    def _blob(self, dataset: h5py.Dataset) -> torch.Tensor:
+        """The dataset as float32, once it is known to be in this file and of a size to be read."""
+        _refuse_foreign(dataset)
+        size = dataset.dtype.itemsize
+        needed = math.prod(dataset.shape) * (size + 4 * (dataset.dtype != "<f4"))
+        chunk = math.prod(dataset.chunks or (0,)) * size  # which is unpacked as a whole
+        self.left -= needed
+        if self.left < chunk:
+            needed += chunk
+            raise CaffeFormatError(
+                f"{dataset.name} of shape {dataset.shape} needs {needed} bytes of memory, of which "
+                f"a file of this size gets {self.allowed} in all: load it with a larger max_bytes="
+            )
+        return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))
 
 
-def _blob(dataset: h5py.Dataset) -> torch.Tensor:
-    """The dataset as float32, once it is known that the file holds as many values as it claims."""
+def _refuse_foreign(dataset: h5py.Dataset) -> None:
+    """Raise CaffeFormatError for what is no array of numbers that this file itself holds."""
     shape, kind = dataset.shape, dataset.dtype.kind
     if shape is None or kind not in "fiu":
         raise CaffeFormatError(f"expected numbers in {dataset.name}, found {dataset.dtype}")
+    if dataset.external or dataset.is_virtual:
+        raise CaffeFormatError(f"expected values in {dataset.name}, found those of another file")
     if math.prod(shape) > MAX_COUNT:
         limit = f"at most {MAX_COUNT} values"
         raise CaffeFormatError(f"expected {limit} in {dataset.name}, found shape {shape}")
     if math.prod(shape) > 0 and dataset.id.get_storage_size() == 0:
         raise CaffeFormatError(f"expected stored values in {dataset.name}, found none")
-    return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py  # type: ignore[import-untyped]
@@ -119,6 +120,87 @@ def build(file: h5py.File, what: str) -> None:
         layer["up"] = data
     elif what == "broken link":
         layer["0"] = h5py.SoftLink("/nowhere")
+    elif what in HOSTILE:
+        HOSTILE[what][1](file, layer)
+
+
+def beside(file: h5py.File) -> Path:
+    """A file that is not the weights', with values and a group in it."""
+    path = Path(file.filename).with_name("other.h5")
+    with h5py.File(path, "w") as other:
+        other["data/ip/0"] = VALUES.numpy()
+    return path
+
+
+def external_values(file: h5py.File, layer: h5py.Group) -> None:
+    layer.create_dataset("0", (8,), "f4", external=[(str(beside(file)), 0, 32)])
+
+
+def virtual_values(file: h5py.File, layer: h5py.Group) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource(str(beside(file)), "data/ip/0", (4,))
+    layer.create_virtual_dataset("0", layout)
+
+
+def external_layer(file: h5py.File, layer: h5py.Group) -> None:
+    file["data"]["fc"] = h5py.ExternalLink(str(beside(file)), "/data/ip")
+
+
+def external_data(file: h5py.File, layer: h5py.Group) -> None:
+    del file["data"]
+    file["data"] = h5py.ExternalLink(str(beside(file)), "/data")
+
+
+def soft_circle(file: h5py.File, layer: h5py.Group) -> None:
+    layer["up"] = h5py.SoftLink("/data/ip")
+
+
+def diamond(file: h5py.File, layer: h5py.Group) -> None:
+    for level in range(30):  # 2**30 ways to the last
+        above = file.create_group(f"level{level}")
+        above["a"] = above["b"] = layer
+        layer = above
+    file["data"]["top"] = layer
+
+
+def nested(file: h5py.File, layer: h5py.Group) -> None:
+    for _ in range(1000):
+        layer = layer.create_group("a")
+
+
+def zeros(file: h5py.File, layer: h5py.Group) -> None:
+    for index in range(8):
+        layer.create_dataset(str(index), (2**21,), "f8", compression="gzip", fillvalue=1.0)[0] = 2
+
+
+def one_large(file: h5py.File, layer: h5py.Group) -> None:
+    layer.create_dataset("0", (2**31 - 1,), "f4", chunks=(2**20,), compression="gzip")[0] = 2
+
+
+def large_chunk(file: h5py.File, layer: h5py.Group) -> None:
+    chunks = {"chunks": (2**29,), "maxshape": (None,), "compression": "gzip"}
+    layer.create_dataset("0", (8,), "f4", **chunks).id.write_direct_chunk((0,), b"anything")
+
+
+def one_often(file: h5py.File, layer: h5py.Group) -> None:
+    layer["0"] = np.zeros(2**18, "f4")
+    for index in range(1, 200):
+        layer[str(index)] = layer["0"]
+
+
+HOSTILE: dict[str, tuple[str, Callable[[h5py.File, h5py.Group], None]]] = {
+    "values of another file": ("/data/ip/0, found those of another file", external_values),
+    "virtual values": ("/data/ip/0, found those of another file", virtual_values),
+    "a layer of another file": ("found a link /data/fc", external_layer),
+    "all of another file": ("expected the group /data, found none", external_data),
+    "soft circle": ("found a link /data/ip/up", soft_circle),
+    "diamond": ("each layer once, found /data/top/a", diamond),
+    "nested": ("at most 64 nested groups, found /data/ip/a/a/a", nested),
+    "compressed": ("/data/ip/.* needs .* larger max_bytes=", zeros),
+    "one compressed": ("/data/ip/0 of shape .* needs 8594128892 bytes .* max_bytes", one_large),
+    "a large chunk": ("/data/ip/0 of shape .* needs 2147483680 bytes", large_chunk),
+    "one array often": ("/data/ip/.* needs 1048576 bytes .* max_bytes=", one_often),
+}
 
 
 @pytest.mark.parametrize(
@@ -132,8 +214,9 @@ def build(file: h5py.File, what: str) -> None:
         ("no space", "expected numbers in /data/ip/0"),
         ("absurd", "at most 2147483647 values in /data/ip/0"),
         ("nothing stored", "stored values in /data/ip/0, found none"),
-        ("circle", "one of its own parents"),
-        ("broken link", "in /data/ip, found 0"),
+        ("circle", "each layer once, found /data/ip/up a second time"),
+        ("broken link", "found a link /data/ip/0"),
+        *((name, message) for name, (message, _) in HOSTILE.items()),
     ],
 )
 def test_files_that_hold_no_weights(path: Path, what: str, message: str) -> None:
@@ -149,6 +232,18 @@ def test_files_that_are_not_hdf5(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(CaffeFormatError, match="expected HDF5 weights"):
         hdf5.read(path)
+
+
+def test_the_caller_allows_more_memory_or_less(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        zeros(file, file.create_group("data/ip"))
+    (layer,) = hdf5.read(path, max_bytes=2**28)
+    assert [blob.shape for blob in layer.blobs] == [(2**21,)] * 8
+    hdf5.write(path, [LayerWeights("ip", "InnerProduct", (VALUES,))])
+    needed = 4 * VALUES.numel()
+    assert len(hdf5.read(path, max_bytes=needed)) == 1
+    with pytest.raises(CaffeFormatError, match=f"gets {needed - 1} in all"):
+        hdf5.read(path, max_bytes=needed - 1)
 
 
 def test_truncated_files_are_refused(path: Path) -> None:

@@ -13,7 +13,6 @@ from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.files import prototxt
 from caffe2fx.files.dialects import Hints
 from caffe2fx.files.plaintext import is_binary
-from caffe2fx.mapped import Watch
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import CaffeGraphModule
@@ -25,6 +24,7 @@ from caffe2fx.net.subnet import ending_at
 from caffe2fx.weights import caffemodel, hdf5
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.caffemodel import LayerWeights
+from caffe2fx.weights.mapped import Watch
 from caffe2fx.weights.pairing import check_pair, stated_in_text
 
 Path_ = str | Path

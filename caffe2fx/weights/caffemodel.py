@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from caffe2fx.errors import CaffeFormatError
-from caffe2fx.mapped import memory_of
 from caffe2fx.messages.v1 import V1_TYPES
 from caffe2fx.weights import wire_format
+from caffe2fx.weights.mapped import memory_of
 
 SIZE_LIMIT = 2**31 - 1  # bytes: Caffe's parser takes no longer message
 MAX_AXES = 32
@@ -138,9 +138,9 @@ def read(
     """The net's name and its layers, from a file of any age: today's `layer`, V1 or V0.
 
     Blobs are float32 tensors over the file's bytes where it holds float32, which are mapped if
-    they may be and are many (see caffe2fx.mapped): nothing is read until it is used, writing to a
-    blob does not reach the file, and a blob may start at any byte (see `realigned`). Types of V0
-    layers are V0's own words. CaffeFormatError names the byte where the file is wrong.
+    they may be and are many (see caffe2fx.weights.mapped): nothing is read until it is used,
+    writing to a blob does not reach the file, and a blob may start at any byte (see `realigned`).
+    Types of V0 layers are V0's own words. CaffeFormatError names the byte where the file is wrong.
     """
     source = _source(path, may_map=may_map)
     try:

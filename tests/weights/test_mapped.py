@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 import caffe2fx
 import fx2caffe
-from caffe2fx import mapped
 from caffe2fx.errors import CaffeFileError
-from caffe2fx.weights import caffemodel
+from caffe2fx.weights import caffemodel, mapped
 
 X = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(4))
 Pair = tuple[Path, Path]

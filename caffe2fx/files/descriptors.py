@@ -18,6 +18,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message as ProtoMessage
 
 from caffe2fx.errors import CaffeError
+from caffe2fx.files.v1_words import wires_of
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.registry import records
 from caffe2fx.messages.common import BlobProto, NetState, Phase
@@ -91,7 +92,7 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
     today = _numbered([*LayerParameter.wires(), *_typed_parameters()])
     _describe(file, "LayerParameter", today.items())
     v1 = V1LayerParameter.typed(_typed_parameters())
-    _describe(file, "V1LayerParameter", [*V1LayerParameter.wires(), *v1])
+    _describe(file, "V1LayerParameter", [*wires_of(V1LayerParameter), *v1])
     roots = [BlobProto, LayerParameter, V1LayerParameter, NetState, MemoryOptimization, *records()]
     for message, wires in _merged(_reachable(roots)).items():
         if message and message not in (LayerParameter.message, V1LayerParameter.message):
@@ -125,7 +126,7 @@ def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:
         record = waiting.pop()
         if record not in found:
             found.append(record)
-            wires = (*record.wires(), *record.beside())
+            wires = (*wires_of(record), *record.beside())
             waiting += [wire.type for _, wire in wires if is_message(wire.type)]
     return found
 
@@ -134,7 +135,7 @@ def _merged(records: Iterable[type[Message]]) -> dict[str, dict[str, Wire]]:
     """The fields of each message, of all records that read it: those of BVLC first."""
     fields: dict[str, list[tuple[str, Wire]]] = {}
     for record in sorted(records, key=_is_forked):
-        fields.setdefault(record.message, []).extend(record.wires())
+        fields.setdefault(record.message, []).extend(wires_of(record))
     return {message: _numbered(wires) for message, wires in fields.items()}
 
 

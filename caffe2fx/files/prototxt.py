@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from torch import Tensor
 
 from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
-from caffe2fx.files import binary_net, descriptors, layer_positions, upgrade
+from caffe2fx.files import binary_net, descriptors, layer_positions, upgrade, v1_words
 from caffe2fx.files.dialects import Hints, kinds
 from caffe2fx.files.known_gaps import about_field, about_type
 from caffe2fx.files.plaintext import read_text
@@ -25,7 +25,6 @@ from caffe2fx.files.shared_memory import check_losses, with_shared_memory
 from caffe2fx.layers import REGISTRY, user_defined
 from caffe2fx.layers.any_data import reads_data
 from caffe2fx.layers.layer import BVLC, Layer
-from caffe2fx.messages import v1
 from caffe2fx.messages.common import BlobProto, NetState, Phase
 from caffe2fx.messages.layer_parameter import LayerHints, LayerParameter
 from caffe2fx.messages.text_fields import FIELD, folded, unfolded
@@ -149,7 +148,7 @@ def _proto(text: str, source: str) -> Any:
         raise CaffeFormatError(f"{source}:{line}: a layer has no field named {FIELD!r}")
     proto = descriptors.new("NetParameter")
     types = user_defined.types() | _sources(text)
-    words = [word for word, (_, type_) in v1.words().items() if type_ in types]
+    words = [word for word, (_, type_) in v1_words.words().items() if type_ in types]
     read = folded(text, types, words)
     try:
         text_format.Parse(read, proto)
@@ -210,7 +209,7 @@ _SOLVERS = {"net", "train_net", "test_net", "net_param", "base_lr", "lr_policy",
 
 def _refuse_unknown_types(text: str, source: str) -> None:
     """An unknown type brings unknown fields: name the types, all at once, rather than a field."""
-    known = v1.words()
+    known = v1_words.words()
     unknown = [
         (found.name, found.type, _meant(found.type) or _nearest_word(found.type, known))
         for found in layer_positions.entries(text)
@@ -228,7 +227,7 @@ def _refuse_unknown_types(text: str, source: str) -> None:
 
 def _meant(word: str) -> str:
     """Which types the word could be, if several."""
-    could = v1.meanings().get(word, ())
+    could = v1_words.meanings().get(word, ())
     return f" (which of {', '.join(could)}?)" if len(could) > 1 else ""
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caffe2fx.errors import CaffeFormatError, UnknownLayerError
-from caffe2fx.messages.v1 import V1_TYPES, LayerType, words
+from caffe2fx.files.v1_words import words
+from caffe2fx.messages.v1 import V1_TYPES, LayerType
 
 INPUT_NAME = "input"  # of the layer that old input fields become
 # What V0 calls them.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from caffe2fx.layers.registry import registered
 from caffe2fx.messages.common import BlobProto, DimCheckMode, Filler, NetStateRule
 from caffe2fx.messages.message import Message, Wire, field, repeated
 
 # V1's word for a layer type, its number in files, and today's name.
 # fmt: off
-_V1_LAYERS = (
+V1_LAYERS = (
     ("NONE", 0, ""), ("ACCURACY", 1, "Accuracy"), ("BNLL", 2, "BNLL"), ("CONCAT", 3, "Concat"),
     ("CONVOLUTION", 4, "Convolution"), ("DATA", 5, "Data"), ("DROPOUT", 6, "Dropout"),
     ("EUCLIDEAN_LOSS", 7, "EuclideanLoss"), ("FLATTEN", 8, "Flatten"), ("HDF5_DATA", 9, "HDF5Data"),
@@ -44,36 +42,10 @@ _V1_PARAMETERS = {
 # fmt: on
 
 LayerType = enum.IntEnum(  # type: ignore[misc]
-    "LayerType", {word: number for word, number, _ in _V1_LAYERS}
+    "LayerType", {word: number for word, number, _ in V1_LAYERS}
 )
-V1_TYPES: Mapping[int, str] = {number: type_ for _, number, type_ in _V1_LAYERS}
+V1_TYPES: Mapping[int, str] = {number: type_ for _, number, type_ in V1_LAYERS}
 OUR_NUMBERS = 1 << 20  # from here on: what no file of BVLC's has, and texts name all the same
-
-
-def words() -> dict[str, tuple[int, str]]:
-    """V1's words for layer types, each with its number and today's name.
-
-    Forks of V1's days had words of their own (CROP, INTERP, BN). So every registered type is
-    known by its name, and by that in capitals, with and without underscores between its parts;
-    a word that several types could mean by that is known for none.
-    """
-    known = {word: (number, type_) for word, number, type_ in _V1_LAYERS}
-    meant = {word: types for word, types in meanings().items() if len(types) == 1}
-    for index, (word, (type_,)) in enumerate(sorted(meant.items())):
-        known.setdefault(word, (OUR_NUMBERS + index, type_))
-    return known
-
-
-def meanings() -> dict[str, list[str]]:
-    """Which types that V1 has no word for could be meant by a word, in their order."""
-    types = sorted(registered().keys() - {type_ for _, _, type_ in _V1_LAYERS})
-    types = [type_ for type_ in types if type_.isidentifier()]
-    found = {type_: [type_] for type_ in types}
-    for type_ in types:
-        parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_).upper()
-        for word in {parted, type_.upper()} - set(types):
-            found.setdefault(word, []).append(type_)
-    return found
 
 
 class PoolMethod(enum.IntEnum):
@@ -127,12 +99,6 @@ class V0LayerParameter(Message):
     shuffle_images: bool | None = field(64, "bool", False, absent=None)
     concat_dim: int | None = field(65, "uint32", 1, absent=None)
 
-    @classmethod
-    def wires(cls) -> Iterator[tuple[str, Wire]]:
-        yield from super().wires()
-        if "HDF5Output" in registered():
-            yield "hdf5_output_param", Wire(1001, registered()["HDF5Output"][0])
-
 
 @dataclass(frozen=True, kw_only=True)
 class V1LayerParameter(Message):
@@ -153,14 +119,6 @@ class V1LayerParameter(Message):
     loss_weight: tuple[float, ...] = repeated(35, "float")
     layer: V0LayerParameter | None = field(1, V0LayerParameter)
     user_text: str = field(OUR_NUMBERS - 1, "string", absent="")  # what usertext folds
-
-    @classmethod
-    def wires(cls) -> Iterator[tuple[str, Wire]]:
-        """The fields, with every word that a text may have for `type`."""
-        known = {word: number for word, (number, _) in words().items()}
-        for name, wire in super().wires():
-            numbers = enum.IntEnum("LayerType", known) if name == "type" else wire.type
-            yield name, replace(wire, type=numbers)
 
     @staticmethod
     def typed(parameters: Iterable[tuple[str, Wire]]) -> Iterator[tuple[str, Wire]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from caffe2fx.errors import CaffeFormatError
@@ -19,18 +19,23 @@ def ending_at(net: Net, outputs: Sequence[str]) -> Net:
     if missing:
         raise CaffeFormatError(f"outputs need to be blobs of the net, got {missing}")
     wanted = tuple(names[name] for name in outputs)
-    steps = _needed(net.steps, wanted)
+    steps = reachable_steps(net.steps, wanted)
     kept = {top for step in steps for top in step.tops}
     later = {top._replace(version=top.version - 1) for s in net.steps for top in s.tops}
     overwritten = net.overwritten | {value for value in kept if value in later}
     return replace(net, steps=steps, outputs=wanted, overwritten=overwritten)
 
 
-def _needed(steps: Sequence[Step], wanted: Sequence[Value]) -> tuple[Step, ...]:
+def reachable_steps(
+    steps: Sequence[Step],
+    wanted: Iterable[Value],
+    keep: Callable[[Step], bool] = lambda step: False,
+) -> tuple[Step, ...]:
+    """The steps on which the wanted values depend, and those that `keep` asks for, in order."""
     alive = set(wanted)
     kept = []
     for step in reversed(steps):
-        if alive.intersection(step.tops):
+        if keep(step) or alive.intersection(step.tops):
             kept.append(step)
             alive.update(step.reads)
     return tuple(reversed(kept))

@@ -62,7 +62,8 @@ def _sample(
     axes = len(spread)
     for axis, (size, step) in enumerate(zip(spread, steps, strict=True)):
         image = image.unfold(1 + axis, size, step)
-    image = image[(..., *(slice(None, None, gap) for gap in gaps))]
+    taps: tuple[Any, ...] = (Ellipsis, *(slice(None, None, gap) for gap in gaps))
+    image = image[taps]
     sides = image.shape[1 : 1 + axes]
     kernel_first = (0, *range(1 + axes, 1 + 2 * axes), *range(1, 1 + axes))
     columns = image.permute(kernel_first).reshape(groups, -1, prod(sides))

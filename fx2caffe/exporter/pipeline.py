@@ -17,7 +17,7 @@ from fx2caffe.legalize.legalizer import legalize
 from fx2caffe.legalize.placeholders import Unverified, with_placeholders
 from fx2caffe.lowering.lowering import Lowered
 from fx2caffe.passes.absorb_preprocessing import take_raw
-from fx2caffe.passes.dead_steps import prune
+from fx2caffe.passes.dead_steps import drop_dead_steps
 from fx2caffe.passes.fold_batchnorm import fold_affine
 from fx2caffe.passes.in_place import renamed_values, run_in_place
 from fx2caffe.passes.names import limit_names
@@ -57,10 +57,10 @@ def legal_net(
     Raises UnsupportedError for what the target cannot say.
     """
     wanted = tuple(output.value for output in lowered.outputs)
-    fused = prune(Net(tuple(fuse_into_forks(lowered.steps, target)), wanted))
+    fused = drop_dead_steps(Net(tuple(fuse_into_forks(lowered.steps, target)), wanted))
     emitter = legalize(fused.steps, symbols, target, placeholders=placeholders)
     outputs = tuple(symbols[output.value].value for output in lowered.outputs)
-    net = prune(Net(tuple(emitter.steps), outputs))
+    net = drop_dead_steps(Net(tuple(emitter.steps), outputs))
     _check_target(net, target)
     return net
 

@@ -13,6 +13,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 
 EXACT_INTEGER = 1 << 24
+LARGEST = torch.finfo(torch.float32).max
 
 
 def as_symbol(net: Emitter, value: Any, role: str = "") -> Symbol:

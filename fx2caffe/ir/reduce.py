@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from caffe2fx.layers import AbsVal, PoolMethod, Power
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.record import Wide
 
@@ -66,3 +67,14 @@ class Reduce(Wide):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         return (_MEANING[self.op](bottoms[0], self.axes, self.keepdim),)
+
+
+GLOBAL = {ReduceOp.MEAN: PoolMethod.AVE, ReduceOp.MAX: PoolMethod.MAX}
+# The function of each element that is summed.
+INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
+
+
+def leaves_ones(op: ReduceOp, axes: Shape, rank: int) -> bool:
+    """Whether the layers leave axes of 1, as keepdim does: a shape that comes without a reshape."""
+    pooled = op in GLOBAL and axes == (2, 3) and rank == 4
+    return pooled or op in (ReduceOp.MAX, ReduceOp.PROD) or axes[-1:] != (rank - 1,)

@@ -24,7 +24,7 @@ def fuse_into_forks(steps: Sequence[Step], target: Target) -> Iterator[Step]:
     before: AxisMatrix on height, AxisMatrix on width, both as align_corners has them
     after:  Interp{height width}
     before: BNLL, TanH, Eltwise{PROD} with the BNLL's bottom     after: Mish
-    The first of each stay, for nothing or for an output: see prune.
+    The first of each stay, for nothing or for an output: see passes.dead_steps.
     """
     made: dict[Value, Step] = {}
     for step in steps:
@@ -73,7 +73,7 @@ def _instead(step: Step, layer: Layer, bottoms: tuple[Value, ...]) -> Step:
 def fuse_index_maps(steps: Sequence[Step]) -> Iterator[Step]:
     """The steps, each IndexMap reading from before the one that it alone reads.
 
-    The first of the two stays, for nothing or for an output: see prune.
+    The first of the two stays, for nothing or for an output: see passes.dead_steps.
     """
     uses = Counter(value for step in steps for value in step.reads)
     made: dict[Value, Step] = {}

@@ -23,7 +23,7 @@ from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.known import computed, reads_constants_alone, with_symbols
+from fx2caffe.lowering.constant_calls import computed, reads_constants_alone, with_symbols
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.integer_range import refuse_wrapping
 from fx2caffe.lowering.refusal_reasons import reason_for

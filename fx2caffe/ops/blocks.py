@@ -15,10 +15,9 @@ from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Bias, Clip, Concat, Eltwise, EltwiseOp, Power, Scale, Threshold
 from fx2caffe.ir.binary import Binary, BinaryOp
-from fx2caffe.ir.constants import as_float32, as_symbol
+from fx2caffe.ir.constants import LARGEST, as_float32, as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.legalize.rules.activation import LARGEST
 
 Operand = Symbol | Tensor | float | int
 Arguments = ParamSpec("Arguments")

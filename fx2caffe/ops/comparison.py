@@ -12,10 +12,9 @@ import torch
 
 from caffe2fx.layers import AbsVal, Power
 from fx2caffe.ir.binary import BinaryOp
-from fx2caffe.ir.constants import as_float32
+from fx2caffe.ir.constants import LARGEST, as_float32
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.legalize.rules.activation import LARGEST
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (

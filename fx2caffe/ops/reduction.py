@@ -12,10 +12,9 @@ from caffe2fx.layers import AbsVal, Eltwise, EltwiseOp, Power
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.data_movement import moved
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.reduce import Reduce, ReduceOp
+from fx2caffe.ir.reduce import INNER, Reduce, ReduceOp, leaves_ones
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.legalize.rules.reduction import INNER, leaves_ones
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import axes_of, positive

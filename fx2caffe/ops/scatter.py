@@ -12,14 +12,13 @@ from torch import Tensor
 from caffe2fx.layers import Concat, Eltwise
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import Binary, BinaryOp
-from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.constants import LARGEST, as_symbol
 from fx2caffe.ir.data_movement import moved, placed, positions
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE, Gather
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.legalize.rules.activation import LARGEST
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.assign import setitem

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 
 from caffe2fx.layers import Exp, Log, Softmax
 from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import LARGEST
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.legalize.rules.activation import LARGEST
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive

@@ -19,7 +19,7 @@ from caffe2fx.layers import Concat, Convolution, Scale, Slice
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
-from fx2caffe.passes.fold_batchnorm import Affine
+from fx2caffe.ir.affine import Affine
 from fx2caffe.passes.outputs import free
 from fx2caffe.preprocessing import Preprocessing
 

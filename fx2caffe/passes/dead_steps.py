@@ -6,14 +6,9 @@ from dataclasses import replace
 
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
+from caffe2fx.net.subnet import reachable_steps
 
 
-def prune(net: Net) -> Net:
-    """The steps that the outputs need, and all inputs."""
-    alive = set(net.outputs)
-    kept = []
-    for step in reversed(net.steps):
-        if is_input(step) or alive.intersection(step.tops):
-            kept.append(step)
-            alive.update(step.reads)
-    return replace(net, steps=tuple(reversed(kept)))
+def drop_dead_steps(net: Net) -> Net:
+    """The net with the steps that its outputs need, and all its inputs."""
+    return replace(net, steps=reachable_steps(net.steps, net.outputs, keep=is_input))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,22 +18,12 @@ from caffe2fx.layers.normalization import normalized_statistics
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
+from fx2caffe.ir.affine import Affine
 
 Product = Convolution | Deconvolution | InnerProduct
 
 
 PART = 1 << 18  # numbers that are held in float64 at a time
-
-
-class Affine(NamedTuple):
-    """y = factor * x + offset for each channel (axis 1), in float64."""
-
-    factor: Tensor
-    offset: Tensor
-
-    def after(self, first: Affine) -> Affine:
-        """The one map that does `first` and then this one."""
-        return Affine(self.factor * first.factor, self.factor * first.offset + self.offset)
 
 
 def fold_affine(net: Net) -> Net:

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe.aten import RESPELLED
 from fx2caffe.ir import graph_functions
+from fx2caffe.tracing.aten import RESPELLED
 from fx2caffe.tracing.signatures import by_position
 from fx2caffe.tracing.weak_cache import per_function
 

@@ -36,7 +36,7 @@ def checksums(tensors: Sequence[Tensor]) -> dict[int, int]:
 def _checksum(storage: torch.UntypedStorage) -> int:
     if not storage.nbytes():
         return 0
-    return zlib.crc32(bytes_of(storage).numpy())
+    return zlib.crc32(bytes_of(storage).numpy().data)
 
 
 class CutValues:

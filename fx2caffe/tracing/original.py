@@ -153,7 +153,7 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 def bytes_of(storage: torch.UntypedStorage) -> Tensor:
     """The bytes of a memory as a tensor."""
-    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)  # type: ignore[call-overload,no-any-return]
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
 def _over(storage: torch.UntypedStorage, like: Tensor) -> Tensor:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from math import prod
 
-import torch
-
 from caffe2fx.layers import (
     BNLL,
     AbsVal,
@@ -25,12 +23,11 @@ from caffe2fx.layers import (
     Swish,
     Threshold,
 )
+from fx2caffe.ir.constants import LARGEST
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
-
-LARGEST = torch.finfo(torch.float32).max
 
 
 def clip_by_maximum(net: Emitter, call: LayerCall[Clip]) -> Tops:

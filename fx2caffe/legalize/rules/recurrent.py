@@ -17,11 +17,11 @@ from caffe2fx.layers import (
     TanH,
 )
 from caffe2fx.net.net import Net
+from caffe2fx.net.subnet import reachable_steps
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
-from fx2caffe.passes.dead_steps import prune
 
 PROD = Eltwise(operation=EltwiseOp.PROD)
 State = tuple[Symbol, Symbol]  # h and c
@@ -105,7 +105,7 @@ def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
 
 def _known(net: Emitter, symbol: Symbol) -> Tensor | None:
     """What a value holds whatever the inputs are: it is made of constants."""
-    part = prune(Net(tuple(net.steps), (symbol.value,)))
+    part = Net(reachable_steps(net.steps, (symbol.value,)), (symbol.value,))
     made = {top for step in part.steps for top in step.tops}
     if not made.issuperset(value for step in part.steps for value in step.reads):
         return None  # of an input that stands outside of what is written so far

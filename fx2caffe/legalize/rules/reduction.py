@@ -8,7 +8,6 @@ from math import prod
 import torch
 
 from caffe2fx.layers import (
-    AbsVal,
     ArgMax,
     Eltwise,
     EltwiseOp,
@@ -23,7 +22,7 @@ from caffe2fx.layers.layer import axis_of
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.reduce import Reduce, ReduceOp
+from fx2caffe.ir.reduce import GLOBAL, INNER, Reduce, ReduceOp, leaves_ones
 from fx2caffe.ir.reshape import around, as_image, reshaped, reshaped_source
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
@@ -39,8 +38,8 @@ def reduce(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     """
     layer, bottoms = call.layer, call.bottoms
     bottom = top = bottoms[0]
-    if layer.op in _GLOBAL and layer.axes == (2, 3) and bottom.rank == 4:
-        pool = Pooling(pool=_GLOBAL[layer.op], global_pooling=True)
+    if layer.op in GLOBAL and layer.axes == (2, 3) and bottom.rank == 4:
+        pool = Pooling(pool=GLOBAL[layer.op], global_pooling=True)
         top = net.add(pool, bottom, role="" if layer.keepdim else "pool")
     else:
         for first, last in reversed(_runs(layer.axes)):
@@ -49,17 +48,6 @@ def reduce(net: Emitter, call: LayerCall[Reduce]) -> Tops:
             layer = layer.replace(op=ReduceOp.SUM) if layer.op in INNER else layer
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
     return (reshaped_source(net, top, shape, other),)
-
-
-_GLOBAL = {ReduceOp.MEAN: PoolMethod.AVE, ReduceOp.MAX: PoolMethod.MAX}
-# What is summed of each number.
-INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
-
-
-def leaves_ones(op: ReduceOp, axes: Shape, rank: int) -> bool:
-    """Whether the layers leave axes of 1, as keepdim does: a shape that comes without a reshape."""
-    pooled = op in _GLOBAL and axes == (2, 3) and rank == 4
-    return pooled or op in (ReduceOp.MAX, ReduceOp.PROD) or axes[-1:] != (rank - 1,)
 
 
 def _runs(axes: Shape) -> list[tuple[int, int]]:
@@ -132,8 +120,8 @@ def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     if layer.op not in _POOLED:
         raise Refused(f"needs a sum, a mean or a maximum, got {layer.op.name}")
     bottom = symbol = bottoms[0]
-    if layer.op in _INNER:
-        symbol = net.add(_INNER[layer.op], bottom, role="inner")
+    if layer.op in INNER:
+        symbol = net.add(INNER[layer.op], bottom, role="inner")
     for axis in reversed(layer.axes):
         symbol = _pooled(net, _POOLED[layer.op], symbol, axis)
     count = prod(bottom.fixed(axis) for axis in layer.axes)
@@ -143,7 +131,6 @@ def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     return (reshaped(net, symbol, shape, other),)
 
 
-_INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
 _POOLED = {
     ReduceOp.MAX: PoolMethod.MAX,
     **dict.fromkeys((ReduceOp.MEAN, ReduceOp.SUM, ReduceOp.ASUM, ReduceOp.SUMSQ), PoolMethod.AVE),

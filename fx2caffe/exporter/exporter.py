@@ -107,7 +107,7 @@ def _taking_apart(
     try:
         return made(options)
     except UnsupportedError as refused:
-        if not any(map(apart, model.modules())):
+        if not isinstance(model, nn.Module) or not any(map(apart, model.modules())):
             raise
         try:
             return made({**options, "taken_apart": apart})

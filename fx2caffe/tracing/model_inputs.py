@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fx2caffe.tracing.pytree import flatten
+from fx2caffe.tracing.pytree import check_inputs, flatten
 
 
 def as_inputs(
@@ -21,8 +21,16 @@ def as_inputs(
     A tuple or list gives the arguments in order; a dict whose keys are forward's own
     parameter names gives them by name; anything else is the one argument. NumPy arrays
     become tensors: floating ones take the model's dtype, and one of three axes (C, H, W)
-    gets a batch axis in front.
+    gets a batch axis in front. Raises CaffeError for tensors that no blob can hold.
     """
+    args, kwargs = _arguments(model, example_inputs)
+    check_inputs(flatten((args, kwargs)).tensors)
+    return args, kwargs
+
+
+def _arguments(
+    model: nn.Module | Callable[..., Any], example_inputs: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     dtype = _dtype_of(model)
     if isinstance(example_inputs, dict) and _names_parameters(model, example_inputs):
         return (), {name: _as_tensors(value, dtype) for name, value in example_inputs.items()}

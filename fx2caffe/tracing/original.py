@@ -22,6 +22,13 @@ from fx2caffe.tracing.snapshot import Snapshot
 ALONE = threading.RLock()  # a model is changed while it is traced: one trace at a time
 
 
+QUANTIZED = (
+    "is made by torch's quantization: export the float model, before prepare, convert or "
+    "quantize_dynamic"
+)
+_QUANTIZATION = (".nn.quantized.", ".quantized.modules", ".quantization.observer")
+
+
 class _Held(NamedTuple):
     """A tensor of the model's with what its forward can change of it."""
 
@@ -210,9 +217,24 @@ def _refuse_untraceable(root: nn.Module) -> None:
         if isinstance(module, torch.jit.ScriptModule)
     ]
     refusals += [
+        Refusal(type(module).__name__, QUANTIZED, Origin(path)) for path, module in _quantized(root)
+    ]
+    refusals += [
         Refusal(name, "has no shape yet: run the model once", Origin(name.rpartition(".")[0]))
         for name, tensor in (*root.named_parameters(), *root.named_buffers())
         if nn.parameter.is_lazy(tensor)
     ]
     if refusals:
         raise UnsupportedError(refusals)
+
+
+def _quantized(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of torch's quantization, without those inside them or inside FakeQuantize."""
+    inside: tuple[str, ...] = ()
+    for path, module in root.named_modules():
+        kind = type(module).__module__
+        quantized = any(word in kind for word in _QUANTIZATION)
+        if quantized and not path.startswith(inside):
+            yield path, module
+        if quantized or kind.endswith(".quantization.fake_quantize"):
+            inside = (*inside, f"{path}." if path else "")

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+    ValuesView,
+)
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from caffe2fx.errors import CaffeError
 
 Build = Callable[[Iterator[Any]], Any]
 
@@ -118,14 +130,61 @@ def _dict_of(value: Any) -> dict[str, Any]:
     return dict(getattr(value, "__dict__", {}))
 
 
-def hidden_tensors(value: Any) -> bool:
-    """Whether a leaf of an unknown class holds tensors that flatten can not see."""
-    if _parts(value) is not None:
-        _, children, _ = _parts(value) or ([], [], None)
-        return any(hidden_tensors(child) for child in children)
+# Containers that give no second look at what they hold, or no order of it.
+_LOOSE = (Set, ValuesView, ItemsView, deque)
+
+
+def hidden_tensors(value: Any) -> str:
+    """The class of a part that holds tensors, or may, which flatten can not see; "" if none."""
+    parts = _parts(value)
+    if parts is not None:
+        return next(filter(None, map(hidden_tensors, parts[1])), "")
     if isinstance(value, Tensor | nn.Module | type):
-        return False
-    return any(flatten(held).tensors for held in _dict_of(value).values())
+        return ""
+    if isinstance(value, Iterator):
+        return type(value).__name__
+    held = list(value) if isinstance(value, _LOOSE) else list(_attributes_of(value).values())
+    return type(value).__name__ if flatten(held).tensors else ""
+
+
+def _attributes_of(value: Any) -> dict[str, Any]:
+    slots = (vars(kind).get("__slots__", ()) for kind in type(value).__mro__)
+    names = [name for own in slots for name in ([own] if isinstance(own, str) else own)]
+    return {**{n: getattr(value, n) for n in names if hasattr(value, n)}, **_dict_of(value)}
+
+
+def check_model(model: Any) -> None:
+    """Raise CaffeError for what is no model that could run."""
+    if isinstance(model, type):
+        raise CaffeError(f"model needs an instance, got the class {model.__name__}: call it first")
+    if not callable(model):
+        raise CaffeError(f"model needs an nn.Module or a function, got {type(model).__name__}")
+
+
+def check_inputs(tensors: Iterable[Tensor]) -> None:
+    """Raise CaffeError for example inputs that a blob can not hold, with the way out."""
+    for tensor in tensors:
+        reason = unlike_a_blob(tensor)
+        if reason:
+            raise CaffeError(f"the example inputs need {reason}")
+        if not tensor.numel():
+            got = tuple(tensor.shape)
+            raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
+
+
+def unlike_a_blob(tensor: Tensor) -> str:
+    """Which constraint a tensor misses to be dense, real and in memory; "" if none."""
+    if tensor.is_nested:
+        return "dense tensors, got a nested one: pass x.to_padded_tensor(0.0)"
+    if tensor.layout is not torch.strided:
+        return f"dense tensors, got {tensor.layout}: pass x.to_dense()"
+    if tensor.is_quantized:
+        return f"floats or integers, got {tensor.dtype}: pass x.dequantize()"
+    if tensor.is_complex():
+        return f"real numbers, got {tensor.dtype}: pass torch.view_as_real(x), or x.real and x.imag"
+    if tensor.is_meta:
+        return "numbers, got a tensor on device meta: pass torch.empty_like(x, device='cpu')"
+    return ""
 
 
 def output_names(flat: Flat) -> tuple[str, ...]:

@@ -47,6 +47,9 @@ UNSEEN = (
     "writes {} where torch does not see it (numpy, data_ptr): write it with torch functions, or "
     "before the export"
 )
+HIDDEN = "is an output whose tensors can not be found: return tensors in tuples, lists or dicts"
+NO_OUTPUTS = "needs tensors that forward returns (in tuples, lists or dicts), got none in {}"
+PACKED = "holds packed weights (quantization, TorchScript): export the float model it was made of"
 UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
 
 
@@ -126,11 +129,8 @@ class Tracer(torch.fx.Tracer):
 
     def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
         """The graph of `root` run on `concrete_args`, its example inputs."""
+        pytree.check_model(root)
         args, kwargs = model_inputs.as_inputs(root, concrete_args)
-        for tensor in tensors_in((args, kwargs)):
-            if not tensor.numel():
-                got = tuple(tensor.shape)
-                raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
         names = model_inputs.input_names(root, args, kwargs)
         with ALONE:
             self._attempt(root, args, kwargs, names, everything=False)
@@ -228,9 +228,12 @@ class Tracer(torch.fx.Tracer):
         if self._outputs is not None:
             cut = [] if self._refusals else self.returned.cut(self.graph)
             return tuple(name for name, _ in cut), tuple(node for _, node in cut), as_one(len(cut))
-        if pytree.hidden_tensors(output):
-            self.refuse(type(output).__name__, "is an output whose tensors can not be found")
+        hidden = pytree.hidden_tensors(output)
+        if hidden:
+            self.refuse(hidden, HIDDEN)
         flat = pytree.flatten(output)
+        if not flat.tensors and not self._refusals:
+            self.refuse("output", NO_OUTPUTS.format(type(output).__name__))
         nodes = tuple(self.node(tensor) for tensor in flat.tensors)
         return pytree.output_names(flat), nodes, flat.rebuild
 
@@ -300,6 +303,8 @@ class Tracer(torch.fx.Tracer):
             return self.constants.node(torch.from_numpy(a))
         if isinstance(a, np.generic):
             return a.item()
+        if isinstance(a, torch.ScriptObject):
+            self.refuse(type(a).__name__, PACKED)
         try:
             return super().create_arg(a)
         except NotImplementedError:
@@ -312,6 +317,9 @@ class Tracer(torch.fx.Tracer):
             return node
         if tensor.is_meta or tensor not in self.guard.known:
             self.refuse("tensor", UNKNOWN)
+        unlike = pytree.unlike_a_blob(tensor)
+        if unlike and not tensor.is_complex():  # handlers refuse complex constants by name
+            self.refuse("constant", f"needs {unlike}")
         return self.constants.node(tensor)
 
     def adopt(self, tensor: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,6 +48,25 @@ def positions(place: Geometry) -> Tensor:
     for size, stride in zip(place.shape, place.stride, strict=True):
         result = (result[:, None] + torch.arange(size) * stride).flatten()
     return result
+
+
+def overlaps_itself(tensor: Tensor) -> bool:
+    """Whether two elements of a tensor are one place in memory (expand, unfold, as_strided)."""
+    answer = int(torch._debug_has_internal_overlap(tensor))
+    if answer != _TOO_HARD:
+        return bool(answer)
+    found = positions(geometry(tensor))
+    return len(found.unique()) < len(found)
+
+
+_TOO_HARD = 2  # of torch's quick test
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index gives a view: numbers, slices, None and Ellipsis."""
+    parts = index if isinstance(index, tuple) else (index,)
+    kinds = int | slice | type(None) | type(Ellipsis)
+    return all(isinstance(part, kinds) and not isinstance(part, bool) for part in parts)
 
 
 def overlay(base: Geometry, value: Geometry) -> Tensor | None:

@@ -13,7 +13,7 @@ from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 
 from fx2caffe.ir.graph_functions import plain_index, setitem
-from fx2caffe.tracing.aliasing import UnseenWrite, version
+from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
 from fx2caffe.tracing.canonical import (
     DATA_ATTRIBUTES,
     IDENTITIES,
@@ -48,6 +48,7 @@ AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
 NO_STORAGE = "gives a tensor that is not dense"
 NEEDS_REAL = "can not run on fake values: use values='real'"
 PACKED = "packs sequences by their lengths: pass them padded, in a net all are equally long"
+OVERLAPS = "writes memory that overlaps itself (expand, unfold): call .clone() on it first"
 NO_FORM = "has no form that leaves its argument as it was"
 HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
 WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
@@ -333,6 +334,8 @@ class Recorder(TorchFunctionMode):
             if not self._table.owns(target):
                 self._tracer.adopt(target)
         call = canonical(func, args, kwargs)
+        if name not in RESHAPED and any(map(self._overlaps, targets)):
+            return self._write_part(func, call, args)
         if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
             self._tracer.refuse(_title(func), NO_FORM)
         inputs = self._tracer.create_arg((call.args, call.kwargs))
@@ -349,6 +352,25 @@ class Recorder(TorchFunctionMode):
         for target, node in zip(targets, value(targets), strict=True):
             self._table.write(target, node)
         return result
+
+    def _overlaps(self, tensor: Tensor) -> bool:
+        with self._guard.calling(None):
+            return overlaps_itself(tensor)
+
+    def _write_part(self, func: Function, call: Call, args: Args) -> None:
+        """`x[index] = value` where x overlaps itself: torch writes the view, and so all copies."""
+        index = plain_index(args[1], self._table.owns) if call.target is setitem else [[]]
+        if not is_basic(index):
+            self._tracer.refuse(_title(func), OVERLAPS)
+        part = self._dispatch(Tensor.__getitem__, (args[0], index), {})
+        value = args[2]
+        if not isinstance(value, Tensor):
+            self._dispatch(Tensor.fill_, (part, value), {})
+            return
+        if value.dim() > part.dim():  # x[0] = a tensor with axes of size 1 in front
+            shape = value.shape[value.dim() - part.dim() :]
+            value = self._dispatch(Tensor.reshape, (value, shape), {})
+        self._dispatch(Tensor.copy_, (part, value), {})
 
     def _written_value(
         self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]

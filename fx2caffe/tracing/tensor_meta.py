@@ -35,10 +35,12 @@ def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
     """The arguments of a call with every tensor in them changed."""
     if isinstance(value, Tensor):
         return change(value)
+    if isinstance(value, torch.Size):
+        return value  # Tensor.new takes a Size for a shape, and a tuple for data
     if isinstance(value, tuple):
         items = [map_tensors(item, change) for item in value]
         kind = type(value)
-        if kind is tuple or kind is torch.Size:
+        if kind is tuple:
             return tuple(items)
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
     if isinstance(value, list):

@@ -290,6 +290,94 @@ def meshes_and_broadcasts(x: Tensor, y: Tensor) -> Tensor:
     return (a - b).sum() + c * d
 
 
+# Memory that overlaps itself: a write to one copy is a write to all, and to the base
+
+
+@allowed
+def item_of_expanded(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z = x[:, None] + 0
+    v = z.expand(-1, 3, -1)
+    v[:, 0] = -1
+    v[1, 2, 1:] = y[0, 1:]
+    return v * 2, z
+
+
+@allowed
+def item_of_broadcast(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z = x + 0
+    v = torch.broadcast_to(z, (2, 3, 4))
+    a, b = torch.broadcast_tensors(z, y[None])
+    v[0, 1] = v[1, 2] * 2
+    a[0, 2] = torch.ones(1, 1, 4) * b[0, 0]
+    return v, z, a
+
+
+@allowed
+def item_of_windows(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z = x + 0
+    u = z.unfold(-1, 3, 1)
+    u[:, 0, 1] = y[:, 3]
+    z.as_strided((3, 2), (4, 1))[1] += 1
+    z.as_strided((3, 2), (1, 1))[0] = 5.0
+    return u.sum(-1), z
+
+
+@allowed
+def parts_of_expanded_in_place(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z = x[:, None] + 0
+    v = z.expand(-1, 3, -1)
+    v[:, 0].add_(y)
+    v[:, 1] *= 2
+    v[:, 2].zero_()
+    torch.add(y, 1, out=v[:, 0])
+    return v, z
+
+
+@allowed
+def item_of_an_expanded_constant(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    c = torch.zeros(4)
+    v = c.expand(3, 4)
+    v[0] = x[1]
+    return v + y, c
+
+
+@refused("overlaps itself .* call .clone")
+def mask_of_expanded(x: Tensor, y: Tensor) -> Tensor:
+    v = x[:, None].expand(-1, 2, -1)
+    v[v > 0.5] = 0
+    return v
+
+
+@refused("overlaps itself .* call .clone")
+def rows_of_expanded(x: Tensor, y: Tensor) -> Tensor:
+    v = x[:, None].expand(-1, 2, -1)
+    v[torch.tensor([0, 2]), 0] = 5.0
+    return v
+
+
+@refused("overlaps itself .* call .clone")
+def filled_expanded(x: Tensor, y: Tensor) -> Tensor:
+    return x[:, None].expand(-1, 2, -1).masked_fill_(y[:, None] > 0.5, 0.0)
+
+
+# Sizes, which Tensor.new takes for a shape, and tuples, which it takes for data
+
+
+@allowed
+def new_of_a_size(x: Tensor, y: Tensor) -> Tensor:
+    a = x.new(x.shape).zero_() + x.new(x.size()).fill_(1) + x.new(size=x.size()).zero_()
+    b = x.new(torch.Size([3, 4])).zero_() + torch.zeros(3).new(y.shape[1:]).fill_(2)
+    boxes = x.new(x.shape)
+    boxes[:, 0], boxes[:, 1:] = x[:, 1] - y[:, 0], y[:, 1:] * 2
+    return a + b + x.new(x.shape).fill_(1).sum() + boxes
+
+
+@allowed
+def new_of_data(x: Tensor, y: Tensor) -> Tensor:
+    row = x.new([1.0, 2.0, 3.0, 4.0]) + x.new((4.0, 3.0, 2.0, 1.0))
+    return x + row + x.new(tuple(x.shape)).sum()
+
+
 # Python around tensors
 
 

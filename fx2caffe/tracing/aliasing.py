@@ -56,7 +56,7 @@ def overlaps_itself(tensor: Tensor) -> bool:
     if answer != _TOO_HARD:
         return bool(answer)
     found = positions(geometry(tensor))
-    return len(found.unique()) < len(found)
+    return len(torch.unique(found)) < len(found)
 
 
 _TOO_HARD = 2  # of torch's quick test

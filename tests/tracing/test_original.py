@@ -1,0 +1,268 @@
+"""Models that name themselves or outside state in hooks, closures and globals."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fx2caffe
+from fx2caffe.tracing.tracer import trace
+
+OUTSIDE: dict[str, Any] = {}
+LAST: Any = None
+
+
+def layers() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1))
+
+
+class Base(nn.Module):
+    """Layers, a gain that forward sets, and a place for what hooks see."""
+
+    run: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body: Any = layers()
+        self.gain = 2.0
+        self.seen: Any = {}
+
+
+class Holder:
+    """Keeps what a hook gives it; no module."""
+
+    __slots__ = ("kept",)
+    kept: Any
+
+
+class ByModuleList(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = []
+        for module in (self.body[0], self.body[2]):
+            module.register_forward_hook(lambda _, __, output: self.seen.append(output))
+
+    def forward(self, x: Tensor) -> Any:
+        self.seen.clear()
+        self.body(x)
+        return self.seen[0].sum(1, keepdim=True) + self.seen[1]
+
+
+class ByPartial(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = functools.partial(ByPartial.scaled, self, body=self.body)
+
+    def scaled(self, x: Tensor, body: nn.Module) -> Any:
+        return body(x) * self.gain
+
+    def forward(self, x: Tensor) -> Any:
+        self.gain = 3.0
+        return self.run(x)
+
+
+class ByBoundMethod(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = self.body.forward
+        self.calls = {"scale": self.scaled}
+
+    def scaled(self, x: Tensor) -> Any:
+        return x * self.gain
+
+    def forward(self, x: Tensor) -> Any:
+        self.gain = 3.0
+        return self.calls["scale"](self.run(x))
+
+
+class ByDefault(Base):
+    def __init__(self) -> None:
+        super().__init__()
+
+        def run(x: Tensor, owner: Base = self, *, kept: dict[str, Any] = self.seen) -> Any:
+            kept["y"] = owner.body(x)
+            return kept["y"] * owner.gain
+
+        self.run = run
+
+    def forward(self, x: Tensor) -> Any:
+        self.gain = 3.0
+        return self.run(x) + self.seen["y"]
+
+
+class ByLambdaInDict(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = {"body": lambda x: self.body(x) * self.gain}
+
+    def forward(self, x: Tensor) -> Any:
+        self.gain = 3.0
+        return self.steps["body"](x)
+
+
+class ByGlobal(Base):
+    def forward(self, x: Tensor) -> Any:
+        OUTSIDE["model"].gain = 3.0
+        return self.body(x) * self.gain + OUTSIDE["model"].body[0](x).mean(1, keepdim=True)
+
+
+class ByGlobalName(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body[0].register_forward_hook(_keep_last)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.body(x)
+        return y + LAST.mean(1, keepdim=True)
+
+
+def _keep_last(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    global LAST
+    LAST = output
+
+
+class ByPreHook(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_pre_hook(lambda _, inputs: (inputs[0] * self.gain,))
+        self.body[2].register_forward_pre_hook(self.before)
+
+    def before(self, module: nn.Module, inputs: Any) -> None:
+        self.seen["before"] = inputs[0]
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x) + self.seen["before"].mean(1, keepdim=True)
+
+
+class BySlots(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.holder = Holder()
+        self.line: deque[Any] = deque(maxlen=1)
+        self.body[0].register_forward_hook(self.keep)
+
+    def keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.holder.kept = output
+        self.line.append(output)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.body(x)
+        return y + (self.holder.kept + self.line[0]).mean(1, keepdim=True)
+
+
+class ByPatchedForward(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        inner = self.body[0].forward
+
+        def forward(_: nn.Module, x: Tensor) -> Any:
+            self.seen["x"] = x
+            return inner(x)
+
+        self.body[0].forward = types.MethodType(forward, self.body[0])
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x) + self.seen["x"]
+
+
+class ByClassAttribute(Base):
+    shared: list[Tensor] = []
+    count = 0
+
+    def forward(self, x: Tensor) -> Any:
+        ByClassAttribute.count += 1
+        self.shared.append(self.body(x))
+        return self.shared[-1] * self.count
+
+
+class CachesOnce(Base):
+    late: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grid: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Any:
+        if self.grid is None:
+            self.grid = torch.linspace(0, 1, x.shape[-1])
+            self.register_buffer("late", torch.ones(1), persistent=False)
+        return self.body(x) + self.grid * self.late
+
+
+class UnCopyable(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = (i for i in range(3))
+        self.computed = self.body[0].weight * 2  # no leaf of autograd's graph
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x) * self.computed.sum()
+
+
+MODELS = [
+    ByModuleList, ByPartial, ByBoundMethod, ByDefault, ByLambdaInDict, ByGlobal, ByGlobalName,
+    ByPreHook, BySlots, ByPatchedForward, ByClassAttribute, CachesOnce, UnCopyable,
+]  # fmt: skip
+
+
+def build(kind: type[Base]) -> Base:
+    torch.manual_seed(0)
+    OUTSIDE.clear()
+    ByClassAttribute.count = 0
+    ByClassAttribute.shared.clear()
+    model = kind().eval()
+    OUTSIDE["model"] = model
+    return model
+
+
+def images(seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(2, 3, 8, 8, generator=random).to(dtype)
+
+
+def state(model: Base) -> list[Any]:
+    """What a trace could leave behind: by identity, in all places that the models use."""
+    holder = getattr(model, "holder", None)
+    found = [LAST, ByClassAttribute.count, getattr(holder, "kept", None), model.gain, model.seen]
+    found += [*OUTSIDE.values(), *ByClassAttribute.shared, *getattr(model, "line", ())]
+    found += model.seen.values() if isinstance(model.seen, dict) else model.seen
+    for module in model.modules():
+        found += [len(vars(module)), *vars(module).values(), *module._buffers.values()]
+        found += [(id(p), p.data_ptr(), p.dtype, p._version) for p in module.parameters()]
+    return [item if isinstance(item, tuple | int | float) else id(item) for item in found]
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["fresh", "has run"])
+@pytest.mark.parametrize("values", ["real", "fake"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_model_itself_is_traced(kind: type[Base], values: Any, warm: bool) -> None:
+    model = build(kind)
+    if warm:
+        with torch.no_grad():
+            model(images(2))
+    before = state(model)
+    traced = trace(model, images(0), values=values)
+    assert state(model) == before
+    with torch.no_grad():
+        got = traced.module(images(1))[0]
+        torch.testing.assert_close(got, model(images(1)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind is not UnCopyable])
+def test_a_model_in_another_precision_is_itself_too(kind: type[Base], dtype: Any) -> None:
+    model = build(kind).to(dtype)
+    before = state(model)
+    net = fx2caffe.export(model, images(0, dtype))
+    assert state(model) == before
+    with torch.no_grad():
+        got = net.trace.module(images(1))[0]
+        expected = model(images(1, dtype)).float()
+    limit = 1e-4 if dtype is torch.float64 else 0.05
+    torch.testing.assert_close(got, expected, rtol=limit, atol=limit)

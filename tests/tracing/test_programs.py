@@ -1,0 +1,152 @@
+"""Programs of torch.export, whole and decomposed, give nets as good as the model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import fx2caffe
+from caffe2fx.verdict.calibrate import calibrate
+
+ATEN = torch.ops.aten
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.norm(self.attention(x, x, x, need_weights=False)[0])
+        return result
+
+
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.table((x > 0).long() + torch.arange(x.shape[1]))
+        return result
+
+
+class Written(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        y[:, 1] = x[:, 0] * 2
+        y[:, :, ::2] = 0
+        return y
+
+
+@dataclass(frozen=True)
+class Program:
+    id: str
+    module: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    grows: tuple[str, ...] = ()  # forms in which torch.export has no operator for a part of it
+
+
+PROGRAMS = [
+    Program("cnn", lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(), nn.Linear(16, 2), nn.Softmax(1),
+    ), (1, 3, 8, 8)),
+    Program("upsampling", lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.SiLU(), nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(4, 2, 2, 2), nn.Upsample(size=(9, 7), mode="bilinear"),
+    ), (1, 3, 8, 8)),
+    Program("pads", lambda: nn.Sequential(
+        nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3), nn.ReplicationPad2d(1), nn.ZeroPad2d(1),
+        nn.PReLU(4),
+    ), (1, 3, 8, 8), grows=("decomposed",)),
+    Program("activations", lambda: nn.Sequential(
+        nn.ELU(0.5), nn.SELU(), nn.CELU(0.7), nn.GELU(), nn.Hardswish(), nn.LogSoftmax(1),
+    ), (2, 3, 4), grows=("decomposed",)),
+    Program("lines", lambda: nn.Sequential(
+        nn.Conv1d(3, 4, 3, dilation=2), nn.InstanceNorm1d(4, affine=True), nn.MaxPool1d(2),
+        nn.Unflatten(1, (2, 2)), nn.Flatten(1, 2), nn.AdaptiveMaxPool1d(4),
+    ), (1, 3, 20)),
+    Program("attention", Attention, (1, 5, 8), grows=("decomposed",)),
+    Program("tokens", Tokens, (2, 5)),
+    Program("written", Written, (2, 3, 6), grows=("whole", "decomposed")),
+    Program("grid", lambda: _Function(lambda x: F.grid_sample(
+        x, torch.linspace(-1, 1, 24).reshape(1, 3, 4, 2), align_corners=False)), (1, 3, 6, 6)),
+    Program("unfold", lambda: nn.Unfold(2), (2, 3, 4, 4), grows=("decomposed",)),
+    Program("cast", lambda: _Function(lambda x: (x > 0).to(torch.float32) + x), (2, 3)),
+    Program("pooled", lambda: nn.Sequential(nn.MaxPool3d(2, 1), nn.AdaptiveAvgPool3d(1)),
+            (1, 2, 4, 4, 4)),
+]  # fmt: skip
+
+
+class _Function(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+@pytest.mark.parametrize("form", ["whole", "decomposed"])
+@pytest.mark.parametrize("row", PROGRAMS, ids=lambda row: row.id)
+def test_program(row: Program, form: str) -> None:
+    x = torch.randn(row.shape)
+    model = calibrate(row.module().eval(), [x])
+    program = torch.export.export(model, (x,))
+    program = program.run_decompositions() if form == "decomposed" else program
+    own, exported = fx2caffe.export(model, x), fx2caffe.export(program.module(), x)
+    assert exported.verify().ok
+    if form not in row.grows:
+        assert len(exported.net.steps) <= 1.05 * len(own.net.steps)
+
+
+OPERATORS: dict[str, Callable[[Tensor], Any]] = {
+    "elu_of_three_factors": lambda x: ATEN.elu(x, 0.7, 1.3, 0.5),
+    "native_batch_norm": lambda x: ATEN.native_batch_norm(
+        x, None, torch.ones(3), torch.zeros(3), torch.ones(3) * 2, False, 0.1, 1e-5)[0],
+    "convolution_transposed": lambda x: ATEN.convolution(
+        x, torch.ones(3, 2, 2, 2), None, [2, 2], [0, 0], [1, 1], True, [1, 1], 1),
+    "index_of_an_inner_axis": lambda x: ATEN.index(x, [None, None, torch.tensor([2, 0])]),
+    "index_put_of_an_inner_axis": lambda x: ATEN.index_put(
+        x, [None, torch.tensor([2, 0])], torch.zeros(())),
+    "embedding": lambda x: torch.embedding(torch.ones(4, 2).cumsum(0), x.argmax(1)),
+    "dropout": lambda x: torch.dropout(x, 0.5, False) + 1,
+    "tensordot": lambda x: ATEN.tensordot(x, torch.ones(4, 2), [3], [0]),
+    "copy": lambda x: ATEN.copy(x, x[:, :1] * 2),
+    "max_pool_without_stride": lambda x: torch.max_pool2d(x, 2),
+    "softmax_half": lambda x: ATEN._softmax(x, 1, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operator(name: str) -> None:
+    exported = fx2caffe.export(_Function(OPERATORS[name]), torch.randn(2, 3, 4, 4))
+    assert exported.verify().ok
+
+
+@pytest.mark.sweep
+def test_every_row_as_a_program() -> None:
+    """Every function's rows, decomposed: a net, or a refusal for fewer than one of thirty."""
+    from tests.ops.test_ops import EXPORTED
+
+    refused, tried = [], 0
+    for row in EXPORTED:
+        model, inputs = row.model(), tuple(row.inputs())
+        try:
+            program = torch.export.export(model, inputs).run_decompositions()
+        except Exception:  # torch.export's own limits
+            continue
+        tried += 1
+        try:
+            fx2caffe.export(program.module(), inputs, **row.options)
+        except fx2caffe.UnsupportedError as error:
+            refused.append(f"{row.id}: {error}")
+    assert len(refused) * 30 < tried, "\n".join(refused)

@@ -217,7 +217,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("list", help="which engines are there").set_defaults(run=_list_engines)
     installer = commands.add_parser("install", help="get real Caffe without root (Linux)")
     installer.add_argument("engine", choices=["pycaffe"])
-    installer.add_argument("--mirror", help="a Debian mirror, or a folder with the packages")
+    installer.add_argument("--mirror", help="a Debian mirror or a folder of one, asked alone")
     installer.set_defaults(run=_install_engine)
 
 

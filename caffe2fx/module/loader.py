@@ -145,8 +145,7 @@ def _read(
     with file_errors():
         if weights_path is None and is_binary(prototxt_path):
             weights_path = prototxt_path
-        how = {"may_map": options.mmap, "max_bytes": options.max_bytes}
-        entries = () if weights_path is None else read_weights(weights_path, **how)
+        entries = () if weights_path is None else _entries(weights_path, options)
         net = reshaped(_described(prototxt_path, entries, options), options)
         if weights_path is not None:
             check_pair(prototxt_path, weights_path)
@@ -159,6 +158,10 @@ def _read(
         filled = with_what_fits(net, entries, str(weights_path))
         left = unmatched(net, entries)
     return filled if options.outputs is None else ending_at(filled, options.outputs), left
+
+
+def _entries(path: Path_, options: Options) -> tuple[LayerWeights, ...]:
+    return read_weights(path, may_map=options.mmap, max_bytes=options.max_bytes)
 
 
 def _described(path: Path_, weights: Sequence[LayerWeights], options: Options) -> Net:

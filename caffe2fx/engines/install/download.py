@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
@@ -13,18 +13,20 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote
 
 from caffe2fx.errors import EngineError
+from caffe2fx.weights.atomic import replacing
 
 Progress = Callable[[int, int, str], None]
 
 THREADS = 8
 TIMEOUT_SECONDS = 20.0
 ATTEMPTS = 2
+SLOWEST = 10_000  # bytes a second that a mirror must send
 _CHUNK = 1 << 16
-_UNREACHED = (OSError, HTTPException, ValueError)
+_NETWORK = (OSError, HTTPException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -104,34 +106,54 @@ class Downloads:
         answer = mirror.unreachable
         for _ in range(0 if answer else ATTEMPTS):
             try:
-                answer = self._receive(mirror.uri(package), package)
-            except urllib.error.HTTPError as error:
-                return f"HTTP {error.code} {error.reason}"
-            except _UNREACHED as error:
-                answer = _reason(error)
-                if not mirror.delivered:
+                self._receive(mirror.uri(package), package)
+            except _Unreached as error:
+                answer = str(error)
+                if not mirror.delivered and not isinstance(error, _Cut):
                     mirror.unreachable = answer
+            except _Wrong as error:
+                return str(error)
             else:
-                mirror.delivered += not answer
-                return answer
+                mirror.delivered += 1
+                return ""
         return answer
 
-    def _receive(self, uri: str, package: Package) -> str:
-        """Write the body under a temporary name and rename it if it is the locked file."""
-        request = urllib.request.Request(uri, headers={"User-Agent": "caffe2fx"})
-        handle, name = tempfile.mkstemp(prefix=".partial-", dir=self.folder)
-        try:
-            with (
-                os.fdopen(handle, "wb") as file,
-                urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as body,
-            ):
-                wrong = _wrong(package, *_copy(body, file, package.size))
-            if not wrong:
-                os.chmod(name, 0o644)  # a cache may be shared; mkstemp's files are private
-                os.replace(name, self._place(package))
-            return wrong
-        finally:
-            Path(name).unlink(missing_ok=True)
+    def _receive(self, uri: str, package: Package) -> None:
+        """Write the body under a temporary name and rename it if it is the locked file.
+
+        Errors of the folder, a full disk say, are not the mirror's: they go on as OSError.
+        """
+        with (
+            contextlib.closing(_opened(uri)) as body,
+            replacing(self._place(package)) as path,
+            path.open("wb") as file,
+        ):
+            size, sha256 = _copy(body, file, package.size)
+            if wrong := _wrong(package, size, sha256):
+                raise (_Cut if size < package.size else _Wrong)(wrong)
+
+
+class _Unreached(Exception):
+    """The mirror cannot be reached, or stops before all is there; another try may do."""
+
+
+class _Cut(_Unreached):
+    """The body ends too early, which says nothing of the mirror's other files."""
+
+
+class _Wrong(Exception):
+    """The mirror answers, and has not the locked file."""
+
+
+def _opened(uri: str) -> Any:
+    request = urllib.request.Request(uri, headers={"User-Agent": "caffe2fx"})
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _Wrong(f"HTTP {error.code} {error.reason}") from None
+    except _NETWORK as error:
+        raise _Unreached(_reason(error)) from None
 
 
 def lock_text() -> str:
@@ -158,14 +180,26 @@ def digest(packages: Iterable[Package]) -> str:
     ).hexdigest()
 
 
-def _copy(source: IO[bytes], target: IO[bytes], limit: int) -> tuple[int, str]:
+def _copy(source: Any, target: IO[bytes], limit: int) -> tuple[int, str]:
     """Size and SHA256 of what was copied; a body longer than the limit is not read out."""
     size, sha256 = 0, hashlib.sha256()
-    while size <= limit and (chunk := source.read(_CHUNK)):
+    end = time.monotonic() + TIMEOUT_SECONDS + limit / SLOWEST
+    while size <= limit and (chunk := _read(source, end)):
         size += len(chunk)
         sha256.update(chunk)
         target.write(chunk)
     return size, sha256.hexdigest()
+
+
+def _read(source: Any, end: float) -> bytes:
+    """What has come; a mirror that sends too little in its time is given up."""
+    try:
+        chunk = bytes(source.read1(_CHUNK))
+    except _NETWORK as error:
+        raise _Unreached(_reason(error)) from None
+    if time.monotonic() > end:
+        raise _Unreached(f"sends less than {SLOWEST} bytes a second")
+    return chunk
 
 
 def _measure(path: Path) -> tuple[int, str]:

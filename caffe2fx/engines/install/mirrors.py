@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from caffe2fx.errors import EngineError
+
 APT = Path("/etc/apt")
 
 # A day on which bullseye was complete (11.11) and still in the main archive: its pool
@@ -23,9 +25,12 @@ _FIELD = re.compile(r"^(\S+?):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 
 
 def mirrors(given: str | None = None, apt: Path = APT) -> list[str]:
-    """All mirror roots to try, best first, each once and without a slash at its end."""
-    first = [] if given is None else [_as_uri(given)]
-    found = [*first, *apt_mirrors(apt), *SNAPSHOTS]
+    """All mirror roots to try, best first, each once and without a slash at its end.
+
+    Who names a mirror means that one: no other is asked then. EngineError for a folder that is
+    not there.
+    """
+    found = [*apt_mirrors(apt), *SNAPSHOTS] if given is None else [_as_uri(given)]
     return list(dict.fromkeys(uri.rstrip("/") for uri in found))
 
 
@@ -74,7 +79,12 @@ def _is_debian(uri: str) -> bool:
 
 def _as_uri(mirror: str) -> str:
     """A mirror given as a folder of this machine becomes a file: URI."""
-    return mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
+    if "://" in mirror:
+        return mirror
+    folder = Path(mirror).expanduser().resolve()
+    if not folder.is_dir():
+        raise EngineError(f"a mirror needs to be a URL or a folder that exists, got {mirror!r}")
+    return folder.as_uri()
 
 
 def _text(path: Path) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import posixpath
 import shutil
 import tarfile
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -13,16 +16,44 @@ from caffe2fx.errors import EngineError
 
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER = 60
+_UNREADABLE = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, ValueError, RuntimeError)
+# What a full or read-only disk does not say, but a member that cannot stand where it is to.
+_MISPLACED = {
+    getattr(errno, name)
+    for name in ("EEXIST", "EISDIR", "ENOTDIR", "ENOENT", "ENAMETOOLONG", "ELOOP", "EINVAL")
+}
 
 
 def unpack(deb: Path, root: Path) -> None:
-    """Write the files of a .deb below `root`; absolute links are made to stay inside it."""
+    """Write the files of a .deb below `root`; absolute links are made to stay inside it.
+
+    EngineError names the package that is damaged, or that has a member which is none of a folder,
+    a file and a link, or does not stay inside.
+    """
     try:
         with tarfile.open(fileobj=BytesIO(_data_member(deb)), mode="r:*") as tar:
-            for member in tar:
-                _write(tar, member, root)
-    except (tarfile.TarError, EOFError) as error:
+            links = [path for member in tar if (path := _write(tar, member, root)).is_symlink()]
+            _read_out(tar)
+        for link in links:  # one may lead out by way of another that came later
+            if not link.resolve().is_relative_to(root.resolve()):
+                raise _escape(link.name, os.readlink(link))
+    except _UNREADABLE as error:
+        if isinstance(error, EngineError):
+            raise
         raise EngineError(f"{deb} needs a readable data archive, got: {error}") from error
+    except OSError as error:
+        if error.errno is None:  # how the decompressors of gzip and bz2 speak
+            raise EngineError(f"{deb} needs a readable data archive, got: {error}") from error
+        if error.errno not in _MISPLACED:
+            raise
+        raise EngineError(f"{deb} needs members that can be written, got: {error}") from error
+
+
+def _read_out(tar: tarfile.TarFile) -> None:
+    """Read what follows the last member: a checksum stands at the end."""
+    source = tar.fileobj
+    while source is not None and source.read(1 << 20):
+        pass
 
 
 def _data_member(deb: Path) -> bytes:
@@ -34,29 +65,39 @@ def _data_member(deb: Path) -> bytes:
     while offset < len(content):
         header = content[offset : offset + _AR_HEADER]
         offset += _AR_HEADER
-        size = int(header[48:58])
+        size = _member_size(deb, header, max(0, len(content) - offset))
         if header.startswith(b"data.tar"):
             return content[offset : offset + size]
         offset += size + size % 2  # members begin at even places
     raise EngineError(f"{deb} needs a member data.tar, got none")
 
 
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
+def _member_size(deb: Path, header: bytes, there: int) -> int:
+    """How many bytes follow the header; no more than are there."""
+    said = header[48:58].strip()
+    if len(header) < _AR_HEADER or not said.isdigit() or int(said) > there:
+        limit = f"members of up to {there} bytes"
+        raise EngineError(f"{deb} needs {limit}, got a header that says {said!r}")
+    return int(said)
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Path:
     """Write one member by hand: tarfile's own filters depend on the Python version."""
     target = _inside(member.name, member.name, root)
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
-        return
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     if member.issym():
         target.symlink_to(_link_text(member))
     elif member.islnk():
-        os.link(_inside(member.linkname, member.name, root), target)
+        os.link(_inside(member.linkname, member.name, root), target, follow_symlinks=False)
     elif member.isreg():
         _write_file(tar, member, target)
     else:
         raise EngineError(f"package member {member.name} needs to be a file, folder or link")
+    return target
 
 
 def _write_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import http.client
 import http.server
+import io
 import socket
 import threading
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+from caffe2fx.engines.install import download
 from caffe2fx.engines.install.download import Downloads, Mirror, Package, lock_text, read_lock
 from caffe2fx.engines.install.mirrors import mirrors
 from caffe2fx.errors import EngineError
@@ -140,15 +145,74 @@ def test_a_dead_mirror_is_asked_for_one_file_only(
     downloads = Downloads(tmp_path, [Mirror("http://dead.example")])
     asked: list[str] = []
 
-    def refuse(self: Downloads, uri: str, package: Package) -> str:
-        asked.append(uri)
+    def refuse(request: urllib.request.Request, timeout: float) -> None:
+        asked.append(request.full_url)
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr(Downloads, "_receive", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
     for name in ("one", "two"):
         with pytest.raises(EngineError, match="refused"):
             downloads.fetch(package(name, b""))
     assert {uri.rsplit("/", 1)[1] for uri in asked} == {"one_1%2Bgit2_amd64.deb"}
+
+
+class Body(io.BytesIO):
+    """What a hostile or broken mirror sends, a byte at a time."""
+
+    def __init__(self, *chunks: bytes | Exception) -> None:
+        super().__init__()
+        self.chunks = iter(chunks)
+        self.count = 0
+
+    def read1(self, size: int | None = -1) -> bytes:
+        self.count += 1
+        chunk = next(self.chunks, b"")
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+
+BODIES: dict[str, tuple[Callable[[], Body], str]] = {
+    "endless": (lambda: Body(*[b"x" * 100] * 1000), "needs 5 bytes, got more"),
+    "cut": (lambda: Body(b"ri"), "needs 5 bytes, got 2"),
+    "reset": (lambda: Body(b"ri", ConnectionResetError("reset by peer")), "reset by peer"),
+    "garbled": (lambda: Body(http.client.IncompleteRead(b"")), "IncompleteRead"),
+    "slow": (lambda: Body(*[b"r"] * 3), "sends less than 10000 bytes a second"),
+}
+
+
+@pytest.mark.parametrize(("body", "says"), BODIES.values(), ids=BODIES)
+def test_a_mirror_that_misbehaves_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Callable[[], Body], says: str
+) -> None:
+    sent: list[Body] = []
+
+    def opened(*_: object, **__: object) -> Body:
+        sent.append(body())
+        return sent[-1]
+
+    monkeypatch.setattr(urllib.request, "urlopen", opened)
+    if "second" in says:
+        monkeypatch.setattr(download, "TIMEOUT_SECONDS", -1.0)
+    with pytest.raises(EngineError, match=says):
+        Downloads(tmp_path, [Mirror("http://bad.example")]).fetch(package("one", b"right"))
+    assert not list(tmp_path.iterdir()) and max(one.count for one in sent) < 4
+
+
+def test_a_full_disk_is_not_blamed_on_the_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    wanted = package("one", b"right")
+    server.add(wanted, b"right")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "_copy", full)
+    mirror = Mirror(server.root)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}'"):
+        Downloads(tmp_path, [mirror]).fetch(wanted)
+    assert not mirror.unreachable and not list(tmp_path.iterdir())
 
 
 def test_the_shipped_lock_list_holds_both_architectures() -> None:

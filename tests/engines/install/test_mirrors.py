@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from caffe2fx.engines.install import mirrors
+from caffe2fx.errors import EngineError
 
 ONE_LINE = """
 # deb http://old.example/debian bullseye main
@@ -49,8 +52,7 @@ def test_mirrors_are_tried_in_order_and_once(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list").write_text(ONE_LINE)
     (tmp_path / "sources.list.d/x.sources").write_text(DEB822)
-    assert mirrors.mirrors("http://mine.example/debian/", tmp_path) == [
-        "http://mine.example/debian",
+    assert mirrors.mirrors(apt=tmp_path) == [
         "http://a.example/debian",
         "https://b.example/debian",
         "http://c.example/debian-security",
@@ -59,6 +61,16 @@ def test_mirrors_are_tried_in_order_and_once(tmp_path: Path) -> None:
         "http://f.example/debian-security",
         *mirrors.SNAPSHOTS,
     ]
+
+
+def test_a_named_mirror_is_asked_alone(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text(ONE_LINE)
+    alone = ["http://mine.example/debian"]
+    assert mirrors.mirrors("http://mine.example/debian/", tmp_path) == alone
+    assert mirrors.mirrors(str(tmp_path), tmp_path) == [tmp_path.as_uri()]
+    for missing in (tmp_path / "none", tmp_path / "sources.list"):
+        with pytest.raises(EngineError, match=f"a URL or a folder that exists, got '{missing}'"):
+            mirrors.mirrors(str(missing), tmp_path)
 
 
 def test_only_open_debian_archives_are_taken_from_apt(tmp_path: Path) -> None:

@@ -70,6 +70,25 @@ class Stream:
                 self.values.pop(value, None)
 
 
+class Filled(Stream):
+    """What the layers make of inputs that are all one number; what refuses it gives it again."""
+
+    def __init__(self, net: Net, inputs: Sequence[Tensor], number: float) -> None:
+        filled = [torch.full_like(value, number) for value in inputs]
+        super().__init__(net, meaning(net), filled)
+        self._shapes = net.reshaped([tuple(value.shape) for value in inputs]).shapes()
+        self._number = number
+
+    def enter(self, step: Step) -> None:
+        try:
+            super().enter(step)
+        except Exception:  # a number that means nothing there, such as a place in a table
+            missing = [top for top in step.tops if top not in self.values]
+            self.values.update(
+                {top: torch.full(self._shapes[top], self._number) for top in missing}
+            )
+
+
 def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
     """All values of a net: the known ones, and the others by the layers' own meaning."""
     values = dict(known)

@@ -19,8 +19,8 @@ from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.verdict.judge import end_to_end_row, judge
-from caffe2fx.verdict.measures import another
 from caffe2fx.verdict.report import Report, Row
+from caffe2fx.verdict.second_inputs import another
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair
 

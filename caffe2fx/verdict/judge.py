@@ -11,36 +11,30 @@ and what a layer may err alone it may err there too.
 Maps that only a rewrite knows, within one operation of the reference, are judged alone.
 The first decides, the second confirms.
 The signal of a feature map is the smaller of its largest value and of its largest change under
-a second random input: an error relative to a map that is mostly bias proves nothing.
+a second random input: an error relative to a map that is mostly bias proves nothing. Where the
+example moves no signal (a mask of ones), more inputs are drawn, and the engine is judged on those
+that the reference takes; a map that none of them moves is not proven.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from math import inf, nan
+from math import inf, isnan, nan
 
 import torch
 from torch import Tensor
 
 from caffe2fx.engines.base import Session
-from caffe2fx.net.evaluate import Reference, Stream, meaning
+from caffe2fx.net.evaluate import Filled, Reference, Stream, meaning
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.origin import Origin
-from caffe2fx.verdict.measures import (
-    _takes_nan,
-    _worst,
-    alone_limit,
-    another,
-    difference,
-    end_limit,
-    largest,
-    moved,
-)
-from caffe2fx.verdict.report import Report, Row
+from caffe2fx.verdict.measures import _worst, alone_limit, difference, end_limit, largest, moved
+from caffe2fx.verdict.report import Report, Row, Status
 from caffe2fx.verdict.sample_by_sample import SampleBySample
+from caffe2fx.verdict.second_inputs import draws, is_one_number, other_inputs
 from caffe2fx.verdict.unfolding import ByUnfolding
 
 
@@ -56,11 +50,27 @@ def judge(
     session.reshape([tuple(value.shape) for value in inputs])
     trial = _Trial(net, session, reference, inputs)
     with SampleBySample():
-        trial.run()
-        rows = list(trial.rows())
-        if any(row.fault and not row.diverges and not row.dead for row in rows):
-            rows = list(trial.rows(_Carried(net, inputs)))
-    return Report(engine, rows)
+        rows = trial.result(other_inputs(inputs))
+        # An input that is one number, as a mask of ones, would excuse nets that do not read it.
+        doubtful = set(rows) if any(map(is_one_number, inputs)) else _unproven(rows)
+        for drawn in draws(net, inputs):
+            if not doubtful:
+                break
+            if trial.moved_by(drawn, doubtful):
+                once_more = _Trial(net, session, reference, drawn).result([inputs])
+                rows = {value: _surer(rows[value], once_more[value]) for value in rows}
+                doubtful = _unproven(rows)
+    return Report(engine, rows.values())
+
+
+def _unproven(rows: Mapping[Value, Row]) -> set[Value]:
+    return {value for value, row in rows.items() if row.status is Status.NOT_PROVEN}
+
+
+def _surer(first: Row, second: Row) -> Row:
+    """Of two rows of a map the one that says more: that it differs, else that it is equal."""
+    order = (Status.DIFFERS, Status.EQUAL, Status.NOT_PROVEN)
+    return min(first, second, key=lambda row: order.index(row.status))
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,20 @@ class _Seen:
     end: float  # the engine's error end to end
     masked: bool  # whether the second input moved where the map is infinite
     fits: bool  # whether the engine's shape is the reference's
+
+
+class _Refused(Exception):
+    """The reference does not take the second inputs."""
+
+
+class _Refusable(Stream):
+    """The values on the second inputs, which the model may refuse in words of its own."""
+
+    def enter(self, step: Step) -> None:
+        try:
+            super().enter(step)
+        except Exception as error:
+            raise _Refused from error
 
 
 class _Trial:
@@ -94,16 +118,30 @@ class _Trial:
     def _exactly(self) -> Stream:
         return self._stream([value.double() for value in self._inputs])
 
-    def run(self) -> None:
+    def result(self, others: Iterable[Sequence[Tensor]]) -> dict[Value, Row]:
+        """A row for each feature map; the second inputs are the first that the model takes."""
+        for inputs in others:
+            with suppress(_Refused):
+                self._run(inputs)
+                break
+        tops = [top for step in self._net.steps if not is_input(step) for top in step.tops]
+        rows = list(self._rows())
+        if any(row.status is Status.DIFFERS and not row.diverges for row in rows):
+            rows = list(self._rows(_Carried(self._net, self._inputs)))
+        return dict(zip(tops, rows, strict=True))
+
+    def _run(self, others: Sequence[Tensor]) -> None:
         """Run the whole net in the engine, beside the reference in every way that is needed."""
         exact, rounded = self._exactly(), self._stream(self._inputs)
-        other = self._stream([another(value) for value in self._inputs])
+        second = [value.to(torch.float32) for value in others]
+        other = _Refusable(self._net, self._reference, second)
         # Rounding is a draw from chance, and a map of few numbers shows little of it: another
         # order of the sums is a second draw.
         with ByUnfolding():
             again = self._stream(self._inputs)
         streams = exact, rounded, again, other
         outputs: dict[Value, Tensor] = {}
+        self._theirs.clear()
         results = self._session.run(self._inputs)
         for mine, (step, tops) in zip(self._net.steps, results, strict=True):
             self._theirs.append(step)
@@ -144,32 +182,45 @@ class _Trial:
         image. What is dead otherwise moves: by NaN (zero weights, a ReLU that is never passed)
         or by what is beyond every threshold.
         """
-        if not all(map(_takes_nan, self._inputs)):
-            return set()
         for extreme in (nan, inf, -inf):
-            values = self._unmoved(values, extreme)
+            values = self._unmoved(values, extreme) if values else values
         return values
 
     def _unmoved(self, values: set[Value], extreme: float) -> set[Value]:
         """Those of the values that are the same where every number of the input is that one."""
         found: set[Value] = set()
-        if not values:
-            return found
-        usual = self._stream(self._inputs)
-        void = self._stream([torch.full_like(value, extreme) for value in self._inputs])
-        try:
-            for step in self._net.steps:
-                for stream in (usual, void):
-                    stream.enter(step)
-                tops = values.intersection(step.tops)
-                found |= {v for v in tops if torch.equal(usual.values[v], void.values[v])}
-                for stream in (usual, void):
-                    stream.leave(step)
-        except Exception:  # a function that takes no such numbers: from here on all may be reached
-            pass
+        usual = Stream(self._net, meaning(self._net), self._inputs)
+        void = Filled(self._net, self._inputs, extreme)
+        for step in self._net.steps:
+            for stream in (usual, void):
+                stream.enter(step)
+            tops = values.intersection(step.tops)
+            found |= {v for v in tops if torch.equal(usual.values[v], void.values[v])}
+            for stream in (usual, void):
+                stream.leave(step)
         return found
 
-    def rows(self, carried: _Carried | None = None) -> Iterator[Row]:
+    def moved_by(self, inputs: Sequence[Tensor], values: set[Value]) -> set[Value]:
+        """Those of the values that other inputs change in the reference, if it takes them."""
+        usual = self._stream(self._inputs)
+        other = self._stream([value.to(torch.float32) for value in inputs])
+        changes: dict[Value, float] = {}
+        try:
+            for step in self._net.steps:
+                for stream in (usual, other):
+                    stream.enter(step)
+                for top in step.tops:
+                    changes[top] = moved(usual.values[top], other.values[top])
+                for stream in (usual, other):
+                    stream.leave(step)
+        except Exception:  # numbers that mean nothing to the model, in words of its own
+            return set()
+        # Where there is a number no more, as under a root, the inputs are such as well.
+        if any(isnan(change) for change in changes.values()):
+            return set()
+        return {value for value in values if changes[value] > 0}
+
+    def _rows(self, carried: _Carried | None = None) -> Iterator[Row]:
         """A row for each feature map, from what the engine makes of the reference's inputs."""
         exact = self._exactly()
         for mine, step in zip(self._net.steps, self._theirs, strict=True):
@@ -194,7 +245,7 @@ class _Trial:
         """The measures of one feature map."""
         exact, seen = stream.values[value], self._seen[value]
         size, known = _magnitude(exact), value in self._reference.known
-        dead = self._is_dead(value) or bool(exact.isnan().any())
+        dead = self._is_dead(value, size) or bool(exact.isnan().any())
         # What proves nothing has no signal; it may still be seen to be wrong, by its size.
         moves = self._has_to_move(value) and not dead
         signal = min(size, seen.change) if moves else size
@@ -219,15 +270,23 @@ class _Trial:
             end_to_end_limit=end if known else inf,
             origin=step.origin,
             dead=dead,
-            wrong=self._wrong.get(value, ""),
+            wrong=self._wrong.get(value) or self._baked(value),
         )
 
-    def _is_dead(self, value: Value) -> bool:
-        """Whether nothing proves a map, since no input that was tried changes it."""
+    def _baked(self, value: Value) -> str:
+        """Why a map may not be a constant, whatever it holds on these inputs."""
+        follows = value in self._moving or value not in self._reference.known
+        change = 0.0 if follows else self._seen[value].change
+        return f"it needs to follow the inputs (by {change:.2e}), got a constant" if change else ""
+
+    def _is_dead(self, value: Value, size: float) -> bool:
+        """Whether nothing proves a map: it is 0 all over, or no input that was tried changes it."""
         if value in self._net.outputs and self._has_constant_outputs:
             return True
         # A mask of -inf proves itself by where it stands.
-        return self._has_to_move(value) and self._stays(value)
+        still = not size > 0 and not self._seen[value].masked
+        known = value in self._reference.known
+        return known and self._has_to_move(value) and (still or self._stays(value))
 
     @property
     def _has_constant_outputs(self) -> bool:

@@ -26,26 +26,6 @@ def end_limit(noise: float, signal: float) -> float:
     return NOISE_FACTOR * noise + NOISE_FLOOR * signal
 
 
-def another(value: Tensor) -> Tensor:
-    """A second input like the first, of its own numbers: floats in another order, a bit smaller.
-
-    The order alone would not change x - x.mean().sum(); numbers nearer to 0 stay in any range.
-    Whole numbers are drawn from among them: of a histogram the order alone would change nothing.
-    """
-    generator = torch.Generator().manual_seed(value.numel())
-    numbers = value.reshape(-1)
-    if not _takes_nan(value):
-        drawn = torch.randint(len(numbers), numbers.shape, generator=generator)
-        return numbers[drawn].reshape(value.shape)
-    mixed = numbers[torch.randperm(len(numbers), generator=generator)].reshape(value.shape)
-    return mixed * (1 - 0.25 * torch.rand(value.shape, generator=generator).to(value.dtype))
-
-
-def _takes_nan(value: Tensor) -> bool:
-    """Whether an input is of floats, not of whole numbers, which count or name something."""
-    return value.is_floating_point() and not torch.equal(value, value.round())
-
-
 def largest(value: Tensor) -> float:
     """The largest magnitude; NaN where one is in it, 0 for an empty tensor.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
+import gc
 import subprocess
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -180,3 +182,10 @@ def test_the_table_is_what_real_caffe_was_compiled_from(table: Fields) -> None:
     ).stdout  # fmt: skip
     file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(said))
     assert fields(file) == table
+
+
+def test_classes_of_messages_are_kept() -> None:
+    """Made when it is first reached and let go with its last message, one kills other threads."""
+    held = weakref.ref(type(descriptors.new("LayerParameter").power_param))  # type: ignore[attr-defined]
+    gc.collect()
+    assert held() is not None

@@ -22,8 +22,8 @@ import fx2caffe
 from caffe2fx.layers import Power
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.judge import end_to_end_row
-from caffe2fx.verdict.measures import another
 from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.second_inputs import another
 from tests.models import test_popular as popular
 from tests.models.test_torchvision import MODELS, model_of
 from tests.programs import environment

@@ -1,0 +1,144 @@
+"""Other inputs like the example's: under them a map has to move, or nothing is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import Bias, Power, Threshold
+from caffe2fx.net.net import Net
+
+Draw = Callable[[Tensor, torch.Generator], Tensor]
+MOST = 16  # of the numbers that a net compares with
+
+
+def another(value: Tensor) -> Tensor:
+    """A second input like the first, of its own numbers: floats in another order, a bit smaller.
+
+    The order alone would not change x - x.mean().sum(); numbers nearer to 0 stay in any range.
+    What counts or names something is drawn from 0 to itself, and the numbers of a table stay in
+    their column: of a row that is a box one number may name its image, and torchvision reads
+    from behind the last image for a number that names none.
+    """
+    generator = _seeded(value.numel())
+    if is_whole(value):
+        return _towards_zero(value, generator)
+    if value.dim() == 2:
+        return _column_wise(value, generator) * (1 - 0.75 * _random_like(value, generator))
+    return _mixed(value, generator) * (1 - 0.25 * _random_like(value, generator))
+
+
+def is_whole(value: Tensor) -> bool:
+    """Whether an input is of whole numbers, which count or name something."""
+    return not value.is_floating_point() or torch.equal(value, value.round())
+
+
+def is_one_number(value: Tensor) -> bool:
+    """Whether an input of whole numbers is the same all over, so that nothing depends on where."""
+    numbers = value.reshape(-1)
+    return is_whole(value) and len(numbers) > 1 and bool((numbers == numbers[0]).all())
+
+
+def other_inputs(inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Candidates for the second inputs: the first that the reference takes are the ones.
+
+    The example's own, which move nothing, are always taken.
+    """
+    yield [another(value) for value in inputs]
+    yield [value if is_whole(value) else another(value) for value in inputs]
+    yield list(inputs)
+
+
+def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """More inputs, for what the second ones did not move, each further from the example's.
+
+    Whole numbers come from their range down to 0 and up to 1 (a mask of ones was all that the
+    example had), and from those that the net compares with (an id that pads).
+    """
+    compared = torch.tensor(sorted({0.0, 1.0, *numbers_compared_with(net)}))
+    ways: list[tuple[Draw, float]] = [
+        (_towards_zero, 1.0),
+        (_in_range, -2.0),
+        (_mixed_with(compared), 4.0),
+        (_column_wise, -8.0),
+    ]
+    for seed in (2, 3):
+        for draw, factor in ways:
+            generator = _seeded(seed)
+            yield [_drawn(value, draw, factor, generator) for value in inputs]
+
+
+def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator) -> Tensor:
+    """Integers by the draw, for torch refuses what names nothing; other tables in their columns."""
+    if value.is_floating_point() and value.dim() == 2:
+        return _towards_zero(_column_wise(value, generator), generator)
+    return draw(value, generator) if is_whole(value) else another(value) * factor
+
+
+def numbers_compared_with(net: Net) -> list[float]:
+    """The whole numbers that layers take off or compare with."""
+    found: dict[float, None] = {}
+    for step in net.steps:
+        if isinstance(step.layer, Power) and step.layer.scale:
+            found[-step.layer.shift / step.layer.scale] = None
+        elif isinstance(step.layer, Threshold):
+            found[step.layer.threshold] = None
+        elif isinstance(step.layer, Bias) and step.blobs:
+            found.update(dict.fromkeys(step.blobs[0].reshape(-1)[:MOST].neg().tolist()))
+    return [number for number in found if number.is_integer()][:MOST]
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _random_like(value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(value.shape, generator=generator, dtype=value.dtype)
+
+
+def _from_among(numbers: Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.randint(len(numbers), (like.numel(),), generator=generator)
+    return numbers[drawn].reshape(like.shape).to(like.dtype)
+
+
+def _in_range(value: Tensor, generator: torch.Generator) -> Tensor:
+    numbers = value[value.double().isfinite()]
+    if len(numbers) < value.numel():  # a mask of 0 and -inf
+        return _from_among(value.reshape(-1), value, generator)
+    low, high = min(0, int(numbers.min())), max(1, int(numbers.max()))
+    drawn = torch.randint(low, high + 1, value.shape, generator=generator)
+    return drawn.to(value.dtype)
+
+
+def _mixed_with(compared: Tensor) -> Draw:
+    """Half of the example's numbers give way to such as the net compares with."""
+
+    def draw(value: Tensor, generator: torch.Generator) -> Tensor:
+        theirs = torch.rand(value.shape, generator=generator) < 0.5
+        allowed = compared[compared >= min(0.0, float(value.min()))]
+        return torch.where(theirs, _from_among(allowed, value, generator), value)
+
+    return draw
+
+
+def _mixed(value: Tensor, generator: torch.Generator) -> Tensor:
+    numbers = value.reshape(-1)
+    return numbers[torch.randperm(len(numbers), generator=generator)].reshape(value.shape)
+
+
+def _column_wise(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Each number from another row of its own column."""
+    if value.dim() < 2:
+        return _mixed(value, generator)
+    rows = torch.randint(len(value), value.shape, generator=generator)
+    return value.gather(0, rows)
+
+
+def _towards_zero(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Each number between 0 and itself, whole where all are."""
+    share = torch.rand(value.shape, generator=generator, dtype=torch.float64)
+    if not is_whole(value):
+        return (value * share).to(value.dtype)
+    return ((value.double().abs() + 1) * share).floor().copysign(value.double()).to(value.dtype)

@@ -41,6 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     exporter.add_argument("--name-limit", type=int, metavar="N", help="characters in a name")
     exporter.add_argument("--name-alphabet", metavar="[A-Za-z0-9_]")
     exporter.add_argument(
+        "--input-ranges",
+        nargs="+",
+        type=_range,
+        metavar="BLOB=LOW:HIGH",
+        help="what an input holds, to know whether integers stay within 2^24",
+    )
+    exporter.add_argument(
         "--on-unsupported",
         choices=["refuse", "custom"],
         default="refuse",
@@ -99,6 +106,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of random weights and inputs")
 
 
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    """ids=0:30521 as the name and the range."""
+    name, _, numbers = text.rpartition("=")
+    low, _, high = numbers.partition(":")
+    return name, (float(low), float(high))
+
+
 def _export(arguments: argparse.Namespace) -> int:
     model, inputs = _model(arguments), _inputs(arguments)
     exported = export(
@@ -112,6 +126,7 @@ def _export(arguments: argparse.Namespace) -> int:
         name_limit=arguments.name_limit,
         name_alphabet=arguments.name_alphabet,
         on_unsupported=arguments.on_unsupported,
+        input_ranges=dict(arguments.input_ranges or ()),
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
     name = arguments.name or arguments.model.rpartition(":")[2]

@@ -24,6 +24,7 @@ from caffe2fx.verdict.report import Report
 from caffe2fx.weights.atomic import replacing
 from fx2caffe.exporter.pipeline import Options, finish
 from fx2caffe.exporter.result import Export
+from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.lowering import Lowering
 from fx2caffe.lowering.registry import handlers, spelled
 from fx2caffe.targets import TARGETS
@@ -127,7 +128,9 @@ def _targets(model: nn.Module, inputs: Sequence[Tensor], exported: Export) -> It
         with suppress(CaffeError, IndexError, RuntimeError), torch.no_grad():
             traced = trace(model, tuple(given)).module
             names = {node.name: node.name for node in traced.graph.nodes}
-            finish(Lowering(traced.graph, traced, {}, names, {}).run(), Options(target))
+            integers = IntegerRanges(traced, given, names)
+            lowering = Lowering(traced.graph, traced, {}, names, {}, integers=integers)
+            finish(lowering.run(), Options(target))
             yield name
 
 

@@ -16,6 +16,7 @@ from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.pipeline import Finished, Options, finish, legal_net
 from fx2caffe.exporter.result import Export
 from fx2caffe.ir.symbol import BatchFixed
+from fx2caffe.lowering.integer_magnitudes import IntegerRanges, Ranges
 from fx2caffe.lowering.lowering import Lowered, Lowering
 from fx2caffe.lowering.registry import leaves
 from fx2caffe.preprocessing import Preprocessing
@@ -43,6 +44,7 @@ def export(
     name_limit: int | None = None,
     name_alphabet: str | None = None,
     on_unsupported: str = "refuse",
+    input_ranges: Ranges | None = None,
 ) -> Export:
     """Turn a model into a Caffe net for `target`.
 
@@ -57,7 +59,9 @@ def export(
     blob names; beyond 2 GB, which only HDF5 holds, they have no "/" in any case. With
     `on_unsupported="custom"` what would be refused goes out as the target's own placeholder (a
     Custom layer for nnie, a Python layer for others): such a net runs only where somebody gives
-    those a meaning, and `Export.unverified` lists them.
+    those a meaning, and `Export.unverified` lists them. `input_ranges` are the (low, high) of
+    inputs by blob name: with them it is known whether integers stay within 2^24; without them
+    the example tells, and what it does not tell is warned of.
 
     The model is not changed. Raises UnsupportedError that lists every operation that cannot
     be exported exactly, with its module and source line, and CaffeError for options that do
@@ -73,9 +77,10 @@ def export(
         traced = trace(model, inputs, held_to_model=True, **options)
         batch = find_batch(model, inputs, traced, **options)
         names = _input_names(traced, input_names)
+        integers = IntegerRanges(traced.module, _tensors(model, inputs), names, input_ranges)
 
         def made(batch: Batch) -> tuple[Lowered, Finished]:
-            lowered = _lowered(model, traced, batch, names, placeholders=custom)
+            lowered = _lowered(model, traced, batch, names, integers, placeholders=custom)
             wanted = _by_blob(preprocessing, lowered)
             rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
             parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
@@ -173,17 +178,21 @@ def check(
     *,
     target: str | Target = "bvlc",
     outputs: Sequence[str] | None = None,
+    input_ranges: Ranges | None = None,
 ) -> tuple[Refusal, ...]:
     """Every reason for which `model` cannot be exported for `target`; empty if it can.
 
-    Nothing is written and nothing large is computed. `outputs` are those of `export`.
+    Nothing is written and nothing large is computed. `outputs` and `input_ranges` are those
+    of `export`.
     """
     has = target_of(target)
     model, inputs = _prepared(model, example_inputs)
 
     def tried(options: dict[str, Any]) -> tuple[Refusal, ...]:
         traced = trace(model, inputs, values="fake", **options)
-        lowered = _lowered(model, traced, Batch(), _input_names(traced, None))
+        names = _input_names(traced, None)
+        integers = IntegerRanges(traced.module, _tensors(model, inputs), names, input_ranges)
+        lowered = _lowered(model, traced, Batch(), names, integers)
         legal_net(lowered, dict(lowered.symbols), has)
         return ()
 
@@ -199,12 +208,13 @@ def _lowered(
     traced: Trace,
     batch: Batch,
     names: dict[str, str],
+    integers: IntegerRanges,
     *,
     placeholders: bool = False,
 ) -> Lowered:
     own = _module_names(model)
-    graph, root = traced.module.graph, traced.module
-    return Lowering(graph, root, batch.others, names, own, placeholders=placeholders).run()
+    what = traced.module.graph, traced.module, batch.others, names, own
+    return Lowering(*what, integers=integers, placeholders=placeholders).run()
 
 
 def _tensors(model: nn.Module, example_inputs: Any) -> tuple[Tensor, ...]:

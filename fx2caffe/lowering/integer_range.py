@@ -1,20 +1,37 @@
-"""What float32 cannot stand for: integers that wrap or truncate, writes that round."""
+"""What float32 cannot stand for: integers that wrap or truncate, writes that round.
+
+What is written into integers is cast here, as torch casts it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from inspect import BoundArguments
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx
 
 from fx2caffe.ir import graph_functions
-from fx2caffe.ir.symbol import Refused
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.symbol import Refused, Symbol
 
 NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
-EXACT = frozenset({torch.float32, torch.float64})
+HALVES = frozenset({torch.float16, torch.bfloat16})
+AVERAGES = frozenset(
+    {"avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d"}
+)
+# The parameters that functions cast to the type of the tensor into which they write them.
+WRITTEN: Mapping[Any, tuple[str, ...]] = {
+    graph_functions.setitem: ("value",), torch.masked_fill: ("value",),
+    torch.index_fill: ("value",), torch.fill: ("value",), torch.scatter: ("src",),
+    F.pad: ("value",), torch.constant_pad_nd: ("value",),
+    F.threshold: ("threshold", "value"), F.hardtanh: ("min_val", "max_val"),
+}  # fmt: skip
 # These only move numbers, so that no number can leave its range.
 MOVES = frozenset(
-    """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
+    """any all getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
     index_select relu max_pool2d where masked_fill maximum minimum fmax fmin""".split()  # noqa: SIM905
 )
@@ -33,12 +50,36 @@ def refuse_wrapping(node: fx.Node) -> None:
     whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
     if whole and node.target is torch.pow and not _is_count(node.args[1]):
         raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
-    if (
-        node.target is graph_functions.setitem
-        and dtype not in EXACT
-        and _kind(node.args[2]) != dtype
-    ):
+    if name in AVERAGES and _is_whole(_kind(node.args[0])):
+        raise Refused(f"needs averages of floating numbers, got {_kind(node.args[0])}")
+    if node.target is graph_functions.setitem and dtype in HALVES and _kind(node.args[2]) != dtype:
         raise Refused(f"needs what is written to be {dtype} as well, got {_kind(node.args[2])}")
+
+
+def cast_written(
+    net: Emitter, node: fx.Node, bound: BoundArguments, cast: Callable[..., Symbol]
+) -> BoundArguments:
+    """The arguments of a handler with what is written into integers or masks in their type.
+
+    Numbers and tensors are cast by torch itself, symbols by `cast`, the handler of Tensor.to.
+    """
+    dtype = getattr(node.meta.get("value"), "dtype", None)
+    for name in WRITTEN.get(node.target, ()) if _is_whole(dtype) else ():
+        value = bound.arguments.get(name)
+        if isinstance(value, Symbol):
+            bound.arguments[name] = cast(net, value, dtype)
+        elif value is not None:
+            bound.arguments[name] = _in_type(value, dtype)
+    return bound
+
+
+def _in_type(value: Any, dtype: Any) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) else torch.tensor(value).to(dtype).item()
+
+
+def _is_whole(dtype: torch.dtype | None) -> bool:
+    """Whether a type is one of integers or masks."""
+    return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 
 def _is_mask(node: fx.Node) -> bool:

@@ -25,7 +25,8 @@ from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.constant_calls import computed, reads_constants_alone, with_symbols
 from fx2caffe.lowering.expected import Expected
-from fx2caffe.lowering.integer_range import refuse_wrapping
+from fx2caffe.lowering.integer_magnitudes import IntegerRanges
+from fx2caffe.lowering.integer_range import cast_written, refuse_wrapping
 from fx2caffe.lowering.refusal_reasons import reason_for
 from fx2caffe.lowering.registry import _HANDLERS, Handler, spelled
 from fx2caffe.tracing.batch_analysis import result_varies
@@ -52,9 +53,11 @@ class Lowering:
         input_names: Mapping[str, str],
         module_names: Mapping[str, str],
         *,
+        integers: IntegerRanges,
         placeholders: bool = False,
     ) -> None:
         self.placeholders = placeholders
+        self.integers = integers
         self.graph, self.root, self.others = graph, root, others
         self.input_names = input_names
         self.emitter = Emitter()
@@ -120,6 +123,7 @@ class Lowering:
         return tops[0]
 
     def _value(self, node: fx.Node) -> Any:
+        self.integers.check(node)
         if node.op == "placeholder":
             return self._input(node)
         if node.op == "get_attr":
@@ -162,6 +166,7 @@ class Lowering:
             bound = _signature(handler).bind(self.emitter, *args, **kwargs)
         except TypeError as error:
             raise Refused(f"needs other arguments: {error}") from None
+        bound = cast_written(self.emitter, node, bound, _HANDLERS[torch.Tensor.to])
         bound = with_symbols(self.emitter, handler, bound)
         return handler(*bound.args, **bound.kwargs)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.blocks import nonzero
+from fx2caffe.ops.blocks import inside, nonzero
 from fx2caffe.ops.rounding import trunc
 
 HALVES = frozenset({torch.float16, torch.bfloat16})
@@ -26,3 +26,12 @@ def to(net: Emitter, input: Symbol, dtype: torch.dtype) -> Symbol:
     if dtype.is_floating_point:
         raise Refused(f"needs the precision of float32, got {dtype}, which rounds")
     return trunc(net, input) if input.dtype.is_floating_point else input
+
+
+def cast_first(net: Emitter, input: Symbol, dtype: torch.dtype | None) -> Symbol:
+    """The operand of a function that casts it to `dtype` before it computes."""
+    if dtype in (None, torch.float32, torch.float64):
+        return input
+    if dtype is None or dtype.is_floating_point or dtype.is_complex or dtype is torch.bool:
+        raise Refused(f"needs a result in float32, got dtype {dtype}")
+    return inside(net, "cast", to, input, dtype)

@@ -19,6 +19,7 @@ from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import axes_of, positive
 from fx2caffe.ops.blocks import MAXIMUM, above, affine, combined, negated, nonzero, opposite
+from fx2caffe.ops.cast import cast_first
 from fx2caffe.ops.elementwise import maximum, minimum
 from fx2caffe.ops.sorting import extreme_of_axis
 
@@ -331,8 +332,7 @@ def reduced(
     role: str = "",
 ) -> Symbol:
     """A reduction over some axes; None and () mean all."""
-    if dtype not in (None, torch.float32, torch.float64):
-        raise Refused(f"needs a result in float32, got dtype {dtype}")
+    input = cast_first(net, input, dtype)
     axes = axes_of(dim, input)
     if not axes:  # a scalar is its own sum, but not its own norm
         return net.add(INNER.get(op, Power()), input, role=role)

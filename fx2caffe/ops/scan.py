@@ -34,6 +34,7 @@ from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import difference, negated, opposite, product, weighted_sum
+from fx2caffe.ops.cast import cast_first
 from fx2caffe.ops.reduction import reduced
 
 Combine = Callable[[Emitter, Symbol, Symbol], Symbol]
@@ -83,18 +84,12 @@ def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
     return line, positive(dim, line.rank)
 
 
-def _check_float(dtype: torch.dtype | None) -> None:
-    if dtype not in (None, torch.float32, torch.float64):
-        raise Refused(f"needs a result in float32, got dtype {dtype}")
-
-
 @handles(torch.cumsum)
 def cumsum(
     net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
 ) -> Symbol:
     """A triangular matrix of ones, where it is not too large."""
-    _check_float(dtype)
-    line, axis = _line(net, input, dim)
+    line, axis = _line(net, cast_first(net, input, dtype), dim)
     if line.fixed(axis) ** 2 > DENSE:
         return running(net, line, axis, _SUM)
     top = along_axis(net, line, axis, lambda rows: rows.cumsum(1))
@@ -105,8 +100,7 @@ def cumsum(
 def cumprod(
     net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
 ) -> Symbol:
-    _check_float(dtype)
-    line, axis = _line(net, input, dim)
+    line, axis = _line(net, cast_first(net, input, dtype), dim)
     return reshaped(net, running(net, line, axis, _PROD), out.shape, out.other)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+import caffe2fx
 import fx2caffe
 from tests.rows import Function
 
@@ -33,10 +37,54 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
     "bytes negated": (lambda x: -x, BYTES, "needs results that do not wrap around"),
     "small squares": (lambda x: x.square(), LONGS.to(torch.int8), "needs results that do not wrap"),
     "integer powers": (lambda x: 2**x, LONGS, "needs powers of floating numbers"),
-    "a float into integers": (_into_integers, LONGS, "needs what is written to be torch.int64"),
+    "averages of integers": (
+        lambda x: F.avg_pool2d(x, 2),
+        LONGS.expand(1, 2, 4, 3),
+        "needs averages of floating numbers",
+    ),
     "a float into half": (_into_half, FLOATS, "needs what is written to be torch.float16"),
     "NaN": (lambda x: x * torch.tensor(float("nan")), FLOATS, "needs constants without NaN"),
 }
+
+
+MASK = torch.tensor([[True, False, True]])
+WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
+    "into a slice": _into_integers,
+    "masked_fill": lambda x: x.masked_fill(MASK, -0.7),
+    "masked_fill of a mask": lambda x: (x > 0).masked_fill(x > 2, 0.5),
+    "masked_fill by a computed mask": lambda x: x.masked_fill(x > 0, 2.7),
+    "a computed number": lambda x: x.masked_fill(MASK, (x.float() / 2)[0, 0]),
+    "a computed slice": lambda x: torch.cat((x, x)).index_put(
+        (torch.tensor([1]),), (x * 0.5).long()),
+    "a mask assigned": lambda x: _assigned(x, x > 0, 2.7),
+    "index_fill": lambda x: x.index_fill(1, torch.tensor([0, 2]), 2.7),
+    "scatter": lambda x: x.scatter(1, torch.tensor([[1]]), 2.7),
+    "pad": lambda x: F.pad(x, (1, 1), value=2.7),
+    "threshold": lambda x: F.threshold(x, 1.5, 2.7),
+    "hardtanh": lambda x: F.hardtanh(x, -1.5, 2.7),
+    "a sum of what is cast": lambda x: (x * 0.7).sum(1, dtype=torch.int64),
+    "a running sum of what is cast": lambda x: (x * 0.7).cumsum(1, dtype=torch.int64),
+    "a sum of a mask": lambda x: (x > 0).sum(1, dtype=torch.int32),
+}  # fmt: skip
+
+
+def _assigned(x: Tensor, index: Tensor, value: float) -> Tensor:
+    y = x.clone()
+    y[index] = value
+    return y
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_written_into_integers_is_cast(name: str) -> None:
+    """The values, since a verdict of one example may not reach them."""
+    model = Function(WRITTEN[name])
+    exported = fx2caffe.export(model, LONGS)
+    results = exported.reference([LONGS.float()])
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
+        exported.save(*files)
+        found = caffe2fx.load(*files)(LONGS.float())
+    assert results and torch.equal(found, model(LONGS).float())
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -84,7 +84,7 @@ def export(
             wanted = _by_blob(preprocessing, lowered)
             rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
             parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
-            return lowered, finish(lowered, Options(has, *rest), parameters)
+            return lowered, finish(lowered, Options(has, *rest, parameters))
 
         (lowered, finished), faults = _for_any_batch(made, batch, has)
         wanted = _by_blob(preprocessing, lowered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from caffe2fx.module.save import weights_suffix
@@ -16,12 +16,13 @@ from fx2caffe.legalize.fusion import fuse_into_forks
 from fx2caffe.legalize.legalizer import legalize
 from fx2caffe.legalize.placeholders import Unverified, with_placeholders
 from fx2caffe.lowering.lowering import Lowered
-from fx2caffe.passes.absorb_preprocessing import take_raw
+from fx2caffe.passes.absorb_preprocessing import absorb_preprocessing
 from fx2caffe.passes.dead_steps import drop_dead_steps
-from fx2caffe.passes.fold_batchnorm import fold_affine
-from fx2caffe.passes.in_place import renamed_values, run_in_place
+from fx2caffe.passes.fold_batchnorm import fold_batchnorm
+from fx2caffe.passes.in_place import run_in_place
 from fx2caffe.passes.names import limit_names
 from fx2caffe.passes.outputs import expose_outputs
+from fx2caffe.passes.pass_result import PassResult, follow
 from fx2caffe.passes.share_weights import share_weights
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target
@@ -29,7 +30,7 @@ from fx2caffe.targets import Target
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller of export chose."""
+    """The choices of export's caller that concern the net, and the model's own parameters."""
 
     target: Target
     name: str = ""
@@ -38,6 +39,7 @@ class Options:
     name_limit: int | None = None
     name_alphabet: str | None = None
     placeholders: bool = False  # for what is refused
+    parameters: Collection[int] = ()  # their addresses
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,35 @@ class Finished:
     net: Net
     nodes: Mapping[Value, str]
     unverified: tuple[Unverified, ...] = ()
+
+
+Pass = Callable[[Net, Options], PassResult]
+
+
+def _folding(net: Net, options: Options) -> PassResult:
+    return fold_batchnorm(net) if options.fold_batchnorm else PassResult(net)
+
+
+def _naming(net: Net, options: Options) -> PassResult:
+    # HDF5, which large nets need, has "/" for groups.
+    default = "[^/]" if weights_suffix(net).endswith(".h5") else None
+    return limit_names(net, options.name_limit, options.name_alphabet or default)
+
+
+PASSES: tuple[Pass, ...] = (
+    # Before folding, which takes the Scale layers that are not absorbed.
+    lambda net, options: absorb_preprocessing(net, options.preprocessing),
+    # Before outputs get copies and layers run in place: both give a BatchNorm another reader.
+    _folding,
+    # Before layers run in place: what an output's own top holds must not be overwritten.
+    lambda net, options: expose_outputs(net),
+    # The last pass that changes which layers there are to read or write a value.
+    lambda net, options: run_in_place(net),
+    # After folding: weights into which something different was folded are no longer shared.
+    lambda net, options: share_weights(net, options.parameters),
+    # Last, so that the names of all layers, copies and shared weights are there to be limited.
+    _naming,
+)
 
 
 def legal_net(
@@ -65,46 +96,22 @@ def legal_net(
     return net
 
 
-def finish(lowered: Lowered, options: Options, parameters: Collection[int] = ()) -> Finished:
-    """Legalize and run the passes; `parameters` are the addresses of the model's own.
-
-    Raises UnsupportedError for what the target cannot say.
-    """
+def finish(lowered: Lowered, options: Options) -> Finished:
+    """Legalize and run the passes. Raises UnsupportedError for what the target does not have."""
     symbols = dict(lowered.symbols)
     net = legal_net(lowered, symbols, options.target, placeholders=options.placeholders)
     net = replace(net, name=options.name)
     nodes = {symbols[v].value: node for v, node in lowered.nodes.items() if v in symbols}
-    net = _raw(net, nodes, options)
-    net = fold_affine(net) if options.fold_batchnorm else net
-    net, copies = expose_outputs(net)
+    for run in PASSES:
+        result = run(net, options)
+        net, nodes = result.net, follow(nodes, result)
     _check_target(net, options.target)
-    nodes.update({copy: nodes[value] for copy, value in copies.items() if value in nodes})
-    placed = run_in_place(net)
-    shared = share_weights(placed, parameters)
-    named = limit_names(shared, options.name_limit, options.name_alphabet or _alphabet(shared))
-    renamed = renamed_values(net, named)
-    nodes = {renamed[value]: node for value, node in nodes.items() if value in renamed}
-    said, unverified = with_placeholders(named, options.target.placeholder)
-    return Finished(said, nodes, unverified)
-
-
-def _alphabet(net: Net) -> str | None:
-    """What names are made of, if that matters: HDF5, which large nets need, has "/" for groups."""
-    return "[^/]" if weights_suffix(net).endswith(".h5") else None
-
-
-def _raw(net: Net, nodes: dict[Value, str], options: Options) -> Net:
-    """Take raw pixels, and move the nodes of the inputs to the values that now hold them."""
-    taken, places = take_raw(net, options.preprocessing)
-    for value, place in places.items():
-        node = nodes.pop(value)
-        if place is not None:
-            nodes[place] = node
-    return taken
+    net, unverified = with_placeholders(net, options.target.placeholder)
+    return Finished(net, nodes, unverified)
 
 
 def _check_target(net: Net, target: Target) -> None:
-    """Raise UnsupportedError for every step that the target lacks: no pass may add one."""
+    """Raise UnsupportedError for every step that the target does not have: no pass adds one."""
     shapes = net.shapes()
     refusals = [
         Refusal(step.layer.type, lacking, step.origin)

@@ -21,26 +21,27 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from fx2caffe.ir.affine import Affine
 from fx2caffe.passes.outputs import free
+from fx2caffe.passes.pass_result import PassResult
 from fx2caffe.preprocessing import Preprocessing
 
 
-def take_raw(
-    net: Net, preprocessing: Mapping[str, Preprocessing]
-) -> tuple[Net, dict[Value, Value | None]]:
-    """The net with raw inputs, and which value now holds what each of these inputs held.
+def absorb_preprocessing(net: Net, preprocessing: Mapping[str, Preprocessing]) -> PassResult:
+    """Make the named inputs raw; the value behind the new layers is what the input was.
 
-    That is None where no value does: part of the work went into the weights of the readers.
+    Where part of the arithmetic went into the weights of the readers, no value is.
     """
     shapes = net.shapes()
     values = {value.blob: value for value in net.inputs}
     unknown = sorted(set(preprocessing) - set(values))
     if unknown:
         raise CaffeError(f"preprocessing needs names of inputs {sorted(values)}, got {unknown}")
-    places: dict[Value, Value | None] = {}
+    moved: dict[Value, tuple[Value, ...]] = {}
     for blob, wanted in preprocessing.items():
         wanted.check(blob, shapes[values[blob]])
-        net, places[values[blob]] = _taken(net, values[blob], wanted, shapes[values[blob]])
-    return net, places
+        value = values[blob]
+        net, held = _taken(net, value, wanted, shapes[value])
+        moved[value] = () if held is None else (held,)
+    return PassResult(net, moved)
 
 
 def _taken(net: Net, value: Value, wanted: Preprocessing, shape: Shape) -> tuple[Net, Value | None]:

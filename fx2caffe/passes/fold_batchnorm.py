@@ -19,6 +19,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from fx2caffe.ir.affine import Affine
+from fx2caffe.passes.pass_result import PassResult
 
 Product = Convolution | Deconvolution | InnerProduct
 
@@ -26,7 +27,7 @@ Product = Convolution | Deconvolution | InnerProduct
 PART = 1 << 18  # numbers that are held in float64 at a time
 
 
-def fold_affine(net: Net) -> Net:
+def fold_batchnorm(net: Net) -> PassResult:
     """Fold each per-channel affine layer whose producer has no other reader.
 
     Computed in float64, stored in float32. The values of the folded net keep the names that
@@ -51,7 +52,8 @@ def fold_affine(net: Net) -> Net:
             order.append(None)
             others.append(made)
     waiting = iter(others)
-    return replace(net, steps=tuple(next(waiting) if v is None else kept[v] for v in order))
+    steps = tuple(next(waiting) if v is None else kept[v] for v in order)
+    return PassResult(replace(net, steps=steps))
 
 
 def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:

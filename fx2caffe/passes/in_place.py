@@ -11,13 +11,14 @@ from caffe2fx.layers import DummyData, Input, Parameter
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from fx2caffe.ir.placeholder import Unsupported
+from fx2caffe.passes.pass_result import PassResult
 
 # Their tops are filled once (or by the caller) and must outlive the forward pass.
 _SOURCES = (Input, DummyData, Parameter, Unsupported)
 
 
-def run_in_place(net: Net) -> Net:
-    """The same steps with the tops of in-place layers as new versions of their bottoms."""
+def run_in_place(net: Net) -> PassResult:
+    """Return the same steps with the tops of in-place layers as new versions of their bottoms."""
     uses, producers = net.uses(), net.producers()
     new: dict[Value, Value] = {}
     steps = []
@@ -29,13 +30,9 @@ def run_in_place(net: Net) -> Net:
             tops = (made.bottoms[0]._replace(version=made.bottoms[0].version + 1),)
         new.update(zip(step.tops, tops, strict=True))
         steps.append(replace(made, tops=tops))
-    return replace(net, steps=tuple(steps), outputs=tuple(new[v] for v in net.outputs))
-
-
-def renamed_values(before: Net, after: Net) -> dict[Value, Value]:
-    """What each value of `before` is called in `after`, whose steps are the same."""
-    pairs = zip(before.steps, after.steps, strict=True)
-    return {a: b for old, new in pairs for a, b in zip(old.tops, new.tops, strict=True)}
+    outputs = tuple(new[value] for value in net.outputs)
+    moved = {old: (value,) for old, value in new.items()}
+    return PassResult(replace(net, steps=tuple(steps), outputs=outputs), moved)
 
 
 def _may_overwrite(step: Step, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from caffe2fx.errors import CaffeError
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Dynamic, Step, Value
+from fx2caffe.passes.pass_result import PassResult, renamed_values
 
 DIGITS = 8  # of the mark that tells shortened names apart
 PRINTABLE = [chr(code) for code in range(33, 127)]
 
 
-def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
+def limit_names(net: Net, limit: int | None, alphabet: str | None) -> PassResult:
     """The net with layer and blob names of at most `limit` characters, all of `alphabet`.
 
     `alphabet` is a regular expression for one character, such as "[A-Za-z0-9_]". A name that
@@ -28,7 +29,7 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
     Raises CaffeError for a limit below 16 and an alphabet of fewer than 2 characters.
     """
     if limit is None and alphabet is None:
-        return net
+        return PassResult(net)
     given = [name for step in net.steps for name in _names(step)]
     new = limited(given, limit, alphabet)
     steps = tuple(
@@ -43,7 +44,8 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> Net:
         for step in net.steps
     )
     name = limited([net.name], limit, alphabet)[net.name] if net.name else ""
-    return Net(steps, _renamed(net.outputs, new), name)
+    named = Net(steps, _renamed(net.outputs, new), name)
+    return PassResult(named, renamed_values(net, named))
 
 
 def _names(step: Step) -> list[str]:

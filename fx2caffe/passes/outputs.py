@@ -14,10 +14,11 @@ from dataclasses import replace
 from caffe2fx.layers import Power, Silence
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
+from fx2caffe.passes.pass_result import PassResult
 
 
-def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
-    """The net with a top of its own for each output, and which value each copy stands for."""
+def expose_outputs(net: Net) -> PassResult:
+    """Give each output a top of its own; an output that others read becomes a copy as well."""
     read = {value for step in net.steps for value in step.reads}
     taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
     sources = {top for step in net.steps if is_input(step) for top in step.tops}
@@ -31,7 +32,11 @@ def expose_outputs(net: Net) -> tuple[Net, dict[Value, Value]]:
             value = copies[-1].tops[0]
         outputs.append(value)
     exposed = replace(net, steps=(*net.steps, *copies), outputs=tuple(outputs))
-    return _silenced(exposed, taken), {copy.tops[0]: copy.bottoms[0] for copy in copies}
+    moved: dict[Value, tuple[Value, ...]] = {}
+    for copy in copies:
+        source = copy.bottoms[0]
+        moved[source] = (*moved.get(source, (source,)), copy.tops[0])
+    return PassResult(_silenced(exposed, taken), moved)
 
 
 def _copy(value: Value, taken: set[str]) -> Step:

@@ -16,6 +16,7 @@ from caffe2fx.messages.common import ParamSpec
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
+from fx2caffe.passes.pass_result import PassResult
 
 
 class _Memory(NamedTuple):
@@ -26,7 +27,7 @@ class _Memory(NamedTuple):
     stride: Shape
 
 
-def share_weights(net: Net, parameters: Collection[int]) -> Net:
+def share_weights(net: Net, parameters: Collection[int]) -> PassResult:
     """The net with a common name for each blob that several steps have in one memory.
 
     Only memory of the model's own parameters counts (`parameters`: their addresses); a weight
@@ -46,7 +47,7 @@ def share_weights(net: Net, parameters: Collection[int]) -> Net:
         for place in places
     }
     steps = tuple(_named(step, index, names) for index, step in enumerate(net.steps))
-    return replace(net, steps=steps)
+    return PassResult(replace(net, steps=steps))
 
 
 def _memory(blob: Tensor) -> _Memory:

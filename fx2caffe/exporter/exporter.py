@@ -13,6 +13,7 @@ from caffe2fx.layers.layer import BVLC, Operation
 from caffe2fx.module.graph_module import CaffeGraphModule
 from fx2caffe import ops
 from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.exporter.growth import check_growth
 from fx2caffe.exporter.pipeline import Finished, Options, finish, legal_net
 from fx2caffe.exporter.result import Export
 from fx2caffe.ir.symbol import BatchFixed
@@ -84,7 +85,9 @@ def export(
             wanted = _by_blob(preprocessing, lowered)
             rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
             parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
-            return lowered, finish(lowered, Options(has, *rest, parameters))
+            finished = finish(lowered, Options(has, *rest, parameters))
+            check_growth(finished, traced.module, batch)
+            return lowered, finished
 
         (lowered, finished), faults = _for_any_batch(made, batch, has)
         wanted = _by_blob(preprocessing, lowered)

@@ -37,6 +37,7 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     try:
         places = _written(base, index, written)
     except RuntimeError:  # one of them is a constant made for the example's batch
+        net.fault(f"{net.scope[0]} writes what is made for one batch")
         base, written = _unbatched(base), _unbatched(written)
         places = _written(base, index, written)
     if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):
@@ -98,8 +99,9 @@ def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
 def map_of_memory(
     net: Emitter, tensors: Sequence[Symbol | Tensor], index: Tensor, shape: Sequence[int]
 ) -> Symbol:
-    # Positions in memory are those of the example's batch.
-    symbols = [_unbatched(as_symbol(net, t, role=f"part{i}")) for i, t in enumerate(tensors)]
+    symbols = [as_symbol(net, t, role=f"part{i}") for i, t in enumerate(tensors)]
+    if any(symbol.shape != symbol.other for symbol in symbols):
+        net.fault(f"{net.scope[0]} reads positions in memory, which are those of one batch")
     places = index.reshape(tuple(shape))
     if len(symbols) == 1:
         return placed(net, symbols[0], places, places)

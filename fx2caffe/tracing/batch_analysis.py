@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from caffe2fx.layers.layer import Operation
+from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace, trace
 
@@ -43,7 +44,7 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
     try:
         second = trace(model, larger(model, example_inputs), **options)
     except Exception as error:  # whatever the model's own checks raise
-        return Batch(faults=(f"the model does not run with another batch: {error}",))
+        return Batch(faults=(_does_not_run(error),))
     found = _compared(first.module, second.module)
     # Constants that grow with the batch, as places to write to do, would be very large.
     bends = () if found.faults else _bends(model, example_inputs, first, found, options)
@@ -55,14 +56,14 @@ def _bends(
 ) -> list[str]:
     """Where a much larger batch does not go on as the next one began: `x[:4]`, `if batch > 2`.
 
-    Only shapes are asked, so nothing is computed; what does not run so is left to the other
-    checks.
+    Only shapes are asked, so nothing is computed; what does not run so is run with two samples
+    more.
     """
     grown = larger(model, example_inputs, MANY_MORE)
     try:
         third = trace(model, grown, **{**options, "values": "fake"}).module
     except Exception:
-        return []
+        return _runs_with_two_more(model, example_inputs, options)
     ones, threes = list(first.module.graph.nodes), list(third.graph.nodes)
     if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in threes]:
         return ["the model runs other operations with a large batch"]
@@ -74,6 +75,22 @@ def _bends(
         and not result_varies(first.module, one)
         and not _on_one_line(one, found, three)
     ]
+
+
+def _runs_with_two_more(
+    model: nn.Module, example_inputs: Any, options: dict[str, Any]
+) -> list[str]:
+    """Why a model that ran with one sample more does not with two, as one that is broadcast."""
+    try:
+        trace(model, larger(model, example_inputs, 2), **options)
+    except Exception as error:
+        return [_does_not_run(error)]
+    return []
+
+
+def _does_not_run(error: Exception) -> str:
+    own = error if isinstance(error, UnsupportedError) else error.__cause__ or error
+    return f"the model does not run with another batch: {own}"
 
 
 def result_varies(root: nn.Module, node: fx.Node) -> bool:
@@ -105,9 +122,9 @@ def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
 
 
 def _more_of(value: Tensor, more: int) -> Tensor:
-    """One more sample is a copy; many take no memory, since nothing is computed on them."""
-    if more == 1:
-        return torch.cat([value, value[:1]])
+    """A few more samples are copies; many take no memory, since nothing is computed on them."""
+    if more < MANY_MORE:
+        return torch.cat([value, *[value[:1]] * more])
     return value[:1].expand(len(value) + more, *value.shape[1:])
 
 

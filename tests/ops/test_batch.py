@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 import caffe2fx
 import fx2caffe
 from caffe2fx.layers import Reshape
+from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
 from tests.rows import Function
@@ -38,7 +41,7 @@ def test_the_fixed_batch_is_written_into_the_prototxt(tmp_path: object) -> None:
     exported = fx2caffe.export(Function(lambda x: x.reshape(2, 48)), torch.randn(2, 3, 4, 4))
     path = Path(str(tmp_path)) / "net.prototxt"
     exported.save(path, path.with_suffix(".caffemodel"))
-    assert path.read_text().startswith("# The batch of the Input layers is fixed: ")
+    assert "\n# The batch of the Input layers is fixed: " in path.read_text()
 
 
 def test_two_inputs_share_the_batch_and_a_third_has_none() -> None:
@@ -118,3 +121,58 @@ def test_expand_as_follows_the_batch(batch: int) -> None:
     exported = fx2caffe.export(Function(body), torch.randn(batch, 4, 6, 5))
     assert not exported.batch_is_fixed, exported.batch_faults
     assert exported.verify("pycaffe", batch=3).ok
+
+
+def row_of_a_base_that_is_written(x: Tensor) -> Tensor:
+    base = x + 0
+    row = base[0, 1:]
+    base.unsqueeze(1).mul_(2)
+    return row
+
+
+def broadcast_in_a_dead_branch(x: Tensor) -> Tensor:
+    x * torch.ones(2, 1)
+    return x * 2
+
+
+def runs_with_two_samples_at_most(x: Tensor) -> Tensor:
+    return x * 2 if len(x) < 3 else x.reshape(-1, 5)
+
+
+FIXED = [
+    (row_of_a_base_that_is_written, "reads positions in memory, which are those of one batch"),
+    (broadcast_in_a_dead_branch, "does not run with another batch: The size of tensor a"),
+    (runs_with_two_samples_at_most, "does not run with another batch: shape '"),
+]
+
+
+@pytest.mark.parametrize(("function", "fault"), FIXED, ids=[f.__name__ for f, _ in FIXED])
+def test_a_batch_of_one_that_is_none(function: Callable[[Tensor], Tensor], fault: str) -> None:
+    exported = fx2caffe.export(Function(function), torch.randn(1, 4))
+    assert exported.batch_is_fixed and fault in exported.batch_faults[0]
+    assert exported.verify().ok
+
+
+def keeps(x: Tensor) -> Tensor:
+    """A leaf whose handler below is right for the batches that the emitter asks about, 2 and 3."""
+    return x * 1
+
+
+class Bends(Reshape):
+    """Reshapes larger batches otherwise."""
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        shape = bottoms[0]
+        return (shape,) if shape[0] < 4 else ((shape[0] // 3, 3 * shape[1], *shape[2:]),)
+
+
+def test_a_net_is_held_against_the_shapes_of_a_large_batch() -> None:
+    @fx2caffe.register(keeps)
+    def handler(net: Emitter, x: Symbol) -> Symbol:
+        return net.add(Bends(shape=(0, 0)), x)
+
+    try:
+        exported = fx2caffe.export(Function(keeps), torch.randn(2, 4))
+    finally:
+        fx2caffe.unregister(keeps)
+    assert exported.batch_is_fixed and "with a large batch" in exported.batch_faults[0]

@@ -204,8 +204,10 @@ def _enum_name(message: descriptor_pb2.DescriptorProto, numbers: type[enum.IntEn
 
 def _describe_enum(numbers: type[enum.IntEnum]) -> descriptor_pb2.EnumDescriptorProto:
     made = descriptor_pb2.EnumDescriptorProto(name=numbers.__name__)
-    for member in numbers:
-        made.value.add(name=member.name, number=member.value)
+    for name, member in numbers.__members__.items():  # with other names of the same numbers
+        made.value.add(name=name, number=member.value)
+    if len(numbers.__members__) > len(numbers):
+        made.options.allow_alias = True
     return made
 
 

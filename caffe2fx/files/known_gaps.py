@@ -29,14 +29,9 @@ FIELDS: Mapping[tuple[str, str], str] = {
         "Intel's fork takes the statistics of parts of the batch with it; "
         "leave it out for nets that are not trained further"
     ),
-    ("BatchNormParameter", "icnet"): "its meaning is not known: leave it out if it is false",
     ("ConvolutionParameter", "relu"): _FUSED,
     ("ConvolutionParameter", "fusion_type"): _FUSED,
     ("ConvolutionParameter", "pad_type"): (
-        "0 is what is done without it; other ways to pad are a fork's own: "
-        "write pad_l, pad_r, pad_t and pad_b"
-    ),
-    ("PoolingParameter", "pad_type"): (
         "0 is what is done without it; other ways to pad are a fork's own: "
         "write pad_l, pad_r, pad_t and pad_b"
     ),
@@ -48,6 +43,13 @@ FIELDS: Mapping[tuple[str, str], str] = {
         "NVIDIA's fork rounds down with it: write round_mode: FLOOR in its place"
     ),
     ("EltwiseParameter", "axis"): "its meaning is not known: leave it out if it is 0",
+    ("DropoutParameter", "sample_weights_test"): (
+        "Bayesian SegNet's: numbers are dropped by chance in TEST too, so that no two runs agree: "
+        "leave it out for the net without chance"
+    ),
+    ("DetectionOutputParameter", "ratio_permute"): (
+        f"Synopsys's, whose heads are flat and ordered by shape: permute them, or {_BY_HAND}"
+    ),
     ("DetectionOutputParameter", "objectness_score"): (
         f"RefineDet's, which moves the default boxes by two further bottoms first: {_BY_HAND}"
     ),
@@ -55,11 +57,6 @@ FIELDS: Mapping[tuple[str, str], str] = {
     ("LossParameter", "class_weighting"): f"the loss is another with it: {_BY_HAND}",
     ("LossParameter", "weight_by_label_freqs"): f"the loss is another with it: {_BY_HAND}",
     ("ReLUParameter", "fuse"): "Intel's fork sets it in nets that it has taken apart: leave it out",
-    ("ReLUParameter", "relu6"): "write a ReLU6 layer in its place",
-    ("ReshapeParameter", "pixelshuffler"): (
-        "1 is what is done without it; in which order others move the numbers is not known: "
-        f"write a PixelShuffle layer if that is it, or {_BY_HAND}"
-    ),
     ("InnerProductParameter", "relu"): _FUSED,
     **{("", name): _INTEGERS for name in _SCALED},
 }

@@ -37,9 +37,11 @@ from caffe2fx.layers.forks.images import AnnotatedData, ImageSegData, LaneData, 
 from caffe2fx.layers.forks.loss import SmoothL1Loss
 from caffe2fx.layers.forks.normalization import BN, Normalize
 from caffe2fx.layers.forks.position import Reorg, Upsample
+from caffe2fx.layers.forks.recurrent import Lstm
 from caffe2fx.layers.forks.resize import Interp
 from caffe2fx.layers.forks.shape import Padding, Permute, Reverse, ShuffleChannel
 from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
+from caffe2fx.layers.forks.synopsys import DepthToSpace
 from caffe2fx.layers.forks.training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.layers.images import Data, ImageData, MemoryData, WindowData
@@ -105,6 +107,7 @@ __all__ = [
     "Crop",
     "Data",
     "Deconvolution",
+    "DepthToSpace",
     "DepthwiseConvolution",
     "DetectionEvaluate",
     "DetectionOutput",
@@ -135,6 +138,7 @@ __all__ = [
     "Layer",
     "Log",
     "LossParameter",
+    "Lstm",
     "MatMul",
     "MemoryData",
     "Mish",

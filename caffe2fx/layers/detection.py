@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from math import sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -253,7 +253,7 @@ class DetectionOutput(Layer):
     type = "DetectionOutput"
     parameter = ("detection_output_param", 204)
     message = "DetectionOutputParameter"
-    dialects = SSD
+    dialects: ClassVar[tuple[str, ...]] = SSD
     bottoms = (3, 3)
     varies = True
 

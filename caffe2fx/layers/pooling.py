@@ -16,18 +16,29 @@ from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.layer import Layer
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine
-from caffe2fx.messages.message import Shape, field, forked
+from caffe2fx.messages.message import Choice, Shape, field, forked
 
 Pair = tuple[int, int]
 LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: what an empty MAX window gives
 
 
-class PoolMethod(IntEnum):
-    """How a window becomes one number."""
+class PoolMethod(Choice):
+    """How a window becomes one number; the last is Synopsys's, which counts no padding."""
 
     MAX = 0
     AVE = 1
     STOCHASTIC = 2
+    AVE_EXC_PAD = 3
+    AVE_TF = 3
+
+    @property
+    def is_forked(self) -> bool:
+        return self is PoolMethod.AVE_EXC_PAD
+
+    @property
+    def is_average(self) -> bool:
+        """Whether windows are summed and divided."""
+        return self in (PoolMethod.AVE, PoolMethod.AVE_EXC_PAD)
 
 
 class RoundMode(IntEnum):
@@ -44,8 +55,9 @@ class Pooling(Layer):
 
     Caffe rounds the output size up; with padding it drops a last window that starts at or
     after the end of the input plus pad. An AVE window divides by its size clipped to the
-    padded input. Without padding and with a kernel smaller than the stride a window can lie
-    wholly outside: then MAX gives -FLT_MAX and AVE gives NaN.
+    padded input, AVE_EXC_PAD by its size clipped to the input. Without padding and with a kernel
+    smaller than the stride a window can lie wholly outside: then MAX gives -FLT_MAX and AVE gives
+    NaN.
     """
 
     type = "Pooling"
@@ -123,7 +135,7 @@ class Pooling(Layer):
         around = (pad[1], ends[1], pad[0], ends[0])
         if self.pool is PoolMethod.MAX:
             return self._maximum(bottom, around, out, tops)
-        if self.pool is PoolMethod.AVE:
+        if self.pool.is_average:
             sums = F.avg_pool2d(F.pad(bottom, around), kernel, stride, divisor_override=1)
             return (sums[..., : out[0], : out[1]] / self._divisor(bottom, out),)
         raise NotImplementedError(f"{self.pool.name} pooling, which check refuses")
@@ -146,12 +158,15 @@ class Pooling(Layer):
         spans = []
         for size, k, s, p, count in zip(bottom.shape[2:], kernel, stride, pad, out, strict=True):
             starts = torch.arange(count, dtype=bottom.dtype, device=bottom.device) * s - p
-            spans.append((starts + k).clamp(max=size + p) - starts)
+            if self.pool is PoolMethod.AVE_EXC_PAD:
+                spans.append((starts + k).clamp(max=size) - starts.clamp(min=0))
+            else:
+                spans.append((starts + k).clamp(max=size + p) - starts)
         height, width = spans  # negative for a window that starts beyond the end, as in Caffe
         return height[:, None] * width[None, :]
 
     def reduction(self, bottoms: Sequence[Shape]) -> int:
-        return prod(self.geometry(bottoms[0])[0]) if self.pool is PoolMethod.AVE else 1
+        return prod(self.geometry(bottoms[0])[0]) if self.pool.is_average else 1
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -192,7 +207,8 @@ class Pooling(Layer):
         ceil = self.round_mode is RoundMode.CEIL
         if is_max:
             return nn.MaxPool2d(kernel, stride, pad, ceil_mode=ceil)
-        return nn.AvgPool2d(kernel, stride, pad, ceil_mode=ceil, count_include_pad=True)
+        counts = self.pool is PoolMethod.AVE
+        return nn.AvgPool2d(kernel, stride, pad, ceil_mode=ceil, count_include_pad=counts)
 
 
 @register
@@ -234,6 +250,8 @@ class SPP(Layer):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
+        if self.pool.is_forked:
+            raise ShapeMismatchError(f"needs MAX or AVE, got {self.pool.name}")
         if len(bottoms[0]) != 4:
             raise ShapeMismatchError(f"needs a 4-D bottom, got {bottoms[0]}")
         if self.pyramid_height < 1:

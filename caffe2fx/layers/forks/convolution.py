@@ -194,7 +194,7 @@ class Pooling3D(Layer):
             raise ShapeMismatchError(f"needs kernel and stride >= 1, got {kernel} and {stride}")
         if any(p >= k for p, k in zip(pad, kernel, strict=True)):
             raise ShapeMismatchError(f"needs pad < kernel, got pad {pad} and kernel {kernel}")
-        if self.pool is PoolMethod.STOCHASTIC:
+        if self.pool not in (PoolMethod.MAX, PoolMethod.AVE):
             raise ShapeMismatchError("needs MAX or AVE, got STOCHASTIC")
         sizes = zip(bottoms[0][2:], *self._geometry(), strict=True)
         if any(k > size + 2 * p for size, k, _, p in sizes):

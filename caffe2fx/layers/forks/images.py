@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import ClassVar
 
 from caffe2fx.layers.forks.shape import SSD
-from caffe2fx.layers.images import Data, ImageData
+from caffe2fx.layers.images import Data, ImageData, Images
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Message, Shape, beside, field, forked, repeated
 
@@ -159,3 +159,37 @@ class ImageSegData(ImageData):
         if self.label_type is LabelType.PIXEL:
             return None if image is None else (batch, 1, *image[2:])
         return (batch,) if self.label_type is LabelType.IMAGE else None
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DenseImageData(Images):
+    """SegNet's images of files, and an image of labels for each: tops (N, C, H, W), (N, 1, H, W).
+
+    From the fork's source, not run.
+    """
+
+    type = "DenseImageData"
+    parameter = ("dense_image_data_param", 138)
+    message = "DenseImageDataParameter"
+    dialects = ("segnet", "synopsys")
+
+    source: str = field(1, "string", absent="")
+    batch_size: int = field(2, "uint32", 1)
+    rand_skip: int = field(3, "uint32", 0)
+    shuffle: bool = field(4, "bool", False)
+    new_height: int = field(5, "uint32", 0)
+    new_width: int = field(6, "uint32", 0)
+    is_color: bool = field(7, "bool", True)
+    mean_file: str = field(8, "string", absent="")
+    root_folder: str = field(9, "string", absent="")
+    mirror: bool = field(10, "bool", False)
+    crop_width: int = field(11, "uint32", 0)
+    crop_height: int = field(12, "uint32", 0)
+
+    def image_shape(self) -> tuple[int | None, int | None, int | None]:
+        high, wide = self.crop_height or self.new_height, self.crop_width or self.new_width
+        return 3 if self.is_color else 1, high or None, wide or None
+
+    def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
+        return None if image is None else (batch, 1, *image[2:])

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from caffe2fx.layers.layer import Layer
 from caffe2fx.layers.normalization import along_channels
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
-from caffe2fx.messages.message import Shape, field
+from caffe2fx.messages.message import Shape, field, forked
 
 
 @register
@@ -104,6 +104,13 @@ class BN(_BN):
     frozen: bool = field(5, "bool", False)
     engine: Engine = field(6, Engine, Engine.DEFAULT)
 
+    icnet: bool | None = forked("bool")  # by it Synopsys tells the two meanings apart
+
+    @classmethod
+    def lacks(cls, proto: Any) -> str:
+        other = proto.bn_param.HasField("icnet") and not proto.bn_param.icnet
+        return "BN" if other else ""
+
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:
         slope, shift = self.slope_filler or Filler(value=1.0), self.bias_filler or Filler()
         return slope, shift, Filler(), Filler(value=1.0)
@@ -146,6 +153,13 @@ class BNScale(_BN):
     scale_filler: Filler | None = field(1, Filler)
     shift_filler: Filler | None = field(2, Filler)
     bn_mode: BNMode = field(3, BNMode, BNMode.LEARN)
+
+    icnet: bool | None = forked("bool")  # by it Synopsys tells the two meanings apart
+
+    @classmethod
+    def lacks(cls, proto: Any) -> str:
+        other = proto.bn_param.HasField("icnet") and proto.bn_param.icnet
+        return "BN" if other else ""
 
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:
         return self.scale_filler or Filler(), self.shift_filler or Filler()
@@ -190,7 +204,8 @@ class BNOfBoth(_BN):
 
     def _plain(self) -> BN | BNScale:
         kind = BN if self.bn_mode is BNMode.LEARN else BNScale
-        return kind(**{name: getattr(self, name) for name, _ in kind.wires()})
+        names = [name for name, _ in kind.wires() if hasattr(self, name)]
+        return kind(**{name: getattr(self, name) for name in names})
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
         return self._plain().blob_shapes(bottoms)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.convolution import Convolution
 from caffe2fx.layers.forks.shape import needs_rank
 from caffe2fx.layers.layer import Layer
-from caffe2fx.layers.pooling import LOWEST, Pooling, PoolMethod
+from caffe2fx.layers.pooling import LOWEST, Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, forked
 
@@ -81,32 +82,90 @@ class ConvolutionSides(_Sides, Convolution):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PoolingSides(_Sides, Pooling):
-    """MAX pooling whose windows, some of them over the sides, end with the last side.
+    """Pooling whose sides are padded differently, or with pad_type 1 ("SAME") as TensorFlow pads.
 
-    How the fork rounds, and what it divides an average by, is not known: such are refused.
-    By the fork's schema, not run.
+    A last window that starts behind the input and the padding before it is dropped. MAX and
+    AVE_EXC_PAD look at the input alone, AVE divides by the window clipped to the padded input.
+    From the fork's source, not run.
     """
+
+    pad_type: int = forked("uint32", 0)
+
+    @classmethod
+    def claims(cls, said: Set[str]) -> bool:
+        return bool(said & (SIDES | {"pad_type"}))
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(bottoms[0])[2]))
-        super().check(self.grown(bottoms), tops)
-        if self.pool is not PoolMethod.MAX or self.global_pooling or tops > 1:
-            raise ShapeMismatchError(f"needs MAX of windows and 1 top(s) beside pad_l, got {self}")
-        kernel, stride, _ = self.geometry(bottoms[0])
-        wide, high = self.around()[:2], self.around()[2:]
-        if max(high) >= kernel[0] or max(wide) >= kernel[1]:
-            raise ShapeMismatchError(f"needs pads less than the kernel, got {self}")
-        sizes = zip(self.grown(bottoms)[0][2:], kernel, stride, strict=True)
-        if any((size - k) % s for size, k, s in sizes):
-            raise ShapeMismatchError("needs windows that end with the padded input beside pad_l")
+        if self.pad_type not in (0, 1) or (self.pad_type and any(self.around())):
+            raise ShapeMismatchError(f"needs pad_type 0 or 1, and the latter alone, got {self}")
+        if self.global_pooling and (self.pad_type or any(self.around())):
+            raise ShapeMismatchError("needs no pads beside global_pooling")
+        if tops > 1 or self.pool is PoolMethod.STOCHASTIC:
+            raise ShapeMismatchError(f"needs 1 top(s), and MAX or an average, got {self}")
+        if min(self.geometry(bottoms[0])[0]) < 1 or min(self.geometry(bottoms[0])[1]) < 1:
+            raise ShapeMismatchError(f"needs kernel and stride >= 1, got {self}")
+
+    def _axes(self, bottom: Shape) -> Iterator[tuple[int, int, int, int, int]]:
+        """For height and width: size, kernel, stride, and the pads before and behind."""
+        kernel, stride, _ = self.geometry(bottom)
+        left, right, top, below = self.around()
+        pads = ((top, below), (left, right))
+        for size, k, s, (before, behind) in zip(bottom[2:], kernel, stride, pads, strict=True):
+            if self.pad_type:
+                along = max(k - (size % s or s), 0)
+                before, behind = along // 2, along - along // 2
+            yield size, k, s, before, behind
+
+    def _counts(self, bottom: Shape) -> list[int]:
+        if self.pad_type:
+            return [-(-size // s) for size, _, s, _, _ in self._axes(bottom)]
+        counts = []
+        for size, k, s, before, behind in self._axes(bottom):
+            reach = size + before + behind - k
+            steps = reach // s if self.round_mode is RoundMode.FLOOR else -(-reach // s)
+            dropped = any(self.around()) and steps * s >= size + before
+            counts.append(steps if dropped else steps + 1)
+        return counts
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        counts = self._counts(bottoms[0])
+        if min(counts) < 1:
+            raise ShapeMismatchError(f"needs an input of at least its kernel, got {bottoms[0]}")
+        return ((*bottoms[0][:2], *counts),)
+
+    def _pads(self, bottom: Shape) -> Shape:
+        """The pads with which exactly the windows of the top fit, as torch has them."""
+        axes = zip(self._axes(bottom), self._counts(bottom), strict=True)
+        ends = [(before, (n - 1) * s + k - before - size) for (size, k, s, before, _), n in axes]
+        return (*ends[1], *ends[0])
+
+    def _divisor(self, bottom: Tensor, out: Shape) -> Tensor:
+        spans = []
+        for axis, count in zip(self._axes(tuple(bottom.shape)), out, strict=True):
+            size, k, s, before, behind = axis
+            starts = torch.arange(count, dtype=bottom.dtype, device=bottom.device) * s - before
+            ends = (starts + k).clamp(max=size + behind)
+            if self.pool is PoolMethod.AVE_EXC_PAD:
+                starts, ends = starts.clamp(min=0), ends.clamp(max=size)
+            spans.append(ends - starts)
+        return spans[0][:, None] * spans[1][None, :]
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        padded = F.pad(bottoms[0], self.around(), value=LOWEST)
-        kernel, stride, _ = self.geometry(tuple(bottoms[0].shape))
-        return (F.max_pool2d(padded, kernel, stride),)
+        bottom, shape = bottoms[0], tuple(bottoms[0].shape)
+        kernel, stride, _ = self.geometry(shape)
+        if self.pool is PoolMethod.MAX:
+            padded = F.pad(bottom, self._pads(shape), value=LOWEST)
+            return (F.max_pool2d(padded, kernel, stride),)
+        padded = F.pad(bottom, self._pads(shape))
+        sums = F.avg_pool2d(padded, kernel, stride, divisor_override=1)
+        return (sums / self._divisor(bottom, tuple(sums.shape[2:])),)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         kernel, stride, _ = self.geometry(bottoms[0])
-        return nn.Sequential(nn.ConstantPad2d(self.around(), LOWEST), nn.MaxPool2d(kernel, stride))
+        if self.pool is not PoolMethod.MAX:
+            return Layer.module(self, bottoms, blobs, tops)
+        pads = nn.ConstantPad2d(self._pads(bottoms[0]), LOWEST)  # type: ignore[arg-type]
+        return nn.Sequential(pads, nn.MaxPool2d(kernel, stride))

@@ -126,3 +126,28 @@ class BatchNormScaleBias(Neuron):
         mean, variance = module.running_mean, module.running_var
         assert mean is not None and variance is not None  # module() always makes them
         return mean, variance, torch.ones_like(mean[:1]), module.weight, module.bias
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SpatialDropout(Neuron):
+    """Dropout of whole channels (ENet's); nothing in TEST. From the fork's source, not run.
+
+    In TRAIN the fork scales what stays by 1 / (1 - dropout_ratio), of the places that its loop
+    comes to; here of all.
+    """
+
+    type = "SpatialDropout"
+    parameter = ("spatial_dropout_param", 155)
+    message = "SpatialDropoutParameter"
+    dialects = ("enet", "intel")
+
+    dropout_ratio: float = field(1, "float", 0.5)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0],)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.Dropout2d(self.dropout_ratio)

@@ -39,6 +39,7 @@ from caffe2fx.layers.forks.images import (
     AnnotatedDataParameter,
     AnnotationType,
     BatchSampler,
+    DenseImageData,
     ImageSegData,
     LabelType,
     LaneData,
@@ -51,6 +52,7 @@ from caffe2fx.layers.forks.images import (
 from caffe2fx.layers.forks.loss import SmoothL1Loss
 from caffe2fx.layers.forks.normalization import BN, BNMode, BNOfBoth, BNScale, Normalize
 from caffe2fx.layers.forks.position import Reorg, ReorgSpace, Upsample, UpsampleMask, UpsampleStride
+from caffe2fx.layers.forks.recurrent import Lstm
 from caffe2fx.layers.forks.resize import Interp
 from caffe2fx.layers.forks.shape import (
     CropCenter,
@@ -68,6 +70,16 @@ from caffe2fx.layers.forks.shape import (
     Unsqueeze,
 )
 from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
+from caffe2fx.layers.forks.synopsys import (
+    BatchNormEps,
+    DepthToSpace,
+    DetectionOutputHeads,
+    ReLUBounded,
+    ReshapeShuffled,
+    ResizeBilinear,
+    ResizeNearestNeighbor,
+    UpsampleDarknet,
+)
 from caffe2fx.layers.forks.training import (
     AccuracyMetric,
     Arc,
@@ -80,7 +92,7 @@ from caffe2fx.layers.forks.training import (
     YoloSeg,
     Yolov3,
 )
-from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
+from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled, SpatialDropout
 from caffe2fx.layers.images import DB
 from caffe2fx.layers.loss import LossParameter, NormalizationMode, SoftmaxWithLoss
 from caffe2fx.layers.pooling import Pooling, PoolMethod, RoundMode
@@ -195,6 +207,46 @@ ROWS = (
         num_output=3, kernel_size=(3,), stride=(2,), pad_l=1, pad_r=2, pad_t=3, pad_b=4), (IMAGE,)),
     Row("pooling sides", PoolingSides(
         kernel_h=4, kernel_w=3, stride=2, pad_l=2, pad_r=1, pad_t=1, pad_b=3), (IMAGE,)),
+    Row("pooling sides, average", PoolingSides(
+        kernel_size=3, stride=2, pad_l=2, pad_r=1, pool=PoolMethod.AVE), (IMAGE,)),
+    Row("pooling same", PoolingSides(kernel_size=3, stride=2, pad_type=1), (IMAGE,)),
+    Row("pooling, average without padding", Pooling(
+        kernel_size=3, stride=2, pad=1, pool=PoolMethod.AVE_EXC_PAD), (IMAGE,)),
+    Row("relu6 of a relu", ReLUBounded(relu6=True), (IMAGE,)),
+    Row("relu bounded", ReLUBounded(
+        minimum=-0.5, maximum=0.5, negative_slope=0.5, engine=Engine.CAFFE), (IMAGE,)),
+    Row("reshape shuffled", ReshapeShuffled(pixelshuffler=2, shape=(0, 1, -1, 16)), (IMAGE,)),
+    Statistics("batch norm eps", BatchNormEps(add_eps_before_sqrt=False, eps=0.01), (IMAGE,)),
+    Statistics("batch norm icnet", BatchNormEps(icnet=True), (IMAGE,)),
+    Statistics("bn icnet", BN(icnet=True), (IMAGE,)),
+    Statistics("bn not icnet", BNScale(icnet=False), (IMAGE,)),
+    Row("heads", DetectionOutputHeads(
+        num_classes=3, nbottom=2, no_permute=True, nms_param=NonMaximumSuppression(top_k=9),
+        keep_top_k=5), ((1, 3, 2, 6), (1, 3, 1, 4), (1, 8, 2, 3), (1, 4, 2, 2), (1, 2, 64))),
+    Row("lstm of ctpn", Lstm(
+        num_output=4, clipping_threshold=1, weight_filler=WEIGHTED, bias_filler=WEIGHTED,
+        batch_size=2), ((3, 2, 5),)),
+    Row("lstm of ctpn that goes on", Lstm(num_output=4), ((3, 2, 5), (3, 2))),
+    Row("spatial dropout", SpatialDropout(dropout_ratio=0.1), (IMAGE,)),
+    Row("darknet", UpsampleDarknet(stride=3), (IMAGE,)),
+    Row("depth to space", DepthToSpace(block_size=2), ((2, 3, 2, 8),)),
+    Row("depth to space, channels first", DepthToSpace(block_size=2, data_format="NCHW"), (IMAGE,)),
+    Row("nearest", ResizeNearestNeighbor(output_height=7, scale_width=1.5, data_format="NCHW"),
+        (IMAGE,)),
+    Row("nearest of corners", ResizeNearestNeighbor(
+        output_height=7, output_width=3, align_corners=True), ((2, 3, 4, 5),)),
+    Row("nearest of middles", ResizeNearestNeighbor(
+        scale_height=2, half_pixel_centers=True, data_format="NCHW"), (IMAGE,)),
+    Row("nearest as in ONNX", ResizeNearestNeighbor(
+        output_height=7, half_pixel_onnx=True, data_format="NCHW"), (IMAGE,)),
+    Row("bilinear", ResizeBilinear(output_height=7, scale_width=1.5, data_format="NCHW"),
+        (IMAGE,)),
+    Row("bilinear of corners", ResizeBilinear(
+        output_height=7, output_width=3, align_corners=True), ((2, 3, 4, 5),)),
+    Row("bilinear of middles", ResizeBilinear(
+        scale_height=2, half_pixel_centers=True, data_format="NCHW"), (IMAGE,)),
+    Row("bilinear as in torch", ResizeBilinear(
+        output_height=1, output_width=7, pytorch_half_pixel=True, data_format="NCHW"), (IMAGE,)),
     Statistics("batch norm scale bias", BatchNormScaleBias(scale_bias=True, eps=0.01), (IMAGE,)),
     Statistics("batch norm of rank 2",
         BatchNormScaleBias(scale_bias=True, scale_filler=WEIGHTED, bias_filler=WEIGHTED),
@@ -387,6 +439,28 @@ SOURCES = (
         ),
     ),
     source("images and numbers", ImageSegData()),
+    source(
+        "images of labels",
+        DenseImageData(
+            source="list",
+            batch_size=2,
+            rand_skip=1,
+            shuffle=True,
+            new_height=6,
+            new_width=7,
+            mean_file="mean",
+            root_folder="here",
+            mirror=True,
+            crop_width=5,
+            crop_height=4,
+        ),
+    ),
+    Row(
+        "labels in gray",
+        DenseImageData(is_color=False, new_height=5, new_width=5),
+        tops=2,
+        needs_files=True,
+    ),
     Row(
         "pixels in gray",
         ImageSegData(
@@ -468,12 +542,26 @@ REFUSALS = (
             "convolution_param { num_output: 1 kernel_size: 3 pad: 1 pad_l: 1 }"),
     Refusal("sides less than none", "Convolution", "needs pad_l, .* of 0 or more and no pad",
             "convolution_param { num_output: 1 kernel_size: 3 pad_r: -1 }"),
-    Refusal("sides of an average", "Pooling", "needs MAX of windows",
-            "pooling_param { pool: AVE kernel_size: 3 pad_t: 1 }"),
-    Refusal("sides that round", "Pooling", "needs windows that end with the padded input",
-            "pooling_param { kernel_size: 3 stride: 2 pad_t: 1 }"),
-    Refusal("sides of a window's size", "Pooling", "needs pads less than the kernel",
-            "pooling_param { kernel_size: 3 pad_b: 3 }"),
+    Refusal("sides of a mask", "Pooling", r"needs 1 top\(s\), and MAX or an average",
+            "pooling_param { kernel_size: 3 pad_t: 1 }", tops=2),
+    Refusal("sides of chance", "Pooling", r"and MAX or an average",
+            "pooling_param { pool: STOCHASTIC kernel_size: 3 pad_t: 1 }"),
+    Refusal("sides of same", "Pooling", "needs pad_type 0 or 1, and the latter alone",
+            "pooling_param { kernel_size: 3 pad_type: 1 pad_t: 1 }"),
+    Refusal("heads that lack", "DetectionOutput", "needs 5 bottoms for nbottom 2, got 4",
+            "detection_output_param { num_classes: 2 nbottom: 2 no_permute: true }",
+            bottoms=((1, 8), (1, 16), (1, 2, 16), (1, 2))),
+    Refusal("heads of two images", "DetectionOutput", "needs one image",
+            "detection_output_param { num_classes: 2 nbottom: 2 }",
+            bottoms=((2, 8), (2, 8), (2, 16), (2, 16), (1, 2, 32))),
+    Refusal("depth of space", "DepthToSpace", "needs channels divisible by block_size",
+            "depth_to_space_param { block_size: 2 }", bottoms=((1, 3, 4, 6),)),
+    Refusal("resize both ways", "ResizeBilinear", "needs one way to place pixels at most",
+            "resize_bilinear_param { align_corners: true half_pixel_centers: true }"),
+    Refusal("resize of another format", "ResizeNearestNeighbor", "needs data_format NHWC or NCHW",
+            'resize_nearest_neighbor_param { data_format: "HWC" }'),
+    Refusal("shuffled to no image", "Reshape", r"needs \(N, C / r\^2, r H, r W\)",
+            "reshape_param { pixelshuffler: 2 shape { dim: 0 dim: 2 dim: 10 dim: 5 } }"),
     Refusal("sides of a deconvolution", "Deconvolution", "has no pad_l",
             "convolution_param { num_output: 1 kernel_size: 3 pad_l: 1 }"),
     Refusal("regions of two shapes", "SmoothL1LossOHEM", "needs bottoms of one shape", "",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from caffe2fx.engines.base import Closing
+from caffe2fx.engines.child import VARIABLE, Child, Ended, Hung
 from caffe2fx.engines.install.installer import installed
 from caffe2fx.errors import EngineError
 from caffe2fx.messages.message import Shape
@@ -43,7 +44,10 @@ def starter() -> tuple[tuple[str, ...], Mapping[str, str] | None] | None:
 
 def _imports_here() -> bool:
     command = [sys.executable, "-c", "import caffe; caffe.Net, caffe.layer_type_list"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 class PycaffeEngine:
@@ -73,27 +77,22 @@ class PycaffeEngine:
 
 
 class Worker(Closing):
-    """The child process and the pipes to it."""
+    """The child process and what it is asked."""
 
     def __init__(self) -> None:
         found = starter()
         if found is None:
             raise EngineError(f"no pycaffe found: {HOW}")
         self.command, env = found
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        self._fate = ""
         try:
-            self._process = subprocess.Popen(
-                [*self.command, str(WORKER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env=None if env is None else dict(env),
-            )
+            self._child = Child([*self.command, str(WORKER)], env)
         except OSError as error:
-            self._errors.close()
             raise EngineError(f"pycaffe: cannot start {self.command[0]}: {error}; {HOW}") from None
+        self._process = self._child.process
         try:
             self.hello, _ = self.ask("hello")
+            _need(self.hello, version=str, types=list)
         except EngineError:
             self.close()
             raise
@@ -104,63 +103,77 @@ class Worker(Closing):
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the child."""
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
+        """End the child, and all that it started."""
+        self._child.close()
 
     def ask(
         self, operation: str, arrays: Sequence[np.ndarray] = (), **request: Any
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """One request and its answer. Raises EngineError with Caffe's own message."""
+        if self._fate:
+            raise EngineError(self._fate)
         try:
             self._send({"op": operation, **request}, arrays)
-            answer = json.loads(self._read_line())
-            results = [self._read_array(*kind) for kind in answer["arrays"]]
-        except (BrokenPipeError, EOFError):
-            raise EngineError(self._last_words()) from None
+            answer = _answer(self._child.receive())
+            results = [self._array(kind) for kind in answer["arrays"]]
+        except Ended as error:
+            self._fate = self._last_words(error, operation)
+            raise EngineError(self._fate) from None
         if "error" in answer:
             raise EngineError(f"pycaffe: {answer['error']}")
         return answer, results
 
     def _send(self, request: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
-        pipe = self._process.stdin
-        assert pipe is not None
         request["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
-        pipe.write(json.dumps(request).encode() + b"\n")
-        for array in arrays:
-            pipe.write(array.tobytes())
-        pipe.flush()
+        head = json.dumps(request).encode() + b"\n"
+        bodies = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays)
+        self._child.send([head, *(body.data for body in bodies if body.size)])
 
-    def _read_line(self) -> bytes:
-        pipe = self._process.stdout
-        assert pipe is not None
-        line = pipe.readline()
-        if not line:
-            raise EOFError
-        return line
-
-    def _read_array(self, dtype: str, shape: list[int]) -> np.ndarray:
-        pipe = self._process.stdout
-        assert pipe is not None
-        array = np.empty(shape, dtype=dtype)
-        size = array.nbytes
-        view = memoryview(array.reshape(-1).view(np.uint8).data)
-        done = 0
-        while done < size:
-            count = pipe.readinto(view[done:])  # type: ignore[attr-defined]
-            if not count:
-                raise EOFError
-            done += count
+    def _array(self, kind: Any) -> np.ndarray:
+        """The next array of an answer, of the type and shape that its head states."""
+        try:
+            (name, shape), limit = kind, _MOST_VALUES
+            dtype = np.dtype(str(name))
+            if dtype.kind not in "fiub" or not all(0 <= int(size) <= limit for size in shape):
+                raise ValueError(name, shape)
+            if math.prod(shape) > limit:
+                raise ValueError(name, shape)
+            array = np.empty([int(size) for size in shape], dtype)
+        except (TypeError, ValueError, MemoryError):
+            raise Ended(f"answers with an array {kind!r}, which is none") from None
+        self._child.fill(array.reshape(-1).view(np.uint8).data)
         return array
 
-    def _last_words(self) -> str:
-        code = self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").splitlines()
+    def _last_words(self, fault: Ended, operation: str) -> str:
+        code, lines = self._child.last_words()
         fatal = [line for line in lines if line.startswith("F") or "Check failed" in line]
-        said = fatal[:3] if fatal else lines[-15:]
-        return f"pycaffe died (exit {code}): " + "\n".join(said)
+        said = "\n".join(fatal[:3] if fatal else lines[-15:])
+        if str(fault) == "died":
+            return f"pycaffe died (exit {code}): {said}"
+        longer = f"; {VARIABLE} (seconds) allows more" if isinstance(fault, Hung) else ""
+        return f"pycaffe {fault} when asked to {operation}, and was ended{longer}: {said}"
+
+
+_MOST_VALUES = 2**31 - 1  # of a blob of Caffe's
+
+
+def _answer(head: bytes) -> dict[str, Any]:
+    """The head of an answer, with the list of its arrays."""
+    try:
+        answer = json.loads(head)
+        if isinstance(answer, dict) and isinstance(answer["arrays"], list):
+            return answer
+    except (ValueError, KeyError, RecursionError):
+        pass
+    raise Ended(f"answers {head[:80]!r}, which is no answer")
+
+
+def _need(answer: Mapping[str, Any], **kinds: type) -> None:
+    """Raise EngineError for an answer without one of these entries, or of another type."""
+    for name, kind in kinds.items():
+        if not isinstance(answer.get(name), kind):
+            got = str(answer.get(name))[:80]
+            raise EngineError(f"pycaffe needs to answer with {name}, a {kind.__name__}, got {got}")
 
 
 class PycaffeSession(Closing):
@@ -180,6 +193,9 @@ class PycaffeSession(Closing):
     def _load(self) -> dict[str, Any]:
         prototxt, weights = self._files
         answer, _ = self._worker.ask("load", prototxt=prototxt, weights=weights, phase="TEST")
+        _need(answer, layers=list, outputs=list)
+        for layer in answer["layers"]:
+            _need(layer, name=str, type=str, bottoms=list, tops=list)
         self._remembers = False
         return answer
 
@@ -264,6 +280,8 @@ class PycaffeSession(Closing):
         _, results = self._worker.ask(
             "run", arrays, blobs=blobs, start=start, end=end, wanted=wanted
         )
+        if len(results) != len(wanted):
+            raise EngineError(f"pycaffe needs to answer with blobs {wanted}, got {len(results)}")
         return tuple(torch.from_numpy(array) for array in results)
 
 

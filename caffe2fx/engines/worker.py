@@ -1,8 +1,11 @@
 """The child that runs real Caffe. Needs numpy and caffe only; Python 2.7 and 3.5 or newer.
 
-It is started as a script and shares no code with its parent. Requests come on standard input
-and answers go to standard output: a line of JSON {"op", "arrays": [[dtype, shape], ...], ...},
-then the bytes of the arrays. Whatever Caffe itself prints goes to standard error.
+It is started as a script and shares no code with its parent. Requests come on standard input: a
+line of JSON {"op", "arrays": [[dtype, shape], ...], ...}, then the bytes of the arrays. Answers go
+to standard output in the same form, with a line before that holds the word that the first argument
+names and the length of the JSON: whatever is printed between answers can be told from them. What
+Caffe itself prints goes to standard error. The second argument says after how many seconds an
+answer is given up: then the process ends itself, also if its parent is gone.
 """
 
 from __future__ import absolute_import, print_function
@@ -12,6 +15,25 @@ import os
 import sys
 
 import numpy as np
+
+try:
+    import faulthandler
+except ImportError:  # Python 2.7
+    faulthandler = None
+
+WORD, LIMIT = (sys.argv[1:] + ["", ""])[:2]
+
+
+def end_in_time():
+    """Start the clock of a request anew. It needs no Python, which a layer that hangs may hold."""
+    if faulthandler is not None and LIMIT:
+        faulthandler.dump_traceback_later(float(LIMIT), exit=True)
+
+
+def wait_for_ever():
+    """Stop the clock: waiting for a request may take as long as it likes."""
+    if faulthandler is not None:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def take_pipes():
@@ -39,7 +61,11 @@ def send(sink, answer, arrays=()):
     """One answer and its arrays."""
     arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
     answer["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
-    sink.write(json.dumps(answer).encode("utf-8") + b"\n")
+    head = json.dumps(answer).encode("utf-8")
+    if WORD:
+        sink.write(("\n%s %d\n" % (WORD, len(head))).encode("ascii") + head)
+    else:  # started by hand
+        sink.write(head + b"\n")
     for array in arrays:
         sink.write(array.tobytes())
     sink.flush()
@@ -105,11 +131,14 @@ class Runner(object):
 
 def main():
     source, sink = take_pipes()
+    end_in_time()
     runner = Runner()
     while True:
+        wait_for_ever()
         request, arrays = receive(source)
         if request is None:
             return
+        end_in_time()
         try:
             answer, results = getattr(runner, request["op"])(request, arrays)
         except Exception as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ from fx2caffe.tracing.tracer import Trace, trace
 
 __all__ = ["check", "export", "ops"]
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 
 
 def export(
@@ -72,9 +71,8 @@ def export(
     has = target_of(target)
     if on_unsupported not in ("refuse", "custom"):
         raise CaffeError(f"on_unsupported needs to be refuse or custom, got {on_unsupported!r}")
-    custom = on_unsupported == "custom"
 
-    def exported(options: dict[str, Any]) -> Export:
+    def exported(options: dict[str, Any], custom: bool = False) -> Export:
         traced = trace(model, inputs, held_to_model=True, **options)
         batch = find_batch(model, inputs, traced, **options)
         names = _input_names(traced, input_names)
@@ -100,27 +98,55 @@ def export(
         return Export(finished.net, traced, *values, finished.unverified)
 
     with in_float32(model):
-        return _taking_apart(model, has, _trace_options(outputs), exported)
+        plain = _trace_options(outputs)
+        return _taking_apart(model, has, plain, exported, custom=on_unsupported == "custom")
+
+
+class _Made(Protocol[T]):
+    """What is made of a model that is traced with these options, with placeholders or without."""
+
+    def __call__(self, options: dict[str, Any], custom: bool = False) -> T: ...
 
 
 def _taking_apart(
-    model: nn.Module, target: Target, options: dict[str, Any], made: Callable[[dict[str, Any]], T]
+    model: nn.Module,
+    target: Target,
+    options: dict[str, Any],
+    made: _Made[T],
+    *,
+    custom: bool = False,
 ) -> T:
     """What `made` gives for a model that is traced with these options.
 
     Where the target lacks layers that only forks of Caffe have, and so refuses, the model is
-    traced once more as if torch's functions stood there that such layers mean.
+    traced once more as if torch's functions stood there that such layers mean; and if some of
+    these are refused too, a last time with the layers that they stand in left whole. So only
+    what cannot be said at all is refused, or a placeholder with `custom`.
     """
-    apart = partial(_lacks, target)
     try:
         return made(options)
     except UnsupportedError as refused:
-        if not isinstance(model, nn.Module) or not any(map(apart, model.modules())):
-            raise
+        first = refused
+    apart = {path: module for path, module in _named(model) if _lacks(target, module)}
+    if apart:
         try:
-            return made({**options, "taken_apart": apart})
-        except UnsupportedError:
-            raise refused from None
+            return made({**options, "taken_apart": _among(apart)})
+        except UnsupportedError as refused:
+            for refusal in refused.refusals:
+                apart.pop(refusal.origin.module, None)
+    if not (apart or custom):
+        raise first
+    return made({**options, "taken_apart": _among(apart)}, custom)
+
+
+def _named(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
+    """The model's parts by their paths."""
+    return model.named_modules() if isinstance(model, nn.Module) else ()
+
+
+def _among(parts: Mapping[str, nn.Module]) -> Callable[[nn.Module], bool]:
+    chosen = {id(module) for module in parts.values()}
+    return lambda module: id(module) in chosen
 
 
 def _lacks(target: Target, module: nn.Module) -> bool:
@@ -191,7 +217,7 @@ def check(
     has = target_of(target)
     model, inputs = _prepared(model, example_inputs)
 
-    def tried(options: dict[str, Any]) -> tuple[Refusal, ...]:
+    def tried(options: dict[str, Any], custom: bool = False) -> tuple[Refusal, ...]:
         traced = trace(model, inputs, values="fake", **options)
         names = _input_names(traced, None)
         integers = IntegerRanges(traced.module, _tensors(model, inputs), names, input_ranges)

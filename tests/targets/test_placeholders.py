@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import caffe2fx
 import fx2caffe
 from caffe2fx.errors import CaffeError
 from caffe2fx.files import prototxt
@@ -127,3 +128,46 @@ def test_the_command_says_so(
     assert main(["export", where, *options, "--target", "nnie", "--verify", "torch"]) == 0
     out = capsys.readouterr().out
     assert "NOT VERIFIED, a placeholder: lgamma" in out and "2 NOT VERIFIED" in out
+
+
+INPUT = """layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 8 dim: 16 dim: 16 } } }
+"""
+UNPOOLING = """layer { name: "p" type: "Pooling" bottom: "x" top: "p" top: "m"
+  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "u" type: "Upsample" bottom: "p" bottom: "m" top: "u" upsample_param { scale: 2 } }
+"""
+FORKED = {
+    "Permute": "permute_param { order: 0 order: 2 order: 3 order: 1 }",
+    "BN": "bn_param { bn_mode: INFERENCE }",
+    "Normalize": "norm_param { across_spatial: false channel_shared: false }",
+    "Interp": "interp_param { height: 32 width: 32 }",
+    "ReLU6": "",
+}
+
+
+def forked(folder: Path, type_: str, behind: str = "") -> nn.Module:
+    layer = f'layer {{ name: "x" type: "{type_}" bottom: "data" top: "x" {FORKED[type_]} }}\n'
+    path = folder / "net.prototxt"
+    path.write_text(INPUT + layer + behind)
+    return caffe2fx.load(path)
+
+
+@pytest.mark.parametrize("type_", FORKED)
+def test_what_stock_layers_say_is_no_placeholder(tmp_path: Path, type_: str) -> None:
+    x = torch.rand(1, 8, 16, 16)
+    model = forked(tmp_path, type_)
+    net = fx2caffe.export(model, x, on_unsupported="custom")
+    assert not net.unverified and types(net.net) == types(fx2caffe.export(model, x).net)
+
+
+@pytest.mark.parametrize("type_", FORKED)
+def test_only_what_no_layer_says_is_refused_or_a_placeholder(tmp_path: Path, type_: str) -> None:
+    model, x = forked(tmp_path, type_, UNPOOLING), torch.rand(1, 8, 16, 16)
+    with pytest.raises(fx2caffe.UnsupportedError) as error:
+        fx2caffe.export(model, x)
+    assert [refusal.op for refusal in error.value.refusals] == ["Upsample"]
+    assert [refusal.op for refusal in fx2caffe.check(model, x)] == ["Upsample"]
+    net = fx2caffe.export(model, x, on_unsupported="custom")
+    assert [one.op for one in net.unverified] == ["Upsample"]
+    assert types(net.net).count("Python") == 1

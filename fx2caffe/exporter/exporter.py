@@ -13,6 +13,7 @@ from caffe2fx.module.graph_module import CaffeGraphModule
 from fx2caffe import ops
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.growth import check_growth
+from fx2caffe.exporter.non_finite import refuse_lost
 from fx2caffe.exporter.pipeline import Finished, Options, finish, legal_net
 from fx2caffe.exporter.result import Export
 from fx2caffe.ir.symbol import BatchFixed
@@ -95,7 +96,9 @@ def export(
             if old.blob in wanted
         }
         values = _tensors(model, inputs), finished.nodes, has, batch, faults, raw
-        return Export(finished.net, traced, *values, finished.unverified)
+        result = Export(finished.net, traced, *values, finished.unverified)
+        refuse_lost(result)
+        return result
 
     with in_float32(model):
         plain = _trace_options(outputs)

@@ -156,7 +156,8 @@ class IntegerRanges:
         if name in _POSITIONS:
             return max(_count(source) for source in node.all_input_nodes)
         if name in _MOVES:
-            return max([0.0, *sources, *(_numbers(node) if name in _WRITES else ())])
+            written = _numbers(node) if name in _WRITES else []
+            return max(0.0, *sources, *written)
         if name in _SORTS:
             return max(0, *sources, *(_count(source) for source in node.all_input_nodes))
         return float(_RULES[name](sources, _numbers(node))) if name in _RULES else inf

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Exp, Log, Power
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.blocks import Operand, product
+from fx2caffe.ops.blocks import (
+    PRODUCT,
+    Operand,
+    affine,
+    below,
+    combined,
+    inside,
+    is_positive,
+    nonzero,
+    opposite,
+    product,
+    spread,
+)
+from fx2caffe.ops.elementwise import add, mul
+from fx2caffe.ops.rounding import floor, is_whole
 
 
 @handles(torch.neg)
@@ -44,21 +59,79 @@ def reciprocal(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.pow, torch.float_power)
 def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
-    """Of a number as base or exponent one layer; of two tensors exp(y log(x)), for x above 0.
+    """Of a number as base or exponent one layer; of two tensors exp(y log(x)).
 
-    That errs by 2^-24 of y log(x) more. Of bases below 0 it is NaN, as in torch for all exponents
-    but whole ones; where base and exponent are both 0 it is NaN too.
+    That errs by 2^-24 of y log(x) more, and has no sign: a base that may be 0 or less is taken
+    by its size. Of constant exponents each is a layer of its own.
     """
-    if isinstance(input, Symbol) and (number := _number(exponent)) is not None:
-        return net.add(Power(power=number), input)
     if isinstance(exponent, Symbol) and (number := _number(input)) is not None:
         return net.add(Exp(base=_base(number)), exponent)
-    if isinstance(input, Symbol):
-        logarithm: Operand = net.add(Log(), input, role="log")
-    else:
-        logarithm = as_float32(input).double().log().float()
+    if not isinstance(input, Symbol):
         _base(float(as_float32(input).min()))
+        logarithm: Operand = as_float32(input).double().log().float()
+        return net.add(Exp(), product(net, logarithm, exponent, role="exponent"))
+    if not isinstance(exponent, Symbol) and (_is_lone(exponent) or not is_positive(net, input)):
+        return _constant_powers(net, input, as_float32(exponent))
+    if not is_positive(net, input):
+        return _signed_power(net, *spread(net, input, exponent))
+    logarithm = net.add(Log(), input, role="log")
     return net.add(Exp(), product(net, logarithm, exponent, role="exponent"))
+
+
+def _is_lone(exponents: Operand) -> bool:
+    """Whether exponents are one constant number, as often as it may be."""
+    return not isinstance(exponents, Symbol) and len(_different(exponents)) == 1
+
+
+def _different(exponents: Operand) -> list[float]:
+    return sorted(set(as_float32(exponents).flatten().tolist()))
+
+
+MOST_POWERS = 64
+
+
+def _constant_powers(net: Emitter, input: Symbol, exponents: Tensor) -> Symbol:
+    """The product over the different exponents of powers of x, each of 1 where it is not its own.
+
+    Nothing is lost by that: 1 to any power is 1.
+    """
+    found = _different(exponents)
+    if len(found) == 1 and exponents.numel() == 1 and exponents.dim() <= input.rank:
+        return net.add(Power(power=found[0]), input)
+    if len(found) > MOST_POWERS:
+        raise Refused(f"needs at most {MOST_POWERS} different exponents, got {len(found)}")
+    powers = []
+    for index, number in enumerate(found):
+        mask = (exponents == number).float()
+        own = inside(net, f"own{index}", mul, input, mask)
+        filled = inside(net, f"filled{index}", add, own, 1 - mask)
+        powers.append(net.add(Power(power=number), filled, role=f"power{index}"))
+    return powers[0] if len(powers) == 1 else net.add(PRODUCT, *powers)
+
+
+def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
+    """x^y of any signs, of one shape: 1 where y is 0, NaN below 0 where y has a fraction."""
+    some = nonzero(net, exponent, role="some")
+    none = opposite(net, some, role="none")
+    size = net.add(PRODUCT, net.add(AbsVal(), base, role="size"), some, role="some_size")
+    logarithm = net.add(Log(), combined(net, [(1, size), (1, none)], role="safe"), role="log")
+    scaled = net.add(PRODUCT, exponent, logarithm, role="exponent")
+    down = below(net, base, 0, role="down")
+    if not is_whole(exponent):
+        scaled = combined(net, [(1, scaled), (1, _undefined(net, down, exponent))], role="defined")
+    halves = inside(net, "halves", floor, affine(net, exponent, 0.5, role="half"))
+    odd = combined(net, [(1, exponent), (-2, halves)], role="odd")
+    turned = net.add(PRODUCT, down, odd, role="turned")
+    sign = affine(net, turned, -2, 1, role="sign")
+    return net.add(PRODUCT, net.add(Exp(), scaled, role="absolute"), sign)
+
+
+def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
+    """NaN, the logarithm of -1, where a base is below 0 and its exponent has a fraction; else 0."""
+    whole = inside(net, "whole", floor, exponent)
+    rest = combined(net, [(1, exponent), (-1, whole)], role="fraction")
+    broken = net.add(PRODUCT, down, nonzero(net, rest, role="broken"), role="undefined")
+    return net.add(Log(scale=-2, shift=1), broken, role="nan")
 
 
 def _number(value: Operand) -> float | None:

@@ -13,7 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import AbsVal, Bias, Clip, Concat, Eltwise, EltwiseOp, Power, Scale, Threshold
+from caffe2fx.layers import (
+    BNLL,
+    AbsVal,
+    Bias,
+    Clip,
+    Concat,
+    Eltwise,
+    EltwiseOp,
+    Exp,
+    Power,
+    ReLU,
+    Scale,
+    Sigmoid,
+    Softmax,
+    Threshold,
+)
+from caffe2fx.net.step import Step, Value
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_float32, as_symbol
 from fx2caffe.ir.emitter import Emitter
@@ -219,6 +235,35 @@ def sign(net: Emitter, input: Symbol, role: str = "") -> Symbol:
 def with_sign_of(net: Emitter, size: Symbol, input: Symbol, role: str = "") -> Symbol:
     """size * sign(input), for two tensors of one shape."""
     return net.add(PRODUCT, size, sign(net, input, f"{role}_sign".lstrip("_")), role=role)
+
+
+def is_positive(net: Emitter, value: Symbol) -> bool:
+    """Whether the layer that makes a tensor makes nothing but numbers above 0."""
+    step = _maker(net, value.value)
+    if step is None:
+        return False
+    layer = step.layer
+    if isinstance(layer, Power) and layer.power == 1 and layer.scale >= 0 and layer.shift > 0:
+        return _is_not_negative(net, step.bottoms[0])
+    return isinstance(layer, Exp | Sigmoid | Softmax | BNLL)
+
+
+def _is_not_negative(net: Emitter, value: Value) -> bool:
+    step = _maker(net, value)
+    if step is None:
+        return False
+    layer = step.layer
+    if isinstance(layer, Eltwise | Binary) and len(set(step.bottoms)) == 1:
+        return layer in (PRODUCT, Binary(op=BinaryOp.MUL))
+    if isinstance(layer, Power):
+        return layer.power % 2 == 0
+    if isinstance(layer, ReLU):
+        return layer.negative_slope == 0
+    return isinstance(layer, AbsVal | Exp | Sigmoid | Softmax | BNLL)
+
+
+def _maker(net: Emitter, value: Value) -> Step | None:
+    return next((step for step in net.steps if value in step.tops), None)
 
 
 # Affine maps and polynomials

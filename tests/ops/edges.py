@@ -84,6 +84,12 @@ EDGES: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "masked_fill_empty_rows": (
         lambda x: x.masked_fill(EMPTY, -INF).softmax(-1).masked_fill(EMPTY, 0), SQUARE
     ),
+    "pow_of_constants": (lambda x: x ** torch.arange(-1.0, 4.0).repeat(5), SIGNED),
+    "pow_of_halves": (lambda x: x ** torch.tensor([0.5, 2.0, -2.0, 1.0, 0.0]).repeat(5), SIGNED),
+    "pow_of_whole": (lambda x: x ** x.round(), SIGNED),
+    "pow_of_integers": (lambda x: x ** x.long(), SIGNED),
+    "pow_of_zeros": (lambda x: x.relu() ** (x > 1).float(), SIGNED),
+    "pow_of_fractions": (lambda x: x ** (x * 0.75).flip(1), SIGNED),
     "entr": (torch.special.entr, SIGNED),
     "gelu": (torch.nn.functional.gelu, SIGNED * 1e9),
     "erf": (torch.erf, SIGNED * 1e9),

@@ -1,0 +1,50 @@
+"""An example that is not finite is exported where the layers keep that, and refused elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import fx2caffe
+from tests.rows import Function
+
+INF, NAN = float("inf"), float("nan")
+X = torch.tensor([[1.0, 2.5, NAN, -INF, INF, -0.5]])
+MASK = torch.tensor([[0.0, -INF, 0.0], [0.0, 0.0, -INF], [-INF, 0.0, 0.0]])
+
+LOST: dict[str, Callable[[Tensor], Tensor]] = {
+    "ge": lambda x: x >= x.flip(1),
+    "ne": lambda x: x != x.flip(1),
+    "floor": torch.floor,
+    "clamp": lambda x: x.clamp(-1, 1),
+    "fmax": lambda x: torch.fmax(x, x.flip(1)),
+    "where": lambda x: torch.where(x != x, torch.zeros_like(x), x),
+    "max_pool": lambda x: F.max_pool1d(x, 2),
+    "bool": lambda x: x.bool(),
+    "after others": lambda x: (x.exp() + 1).ceil(),
+}
+KEPT: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
+    "exp": (torch.exp, X),
+    "isnan": (torch.isnan, X),
+    "isinf": (torch.isinf, X),
+    "sum": (lambda x: x + x.flip(1) * 2, X),
+    "infinite mask": (lambda m: F.softmax(torch.ones(3, 3) + m, 1), MASK),
+    "finite": (lambda x: x.clamp(0, 1), torch.randn(2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_is_lost_is_refused(name: str) -> None:
+    with pytest.raises(fx2caffe.UnsupportedError, match="needs finite inputs") as caught:
+        fx2caffe.export(Function(LOST[name]), X)
+    assert caught.value.refusals[0].origin.line > 0
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_is_exported(name: str) -> None:
+    function, x = KEPT[name]
+    assert fx2caffe.export(Function(function), x).outputs

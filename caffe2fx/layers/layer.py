@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
+from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
 from caffe2fx.messages.common import Filler, ParamSpec
 from caffe2fx.messages.message import Message, Shape
 
@@ -195,6 +195,20 @@ class Operation(nn.Module):
         count = len(values) - self.dynamic
         tops = self.layer.compute(values[:count], (*values[count:], *self.blobs), self.tops)
         return tops[0] if self.tops == 1 else tops
+
+    def without_data(self, *values: Tensor) -> Tensor | tuple[Tensor, ...] | None:
+        """Tensors without data in the place of the tops; None where the values decide shapes."""
+        if self.layer.varies:
+            return None
+        bottoms = [tuple(value.shape) for value in values[: len(values) - self.dynamic]]
+        kinds = [value.dtype for value in values if value.is_floating_point()]
+        dtype = kinds[0] if kinds else torch.get_default_dtype()
+        try:
+            shapes = self.layer.top_shapes(bottoms, self.tops)
+        except CaffeError:
+            return None  # with data there is another error, or none
+        made = tuple(torch.empty(shape, dtype=dtype, device="meta") for shape in shapes)
+        return made[0] if self.tops == 1 else made
 
     def extra_repr(self) -> str:
         return str(self.layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -142,9 +142,12 @@ def _taking_apart(
     return made({**options, "taken_apart": _among(apart)}, custom)
 
 
-def _named(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
+def _named(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """The model's parts by their paths."""
-    return model.named_modules() if isinstance(model, nn.Module) else ()
+    found: list[tuple[str, nn.Module]] = []
+    if isinstance(model, nn.Module):
+        found.extend(model.named_modules())
+    return found
 
 
 def _among(parts: Mapping[str, nn.Module]) -> Callable[[nn.Module], bool]:

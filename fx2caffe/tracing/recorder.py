@@ -223,9 +223,16 @@ class Recorder(TorchFunctionMode):
     # Calls that are
 
     def _leaf(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
-        """A call that is not looked into; it needs data even where values are fake."""
+        """A call that is not looked into.
+
+        Where values are fake it needs data all the same, unless it is a layer of Caffe's.
+        """
 
         def run(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(func, LeafCall) and not self._values.readable:
+                known = func.without_data(*args, **kwargs)
+                if known is not None:
+                    return known
             args, kwargs = map_tensors((args, kwargs), self._values.example)
             self._guard.opaque = True
             try:

@@ -387,7 +387,7 @@ class Tracer(torch.fx.Tracer):
                 continue
             self.constants.attributes[path] = private_copy(module)
             # The snapshot of the model takes it away again.
-            module.forward = _Dispatch(LeafCall(path, module.forward))
+            module.forward = _Dispatch(LeafCall(path, module))
 
     def _enter_leaf(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
         """A leaf function begins: until it ends nothing is recorded."""

@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 
 import caffe2fx
 import fx2caffe
-from caffe2fx.layers import Power
+from caffe2fx.layers import ArgMax, Pooling, Power
+from caffe2fx.layers.layer import Operation
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
 
@@ -60,3 +61,51 @@ def test_nothing_is_kept(tmp_path: Path, origin: str) -> None:
     assert alive() > before
     del model
     assert alive() == before
+
+
+LAYERS = {
+    "Eltwise": 'bottom: "data" bottom: "data" top: "o"',
+    "Concat": 'bottom: "data" bottom: "data" top: "o"',
+    "Scale": 'bottom: "data" top: "o" scale_param { bias_term: true }',
+    "Power": 'bottom: "data" top: "o" power_param { scale: 2 }',
+    "Pooling": 'bottom: "data" top: "o" top: "m" pooling_param { kernel_size: 2 stride: 2 }',
+    "Slice": 'bottom: "data" top: "o" top: "p"',
+    "ArgMax": 'bottom: "data" top: "o" argmax_param { axis: 1 }',
+}
+
+
+@pytest.mark.parametrize("type_", LAYERS)
+def test_many_more_samples_are_never_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "data" type: "Input" top: "data"\n'
+        "  input_param { shape { dim: [1, 4, 6, 6] } } }\n"
+        f'layer {{ name: "o" type: "{type_}" {LAYERS[type_]} }}'
+    )
+    sizes = []
+    compute = Operation.forward
+
+    def counted(self: Operation, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+        sizes.extend(len(value) for value in values if not value.is_meta)
+        return compute(self, *values)
+
+    model = caffe2fx.load(path)
+    monkeypatch.setattr(Operation, "forward", counted)
+    net = fx2caffe.export(model, torch.randn(1, 4, 6, 6))
+    assert not net.batch_is_fixed and 1 <= max(sizes) <= 3
+
+
+def test_operations_without_data_have_the_shapes_and_types_of_those_with() -> None:
+    for dtype in (torch.float32, torch.float64):
+        x = torch.randn(2, 4, 6, 6, dtype=dtype)
+        for layer, tops in ((Pooling(kernel_size=2), 2), (Power(), 1), (ArgMax(axis=1), 1)):
+            made = Operation(layer, (), tops)
+            real, bare = made(x), made.without_data(x)
+            for one, two in zip(pytree_list(real), pytree_list(bare), strict=True):
+                assert two.is_meta and (one.shape, one.dtype) == (two.shape, two.dtype)
+
+
+def pytree_list(result: object) -> list[Tensor]:
+    return list(result) if isinstance(result, tuple) else [result]  # type: ignore[list-item]

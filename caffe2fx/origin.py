@@ -11,13 +11,15 @@ class Origin:
 
     `module` is the path of the nn.Module whose forward ran ("layer1.0"; empty for the
     root), `file` and `line` are the innermost frame outside torch and these packages
-    (or the place in a prototxt), and `source` is the text of that line.
+    (or the place in a prototxt), and `source` is the text of that line. `rules` are the rewrite
+    rules that made a layer out of one that the target does not have, the outermost first.
     """
 
     module: str = ""
     file: str = ""
     line: int = 0
     source: str = ""
+    rules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file or "unknown place"

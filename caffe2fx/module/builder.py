@@ -12,6 +12,7 @@ from caffe2fx.module.graph_module import CaffeGraphModule, Names
 from caffe2fx.net.net import Net
 from caffe2fx.net.shared_weights import tie
 from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.net.unique_names import unique_name
 
 
 def graph_module(net: Net) -> CaffeGraphModule:
@@ -100,8 +101,4 @@ def identifier(name: str, taken: set[str]) -> str:
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)
     plain = plain if plain and not plain[0].isdigit() else f"_{plain}"
     plain = f"{plain}_" if plain in _RESERVED else plain
-    number, candidate = 1, plain
-    while candidate in taken:
-        number, candidate = number + 1, f"{plain}_{number}"
-    taken.add(candidate)
-    return candidate
+    return unique_name(plain, taken)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.net.unique_names import unique_name
 from caffe2fx.weights.atomic import file_errors
 
 log = logging.getLogger("caffe2fx")
@@ -99,8 +100,4 @@ def _write(folder: Path, name: str, feature: Feature) -> None:
 def file_name(blob: str, taken: set[str]) -> str:
     """A name that any file system takes, other than those taken in any case of letters."""
     plain = re.sub(r"[^\w.@-]", "_", blob, flags=re.ASCII).lstrip(".")[:100] or "_"
-    number, candidate = 1, plain
-    while candidate.lower() in taken:
-        number, candidate = number + 1, f"{plain}_{number}"
-    taken.add(candidate.lower())
-    return candidate
+    return unique_name(plain, taken, key=str.lower)

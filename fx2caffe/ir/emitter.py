@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from copy import copy
+from math import prod
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,10 +16,22 @@ from caffe2fx.layers import Flatten, Reshape
 from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.step import Dynamic, Step, Value
+from caffe2fx.net.unique_names import unique_name
 from caffe2fx.origin import Origin
 from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
 
 Blobs = Sequence[Tensor]
+E = TypeVar("E", bound="Emitter")
+
+
+class Mark(NamedTuple):
+    """How much an emitter had collected at some moment, which `undo` goes back to."""
+
+    steps: int
+    names: int
+    views: int
+    notes: int
+    cost: int
 
 
 class Emitter:
@@ -27,9 +41,34 @@ class Emitter:
         self.steps: list[Step] = []
         self.views: dict[Value, Symbol] = {}  # what each reshaped value was before
         self.notes: dict[Value, object] = {}  # what the maker of a value tells those who read it
+        self.cost = 0  # elements read, written and stored, and two operations a multiply-add
         self._taken: set[str] = set()
+        self._names: list[str] = []  # those taken, in order
         self._name = ""
         self._origin = Origin()
+
+    def mark(self) -> Mark:
+        """Return what `undo` needs in order to take back all that is added from now on."""
+        return Mark(len(self.steps), len(self._names), len(self.views), len(self.notes), self.cost)
+
+    def undo(self, mark: Mark) -> None:
+        """Take back everything that was added since the mark."""
+        del self.steps[mark.steps :]
+        self._taken.difference_update(self._names[mark.names :])
+        del self._names[mark.names :]
+        added: tuple[tuple[dict[Value, Any], int], ...]
+        added = (self.views, mark.views), (self.notes, mark.notes)
+        for collected, length in added:
+            while len(collected) > length:
+                collected.popitem()
+        self.cost = mark.cost
+
+    def forked(self: E) -> E:
+        """Return a copy that goes on by itself from what is collected so far."""
+        other = copy(self)
+        other.steps, other.views, other.notes = [*self.steps], {**self.views}, {**self.notes}
+        other._taken, other._names = set(self._taken), [*self._names]
+        return other
 
     @contextmanager
     def at(self, name: str, origin: Origin) -> Iterator[None]:
@@ -93,6 +132,7 @@ class Emitter:
         step.check_blobs([symbol.shape for symbol in (*bottoms, *dynamic)])
         self._check_other_blobs(step, [symbol.other for symbol in (*bottoms, *dynamic)])
         self.steps.append(step)
+        self.cost += _cost(step, [bottom.shape for bottom in bottoms], shapes)
         if isinstance(layer, Flatten | Reshape):
             self.views[values[0]] = bottoms[0]
         return tuple(
@@ -136,9 +176,14 @@ class Emitter:
 
     def unique(self, name: str) -> str:
         """`name`, numbered if it is taken."""
-        number, candidate = 0, name
-        while candidate in self._taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._taken.add(candidate)
-        return candidate
+        self._names.append(unique_name(name, self._taken))
+        return self._names[-1]
+
+
+def _cost(step: Step, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+    """The work and memory of a step; a reshape, which only renames memory, has none."""
+    if step.shares_memory:
+        return 0
+    written, terms = sum(map(prod, tops)), step.layer.reduction(bottoms)
+    stored = sum(blob.numel() for blob in step.blobs)
+    return sum(map(prod, bottoms)) + stored + written * (1 if terms == 1 else 1 + 2 * terms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
 from fx2caffe.legalize.fusion import fuse_index_maps
-from fx2caffe.legalize.rule import LayerCall
+from fx2caffe.legalize.rule import Cheapest, LayerCall, Rule, Tops, name_of
 from fx2caffe.legalize.rules import rules_for
 from fx2caffe.targets import TARGETS, Target
 
@@ -116,9 +117,8 @@ class _LegalEmitter(Emitter):
 
     def for_another(self, target: Target) -> _LegalEmitter:
         """A copy that goes on for another target: rules look back at what made their bottoms."""
-        other = _LegalEmitter(target)
-        other.steps, other._taken = list(self.steps), set(self._taken)
-        other.views = dict(self.views)
+        other = self.forked()
+        other.target, other._asked = target, []
         return other
 
     def add_many(
@@ -163,21 +163,52 @@ class _LegalEmitter(Emitter):
         tops: int,
     ) -> tuple[Symbol, ...]:
         """What the first rule gives that the target can say. Raises Refused if none can."""
-        name, origin = self.scope
-        call, reasons = LayerCall(layer, bottoms, blobs, tops), []
+        call, reasons = LayerCall(layer, bottoms, blobs, tops), [lacking]
         for rule in rules_for(layer):
-            before = len(self.steps), set(self._taken), dict(self.views)
+            if isinstance(rule, Cheapest):
+                made = self._by_cheapest(rule, call, role, reasons)
+            else:
+                made = self._by_rule(rule, call, role, reasons)
+            if made is not None:
+                return made
+        raise Refused("; ".join(dict.fromkeys(reasons)))
+
+    def _by_rule(
+        self, rule: Rule, call: LayerCall[Any], role: str, reasons: list[str]
+    ) -> Tops | None:
+        """The tops that a rule gives; None, and no trace of it, where it gives none."""
+        name, origin = self.scope
+        mark = self.mark()
+        origin = replace(origin, rules=(*origin.rules, name_of(rule)))
+        try:
+            with self.at(f"{name}/{role}" if role else name, origin):
+                made = rule(self, call)
+        except Refused as refused:
+            reasons.append(str(refused))
+            made = None
+        if made is None:
+            self.undo(mark)
+        return made
+
+    def _by_cheapest(
+        self, choice: Cheapest, call: LayerCall[Any], role: str, reasons: list[str]
+    ) -> Tops | None:
+        """The tops of the rule that is to be taken (see Cheapest). Raises BatchFixed if it must."""
+        costs: dict[Rule, int] = {}
+        fixed: BatchFixed | None = None
+        for rule in choice.rules:
+            mark = self.mark()
             try:
-                with self.at(f"{name}/{role}" if role else name, origin):
-                    made = rule(self, call)
-                if made is not None:
-                    return made
-            except Refused as refused:
-                reasons.append(str(refused))
-            # What the rule had added before it gave up must leave no trace.
-            del self.steps[before[0] :]
-            self._taken, self.views = before[1:]
-        raise Refused("; ".join(dict.fromkeys([lacking, *reasons])))
+                if self._by_rule(rule, call, role, reasons) is not None:
+                    costs[rule] = self.cost - mark.cost
+            except BatchFixed as error:
+                fixed = fixed or error
+            self.undo(mark)
+        if not costs and fixed is not None:
+            raise fixed
+        if not costs:
+            return None
+        return self._by_rule(choice.best(costs), call, role, [])
 
     def _lacking(
         self, layer: Layer, bottoms: Sequence[Symbol], dynamic: Sequence[Symbol], tops: int

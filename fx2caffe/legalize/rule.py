@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -34,3 +34,29 @@ class LayerCall(Generic[L]):
 # A rule emits the layers and returns the tops. It returns None where it is not about this use of
 # the layer, and raises Refused with the reason where it is but cannot be applied.
 Rule = Callable[[Emitter, LayerCall[Any]], Tops | None]
+
+
+@dataclass(frozen=True)
+class Cheapest:
+    """Rules of which the first that applies is taken, unless another is FACTOR times cheaper.
+
+    One that keeps the batch free comes before all that fix it, whatever it costs. Below SMALL
+    the cost (see Emitter.cost) of a net does not count: the first rules have the fewest layers.
+    """
+
+    rules: tuple[Rule, ...]
+
+    def best(self, costs: Mapping[Rule, int]) -> Rule:
+        """Return the rule to take, of those that apply, which `costs` has in their order."""
+        first, least = next(iter(costs)), min(costs, key=costs.__getitem__)
+        return least if costs[first] > max(SMALL, FACTOR * costs[least]) else first
+
+
+FACTOR = 10
+SMALL = 1 << 18
+
+
+def name_of(rule: Rule) -> str:
+    """The rule's file and function, as a person looks it up: pooling.floor_by_crop."""
+    function: Any = rule
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"

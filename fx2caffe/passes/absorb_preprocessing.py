@@ -19,8 +19,8 @@ from caffe2fx.layers import Concat, Convolution, Scale, Slice
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.net.unique_names import unique_name
 from fx2caffe.ir.affine import Affine
-from fx2caffe.passes.outputs import free
 from fx2caffe.passes.pass_result import PassResult
 from fx2caffe.preprocessing import Preprocessing
 
@@ -83,15 +83,15 @@ class _Front:
 
     def swap(self) -> None:
         """The channels in reverse."""
-        name = free(f"{self.source.blob}/channels", self._taken)
-        tops = tuple(Value(free(f"{name}:{index}", self._taken)) for index in range(3))
+        name = unique_name(f"{self.source.blob}/channels", self._taken)
+        tops = tuple(Value(unique_name(f"{name}:{index}", self._taken)) for index in range(3))
         self.steps.append(Step(name, Slice(axis=1), (self.value,), tops))
         self._add("swapped", Concat(), tops[::-1], ())
 
     def _add(
         self, role: str, layer: Any, bottoms: tuple[Value, ...], blobs: tuple[Tensor, ...]
     ) -> None:
-        name = free(f"{self.source.blob}/{role}", self._taken)
+        name = unique_name(f"{self.source.blob}/{role}", self._taken)
         self.value = Value(name)
         self.steps.append(Step(name, layer, bottoms, (self.value,), blobs))
 

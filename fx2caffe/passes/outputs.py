@@ -14,6 +14,7 @@ from dataclasses import replace
 from caffe2fx.layers import Power, Silence
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.net.unique_names import unique_name
 from fx2caffe.passes.pass_result import PassResult
 
 
@@ -40,7 +41,7 @@ def expose_outputs(net: Net) -> PassResult:
 
 
 def _copy(value: Value, taken: set[str]) -> Step:
-    name = free(f"{value.blob}/output", taken)
+    name = unique_name(f"{value.blob}/output", taken)
     return Step(name, Power(), (value,), (Value(name),))
 
 
@@ -49,14 +50,6 @@ def _silenced(net: Net, taken: set[str]) -> Net:
     idle: Sequence[Value] = [top for step in net.steps for top in step.tops if top not in read]
     if not idle:
         return net
-    return replace(net, steps=(*net.steps, Step(free("silence", taken), Silence(), tuple(idle))))
-
-
-def free(name: str, taken: set[str]) -> str:
-    """`name`, numbered if it is taken; it is taken from then on."""
-    number, candidate = 0, name
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    taken.add(candidate)
-    return candidate
+    return replace(
+        net, steps=(*net.steps, Step(unique_name("silence", taken), Silence(), tuple(idle)))
+    )

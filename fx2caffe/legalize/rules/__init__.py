@@ -33,7 +33,7 @@ from fx2caffe.ir.matmul import MatMul
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce
 from fx2caffe.ir.standardize import Standardize
-from fx2caffe.legalize.rule import Rule
+from fx2caffe.legalize.rule import Cheapest, Rule
 from fx2caffe.legalize.rules import (
     activation,
     any_layer,
@@ -52,7 +52,7 @@ from fx2caffe.legalize.rules import (
     shape,
 )
 
-RULES: dict[type[Layer], tuple[Rule, ...]] = {
+RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     AbsVal: (activation.both_sides,),
     AxisMatrix: (
         products.last_axis,
@@ -84,10 +84,7 @@ RULES: dict[type[Layer], tuple[Rule, ...]] = {
         shape.flatten_by_reshape,
         shape.from_before,
     ),
-    Gather: (
-        gather.dense,
-        gather.by_row,
-    ),
+    Gather: (Cheapest((gather.dense, gather.by_row)),),
     IndexMap: (
         index_map.filled,
         index_map.cut,
@@ -100,8 +97,7 @@ RULES: dict[type[Layer], tuple[Rule, ...]] = {
         index_map.axis_by_axis,
         index_map.tiled,
         index_map.pieces,
-        index_map.matrix,
-        index_map.gathered,
+        Cheapest((index_map.matrix, index_map.gathered)),
     ),
     InnerProduct: (
         products.product_of_rows,
@@ -156,6 +152,6 @@ RULES: dict[type[Layer], tuple[Rule, ...]] = {
 }
 
 
-def rules_for(layer: Layer) -> tuple[Rule, ...]:
+def rules_for(layer: Layer) -> tuple[Rule | Cheapest, ...]:
     """The rules for a record: its own, then those for any layer."""
     return (*RULES.get(type(layer), ()), *RULES[Layer])

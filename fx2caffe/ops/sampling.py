@@ -76,23 +76,6 @@ def grid_sample(
     return _sampled_where(net, image, where, options)
 
 
-@handles(torch.grid_sampler, torch.grid_sampler_2d, torch.grid_sampler_3d)
-def grid_sampler(
-    net: Emitter,
-    input: Operand,
-    grid: Operand,
-    interpolation_mode: int,
-    padding_mode: int,
-    align_corners: bool,
-    *,
-    out: Expected,
-) -> Symbol:
-    """The operator below grid_sample, with its options as numbers."""
-    mode = ("bilinear", "nearest", "bicubic")[interpolation_mode]
-    padding = ("zeros", "border", "reflection")[padding_mode]
-    return grid_sample(net, input, grid, mode, padding, align_corners, out=out)
-
-
 def _same_for_all(input: Symbol, grid: Tensor, options: tuple[str, str, bool]) -> Tensor | None:
     """A constant grid as a matrix, where all samples have the same and it is not too large."""
     size, count = prod(input.shape[2:]), prod(grid.shape[1:-1])

@@ -227,13 +227,14 @@ for _axes, _weighing in (
     family(*named(_weighing, torch._C._nn))(_resizing(_axes, weighs=True))
 
 
-@family(torch.grid_sampler_3d)
+@calls(F.grid_sample, torch.grid_sampler_3d)
 def _sampled_volume(r: Random) -> Arguments:
     value, grid = r.tensor((1, 2, *r.many(3, 2, 4))), 0.6 * r.tensor((1, *r.many(3, 1, 3), 3))
     return (value, grid, r.choice(0, 1), r.choice(0, 1, 2), r.flag()), {}
 
 
-@family(torch.grid_sampler, torch.grid_sampler_2d)
+@calls(F.grid_sample, torch.grid_sampler)
+@calls(F.grid_sample, torch.grid_sampler_2d)
 def _sampled(r: Random) -> Arguments:
     return (*_grid(r), r.choice(0, 1), r.choice(0, 1, 2), r.flag()), {}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.convolution import adopt
-from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.layers.layer import MASTER, Layer, axis_of
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, hint, required
@@ -161,6 +161,7 @@ class Swish(Neuron):
     type = "Swish"
     parameter = ("swish_param", 147)
     message = "SwishParameter"
+    since = MASTER
 
     beta: float = field(1, "float", 1.0)
 
@@ -206,6 +207,7 @@ class Clip(Neuron):
     type = "Clip"
     parameter = ("clip_param", 148)
     message = "ClipParameter"
+    since = MASTER
 
     min: float = required(1, "float")
     max: float = required(2, "float")

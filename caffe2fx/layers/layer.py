@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from enum import Enum
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +15,17 @@ from caffe2fx.messages.message import Message, Shape
 
 MANY = 1 << 30
 BVLC = "bvlc"
+TAG_1_0 = "1.0"
+MASTER = "master"
 Sharing = Literal["never", "always", "one bottom", "one top"]
+
+
+class Evidence(Enum):
+    """On what a record's shapes and meaning rest."""
+
+    RUN = "run in a program that has the layer"
+    SOURCE = "read in the fork's source, not run"
+    DOCUMENT = "by a document, a schema or a user, not run"
 
 
 class Layer(Message):
@@ -31,12 +42,16 @@ class Layer(Message):
     takes them for before it runs.
 
     `dialects` are the Caffes in which `type` has this meaning; what "bvlc" has all forks have.
+    `since` is the first version of BVLC's Caffe that has the layer (TAG_1_0 of 2017, or the
+    MASTER branch of 2018 and later), and `evidence` is how its meaning is known.
     `aliases` are other names that forks give to the field `parameter`.
     """
 
     type: ClassVar[str] = ""
     parameter: ClassVar[tuple[str, int] | None] = None
     dialects: ClassVar[tuple[str, ...]] = (BVLC,)
+    since: ClassVar[str] = TAG_1_0
+    evidence: ClassVar[Evidence] = Evidence.RUN
     aliases: ClassVar[tuple[str, ...]] = ()
     bottoms: ClassVar[tuple[int, int]] = (1, 1)
     tops: ClassVar[tuple[int, int]] = (1, 1)

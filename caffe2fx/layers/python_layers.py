@@ -16,6 +16,7 @@ from torch import Tensor
 from caffe2fx.errors import CaffeError, CaffeFormatError
 from caffe2fx.layers import registry
 from caffe2fx.layers.data import Given, Source
+from caffe2fx.layers.layer import Evidence
 from caffe2fx.layers.proposal import Proposer, anchors
 from caffe2fx.layers.user_defined import Parameters, Python, PythonParameter, register
 from caffe2fx.messages.message import Shape, beside
@@ -92,6 +93,7 @@ class PythonData(Source):
     type = "Python"
     message = ""
     dialects = ("rcnn",)
+    evidence = Evidence.SOURCE
 
     python_param: PythonParameter = beside(130, PythonParameter)
 

@@ -12,7 +12,7 @@ from torchvision.ops import roi_align, roi_pool
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.forks.shape import needs_rank
-from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.layer import Evidence, Layer
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field, required
 
@@ -78,13 +78,14 @@ class ROIPooling(_Pooled):
 class ROIAlign(_Pooled):
     """The average of each bin of a region, sampled bilinearly about once a pixel.
 
-    Regions are not rounded, and are at least one pixel wide. From the fork's source, not run.
+    Regions are not rounded, and are at least one pixel wide.
     """
 
     type = "ROIAlign"
     parameter = ("roi_align_param", 247)
     message = "ROIAlignParameter"
     dialects = ("detectron", "synopsys")
+    evidence = Evidence.SOURCE
 
     pool = staticmethod(roi_align)
 

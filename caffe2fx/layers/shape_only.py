@@ -12,7 +12,7 @@ from torch import Tensor
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.layers.detection import CodeType, NonMaximumSuppression
 from caffe2fx.layers.forks.shape import SSD, needs_rank
-from caffe2fx.layers.layer import MANY, Layer
+from caffe2fx.layers.layer import MANY, Evidence, Layer
 from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, beside, field, repeated
@@ -46,6 +46,7 @@ class YoloDetectionOutput(_Found):
     parameter = ("yolo_detection_output_param", 601)
     message = "YoloDetectionOutputParameter"
     dialects = ("yolo",)
+    evidence = Evidence.SOURCE
     bottoms = (1, MANY)
 
     side: int = field(1, "uint32", 13)
@@ -71,6 +72,7 @@ class Yolov3DetectionOutput(_Found):
     parameter = ("yolov3_detection_output_param", 602)
     message = "Yolov3DetectionOutputParameter"
     dialects = ("yolo",)
+    evidence = Evidence.SOURCE
     bottoms = (1, MANY)
 
     num_classes: int = field(1, "uint32", 20)
@@ -112,6 +114,7 @@ class DetectionEvaluate(ShapeOnly):
     parameter = ("detection_evaluate_param", 205)
     message = "DetectionEvaluateParameter"
     dialects = SSD
+    evidence = Evidence.SOURCE
     bottoms = (2, 2)
 
     num_classes: int = field(1, "uint32", absent=0)
@@ -162,6 +165,7 @@ class MultiBoxLoss(ShapeOnly, Loss):
     parameter = ("multibox_loss_param", 201)
     message = "MultiBoxLossParameter"
     dialects = SSD
+    evidence = Evidence.SOURCE
     bottoms = (4, 4)
 
     loc_loss_type: LocationLoss = field(1, LocationLoss, LocationLoss.SMOOTH_L1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers import registry
-from caffe2fx.layers.layer import MANY, Layer, Operation
+from caffe2fx.layers.layer import MANY, Evidence, Layer, Operation
 from caffe2fx.messages.message import Message, Shape, beside, field
 from caffe2fx.messages.text_fields import normal, parameters
 
@@ -113,6 +113,8 @@ class UserLayer(Defined):
     """A layer of a type that a user registered; `text` are its own fields as they are written."""
 
     message = ""
+    since = ""
+    evidence = Evidence.DOCUMENT
     own: ClassVar[Definition]
 
     text: str = field(1, "string", absent="")

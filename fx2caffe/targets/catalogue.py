@@ -15,19 +15,19 @@ from caffe2fx.layers import PoolMethod
 from fx2caffe.targets import limits
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.target import Target
-from fx2caffe.targets.vocabulary import _TAG_1_0
+from fx2caffe.targets.vocabulary import OF_MASTER, OF_TAG_1_0
 
 _ROUNDS_UP = {"Pooling": frozenset({"round_mode"})}  # a field of 2018
 
 BVLC = Target(
     "bvlc",
-    _TAG_1_0,
+    OF_TAG_1_0,
     without=_ROUNDS_UP,
     about="the 1.0 tag of 2017, which nearly every Caffe loads",
 )
 BVLC_MASTER = Target(
     "bvlc-master",
-    _TAG_1_0 | {"Clip", "Swish"},
+    OF_MASTER,
     about="the master branch of BVLC Caffe since 2018",
 )
 
@@ -141,7 +141,7 @@ SOPHGO = Target(
 
 ASCEND = Target(
     "ascend",
-    _TAG_1_0 | {"Normalize", "Reverse", "Upsample"},
+    OF_TAG_1_0 | {"Normalize", "Reverse", "Upsample"},
     frozenset({"bvlc", "ssd", "ascend"}),
     limits={
         EVERY: (limits.side(4096), _AXES),

@@ -38,7 +38,7 @@ def page(target: Target) -> str:
     if target.outputs is not None:
         lines.append(f"outputs: at most {target.outputs}")
     lines += [*_layers(target), "limits:"]
-    lines += [f"  {type_}: {', '.join(said)}" for type_, said in sorted(_limits(target).items())]
+    lines += [f"  {type_}: {', '.join(said)}" for type_, said in sorted(limits_of(target).items())]
     lines += [f"spelling: {r.type} {r.written!r} as {r.instead!r}" for r in target.spelling]
     return "\n".join(lines)
 
@@ -48,7 +48,7 @@ def _layers(target: Target) -> list[str]:
     return [f"{len(target.types)} layers:", textwrap.indent(listed, "  ")]
 
 
-def _limits(target: Target) -> dict[str, list[str]]:
+def limits_of(target: Target) -> dict[str, list[str]]:
     """What is asked of each layer type, in words; only of types that it has."""
     said: dict[str, list[str]] = {}
     for type_ in {*target.limits, *target.without} & {EVERY, *target.types}:

@@ -1,15 +1,20 @@
-"""The layer types of Caffe's tag 1.0."""
+"""The layer types of BVLC's Caffe, by the records."""
 
 from __future__ import annotations
 
-# The layer types of the tag 1.0 of April 2017, which nearly every Caffe loads.
-_TAG_1_0 = frozenset({
-    "AbsVal", "Accuracy", "ArgMax", "BatchNorm", "BatchReindex", "Bias", "BNLL", "Concat",
-    "ContrastiveLoss", "Convolution", "Crop", "Data", "Deconvolution", "Dropout", "DummyData",
-    "Eltwise", "ELU", "Embed", "EuclideanLoss", "Exp", "Filter", "Flatten", "HDF5Data",
-    "HDF5Output", "HingeLoss", "Im2col", "ImageData", "InfogainLoss", "InnerProduct", "Input",
-    "Log", "LRN", "LSTM", "LSTMUnit", "MemoryData", "MultinomialLogisticLoss", "MVN",
-    "Parameter", "Pooling", "Power", "PReLU", "Python", "Reduction", "ReLU", "Reshape", "RNN",
-    "Scale", "Sigmoid", "SigmoidCrossEntropyLoss", "Silence", "Slice", "Softmax",
-    "SoftmaxWithLoss", "Split", "SPP", "TanH", "Threshold", "Tile", "WindowData",
-})  # fmt: skip
+from caffe2fx.layers import REGISTRY
+from caffe2fx.layers.layer import BVLC, MASTER, TAG_1_0
+
+
+def since(*versions: str) -> frozenset[str]:
+    """The layer types that came into BVLC's Caffe with one of these versions."""
+    return frozenset(
+        record.type
+        for meanings in REGISTRY.values()
+        for record in meanings
+        if BVLC in record.dialects and record.since in versions
+    )
+
+
+OF_TAG_1_0 = since(TAG_1_0)  # of April 2017, which nearly every Caffe loads
+OF_MASTER = since(TAG_1_0, MASTER)

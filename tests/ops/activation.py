@@ -66,6 +66,8 @@ ROWS = [
     Row("prelu_dynamic", function(F.prelu), ((2, 3, 4), (3,)), refused="needs a constant weight"),
     Row("elu", nn.ELU, layers=("ELU",)),
     Row("elu_alpha", lambda: nn.ELU(0.5), ((2, 5),), ("ELU",)),
+    Row("elu_of_three_factors", function(lambda x: torch._C._nn.elu(x, 0.5, 1.25, 0.75)),
+        layers=(P, "ELU", P)),
     Row("celu", nn.CELU, layers=("ELU",)),
     Row("celu_alpha", lambda: nn.CELU(0.5), layers=(P, "ELU", P)),
     Row("selu", nn.SELU, layers=("ELU", P)),

@@ -39,6 +39,21 @@ def _conv_bn(**options: bool) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, **options))
 
 
+def _by_operator(x: torch.Tensor) -> torch.Tensor:
+    """What torch.export writes for a BatchNorm in eval mode."""
+    weight, mean = torch.linspace(0.5, 1.5, 3), torch.linspace(-0.2, 0.3, 3)
+    operator = torch._native_batch_norm_legit_no_training
+    result: torch.Tensor = operator(x, weight, mean * 2, mean, weight * 2, 0.1, 1e-5)[0]
+    return result
+
+
+def _by_operator_of_one(x: torch.Tensor) -> torch.Tensor:
+    """What torch.export writes for an InstanceNorm: the samples are channels."""
+    one = x.reshape(1, -1, 8, 8)
+    result: torch.Tensor = torch._native_batch_norm_legit(one, None, None, True, 0.1, 1e-5)[0]
+    return result.reshape(x.shape)
+
+
 UNFOLDED = {"fold_batchnorm": False}
 ROWS = [
     Row("batch_norm", lambda: nn.BatchNorm2d(3), layers=("Scale",)),
@@ -48,6 +63,9 @@ ROWS = [
     Row("batch_norm_plain_unfolded", lambda: nn.BatchNorm2d(3, affine=False),
         layers=("BatchNorm",), options=UNFOLDED),
     Row("batch_norm_plain", lambda: nn.BatchNorm2d(3, affine=False), layers=("BatchNorm",)),
+    Row("batch_norm_by_operator", function(_by_operator), layers=("Scale",)),
+    Row("batch_norm_of_one_by_operator", function(_by_operator_of_one),
+        layers=("Reshape", *STANDARD[:-1], "Reshape")),
     Row("batch_norm_1d", lambda: nn.BatchNorm1d(5), ((4, 5),), ("Scale",)),
     Row("batch_norm_1d_length", lambda: nn.BatchNorm1d(5), ((2, 5, 3),), ("Scale",)),
     Row("conv_bn", _conv_bn, layers=(CONV,)),

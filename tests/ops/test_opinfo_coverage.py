@@ -18,6 +18,7 @@ from fx2caffe import ops
 from fx2caffe.lowering.refusal_reasons import REASONS
 from fx2caffe.lowering.registry import handlers
 from fx2caffe.tracing import canonical
+from fx2caffe.tracing.aten import RESPELLED
 
 NAMES = (Path(__file__).parents[1] / "data" / "opinfo.txt").read_text().split()
 # These take no tensor, so that what they give is a constant wherever they are called.
@@ -53,7 +54,7 @@ def is_known(name: str) -> bool:
     if name in CONSTANTS | COMPOSED or function is None:
         return name in CONSTANTS | COMPOSED
     tracer = canonical.IDENTITIES | canonical.SHAPE_ONLY | canonical.METADATA | canonical.READS
-    return canonical.canonical_function(function) in handlers() or last in tracer
+    return canonical.canonical_function(function) in handlers() or last in {*tracer, *RESPELLED}
 
 
 @pytest.mark.parametrize("name", NAMES)

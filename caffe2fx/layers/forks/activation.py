@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.forks.shape import SSD
-from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.layers.layer import Evidence, Layer, axis_of
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine
 from caffe2fx.messages.message import Shape, field, hint
@@ -44,7 +44,7 @@ class ReLU6(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSwish(Neuron):
-    """x * min(max(x + 3, 0), 6) / 6. From the forks' sources, and as in OpenCV."""
+    """x * min(max(x + 3, 0), 6) / 6."""
 
     type = "HardSwish"
     parameter = ("hardswish_param", 8266721)
@@ -65,7 +65,7 @@ class HardSwish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSigmoid(Neuron):
-    """alpha * x + beta cut to [0, 1]. From the forks' sources, and as in OpenCV."""
+    """alpha * x + beta cut to [0, 1]."""
 
     type = "HardSigmoid"
     parameter = ("hard_sigmoid_param", 258)
@@ -90,6 +90,7 @@ class SeLu(Neuron):
     type = "SeLu"
     message = ""
     dialects = ("soeaver",)
+    evidence = Evidence.SOURCE
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -109,6 +110,7 @@ class SeLuDropout(Neuron):
     parameter = ("selu_dropout_param", 6000)
     message = "SeLUDropoutParameter"
     dialects = ("soeaver",)
+    evidence = Evidence.SOURCE
 
     dropout_ratio: float = field(1, "float", 0.1)
 
@@ -142,15 +144,13 @@ class Mish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class CReLU(Layer):
-    """ReLU of the bottom and of its negative, one after the other along `concat_axis`.
-
-    From the fork's source, not run.
-    """
+    """ReLU of the bottom and of its negative, one after the other along `concat_axis`."""
 
     type = "CReLU"
     parameter = ("crelu_param", 213)
     message = "CReLUParameter"
     dialects = ("pvanet",)
+    evidence = Evidence.SOURCE
 
     negative_slope: float = field(1, "float", 0.0)
     concat_axis: int = field(3, "int32", 1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.convolution import Convolution, Deconvolution, Filters, Windows
 from caffe2fx.layers.forks.shape import SSD, needs_rank
-from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.layer import Evidence, Layer
 from caffe2fx.layers.pooling import LOWEST, PoolMethod
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field, forked
@@ -28,6 +28,7 @@ class DepthwiseConvolution(Convolution):
 
     type = "DepthwiseConvolution"
     dialects = ("mobilenet", *SSD)
+    evidence = Evidence.SOURCE
 
 
 class _Delegating(Filters):
@@ -131,10 +132,11 @@ class _Video(_Delegating):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Convolution3D(_Video):
-    """C3D's convolution over frames, rows and columns. From the fork's source, not run."""
+    """C3D's convolution over frames, rows and columns."""
 
     type = "Convolution3D"
     dialects = ("c3d",)
+    evidence = Evidence.SOURCE
 
     kernel_depth: int = forked("uint32", absent=1)
     temporal_stride: int = forked("uint32", 1)
@@ -147,10 +149,11 @@ class Convolution3D(_Video):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Deconvolution3D(_Video):
-    """C3D's transposed convolution. From the fork's source, not run."""
+    """C3D's transposed convolution."""
 
     type = "Deconvolution3D"
     dialects = ("c3d",)
+    evidence = Evidence.SOURCE
 
     kernel_depth: int = forked("uint32", absent=1)
     temporal_stride: int = forked("uint32", 1)
@@ -165,13 +168,14 @@ class Deconvolution3D(_Video):
 class Pooling3D(Layer):
     """C3D's pooling over frames, rows and columns, rounded as Pooling is.
 
-    An AVE window divides by its size clipped to the padded input. From the fork's source, not run.
+    An AVE window divides by its size clipped to the padded input.
     """
 
     type = "Pooling3D"
     parameter = ("pooling_param", 121)
     message = "PoolingParameter"
     dialects = ("c3d",)
+    evidence = Evidence.SOURCE
 
     pool: PoolMethod = field(1, PoolMethod, PoolMethod.MAX)
     pad: int = field(4, "uint32", 0)

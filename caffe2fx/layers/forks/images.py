@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from caffe2fx.layers.forks.shape import SSD
 from caffe2fx.layers.images import Data, ImageData, Images
+from caffe2fx.layers.layer import Evidence
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Message, Shape, beside, field, forked, repeated
 
@@ -85,6 +86,7 @@ class AnnotatedData(Data):
 
     type = "AnnotatedData"
     dialects: ClassVar[tuple[str, ...]] = SSD
+    evidence: ClassVar[Evidence] = Evidence.SOURCE
     tops = (1, 3)
 
     annotated_data_param: AnnotatedDataParameter = beside(200, AnnotatedDataParameter)
@@ -101,6 +103,7 @@ class LaneData(AnnotatedData):
 
     type = "LaneData"
     dialects = ("yolo",)
+    evidence = Evidence.SOURCE
 
     def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
         return None
@@ -131,6 +134,7 @@ class VideoData(Data):
 
     type = "VideoData"
     dialects = SSD
+    evidence = Evidence.SOURCE
 
     video_data_param: VideoDataParameter = beside(207, VideoDataParameter)
 
@@ -150,6 +154,7 @@ class ImageSegData(ImageData):
 
     type = "ImageSegData"
     dialects = ("pspnet", "deeplab")
+    evidence = Evidence.SOURCE
     tops = (2, 3)
 
     label_type: LabelType = forked(LabelType, LabelType.IMAGE)
@@ -164,15 +169,13 @@ class ImageSegData(ImageData):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DenseImageData(Images):
-    """SegNet's images of files, and an image of labels for each: tops (N, C, H, W), (N, 1, H, W).
-
-    From the fork's source, not run.
-    """
+    """SegNet's images of files, each with an image of labels: tops (N, C, H, W), (N, 1, H, W)."""
 
     type = "DenseImageData"
     parameter = ("dense_image_data_param", 138)
     message = "DenseImageDataParameter"
     dialects = ("segnet", "synopsys")
+    evidence = Evidence.SOURCE
 
     source: str = field(1, "string", absent="")
     batch_size: int = field(2, "uint32", 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.forks.shape import SSD
-from caffe2fx.layers.layer import of_four_axes
+from caffe2fx.layers.layer import Evidence, of_four_axes
 from caffe2fx.layers.loss import Loss
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field
@@ -28,13 +28,14 @@ class SmoothL1Loss(Loss):
     """sigma^2 x^2 / 2 where |x| < 1 / sigma^2, elsewhere |x| - 1 / (2 sigma^2); by batch size.
 
     x is the difference of the first bottoms, times the third if there is one; the fourth
-    weighs the terms. From the forks' sources, not run.
+    weighs the terms.
     """
 
     type = "SmoothL1Loss"
     parameter = ("smooth_l1_loss_param", 8266712)
     message = "SmoothL1LossParameter"
     dialects = ("rcnn", *SSD)
+    evidence = Evidence.SOURCE
     bottoms = (2, 4)
 
     sigma: float = field(1, "float", 1.0)

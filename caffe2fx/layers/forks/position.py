@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.forks.shape import needs_rank
-from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.layer import Evidence, Layer
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field
 
@@ -161,15 +161,13 @@ class Upsample(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class UpsampleStride(Layer):
-    """`scale` times the bottom, every number `stride` x `stride` times: Ascend's ATC.
-
-    From the vendor's document, not run.
-    """
+    """`scale` times the bottom, every number `stride` x `stride` times: Ascend's ATC."""
 
     type = "Upsample"
     parameter = ("upsample_param", 160)
     message = "UpsampleParameter"
     dialects = ("ascend",)
+    evidence = Evidence.DOCUMENT
 
     scale: int = field(1, "int32", 1)
     stride: int = field(2, "int32", 2)

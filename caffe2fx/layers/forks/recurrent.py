@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.layer import Evidence, Layer
 from caffe2fx.layers.recurrent import LSTM
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Filler
@@ -24,13 +24,14 @@ class Lstm(Layer):
     A second bottom (T, N) says which steps go on, as BVLC's `cont`; without one a sequence begins
     with the first step. The blobs are W_x (4D, I), W_h (4D, D) and b (4D), by the gates i, f, o
     and g. `clipping_threshold` bounds gradients, and nothing forward. As in BVLC's LSTM every
-    forward begins at zero here. From the fork's source, not run.
+    forward begins at zero here.
     """
 
     type = "Lstm"
     parameter = ("lstm_param", 8266712)
     message = "LSTMParameter"
     dialects = ("ocr",)
+    evidence = Evidence.SOURCE
     bottoms = (1, 2)
 
     num_output: int = field(1, "uint32", absent=0)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import MANY, Layer, axis_of, of_four_axes
+from caffe2fx.layers.layer import MANY, Evidence, Layer, axis_of, of_four_axes
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field, repeated, required
 
@@ -57,15 +57,13 @@ class Permute(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Transpose(Layer):
-    """The axes in another order, all of them named: top axis i is bottom axis dim[i].
-
-    By the forks' schemas and nets, not run.
-    """
+    """The axes in another order, all of them named: top axis i is bottom axis dim[i]."""
 
     type = "Transpose"
     parameter = ("transpose_param", 8266720)
     message = "TransposeParameter"
     dialects = ("ocr", "rknn")
+    evidence = Evidence.DOCUMENT
 
     dim: Shape = repeated(1, "int32")
 
@@ -194,15 +192,13 @@ class PadType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Pad(_Around):
-    """A border around H and W: a constant, the nearest pixel, or the image mirrored at its edge.
-
-    From the fork's source, not run.
-    """
+    """A border around H and W: a constant, the nearest pixel, or the image mirrored at its edge."""
 
     type = "Pad"
     parameter = ("pad_param", 504)
     message = "PadParameter"
     dialects = ("brocolli",)
+    evidence = Evidence.SOURCE
 
     pad_type: PadType = field(1, PadType, PadType.CONSTANT)
     pad_u: int = field(2, "int32", 0)
@@ -225,15 +221,13 @@ class Pad(_Around):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PadND(Layer):
-    """A constant before and after each axis: `paddings` holds two numbers an axis, in order.
-
-    From the fork's source, not run.
-    """
+    """A constant before and after each axis: `paddings` holds two numbers an axis, in order."""
 
     type = "Pad"
     parameter = ("pad_param", 224)
     message = "PadParameter"
     dialects = ("synopsys",)
+    evidence = Evidence.SOURCE
 
     paddings: Shape = repeated(1, "uint32")
     constant_values: float = field(2, "float", 0.0)
@@ -260,15 +254,13 @@ class PadND(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PixelShuffle(Layer):
-    """r * r channels become one of r times the height and width.
-
-    From the fork's source, not run.
-    """
+    """r * r channels become one of r times the height and width."""
 
     type = "PixelShuffle"
     parameter = ("pixelshuffle_param", 507)
     message = "PixelShuffleParameter"
     dialects = ("brocolli",)
+    evidence = Evidence.SOURCE
 
     upscale_factor: int = required(1, "int32")
 
@@ -291,15 +283,13 @@ class PixelShuffle(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Squeeze(Layer):
-    """Without the axes `axis`, each of size 1; without all such axes where none is named.
-
-    From the fork's source, not run.
-    """
+    """Without the axes `axis`, each of size 1; without all such axes where none is named."""
 
     type = "Squeeze"
     parameter = ("squeeze_param", 241)
     message = "SqueezeParameter"
     dialects = ("synopsys",)
+    evidence = Evidence.SOURCE
     shares_memory = "always"
 
     axis: Shape = repeated(1, "int32")
@@ -327,12 +317,13 @@ class Squeeze(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Unsqueeze(Layer):
-    """With a new axis of size 1 at `dim`. From the fork's source, not run."""
+    """With a new axis of size 1 at `dim`."""
 
     type = "Unsqueeze"
     parameter = ("unsqueeze_param", 502)
     message = "UnsqueezeParameter"
     dialects = ("brocolli",)
+    evidence = Evidence.SOURCE
     shares_memory = "always"
 
     dim: int = required(1, "int32")
@@ -350,12 +341,13 @@ class Unsqueeze(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class CropCenter(Layer):
-    """`crop_size` numbers cut from both ends of each axis. From the fork's source, not run."""
+    """`crop_size` numbers cut from both ends of each axis."""
 
     type = "CropCenter"
     parameter = ("crop_center_param", 149)
     message = "CropCenterParameter"
     dialects = ("waifu2x",)
+    evidence = Evidence.SOURCE
 
     crop_size: Shape = repeated(1, "uint32")
 
@@ -389,6 +381,7 @@ class Gather(Layer):
     type = "Gather"
     message = ""
     dialects = ("yjxiong",)
+    evidence = Evidence.SOURCE
     bottoms = (1, MANY)
     tops = (1, MANY)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.convolution import Convolution
 from caffe2fx.layers.forks.shape import needs_rank
-from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.layer import Evidence, Layer
 from caffe2fx.layers.pooling import LOWEST, Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, forked
@@ -60,10 +60,9 @@ class _Sides(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionSides(_Sides, Convolution):
-    """A convolution of the input with zeros around it, as many as each side says.
+    """A convolution of the input with zeros around it, as many as each side says."""
 
-    By the fork's schema, not run.
-    """
+    evidence = Evidence.DOCUMENT
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(2)[2]))
@@ -86,8 +85,9 @@ class PoolingSides(_Sides, Pooling):
 
     A last window that starts behind the input and the padding before it is dropped. MAX and
     AVE_EXC_PAD look at the input alone, AVE divides by the window clipped to the padded input.
-    From the fork's source, not run.
     """
+
+    evidence = Evidence.SOURCE
 
     pad_type: int = forked("uint32", 0)
 

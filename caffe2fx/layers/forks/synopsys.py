@@ -1,7 +1,4 @@
-"""BVLC's layers as Synopsys extended them, and layers of TensorFlow's that only this fork has.
-
-All from the fork's source, not run.
-"""
+"""BVLC's layers as Synopsys extended them, and layers of TensorFlow's that only this fork has."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.detection import DetectionOutput
 from caffe2fx.layers.forks.position import scale_up
 from caffe2fx.layers.forks.shape import needs_rank
-from caffe2fx.layers.layer import MANY, Layer
+from caffe2fx.layers.layer import MANY, Evidence, Layer
 from caffe2fx.layers.normalization import BatchNorm, along_channels
 from caffe2fx.layers.registry import register
 from caffe2fx.layers.shape import Reshape
@@ -42,6 +39,7 @@ class ReLUBounded(Neuron):
     parameter = ("relu_param", 123)
     message = "ReLUParameter"
     dialects = SYNOPSYS
+    evidence = Evidence.SOURCE
 
     negative_slope: float = field(1, "float", 0.0)
     engine: Engine = field(2, Engine, Engine.DEFAULT)
@@ -76,6 +74,7 @@ class ReshapeShuffled(Reshape):
     """
 
     dialects = SYNOPSYS
+    evidence = Evidence.SOURCE
 
     pixelshuffler: int = forked("int32", 1)
 
@@ -122,6 +121,7 @@ class BatchNormEps(BatchNorm):
     """
 
     dialects = SYNOPSYS
+    evidence = Evidence.SOURCE
 
     add_eps_before_sqrt: bool = forked("bool", True)
     icnet: bool = forked("bool", False)
@@ -151,6 +151,7 @@ class UpsampleDarknet(Layer):
     parameter = ("upsample_darknet_param", 209)
     message = "UpsampleDarknetParameter"
     dialects = SYNOPSYS
+    evidence = Evidence.SOURCE
 
     stride: int = field(1, "int32", 1)
 
@@ -186,6 +187,7 @@ class DepthToSpace(Layer):
     parameter = ("depth_to_space_param", 208)
     message = "DepthToSpaceParameter"
     dialects = SYNOPSYS
+    evidence = Evidence.SOURCE
 
     block_size: int = required(1, "int32")
     data_format: str = field(2, "string", "NHWC")
@@ -283,6 +285,7 @@ class ResizeNearestNeighbor(_Resize):
     """
 
     type = "ResizeNearestNeighbor"
+    evidence = Evidence.SOURCE
     parameter = ("resize_nearest_neighbor_param", 210)
     message = "ResizeNearestNeighborParameter"
 
@@ -310,6 +313,7 @@ class ResizeBilinear(_Resize):
     """
 
     type = "ResizeBilinear"
+    evidence = Evidence.SOURCE
     parameter = ("resize_bilinear_param", 226)
     message = "ResizeBilinearParameter"
 
@@ -343,6 +347,7 @@ class DetectionOutputHeads(DetectionOutput):
     """
 
     dialects = SYNOPSYS
+    evidence = Evidence.SOURCE
     bottoms = (4, MANY)
 
     no_permute: bool = forked("bool", False)

@@ -10,7 +10,7 @@ from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import SoftmaxFields
 from caffe2fx.layers.forks.loss import check_same_places
 from caffe2fx.layers.forks.shape import needs_rank
-from caffe2fx.layers.layer import MANY, of_four_axes
+from caffe2fx.layers.layer import MANY, Evidence, of_four_axes
 from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.registry import register
 from caffe2fx.layers.shape_only import ShapeOnly
@@ -47,6 +47,7 @@ class RegionLoss(_Detector):
     parameter = ("region_loss_param", 600)
     message = "RegionLossParameter"
     dialects = ("yolo",)
+    evidence = Evidence.SOURCE
 
     side: int = field(1, "uint32", 13)
     num_class: int = field(2, "uint32", 20)
@@ -99,6 +100,7 @@ class Yolov3(_Detector):
     parameter = ("yolov3_param", 603)
     message = "Yolov3Parameter"
     dialects = ("yolo",)
+    evidence = Evidence.SOURCE
 
     side: int = field(1, "uint32", 13)
     num_class: int = field(2, "uint32", 20)
@@ -135,6 +137,7 @@ class YoloSeg(ShapeOnly, Loss):
     parameter = ("yolo_seg_param", 604)
     message = "YoloSegParameter"
     dialects = ("yolo",)
+    evidence = Evidence.SOURCE
     bottoms = (2, 3)
 
     object_scale: float = field(1, "float", 5.0)
@@ -164,6 +167,7 @@ class SegAccuracy(ShapeOnly):
     parameter = ("seg_accuracy_param", 164)
     message = "SegAccuracyParameter"
     dialects = ("deeplab", "pspnet")
+    evidence = Evidence.SOURCE
     bottoms = (2, 2)
 
     ignore_label: Shape = repeated(1, "int32")
@@ -181,6 +185,7 @@ class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
 
     type = "SoftmaxWithLossOHEM"
     dialects = ("rfcn",)
+    evidence = Evidence.SOURCE
     tops = (0, 3)
 
     loss_param: LossParameter = beside(101, LossParameter)
@@ -198,6 +203,7 @@ class SmoothL1LossOHEM(ShapeOnly, Loss):
     parameter = ("smooth_l1_loss_param", 8266712)
     message = "SmoothL1LossParameter"
     dialects = ("rfcn",)
+    evidence = Evidence.SOURCE
     bottoms = (2, 3)
     tops = (0, 2)
 
@@ -225,6 +231,7 @@ class BoxAnnotatorOHEM(ShapeOnly):
     parameter = ("box_annotator_ohem_param", 8266713)
     message = "BoxAnnotatorOHEMParameter"
     dialects = ("rfcn",)
+    evidence = Evidence.SOURCE
     bottoms = (4, 4)
     tops = (2, 2)
 

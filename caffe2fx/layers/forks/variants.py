@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import Evidence, Operation
 from caffe2fx.layers.normalization import BatchNorm, along_channels, normalized_statistics
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
@@ -131,7 +131,7 @@ class BatchNormScaleBias(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SpatialDropout(Neuron):
-    """Dropout of whole channels (ENet's); nothing in TEST. From the fork's source, not run.
+    """Dropout of whole channels (ENet's); nothing in TEST.
 
     In TRAIN the fork scales what stays by 1 / (1 - dropout_ratio), of the places that its loop
     comes to; here of all.
@@ -141,6 +141,7 @@ class SpatialDropout(Neuron):
     parameter = ("spatial_dropout_param", 155)
     message = "SpatialDropoutParameter"
     dialects = ("enet", "intel")
+    evidence = Evidence.SOURCE
 
     dropout_ratio: float = field(1, "float", 0.5)
 

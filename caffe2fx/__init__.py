@@ -8,28 +8,41 @@ from caffe2fx.errors import (
     ShapeMismatchError,
     UnknownLayerError,
 )
+from caffe2fx.files.dump_readers import MapSpec, read_dump, register_reader, unregister_reader
 from caffe2fx.layers.user_defined import register, unregister
-from caffe2fx.legacy_api import caffe2pytorch, compare_caffe_pytorch_model
+from caffe2fx.legacy_api import (
+    caffe2pytorch,
+    compare_caffe_model,
+    compare_caffe_pytorch_model,
+)
 from caffe2fx.module.image_transform import read_mean
 from caffe2fx.module.loader import load
 from caffe2fx.module.save import save_weights
 from caffe2fx.module.training import parameter_groups
 from caffe2fx.verdict.comparison import compare
+from caffe2fx.verdict.dump_report import DumpReport, Thresholds
 
 __all__ = [
     "CaffeError",
     "CaffeFileError",
     "CaffeFormatError",
+    "DumpReport",
     "EngineError",
+    "MapSpec",
     "ShapeMismatchError",
+    "Thresholds",
     "UnknownLayerError",
     "caffe2pytorch",
     "compare",
+    "compare_caffe_model",
     "compare_caffe_pytorch_model",
     "load",
     "parameter_groups",
+    "read_dump",
     "read_mean",
     "register",
+    "register_reader",
     "save_weights",
     "unregister",
+    "unregister_reader",
 ]

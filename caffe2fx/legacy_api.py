@@ -1,8 +1,7 @@
-"""The functions of an older tool under their old names, as thin layers over load and compare."""
+"""Functions of an older tool under their old names and arguments, over load and compare."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError
-from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
+from caffe2fx.files.dump_readers import read_dump
+from caffe2fx.files.feature_dump import Dump, FeatureMap, as_array, write_dump
+from caffe2fx.files.match_maps import names_of_outputs
+from caffe2fx.module.graph_module import CaffeGraphModule, CaffeView, as_tensors, feature_maps
 from caffe2fx.module.loader import load
-from caffe2fx.verdict.comparison import compare
-from caffe2fx.verdict.feature_maps import Feature, features, report_features
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.dump_comparison import files_with_dump
+from caffe2fx.verdict.dump_report import DumpReport
+from caffe2fx.verdict.feature_maps import log, log_line, shown
 from caffe2fx.weights.atomic import file_errors, replacing_all
 
 PathLike = str | Path
@@ -25,33 +27,35 @@ PathLike = str | Path
 
 def caffe2pytorch(
     prototxt_path: PathLike,
-    caffemodel_path: PathLike,
-    pytorch_model_path: PathLike = "Net.py",
+    weights_path: PathLike,
+    pytorch_model_path: PathLike = "PytorchModel.py",
     outputs: Sequence[str] | None = None,
 ) -> CaffeGraphModule:
     """Load a Caffe net, and write a Python module that builds it again.
 
-    Net.py holds a class of the file's own name, an nn.Module built from the two Caffe files
-    (found beside it, by relative paths); Net.pth its state_dict:
+    PytorchModel.py holds a class of the file's own name, an nn.Module built from the two Caffe
+    files (found beside it, by relative paths); PytorchModel.pth its state_dict:
 
-        from Net import Net
-        net = Net()
-        net.load_state_dict(torch.load("Net.pth"))
+        from PytorchModel import PytorchModel
+        model = PytorchModel()
+        model.load_state_dict(torch.load("PytorchModel.pth"))
 
     `outputs` are the blobs that forward returns. Returns the loaded module; raises what load
     raises, and CaffeError for a file name that is no Python name.
     """
     target = Path(pytorch_model_path)
     if target.suffix != ".py" or not target.stem.isidentifier():
-        raise CaffeError(f"pytorch_model_path needs a name like Net.py, got {target.name!r}")
-    module = load(prototxt_path, caffemodel_path, outputs=outputs)
+        raise CaffeError(
+            f"pytorch_model_path needs a name like PytorchModel.py, got {target.name!r}"
+        )
+    module = load(prototxt_path, weights_path, outputs=outputs)
     here = os.path.realpath(target.parent)
     with file_errors(), replacing_all([target.with_suffix(".pth"), target]) as (state, source):
         torch.save(module.state_dict(), state)
         text = _SOURCE.format(
             name=target.stem,
             prototxt=os.path.relpath(os.path.realpath(prototxt_path), here),
-            weights=os.path.relpath(os.path.realpath(caffemodel_path), here),
+            weights=os.path.relpath(os.path.realpath(weights_path), here),
             outputs=None if outputs is None else list(outputs),
         )
         source.write_text(text, encoding="utf-8")
@@ -103,31 +107,51 @@ class FromFiles(CaffeGraphModule):
                 self.load_state_dict(torch.load(state, map_location="cpu", weights_only=True))
 
 
-def compare_caffe_pytorch_model(
+def compare_caffe_model(
     prototxt_path: PathLike,
-    caffemodel_path: PathLike,
-    pytorch_model: PathLike | nn.Module,
-    inputs: Any,
-    outputs: Sequence[str] | None = None,
-    feature_dir: PathLike | None = None,
-    engine: str = "best",
-) -> Report:
-    """Compare a Caffe net, run in `engine`, with a PyTorch model, feature map by feature map.
+    weights_path: PathLike,
+    numpy_input: Any,
+    feature_dir: PathLike,
+) -> DumpReport:
+    """Compare two Caffe files with the feature maps that create_model_weight left.
 
-    `pytorch_model`: an nn.Module, or the path of a Net.py that caffe2pytorch wrote (which is
-    run). `inputs`: an array (C x H x W or with a batch), a tensor, or a list of them in the
-    net's order. `outputs` limits the comparison to these blobs. `feature_dir` receives both
-    sides of each feature map as .npy. Logs a line for each (logging, level INFO) and returns
-    the Report. `engine` "best" is real Caffe where it is there, else torch.
+    The files run on `numpy_input` (C x H x W or with a batch; a list where the net has several
+    inputs) in real Caffe where it is there, else in torch. The prototxt may have been edited:
+    maps are matched by layer and blob names, and what has no partner is listed. Each layer is
+    logged as it comes, those in place too, and the table with the first divergence at the end.
     """
-    module = pytorch_model if isinstance(pytorch_model, nn.Module) else _class_of(pytorch_model)
-    files = Path(prototxt_path), Path(caffemodel_path)
-    report = compare(module, files, _many(inputs), engine=engine)
-    found = _features(module, files, _many(inputs), engine)
-    if outputs is not None:
-        report = _only(report, outputs)
-        found = [feature for feature in found if feature.name.partition("@")[0] in outputs]
-    report_features(found, feature_dir)
+    with shown():
+        return _logged(prototxt_path, weights_path, numpy_input, read_dump(feature_dir))
+
+
+def compare_caffe_pytorch_model(
+    numpy_input: Any,
+    prototxt_path: PathLike,
+    weights_path: PathLike,
+    model: nn.Module,
+    feature_dir: PathLike | None = None,
+) -> DumpReport:
+    """Compare two Caffe files with a PyTorch model, feature map by feature map.
+
+    Of a `model` that did not come from Caffe the outputs are compared. `feature_dir` receives
+    the model's feature maps; all else is as in compare_caffe_model.
+    """
+    with shown():
+        net = load(prototxt_path, weights_path, strict=False).caffe
+        values = as_tensors((_many(numpy_input),), net.inputs, net.input_ranks)
+        floats = [value.float() for value in values]
+        dump = _dump_of(model, net, floats)
+        if feature_dir is not None:
+            fed = dict(zip(net.inputs, floats, strict=True))
+            write_dump(feature_dir, fed, dump.maps, dump.outputs)
+        return _logged(prototxt_path, weights_path, tuple(floats), dump)
+
+
+def _logged(prototxt: PathLike, weights: PathLike, inputs: Any, dump: Dump) -> DumpReport:
+    report = files_with_dump(
+        prototxt, weights, dump, _many(inputs), "best", strict=False, seen=log_line
+    )
+    log.info("%s\n%s", "feature maps of Caffe and PyTorch:", report)
     return report
 
 
@@ -135,43 +159,14 @@ def _many(inputs: Any) -> Any:
     return tuple(inputs) if isinstance(inputs, list) else inputs
 
 
-def _only(report: Report, outputs: Sequence[str]) -> Report:
-    known = {row.blob for row in report.rows}
-    missing = [name for name in outputs if name not in known]
-    if missing:
-        raise CaffeError(f"outputs needs blobs that both sides have, got {missing}")
-    return Report(report.engine, [row for row in report.rows if row.blob in outputs])
-
-
-def _class_of(path: PathLike) -> nn.Module:
-    """An instance of the class that a Net.py holds."""
-    name = Path(path).stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise CaffeError(f"pytorch_model needs an nn.Module or a .py file, got {str(path)!r}")
-    source = importlib.util.module_from_spec(spec)
-    with file_errors():
-        spec.loader.exec_module(source)
-    made = getattr(source, name, None)
-    if not isinstance(made, type) or not issubclass(made, nn.Module):
-        raise CaffeError(f"{path} needs a class {name} that is an nn.Module")
-    return made()
-
-
-def _features(
-    module: nn.Module, files: tuple[Path, Path], inputs: Any, engine: str
-) -> list[Feature]:
-    """The blobs of both sides; of a module that did not come from Caffe only the outputs."""
-    with file_errors(), engine_of(engine).open(*files) as session:
-        ranks = [len(session.net.shapes()[value]) for value in session.net.inputs]
-        values = as_tensors((inputs,), [v.blob for v in session.net.inputs], ranks)
-        floats = [value.float() for value in values]
-        session.reshape([tuple(value.shape) for value in floats])
-        with torch.no_grad():
-            if isinstance(module, CaffeGraphModule):
-                known = module.caffe.values(*floats)
-            else:
-                results = module(*floats)
-                results = [results] if isinstance(results, Tensor) else list(results)
-                known = dict(zip(session.net.outputs, results, strict=False))
-        return list(features(session.net, known, session.run(floats)))
+@torch.no_grad()
+def _dump_of(model: nn.Module, net: CaffeView, inputs: Sequence[Tensor]) -> Dump:
+    """The feature maps of a model that came from Caffe, or the outputs of any other."""
+    if isinstance(model, CaffeGraphModule):
+        view = model.caffe
+        return Dump(tuple(feature_maps(view.net, view.stream(*inputs))), outputs=view.outputs)
+    leaves = [leaf for leaf in tree_leaves(model(*inputs)) if isinstance(leaf, Tensor)]
+    blobs = net.blobs(*inputs)
+    names = names_of_outputs(leaves, {name: blobs[name] for name in net.outputs})
+    maps = (FeatureMap(n, as_array(v.float())) for n, v in zip(names, leaves, strict=True))
+    return Dump(tuple(maps), outputs=names)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.files.feature_dump import FeatureMap, as_array, write_dump
 from caffe2fx.messages.common import Phase
 from caffe2fx.module.image_transform import Transform, transforms
 from caffe2fx.net.evaluate import streamed
@@ -116,6 +118,28 @@ class CaffeView:
         """
         values = self.values(*inputs)
         return {name: values[value] for name, value in self.net.names().items()}
+
+    def dump(self, path: str | Path, *inputs: Any) -> None:
+        """Write every feature map with the inputs and a manifest.
+
+        A `path` ending in .npz or .safetensors becomes that file, any other a folder of .npy.
+        `caffe2fx.compare` takes it in place of a net.
+        """
+        given = as_tensors(inputs, self.inputs, self.input_ranks)
+        maps = feature_maps(self.net, self.stream(*given))
+        with torch.no_grad():
+            write_dump(path, dict(zip(self.inputs, given, strict=True)), maps, self.outputs)
+
+
+def feature_maps(net: Net, values: Iterable[tuple[Value, Tensor]]) -> Iterator[FeatureMap]:
+    """What a dump holds of a net's values, as they come: all but the inputs."""
+    names = {value: name for name, value in net.names().items()}
+    layers = {value: step for value, step in net.producers().items() if not is_input(step)}
+    for value, tensor in values:
+        if value in layers:
+            name = layers[value].name
+            yield FeatureMap(names.get(value, f"{value.blob}@{name}"), as_array(tensor),
+                             value.blob, name)  # fmt: skip
 
 
 def _tops(step: Step, values: Mapping[Value, Tensor]) -> Sequence[Tensor]:

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from caffe2fx.engines import Engine, Session
 from caffe2fx.engines import engine as engine_of
-from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.files.feature_dump import Dump
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
 from caffe2fx.module.loader import load
 from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
+from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
 from caffe2fx.verdict.judge import end_to_end_row, judge
 from caffe2fx.verdict.report import Report, Row
 from caffe2fx.verdict.second_inputs import another
@@ -25,19 +27,20 @@ from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair
 
 Files = tuple[str | Path, str | Path]
-Side = nn.Module | Files
+Side = nn.Module | Files | str | Path | Dump
 Results = Mapping[str, Tensor]
 
 
 def compare(
     a: Side,
     b: Side,
-    inputs: Any,
+    inputs: Any = None,
     *,
     engine: str | Engine = "torch",
     dialect: str | None = None,
     batch: int | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    thresholds: GivenThresholds = None,
 ) -> Report:
     """Compare two nets: modules, or pairs (prototxt, caffemodel), which run in `engine`.
 
@@ -49,9 +52,20 @@ def compare(
     `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
     `dialect`, `batch` and `shapes` are for the sides that are files, and mean what they mean in
     caffe2fx.load.
-    `inputs`: a tensor, a tuple, or a dict by blob name. Raises what load and the engines raise,
-    and ShapeMismatchError for inputs that do not fit the net.
+    `inputs`: a tensor, a tuple, or a dict by blob name.
+
+    A side may also be a dump of feature maps: a path, or what read_dump gives. The result is a
+    DumpReport then; `inputs` default to the dump's own, and `thresholds` (a Thresholds or a dict
+    of its measures) decide where they are given or the dump was quantized.
+
+    Raises what load and the engines raise, and ShapeMismatchError for inputs that do not fit.
     """
+    if isinstance(a, DUMPS) or isinstance(b, DUMPS):
+        net, dump = (b, a) if isinstance(a, DUMPS) else (a, cast(Any, b))
+        options = {"dialect": dialect, "batch": batch, "shapes": shapes}
+        return side_with_dump(net, dump, inputs, engine, thresholds, options)
+    if inputs is None:
+        raise CaffeError("compare needs inputs where neither side is a dump, got none")
     reference, judged = (b, a) if _is_files(a) and not _is_files(b) else (a, b)
     options = {"dialect": dialect, "batch": batch, "shapes": shapes}
     module = cast(nn.Module, reference)

@@ -17,12 +17,18 @@ from caffe2fx.engines import Engine
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
 from caffe2fx.files import prototxt as text
+from caffe2fx.files.dump_readers import read_dump
+from caffe2fx.files.feature_dump import Dump, write_dump
+from caffe2fx.module.builder import graph_module
+from caffe2fx.module.graph_module import feature_maps
 from caffe2fx.module.save import prototxt_of, save, weights_suffix, write_weights
 from caffe2fx.net.difference import first_difference
-from caffe2fx.net.evaluate import Reference
+from caffe2fx.net.evaluate import Reference, Stream
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.origin import Origin
+from caffe2fx.verdict.dump_comparison import compare_with_dump
+from caffe2fx.verdict.dump_report import DumpReport, Thresholds
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.report import Report
 from caffe2fx.weights.atomic import file_errors
@@ -189,10 +195,14 @@ class Export:
         if inputs is None:
             given = with_signals(self.example_inputs, batch, generator)
             return [self._raw(name, v) for name, v in zip(self.inputs, given, strict=True)]
+        return with_signals(self._checked(inputs), batch, generator)
+
+    def _checked(self, inputs: Any) -> list[Tensor]:
+        """The caller's inputs of the net as tensors, in the net's order."""
         args, kwargs = model_inputs.as_inputs(self.trace.module, inputs)
         given = list(pytree.flatten((args, kwargs)).tensors)
         self._check_shapes(given)
-        return with_signals(given, batch, generator)
+        return given
 
     def _check_shapes(self, inputs: Sequence[Tensor]) -> None:
         wanted = [tuple(value.shape) for value in self.example_inputs]
@@ -211,6 +221,44 @@ class Export:
     def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
         """What the traced model gives for each value that stands for one of its nodes."""
         return dict(self.as_reference().run(inputs))
+
+    def dump(self, path: str | Path, inputs: Any = None) -> None:
+        """Write every feature map of the model with the inputs and a manifest.
+
+        A `path` ending in .npz or .safetensors becomes that file, any other a folder of .npy.
+        `inputs` are what the net takes and default to the example's.
+        """
+        values = self._given(inputs)
+        fed = dict(zip(self.inputs, values, strict=True))
+        write_dump(path, fed, feature_maps(self.net, self._all(values)), self.outputs)
+
+    def compare(
+        self,
+        dump: str | Path | Dump,
+        inputs: Any = None,
+        *,
+        thresholds: Thresholds | Mapping[str, float] | None = None,
+    ) -> DumpReport:
+        """Hold the net against the feature maps of a dump, as caffe2fx.compare does."""
+        read = dump if isinstance(dump, Dump) else read_dump(dump)
+        given = None if inputs is None else tuple(self._given(inputs))
+        return compare_with_dump(graph_module(self.net), read, given, thresholds=thresholds)
+
+    def _given(self, inputs: Any) -> list[Tensor]:
+        """What the net takes: the caller's own, or the example's, without a change."""
+        if inputs is not None:
+            return self._checked(inputs)
+        pairs = zip(self.inputs, self.example_inputs, strict=True)
+        return [self._raw(name, value.detach()) for name, value in pairs]
+
+    @torch.no_grad()
+    def _all(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
+        """Every value of the net: the model's own, or what follows from them within a rewrite."""
+        stream = Stream(self.net, self.as_reference(), [value.float() for value in inputs])
+        for step in self.net.steps:
+            stream.enter(step)
+            yield from ((top, stream.values[top]) for top in step.tops)
+            stream.leave(step)
 
     def as_reference(self) -> Reference:
         """The traced model as the verdict's reference."""

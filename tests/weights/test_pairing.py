@@ -107,11 +107,6 @@ def weights_alone(pair: Pair) -> Pair:
     return pair
 
 
-def by_the_old_function(pair: Pair) -> Pair:
-    fx2caffe.create_model(model(5), X, None, pair[1])
-    return pair
-
-
 USES: dict[str, Callable[[Pair], Pair]] = {
     "the pair itself": lambda pair: pair,
     "an edited layer": lambda pair: edited(pair, 'type: "ReLU"', 'type: "Sigmoid"'),
@@ -122,7 +117,6 @@ USES: dict[str, Callable[[Pair], Pair]] = {
     "trained twice": lambda pair: retrained(retrained(pair)),
     "exported again": reexported,
     "weights alone": weights_alone,
-    "weights alone by create_model": by_the_old_function,
 }
 
 

@@ -1,0 +1,201 @@
+"""Which array of a dump is which value of a net: by layer and blob names, and in its shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.files.feature_dump import Array, Dump, FeatureMap
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value, is_input
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The values of a net that a dump knows, and what of both sides has no partner.
+
+    `wrong` says of a value why its array cannot be it; `inexact` are values that were quantized,
+    `only_dump` are names of arrays.
+    """
+
+    values: dict[Value, Tensor] = field(default_factory=dict)
+    wrong: dict[Value, str] = field(default_factory=dict)
+    inexact: frozenset[Value] = frozenset()
+    only_dump: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A value of a net with all that may name it."""
+
+    value: Value
+    step: Step
+    index: int
+    names: tuple[str, ...]
+
+
+Keys = Iterable[Hashable]
+
+
+def match_maps(net: Net, dump: Dump) -> Matched:
+    """Pair the maps of a dump with the values of a net that they are.
+
+    First decides the layer together with the blob, then the blob, then the layer alone, and at
+    last the spelling that a file name leaves of either. A name that fits several is no partner.
+    """
+    left, places = list(dump.maps), _places(net)
+    found: dict[Value, FeatureMap] = {}
+    for of_map, of_place in _RULES:
+        for one, place in _pairs(left, places, of_map, of_place):
+            found[place.value] = one
+            left = [other for other in left if other is not one]
+            places = [other for other in places if other is not place]
+    return _fitted(net, found, tuple(one.name for one in left))
+
+
+def _places(net: Net) -> list[_Place]:
+    named: dict[Value, list[str]] = {}
+    for name, value in net.names().items():
+        named.setdefault(value, []).append(name)
+    return [
+        _Place(top, step, index, tuple(named.get(top, ())))
+        for step in net.steps
+        for index, top in enumerate(step.tops)
+    ]
+
+
+def _pairs(
+    maps: Iterable[FeatureMap],
+    places: Iterable[_Place],
+    of_map: Callable[[FeatureMap], Keys],
+    of_place: Callable[[_Place], Keys],
+) -> list[tuple[FeatureMap, _Place]]:
+    """What shares a key that nothing else has."""
+    by_key: dict[Hashable, tuple[list[FeatureMap], list[_Place]]] = {}
+    for one in maps:
+        for key in set(of_map(one)):
+            by_key.setdefault(key, ([], []))[0].append(one)
+    for place in places:
+        for key in set(of_place(place)):
+            by_key.setdefault(key, ([], []))[1].append(place)
+    pairs = [(m[0], p[0]) for m, p in by_key.values() if len(m) == len(p) == 1]
+    return _without_conflicts(pairs)
+
+
+def _without_conflicts(pairs: list[tuple[FeatureMap, _Place]]) -> list[tuple[FeatureMap, _Place]]:
+    """Each map and each place once: two keys may say the same, or contradict each other."""
+    maps: set[int] = set()
+    places: set[Value] = set()
+    kept = []
+    for one, place in pairs:
+        if id(one) not in maps and place.value not in places:
+            kept.append((one, place))
+        maps.add(id(one))
+        places.add(place.value)
+    return kept
+
+
+def _plain(name: str) -> str:
+    """What a program leaves of a name in a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower())
+
+
+def _layer_of(one: FeatureMap) -> Keys:
+    return [(one.layer or one.name, one.output)]
+
+
+_RULES: tuple[tuple[Callable[[FeatureMap], Keys], Callable[[_Place], Keys]], ...] = (
+    (
+        lambda one: [(one.layer, one.blob)] if one.layer else [],
+        lambda place: [(place.step.name, place.value.blob)],
+    ),
+    (lambda one: [one.name], lambda place: place.names),
+    (_layer_of, lambda place: [(place.step.name, place.index)]),
+    (lambda one: [one.blob] if one.blob else [], lambda place: [place.value.blob]),
+    (
+        lambda one: [_plain(one.name)],
+        lambda place: [_plain(name) for name in (*place.names, place.step.name)],
+    ),
+)
+
+
+def _fitted(net: Net, found: Mapping[Value, FeatureMap], only_dump: tuple[str, ...]) -> Matched:
+    shapes = net.shapes()
+    inputs = {top for step in net.steps if is_input(step) for top in step.tops}
+    matched = Matched(
+        inexact=frozenset(v for v, one in found.items() if not one.is_exact and v not in inputs),
+        only_dump=only_dump,
+    )
+    for value, one in found.items():
+        array = fitted(one.value, shapes[value], one.layout)
+        if array is None:
+            matched.wrong[value] = _misfit(one, shapes[value])
+        else:
+            matched.values[value] = torch.tensor(array, dtype=torch.float32)
+    return matched
+
+
+def _misfit(one: FeatureMap, shape: Shape) -> str:
+    said = f"shape {list(one.value.shape)} in the dump, {list(shape)} in the net"
+    other = next(layout for layout in ("NHWC", "NCHW") if layout != one.layout)
+    hint = f" (in layout {other} it fits)" if fitted(one.value, shape, other) is not None else ""
+    return said + hint
+
+
+def fitted(value: Array, shape: Shape, layout: str) -> Array | None:
+    """The array in the shape, None if it is not the same numbers in the same order.
+
+    The array may be flat, or without axes of size 1 (the batch's among them).
+    """
+    channels_last = layout == "NHWC" and len(shape) > 2
+    wanted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
+    flat = value.ndim == 1 or value.shape == (*shape[:1], prod(shape[1:]))
+    same = [s for s in value.shape if s != 1] == [s for s in wanted if s != 1]
+    if value.size != prod(shape) or not (flat or same):
+        return None
+    array = value.reshape(wanted)
+    return np.moveaxis(array, -1, 1) if channels_last else array
+
+
+def check_same_input(name: str, mine: Tensor, theirs: Tensor) -> None:
+    """Raise unless an input is what a dump was made from, but for float32's last places."""
+    if mine.shape != theirs.shape:
+        shapes = f"{list(theirs.shape)} as in the dump, got {list(mine.shape)}"
+        raise ShapeMismatchError(f"input {name!r} needs the shape {shapes}")
+    one, other = mine.double(), theirs.double()
+    apart = float((one - other).abs().max()) if one.numel() else 0.0
+    if apart > 1e-6 * float(other.abs().max()):
+        raise CaffeError(
+            f"input {name!r} needs the numbers that the dump was made from, got others by {apart:g}"
+        )
+
+
+def names_of_outputs(outputs: Sequence[Tensor], blobs: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Which of a Caffe net's outputs each output of a model is, by their shapes and numbers.
+
+    Caffe lists outputs by the alphabet and not in the model's order, so that nothing else tells;
+    the pair that differs least is taken first. ShapeMismatchError where one has no partner.
+    """
+    pairs = [
+        (float((value.double() - blob.double()).norm()), index, name)
+        for index, value in enumerate(outputs)
+        for name, blob in blobs.items()
+        if value.shape == blob.shape
+    ]
+    found: dict[int, str] = {}
+    for _, index, name in sorted(pairs):
+        if index not in found and name not in found.values():
+            found[index] = name
+    if len(found) < len(outputs):
+        theirs = {name: list(blob.shape) for name, blob in blobs.items()}
+        mine = [list(value.shape) for value in outputs]
+        raise ShapeMismatchError(f"the model needs outputs like the net's {theirs}, got {mine}")
+    return tuple(found[index] for index in range(len(outputs)))

@@ -1,0 +1,142 @@
+"""The result of a comparison with a dump: measures of every map, and where accuracy is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import inf
+
+from caffe2fx.errors import CaffeError
+from caffe2fx.verdict.report import Report, Row
+from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a map of a quantized run needs, None for a measure that does not matter.
+
+    `cosine`, `relu_cosine` and `sqnr` (dB) are the least, `l2`, `max_abs` and `error` (as a share
+    of the largest magnitude) the most that is accepted.
+    """
+
+    cosine: float | None = 0.99
+    relu_cosine: float | None = None
+    sqnr: float | None = None
+    l2: float | None = None
+    max_abs: float | None = None
+    error: float | None = None
+
+    def fault(self, found: Similarity) -> str:
+        """Which measure is beyond its threshold, empty if none is."""
+        for name, limit in asdict(self).items():
+            value = getattr(found, name)
+            least = name in ("cosine", "relu_cosine", "sqnr")
+            if limit is not None and not (value >= limit if least else value <= limit):
+                side = "at least" if least else "at most"
+                return f"{name} needs {side} {limit:g}, got {value:.6g}"
+        return ""
+
+
+def as_thresholds(given: Thresholds | Mapping[str, float] | None) -> Thresholds | None:
+    """Thresholds from those of the caller, of which a dict names the only ones that matter."""
+    if given is None or isinstance(given, Thresholds):
+        return given
+    known = [one.name for one in fields(Thresholds)]
+    unknown = [name for name in given if name not in known]
+    if unknown or not given:
+        raise CaffeError(f"thresholds needs some of {', '.join(known)}, got {unknown or given}")
+    return Thresholds(**{"cosine": None, **given})
+
+
+@dataclass(frozen=True)
+class MapRow(Row):
+    """One feature map beside its map in a dump.
+
+    `found` measures the map end to end, `found_alone` what its layer makes of the dump's own
+    maps. `lost_here` says that the layer itself is beyond the thresholds.
+    """
+
+    found: Similarity = NO_SIMILARITY
+    found_alone: Similarity = NO_SIMILARITY
+    lost_here: bool = False
+
+    @property
+    def diverges(self) -> bool:
+        """Whether the layer itself computes something else."""
+        return self.lost_here or super().diverges
+
+    @property
+    def loss(self) -> float:
+        """The SQNR in dB that the layer alone costs: of the two ways to measure it the milder.
+
+        The layer after a map that alone was changed is fed with the change, and yet right.
+        """
+        ways = (self.found.sqnr, self.found_alone.sqnr)
+        return max((value for value in ways if value == value), default=-inf)
+
+    def cells(self) -> tuple[str, ...]:
+        """The columns of the report's table."""
+        one = self.found
+        measures = (one.cosine, one.relu_cosine, one.l2, one.max_abs, one.error, one.sqnr)
+        return (self.layer, self.blob, *(f"{value:.4g}" for value in measures),
+                f"{self.found_alone.sqnr:.4g}", self.verdict)  # fmt: skip
+
+
+_HEAD = ("layer", "blob", "cosine", "relu_cosine", "l2", "max_abs", "error", "SQNR", "alone",
+         "verdict")  # fmt: skip
+
+
+class DumpReport(Report):
+    """All feature maps of a net beside those of a dump, in order of execution.
+
+    `only_dump` are names of maps that the net has no partner for; rows that the dump has none
+    for are not verified. `skipped` are files of the dump's folder that no reader takes, `unmatched`
+    says which weights of the net's file did not fit its layers.
+    """
+
+    rows: tuple[MapRow, ...]
+
+    def __init__(
+        self,
+        engine: str,
+        rows: Iterable[MapRow],
+        *,
+        only_dump: Sequence[str] = (),
+        skipped: Sequence[str] = (),
+        unmatched: str = "",
+    ) -> None:
+        super().__init__(engine, rows)
+        self.only_dump = tuple(only_dump)
+        self.skipped = tuple(skipped)
+        self.unmatched = unmatched
+
+    @property
+    def only_net(self) -> tuple[str, ...]:
+        """Names of the layers whose maps the dump lacks."""
+        return tuple(row.layer for row in self.rows if row.unverified)
+
+    @property
+    def ranked(self) -> tuple[MapRow, ...]:
+        """The compared maps, that first whose layer loses most (see MapRow.loss)."""
+        compared = (row for row in self.rows if not row.unverified)
+        return tuple(sorted(compared, key=lambda row: row.loss))
+
+    def __str__(self) -> str:
+        table = [_HEAD, *(row.cells() for row in self.rows)]
+        wide = [max(len(line[column]) for line in table) for column in range(len(_HEAD) - 1)]
+        lines = ["  ".join([*map(str.ljust, line, wide), line[-1]]) for line in table]
+        return "\n".join([*lines, *self._notes(), self.summary()])
+
+    def _notes(self) -> list[str]:
+        worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]
+        notes = self.unmatched.splitlines()
+        return notes + [
+            f"{said}: {', '.join(names)}"
+            for said, names in (
+                ("only in the net", self.only_net),
+                ("only in the dump", self.only_dump),
+                ("files that no reader takes", self.skipped),
+                ("most is lost in", worst),
+            )
+            if names
+        ]

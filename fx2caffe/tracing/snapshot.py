@@ -80,10 +80,10 @@ class Snapshot:
         self._later([type(value)])
 
     def _mapping(self, value: dict[Any, Any]) -> None:
-        held = OrderedDict(value) if isinstance(value, OrderedDict) else dict(value)
+        held = _items(value)
         self._undo.append(functools.partial(_put_back_items, value, held))
-        self._later(dict.keys(value))
-        self._later(dict.values(value))
+        for key, item in held:
+            self._later((key, item))
         if type(value) is not dict and hasattr(value, "__dict__"):
             self._mapping(vars(value))
 
@@ -230,9 +230,17 @@ def _put_back_class(module: nn.Module, kind: type) -> None:
         object.__setattr__(module, "__class__", kind)
 
 
-def _put_back_items(value: dict[Any, Any], held: dict[Any, Any]) -> None:
-    kind = OrderedDict if isinstance(value, OrderedDict) else dict  # a subclass may refuse writes
-    now, before = list(kind.items(value)), list(kind.items(held))
+def _items(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """What a dict holds; a subclass may make something else of it, or refuse writes."""
+    return [(key, dict.__getitem__(value, key)) for key in _plain(value).keys(value)]
+
+
+def _plain(value: dict[Any, Any]) -> type[dict[Any, Any]]:
+    return OrderedDict if isinstance(value, OrderedDict) else dict
+
+
+def _put_back_items(value: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
+    kind, now = _plain(value), _items(value)
     if len(now) == len(before) and all(
         k is key and v is item for (k, v), (key, item) in zip(now, before, strict=True)
     ):

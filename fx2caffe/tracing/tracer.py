@@ -26,6 +26,7 @@ from fx2caffe.tracing.aliasing import Table, UnseenWrite, version
 from fx2caffe.tracing.constants import Constants
 from fx2caffe.tracing.cut_points import Enough, Returned, as_one
 from fx2caffe.tracing.dispatch_guard import RANDOM, Guard, Known
+from fx2caffe.tracing.export_flags import exporting
 from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
 from fx2caffe.tracing.leaf_call import LeafCall
 from fx2caffe.tracing.leaf_functions import SEE_THROUGH, LeafProfile, bound_arguments
@@ -194,6 +195,7 @@ class Tracer(torch.fx.Tracer):
         leaves = LeafProfile(self.leaf_functions, self._enter_leaf, self._leave_leaf)
         with ExitStack() as stack:
             self._mark_leaf_modules()
+            stack.enter_context(exporting())
             stack.enter_context(self.path.follow())
             stack.enter_context(self.guard)
             stack.enter_context(self.recorder)

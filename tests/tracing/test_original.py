@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any
 
 import pytest
@@ -181,6 +181,26 @@ class ByClassAttribute(Base):
         return self.shared[-1] * self.count
 
 
+class Makes(OrderedDict[str, Any]):
+    """Gives another object than it holds, as libraries' tables of activations do."""
+
+    def __getitem__(self, key: str) -> Any:
+        return super().__getitem__(key)()
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key, last=False)
+
+
+TABLE = Makes(relu=nn.ReLU, tanh=nn.Tanh)
+
+
+class ByTable(Base):
+    def forward(self, x: Tensor) -> Any:
+        TABLE["late"] = nn.Sigmoid
+        return TABLE["tanh"](TABLE[next(iter(TABLE))](self.body(x)))
+
+
 class CachesOnce(Base):
     late: Tensor
 
@@ -207,7 +227,7 @@ class UnCopyable(Base):
 
 MODELS = [
     ByModuleList, ByPartial, ByBoundMethod, ByDefault, ByLambdaInDict, ByGlobal, ByGlobalName,
-    ByPreHook, BySlots, ByPatchedForward, ByClassAttribute, CachesOnce, UnCopyable,
+    ByPreHook, BySlots, ByPatchedForward, ByClassAttribute, ByTable, CachesOnce, UnCopyable,
 ]  # fmt: skip
 
 
@@ -216,6 +236,7 @@ def build(kind: type[Base]) -> Base:
     OUTSIDE.clear()
     ByClassAttribute.count = 0
     ByClassAttribute.shared.clear()
+    TABLE.pop("late", None)
     model = kind().eval()
     OUTSIDE["model"] = model
     return model
@@ -231,6 +252,7 @@ def state(model: Base) -> list[Any]:
     holder = getattr(model, "holder", None)
     found = [LAST, ByClassAttribute.count, getattr(holder, "kept", None), model.gain, model.seen]
     found += [*OUTSIDE.values(), *ByClassAttribute.shared, *getattr(model, "line", ())]
+    found += TABLE.keys()
     found += model.seen.values() if isinstance(model.seen, dict) else model.seen
     for module in model.modules():
         found += [len(vars(module)), *vars(module).values(), *module._buffers.values()]

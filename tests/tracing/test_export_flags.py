@@ -1,0 +1,95 @@
+"""Libraries that ask whether they are exported take the path that reads no data."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.compiler import is_compiling, is_exporting
+
+from caffe2fx.errors import CaffeError
+from fx2caffe.tracing.tracer import trace
+
+X = torch.linspace(-1, 2, 8).reshape(2, 4)
+
+
+def flags() -> tuple[bool, ...]:
+    asked = torch.compiler.is_exporting(), torch.compiler.is_compiling(), is_exporting()
+    return tuple(map(bool, (*asked, is_compiling(), torch.jit.is_tracing())))
+
+
+def as_torch_export() -> tuple[bool, ...]:
+    """What the guards answer where torch.export itself runs a model."""
+    seen: list[tuple[bool, ...]] = []
+
+    class Asks(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(flags())
+            return x * 2
+
+    torch.export.export(Asks(), (X,), strict=False)
+    return seen[0]
+
+
+@pytest.mark.parametrize("values", ["real", "fake"])
+def test_the_guards_answer_as_in_torch_export(values: Any) -> None:
+    wanted = as_torch_export()
+
+    def model(x: Tensor) -> Tensor:
+        if not is_exporting():  # as it runs by itself
+            return x if bool((x > 5).all()) else x * 2
+        assert flags() == wanted and is_exporting() == True  # noqa: E712
+        return torch.where((x > 5).all(), x, x * 2)
+
+    traced = trace(model, X, values=values, held_to_model=values == "real")
+    assert torch.where in {node.target for node in traced.module.graph.nodes}
+    assert flags() == (False,) * 5 and torch.compiler._is_exporting_flag is False
+
+
+def test_an_answer_is_used_like_a_bool() -> None:
+    """Libraries combine it with others: `tracing |= is_exporting()`."""
+
+    def model(x: Tensor) -> Tensor:
+        told = is_exporting()
+        assert (told | False, False | told, told & True, True & told) == (True,) * 4
+        assert (told ^ True, True ^ told, int(told), [1, 2][told]) == (False, False, 1, 2)
+        assert hash(told) == hash(True) and repr(told) == "True" and told == True  # noqa: E712
+        return x * 2
+
+    assert trace(model, X)
+
+
+def test_other_threads_are_not_told() -> None:
+    def model(x: Tensor) -> Tensor:
+        found: list[tuple[bool, ...]] = []
+        other = threading.Thread(target=lambda: found.append(flags()))
+        other.start()
+        other.join()
+        assert found == [(False,) * 5]
+        return x * 2
+
+    assert trace(model, X)
+
+
+def test_the_guards_are_put_back_after_an_error() -> None:
+    def model(x: Tensor) -> Tensor:
+        raise KeyError("x")
+
+    with pytest.raises(CaffeError):
+        trace(model, X)
+    assert flags() == (False,) * 5 and torch.compiler._is_compiling_flag is False
+
+
+def test_an_export_that_begins_meanwhile_keeps_its_flags() -> None:
+    def model(x: Tensor) -> Tensor:
+        torch.compiler._is_exporting_flag = True  # as another thread's torch.export
+        return x * 2
+
+    try:
+        trace(model, X)
+        assert torch.compiler._is_exporting_flag is True
+    finally:
+        torch.compiler._is_exporting_flag = False

@@ -75,10 +75,16 @@ def types(net: Net) -> tuple[str, ...]:
     return tuple(step.layer.type for step in net.steps if step.layer.type != "Input")
 
 
+def assert_layers(row: Row, net: Net) -> None:
+    """The net has the row's layers; a failure shows those that came out, as a row writes them."""
+    found = types(net)
+    layers = dict(Counter(found)) if isinstance(row.layers, Mapping) else found
+    assert layers == row.layers, f"row {row.id} became layers={layers}"
+
+
 def check_exported(row: Row, exported: Export) -> None:
     """The layers, the text and the embedded engine's verdict."""
-    found = types(exported.net)
-    assert (Counter(found) if isinstance(row.layers, Mapping) else found) == row.layers
+    assert_layers(row, exported.net)
     parsed = prototxt.parse(prototxt.text_of(exported.net))
     assert [(s.name, s.layer, s.bottoms, s.tops) for s in parsed.steps] == [
         (s.name, s.layer, s.bottoms, s.tops) for s in exported.net.steps

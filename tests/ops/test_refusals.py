@@ -12,6 +12,7 @@ import fx2caffe
 from caffe2fx.errors import CaffeError
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
+from tests.rows import Function
 
 THIS_FILE = Path(__file__)
 
@@ -79,11 +80,14 @@ def test_check_lists_the_same_and_raises_nothing() -> None:
 
 
 def test_check_tells_what_the_target_lacks() -> None:
-    model = nn.MaxPool2d(2, dilation=2)
-    assert fx2caffe.check(nn.MaxPool2d(2), torch.randn(1, 1, 5, 5), target="bvlc") == ()
-    assert isinstance(fx2caffe.check(model, torch.randn(1, 1, 9, 9)), tuple)
+    model, x = Function(lambda x: x.argmax(1, keepdim=True).float()), torch.randn(1, 3, 5, 5)
+    assert fx2caffe.check(model, x, target="bvlc") == ()
+    (refusal,) = fx2caffe.check(model, x, target="nnie")
+    assert refusal.op == "ArgMax"
+    assert "needs layer ArgMax, which target 'nnie' does not have" in refusal.reason
+    assert "bvlc" in refusal.targets and "nnie" not in refusal.targets
     with pytest.raises(CaffeError, match="target needs to be one of bvlc"):
-        fx2caffe.check(model, torch.randn(1, 1, 9, 9), target="caffe3")
+        fx2caffe.check(model, x, target="caffe3")
 
 
 def test_the_error_says_why() -> None:

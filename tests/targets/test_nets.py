@@ -9,9 +9,10 @@ import pytest
 import fx2caffe
 from caffe2fx.engines.opencv import OpenCVEngine
 from fx2caffe.exporter.result import Export
+from fx2caffe.legalize.rules import RULES
 from fx2caffe.targets import BVLC_MASTER, TARGETS
 from tests.rows import Row, types
-from tests.targets.nets import LAYERS, NOT_CAFFE, REFUSED, ROWS, SILENT
+from tests.targets.nets import IRREDUCIBLE, LAYERS, NOT_CAFFE, REFUSED, ROWS, SILENT
 
 # What becomes of torch's functions in Caffe's own layers is in the tables of tests/ops.
 CAFFE = ("bvlc", "bvlc-master")
@@ -28,6 +29,7 @@ IN_CAFFE = [
     for pair in SAID
     if "pycaffe" in TARGETS[pair[0]].judges
 ]
+ROWS_BY_ID = {row.id: row for row in ROWS}
 IN_OPENCV = ("portable", "ssd", "opencv")
 NO_OPENCV = OpenCVEngine().why_missing()
 
@@ -44,13 +46,18 @@ def exported_for(target: str, row: Row) -> Export:
 def test_layers_of_the_target_alone(target: str, row: Row) -> None:
     exported, has = exported_for(target, row), TARGETS[target]
     assert set(types(exported.net)) <= has.types
-    assert types(exported.net) == LAYERS.get((target, row.id), types(exported.net))
     shapes = exported.net.shapes()
     for step in exported.net.steps:
         bottoms = [shapes[bottom] for bottom in step.bottoms]
         assert has.lacks(step.layer, bottoms, len(step.tops)) is None
     report = exported.verify("torch")
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(("target", "net"), LAYERS)
+def test_the_layers_that_a_rule_is_there_for(target: str, net: str) -> None:
+    exported = exported_for(target, ROWS_BY_ID[net])
+    assert types(exported.net) == LAYERS[target, net]
 
 
 @pytest.mark.pycaffe
@@ -77,13 +84,13 @@ def test_in_opencv(target: str, row: Row) -> None:
 
 @pytest.mark.parametrize(("target", "net"), REFUSED)
 def test_refusals_name_what_is_lacking_and_who_has_it(target: str, net: str) -> None:
-    row = next(row for row in ROWS if row.id == net)
-    layer = REFUSED[target, net]
+    row, layer = ROWS_BY_ID[net], REFUSED[target, net]
     refusals = fx2caffe.check(row.model(), tuple(row.inputs()), target=target)
     assert [refusal.op for refusal in refusals] == [layer]
     assert f"needs layer {layer}, which target {target!r} does not have" in refusals[0].reason
-    assert {"bvlc", "ascend"} <= set(refusals[0].targets) and target not in refusals[0].targets
-    assert "possible for bvlc, bvlc-master" in str(refusals[0])
+    having = tuple(name for name in TARGETS if (name, net) not in REFUSED)
+    assert refusals[0].targets == having
+    assert f"possible for {', '.join(having)}" in str(refusals[0])
     with pytest.raises(fx2caffe.UnsupportedError, match=f"needs layer {layer}"):
         exported_for(target, row)
 
@@ -93,19 +100,24 @@ def test_refusals_name_what_is_lacking_and_who_has_it(target: str, net: str) -> 
 def test_nothing_that_is_silently_read_otherwise(target: str, net: str) -> None:
     if (target, net) in REFUSED:
         return
-    row = next(row for row in ROWS if row.id == net)
-    text = exported_for(target, row).prototxt
+    text = exported_for(target, ROWS_BY_ID[net]).prototxt
     assert re.search(SILENT[net], text) is None, text
 
 
 @pytest.mark.parametrize("target", [name for name in NOT_CAFFE if name != "opencv"])
 def test_axes_are_counted_from_the_front(target: str) -> None:
-    row = next(row for row in ROWS if row.id == "negative_axis")
-    assert "axis: 3" in exported_for(target, row).prototxt
+    assert "axis: 3" in exported_for(target, ROWS_BY_ID["negative_axis"]).prototxt
+
+
+def test_nothing_else_says_the_layers_whose_lack_is_a_refusal() -> None:
+    assert not {record.type for record in RULES} & set(IRREDUCIBLE.values())
+    assert {target for target, _ in REFUSED} == {
+        name for name, target in TARGETS.items() if "ArgMax" not in target.types
+    }
 
 
 def test_rows_and_tables_name_each_other() -> None:
-    known = {row.id for row in ROWS}
+    known = ROWS_BY_ID.keys()
     assert len(known) == len(ROWS)
     named = {net for _, net in [*LAYERS, *REFUSED]} | set(SILENT)
     assert named <= known

@@ -131,6 +131,7 @@ def load(
     net, left = _read(prototxt, weights, options)
     made = graph_module(net)
     made.meta["caffe_unmatched"] = left
+    made.meta["caffe_is_cut"] = outputs is not None
     made.meta["caffe_watch"] = Watch.over(blob for step in net.steps for blob in step.blobs)
     with file_errors():
         made.meta["caffe_identifier"] = stated_in_text(prototxt)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,24 +14,28 @@ from torch import Tensor, nn
 
 from caffe2fx.engines import Engine, Session
 from caffe2fx.engines import engine as engine_of
+from caffe2fx.engines.embedded import EmbeddedEngine, EmbeddedSession
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.files.feature_dump import Dump
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
-from caffe2fx.module.loader import load
+from caffe2fx.module.loader import load, read_net
+from caffe2fx.module.save import current_net
 from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
-from caffe2fx.net.step import Value
+from caffe2fx.net.step import Step, Value
+from caffe2fx.origin import Origin
+from caffe2fx.verdict.alignment import Alignment, align
 from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
-from caffe2fx.verdict.judge import end_to_end_row, judge
-from caffe2fx.verdict.report import Report, Row
-from caffe2fx.verdict.second_inputs import another
+from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.module_outputs import Known, Results, flattened, output_rows
+from caffe2fx.verdict.report import Report, Row, Status
+from caffe2fx.verdict.second_inputs import other_inputs
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair
 
 Files = tuple[str | Path, str | Path]
 Side = nn.Module | Files | str | Path | Dump
-Results = Mapping[str, Tensor]
 
 
 def compare(
@@ -44,10 +51,12 @@ def compare(
 ) -> Report:
     """Compare two nets: modules, or pairs (prototxt, caffemodel), which run in `engine`.
 
-    The module is the reference where only one side is a pair; else `a` is. Where both have the
-    same layers, each layer is also judged alone (see verdict.judge). Otherwise blobs of equal
-    names are compared end to end, and the outputs in their order; of a module that did not come
-    from Caffe, the outputs (fx2caffe's Export.verify knows its feature maps).
+    The module is the reference where only one side is a pair; else `a` is. The layers of Caffe
+    nets are paired by name and by what they compute of what: each is judged alone and end to end
+    (see verdict.judge), one that changed is named with both sides' parameters, and maps that one
+    side alone has are listed. Of a module that did not come from Caffe the outputs are compared,
+    also nested ones, by their names, else by shape and numbers: a Caffe net's have no order
+    (fx2caffe's Export.verify knows all feature maps). An output that one side lacks is a fault.
 
     `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
     `dialect`, `batch` and `shapes` are for the sides that are files, and mean what they mean in
@@ -72,25 +81,108 @@ def compare(
     if _is_files(reference):
         module = load(*cast(Files, reference), **cast(Any, options))
     values = _inputs(module, inputs)
-    if not _is_files(judged):
-        theirs = _Module(cast(nn.Module, judged))
-        return _by_name(_Module(module), theirs.results, values, "torch")
+    if not _is_files(judged) and not isinstance(judged, CaffeGraphModule):
+        return _by_outputs(module, _Module(cast(nn.Module, judged)), values, "torch")
+    with _opened(judged, engine, options) as (session, name):
+        if isinstance(module, CaffeGraphModule):
+            return _by_layers(module, _net(judged, options), session, values, name)
+        return _by_outputs(module, _Outputs(session), values, name)
+
+
+@contextmanager
+def _opened(
+    judged: Side, engine: str | Engine, options: Mapping[str, Any]
+) -> Iterator[tuple[Session, str]]:
+    """The judged net in its engine, and the engine's name."""
+    if isinstance(judged, CaffeGraphModule):
+        judged.check_files()
+        yield EmbeddedSession(judged), EmbeddedEngine.name
+        return
     prototxt, weights = (Path(path) for path in cast(Files, judged))
+    runner = engine_of(engine)
     with file_errors():
         check_pair(prototxt, weights)
-    runner = engine_of(engine)
-    with file_errors(), runner.open(prototxt, weights, **options) as session:
-        if isinstance(module, CaffeGraphModule) and _same_layers(module.caffe.net, session.net):
-            known = reference_of(module)
-            return judge(module.caffe.net, session, known, values, engine=runner.name)
-        numbered = not _is_part(module, session.net)
-        return _by_name(_Module(module), _runner(session, numbered), values, runner.name)
+        session = runner.open(prototxt, weights, **options)
+    with session:
+        yield session, runner.name
 
 
-def _is_part(module: nn.Module, net: Net) -> bool:
-    """Whether a module's outputs are blobs of the net: then their names say what to compare."""
-    blobs = net.names().keys()
-    return isinstance(module, CaffeGraphModule) and blobs >= set(module.caffe.outputs)
+def _net(judged: Side, options: Mapping[str, Any]) -> Net:
+    """The judged net with its weights: an engine may know the text alone."""
+    if isinstance(judged, CaffeGraphModule):
+        return current_net(judged)
+    return read_net(*cast(Files, judged), **options)
+
+
+def _by_layers(
+    module: CaffeGraphModule, net: Net, session: Session, inputs: Sequence[Tensor], engine: str
+) -> Report:
+    """Judge each layer that has a partner, list the others, and name outputs that lack one."""
+    reference, is_cut = reference_of(module), bool(module.meta.get("caffe_is_cut"))
+    found = align(net, module.caffe.net, is_cut=is_cut)
+    given = dict(zip(module.caffe.net.inputs, inputs, strict=True))
+    mapped = _translated(reference, found, module.caffe.net.inputs)
+    ordered = [given[value] for value in found.inputs]
+    report = judge(net, session, mapped, ordered, engine=engine)
+    judged = [row for row in report.rows if not (is_cut and row.layer in found.added)]
+    rows = [_explained(row, found) for row in judged]
+    missing = [_listed(step, top) for step in found.missing for top in step.tops]
+    return Report(engine, [*rows, *missing, *_output_faults(found)])
+
+
+def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value]) -> Reference:
+    """The reference in the judged net's values, for inputs in the judged net's order."""
+    mine: dict[Value, list[Value]] = {}
+    for value, partner in found.values.items():
+        mine.setdefault(partner, []).append(value)
+
+    def run(given: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
+        by_value = dict(zip(found.inputs, given, strict=True))
+        for partner, tensor in reference.run([by_value[value] for value in inputs]):
+            for value in mine.get(partner, ()):
+                yield value, tensor
+
+    return Reference(found.values.keys(), run)
+
+
+def _explained(row: Row, found: Alignment) -> Row:
+    """A row with what its layer has otherwise than its partner."""
+    if row.layer in found.added:
+        return replace(row, note="the reference has no such layer")
+    change = found.changes.get(row.layer)
+    if change is None:
+        return row
+    fault = row.fault if row.status is Status.DIFFERS else ""
+    return replace(row, note=change, wrong=f"{fault}; {change}" if fault else "")
+
+
+def _listed(step: Step, top: Value) -> Row:
+    """A row for a map that the reference alone has."""
+    return _unmeasured(step.name, step.layer.type, top, unverified="the reference alone has it")
+
+
+def _output_faults(found: Alignment) -> Iterator[Row]:
+    for value in found.lacking:
+        yield _unmeasured(value.blob, "", value, wrong="it is an output of the reference alone")
+    for value in found.extra:
+        yield _unmeasured(value.blob, "", value, wrong="it is no output of the reference")
+
+
+def _unmeasured(layer: str, type: str, top: Value, *, wrong: str = "", unverified: str = "") -> Row:
+    return Row(
+        layer=layer,
+        type=type,
+        blob=top.blob,
+        shape=(),
+        signal=0.0,
+        alone=None,
+        alone_limit=inf,
+        end_to_end=None,
+        end_to_end_limit=inf,
+        origin=Origin(),
+        unverified=unverified,
+        wrong=wrong,
+    )
 
 
 def _is_files(side: Side) -> bool:
@@ -108,12 +200,6 @@ def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
     return list(as_tensors(many, [str(index) for index in range(len(many))]))
 
 
-def _same_layers(one: Net, two: Net) -> bool:
-    return [(s.name, s.layer, s.reads, s.tops) for s in one.steps] == [
-        (s.name, s.layer, s.reads, s.tops) for s in two.steps
-    ]
-
-
 def reference_of(module: CaffeGraphModule) -> Reference:
     """The module as the verdict's reference: it knows every value of its net."""
 
@@ -125,63 +211,59 @@ def reference_of(module: CaffeGraphModule) -> Reference:
     return Reference({top for step in net.steps for top in step.tops}, run)
 
 
-def _runner(session: Session, numbered: bool) -> Callable[[Sequence[Tensor]], Results]:
-    def run(inputs: Sequence[Tensor]) -> Results:
-        session.reshape([tuple(value.shape) for value in inputs])
-        found: dict[Value, Tensor] = {}
-        for step, tops in session.run(inputs):
-            found.update(zip(step.tops, tops, strict=True))
-        named = {name: found[value] for name, value in session.net.names().items()}
-        outputs = [found[value] for value in session.net.outputs]
-        return {**named, **(_numbered(outputs) if numbered else {})}
-
-    return run
-
-
-def _numbered(outputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {f"output {index}": value for index, value in enumerate(outputs)}
-
-
 class _Module:
-    """Results of a module by name: Caffe's blobs, and the outputs by number."""
+    """Runs a module in the precision of its inputs, and names its outputs."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
     def results(self, inputs: Sequence[Tensor]) -> Results:
-        """What the module gives for inputs of their own precision."""
+        """The outputs: those of a Caffe net by blob, of others by their place."""
         if isinstance(self.module, CaffeGraphModule):
             self.module.check_files()
         with torch.no_grad(), in_precision(self.module, inputs[0].dtype) as module:
-            if not isinstance(module, CaffeGraphModule):
-                return _numbered(_tensors(module(*inputs)))
-            blobs = module.caffe.blobs(*inputs)
-        return {**blobs, **_numbered([blobs[name] for name in module.caffe.outputs])}
+            outputs = module(*inputs)
+        if not isinstance(module, CaffeGraphModule):
+            return flattened(outputs)
+        return dict(zip(module.caffe.outputs, flattened(outputs).values(), strict=True))
 
 
-def _tensors(outputs: Any) -> list[Tensor]:
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    parts = outputs.values() if isinstance(outputs, Mapping) else outputs
-    return [part for part in parts if isinstance(part, Tensor)]
+class _Outputs:
+    """Runs a net in an engine; its outputs come in the order of their layers."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def results(self, inputs: Sequence[Tensor]) -> Results:
+        """What the engine gives for each output, by its blob."""
+        self.session.reshape([tuple(value.shape) for value in inputs])
+        order = [top for step, _ in self.session.run(inputs) for top in step.tops]
+        given = self.session.published()
+        names = [value.blob for value in order if value in self.session.net.outputs]
+        return {name: given[name] for name in names if name in given}
 
 
-def _by_name(
-    reference: _Module,
-    judged: Callable[[Sequence[Tensor]], Results],
-    inputs: Sequence[Tensor],
-    engine: str,
+def _by_outputs(
+    reference: nn.Module, judged: _Module | _Outputs, inputs: Sequence[Tensor], engine: str
 ) -> Report:
-    """End to end only: results that both sides have under one name, and the outputs in order."""
-    exact = reference.results([value.double() for value in inputs])
-    rounded = reference.results([value.float() for value in inputs])
-    other = reference.results([another(value).float() for value in inputs])
-    mine = judged([value.float() for value in inputs])
-    rows: list[Row] = [
-        end_to_end_row(name, mine[name], exact[name], rounded[name], other[name])
-        for name in exact
-        if name in mine
-    ]
+    """End to end only, where one side's layers are not known: its outputs."""
+    floats = [value.float() for value in inputs]
+    runs = _Module(reference)
+    known = Known(
+        runs.results([value.double() for value in inputs]),
+        runs.results(floats),
+        [runs.results(other) for other in _others(runs, floats)],
+    )
+    rows = list(output_rows(known, judged.results(floats)))
     if not rows:
-        raise ShapeMismatchError("compare needs nets with results of equal names, got none")
+        raise ShapeMismatchError("compare needs nets with outputs, got none")
     return Report(engine, rows)
+
+
+def _others(runs: _Module, inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+    """The first second inputs that the reference takes."""
+    for drawn in other_inputs(inputs):
+        with suppress(Exception):  # in words of the model's own
+            runs.results(drawn)
+            return [drawn]
+    return []

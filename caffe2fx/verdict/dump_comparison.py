@@ -32,7 +32,8 @@ from caffe2fx.net.evaluate import Pairs, Reference, Stream, in_precision, meanin
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.verdict.dump_report import DumpReport, MapRow, Thresholds, as_thresholds
-from caffe2fx.verdict.judge import end_to_end_row, judge
+from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.module_outputs import end_to_end_row
 from caffe2fx.verdict.report import Row
 from caffe2fx.verdict.second_inputs import another
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity, similarity

@@ -30,8 +30,15 @@ from caffe2fx.engines.base import Session
 from caffe2fx.net.evaluate import Filled, Reference, Stream, meaning
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
-from caffe2fx.origin import Origin
-from caffe2fx.verdict.measures import _worst, alone_limit, difference, end_limit, largest, moved
+from caffe2fx.verdict.measures import (
+    _worst,
+    alone_limit,
+    difference,
+    end_limit,
+    largest,
+    moved,
+    shape_fault,
+)
 from caffe2fx.verdict.report import Report, Row, Status
 from caffe2fx.verdict.sample_by_sample import SampleBySample
 from caffe2fx.verdict.second_inputs import draws, is_one_number, other_inputs
@@ -81,7 +88,12 @@ class _Seen:
     noise: float  # of the reference in float32
     end: float  # the engine's error end to end
     masked: bool  # whether the second input moved where the map is infinite
-    fits: bool  # whether the engine's shape is the reference's
+    shape_fault: str  # empty where the engine's shape is the reference's
+
+    @property
+    def fits(self) -> bool:
+        """Whether the engine's shape is the reference's."""
+        return not self.shape_fault
 
 
 class _Refused(Exception):
@@ -126,7 +138,9 @@ class _Trial:
                 break
         tops = [top for step in self._net.steps if not is_input(step) for top in step.tops]
         rows = list(self._rows())
-        if any(row.status is Status.DIFFERS and not row.diverges for row in rows):
+        # Where a shape is wrong nothing is carried on.
+        fit = all(seen.fits for seen in self._seen.values())
+        if fit and any(row.status is Status.DIFFERS and not row.diverges for row in rows):
             rows = list(self._rows(_Carried(self._net, self._inputs)))
         return dict(zip(tops, rows, strict=True))
 
@@ -234,14 +248,14 @@ class _Trial:
                 carried.enter(mine)
             exact.leave(mine)
 
-    def _alone(self, mine: Step, step: Step, exact: Stream) -> Sequence[Tensor]:
-        """What the engine's step makes of what the reference would feed it with."""
+    def _alone(self, mine: Step, step: Step, exact: Stream) -> Sequence[Tensor | None]:
+        """What the engine's step makes of what the reference would feed it with, if it can."""
         if any(not self._seen[value].fits for value in mine.reads):
             # Its engine expects other shapes here: what it would be fed, it could not take.
-            return [torch.full((), nan)] * len(mine.tops)
+            return [None] * len(mine.tops)
         return self._session.feed(step, [exact.values[value].float() for value in mine.reads])
 
-    def _row(self, step: Step, value: Value, alone: Tensor, stream: Stream) -> Row:
+    def _row(self, step: Step, value: Value, alone: Tensor | None, stream: Stream) -> Row:
         """The measures of one feature map."""
         exact, seen = stream.values[value], self._seen[value]
         size, known = _magnitude(exact), value in self._reference.known
@@ -250,10 +264,10 @@ class _Trial:
         moves = self._has_to_move(value) and not dead
         signal = min(size, seen.change) if moves else size
         length = step.layer.reduction([tuple(stream.values[b].shape) for b in step.bottoms])
-        error = difference(alone, exact)
+        error = None if alone is None else difference(alone, exact)
         limit = alone_limit(signal, length)
         end = max(end_limit(seen.noise, signal), limit)
-        if error > limit or seen.end > end:
+        if error is not None and seen.fits and (error > limit or seen.end > end):
             limit = alone_limit(signal, length, size, _own_noise(step, value, stream))
             end = max(end, limit)
         return Row(
@@ -264,13 +278,13 @@ class _Trial:
             signal=0.0 if dead else signal,
             alone=error,
             alone_limit=limit,
-            end_to_end=seen.end,
+            end_to_end=seen.end if seen.fits else None,
             # Within an operation there is none: where it rounds down, noise may turn a step
             # before the next map turns it back. What the operation gives has one.
             end_to_end_limit=end if known else inf,
             origin=step.origin,
             dead=dead,
-            wrong=self._wrong.get(value) or self._baked(value),
+            wrong=seen.shape_fault or self._wrong.get(value) or self._baked(value),
         )
 
     def _baked(self, value: Value) -> str:
@@ -317,7 +331,7 @@ class _Carried:
         self._stream.leave(step)
 
     def rows(
-        self, step: Step, rows: Sequence[Row], alone: Sequence[Tensor], exact: Stream
+        self, step: Step, rows: Sequence[Row], alone: Sequence[Tensor | None], exact: Stream
     ) -> Iterator[Row]:
         """The step's rows, each with the limit for what came to it; its own errors join in."""
         self._stream.enter(step)
@@ -326,7 +340,8 @@ class _Carried:
         for value, row, top, straight in zip(step.tops, rows, alone, meant, strict=True):
             true = exact.values[value]
             # An error beyond its limit is a fault, which excuses none that come after it.
-            made = (true if row.diverges else top) + (values[value] - straight)
+            own = true if row.diverges or top is None else top
+            made = own + (values[value] - straight)
             values[value] = torch.where(made.isfinite(), made, true)
             limit = end_limit(moved(values[value], true), row.signal)
             yield replace(row, end_to_end_limit=max(row.end_to_end_limit, limit))
@@ -345,7 +360,7 @@ def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Ten
         noise=max(moved(rounded, exact), moved(again, exact)),
         end=difference(top, exact),
         masked=_worst(other) == inf and bool((other.isinf() != rounded.isinf()).any()),
-        fits=top.shape == exact.shape,
+        shape_fault=shape_fault(top, exact),
     )
 
 
@@ -356,25 +371,6 @@ def _own_noise(step: Step, value: Value, exact: Stream) -> float:
         step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
     )
     return moved(rounded, double)
-
-
-def end_to_end_row(name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor) -> Row:
-    """The end-to-end measure of one named result, where nothing can be fed layer by layer."""
-    signal = min(largest(exact), moved(other, rounded))
-    noise = moved(rounded, exact)
-    return Row(
-        layer=name,
-        type="",
-        blob=name,
-        shape=tuple(exact.shape),
-        signal=signal,
-        alone=0.0,
-        alone_limit=inf,
-        end_to_end=difference(mine, exact),
-        end_to_end_limit=end_limit(noise, signal),
-        origin=Origin(),
-        dead=not signal > 0,
-    )
 
 
 def _depends_on_inputs(net: Net) -> set[Value]:

@@ -63,6 +63,13 @@ def difference(mine: Tensor, reference: Tensor) -> float:
     return _of_pieces(_difference, mine, reference)
 
 
+def shape_fault(got: Tensor, wanted: Tensor) -> str:
+    """What is wrong with the shape of a result, empty if nothing is."""
+    if got.shape == wanted.shape:
+        return ""
+    return f"it needs shape {tuple(wanted.shape)}, got {tuple(got.shape)}"
+
+
 def _difference(mine: Tensor, reference: Tensor) -> float:
     apart = (mine.double() - reference).abs()
     same = (mine == reference) | (mine.isnan() & reference.isnan())

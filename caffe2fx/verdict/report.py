@@ -52,6 +52,7 @@ class Row:
     dead: bool = False
     unverified: str = ""  # why nothing was compared here
     wrong: str = ""  # a difference that is no number: another shape, an output that is not there
+    note: str = ""  # what the layer has otherwise than the reference's
 
     @property
     def status(self) -> Status:
@@ -65,7 +66,9 @@ class Row:
     @property
     def verdict(self) -> str:
         """One word or the reason against it."""
-        return self.fault or (f"not verified: {self.unverified}" if self.unverified else "ok")
+        if self.unverified:
+            return f"not verified: {self.unverified}"
+        return self.fault or (f"ok; {self.note}" if self.note else "ok")
 
     @property
     def fault(self) -> str:

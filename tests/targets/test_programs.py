@@ -21,7 +21,7 @@ from torch import Tensor
 import fx2caffe
 from caffe2fx.layers import Power
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.judge import end_to_end_row
+from caffe2fx.verdict.module_outputs import Known, output_rows
 from caffe2fx.verdict.report import Report
 from caffe2fx.verdict.second_inputs import another
 from tests.models import test_popular as popular
@@ -130,22 +130,17 @@ def check(program: Program, exported: fx2caffe.Export, folder: Path) -> None:
     np.savez(folder / "in.npz", **{name: value.numpy() for name, value in named})
     found = program.results(folder)
     exact, rounded, other = (
-        exported.reference([change(value) for value in given])
+        {value.blob: known[value] for value in exported.net.outputs}
         for change in (Tensor.double, Tensor.float, another)
+        for known in [exported.reference([change(value) for value in given])]
     )
     makers = {value: step for step in exported.net.steps for value in step.tops}
-    rows = [
-        end_to_end_row(
-            value.blob,
-            # Some give results of two and three axes as four.
-            named_like(found, value, makers).reshape(exact[value].shape),
-            exact[value],
-            rounded[value],
-            other[value],
-        )
+    mine = {
+        # Some give results of two and three axes as four.
+        value.blob: named_like(found, value, makers).reshape(exact[value.blob].shape)
         for value in exported.net.outputs
-    ]
-    report = Report(program.name, rows)
+    }
+    report = Report(program.name, output_rows(Known(exact, rounded, [other]), mine))
     assert report.ok, str(report)
 
 

@@ -34,7 +34,8 @@ class Ids(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         mask = ids.ne(1).int()
         positions = torch.cumsum(mask, 1).type_as(mask) * mask
-        return self.words(ids) + self.positions(positions.long() + 1)
+        found: Tensor = self.words(ids) + self.positions(positions.long() + 1)
+        return found
 
 
 class Prompted(Ids):
@@ -58,7 +59,8 @@ def added(x: Tensor, mask: Tensor) -> Tensor:
 
 def pooled(x: Tensor, boxes: Tensor) -> Tensor:
     """Regions of images that the boxes name."""
-    return roi_align(x, boxes, (3, 3), 1.0, 2)
+    found: Tensor = roi_align(x, boxes, (3, 3), 1.0, 2)
+    return found
 
 
 X = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(3))
@@ -157,9 +159,9 @@ def test_a_constant_that_should_follow_the_inputs_is_wrong_whatever_it_holds() -
 
 
 def test_what_nothing_moves_is_not_proven() -> None:
-    dead = nn.Sequential(nn.Linear(8, 8), nn.ReLU()).eval()
-    with torch.no_grad():
-        dead[0].weight.zero_()
+    linear = nn.Linear(8, 8)
+    nn.init.zeros_(linear.weight)
+    dead = nn.Sequential(linear, nn.ReLU()).eval()
     report = fx2caffe.export(dead, X).verify()
     assert report.status is Status.NOT_PROVEN and not report.ok
     assert report.first_divergence is None and "2 NOT PROVEN" in report.summary()

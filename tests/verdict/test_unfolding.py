@@ -56,7 +56,7 @@ def test_threads_that_verify_leave_the_process_as_it_was() -> None:
 
     class Watching(nn.Conv2d):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
-            seen.append(torch.backends.mkldnn.enabled)
+            seen.append(bool(torch.backends.mkldnn.enabled))
             return super().forward(input)
 
     def verified(_: int) -> bool:

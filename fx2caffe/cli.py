@@ -15,7 +15,7 @@ from caffe2fx.engines import NAMES
 from caffe2fx.errors import CaffeError
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.preprocessing import Preprocessing
-from fx2caffe.targets import TARGETS, Target, target
+from fx2caffe.targets import TARGETS, Target, find_target
 from fx2caffe.targets.table import page, table
 from fx2caffe.zoo.command import configure
 from fx2caffe.zoo.models import from_factory, torchvision_model
@@ -159,14 +159,18 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _targets(arguments: argparse.Namespace) -> int:
-    print(table(TARGETS.values()) if arguments.name is None else page(target(arguments.name)))
+    print(table(TARGETS.values()) if arguments.name is None else page(find_target(arguments.name)))
     return 0
 
 
 def _target(text: str) -> Target:
     """The target that the command line names."""
     try:
-        return Target.from_proto(text, Path(text).stem) if text.endswith(".proto") else target(text)
+        return (
+            Target.from_proto(text, Path(text).stem)
+            if text.endswith(".proto")
+            else find_target(text)
+        )
     except (CaffeError, OSError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -21,8 +21,7 @@ from fx2caffe.lowering.integer_magnitudes import IntegerRanges, Ranges
 from fx2caffe.lowering.lowering import Lowered, Lowering
 from fx2caffe.lowering.registry import leaves
 from fx2caffe.preprocessing import Preprocessing
-from fx2caffe.targets import Target
-from fx2caffe.targets import target as target_of
+from fx2caffe.targets import Target, find_target
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.batch_analysis import Batch, find_batch
 from fx2caffe.tracing.precision import in_float32, inputs_in_float32
@@ -69,7 +68,7 @@ def export(
     not fit the model.
     """
     model, inputs = _prepared(model, example_inputs)
-    has = target_of(target)
+    has = find_target(target)
     if on_unsupported not in ("refuse", "custom"):
         raise CaffeError(f"on_unsupported needs to be refuse or custom, got {on_unsupported!r}")
 
@@ -220,7 +219,7 @@ def check(
     Nothing is written and nothing large is computed. `outputs` and `input_ranges` are those
     of `export`.
     """
-    has = target_of(target)
+    has = find_target(target)
     model, inputs = _prepared(model, example_inputs)
 
     def tried(options: dict[str, Any], custom: bool = False) -> tuple[Refusal, ...]:

@@ -164,7 +164,7 @@ class _LegalEmitter(Emitter):
     ) -> tuple[Symbol, ...]:
         """What the first rule gives that the target can say. Raises Refused if none can."""
         call, reasons = LayerCall(layer, bottoms, blobs, tops), [lacking]
-        for rule in rules_for(layer):
+        for rule in rules_for(layer, self.target.name):
             if isinstance(rule, Cheapest):
                 made = self._by_cheapest(rule, call, role, reasons)
             else:

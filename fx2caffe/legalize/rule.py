@@ -56,6 +56,19 @@ FACTOR = 10
 SMALL = 1 << 18
 
 
+@dataclass(frozen=True)
+class UserRule:
+    """A rule that a user registered for a record, in the named targets or, without names, all."""
+
+    record: type[Layer]
+    rule: Rule
+    targets: frozenset[str]
+
+    def is_for(self, layer: Layer, target: str) -> bool:
+        """Whether the rule is to be tried for a layer in a target."""
+        return type(layer) is self.record and (not self.targets or target in self.targets)
+
+
 def name_of(rule: Rule) -> str:
     """The rule's file and function, as a person looks it up: pooling.floor_by_crop."""
     function: Any = rule

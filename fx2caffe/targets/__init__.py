@@ -20,8 +20,8 @@ from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.target import Target
 
 
-def target(name: str | Target) -> Target:
-    """The target of that name; a Target is given back as it is."""
+def find_target(name: str | Target) -> Target:
+    """Return the target of that name; a Target is returned as it is. Raises CaffeError."""
     if isinstance(name, Target):
         return name
     if name not in TARGETS:
@@ -43,6 +43,6 @@ __all__ = [
     "TARGETS",
     "Limit",
     "Target",
+    "find_target",
     "limits",
-    "target",
 ]

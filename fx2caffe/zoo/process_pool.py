@@ -20,7 +20,7 @@ from typing import Any
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError
 from caffe2fx.weights.atomic import file_errors, replacing
-from fx2caffe.targets import target as target_of
+from fx2caffe.targets import find_target
 from fx2caffe.zoo.result import FAILED, Job, Row, read
 
 GIGABYTE = 1 << 30
@@ -57,7 +57,7 @@ def run(
     machine's); a model of its own size beyond that runs alone. Models with more than `largest`
     MB of weights are left out. `progress` is called for each row that was made.
     """
-    target_of(target), engine_of(engine)
+    find_target(target), engine_of(engine)
     asked = [Job(name, target, engine, small, batch) for name in models]
     folder = Path(output)
     admit = _Admit(

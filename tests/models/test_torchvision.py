@@ -12,7 +12,7 @@ from torch import nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.verdict.calibrate import calibrate
-from fx2caffe.targets import target
+from fx2caffe.targets import find_target
 from tests.rows import types
 
 # The side of the image where a smaller one than 224 will do, to be quick.
@@ -42,7 +42,7 @@ MODELS = {
 }
 LARGE_INPUT = {"inception_v3": 299}
 # What the parser of April 2017 knows; a net must not use more (no Clip, Swish, round_mode).
-OLD = target("bvlc").types
+OLD = find_target("bvlc").types
 SEGMENTATION = {"weights_backbone": None}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
 from caffe2fx.layers import (
     BNLL,
     LRN,
@@ -33,7 +36,7 @@ from fx2caffe.ir.matmul import MatMul
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce
 from fx2caffe.ir.standardize import Standardize
-from fx2caffe.legalize.rule import Cheapest, Rule
+from fx2caffe.legalize.rule import Cheapest, Rule, UserRule
 from fx2caffe.legalize.rules import (
     activation,
     any_layer,
@@ -51,6 +54,8 @@ from fx2caffe.legalize.rules import (
     reduction,
     shape,
 )
+
+R = TypeVar("R", bound=Rule)
 
 RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     AbsVal: (activation.both_sides,),
@@ -152,6 +157,36 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
 }
 
 
-def rules_for(layer: Layer) -> tuple[Rule | Cheapest, ...]:
-    """The rules for a record: its own, then those for any layer."""
-    return (*RULES.get(type(layer), ()), *RULES[Layer])
+_USERS: list[UserRule] = []
+
+
+def rules_for(layer: Layer, target: str) -> tuple[Rule | Cheapest, ...]:
+    """The rules for a record in a target: the user's, its own, then those for any layer."""
+    users = [each.rule for each in _USERS if each.is_for(layer, target)]
+    return (*users, *RULES.get(type(layer), ()), *RULES[Layer])
+
+
+def register_rule(record: type[Layer], *, targets: Collection[str] = ()) -> Callable[[R], R]:
+    """Register a rule of your own: how a layer is decomposed where a target does not have it.
+
+    The rule takes the emitter and the layer's call (`.layer`, `.bottoms`, `.bottom`, `.blobs`,
+    `.tops`), emits layers and returns the tops; it returns None where it is not about this use of
+    the layer, and raises Refused with the reason where it cannot be applied. It is tried before
+    the rules of the package, for the targets that are named, or for all.
+
+        @fx2caffe.register_rule(layers.TanH, targets=["mychip"])
+        def tanh_by_sigmoid(net, call):
+            inner = net.add(layers.Sigmoid(), net.add(layers.Power(scale=2), call.bottom))
+            return (net.add(layers.Power(scale=2, shift=-1), inner),)
+    """
+
+    def decorate(rule: R) -> R:
+        _USERS.append(UserRule(record, rule, frozenset(targets)))
+        return rule
+
+    return decorate
+
+
+def unregister_rule(rule: Rule) -> None:
+    """Forget a rule that `register_rule` registered."""
+    _USERS[:] = [each for each in _USERS if each.rule is not rule]

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
@@ -22,6 +23,7 @@ from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.loader import describe, load
 from caffe2fx.net.net import Net
 from caffe2fx.verdict.comparison import compare
+from caffe2fx.verdict.escaping import cell, say, visible
 from caffe2fx.weights.atomic import replacing
 
 
@@ -36,7 +38,7 @@ def guarded(program: str, run: object) -> int:
     try:
         return int(run())  # type: ignore[operator]
     except (CaffeError, OSError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        say(f"{program}: error: {error}", sys.stderr)
         return 1
 
 
@@ -118,15 +120,18 @@ def _load(arguments: argparse.Namespace) -> int:
         **_state(arguments),
     )
     if module.caffe.unmatched:
-        print(module.caffe.unmatched)
+        say(module.caffe.unmatched)
     if arguments.output is not None:
         _save(module, arguments.output)
     if arguments.code:
-        print(module.code)
+        say(module.code)
     shapes = module.caffe.net.shapes()
     for kind in ("inputs", "outputs"):
         values = getattr(module.caffe.net, kind)
-        print(f"{kind}:", ", ".join(f"{value.blob} {_size(shapes[value])}" for value in values))
+        named = ", ".join(
+            f"{visible(value.blob, lines=False)} {_size(shapes[value])}" for value in values
+        )
+        say(f"{kind}: {named}")
     return 0
 
 
@@ -170,7 +175,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     report = compare(module, second, inputs, engine=arguments.engine, **options)
     if arguments.report is not None:
         report.save(arguments.report)
-    print(report)
+    say(report)
     return int(report.status.exit_code)
 
 
@@ -199,11 +204,11 @@ def layer_table(net: Net) -> Table:
     for step in net.steps:
         blobs = step.layer.blob_shapes([shapes[bottom] for bottom in step.bottoms])
         table.add_row(
-            step.name,
-            str(step.layer),
-            ", ".join(map(str, step.bottoms)),
-            ", ".join(f"{top} {_size(shapes[top])}" for top in step.tops),
-            ", ".join(_size(blob) for blob in blobs),
+            cell(step.name),
+            cell(step.layer),
+            cell(", ".join(map(str, step.bottoms))),
+            cell(", ".join(f"{top} {_size(shapes[top])}" for top in step.tops)),
+            cell(", ".join(_size(blob) for blob in blobs)),
         )
     return table
 
@@ -224,7 +229,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
 def _list_engines(_: argparse.Namespace) -> int:
     for engine in all_engines():
         missing = engine.why_missing()
-        print(f"{engine.name:8} {engine.describe() if missing is None else f'missing: {missing}'}")
+        say(f"{engine.name:8} {engine.describe() if missing is None else f'missing: {missing}'}")
     return 0
 
 
@@ -233,7 +238,7 @@ def _install_engine(arguments: argparse.Namespace) -> int:
         task = progress.add_task("pycaffe", total=None)
 
         def advance(done: int, total: int, what: str) -> None:
-            progress.update(task, completed=done, total=total, description=what)
+            progress.update(task, completed=done, total=total, description=escape(what))
 
         install(mirror=arguments.mirror, progress=advance)
     return _list_engines(arguments)

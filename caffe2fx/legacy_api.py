@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ def caffe2pytorch(
     raises, and CaffeError for a file name that is no Python name.
     """
     target = Path(pytorch_model_path)
-    if target.suffix != ".py" or not target.stem.isidentifier():
+    is_name = target.stem.isidentifier() and not keyword.iskeyword(target.stem)
+    if target.suffix != ".py" or not is_name:
         raise CaffeError(
             f"pytorch_model_path needs a name like PytorchModel.py, got {target.name!r}"
         )
@@ -64,22 +66,23 @@ def caffe2pytorch(
 
 _SOURCE = '''"""{name}: a Caffe net as an nn.Module. Written by caffe2fx."""
 
-from pathlib import Path
+import pathlib as pathlib_of_{name}
 
-from caffe2fx.legacy_api import FromFiles
+import caffe2fx.legacy_api as legacy_api_of_{name}
 
-HERE = Path(__file__).resolve().parent
+folder_of_{name} = pathlib_of_{name}.Path(__file__).resolve().parent
 
 
-class {name}(FromFiles):
+class {name}(legacy_api_of_{name}.FromFiles):
     """The net of two Caffe files, with the weights of {name}.pth where that file is there."""
 
     def __init__(self):
-        super().__init__(
-            HERE / {prototxt!r},
-            HERE / {weights!r},
+        legacy_api_of_{name}.FromFiles.__init__(
+            self,
+            folder_of_{name} / {prototxt!r},
+            folder_of_{name} / {weights!r},
             outputs={outputs!r},
-            state=HERE / "{name}.pth",
+            state=folder_of_{name} / "{name}.pth",
         )
 '''
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from caffe2fx.cli import guarded
 from caffe2fx.engines import NAMES
 from caffe2fx.errors import CaffeError
+from caffe2fx.verdict.escaping import say
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import TARGETS, Target, find_target
@@ -132,13 +133,13 @@ def _export(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.model.rpartition(":")[2]
     prototxt, weights = (arguments.output / f"{name}.{end}" for end in ("prototxt", "caffemodel"))
     exported.save(prototxt, weights)
-    print(f"{prototxt}\n{weights}")
+    say(f"{prototxt}\n{weights}")
     if arguments.map is not None:
         exported.save_map(arguments.map)
     for one in exported.unverified:
-        print(f"NOT VERIFIED, a placeholder: {one}")
+        say(f"NOT VERIFIED, a placeholder: {one}")
     for fault in exported.batch_faults:
-        print(f"the batch is fixed: {fault}")
+        say(f"the batch is fixed: {fault}")
     return 0 if arguments.verify is None else _verify(exported, arguments)
 
 
@@ -146,20 +147,20 @@ def _verify(exported: Any, arguments: argparse.Namespace) -> int:
     report = exported.verify(arguments.verify)
     if arguments.report is not None:
         report.save(arguments.report)
-    print(report.summary() if report.ok else report)
+    say(report.summary() if report.ok else report)
     return int(report.status.exit_code)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     refusals = check(_model(arguments), _inputs(arguments), target=arguments.target)
     for refusal in refusals:
-        print(refusal)
-    print(f"{len(refusals)} refusals for target {arguments.target.name}")
+        say(refusal)
+    say(f"{len(refusals)} refusals for target {arguments.target.name}")
     return 1 if refusals else 0
 
 
 def _targets(arguments: argparse.Namespace) -> int:
-    print(table(TARGETS.values()) if arguments.name is None else page(find_target(arguments.name)))
+    say(table(TARGETS.values()) if arguments.name is None else page(find_target(arguments.name)))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import Any
 
 from caffe2fx.messages.message import Shape
 from caffe2fx.origin import Origin
+from caffe2fx.verdict.escaping import page, visible
 from caffe2fx.weights.atomic import file_errors, replacing
 
 
@@ -147,14 +147,15 @@ class Report:
         return self.ok
 
     def __str__(self) -> str:
-        wide = max([len(row.layer) for row in self.rows], default=5)
+        names = [visible(row.layer, lines=False) for row in self.rows]
+        wide = max(map(len, names), default=5)
         lines = [f"{'layer':{wide}}  {'type':13} {'alone':>9} {'end to end':>10}  verdict"]
         lines += [
-            f"{row.layer:{wide}}  {row.type:13} {_relative(row.alone, row):>9} "
-            f"{_relative(row.end_to_end, row):>10}  {row.verdict}"
-            for row in self.rows
+            f"{name:{wide}}  {visible(row.type):13} {_relative(row.alone, row):>9} "
+            f"{_relative(row.end_to_end, row):>10}  {visible(row.verdict)}"
+            for name, row in zip(names, self.rows, strict=True)
         ]
-        return "\n".join([*lines, self.summary()])
+        return "\n".join([*lines, visible(self.summary())])
 
     def summary(self) -> str:
         """One line: how many feature maps passed, in which engine, and the first that did not."""
@@ -180,7 +181,7 @@ class Report:
 
     def _html(self) -> str:
         rows = "\n".join(_html_row(row) for row in self.rows)
-        return _PAGE.format(summary=html.escape(self.summary()), rows=rows)
+        return _PAGE.format(summary=page(self.summary()), rows=rows)
 
 
 def _cells(row: Row) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def _html_row(row: Row) -> str:
         str(row.origin),
     ]
     kind = "good" if row.status is Status.EQUAL else "bad"
-    return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"
+    return f'<tr class="{kind}">' + "".join(f"<td>{page(c)}</td>" for c in cells) + "</tr>"
 
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Caffe comparison</title>

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from caffe2fx.engines import NAMES, best_engine
+from caffe2fx.verdict.escaping import say
 from fx2caffe.targets import TARGETS
 from fx2caffe.zoo.models import names
 from fx2caffe.zoo.process_pool import run
@@ -61,11 +62,11 @@ def _zoo(arguments: argparse.Namespace) -> int:
     )
     if arguments.markdown is not None:
         write(rows, arguments.markdown)
-    print(summary(rows))
+    say(summary(rows))
     return 0 if all(row.verdict == EQUAL for row in rows) else 1
 
 
 def _told(row: Row) -> None:
     """One line for each row that was made."""
     reason = f": {row.reasons[0]}" if row.reasons else ""
-    print(f"{row.job.name} {row.verdict}{reason}", flush=True)
+    say(f"{row.job.name} {row.verdict}{reason}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.verdict.escaping import visible
 from caffe2fx.weights.atomic import file_errors, replacing
 from fx2caffe.zoo.result import EQUAL, VERDICTS, Row
 
@@ -70,8 +71,9 @@ def _remark(row: Row) -> str:
 def _short(reason: str) -> str:
     """One line without the place in the source and what Markdown would read as its own."""
     text = re.sub(r"\s+", " ", reason.replace("|", "/"))
-    text = re.sub(r"<(\w+)>", r"\1", text)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    text = visible(re.sub(r"<(\w+)>", r"\1", text), lines=False)
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return text.replace("<", "&lt;")
 
 
 def write(rows: Sequence[Row], path: str | Path) -> None:

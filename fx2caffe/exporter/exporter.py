@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers.layer import BVLC, Operation
 from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.net.step import Value
 from fx2caffe import ops
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.growth import check_growth
@@ -75,11 +76,13 @@ def export(
     def exported(options: dict[str, Any], custom: bool = False) -> Export:
         traced = trace(model, inputs, held_to_model=True, **options)
         batch = find_batch(model, inputs, traced, **options)
-        names = _input_names(traced, input_names)
+        names = _input_names(model, traced, input_names)
         integers = IntegerRanges(traced.module, _tensors(model, inputs), names, input_ranges)
 
         def made(batch: Batch) -> tuple[Lowered, Finished]:
             lowered = _lowered(model, traced, batch, names, integers, placeholders=custom)
+            if outputs is None:
+                lowered.blobs.update(_output_names(model, lowered))
             wanted = _by_blob(preprocessing, lowered)
             rest = _net_name(model), fold_batchnorm, wanted, name_limit, name_alphabet, custom
             parameters = {parameter.data_ptr() for parameter in traced.module.parameters()}
@@ -224,7 +227,7 @@ def check(
 
     def tried(options: dict[str, Any], custom: bool = False) -> tuple[Refusal, ...]:
         traced = trace(model, inputs, values="fake", **options)
-        names = _input_names(traced, None)
+        names = _input_names(model, traced, None)
         integers = IntegerRanges(traced.module, _tensors(model, inputs), names, input_ranges)
         lowered = _lowered(model, traced, Batch(), names, integers)
         legal_net(lowered, dict(lowered.symbols), has)
@@ -248,17 +251,21 @@ def _lowered(
 ) -> Lowered:
     own = _module_names(model)
     what = traced.module.graph, traced.module, batch.others, names, own
-    return Lowering(*what, integers=integers, placeholders=placeholders).run()
+    return Lowering(
+        *what, integers=integers, placeholders=placeholders, tops=_module_tops(model)
+    ).run()
 
 
 def _tensors(model: nn.Module, example_inputs: Any) -> tuple[Tensor, ...]:
     return pytree.flatten(model_inputs.as_inputs(model, example_inputs)).tensors
 
 
-def _input_names(traced: Trace, given: Sequence[str] | None) -> dict[str, str]:
-    """Blob names of the placeholders: `data` for a single one, Caffe's habit."""
+def _input_names(model: nn.Module, traced: Trace, given: Sequence[str] | None) -> dict[str, str]:
+    """Blob names of the placeholders: those that they had in Caffe, or `data` for a single one."""
     own = [node.name for node in traced.module.graph.nodes if node.op == "placeholder"]
     usual = ["data"] if len(own) == 1 else traced.input_names
+    if isinstance(model, CaffeGraphModule) and len(own) == len(model.caffe.inputs):
+        usual = list(model.caffe.inputs)
     names = list(usual if given is None else given)
     if len(names) != len(own) or len(set(names)) != len(names):
         raise CaffeError(f"input_names needs {len(own)} different names, got {list(names)}")
@@ -272,3 +279,19 @@ def _net_name(model: nn.Module) -> str:
 def _module_names(model: nn.Module) -> Mapping[str, str]:
     """Layer names of a model that came from Caffe itself, by module path."""
     return model.caffe.names.modules if isinstance(model, CaffeGraphModule) else {}
+
+
+def _module_tops(model: nn.Module) -> Mapping[str, Sequence[str]]:
+    """What the tops of the layers of such a model are called, by module path."""
+    if not isinstance(model, CaffeGraphModule):
+        return {}
+    layers = zip(model.caffe.names.modules, model.caffe.layers(), strict=True)
+    return {path: [top.blob for top in step.tops] for path, (step, _) in layers}
+
+
+def _output_names(model: nn.Module, lowered: Lowered) -> dict[Value, str]:
+    """What the outputs were called in Caffe."""
+    names = model.caffe.outputs if isinstance(model, CaffeGraphModule) else ()
+    if len(names) != len(lowered.outputs):
+        return {}
+    return dict(zip((output.value for output in lowered.outputs), names, strict=True))

@@ -17,6 +17,7 @@ from fx2caffe.legalize.legalizer import legalize
 from fx2caffe.legalize.placeholders import Unverified, with_placeholders
 from fx2caffe.lowering.lowering import Lowered
 from fx2caffe.passes.absorb_preprocessing import absorb_preprocessing
+from fx2caffe.passes.blob_names import restore_blob_names
 from fx2caffe.passes.dead_steps import drop_dead_steps
 from fx2caffe.passes.fold_batchnorm import fold_batchnorm
 from fx2caffe.passes.in_place import run_in_place
@@ -51,14 +52,15 @@ class Finished:
     unverified: tuple[Unverified, ...] = ()
 
 
-Pass = Callable[[Net, Options], PassResult]
+# A pass is given the blob names, too, that values of a net of Caffe's had there.
+Pass = Callable[[Net, Options, Mapping[Value, str]], PassResult]
 
 
-def _folding(net: Net, options: Options) -> PassResult:
+def _folding(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:
     return fold_batchnorm(net) if options.fold_batchnorm else PassResult(net)
 
 
-def _naming(net: Net, options: Options) -> PassResult:
+def _naming(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:
     # HDF5, which large nets need, has "/" for groups.
     default = "[^/]" if weights_suffix(net).endswith(".h5") else None
     return limit_names(net, options.name_limit, options.name_alphabet or default)
@@ -66,15 +68,17 @@ def _naming(net: Net, options: Options) -> PassResult:
 
 PASSES: tuple[Pass, ...] = (
     # Before folding, which takes the Scale layers that are not absorbed.
-    lambda net, options: absorb_preprocessing(net, options.preprocessing),
+    lambda net, options, blobs: absorb_preprocessing(net, options.preprocessing),
     # Before outputs get copies and layers run in place: both give a BatchNorm another reader.
     _folding,
     # Before layers run in place: what an output's own top holds must not be overwritten.
-    lambda net, options: expose_outputs(net),
+    lambda net, options, blobs: expose_outputs(net),
     # The last pass that changes which layers there are to read or write a value.
-    lambda net, options: run_in_place(net),
+    lambda net, options, blobs: run_in_place(net, blobs),
     # After folding: weights into which something different was folded are no longer shared.
-    lambda net, options: share_weights(net, options.parameters),
+    lambda net, options, blobs: share_weights(net, options.parameters),
+    # After layers run in place, which decides what a blob holds in the end.
+    lambda net, options, blobs: restore_blob_names(net, blobs),
     # Last, so that the names of all layers, copies and shared weights are there to be limited.
     _naming,
 )
@@ -102,9 +106,10 @@ def finish(lowered: Lowered, options: Options) -> Finished:
     net = legal_net(lowered, symbols, options.target, placeholders=options.placeholders)
     net = replace(net, name=options.name)
     nodes = {symbols[v].value: node for v, node in lowered.nodes.items() if v in symbols}
+    blobs = {symbols[v].value: blob for v, blob in lowered.blobs.items() if v in symbols}
     for run in PASSES:
-        result = run(net, options)
-        net, nodes = result.net, follow(nodes, result)
+        result = run(net, options, blobs)
+        net, nodes, blobs = result.net, follow(nodes, result), follow(blobs, result)
     _check_target(net, options.target)
     net, unverified = with_placeholders(net, options.target.placeholder)
     return Finished(net, nodes, unverified)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -40,6 +40,7 @@ class Lowered:
     outputs: list[Symbol]
     symbols: dict[Value, Symbol] = field(default_factory=dict)  # of the inputs
     nodes: dict[Value, str] = field(default_factory=dict)
+    blobs: dict[Value, str] = field(default_factory=dict)  # names of a net of Caffe's
 
 
 class Lowering:
@@ -55,8 +56,10 @@ class Lowering:
         *,
         integers: IntegerRanges,
         placeholders: bool = False,
+        tops: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.placeholders = placeholders
+        self.tops = tops or {}
         self.integers = integers
         self.graph, self.root, self.others = graph, root, others
         self.input_names = input_names
@@ -77,7 +80,27 @@ class Lowering:
                 outputs = self._outputs(node.args[0])
         if self.refusals:
             raise UnsupportedError(self.refusals)
-        return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes)
+        return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes, self._blobs())
+
+    def _blobs(self) -> dict[Value, str]:
+        """What the tops of each layer of Caffe's are called, by the modules that they became.
+
+        A module that is looked into has one top, which the last of its nodes makes.
+        """
+        made: dict[str, Any] = {}
+        whole = {str(node.target) for node in self.graph.nodes if node.op == "call_module"}
+        for node, value in self.values.items():
+            path = _origin(node).module
+            if node.op == "call_module":
+                made[str(node.target)] = value
+            elif node.op == "call_function" and path not in whole:
+                made[path] = value
+        return {
+            symbol.value: blob
+            for path, blobs in self.tops.items()
+            for symbol, blob in zip(_several(made.get(path)), blobs, strict=False)
+            if isinstance(symbol, Symbol)
+        }
 
     def _outputs(self, values: Any) -> list[Symbol]:
         """The outputs as layers; those that are constant become some."""
@@ -279,6 +302,10 @@ def _named(handler: Handler, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if name not in parameters and value is not None and value is not False:
             raise Refused(f"needs {name} at its default, got {value!r}")
     return {name: value for name, value in kwargs.items() if name in parameters}
+
+
+def _several(result: Any) -> Sequence[Any]:
+    return result if isinstance(result, (tuple, list)) else [result]
 
 
 def _node_names(graph: fx.Graph, module_names: Mapping[str, str]) -> dict[fx.Node, str]:

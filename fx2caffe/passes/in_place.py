@@ -5,6 +5,7 @@ before: conv -> blob "conv", relu -> blob "relu"        after: both write blob "
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from caffe2fx.layers import DummyData, Input, Parameter
@@ -17,8 +18,13 @@ from fx2caffe.passes.pass_result import PassResult
 _SOURCES = (Input, DummyData, Parameter, Unsupported)
 
 
-def run_in_place(net: Net) -> PassResult:
-    """Return the same steps with the tops of in-place layers as new versions of their bottoms."""
+def run_in_place(net: Net, blobs: Mapping[Value, str] | None = None) -> PassResult:
+    """Return the same steps with the tops of in-place layers as new versions of their bottoms.
+
+    `blobs` are the names that values are asked for by: what one name holds in the end is not
+    overwritten with what has another name, or none.
+    """
+    named = blobs or {}
     uses, producers = net.uses(), net.producers()
     new: dict[Value, Value] = {}
     steps = []
@@ -26,7 +32,7 @@ def run_in_place(net: Net) -> PassResult:
         made = step.reading(new)
         # A folded layer holds the value of the last layer folded into it, under its own name.
         tops = (Value(step.name),) if len(step.tops) == 1 else step.tops
-        if _may_overwrite(step, uses, producers):
+        if _may_overwrite(step, uses, producers) and _keeps_names(step, named):
             tops = (made.bottoms[0]._replace(version=made.bottoms[0].version + 1),)
         new.update(zip(step.tops, tops, strict=True))
         steps.append(replace(made, tops=tops))
@@ -38,6 +44,11 @@ def run_in_place(net: Net) -> PassResult:
 def _may_overwrite(step: Step, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:
     one_to_one = len(step.bottoms) == len(step.tops) == 1
     return one_to_one and step.layer.in_place and _is_private(step.bottoms[0], uses, producers)
+
+
+def _keeps_names(step: Step, blobs: Mapping[Value, str]) -> bool:
+    before = blobs.get(step.bottoms[0])
+    return before is None or before == blobs.get(step.tops[0])
 
 
 def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:

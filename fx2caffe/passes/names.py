@@ -36,15 +36,15 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> PassResult
         replace(
             step,
             name=new[step.name],
-            bottoms=_renamed(step.bottoms, new),
-            tops=_renamed(step.tops, new),
+            bottoms=renamed_blobs(step.bottoms, new),
+            tops=renamed_blobs(step.tops, new),
             params=tuple(spec.replace(name=new.get(spec.name, "")) for spec in step.params),
             dynamic=tuple(_renamed_weight(weight, new) for weight in step.dynamic),
         )
         for step in net.steps
     )
     name = limited([net.name], limit, alphabet)[net.name] if net.name else ""
-    named = Net(steps, _renamed(net.outputs, new), name)
+    named = Net(steps, renamed_blobs(net.outputs, new), name)
     return PassResult(named, renamed_values(net, named))
 
 
@@ -57,10 +57,11 @@ def _names(step: Step) -> list[str]:
 
 def _renamed_weight(weight: Dynamic, new: dict[str, str]) -> Dynamic:
     value, *names = weight
-    return Dynamic(_renamed([value], new)[0], *(new[name] for name in names))
+    return Dynamic(renamed_blobs([value], new)[0], *(new[name] for name in names))
 
 
-def _renamed(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, ...]:
+def renamed_blobs(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, ...]:
+    """The values with their blobs under other names."""
     return tuple(value._replace(blob=new[value.blob]) for value in values)
 
 

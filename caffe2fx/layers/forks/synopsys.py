@@ -30,10 +30,7 @@ SYNOPSYS: tuple[str, ...] = ("synopsys",)
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReLUBounded(Neuron):
-    """A ReLU cut at 6 (`relu6`) or at `maximum` from above and at `minimum` from below; 0 is none.
-
-    NaN becomes 0.
-    """
+    """A ReLU cut at 6 (`relu6`) or at `maximum` from above, at `minimum` from below; 0 is none."""
 
     type = "ReLU"
     parameter = ("relu_param", 123)
@@ -54,7 +51,7 @@ class ReLUBounded(Neuron):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        top = F.leaky_relu(bottoms[0].nan_to_num(0.0, torch.inf, -torch.inf), self.negative_slope)
+        top = F.leaky_relu(bottoms[0], self.negative_slope)
         top = top.clamp(max=6) if self.relu6 else top
         top = top.clamp(max=self.maximum) if self.maximum > 0 else top
         return (top.clamp(min=self.minimum) if self.minimum else top,)
@@ -328,8 +325,11 @@ class ResizeBilinear(_Resize):
         places = np.arange(size, dtype=np.float32)
         places = (places + half) * step - half if self._shifts() else places * step
         places = places - places - half if self.pytorch_half_pixel and size == 1 else places
-        lower = _taken(bottom, axis, np.floor(places).clip(0, None))
-        upper = _taken(bottom, axis, np.ceil(places).clip(0, before - 1))
+        low, high = np.floor(places).clip(0, None), np.ceil(places).clip(0, before - 1)
+        lower = _taken(bottom, axis, low)
+        if (low == high).all():
+            return lower
+        upper = _taken(bottom, axis, high)
         share = torch.as_tensor(places - np.floor(places)).to(bottom)
         share = share.reshape([-1 if at == axis else 1 for at in range(bottom.dim())])
         return lower + (upper - lower) * share

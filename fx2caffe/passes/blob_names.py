@@ -1,0 +1,47 @@
+"""Blobs of a net that came from Caffe keep the names that programs ask for.
+
+before: layer "fc7" writes blob "fc7"        after: layer "fc7" writes blob "prob", as in its file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Value
+from caffe2fx.net.unique_names import unique_name
+from fx2caffe.passes.names import renamed_blobs
+from fx2caffe.passes.pass_result import PassResult, renamed_values
+
+
+def restore_blob_names(net: Net, blobs: Mapping[Value, str]) -> PassResult:
+    """The net with each blob called as in `blobs`, by the value that it holds in the end.
+
+    Of several blobs that would have one name the last gets it. A blob without a name of its own
+    that is called as another's is numbered.
+    """
+    last = {top.blob: top for step in net.steps for top in step.tops}
+    chosen = {blobs[value]: blob for blob, value in last.items() if value in blobs}
+    new = {blob: name for name, blob in chosen.items()}
+    helpers = {name for step in net.steps for weight in step.dynamic for name in weight[1:]}
+    taken = {*chosen, *helpers}
+    for blob in last:
+        if blob not in new:
+            new[blob] = unique_name(blob, taken)
+    if all(name == blob for blob, name in new.items()):
+        return PassResult(net)
+    steps = tuple(
+        replace(
+            step,
+            bottoms=renamed_blobs(step.bottoms, new),
+            tops=renamed_blobs(step.tops, new),
+            dynamic=tuple(
+                weight._replace(value=renamed_blobs([weight.value], new)[0])
+                for weight in step.dynamic
+            ),
+        )
+        for step in net.steps
+    )
+    named = replace(net, steps=steps, outputs=renamed_blobs(net.outputs, new))
+    return PassResult(named, renamed_values(net, named))

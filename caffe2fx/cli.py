@@ -24,7 +24,7 @@ from caffe2fx.module.loader import describe, load
 from caffe2fx.net.net import Net
 from caffe2fx.verdict.comparison import compare
 from caffe2fx.verdict.escaping import cell, say, visible
-from caffe2fx.weights.atomic import replacing
+from caffe2fx.weights.atomic import enduring, replacing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,13 +138,12 @@ def _load(arguments: argparse.Namespace) -> int:
 def _save(module: CaffeGraphModule, output: Path) -> None:
     if output.suffix not in (".pt", ".pt2"):
         raise CaffeError(f"--output needs a name ending in .pt2 or .pt, got {output.name!r}")
-    with replacing(output) as temporary:
+    with replacing(output) as temporary, enduring(temporary) as file:
         if output.suffix == ".pt":
-            torch.save(module.state_dict(), temporary)
+            torch.save(module.state_dict(), file)
         else:
             program = torch.export.export(module, tuple(random_inputs(module.caffe.net)))
-            with temporary.open("wb") as file:
-                torch.export.save(program, file)
+            torch.export.save(program, file)
 
 
 def random_inputs(net: Net, seed: int = 0) -> list[Tensor]:

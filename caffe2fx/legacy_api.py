@@ -21,7 +21,7 @@ from caffe2fx.module.loader import load
 from caffe2fx.verdict.dump_comparison import files_with_dump
 from caffe2fx.verdict.dump_report import DumpReport
 from caffe2fx.verdict.feature_maps import log, log_line, shown
-from caffe2fx.weights.atomic import file_errors, replacing_all
+from caffe2fx.weights.atomic import enduring, file_errors, replacing_all
 
 PathLike = str | Path
 
@@ -53,7 +53,8 @@ def caffe2pytorch(
     module = load(prototxt_path, weights_path, outputs=outputs)
     here = os.path.realpath(target.parent)
     with file_errors(), replacing_all([target.with_suffix(".pth"), target]) as (state, source):
-        torch.save(module.state_dict(), state)
+        with enduring(state) as file:
+            torch.save(module.state_dict(), file)
         text = _SOURCE.format(
             name=target.stem,
             prototxt=os.path.relpath(os.path.realpath(prototxt_path), here),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 from caffe2fx.errors import CaffeError, CaffeFileError
 
@@ -77,6 +79,67 @@ def replacing_all(paths: Sequence[PathLike], *, durable: bool = True) -> Iterato
                         shutil.copymode(target, temporary)
                     os.replace(temporary, target)
             _sync(folders if durable else ())
+
+
+@contextmanager
+def enduring(path: Path) -> Iterator[IO[bytes]]:
+    """A new file for libraries that a failed write ends or leaves in pieces: torch's, HDF5.
+
+    Each write seems to succeed to them; at the end the first OSError of all is raised.
+    """
+    with path.open("w+b", buffering=0) as raw:
+        file = _Enduring(raw)
+        try:
+            yield cast(IO[bytes], file)
+        except Exception:
+            if file.error is None:
+                raise
+        if file.error is not None:
+            raise file.error
+
+
+class _Enduring(io.RawIOBase):
+    """Passes everything on to a file until a write fails; that error is kept."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest and self.error is None:
+            try:
+                rest = rest[self._raw.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return self._raw.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _target(path: PathLike) -> Path:

@@ -10,12 +10,14 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
 
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.weights.atomic import enduring
 from caffe2fx.weights.caffemodel import MAX_COUNT, LayerWeights, float32, refuse_unwritable
 
 _DEPTH = 64  # of groups: a layer's name has as many parts
@@ -36,8 +38,7 @@ def write(
     _refuse_names([layer.name for layer in layers])
     for layer in layers:
         refuse_unwritable(layer)
-    # Nobody else opens it, and whoever writes atomically has locked it already.
-    with h5py.File(path, "w", locking=False) as file:
+    with enduring(Path(path)) as plain, h5py.File(plain, "w") as file:
         if identifier:
             file.attrs[_IDENTIFIER] = identifier
         data = file.create_group("data")

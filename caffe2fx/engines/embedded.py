@@ -74,5 +74,5 @@ class EmbeddedSession(Closing):
             return ()
         module: nn.Module = self.module.get_submodule(self.layers[step.name])
         with torch.no_grad():
-            result = module(*bottoms)
+            result = module.forward(*bottoms)  # without the hooks of the process
         return result if isinstance(result, tuple) else (result,)

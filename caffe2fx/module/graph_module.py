@@ -15,7 +15,7 @@ from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.files.feature_dump import FeatureMap, as_array, write_dump
 from caffe2fx.messages.common import Phase
 from caffe2fx.module.image_transform import Transform, transforms
-from caffe2fx.net.evaluate import streamed
+from caffe2fx.net.evaluate import WithoutHooks, streamed
 from caffe2fx.net.match_weights import Unmatched
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
@@ -90,7 +90,7 @@ class CaffeView:
             for step, nodes in zip(self.net.steps, self.names.nodes, strict=True)
             for node, value in zip(nodes, step.tops, strict=True)
         }
-        for node, result in streamed(fx.Interpreter(self._module), *given):
+        for node, result in streamed(WithoutHooks(self._module), *given):
             if node.name in values:
                 yield values[node.name], result
 

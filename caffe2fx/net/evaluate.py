@@ -140,6 +140,15 @@ def _wide(value: Tensor) -> Tensor:
     return value.double() if value.is_floating_point() else value.clone()
 
 
+class WithoutHooks(fx.Interpreter):
+    """Runs the modules of a graph without hooks: global ones are meant for the user's modules."""
+
+    def call_module(
+        self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return self.fetch_attr(str(target)).forward(*args, **kwargs)
+
+
 def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node, Any]]:
     """`interpreter.run`, node by node; what no later node reads is let go."""
     graph = interpreter.graph

@@ -25,6 +25,7 @@ from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
+from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.alignment import Alignment, align
 from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
 from caffe2fx.verdict.judge import judge
@@ -38,6 +39,7 @@ Files = tuple[str | Path, str | Path]
 Side = nn.Module | Files | str | Path | Dump
 
 
+@plain_torch()
 def compare(
     a: Side,
     b: Side,

@@ -30,6 +30,7 @@ from caffe2fx.engines.base import Session
 from caffe2fx.net.evaluate import Filled, Reference, Stream, meaning
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.measures import (
     _worst,
     alone_limit,
@@ -46,6 +47,7 @@ from caffe2fx.verdict.unfolding import ByUnfolding
 
 
 @torch.no_grad()
+@plain_torch()
 def judge(
     net: Net, session: Session, reference: Reference, inputs: Sequence[Tensor], *, engine: str
 ) -> Report:

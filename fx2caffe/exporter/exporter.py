@@ -11,6 +11,7 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.layers.layer import BVLC, Operation
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.net.step import Value
+from caffe2fx.plain_torch import on_cpu
 from fx2caffe import ops
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.growth import check_growth
@@ -33,6 +34,7 @@ __all__ = ["check", "export", "ops"]
 T = TypeVar("T", covariant=True)
 
 
+@on_cpu()
 def export(
     model: nn.Module,
     example_inputs: Any,
@@ -209,6 +211,7 @@ def _by_blob(
     return {names[0]: given}
 
 
+@on_cpu()
 def check(
     model: nn.Module,
     example_inputs: Any,

@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.net.evaluate import in_precision, streamed
+from caffe2fx.net.evaluate import WithoutHooks, in_precision, streamed
 from fx2caffe.tracing.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
 
 
@@ -51,7 +51,7 @@ def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
     return [tuple(tensor.shape) for tensor in tensors]
 
 
-class _Runner(fx.Interpreter):
+class _Runner(WithoutHooks):
     """Runs the traced graph, also with another batch."""
 
     def __init__(self, module: fx.GraphModule, batch: Batch, extra: int) -> None:

@@ -27,6 +27,7 @@ from caffe2fx.net.evaluate import Reference, Stream
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.origin import Origin
+from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.dump_comparison import compare_with_dump
 from caffe2fx.verdict.dump_report import DumpReport, Thresholds
 from caffe2fx.verdict.judge import judge
@@ -138,6 +139,7 @@ class Export:
             lines.append(f"The batch of the Input layers is fixed: {reasons}")
         return "\n".join(line.replace("\n", " ") for line in lines)
 
+    @plain_torch()
     def verify(
         self,
         engine: str | Engine = "torch",

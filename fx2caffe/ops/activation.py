@@ -205,7 +205,7 @@ def threshold(
     mask = net.add(Threshold(threshold=threshold), input, role="mask")
     if value == 0:
         return net.add(PRODUCT, input, mask)
-    kept = net.add(PRODUCT, input, mask, role="kept")
+    kept = net.add(PRODUCT, input, mask, role="masked")
     filled = net.add(Power(scale=-value, shift=value), mask, role="filled")
     return net.add(Eltwise(), kept, filled)
 

@@ -111,8 +111,8 @@ def _constant_powers(net: Emitter, input: Symbol, exponents: Tensor) -> Symbol:
 
 def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
     """x^y of any signs, of one shape: 1 where y is 0, NaN below 0 where y has a fraction."""
-    some = nonzero(net, exponent, role="some")
-    none = opposite(net, some, role="none")
+    some = nonzero(net, exponent, role="nonzero")
+    none = opposite(net, some, role="zero")
     size = net.add(PRODUCT, net.add(AbsVal(), base, role="size"), some, role="some_size")
     logarithm = net.add(Log(), combined(net, [(1, size), (1, none)], role="safe"), role="log")
     scaled = net.add(PRODUCT, exponent, logarithm, role="exponent")
@@ -121,7 +121,7 @@ def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
         scaled = combined(net, [(1, scaled), (1, _undefined(net, down, exponent))], role="defined")
     halves = inside(net, "halves", floor, affine(net, exponent, 0.5, role="half"))
     odd = combined(net, [(1, exponent), (-2, halves)], role="odd")
-    turned = net.add(PRODUCT, down, odd, role="turned")
+    turned = net.add(PRODUCT, down, odd, role="negated")
     sign = affine(net, turned, -2, 1, role="sign")
     return net.add(PRODUCT, net.add(Exp(), scaled, role="absolute"), sign)
 

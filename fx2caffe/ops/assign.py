@@ -159,7 +159,7 @@ def _spliced(net: Emitter, base: Symbol, value: Symbol, axis: int, places: Seque
     """A range of one axis replaced: what is before it, the value, what is after it."""
     before, after = range(places[0]), range(places[-1] + 1, base.shape[axis])
     kept = [
-        index_map(net, base, {axis: part}, role="kept") if len(part) else None
+        index_map(net, base, {axis: part}, role="slice") if len(part) else None
         for part in (before, after)
     ]
     parts = [part for part in (kept[0], value, kept[1]) if part is not None]

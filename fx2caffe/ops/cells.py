@@ -103,11 +103,14 @@ def lstm_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> St
     """
     gates = _with_hidden(net, gates, state, weights)
     i, f, g, o = net.add_many(Slice(axis=gates.rank - 1), gates, role="gate", tops=4)
-    i, f, o = (net.add(Sigmoid(), gate, role="open") for gate in (i, f, o))
-    c = net.add(PROD, i, net.add(TanH(), g, role="new"), role="added")
+    i, f, o = (
+        net.add(Sigmoid(), gate, role=f"{name}_gate")
+        for gate, name in ((i, "input"), (f, "forget"), (o, "output"))
+    )
+    c = net.add(PROD, i, net.add(TanH(), g, role="cell_candidate"), role="cell_update")
     for old in state[1:]:
-        c = net.add(Eltwise(), net.add(PROD, f, old, role="kept"), c, role="c")
-    h = net.add(PROD, o, net.add(TanH(), c, role="shown"), role="h")
+        c = net.add(Eltwise(), net.add(PROD, f, old, role="cell_kept"), c, role="cell")
+    h = net.add(PROD, o, net.add(TanH(), c, role="cell_tanh"), role="hidden")
     if weights.projection is not None:
         h = product(net, h, weights.projection, None, role="projected")
     return h, c
@@ -121,13 +124,15 @@ def gru_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Sta
     size, axis = weights.hidden.shape[1], gates.rank - 1
     halves = Slice(axis=axis, slice_point=(2 * size,))
     gate, new = net.add_many(halves, gates, role="gate", tops=2)
-    hidden, remembered = net.add_many(halves, _hidden(net, h, weights), role="hidden", tops=2)
-    opened = net.add(Sigmoid(), net.add(Eltwise(), gate, hidden, role="gates"), role="open")
-    r, z = net.add_many(Slice(axis=axis), opened, role="open", tops=2)
-    remembered = net.add(PROD, r, remembered, role="remembered")
-    n = net.add(TanH(), net.add(Eltwise(), new, remembered, role="sum"), role="new")
-    change = net.add(Eltwise(coeff=(1.0, -1.0)), h, n, role="change")
-    return (net.add(Eltwise(), net.add(PROD, z, change, role="kept"), n, role="h"),)
+    hidden, remembered = net.add_many(
+        halves, _hidden(net, h, weights), role="hidden_product", tops=2
+    )
+    sigmoid = net.add(Sigmoid(), net.add(Eltwise(), gate, hidden, role="gates"), role="sigmoid")
+    r, z = net.add_many(Slice(axis=axis), sigmoid, role="reset_update", tops=2)
+    remembered = net.add(PROD, r, remembered, role="reset_hidden")
+    n = net.add(TanH(), net.add(Eltwise(), new, remembered, role="sum"), role="candidate")
+    change = net.add(Eltwise(coeff=(1.0, -1.0)), h, n, role="difference")
+    return (net.add(Eltwise(), net.add(PROD, z, change, role="update"), n, role="hidden"),)
 
 
 def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
@@ -137,18 +142,19 @@ def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
     gate, new = net.add_many(halves, gates, role="gate", tops=2)
     if bias is not None:
         gate = net.add(Bias(axis=axis), gate, blobs=[bias[: 2 * size]], role="gates")
-    opened = net.add(Sigmoid(), gate, role="open")
-    r, z = net.add_many(Slice(axis=axis), opened, role="open", tops=2)
+    sigmoid = net.add(Sigmoid(), gate, role="sigmoid")
+    r, z = net.add_many(Slice(axis=axis), sigmoid, role="reset_update", tops=2)
     if bias is not None:
-        remembered = net.add(Scale(axis=axis), r, blobs=[bias[2 * size :]], role="remembered")
+        remembered = net.add(Scale(axis=axis), r, blobs=[bias[2 * size :]], role="reset_hidden")
         new = net.add(Eltwise(), new, remembered, role="sum")
-    n = net.add(TanH(), new, role="new")
-    return (net.add(Eltwise(coeff=(1.0, -1.0)), n, net.add(PROD, z, n, role="lost"), role="h"),)
+    n = net.add(TanH(), new, role="candidate")
+    update = net.add(PROD, z, n, role="update")
+    return (net.add(Eltwise(coeff=(1.0, -1.0)), n, update, role="hidden"),)
 
 
 def _rnn_step(function: Layer) -> Step:
     def step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
-        return (net.add(function, _with_hidden(net, gates, state, weights), role="h"),)
+        return (net.add(function, _with_hidden(net, gates, state, weights), role="hidden"),)
 
     return step
 
@@ -163,7 +169,7 @@ def _with_hidden(net: Emitter, gates: Symbol, state: State, weights: Weights) ->
 
 
 def _hidden(net: Emitter, h: Symbol, weights: Weights) -> Symbol:
-    return product(net, h, weights.hidden, weights.hidden_bias, role="hidden")
+    return product(net, h, weights.hidden, weights.hidden_bias, role="hidden_product")
 
 
 STEPS = {
@@ -198,7 +204,7 @@ def _cell(
     steps = viewed(net, like, lambda s: (1, *s), role="step")
     ones = ones_of(net, steps)
     x, *state = (_sample_rows(net, ones, value) for value in (input, *begun(states)))
-    gates = product(net, x, weights.input, weights.input_bias, role="inputs")
+    gates = product(net, x, weights.input, weights.input_bias, role="input_product")
     return step(net, gates, tuple(state), weights)
 
 

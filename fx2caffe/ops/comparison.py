@@ -124,7 +124,7 @@ def isclose(
 def isnan(net: Emitter, input: Symbol) -> Symbol:
     """Not |x| > -1, which holds for every number."""
     size = net.add(AbsVal(), input, role="size")
-    return opposite(net, above(net, size, -1, role="number"))
+    return opposite(net, above(net, size, -1, role="index"))
 
 
 @handles(torch.isinf)
@@ -146,7 +146,7 @@ def isneginf(net: Emitter, input: Symbol) -> Symbol:
 def isfinite(net: Emitter, input: Symbol) -> Symbol:
     """A number and not infinite."""
     size = net.add(AbsVal(), input, role="size")
-    number, infinite = above(net, size, -1, role="number"), above(net, size, LARGEST, role="inf")
+    number, infinite = above(net, size, -1, role="index"), above(net, size, LARGEST, role="inf")
     return combined(net, [(1, number), (-1, infinite)])
 
 

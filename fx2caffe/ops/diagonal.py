@@ -40,7 +40,7 @@ def diag_embed(
 ) -> Symbol:
     """The numbers of the last axis side by side, times an identity matrix, with zeros around."""
     size, last = input.fixed(input.rank - 1), input.rank
-    apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), role="apart")
+    apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), role="unsqueezed")
     tiles = net.add(Tile(axis=last - 1, tiles=size), apart, role="tile")
     matrix = net.add(Scale(axis=last - 1, num_axes=2), tiles, blobs=[torch.eye(size)])
     outside = [NOWHERE] * abs(offset)

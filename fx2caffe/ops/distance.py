@@ -42,7 +42,7 @@ def pairwise_distance(
     keepdim: bool = False,
 ) -> Symbol:
     """torch adds eps to each difference."""
-    apart = affine(net, difference(net, x1, x2, "difference"), 1, eps, "apart")
+    apart = affine(net, difference(net, x1, x2, "difference"), 1, eps, "shifted")
     return normed(net, apart, p, -1, keepdim)
 
 

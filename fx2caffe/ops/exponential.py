@@ -84,9 +84,9 @@ def log1p(net: Emitter, input: Symbol) -> Symbol:
     Goldberg, What Every Computer Scientist Should Know About Floating-Point Arithmetic, theorem 4.
     """
     moved = affine(net, input, 1, 1, role="moved")
-    rest = affine(net, moved, 1, -1, role="rest")
-    some = above(net, net.add(AbsVal(), rest, role="size"), 0, role="some")
-    none = opposite(net, some, role="none")
+    rest = affine(net, moved, 1, -1, role="remainder")
+    some = above(net, net.add(AbsVal(), rest, role="size"), 0, role="nonzero")
+    none = opposite(net, some, role="zero")
     upper = combined(net, [(1, net.add(Log(), moved, role="log")), (1, none)], role="upper")
     lower = combined(net, [(1, rest), (1, none)], role="lower")
     return net.add(PRODUCT, upper, inverse(net, lower, role="inverse"), input)
@@ -100,7 +100,9 @@ def logit(net: Emitter, input: Symbol, eps: float | None = None) -> Symbol:
     if eps is not None:
         input = clipped(net, input, eps, 1 - eps, role="clip")
     upper = net.add(Log(), input, role="log")
-    return combined(net, [(1, upper), (-1, net.add(Log(scale=-1, shift=1), input, role="rest"))])
+    return combined(
+        net, [(1, upper), (-1, net.add(Log(scale=-1, shift=1), input, role="remainder"))]
+    )
 
 
 @handles(torch.xlogy)
@@ -109,8 +111,8 @@ def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other)))
     some = _some(net, input)
-    kept = product(net, other, some, role="kept")
-    none = opposite(net, some, role="none") if isinstance(some, Symbol) else 1 - some
+    kept = product(net, other, some, role="masked")
+    none = opposite(net, some, role="zero") if isinstance(some, Symbol) else 1 - some
     safe = weighted_sum(net, kept, none, role="safe")
     return product(net, net.add(Log(), safe, role="log"), input)
 
@@ -120,14 +122,14 @@ def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """x log(1 + y), and 0 where x is 0: there the logarithm is taken of 1."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other) + 1))
-    kept = product(net, other, _some(net, input), role="kept")
+    kept = product(net, other, _some(net, input), role="masked")
     return product(net, inside(net, "log", log1p, kept), input)
 
 
 def _some(net: Emitter, input: Operand) -> Operand:
     """1 where a tensor is not 0."""
     if isinstance(input, Symbol):
-        return above(net, net.add(AbsVal(), input, role="size"), 0, role="some")
+        return above(net, net.add(AbsVal(), input, role="size"), 0, role="nonzero")
     return (as_float32(input) != 0).float()
 
 
@@ -196,7 +198,7 @@ def asinh(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.acosh)
 def acosh(net: Emitter, input: Symbol) -> Symbol:
     """log1p(t + sqrt(t^2 + 2 t)) with t = x - 1 up to 1e19."""
-    rest = affine(net, input, 1, -1, role="rest")
+    rest = affine(net, input, 1, -1, role="remainder")
     square = net.add(Power(power=2), rest, role="square")
     both = combined(net, [(1, square), (2, rest)], role="both")
     root = net.add(Power(power=0.5), both, role="root")

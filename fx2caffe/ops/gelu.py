@@ -76,7 +76,7 @@ def erfc(net: Emitter, input: Symbol) -> Symbol:
     """Of |x|, and 2 less that below 0."""
     tail = inside(net, "tail", _tail, net.add(AbsVal(), input, role="size"))
     left = below(net, input, 0, role="left")
-    taken = net.add(PRODUCT, left, affine(net, tail, -2, 2, role="change"), role="taken")
+    taken = net.add(PRODUCT, left, affine(net, tail, -2, 2, role="change"), role="masked")
     return combined(net, [(1, tail), (1, taken)])
 
 
@@ -92,7 +92,7 @@ def _tail(net: Emitter, size: Symbol) -> Symbol:
 @handles(torch.special.ndtr)
 def ndtr(net: Emitter, input: Symbol) -> Symbol:
     """erfc(-x / sqrt(2)) / 2."""
-    turned = affine(net, input, -1 / math.sqrt(2), role="turned")
+    turned = affine(net, input, -1 / math.sqrt(2), role="negated")
     return affine(net, inside(net, "erfc", erfc, turned), 0.5)
 
 
@@ -127,5 +127,5 @@ def _share(
     net: Emitter, mask: Symbol, place: Symbol, middle: float, factors: tuple[float, ...]
 ) -> Symbol:
     """A polynomial of place - middle where a mask is 1, else 0."""
-    moved = affine(net, place, 1, -middle, role="place")
+    moved = affine(net, place, 1, -middle, role="index")
     return net.add(PRODUCT, mask, polynomial(net, moved, factors, role="part"), role="share")

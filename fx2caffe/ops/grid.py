@@ -90,8 +90,8 @@ def kron(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """Each number of one times all of the other, in its place."""
     one, two = as_symbol(net, input, role="input"), as_symbol(net, other, role="other")
     rank = max(one.rank, two.rank)
-    one = viewed(net, one, lambda s: _apart(s, rank, first=True), role="apart")
-    two = viewed(net, two, lambda s: _apart(s, rank, first=False), role="apart")
+    one = viewed(net, one, lambda s: _apart(s, rank, first=True), role="unsqueezed")
+    two = viewed(net, two, lambda s: _apart(s, rank, first=False), role="unsqueezed")
     whole = net.add(Binary(op=BinaryOp.MUL), one, two, role="products")
     return viewed(
         net, whole, lambda s: tuple(s[2 * axis] * s[2 * axis + 1] for axis in range(rank))

@@ -24,7 +24,7 @@ def histc(net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: flo
     if min == max:
         raise Refused(f"needs min and max, which otherwise depend on the data, got {min}, {max}")
     edges = [before(float(edge)) for edge in _edges(bins, min, max)]
-    line = viewed(net, input, lambda s: (1, prod(s)), role="line")
+    line = viewed(net, input, lambda s: (1, prod(s)), role="flat")
     lines = moved(net, line, lambda x: x.expand(bins + 1, -1))
     steps = difference(net, lines, torch.tensor(edges)[:, None], "steps")
     counts = net.add(Reduction(axis=1), above(net, steps, 0, "above"), role="counts")

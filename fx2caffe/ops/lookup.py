@@ -51,7 +51,7 @@ def rows_of(net: Emitter, table: Operand, numbers: Symbol, role: str = "") -> Sy
 
 
 def _reindexed(net: Emitter, table: Symbol, numbers: Symbol, role: str) -> Symbol:
-    line = viewed(net, numbers, lambda s: (prod(s),), role="numbers")
+    line = viewed(net, numbers, lambda s: (prod(s),), role="elements")
     found = net.add(BatchReindex(), table, line, role=role or "rows")
     shape, other = (*numbers.shape, *table.shape[1:]), (*numbers.other, *table.other[1:])
     return reshaped(net, found, shape, other, role="shaped")
@@ -64,7 +64,7 @@ def one_hot_of(net: Emitter, numbers: Symbol, count: int, role: str = "one_hot")
         return net.add(layer, numbers, blobs=[torch.eye(count)], role=role)
     last = viewed(net, numbers, lambda s: (*s, 1), role="last")
     steps = difference(net, last, torch.arange(count), "steps")
-    other = above(net, net.add(AbsVal(), steps, role="apart"), 0.5, "other")
+    other = above(net, net.add(AbsVal(), steps, role="distance"), 0.5, "other")
     return opposite(net, other, role)
 
 
@@ -77,8 +77,8 @@ def gather(
         assert isinstance(input, Symbol)  # a call of constants alone is not traced
         return moved(net, input, lambda x: x.gather(dim, index))
     source = as_symbol(net, input, role="input")
-    source = viewed(net, source, lambda s: s or (1,), role="line")
-    places = viewed(net, index, lambda s: s or (1,), role="places")
+    source = viewed(net, source, lambda s: s or (1,), role="flat")
+    places = viewed(net, index, lambda s: s or (1,), role="indices")
     axis = positive(dim, source.rank)
     free = any(s.shape != s.other for s in (source, places))
     work = prod(places.shape[1:]) * source.shape[axis]
@@ -94,8 +94,8 @@ def _by_one_hot(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol
     line = _cut_to(net, moved(net, input, lambda x: x.movedim(axis, -1)), axis, index)
     asked = moved(net, index, lambda x: x.movedim(axis, -1))
     ones = one_hot_of(net, asked, input.fixed(axis))
-    apart = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), role="apart")
-    chosen = net.add(Binary(op=BinaryOp.MUL), ones, apart, role="chosen")
+    apart = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), role="unsqueezed")
+    chosen = net.add(Binary(op=BinaryOp.MUL), ones, apart, role="selected")
     found = net.add(Reduction(axis=-1), chosen, role="found")
     return moved(net, found, lambda x: x.movedim(-1, axis))
 
@@ -121,7 +121,7 @@ def _by_number(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
     start = start[tuple(kept)].expand(index.shape)
     step = prod(input.shape[axis + 1 :])
     steps = index if step == 1 else product(net, index, float(step), "steps")
-    numbers = weighted_sum(net, steps, start, role="places")
+    numbers = weighted_sum(net, steps, start, role="indices")
     return rows_of(net, _column(net, input), numbers)
 
 
@@ -176,7 +176,7 @@ def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symb
         return moved(net, input, lambda x: x.index_select(dim, index))
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
-    numbers = viewed(net, index, lambda s: s or (1,), role="numbers")
+    numbers = viewed(net, index, lambda s: s or (1,), role="elements")
     axis = positive(dim, max(1, input.dim() if isinstance(input, Tensor) else input.rank))
     return _picked(net, input, [axis], numbers, axis)
 
@@ -347,7 +347,7 @@ def _times(net: Emitter, places: Operand, step: int) -> Operand:
 def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         return one + two
-    return weighted_sum(net, one, two, role="places")
+    return weighted_sum(net, one, two, role="indices")
 
 
 @handles(torch.unravel_index)
@@ -477,9 +477,9 @@ def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right:
     numbers = as_symbol(net, sequence, role="sequence")
     last = viewed(net, values, lambda s: (*s, 1), role="last")
     if numbers.rank > 1:
-        numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), role="apart")
+        numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), role="unsqueezed")
     first, second = (numbers, last) if right else (last, numbers)
-    apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, role="apart")
+    apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, role="difference")
     counted = above(net, apart, 0, "is_above")
     if right:
         counted = opposite(net, counted, "is_not_above")
@@ -500,7 +500,7 @@ def isin(
         raise Refused("needs constant test_elements, got some that depend on the input")
     tested = torch.as_tensor(test_elements).flatten()
     last = viewed(net, elements, lambda s: (*s, 1), role="last")
-    apart = net.add(AbsVal(), difference(net, last, tested, "steps"), role="apart")
+    apart = net.add(AbsVal(), difference(net, last, tested, "steps"), role="distance")
     nearness = negated(net, apart, "nearness")
     nearest = reduced(net, ReduceOp.MAX, nearness, -1, role="nearest")
     is_other = above(net, negated(net, nearest, "distance"), 0, "" if invert else "is_other")

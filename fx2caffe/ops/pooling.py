@@ -326,7 +326,7 @@ def _max_unpool(axes: int) -> Any:
                 f"needs indices of a max pooling of images of size {sizes}, since no layer "
                 "writes to places that the data choose"
             )
-        image, places = as_image(net, input, axes), net.add(Power(shift=1), named, role="places")
+        image, places = as_image(net, input, axes), net.add(Power(shift=1), named, role="indices")
         covers = [pooled.windows.only(axis).covers(0, size) for axis, size in enumerate(sizes)]
         top = None
         for pair in every(*covers):
@@ -365,15 +365,15 @@ def _asked(
     """
     where = dict(enumerate(covers, 2))
     sizes = tuple(len(cover) for cover in covers)
-    numbers = index_map(net, image, where, role="numbers")
+    numbers = index_map(net, image, where, role="elements")
     named = index_map(net, places, where, role="named")
     own = torch.arange(1, 1 + prod(sizes)).reshape(sizes)
-    apart = net.add(AbsVal(), difference(net, named, own, "difference"), role="apart")
+    apart = net.add(AbsVal(), difference(net, named, own, "difference"), role="distance")
     elsewhere = above(net, apart, 0.5, "elsewhere")
     found = net.add(PRODUCT, numbers, opposite(net, elsewhere, "here"), role="found")
     if before is None:
         return found
-    kept = net.add(PRODUCT, before, elsewhere, role="kept")
+    kept = net.add(PRODUCT, before, elsewhere, role="masked")
     return net.add(Eltwise(), found, kept, role="unpooled")
 
 

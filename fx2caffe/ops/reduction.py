@@ -49,7 +49,7 @@ def nansum(
     zeros = affine(net, input, 0, role="zeros")
     up = net.add(MAXIMUM, input, zeros, role="up")
     down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, role="down")
-    numbers = combined(net, [(1, up), (-1, down)], "numbers")
+    numbers = combined(net, [(1, up), (-1, down)], "elements")
     return reduced(net, ReduceOp.SUM, numbers, dim, keepdim, dtype)
 
 
@@ -248,7 +248,7 @@ def renorm(net: Emitter, input: Symbol, p: float, dim: int, maxnorm: float) -> S
     inverse = net.add(Power(power=-1, shift=1e-7), size, role="inverse")
     less = net.add(Power(scale=maxnorm, shift=-1), inverse, role="less")
     is_larger = above(net, size, maxnorm, "is_larger")
-    chosen = net.add(Eltwise(operation=EltwiseOp.PROD), less, is_larger, role="chosen")
+    chosen = net.add(Eltwise(operation=EltwiseOp.PROD), less, is_larger, role="selected")
     factor = net.add(Power(shift=1), chosen, role="factor")
     return net.add(Binary(op=BinaryOp.MUL), input, factor)
 
@@ -350,4 +350,4 @@ def kept(net: Emitter, top: Symbol, input: Symbol, dim: Axes) -> Symbol:
     axes = axes_of(dim, input)
     like = Reduce(op=ReduceOp.SUM, axes=axes, keepdim=True)
     shape, other = (like.top_shapes([sizes], 1)[0] for sizes in (input.shape, input.other))
-    return reshaped(net, top, shape, other, role="kept")
+    return reshaped(net, top, shape, other, role="keepdim")

@@ -60,8 +60,8 @@ def largest_in(
         for row, found in enumerate(members)
         for tap in range(longest)
     ]
-    taken = index_map(net, places, {1: read}, role="taken")
-    apart = viewed(net, taken, lambda s: (s[0], len(members), longest), role="apart")
+    taken = index_map(net, places, {1: read}, role="gathered")
+    apart = viewed(net, taken, lambda s: (s[0], len(members), longest), role="unsqueezed")
     bins = reduced(net, ReduceOp.MAX, apart, 2, role="bins")
     filled = shares.any(1).float()
     if not bool(filled.all()):
@@ -80,7 +80,7 @@ def _places(net: Emitter, input: Symbol) -> Symbol:
     if input.shape != input.other:
         net.fault(f"{net.scope[0]} counts its places over all samples")
     first = moved(net, input, lambda x: x.movedim(1, 0))
-    return viewed(net, first, lambda s: (s[0], prod(s[1:])), role="places")
+    return viewed(net, first, lambda s: (s[0], prod(s[1:])), role="indices")
 
 
 def _as_regions(net: Emitter, bins: Symbol, pooled: tuple[int, int]) -> Symbol:

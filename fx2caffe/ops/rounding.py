@@ -29,7 +29,7 @@ class Split(NamedTuple):
 def split(net: Emitter, input: Symbol) -> Split:
     """A number in parts whose rounding is known."""
     coarse = rounded(net, input, unit=2, role="coarse")
-    rest = combined(net, [(1, input), (-1, coarse)], role="rest")
+    rest = combined(net, [(1, input), (-1, coarse)], role="remainder")
     return Split(coarse, rest, rounded(net, rest, role="near"))
 
 
@@ -60,7 +60,7 @@ def floor(net: Emitter, input: Symbol) -> Symbol:
     parts = split(net, input)
     rise = combined(net, [(1, parts.near), (-1, parts.rest)], role="rise")
     return combined(
-        net, [(1, parts.coarse), (1, parts.near), (-1, above(net, rise, 0, role="rose"))]
+        net, [(1, parts.coarse), (1, parts.near), (-1, above(net, rise, 0, role="is_above"))]
     )
 
 
@@ -72,7 +72,7 @@ def ceil(net: Emitter, input: Symbol) -> Symbol:
     parts = split(net, input)
     fall = combined(net, [(1, parts.rest), (-1, parts.near)], role="fall")
     return combined(
-        net, [(1, parts.coarse), (1, parts.near), (1, above(net, fall, 0, role="fell"))]
+        net, [(1, parts.coarse), (1, parts.near), (1, above(net, fall, 0, role="is_below"))]
     )
 
 
@@ -87,7 +87,7 @@ def trunc(net: Emitter, input: Symbol) -> Symbol:
     parts = split(net, input)
     rise = combined(net, [(1, parts.near), (-1, parts.rest)], role="rise")
     away = above(net, net.add(PRODUCT, rise, input, role="outward"), 0, role="away")
-    taken = net.add(PRODUCT, away, rise, role="taken")
+    taken = net.add(PRODUCT, away, rise, role="masked")
     up = above(net, taken, 0, role="up")
     down = above(net, negated(net, taken, role="negative"), 0, role="down")
     return combined(net, [(1, parts.coarse), (1, parts.near), (-1, up), (1, down)])

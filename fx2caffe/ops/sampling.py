@@ -91,7 +91,7 @@ def _sampled_where(
     mode, padding, align = options
     shape = grid.shape[1:-1]
     image = table_of(net, input, padded=padding == "zeros")
-    places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), role="places")
+    places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), role="indices")
     axes = []
     for axis, size in enumerate(input.shape[2:]):
         last = grid.shape[-1] - 1 - axis  # the grid names the last axis first
@@ -197,8 +197,8 @@ class Edge(NamedTuple):
         edge = 0.0 if self.align else 0.5
         periods = affine(net, steps, 0.5 / span, 0.5 * edge / span, "periods")
         full = whole_below(net, periods, "full")
-        rest = combined(net, [(1, steps), (-2 * span, full)], "rest")
-        apart = net.add(AbsVal(), affine(net, rest, 1, edge - span, "centred"), role="apart")
+        rest = combined(net, [(1, steps), (-2 * span, full)], "remainder")
+        apart = net.add(AbsVal(), affine(net, rest, 1, edge - span, "centred"), role="distance")
         return affine(net, apart, -1, span - edge, "reflected")
 
 
@@ -216,14 +216,14 @@ def linear_taps(net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symb
     """The whole places around, found by `place` from the lower one and a step of 0 or 1."""
     low = whole_below(net, steps, "low")
     part = combined(net, [(1, steps), (-1, low)], "part")
-    return [Tap(place(low, 0), opposite(net, part, "rest")), Tap(place(low, 1), part)]
+    return [Tap(place(low, 0), opposite(net, part, "remainder")), Tap(place(low, 1), part)]
 
 
 def whole_below(net: Emitter, input: Symbol, role: str) -> Symbol:
     """floor of a place in an image: of numbers below 2^22, which one rounding makes whole."""
     near = rounded(net, input, role="near")
     rise = combined(net, [(1, near), (-1, input)], "rise")
-    return combined(net, [(1, near), (-1, above(net, rise, 0, "rose"))], role)
+    return combined(net, [(1, near), (-1, above(net, rise, 0, "is_above"))], role)
 
 
 def _cubic(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:

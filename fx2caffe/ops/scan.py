@@ -80,7 +80,7 @@ _SUM, _PROD, _MAX = map(_eltwise, (EltwiseOp.SUM, EltwiseOp.PROD, EltwiseOp.MAX)
 
 def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
     """The input with at least one axis, and the axis meant."""
-    line = viewed(net, input, lambda s: s or (1,), role="line")
+    line = viewed(net, input, lambda s: s or (1,), role="flat")
     return line, positive(dim, line.rank)
 
 
@@ -112,8 +112,8 @@ def logcumsumexp(net: Emitter, input: Symbol, dim: int, *, out: Expected) -> Sym
 
 
 def _log_add_exp(net: Emitter, one: Symbol, two: Symbol) -> Symbol:
-    apart = net.add(AbsVal(), net.add(MINUS, one, two, role="difference"), role="apart")
-    rest = net.add(BNLL(), negated(net, apart, "nearness"), role="rest")
+    apart = net.add(AbsVal(), net.add(MINUS, one, two, role="difference"), role="distance")
+    rest = net.add(BNLL(), negated(net, apart, "nearness"), role="softplus")
     return net.add(Eltwise(), _MAX(net, one, two), rest, role="combined")
 
 
@@ -143,17 +143,17 @@ def largest_so_far(net: Emitter, line: Symbol, axis: int) -> Symbol:
     image = viewed(net, line, lambda s: (prod(s[:axis]), 1, size, prod(s[axis + 1 :])), "image")
     layer = Pooling(kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_h=size - 1, pad_w=0)
     passed = net.add(layer, image, role="passed")
-    coming = index_map(net, passed, {2: range(size)}, role="coming")
+    coming = index_map(net, passed, {2: range(size)}, role="next")
     return reshaped(net, coming, line.shape, line.other, role="so_far")
 
 
 def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
     """Where the best number so far was seen last: the largest place at which it is the number."""
     below = net.add(MINUS, best, line, role="below")
-    worse = net.add(Threshold(), below, role="worse")
+    worse = net.add(Threshold(), below, role="exceeds")
     is_best = opposite(net, worse, "is_best")
     places = torch.arange(line.fixed(axis))
-    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[places], role="places")
+    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[places], role="indices")
     return largest_so_far(net, marked, axis)
 
 

@@ -171,7 +171,7 @@ def index_add(
 def _to_places(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
     """The sums of the slices that go to each place; the places are the same for all lines."""
     last = moved(net, new, lambda x: x.movedim(axis, -1))
-    apart = viewed(net, last, lambda s: (*s, 1), role="apart")
+    apart = viewed(net, last, lambda s: (*s, 1), role="unsqueezed")
     ones = one_hot_of(net, index, size)
     _check_work(new, size)
     each = product(net, apart, ones, "each")
@@ -210,11 +210,11 @@ def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: Va
     """One number at all places that the net computes: a mask of them times it."""
     base = as_symbol(net, input, role="base")
     marks, _ = _marks(net, base, dim, index, None)
-    here, axis = reduced(net, ReduceOp.MAX, marks, -2, role="here"), positive(dim, base.rank)
+    here, axis = reduced(net, ReduceOp.MAX, marks, -2, role="at"), positive(dim, base.rank)
     mask = moved(net, here, lambda x: x.movedim(-1, axis))
     if isinstance(input, Tensor) and not bool(input.any()):
         return product(net, mask, number)
-    kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), role="kept")
+    kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), role="masked")
     return weighted_sum(net, kept, product(net, mask, number, "value"))
 
 
@@ -242,7 +242,7 @@ def _marks(
         return marks, None
     ends = [None if index.carries_batch(a) else n for a, n in enumerate(index.shape)]
     cut = moved(net, src, lambda x: x[tuple(slice(end) for end in ends)].movedim(axis, -1))
-    return marks, viewed(net, cut, lambda s: (*s, 1), role="apart")
+    return marks, viewed(net, cut, lambda s: (*s, 1), role="unsqueezed")
 
 
 @handles(torch.scatter_add)
@@ -337,12 +337,12 @@ def _reduced(net: Emitter, reduction: _Reduction, numbers: Symbol, marks: Symbol
     """Of (..., numbers, 1) those that go to each place, the others being neutral."""
     each = product(net, numbers, marks, "each")
     if reduction.neutral:
-        rest = affine(net, marks, -reduction.neutral, reduction.neutral, "rest")
+        rest = affine(net, marks, -reduction.neutral, reduction.neutral, "remainder")
         each = net.add(Eltwise(), each, rest, role="with_rest")
     return reduced(net, reduction.op, each, -2, role="reduced")
 
 
 def _without_hit(net: Emitter, base: Symbol, hit: Symbol, neutral: float) -> Symbol:
     """`base`, but neutral where something goes to."""
-    kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), role="kept")
+    kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), role="masked")
     return combined(net, [(1, kept), (neutral, hit)], "without_hit") if neutral else kept

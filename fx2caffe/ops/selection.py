@@ -53,7 +53,7 @@ def select(net: Emitter, condition: Operand, chosen: Operand, other: Operand) ->
     if not risks[0]:
         mask, chosen, other = _opposite(net, mask), other, chosen
     if not isinstance(other, Symbol) and bool((as_float32(other) == inf).any()):
-        turned = negated(net, chosen, role="turned") if isinstance(chosen, Symbol) else chosen
+        turned = negated(net, chosen, role="negated") if isinstance(chosen, Symbol) else chosen
         return negated(net, _by_maximum(net, mask, turned, -as_float32(other), False))
     return _by_maximum(net, mask, chosen, other, all(risks))
 
@@ -84,7 +84,7 @@ def _by_products(net: Emitter, mask: Operand, chosen: Operand, other: Operand) -
         elif _is_infinite(other if value is chosen else chosen):
             terms.append((1.0, value))  # what is added there makes it infinite
         else:
-            terms.append((1.0, product(net, value, share, role="kept")))
+            terms.append((1.0, product(net, value, share, role="masked")))
     return _total(net, terms, constant if bool((constant != 0).any()) else None)
 
 
@@ -99,7 +99,7 @@ def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand)
         terms += _constant_terms(net, opposite(net, mask, role="opposite"), other)
     if not isinstance(chosen, Symbol):
         return terms + _constant_terms(net, mask, chosen)
-    taken = chosen if _is_infinite(other) else product(net, mask, chosen, role="taken")
+    taken = chosen if _is_infinite(other) else product(net, mask, chosen, role="masked")
     return [*terms, (1.0, taken)]
 
 
@@ -115,7 +115,7 @@ def _constant_terms(net: Emitter, mask: Symbol, value: Operand) -> list[Term]:
     for sign in (-1.0, 1.0):
         places = (constant == sign * inf).float()
         if bool((places != 0).any()):
-            where = product(net, mask, places, role="places") if constant.dim() else mask
+            where = product(net, mask, places, role="indices") if constant.dim() else mask
             terms.append((-sign, net.add(Log(scale=-1, shift=1), where, role="penalty")))
     return terms
 

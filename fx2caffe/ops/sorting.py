@@ -83,7 +83,7 @@ def ordered(
     net: Emitter, input: Symbol, dim: int, count: int, *, descending: bool, first: bool
 ) -> Pair:
     """The first `count` numbers of the order along an axis, and where they were."""
-    line = viewed(net, input, lambda s: s or (1,), role="line")
+    line = viewed(net, input, lambda s: s or (1,), role="flat")
     axis = positive(dim, line.rank)
     source = line if descending else negated(net, line, "negative")
     values = largest(net, source, axis, count)

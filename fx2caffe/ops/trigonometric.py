@@ -87,7 +87,7 @@ def _sin_of_turn(net: Emitter, turn: Symbol, role: str = "") -> Symbol:
 def sinc(net: Emitter, input: Symbol) -> Symbol:
     """sin(pi x) / (pi x), and 1 at 0: there 1 is added above and below."""
     turns = rounded(net, input, 0.5, role="turns")
-    rest = combined(net, [(1, input), (-2, turns)], role="rest")
+    rest = combined(net, [(1, input), (-2, turns)], role="remainder")
     sine = _sin_of_turn(net, affine(net, rest, pi, role="turn"), role="sine")
     size = net.add(AbsVal(), input, role="size")
     zero = opposite(net, above(net, size, 0, role="nonzero"), role="zero")
@@ -103,14 +103,14 @@ def tan(net: Emitter, input: Symbol) -> Symbol:
     Right to float32 for |x| up to 1e5.
     """
     quarters = rounded(net, input, 2 / pi, role="quarters")
-    rest = without_multiples(net, input, quarters, pi / 2, role="rest")
+    rest = without_multiples(net, input, quarters, pi / 2, role="remainder")
     halves = rounded(net, quarters, 0.5, role="halves")
     parity = combined(net, [(1, quarters), (-2, halves)], role="parity")
     odd = net.add(AbsVal(), parity, role="odd")
     even = opposite(net, odd, role="even")
     tangent = _odd(net, rest, _TAN, role="tangent")
-    kept = net.add(PRODUCT, tangent, even, role="kept")
-    turned = net.add(PRODUCT, tangent, odd, role="turned")
+    kept = net.add(PRODUCT, tangent, even, role="masked")
+    turned = net.add(PRODUCT, tangent, odd, role="negated")
     upper = combined(net, [(1, kept), (-1, odd)], role="upper")
     lower = combined(net, [(1, even), (1, turned)], role="lower")
     return net.add(PRODUCT, upper, inverse(net, lower, role="inverse"))
@@ -122,7 +122,7 @@ def atan(net: Emitter, input: Symbol) -> Symbol:
     size = net.add(AbsVal(), input, role="size")
     larger = net.add(MAXIMUM, size, inverse(net, size, role="inverse"), role="larger")
     slope = _odd(net, inverse(net, larger, role="slope"), _ATAN, role="angle")
-    angle = _mirrored(net, slope, above(net, size, 1, role="steep"), pi / 2, "mirrored")
+    angle = _mirrored(net, slope, above(net, size, 1, role="is_above"), pi / 2, "mirrored")
     return with_sign_of(net, angle, input)
 
 
@@ -145,7 +145,7 @@ def atan2(net: Emitter, input: Operand, other: Operand) -> Symbol:
     sizes = (negated(net, side, role="negative") for side in (high, wide))
     smaller = negated(net, net.add(MAXIMUM, *sizes, role="smaller_negative"), role="smaller")
     slope = net.add(PRODUCT, smaller, inverse(net, larger, role="inverse"), role="slope")
-    steep = above(net, combined(net, [(1, high), (-1, wide)], role="rise"), 0, role="steep")
+    steep = above(net, combined(net, [(1, high), (-1, wide)], role="rise"), 0, role="is_above")
     angle = _mirrored(net, _odd(net, slope, _ATAN, role="octant"), steep, pi / 2, "quadrant")
     angle = _mirrored(net, angle, below(net, x, 0, role="left"), pi, "half")
     turned = affine(net, below(net, y, 0, role="lower"), -2, 1, role="side")
@@ -169,7 +169,7 @@ def _half_angle(net: Emitter, size: Symbol) -> Symbol:
 def asin(net: Emitter, input: Symbol) -> Symbol:
     size = net.add(AbsVal(), input, role="size")
     half = _half_angle(net, size)
-    steep = above(net, size, 0.5, role="steep")
+    steep = above(net, size, 0.5, role="is_above")
     return with_sign_of(net, _mirrored(net, half, steep, pi / 2, "angle", turn=-3), input)
 
 
@@ -178,10 +178,10 @@ def acos(net: Emitter, input: Symbol) -> Symbol:
     """Twice the half angle near 1, so that nothing cancels there."""
     size = net.add(AbsVal(), input, role="size")
     half = _half_angle(net, size)
-    steep = above(net, size, 0.5, role="steep")
+    steep = above(net, size, 0.5, role="is_above")
     near = net.add(PRODUCT, steep, half, role="near")
-    rest = affine(net, half, -1, pi / 2, role="rest")
-    far = net.add(PRODUCT, opposite(net, steep, role="flat"), rest, role="far")
+    rest = affine(net, half, -1, pi / 2, role="remainder")
+    far = net.add(PRODUCT, opposite(net, steep, role="flat"), rest, role="outer")
     angle = combined(net, [(2, near), (1, far)], role="angle")
     return _mirrored(net, angle, below(net, input, 0, role="left"), pi)
 

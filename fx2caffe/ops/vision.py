@@ -65,7 +65,7 @@ def roi_align(
     grids = [_over_grid(net, taps, axis, counts) for axis, taps in enumerate(axes)]
     starts = _spread(net, _column(net, boxes, 0), 2, counts, prod(image.sizes))
     rows = looked_up(net, image, grids, starts)
-    places = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), role="places")
+    places = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), role="indices")
     planes = moved(net, places, lambda x: x.movedim(-1, 1))
     if sampling_ratio == 1:
         return planes
@@ -187,7 +187,7 @@ def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[T
     relu(weight - off), where off is 1 before -1 or behind the end. A blob of `off` alone would
     prove nothing about regions within the image: other comparisons keep it company.
     """
-    line = viewed(net, steps, _as_image, role="line")
+    line = viewed(net, steps, _as_image, role="flat")
     signs = torch.tensor([-1.0, 1, 1, 1, 1]).reshape(5, 1, 1, 1)
     bounds = torch.tensor([1.0, size, size / 4, size / 2, size * 3 / 4])
     layer = Convolution(num_output=5, kernel_size=(1,))
@@ -222,10 +222,10 @@ def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> l
 def _spread(net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1) -> Symbol:
     """(regions, count) repeated to a line of all places, times a factor."""
     view = [counts[a] if a == axis else 1 for a in (0, 1)]
-    apart = viewed(net, line, lambda s: (s[0], *view), role="apart")
+    apart = viewed(net, line, lambda s: (s[0], *view), role="unsqueezed")
     grid = moved(net, apart, lambda x: x.expand(-1, *counts))
     scaled = grid if factor == 1 else affine(net, grid, factor, role="scaled")
-    return viewed(net, scaled, lambda s: (prod(s),), role="line")
+    return viewed(net, scaled, lambda s: (prod(s),), role="flat")
 
 
 @handles("torchvision.deform_conv2d")
@@ -285,7 +285,7 @@ def _kernel_taps(
         flat = viewed(net, own, lambda s: (s[0], count, prod(out)), role="flat")
         still = taps[:, None, axis] * dilation + places[None, :, axis] * stride - pad
         steps = weighted_sum(net, flat, still, role="steps")
-        line = viewed(net, steps, lambda s: (prod(s),), role="line")
+        line = viewed(net, steps, lambda s: (prod(s),), role="flat")
         found.append(linear(net, line, Edge("zeros", sizes[axis], False)))
     return found
 
@@ -309,6 +309,6 @@ def _columns(
         own = moved(net, factor, lambda x: x[:, group * count : (group + 1) * count])
         line = viewed(net, own, lambda s: (prod(s),), role="mask_line")
         rows = net.add(Scale(axis=0), rows, line, role="masked")
-    apart = viewed(net, rows, lambda s: (image.samples, count, prod(out), s[1]), role="apart")
+    apart = viewed(net, rows, lambda s: (image.samples, count, prod(out), s[1]), role="unsqueezed")
     channels = moved(net, apart, lambda x: x.permute(0, 3, 1, 2))
     return viewed(net, channels, lambda s: (s[0], s[1] * s[2], *out), role="columns")

@@ -87,7 +87,7 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     negative = net.add(Power(scale=-1), net.add(ReLU(), above, role="over"), role="negative")
     cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, role="cut")
     for _ in range(2):
-        far = net.add(Power(scale=_FAR), cut, role="far")
+        far = net.add(Power(scale=_FAR), cut, role="outer")
         cut = net.add(Eltwise(operation=EltwiseOp.MAX), far, least, role="cut")
     return (net.add(Power(scale=-1), cut),)
 
@@ -181,8 +181,10 @@ def _nearly(net: Emitter, root: Symbol) -> Symbol:
 
 def _of_zero(net: Emitter, root: Symbol) -> Symbol:
     """Infinity where the root is 0, else 0."""
-    inverse = net.add(Power(power=-1), root, role="upside_down")
-    return net.add(ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, role="far"), role="pole")
+    inverse = net.add(Power(power=-1), root, role="reciprocal")
+    return net.add(
+        ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, role="outer"), role="pole"
+    )
 
 
 def by_sigmoid(net: Emitter, call: LayerCall[BNLL]) -> Tops:

@@ -225,7 +225,7 @@ def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     if places == tuple(range(size)) * (len(places) // size):
         return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
     times = times_of(places, size)
-    apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), role="apart")
+    apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), role="unsqueezed")
     tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, role="tile")
     return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
 

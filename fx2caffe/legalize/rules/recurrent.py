@@ -66,30 +66,31 @@ def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size
     product = InnerProduct(num_output=4 * size, bias_term=False, axis=2)
     hidden = net.add(product, state[0], blobs=[weight], role="hidden")
     gates = net.add(Eltwise(), gates, hidden, role="gates")
-    (i, f, o), new = _opened(net, gates, 3, size)
-    kept = net.add(PROD, f, state[1], role="kept")
-    return _shown(net, o, net.add(Eltwise(), kept, net.add(PROD, i, new, role="added"), role="c"))
+    (i, f, o), new = _gates(net, gates, 3, size)
+    kept = net.add(PROD, f, state[1], role="cell_kept")
+    update = net.add(PROD, i, new, role="cell_update")
+    return _output(net, o, net.add(Eltwise(), kept, update, role="cell"))
 
 
 def _first(net: Emitter, gates: Symbol, size: int) -> State:
     """The step from zero, which has nothing to forget."""
     read = (*range(size), *range(2 * size, 4 * size))
-    (i, o), new = _opened(net, index_map(net, gates, {2: read}, role="read"), 2, size)
-    return _shown(net, o, net.add(PROD, i, new, role="added"))
+    (i, o), new = _gates(net, index_map(net, gates, {2: read}, role="read"), 2, size)
+    return _output(net, o, net.add(PROD, i, new, role="cell_update"))
 
 
-def _opened(net: Emitter, gates: Symbol, doors: int, size: int) -> tuple[Tops, Symbol]:
-    """So many gates, and behind them what is new."""
-    cut = Slice(axis=2, slice_point=(doors * size,))
-    all_doors, new = net.add_many(cut, gates, role="gate", tops=2)
-    each = Slice(axis=2, slice_point=tuple(size * door for door in range(1, doors)))
-    opened = net.add(Sigmoid(), all_doors, role="open")
-    parts = net.add_many(each, opened, role="door", tops=doors)
-    return parts, net.add(TanH(), new, role="new")
+def _gates(net: Emitter, gates: Symbol, count: int, size: int) -> tuple[Tops, Symbol]:
+    """The sigmoids of the first `count` gates, and the tanh of the cell's candidate behind them."""
+    cut = Slice(axis=2, slice_point=(count * size,))
+    all_gates, candidate = net.add_many(cut, gates, role="gate", tops=2)
+    each = Slice(axis=2, slice_point=tuple(size * index for index in range(1, count)))
+    sigmoid = net.add(Sigmoid(), all_gates, role="sigmoid")
+    parts = net.add_many(each, sigmoid, role="gates", tops=count)
+    return parts, net.add(TanH(), candidate, role="cell_candidate")
 
 
-def _shown(net: Emitter, door: Symbol, c: Symbol) -> State:
-    return net.add(PROD, door, net.add(TanH(), c, role="shown"), role="h"), c
+def _output(net: Emitter, gate: Symbol, c: Symbol) -> State:
+    return net.add(PROD, gate, net.add(TanH(), c, role="cell_tanh"), role="hidden"), c
 
 
 def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:

@@ -22,12 +22,18 @@ HALVES = frozenset({torch.float16, torch.bfloat16})
 AVERAGES = frozenset(
     {"avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d"}
 )
-# The parameters that functions cast to the type of the tensor into which they write them.
+MASK_SUMS = frozenset(
+    {"addr", "diff", "index_add", "scatter_add", "scatter_reduce", "index_reduce", "cumsum"}
+)
+# The parameters that functions cast to the type of their result.
 WRITTEN: Mapping[Any, tuple[str, ...]] = {
     graph_functions.setitem: ("value",), torch.masked_fill: ("value",),
     torch.index_fill: ("value",), torch.fill: ("value",), torch.scatter: ("src",),
     F.pad: ("value",), torch.constant_pad_nd: ("value",),
     F.threshold: ("threshold", "value"), F.hardtanh: ("min_val", "max_val"),
+    **dict.fromkeys(
+        (torch.addmv, torch.addmm, torch.addr, torch.addbmm, torch.baddbmm), ("beta", "alpha")
+    ),
 }  # fmt: skip
 # These only move numbers, so that no number can leave its range.
 MOVES = frozenset(
@@ -50,6 +56,8 @@ def refuse_wrapping(node: fx.Node) -> None:
     whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
     if whole and node.target is torch.pow and not _is_count(node.args[1]):
         raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
+    if dtype is torch.bool and (name in MASK_SUMS or _adds(node)):
+        raise Refused("needs sums of numbers, got masks, whose sums are masks again")
     if name in AVERAGES and _is_whole(_kind(node.args[0])):
         raise Refused(f"needs averages of floating numbers, got {_kind(node.args[0])}")
     if node.target is graph_functions.setitem and dtype in HALVES and _kind(node.args[2]) != dtype:
@@ -80,6 +88,11 @@ def _in_type(value: Any, dtype: Any) -> Any:
 def _is_whole(dtype: torch.dtype | None) -> bool:
     """Whether a type is one of integers or masks."""
     return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
+
+
+def _adds(node: fx.Node) -> bool:
+    """Whether a write adds to what is there, or multiplies it."""
+    return node.kwargs.get("reduce") is not None or node.kwargs.get("accumulate") is True
 
 
 def _is_mask(node: fx.Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -29,7 +30,8 @@ from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, positive
-from fx2caffe.ops.blocks import clipped
+from fx2caffe.ops.blocks import clipped, inside
+from fx2caffe.ops.selection import select
 
 PRODUCT = Eltwise(operation=EltwiseOp.PROD)
 
@@ -157,7 +159,10 @@ def hardsigmoid(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 def softplus(net: Emitter, input: Symbol, beta: float = 1.0, threshold: float = 20.0) -> Symbol:
     """log(1 + exp(beta x)) / beta; torch leaves x as it is where beta x > threshold."""
     if threshold < 15:  # log(1 + exp(-15)) / 15 = 2e-8: less than float32 resolves
-        raise Refused(f"needs a threshold of 15 or more, got {threshold}")
+        scaled = input if beta == 1 else net.add(Power(scale=beta), input, role="scaled")
+        large = net.add(Threshold(threshold=threshold), scaled, role="large")
+        soft = inside(net, "soft", softplus, input, beta)
+        return select(net, replace(large, dtype=torch.bool), input, soft)
     if beta == 1:
         return net.add(BNLL(), input)
     scaled = net.add(Power(scale=beta), input, role="scaled")

@@ -18,8 +18,11 @@ from fx2caffe.ir.data_movement import box_of, line_at_origin, placed, positions
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.reshape import reshaped
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
+from fx2caffe.ops.blocks import inside
+from fx2caffe.ops.computed_index import region_of, written_region
+from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.selection import select
 
 T = TypeVar("T")
@@ -30,9 +33,9 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     parts = index if isinstance(index, tuple | list) else (index,)
     if len(parts) == 1 and _is_fill(parts[0], value):
         return _filled(net, as_symbol(net, x, role="base"), parts[0], value)
-    if any(isinstance(part, Symbol) for part in parts):
-        raise Refused("needs a constant index, got one that depends on the input")
     base = as_symbol(net, x, role="base")
+    if any(isinstance(part, Symbol) for part in parts):
+        return _at_computed(net, base, tuple(parts), value)
     written = value if isinstance(value, Symbol) else as_float32(value)
     try:
         places = _written(base, index, written)
@@ -43,6 +46,16 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):
         net.fault(f"{net.scope[0]} writes into some samples only")
     return _overlaid(net, base, written, *places)
+
+
+def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any) -> Symbol:
+    """A line of computed positions: the region that it may reach is made anew and written back."""
+    region, axis = region_of(parts)
+    positions = next(part for part in parts if isinstance(part, Symbol))
+    new = inside(net, "region", written_region, base, region, axis, positions, value)
+    if all(_is_whole(part) for part in region) and new.shape == base.shape:
+        return new
+    return setitem(net, base, region, new)
 
 
 def _by_axis(index: Any, rank: int) -> Iterator[tuple[int, Any]]:
@@ -123,8 +136,8 @@ def _overlaid(
     if isinstance(value, Tensor):
         return _patched(net, base, masks, value.flatten()[(index - sizes[0]).clamp(min=0)])
     box, other_box = box_of(masks[0]), box_of(masks[1])
-    if box is None or other_box is None:
-        raise Refused("needs a written region that is a grid of rows and columns")
+    if box is None or other_box is None:  # no grid of rows and columns
+        return from_both(net, base, value, (index, other))
     sides = zip(other_box, other.shape, strict=True)
     whole = [list(places) == list(range(size)) for places, size in sides]
     for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):

@@ -20,6 +20,7 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
 from fx2caffe.ops.blocks import clipped, inside
 from fx2caffe.ops.reduction import kept, mean, normed, var
+from fx2caffe.ops.resize import along
 
 
 @handles(F.batch_norm)
@@ -228,13 +229,27 @@ def local_response_norm(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Symbol:
+    """LRN, whose window has a middle; one of an even size is longer before its element."""
     if size % 2 == 0:
-        raise Refused(f"needs an odd size, got {size}")
+        return _even_response_norm(net, input, size, alpha, beta, k)
     layer = LRN(local_size=size, alpha=alpha, beta=beta, k=k)
     if input.rank == 4:
         return net.add(layer, input)
     flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:]), 1), role="flat")
     return reshaped(net, net.add(layer, flat, role="lrn"), input.shape, input.other)
+
+
+def _even_response_norm(
+    net: Emitter, input: Symbol, size: int, alpha: float, beta: float, k: float
+) -> Symbol:
+    """x / (k + alpha mean(x^2))^beta, the mean of a window by a band matrix over the channels."""
+    count = input.fixed(1)
+    steps = torch.arange(count)[None] - torch.arange(count)[:, None]
+    band = (steps >= -(size // 2)) & (steps <= (size - 1) // 2)
+    squares = net.add(Power(power=2), input, role="squares")
+    means = inside(net, "means", along, squares, 1, band.double() * alpha / size)
+    factor = net.add(Power(power=-beta, shift=k), means, role="factor")
+    return net.add(Binary(op=BinaryOp.MUL), input, factor)
 
 
 @handles(F.normalize)

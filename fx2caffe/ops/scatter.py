@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Concat, Eltwise
+from caffe2fx.layers import Eltwise
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_symbol
-from fx2caffe.ir.data_movement import moved, placed, positions
+from fx2caffe.ir.data_movement import moved, positions
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.gather import DENSE, Gather
+from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -28,12 +29,14 @@ from fx2caffe.ops.blocks import (
     affine,
     clipped,
     combined,
+    inside,
     negated,
     opposite,
     product,
     weighted_sum,
 )
 from fx2caffe.ops.lookup import one_hot_of
+from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.reduction import reduced
 
 Operand = Symbol | Tensor
@@ -49,43 +52,7 @@ def written(net: Emitter, input: Operand, value: Value, write: Write) -> Symbol:
         write(positions(one), positions(two, prod(one)))
         for one, two in ((base.shape, new.shape), (base.other, new.other))
     ]
-    return _from_both(net, base, new, sources)
-
-
-def _from_both(net: Emitter, base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Symbol:
-    """Both in one line, and of that the places; sample by sample, where each has its own."""
-    local = _of_each_sample(base, new, sources)
-    if local is not None:
-        parts = [viewed(net, x, lambda s: (s[0], prod(s[1:])), role="flat") for x in (base, new)]
-        both = net.add(Concat(axis=1), *parts, role="both")
-        return net.add(Gather(first=1, last=1, sizes=base.shape[1:]), both, blobs=[local])
-    if base.shape != base.other or new.shape != new.other:
-        net.fault(f"{net.scope[0]} writes to places counted over all samples")
-    parts = [viewed(net, x, lambda s: (prod(s),), role="flat") for x in (base, new)]
-    both = net.add(Concat(axis=0), *parts, role="both")
-    return placed(net, both, sources[0], sources[0])
-
-
-def _of_each_sample(base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Tensor | None:
-    """The places within one sample of both, if all samples have the same."""
-    found: Tensor | None = None
-    for source, one, two in zip(
-        sources, (base.shape, base.other), (new.shape, new.other), strict=True
-    ):
-        if not one or not two or one[0] != two[0] or not source.dim():
-            return None
-        size, more, line = prod(one[1:]), prod(two[1:]), source.reshape(one[0], -1)
-        sample = torch.arange(one[0])[:, None]
-        inside = torch.where(
-            line < prod(one), line - sample * size, line - prod(one) - sample * more + size
-        )
-        legal = torch.where(line < prod(one), inside < size, inside >= size) & (inside >= 0)
-        if not bool((legal & (inside < size + more) & (inside == inside[:1])).all()):
-            return None
-        if found is not None and not torch.equal(found, inside[0]):
-            return None
-        found = inside[0]
-    return found
+    return from_both(net, base, new, sources)
 
 
 @handles(torch.select_scatter)
@@ -130,19 +97,58 @@ def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: Va
 
 @handles(torch.index_copy)
 def index_copy(net: Emitter, input: Operand, dim: int, index: Operand, source: Value) -> Symbol:
-    places = _known("index", index)
-    return written(net, input, source, lambda x, y: x.index_copy(dim, places, y))
+    if isinstance(index, Symbol):
+        region = (slice(None),) * (dim % len(input.shape)) + (index,)
+        return setitem(net, input, region, source)
+    return written(net, input, source, lambda x, y: x.index_copy(dim, index, y))
 
 
-@handles(torch.index_put)
+@handles(torch.index_put, torch.ops.aten.index_put.default)
 def index_put(
     net: Emitter, input: Operand, indices: Any, values: Value, accumulate: bool = False
 ) -> Symbol:
+    if not accumulate:
+        return setitem(net, input, tuple(indices), values)
     if any(isinstance(index, Symbol) for index in indices):
-        raise Refused("needs constant indices, got some that depend on the input")
-    if accumulate:
-        raise Refused("needs accumulate=False, got True")
-    return written(net, input, values, lambda x, y: x.index_put(tuple(indices), y))
+        raise Refused("needs constant indices to accumulate, got some that depend on the input")
+    places = tuple(slice(None) if index is None else index for index in indices)
+    return _accumulated(net, as_symbol(net, input, "base"), as_symbol(net, values, "new"), places)
+
+
+MOST_AT_ONE_PLACE = 64
+
+
+def _accumulated(net: Emitter, base: Symbol, new: Symbol, places: tuple[Any, ...]) -> Symbol:
+    """Into zeros the first values of all places, the second ones, and so on, and their sum."""
+    counts = _turns(positions(base.shape)[places])
+    most = int(counts.max()) + 1
+    if most > MOST_AT_ONE_PLACE:
+        raise Refused(f"needs at most {MOST_AT_ONE_PLACE} values at one place, got {most}")
+    zeros = affine(net, base, 0, role="zeros")
+    terms = [
+        inside(net, f"turn{turn}", written, zeros, new, partial(_write_turn, places, turn))
+        for turn in range(most)
+    ]
+    return combined(net, [(1, base), *((1, term) for term in terms)])
+
+
+def _write_turn(places: tuple[Any, ...], turn: int, base: Tensor, new: Tensor) -> Tensor:
+    """The values that are the so-manyth at their places, written into a base without views."""
+    targets = positions(tuple(base.shape))[places]
+    chosen = _turns(targets) == turn
+    result = base.flatten().clone()
+    result[targets.flatten()[chosen]] = new.expand(targets.shape).flatten()[chosen]
+    return result.reshape(base.shape)
+
+
+def _turns(targets: Tensor) -> Tensor:
+    """For each target how many equal ones come before it, in their flattened order."""
+    order = targets.flatten().argsort(stable=True)
+    ordered = targets.flatten()[order]
+    starts = torch.searchsorted(ordered, ordered)
+    turns = torch.empty_like(order)
+    turns[order] = torch.arange(len(order)) - starts
+    return turns
 
 
 @handles(torch.masked_scatter)

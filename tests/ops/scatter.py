@@ -33,8 +33,6 @@ KNOWN = [
           (*X, (2, 5)),
           layers=("Flatten", "Flatten", "Concat", "Reshape", "Convolution", "Reshape",
               "Reshape"), fixed_batch=True),
-    write("index_put_added", lambda x, y: x.index_put((torch.tensor([1, 0]),), y, True),
-          (*X, (2, 4, 5)), refused="needs accumulate=False"),
     write("masked_scatter", lambda x, y: x.masked_scatter(MASK, y), ((1, 4, 5), (1, 4, 5)),
           layers=("Flatten", "Flatten", "Concat", "InnerProduct", "Reshape"), fixed_batch=True),
     write("scatter", lambda x, y: x.scatter(1, SOME, y), (*X, (2, 2, 5)),
@@ -140,7 +138,5 @@ COMPUTED = [
           below=(0, 4),
           layers=("Reshape", "Im2col", "Flatten", "Reshape", "Embed", "Tile", "Scale",
               "Reshape", "Convolution", "Reshape", "Im2col", "Flatten", "Eltwise")),
-    write("index_copy_traced", lambda x, i, y: x.index_copy(1, i, y), (*X, (1,), (2, 1, 5)),
-          below=(0, 4), refused="needs a constant index"),
 ]
 ROWS = [*KNOWN, *COMPUTED]

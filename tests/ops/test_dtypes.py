@@ -43,6 +43,12 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
         "needs averages of floating numbers",
     ),
     "a float into half": (_into_half, FLOATS, "needs what is written to be torch.float16"),
+    "differences of masks": (lambda x: (x > 0).diff(), LONGS, "needs sums of numbers, got masks"),
+    "masks added to masks": (
+        lambda x: (x > 0).scatter(1, torch.tensor([[1, 1]]), x[:, :2] > 2, reduce="add"),
+        LONGS,
+        "needs sums of numbers, got masks",
+    ),
     "NaN": (lambda x: x * torch.tensor(float("nan")), FLOATS, "needs constants without NaN"),
 }
 
@@ -64,6 +70,9 @@ WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
     "hardtanh": lambda x: F.hardtanh(x, -1.5, 2.7),
     "a sum of what is cast": lambda x: (x * 0.7).sum(1, dtype=torch.int64),
     "a running sum of what is cast": lambda x: (x * 0.7).cumsum(1, dtype=torch.int64),
+    "weights of a product": lambda x: torch.addmv(x[0], x.expand(3, 3), x[0], beta=1.6, alpha=0.4),
+    "weights of products": lambda x: torch.baddbmm(
+        x[None], x[None].float().long(), x.t().expand(3, 3)[None], beta=0.9, alpha=2.7),
     "a sum of a mask": lambda x: (x > 0).sum(1, dtype=torch.int32),
 }  # fmt: skip
 

@@ -80,7 +80,7 @@ PROGRAMS = [
     Program("grid", lambda: _Function(lambda x: F.grid_sample(
         x, torch.linspace(-1, 1, 24).reshape(1, 3, 4, 2), align_corners=False)), (1, 3, 6, 6)),
     Program("unfold", lambda: nn.Unfold(2), (2, 3, 4, 4), grows=("decomposed",)),
-    Program("cast", lambda: _Function(lambda x: (x > 0).to(torch.float32) + x), (2, 3)),
+    Program("cast", lambda: _Function(lambda x: (x > 0).to(torch.float32) + x), (2, 30)),
     Program("pooled", lambda: nn.Sequential(nn.MaxPool3d(2, 1), nn.AdaptiveAvgPool3d(1)),
             (1, 2, 4, 4, 4)),
 ]  # fmt: skip

@@ -1,0 +1,88 @@
+"""Writes to positions that the net computes: a matrix of ones and zeros chooses the values."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import reshaped, viewed
+from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ops.blocks import (
+    PRODUCT,
+    above,
+    below,
+    combined,
+    inside,
+    opposite,
+    product,
+    times,
+)
+from fx2caffe.ops.index_map import expanded
+from fx2caffe.ops.lookup import one_hot_of
+from fx2caffe.ops.matmul import product as matrix_product
+from fx2caffe.ops.reduction import reduced
+
+Parts = tuple[Any, ...]
+
+
+def region_of(parts: Parts) -> tuple[Parts, int]:
+    """The index of all that may be written, and its axis along which positions are computed.
+
+    Raises Refused but for one line of positions beside numbers and slices.
+    """
+    computed = [part for part in parts if isinstance(part, Symbol)]
+    others = [part for part in parts if not isinstance(part, Symbol)]
+    if len(computed) != 1 or computed[0].rank != 1 or computed[0].dtype is torch.bool:
+        raise Refused("needs one line of computed positions in an index")
+    if any(not isinstance(part, int | slice) or isinstance(part, bool) for part in others):
+        raise Refused("needs numbers and slices beside computed positions in an index")
+    place = next(index for index, part in enumerate(parts) if isinstance(part, Symbol))
+    axis = sum(isinstance(part, slice) for part in parts[:place])
+    return (*parts[:place], slice(None), *parts[place + 1 :]), axis
+
+
+def written_region(
+    net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Symbol | Tensor
+) -> Symbol:
+    """The region of `base` with `value` at computed positions of an axis; the last of equals."""
+    old = moved(net, base, lambda x: x[region])
+    size = old.fixed(axis)
+    chosen = _chosen(net, positions, size)
+    shapes = (
+        tuple(positions.shape[0] if a == axis else n for a, n in enumerate(shape))
+        for shape in (old.shape, old.other)
+    )
+    new = inside(net, "value", expanded, as_symbol(net, value, "value"), *shapes)
+    rows = moved(net, new, lambda x: x.movedim(axis, -1))
+    flat = viewed(net, rows, lambda s: (prod(s[:-1]), s[-1]), role="rows")
+    lines = moved(net, old, lambda x: x.movedim(axis, -1))
+    spread = inside(net, "spread", matrix_product, flat, chosen)
+    spread = reshaped(net, spread, lines.shape, lines.other, role="lines")
+    kept = inside(net, "kept", _elsewhere, lines, chosen)
+    whole = combined(net, [(1, kept), (1, spread)], role="written")
+    return moved(net, whole, lambda x: x.movedim(-1, axis))
+
+
+def _elsewhere(net: Emitter, lines: Symbol, chosen: Symbol) -> Symbol:
+    """The lines with 0 where something is written."""
+    hit = reduced(net, ReduceOp.MAX, chosen, 0, role="hit")
+    return product(net, lines, opposite(net, hit, role="miss"))
+
+
+def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:
+    """(positions, size): 1 where a position is the last that names its column."""
+    wrapped = combined(net, [(1, positions), (size, below(net, positions, 0, "negative"))], "front")
+    marks = one_hot_of(net, wrapped, size, "marks")
+    order = torch.arange(1.0, positions.shape[0] + 1)[:, None]
+    ranks = times(net, marks, order.expand(positions.shape[0], size), role="ranks")
+    last = reduced(net, ReduceOp.MAX, ranks, 0, role="last")
+    behind = combined(net, [(1, inside(net, "all", expanded, last, ranks.shape, ranks.other)),
+                            (-1, ranks)], "behind")  # fmt: skip
+    return net.add(PRODUCT, marks, opposite(net, above(net, behind, 0.5, "earlier"), "latest"))

@@ -39,7 +39,10 @@ def storage_key(tensor: Tensor) -> int | None:
 
 def version(tensor: Tensor) -> int:
     """How often a tensor was written; -1 where torch does not count (inference tensors)."""
-    return -1 if tensor.is_inference() else tensor._version
+    try:
+        return -1 if tensor.is_inference() else tensor._version
+    except RuntimeError:  # a parameter over the memory of an inference tensor
+        return -1
 
 
 def positions(place: Geometry) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from fx2caffe.tracing.aliasing import Geometry, geometry, storage_key
-from fx2caffe.tracing.original import Original
+from fx2caffe.tracing.original import Original, parameter_over
 
 Place = tuple[int | None, Geometry]
 
@@ -61,7 +61,7 @@ class Constants:
         if name not in self._nodes:
             # A parameter of its own: the model's one moves to other memory if forward writes it.
             held = self._own[name]
-            self.attributes[name] = nn.Parameter(held.data, held.requires_grad)
+            self.attributes[name] = parameter_over(held)
             self._nodes[name] = self._emit(name, held)
         return self._nodes[name]
 

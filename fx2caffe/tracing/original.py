@@ -148,7 +148,7 @@ def private_copy(module: nn.Module) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     for parameter in module.parameters():
-        memo[id(parameter)] = twin = nn.Parameter(parameter.data, parameter.requires_grad)
+        memo[id(parameter)] = twin = parameter_over(parameter)
         vars(twin).update(vars(parameter))
     try:
         with torch.no_grad():
@@ -156,6 +156,11 @@ def private_copy(module: nn.Module) -> nn.Module:
     except Exception as error:
         reason = f"can not be copied ({type(error).__name__}: {error})"
         raise UnsupportedError([Refusal(type(module).__name__, reason, Origin())]) from error
+
+
+def parameter_over(held: Tensor) -> nn.Parameter:
+    """A parameter over the memory of another; one made in inference mode takes no gradient."""
+    return nn.Parameter(held.data, held.requires_grad and not held.is_inference())
 
 
 def bytes_of(storage: torch.UntypedStorage) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -30,23 +30,30 @@ def in_float32(model: nn.Module) -> Iterator[None]:
     Half precision converts exactly, double precision is rounded. Raises CaffeError for complex
     weights, and for tensors without numbers (meta).
     """
-    if not isinstance(model, nn.Module) or not any(map(_is_foreign, _tensors(model))):
+    with ExitStack() as stack:
+        with ALONE:  # another thread may have this model in float32 just now
+            foreign = isinstance(model, nn.Module) and any(map(_is_foreign, _tensors(model)))
+            if foreign:
+                stack.enter_context(ALONE)
+                stack.enter_context(_converted_in_place(model))
         yield
-        return
+
+
+@contextmanager
+def _converted_in_place(model: nn.Module) -> Iterator[None]:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.is_complex() or (tensor.is_meta and not nn.parameter.is_lazy(tensor)):
             kind = "no numbers (device meta)" if tensor.is_meta else str(tensor.dtype)
             raise CaffeError(f"{name} needs real numbers, got {kind}")
-    with ALONE:
-        foreign = [tensor for tensor in Snapshot(model).tensors if _is_foreign(tensor)]
-        memories = [tensor.detach() for tensor in foreign]
-        try:
-            for tensor in foreign:
-                tensor.data = _converted(tensor)
-            yield
-        finally:
-            for tensor, memory in zip(foreign, memories, strict=True):
-                tensor.data = memory
+    foreign = [tensor for tensor in Snapshot(model).tensors if _is_foreign(tensor)]
+    memories = [tensor.detach() for tensor in foreign]
+    try:
+        for tensor in foreign:
+            tensor.data = _converted(tensor)
+        yield
+    finally:
+        for tensor, memory in zip(foreign, memories, strict=True):
+            tensor.data = memory
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

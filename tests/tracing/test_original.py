@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -288,3 +289,53 @@ def test_a_model_in_another_precision_is_itself_too(kind: type[Base], dtype: Any
         expected = model(images(1, dtype)).float()
     limit = 1e-4 if dtype is torch.float64 else 0.05
     torch.testing.assert_close(got, expected, rtol=limit, atol=limit)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_model_made_in_inference_mode(dtype: torch.dtype) -> None:
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(dtype).eval()
+        given = images(0, dtype)
+    net = fx2caffe.export(model, given)
+    assert net.verify().ok and model[0].weight.dtype == dtype
+    with torch.no_grad():
+        expected = model(images(1, dtype)).float()
+    torch.testing.assert_close(net.trace.module(images(1))[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_several_threads_export_one_model(dtype: torch.dtype) -> None:
+    """Others run it meanwhile, if it needs no conversion; all get the same."""
+    model = build(ByModuleList).to(dtype)
+    expected = str(fx2caffe.export(model, images(0, dtype)).trace.module.graph)
+    with ThreadPoolExecutor(3) as pool:
+        exports = [pool.submit(fx2caffe.export, model, images(0, dtype)) for _ in range(6)]
+        graphs = {str(made.result().trace.module.graph) for made in exports}
+    assert graphs == {expected}
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+
+
+class Leaf(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 3
+
+
+def test_a_leaf_runs_as_ever_in_other_threads() -> None:
+    """The forward of a leaf is replaced while its model is traced, but in one thread only."""
+
+    class Asks(Base):
+        def __init__(self) -> None:
+            super().__init__()
+            self.leaf = Leaf()
+
+        def forward(self, x: Tensor) -> Any:
+            assert not torch.compiler.is_exporting() or "forward" in vars(self.leaf)
+            with ThreadPoolExecutor(1) as pool:
+                other = pool.submit(self.leaf.forward, torch.ones(1)).result()
+            return self.leaf(x) * float(other)
+
+    model = Asks()
+    traced = trace(model, images(0), leaf_modules=[Leaf], held_to_model=True)
+    assert [node.op for node in traced.module.graph.nodes].count("call_module") == 1
+    torch.testing.assert_close(traced.module(images(1))[0], images(1) * 9)
+    assert "forward" not in vars(model.leaf)

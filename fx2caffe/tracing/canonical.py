@@ -389,6 +389,13 @@ def _split(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     return Call(torch.split, args, kwargs)
 
 
+def _norm(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """The method takes dtype where torch.norm takes `out`."""
+    if name_of(function).owner == "Tensor" and len(args) > 4:
+        args, kwargs = args[:4], {**kwargs, "dtype": args[4]}
+    return Call(canonical_function(function), args, kwargs)
+
+
 def _joined(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """Tensors without numbers add none."""
     kwargs = dict(kwargs)
@@ -439,7 +446,7 @@ _F_ADAPTERS: dict[str, Callable[..., Call]] = dict.fromkeys(
 _ADAPTERS: dict[str, Callable[..., Call]] = {
     "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),
     "expand_as": _like(Tensor.expand), "to": _to, "type": _type, "type_as": _type_as,
-    "T": _reverse, "mT": _last_two, "where": _where, "split": _split,
+    "norm": _norm, "T": _reverse, "mT": _last_two, "where": _where, "split": _split,
     "split_copy": _split,
     **dict.fromkeys(
         ("cat", "concat", "concatenate", "hstack", "vstack", "row_stack", "dstack",

@@ -18,12 +18,14 @@ from torch import Tensor
 from caffe2fx.engines import NAMES, all_engines
 from caffe2fx.engines.install.installer import install
 from caffe2fx.errors import CaffeError
+from caffe2fx.files.dump_readers import LAYOUTS, read_dump
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.loader import describe, load
 from caffe2fx.net.net import Net
 from caffe2fx.verdict.comparison import compare
 from caffe2fx.verdict.escaping import cell, say, visible
+from caffe2fx.verdict.report import Report
 from caffe2fx.weights.atomic import enduring, replacing
 
 
@@ -156,26 +158,84 @@ def random_inputs(net: Net, seed: int = 0) -> list[Tensor]:
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     _add_files(parser)
     parser.add_argument("other", type=Path, nargs="*", help="a second prototxt and its weights")
-    parser.add_argument("--engine", choices=NAMES, default="pycaffe")
+    parser.add_argument("--engine", choices=NAMES, help="default: pycaffe")
     parser.add_argument("--report", type=Path, help="write the report as .html, .json or text")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        action="append",
+        default=[],
+        help=".npy of an input, one after the other, or an .npz of all by blob name",
+    )
+    _add_dump(parser.add_argument_group("against a dump of feature maps"))
     parser.set_defaults(run=_compare)
 
 
+def _add_dump(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--dump", type=Path, help="a folder, an .npz, .npy, .safetensors ...")
+    group.add_argument("--names", type=Path, help=".tsv or .json: which array is which blob")
+    group.add_argument("--layout", choices=LAYOUTS, help="of the dump's arrays, default NCHW")
+    group.add_argument(
+        "--threshold",
+        type=_named_number,
+        action="append",
+        metavar="MEASURE=NUMBER",
+        help="cosine, relu_cosine, sqnr (dB), l2, max_abs or error, as cosine=0.99",
+    )
+
+
+def _named_number(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"needs MEASURE=NUMBER, got {text!r}") from None
+
+
 def _compare(arguments: argparse.Namespace) -> int:
-    files = (arguments.prototxt, arguments.weights)
     if len(arguments.other) not in (0, 2):
         raise CaffeError(f"compare needs two files a net, got {2 + len(arguments.other)}")
-    module = load(*files, **_sizes(arguments))
-    second = tuple(arguments.other) if arguments.other else files
-    inputs = tuple(random_inputs(module.caffe.net))
-    options = _sizes(arguments)
-    if arguments.other:
-        options["shapes"] = None  # its inputs may have other names
-    report = compare(module, second, inputs, engine=arguments.engine, **options)
+    of_dumps = arguments.names or arguments.layout or arguments.threshold
+    if of_dumps and arguments.dump is None:
+        raise CaffeError("--names, --layout and --threshold need --dump, got none")
+    report = _compare_nets(arguments) if arguments.dump is None else _compare_dump(arguments)
     if arguments.report is not None:
         report.save(arguments.report)
     say(report)
     return int(report.status.exit_code)
+
+
+def _compare_nets(arguments: argparse.Namespace) -> Report:
+    files = (arguments.prototxt, arguments.weights)
+    module = load(*files, **_sizes(arguments))
+    second = tuple(arguments.other) if arguments.other else files
+    inputs = _inputs(arguments.input) or tuple(random_inputs(module.caffe.net))
+    options = _sizes(arguments)
+    if arguments.other:
+        options["shapes"] = None  # its inputs may have other names
+    return compare(module, second, inputs, engine=arguments.engine or "pycaffe", **options)
+
+
+def _compare_dump(arguments: argparse.Namespace) -> Report:
+    if arguments.other:
+        raise CaffeError("compare needs one net beside --dump, got two")
+    layout = arguments.layout or "NCHW"
+    return compare(
+        (arguments.prototxt, arguments.weights),
+        read_dump(arguments.dump, names=arguments.names, layout=layout),
+        _inputs(arguments.input) or None,
+        engine=arguments.engine or "best",
+        thresholds=dict(arguments.threshold) if arguments.threshold else None,
+        **_sizes(arguments),
+    )
+
+
+def _inputs(paths: Sequence[Path]) -> Any:
+    """The arrays of .npy files in their order, or those of an .npz by name."""
+    read = [read_dump(path) for path in paths]
+    if len(read) == 1 and len(read[0].maps) > 1:
+        return {one.name: one.value for one in read[0].maps}
+    return tuple(one.value for found in read for one in found.maps)
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:

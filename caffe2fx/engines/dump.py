@@ -13,7 +13,7 @@ from caffe2fx.engines.base import Closing
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.files.dump_readers import Names, read_dump
 from caffe2fx.files.feature_dump import Dump
-from caffe2fx.files.match_maps import check_same_input, match_maps
+from caffe2fx.files.match_maps import check_same_input, match_maps, own_inputs
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.loader import read_net
 from caffe2fx.net.evaluate import Reference, Stream
@@ -97,12 +97,10 @@ class DumpSession(Closing):
             yield step, tops
 
     def _reference(self, inputs: Sequence[Tensor]) -> Reference:
-        matched = match_maps(self.net, self._dump).values
+        own, matched = own_inputs(self.net, self._dump), match_maps(self.net, self._dump).values
         for value, given in zip(self.net.inputs, inputs, strict=True):
-            own = self._dump.inputs.get(value.blob)
-            theirs = matched.get(value) if own is None else torch.tensor(own)
-            if theirs is not None:
-                check_same_input(value.blob, given, theirs)
+            if value in own:
+                check_same_input(value.blob, given, *own[value])
             matched[value] = given
         order = [top for step in self.net.steps for top in step.tops if top in matched]
         return Reference(order, lambda _: ((value, matched[value]) for value in order))

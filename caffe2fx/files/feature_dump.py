@@ -230,7 +230,7 @@ def _in_zip(path: Path) -> str | None:
 def npz_of(path: Path) -> dict[str, Array]:
     """The arrays of an .npz by name; CaffeFormatError for what is none."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != MANIFEST}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CaffeFormatError(f"{path} needs to be an .npz of arrays: {error}") from None

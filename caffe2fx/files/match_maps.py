@@ -15,7 +15,9 @@ from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.files.feature_dump import Array, Dump, FeatureMap
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
-from caffe2fx.net.step import Step, Value, is_input
+from caffe2fx.net.step import Step, Value
+
+ROUGHLY = 0.05  # of the largest number: how far quantizing may move an input
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ def match_maps(net: Net, dump: Dump) -> Matched:
 
     First decides the layer together with the blob, then the blob, then the layer alone, and at
     last the spelling that a file name leaves of either. A name that fits several is no partner.
+    Where more names are layers than are blobs, the dump goes by layers, and they come first:
+    "conv1" is then what layer conv1 wrote, and not what in-place layers made of that blob.
     """
     left, places = list(dump.maps), _places(net)
     found: dict[Value, FeatureMap] = {}
-    for of_map, of_place in _RULES:
+    for of_map, of_place in _rules(left, places):
         for one, place in _pairs(left, places, of_map, of_place):
             found[place.value] = one
             left = [other for other in left if other is not one]
@@ -112,38 +116,50 @@ def _layer_of(one: FeatureMap) -> Keys:
     return [(one.layer or one.name, one.output)]
 
 
-_RULES: tuple[tuple[Callable[[FeatureMap], Keys], Callable[[_Place], Keys]], ...] = (
-    (
-        lambda one: [(one.layer, one.blob)] if one.layer else [],
-        lambda place: [(place.step.name, place.value.blob)],
-    ),
-    (lambda one: [one.name], lambda place: place.names),
-    (_layer_of, lambda place: [(place.step.name, place.index)]),
-    (lambda one: [one.blob] if one.blob else [], lambda place: [place.value.blob]),
-    (
-        lambda one: [_plain(one.name)],
-        lambda place: [_plain(name) for name in (*place.names, place.step.name)],
-    ),
+_Rule = tuple[Callable[[FeatureMap], Keys], Callable[[_Place], Keys]]
+_BY_BOTH: _Rule = (
+    lambda one: [(one.layer, one.blob)] if one.layer else [],
+    lambda place: [(place.step.name, place.value.blob)],
 )
+_BY_NAME: _Rule = (lambda one: [one.name], lambda place: place.names)
+_BY_LAYER: _Rule = (_layer_of, lambda place: [(place.step.name, place.index)])
+_BY_BLOB: _Rule = (lambda one: [one.blob] if one.blob else [], lambda place: [place.value.blob])
+_BY_SPELLED_NAME: _Rule = (
+    lambda one: [_plain(one.name)],
+    lambda place: [_plain(name) for name in place.names],
+)
+_BY_SPELLED_LAYER: _Rule = (
+    lambda one: [(_plain(one.name), one.output)],
+    lambda place: [(_plain(place.step.name), place.index)],
+)
+
+
+def _rules(maps: Sequence[FeatureMap], places: Sequence[_Place]) -> tuple[_Rule, ...]:
+    """The rules in their order for this dump."""
+    spelled = (_BY_SPELLED_NAME, _BY_SPELLED_LAYER)
+    blobs, layers = (len(_pairs(maps, places, *rule)) for rule in spelled)
+    if layers > blobs:
+        return (_BY_BOTH, _BY_LAYER, _BY_NAME, _BY_BLOB, *reversed(spelled))
+    return (_BY_BOTH, _BY_NAME, _BY_LAYER, _BY_BLOB, *spelled)
 
 
 def _fitted(net: Net, found: Mapping[Value, FeatureMap], only_dump: tuple[str, ...]) -> Matched:
     shapes = net.shapes()
-    inputs = {top for step in net.steps if is_input(step) for top in step.tops}
     matched = Matched(
-        inexact=frozenset(v for v, one in found.items() if not one.is_exact and v not in inputs),
+        inexact=frozenset(v for v, one in found.items() if not one.is_exact),
         only_dump=only_dump,
     )
     for value, one in found.items():
         array = fitted(one.value, shapes[value], one.layout)
         if array is None:
-            matched.wrong[value] = _misfit(one, shapes[value])
+            matched.wrong[value] = misfit(one, shapes[value])
         else:
             matched.values[value] = torch.tensor(array, dtype=torch.float32)
     return matched
 
 
-def _misfit(one: FeatureMap, shape: Shape) -> str:
+def misfit(one: FeatureMap, shape: Shape) -> str:
+    """Why an array cannot be a map of that shape, with both sides named."""
     said = f"shape {list(one.value.shape)} in the dump, {list(shape)} in the net"
     other = next(layout for layout in ("NHWC", "NCHW") if layout != one.layout)
     hint = f" (in layout {other} it fits)" if fitted(one.value, shape, other) is not None else ""
@@ -165,14 +181,28 @@ def fitted(value: Array, shape: Shape, layout: str) -> Array | None:
     return np.moveaxis(array, -1, 1) if channels_last else array
 
 
-def check_same_input(name: str, mine: Tensor, theirs: Tensor) -> None:
-    """Raise unless an input is what a dump was made from, but for float32's last places."""
+def own_inputs(net: Net, dump: Dump) -> dict[Value, tuple[Tensor, bool]]:
+    """The inputs that a dump was made from, each with whether it is exact."""
+    matched = match_maps(net, dump)
+    found = {value: (matched.values[value], value not in matched.inexact)
+             for value in net.inputs if value in matched.values}  # fmt: skip
+    for value in net.inputs:
+        if value.blob in dump.inputs:
+            found[value] = torch.tensor(dump.inputs[value.blob]), True
+    return found
+
+
+def check_same_input(name: str, mine: Tensor, theirs: Tensor, exact: bool) -> None:
+    """Raise unless an input is what a dump was made from, as far as the dump can tell.
+
+    That is to float32's last places, or roughly where the dump has it quantized.
+    """
     if mine.shape != theirs.shape:
         shapes = f"{list(theirs.shape)} as in the dump, got {list(mine.shape)}"
         raise ShapeMismatchError(f"input {name!r} needs the shape {shapes}")
     one, other = mine.double(), theirs.double()
     apart = float((one - other).abs().max()) if one.numel() else 0.0
-    if apart > 1e-6 * float(other.abs().max()):
+    if apart > (1e-6 if exact else ROUGHLY) * float(other.abs().max()):
         raise CaffeError(
             f"input {name!r} needs the numbers that the dump was made from, got others by {apart:g}"
         )

@@ -23,8 +23,15 @@ from caffe2fx.engines.base import Closing
 from caffe2fx.engines.embedded import EmbeddedSession
 from caffe2fx.errors import CaffeError
 from caffe2fx.files.dump_readers import read_dump
-from caffe2fx.files.feature_dump import Dump
-from caffe2fx.files.match_maps import Matched, check_same_input, fitted, match_maps
+from caffe2fx.files.feature_dump import Dump, FeatureMap
+from caffe2fx.files.match_maps import (
+    Matched,
+    check_same_input,
+    fitted,
+    match_maps,
+    misfit,
+    own_inputs,
+)
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
 from caffe2fx.module.loader import load
@@ -112,7 +119,9 @@ def compare_with_dump(
     matched = match_maps(net, dump)
     watched = _Watched(net, session or EmbeddedSession(module), matched, values, seen)
     reference = _reference(net, matched, values)
-    chosen = as_thresholds(thresholds) or (Thresholds() if matched.inexact else None)
+    chosen = as_thresholds(thresholds) or (
+        Thresholds() if matched.inexact.difference(net.inputs) else None
+    )
     found = judge(net, watched, reference, values, engine=engine)
     rows = [watched.row(row, chosen) for row in found.rows]
     return DumpReport(
@@ -138,15 +147,22 @@ def outputs_with_dump(
     chosen = as_thresholds(thresholds)
     rows = []
     for name, value in rounded.items():
-        one = maps[name]
-        array = fitted(one.value, tuple(value.shape), one.layout)
-        theirs = torch.tensor(one.value if array is None else array).float()
+        theirs = _fitted(maps[name], value)
         row = end_to_end_row(name, theirs, exact[name], value, other[name])
-        limits = chosen or (None if one.is_exact else Thresholds())
+        if theirs.shape != value.shape:
+            row = replace(row, wrong=misfit(maps[name], tuple(value.shape)))
         found = similarity(value.float(), theirs)
-        rows.append(_judged(MapRow(**_fields(row), found=found, found_alone=found), limits))
+        whole = MapRow(**_fields(row), found=found, found_alone=found)
+        limits = chosen or (None if maps[name].is_exact else Thresholds())
+        rows.append(whole if row.wrong else _judged(whole, limits))
     only_dump = [name for name in maps if name not in rounded]
     return DumpReport("torch", rows, only_dump=only_dump, skipped=dump.skipped)
+
+
+def _fitted(one: FeatureMap, like: Tensor) -> Tensor:
+    """The map in the shape of a tensor, or as it is where it does not fit."""
+    array = fitted(one.value, tuple(like.shape), one.layout)
+    return torch.tensor(one.value if array is None else array).float()
 
 
 def _module_inputs(dump: Dump, inputs: Any) -> list[Tensor]:
@@ -177,29 +193,17 @@ def _outputs(module: nn.Module, inputs: Sequence[Tensor], dump: Dump) -> dict[st
 def dump_inputs(module: CaffeGraphModule, dump: Dump, inputs: Any) -> list[Tensor]:
     """The inputs of a run that a dump stands for, in the net's order."""
     view = module.caffe
-    own = _own_inputs(module, dump)
-    if inputs is None and own is None:
-        raise CaffeError(f"compare needs inputs {list(view.inputs)}, which the dump does not have")
-    given = own if inputs is None else as_tensors((inputs,), view.inputs, view.input_ranks)
-    values = [value.float() for value in given or ()]
-    for name, mine, theirs in zip(view.inputs, values, own or values, strict=True):
-        check_same_input(name, mine, theirs)
-    return values
-
-
-def _own_inputs(module: CaffeGraphModule, dump: Dump) -> list[Tensor] | None:
-    """The inputs that a dump has, in the net's order and shapes; None where it lacks one."""
-    found = dict(dump.inputs)
-    matched = match_maps(module.caffe.net, dump).values
-    own = []
-    for value in module.caffe.net.inputs:
-        if value.blob in found:
-            own.append(torch.tensor(found[value.blob]))
-        elif value in matched:
-            own.append(matched[value])
-        else:
-            return None
-    return own
+    own = own_inputs(view.net, dump)
+    if inputs is None:
+        missing = [value.blob for value in view.net.inputs if value not in own]
+        if missing:
+            raise CaffeError(f"compare needs inputs {missing}, which the dump does not have")
+        return [own[value][0].float() for value in view.net.inputs]
+    given = as_tensors((inputs,), view.inputs, view.input_ranks)
+    for value, mine in zip(view.net.inputs, given, strict=True):
+        if value in own:
+            check_same_input(value.blob, mine, *own[value])
+    return [value.float() for value in given]
 
 
 def _reference(net: Net, matched: Matched, inputs: Sequence[Tensor]) -> Reference:

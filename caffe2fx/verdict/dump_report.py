@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf
@@ -126,6 +127,12 @@ class DumpReport(Report):
         wide = [max(len(line[column]) for line in table) for column in range(len(_HEAD) - 1)]
         lines = ["  ".join([*map(str.ljust, line, wide), line[-1]]) for line in table]
         return "\n".join([*lines, *self._notes(), self.summary()])
+
+    def _json(self) -> str:
+        found = json.loads(super()._json())
+        found |= {"only_net": self.only_net, "only_dump": self.only_dump, "skipped": self.skipped}
+        found |= {"unmatched": self.unmatched, "ranked": [row.layer for row in self.ranked]}
+        return json.dumps(found, indent=1)
 
     def _notes(self) -> list[str]:
         worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]

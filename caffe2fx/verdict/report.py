@@ -190,6 +190,8 @@ def _cells(row: Row) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no Infinity: they become text."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
     return value if not isinstance(value, float) or isfinite(value) else str(value)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.files.dump_readers import read_dump
@@ -21,6 +20,7 @@ from caffe2fx.module.loader import load
 from caffe2fx.verdict.dump_comparison import files_with_dump
 from caffe2fx.verdict.dump_report import DumpReport
 from caffe2fx.verdict.feature_maps import log, log_line, shown
+from caffe2fx.verdict.module_outputs import flattened
 from caffe2fx.weights.atomic import enduring, file_errors, replacing_all
 
 PathLike = str | Path
@@ -169,7 +169,7 @@ def _dump_of(model: nn.Module, net: CaffeView, inputs: Sequence[Tensor]) -> Dump
     if isinstance(model, CaffeGraphModule):
         view = model.caffe
         return Dump(tuple(feature_maps(view.net, view.stream(*inputs))), outputs=view.outputs)
-    leaves = [leaf for leaf in tree_leaves(model(*inputs)) if isinstance(leaf, Tensor)]
+    leaves = list(flattened(model(*inputs)).values())
     blobs = net.blobs(*inputs)
     names = names_of_outputs(leaves, {name: blobs[name] for name in net.outputs})
     maps = (FeatureMap(n, as_array(v.float())) for n, v in zip(names, leaves, strict=True))

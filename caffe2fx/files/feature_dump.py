@@ -156,7 +156,7 @@ def _into_safetensors(path: Path) -> Iterator[_Sink]:
 
     def finish(manifest: str) -> None:
         with replacing(path) as temporary:
-            library.save_file(arrays, temporary, metadata={"manifest": manifest})
+            temporary.write_bytes(library.save(arrays, metadata={"manifest": manifest}))
 
     yield add, finish
 

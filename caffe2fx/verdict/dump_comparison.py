@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from caffe2fx.engines import Engine, Session
 from caffe2fx.engines import engine as engine_of
@@ -35,12 +34,13 @@ from caffe2fx.files.match_maps import (
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
 from caffe2fx.module.loader import load
+from caffe2fx.module.save import current_net
 from caffe2fx.net.evaluate import Pairs, Reference, Stream, in_precision, meaning
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.verdict.dump_report import DumpReport, MapRow, Thresholds, as_thresholds
 from caffe2fx.verdict.judge import judge
-from caffe2fx.verdict.module_outputs import end_to_end_row
+from caffe2fx.verdict.module_outputs import end_to_end_row, flattened
 from caffe2fx.verdict.report import Row
 from caffe2fx.verdict.second_inputs import another
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity, similarity
@@ -115,7 +115,7 @@ def compare_with_dump(
     float32. `seen` is told each map (step, value, the net's, the dump's, measures) as it comes.
     """
     values = dump_inputs(module, dump, inputs)
-    net = module.caffe.net.reshaped([tuple(value.shape) for value in values])
+    net = current_net(module).reshaped([tuple(value.shape) for value in values])
     matched = match_maps(net, dump)
     watched = _Watched(net, session or EmbeddedSession(module), matched, values, seen)
     reference = _reference(net, matched, values)
@@ -177,7 +177,7 @@ def _module_inputs(dump: Dump, inputs: Any) -> list[Tensor]:
 def _outputs(module: nn.Module, inputs: Sequence[Tensor], dump: Dump) -> dict[str, Tensor]:
     """The tensors that a module returns, under the names that the dump has for them."""
     result = module(*inputs)
-    leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+    leaves = list(flattened(result).values())
     known = {one.name for one in dump.maps}
     keys = list(result) if isinstance(result, Mapping) else []
     names = keys if keys and known.issuperset(keys) else list(dump.outputs)

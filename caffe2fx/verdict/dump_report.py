@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from math import inf
 
 from caffe2fx.errors import CaffeError
+from caffe2fx.verdict.escaping import visible
 from caffe2fx.verdict.report import Report, Row
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
 
@@ -79,8 +80,9 @@ class MapRow(Row):
         """The columns of the report's table."""
         one = self.found
         measures = (one.cosine, one.relu_cosine, one.l2, one.max_abs, one.error, one.sqnr)
-        return (self.layer, self.blob, *(f"{value:.4g}" for value in measures),
-                f"{self.found_alone.sqnr:.4g}", self.verdict)  # fmt: skip
+        texts = (f"{value:.4g}" for value in (*measures, self.found_alone.sqnr))
+        whole = (self.layer, self.blob, *texts, self.verdict)
+        return tuple(visible(cell, lines=False) for cell in whole)
 
 
 _HEAD = ("layer", "blob", "cosine", "relu_cosine", "l2", "max_abs", "error", "SQNR", "alone",
@@ -126,7 +128,7 @@ class DumpReport(Report):
         table = [_HEAD, *(row.cells() for row in self.rows)]
         wide = [max(len(line[column]) for line in table) for column in range(len(_HEAD) - 1)]
         lines = ["  ".join([*map(str.ljust, line, wide), line[-1]]) for line in table]
-        return "\n".join([*lines, *self._notes(), self.summary()])
+        return "\n".join([*lines, *map(visible, self._notes()), visible(self.summary())])
 
     def _json(self) -> str:
         found = json.loads(super()._json())

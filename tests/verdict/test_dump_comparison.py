@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,20 @@ def test_engine_dump_names_the_layer(
     assert [row.layer for row in report.rows if row.diverges] == [layer], str(report)
     with pytest.raises(CaffeError, match="needs the numbers that the dump was made from"):
         made.verify(DumpEngine(tmp_path / "maps"), inputs=x + 1)
+
+
+def test_weights_changed_after_loading_count(module: CaffeGraphModule, tmp_path: Path) -> None:
+    """What the module computes now is held against the dump, and not what the file said."""
+    x, maps = run(module, {})
+    path, trained = dump(tmp_path / "d.npz", x, maps), copy.deepcopy(module)
+    with torch.no_grad():
+        next(iter(trained.parameters())).mul_(1.5)
+    report = caffe2fx.compare(trained, path)
+    assert [row.layer for row in report.rows if row.diverges] == ["0"], str(report)
+    trained.caffe.dump(tmp_path / "trained", x)
+    whole = caffe2fx.read_dump(tmp_path / "trained")
+    fused = replace(whole, maps=whole.maps[1::2])  # what is left out follows by the layers
+    assert caffe2fx.compare(trained, whole).ok and caffe2fx.compare(trained, fused).ok
 
 
 def test_maps_that_are_not_there(module: CaffeGraphModule, tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ class Refusal:
     origin: Origin
     targets: tuple[str, ...] = ()
 
+    @property
+    def portable(self) -> str:
+        """The refusal without the lines of the user's files: the same on every machine."""
+        where = f", in {self.origin.module}" if self.origin.module else ""
+        return f"{self.op} {self.reason}{where}"
+
     def __str__(self) -> str:
         others = f" (possible for {', '.join(self.targets)})" if self.targets else ""
         return f"{self.op} {self.reason}{others}, {self.origin}"

@@ -179,7 +179,7 @@ def _for_any_batch(
     except BatchFixed as error:
         return made(Batch()), (str(error),)
     except UnsupportedError as error:
-        return made(Batch()), tuple(map(str, error.refusals))
+        return made(Batch()), tuple(refusal.portable for refusal in error.refusals)
 
 
 def _prepared(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Any]:

@@ -133,7 +133,11 @@ class Export:
         return prototxt_of(self.net, header=self._header(), spelling=self.target.spelling)
 
     def _header(self) -> str:
-        lines = [f"NOT VERIFIED, a placeholder: {one}" for one in self.unverified]
+        # Without lines of files, so that two machines write the same bytes.
+        lines = [
+            f"NOT VERIFIED, a placeholder: {one.layer}: {one.op} {one.reason}"
+            for one in self.unverified
+        ]
         if self.batch_faults:
             reasons = "; ".join(self.batch_faults[:3])
             lines.append(f"The batch of the Input layers is fixed: {reasons}")

@@ -95,3 +95,18 @@ def test_what_is_too_large_for_a_caffemodel_is_verified_from_hdf5(
     assert made.verify("pycaffe").ok and weights_suffix(made.net) == ".caffemodel.h5"
     with pytest.raises(CaffeError, match=r"write a \.caffemodel\.h5"):
         made.save(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
+
+
+class Renorm(torch.nn.Module):
+    """A model with a fixed batch, and one with a placeholder."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.lgamma(x.renorm(2, 1, 2.4).abs() + 1)
+
+
+def test_the_text_names_no_folder_of_this_machine() -> None:
+    net = fx2caffe.export(Renorm(), torch.randn(2, 8, 3), on_unsupported="custom")
+    header = [line for line in net.prototxt.splitlines() if line.startswith("#")]
+    assert any("lgamma" in line for line in header)
+    assert "test_save_weights.py" in str(net.unverified[0])
+    assert not [line for line in header if ".py" in line]

@@ -108,7 +108,7 @@ def load(
     the module makes sure that nobody has written into the file in place (CaffeFileError), since
     its weights would change too. With mmap=False every file is read into memory at once.
     The values of an HDF5 file, which may be compressed, may take 64 MB and 16 times the file's size
-    in memory, or `max_bytes`.
+    in memory, or `max_bytes`; weights that fillers make, the machine's memory, or `max_bytes`.
     With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
@@ -151,7 +151,7 @@ def _read(
         if weights_path is not None:
             check_pair(prototxt_path, weights_path)
     if weights_path is None:
-        filled, left = with_fresh_blobs(net), Unmatched()
+        filled, left = with_fresh_blobs(net, options.max_bytes), Unmatched()
     elif options.strict:
         filled = with_weights(net, entries, str(weights_path))
         left = unused(filled, entries)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
-from caffe2fx.errors import CaffeError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.layers.fillers import fill
 from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.common import Filler
@@ -14,17 +18,44 @@ from caffe2fx.net.shared_weights import with_shared_blobs
 from caffe2fx.net.step import Step
 
 
-def with_fresh_blobs(net: Net) -> Net:
-    """The net with every weight blob as Caffe itself would start it, or as the text has it."""
+def with_fresh_blobs(net: Net, max_bytes: int | None = None) -> Net:
+    """The net with every weight blob as Caffe itself would start it, or as the text has it.
+
+    A few lines of text can ask for any amount: ShapeMismatchError names the layer with which the
+    new blobs need more than `max_bytes`, by default the machine's memory.
+    """
     shapes = net.shapes()
-    steps = tuple(_fresh(step, [shapes[bottom] for bottom in step.bottoms]) for step in net.steps)
+    bottoms = [[shapes[bottom] for bottom in step.bottoms] for step in net.steps]
+    _refuse_too_many(net.steps, bottoms, _machine_bytes() if max_bytes is None else max_bytes)
+    steps = tuple(map(_fresh, net.steps, bottoms))
     # Of shared blobs the owner's counts, whatever the others' fillers are.
     owners_last = [step.name for step in reversed(steps)]
     return with_shared_blobs(replace(net, steps=steps), owners_last)
 
 
+def _is_given(step: Step) -> bool:
+    return bool(step.blobs or step.dynamic)
+
+
+def _refuse_too_many(steps: Sequence[Step], bottoms: Sequence[list[Shape]], allowed: int) -> None:
+    needed = 0
+    for step, shapes in zip(steps, bottoms, strict=True):
+        if not _is_given(step):
+            needed += sum(4 * prod(shape) for shape in step.layer.blob_shapes(shapes))
+        if needed > allowed:
+            limit = f"weights of at most {allowed} bytes with those before it"
+            raise step.fault(ShapeMismatchError(f"needs {limit} (max_bytes), got {needed}"))
+
+
+def _machine_bytes() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not POSIX
+        return sys.maxsize
+
+
 def _fresh(step: Step, bottoms: list[Shape]) -> Step:
-    if step.blobs or step.dynamic:
+    if _is_given(step):
         return step
     shapes = step.layer.blob_shapes(bottoms)
     fillers = (*fillers_of(step.layer, len(shapes)), *(Filler(),) * len(shapes))
@@ -32,6 +63,11 @@ def _fresh(step: Step, bottoms: list[Shape]) -> Step:
         blobs = tuple(fill(filler, shape) for filler, shape in zip(fillers, shapes, strict=False))
     except CaffeError as error:
         raise step.fault(error) from None
+    except (MemoryError, RuntimeError) as error:  # torch's, whose text is about its allocator
+        if not isinstance(error, MemoryError) and "allocat" not in str(error):
+            raise
+        what = f"needs memory for weights of shapes {list(shapes)}, got none"
+        raise step.fault(ShapeMismatchError(what)) from error
     return replace(step, blobs=blobs)
 
 

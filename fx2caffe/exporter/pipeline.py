@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from caffe2fx.layers import Silence
 from caffe2fx.module.save import weights_suffix
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
@@ -21,10 +22,12 @@ from fx2caffe.passes.blob_names import restore_blob_names
 from fx2caffe.passes.dead_steps import drop_dead_steps
 from fx2caffe.passes.fold_batchnorm import fold_batchnorm
 from fx2caffe.passes.in_place import run_in_place
+from fx2caffe.passes.keep_apart import keep_apart
 from fx2caffe.passes.names import limit_names
 from fx2caffe.passes.outputs import expose_outputs
 from fx2caffe.passes.pass_result import PassResult, follow
 from fx2caffe.passes.share_weights import share_weights
+from fx2caffe.passes.unread import unread_tops, without_unread_tops
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target
 
@@ -72,13 +75,17 @@ PASSES: tuple[Pass, ...] = (
     # Before outputs get copies and layers run in place: both give a BatchNorm another reader.
     _folding,
     # Before layers run in place: what an output's own top holds must not be overwritten.
-    lambda net, options, blobs: expose_outputs(net),
+    lambda net, options, blobs: expose_outputs(net, by_layer=options.target.outputs_by_layer),
+    # After outputs got copies, which are readers too, and before layers run in place.
+    lambda net, options, blobs: keep_apart(net, options.target),
     # The last pass that changes which layers there are to read or write a value.
-    lambda net, options, blobs: run_in_place(net, blobs),
+    lambda net, options, blobs: run_in_place(net, blobs, by_layer=options.target.outputs_by_layer),
     # After folding: weights into which something different was folded are no longer shared.
     lambda net, options, blobs: share_weights(net, options.parameters),
     # After layers run in place, which decides what a blob holds in the end.
-    lambda net, options, blobs: restore_blob_names(net, blobs),
+    lambda net, options, blobs: restore_blob_names(
+        net, {} if options.target.outputs_by_layer else blobs
+    ),
     # Last, so that the names of all layers, copies and shared weights are there to be limited.
     _naming,
 )
@@ -93,11 +100,22 @@ def legal_net(
     """
     wanted = tuple(output.value for output in lowered.outputs)
     fused = drop_dead_steps(Net(tuple(fuse_into_forks(lowered.steps, target)), wanted))
-    emitter = legalize(fused.steps, symbols, target, placeholders=placeholders)
-    outputs = tuple(symbols[output.value].value for output in lowered.outputs)
-    net = drop_dead_steps(Net(tuple(emitter.steps), outputs))
+    net = _in_target(fused, symbols, target, placeholders)
+    read = net if target.has(Silence()) else without_unread_tops(net)
+    if read is not net:
+        known = {symbol.value: symbol for symbol in symbols.values()}
+        again = {value: known[value] for value in net.inputs}
+        net = _in_target(read, again, target, placeholders)
+        symbols.update({v: again[s.value] for v, s in symbols.items() if s.value in again})
     _check_target(net, target)
     return net
+
+
+def _in_target(net: Net, symbols: dict[Value, Symbol], target: Target, placeholders: bool) -> Net:
+    """What the outputs need, in the target's layers."""
+    emitter = legalize(net.steps, symbols, target, placeholders=placeholders)
+    outputs = tuple(symbols[value].value for value in net.outputs)
+    return drop_dead_steps(Net(tuple(emitter.steps), outputs))
 
 
 def finish(lowered: Lowered, options: Options) -> Finished:
@@ -125,8 +143,21 @@ def _check_target(net: Net, target: Target) -> None:
         for lacking in [target.lacks(step.layer, [shapes[b] for b in step.bottoms], len(step.tops))]
         if lacking is not None
     ]
+    refusals += _unread(net, target) if target.outputs_by_layer else []
     if target.outputs is not None and len(net.outputs) > target.outputs:
         what = f"needs at most {target.outputs} outputs in target {target.name!r}"
         refusals.append(Refusal("net", f"{what}, got {len(net.outputs)}", Origin()))
     if refusals:
         raise UnsupportedError(refusals)
+
+
+def _unread(net: Net, target: Target) -> list[Refusal]:
+    """A refusal for each top that nobody reads, with which OpenCV does not run a net at all."""
+    unread = unread_tops(net)
+    what = f"needs a layer that reads it in target {target.name!r}, got none for"
+    return [
+        Refusal(step.layer.type, f"{what} {top.blob!r}", step.origin)
+        for step in net.steps
+        for top in step.tops
+        if top in unread
+    ]

@@ -18,13 +18,16 @@ from fx2caffe.passes.pass_result import PassResult
 _SOURCES = (Input, DummyData, Parameter, Unsupported)
 
 
-def run_in_place(net: Net, blobs: Mapping[Value, str] | None = None) -> PassResult:
+def run_in_place(
+    net: Net, blobs: Mapping[Value, str] | None = None, *, by_layer: bool = False
+) -> PassResult:
     """Return the same steps with the tops of in-place layers as new versions of their bottoms.
 
     `blobs` are the names that values are asked for by: what one name holds in the end is not
-    overwritten with what has another name, or none.
+    overwritten with what has another name, or none. `by_layer`: each output keeps a blob of its
+    own, which has the name of its layer.
     """
-    named = blobs or {}
+    named, kept = blobs or {}, set(net.outputs) if by_layer else set()
     uses, producers = net.uses(), net.producers()
     new: dict[Value, Value] = {}
     steps = []
@@ -32,7 +35,8 @@ def run_in_place(net: Net, blobs: Mapping[Value, str] | None = None) -> PassResu
         made = step.reading(new)
         # A folded layer holds the value of the last layer folded into it, under its own name.
         tops = (Value(step.name),) if len(step.tops) == 1 else step.tops
-        if _may_overwrite(step, uses, producers) and _keeps_names(step, named):
+        allowed = kept.isdisjoint(step.tops) and _may_overwrite(step, uses, producers)
+        if allowed and _keeps_names(step, named):
             tops = (made.bottoms[0]._replace(version=made.bottoms[0].version + 1),)
         new.update(zip(step.tops, tops, strict=True))
         steps.append(replace(made, tops=tops))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from caffe2fx.files.text_rewrites import CEIL_MODE, GLOBAL_MAX, WHOLE_CROP, Respelling
 from caffe2fx.layers import PoolMethod
-from fx2caffe.targets import limits
+from fx2caffe.targets import limits, merges
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.target import Target
 from fx2caffe.targets.vocabulary import OF_MASTER, OF_TAG_1_0
@@ -34,11 +34,13 @@ BVLC_MASTER = Target(
 # OpenCV's reader; the other readers set more limits.
 _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "Convolution": (limits.images(), limits.one_dilation()),
-    "Deconvolution": (limits.images(), limits.dilation(1)),
+    # Its product of a 1x1 kernel reads over the end of what the pad leaves.
+    "Deconvolution": (limits.images(), limits.dilation(1), limits.unpadded_points()),
     "Eltwise": (limits.few_coefficients(), limits.least_rank(2)),
     "InnerProduct": (limits.only("transpose", False),),
     "Log": (limits.only("base", -1.0), limits.only("scale", 1.0), limits.only("shift", 0.0)),
     "LRN": (limits.only("k", 1.0),),
+    "PReLU": (limits.only("channel_shared", False),),  # its blob without axes cannot be read
     "BatchNorm": (limits.fixed_statistics(),),
     "Pooling": (limits.met_windows(),),
     # The trick that rounds by a large number added and taken away again is folded there.
@@ -48,6 +50,9 @@ _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "Interp": (limits.only("zoom_factor", 1), limits.only("shrink_factor", 1)),
 }
 _AXES = limits.nonnegative_axis()
+# OpenCV has no values of one axis: they get a second one, which some layers expect and others do
+# not.
+_TWO_AXES = limits.least_rank(2, but_for=("Flatten", "Input", "Reshape"))
 
 OPENCV = Target(
     "opencv",
@@ -55,13 +60,15 @@ OPENCV = Target(
         "AbsVal", "BatchNorm", "BNLL", "Concat", "Convolution", "Crop", "Deconvolution",
         "DetectionOutput", "Dropout", "Eltwise", "ELU", "Exp", "Flatten", "InnerProduct", "Input",
         "Interp", "Log", "LRN", "Mish", "Normalize", "Permute", "Pooling", "Power", "PReLU",
-        "PriorBox", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid", "Silence", "Slice", "Softmax",
-        "Split", "Swish", "TanH", "ShuffleChannel",
+        "PriorBox", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice", "Softmax", "Split",
+        "Swish", "TanH", "ShuffleChannel",
     }),
     frozenset({"bvlc", "opencv"}),
-    limits={**_OPENCV_LIMITS, EVERY: (limits.least_rank(1),)},
+    limits={**_OPENCV_LIMITS, EVERY: (_TWO_AXES,)},
     spelling=(CEIL_MODE, GLOBAL_MAX),
     judges=("opencv",),
+    outputs_by_layer=True,
+    wrong_merges=(merges.factor_into_power,),
     about="the Caffe importer of OpenCV 4",
 )  # fmt: skip
 
@@ -73,7 +80,7 @@ _COMMON = frozenset({
 })  # fmt: skip
 _COMMON_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     **_OPENCV_LIMITS,
-    EVERY: (limits.least_rank(1), limits.rank(4), limits.batch(1), _AXES),
+    EVERY: (_TWO_AXES, limits.rank(4), limits.batch(1), _AXES),
     "InnerProduct": (limits.only("transpose", False), limits.only("axis", 1)),
     "Pooling": (
         limits.met_windows(),
@@ -100,6 +107,8 @@ PORTABLE = Target(
     spelling=WHOLE_CROP,
     judges=("pycaffe", "opencv"),
     batch=1,
+    outputs_by_layer=True,
+    wrong_merges=(merges.factor_into_power,),
     about="real Caffe, OpenCV, MNN, ncnn and OpenVINO alike",
 )
 
@@ -114,12 +123,13 @@ SSD = Target(
     frozenset({"bvlc", "ssd"}),
     limits={
         **_COMMON_LIMITS,
-        EVERY: (_AXES,),
+        EVERY: (_TWO_AXES, _AXES),
         "Pooling": (limits.met_windows(), limits.full_windows(PoolMethod.AVE)),
     },
     without=_ROUNDS_UP,
     spelling=(GLOBAL_MAX,),
     judges=("torch", "opencv"),
+    wrong_merges=(merges.factor_into_power,),
     about="the SSD branch of Caffe, its descendants, and what reads their nets",
 )  # fmt: skip
 

@@ -41,10 +41,16 @@ def rank(most: int) -> Limit:
     return _shapes(f"at most {most} axes", lambda shape: len(shape) <= most)
 
 
-def least_rank(least: int) -> Limit:
-    """At least so many axes."""
-    axes = f"{least} axis" if least == 1 else f"{least} axes"
-    return _shapes(f"at least {axes}", lambda shape: len(shape) >= least)
+def least_rank(least: int, but_for: Sequence[str] = ()) -> Limit:
+    """At least so many axes, but for the layers of these types: at least one."""
+    few = _shapes("at least 1 axis", lambda shape: len(shape) >= 1)
+    many = _shapes(f"at least {least} axes", lambda shape: len(shape) >= least)
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        limit = few if layer.type in but_for else many
+        return limit.fault(layer, bottoms, tops)
+
+    return Limit(f"{many.says} ({', '.join(but_for)}: 1)" if but_for else many.says, fault)
 
 
 def images() -> Limit:
@@ -137,6 +143,18 @@ def kernel(least: int, most: int) -> Limit:
 def dilation(*values: int) -> Limit:
     """Dilations of these sizes."""
     return window("dilation", values, " or ".join(map(str, values)))
+
+
+def unpadded_points() -> Limit:
+    """Windows of one number and stride 1 have no pad."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        kernel, stride, pad, _ = _geometry(layer, bottoms)
+        if set(kernel) | set(stride) != {1} or not any(pad):
+            return None
+        return f"needs no pad around windows of 1, got {pad}"
+
+    return Limit("no pad around windows of 1", fault)
 
 
 def one_dilation() -> Limit:

@@ -37,6 +37,8 @@ def page(target: Target) -> str:
         lines.append(f"batch: {target.batch}")
     if target.outputs is not None:
         lines.append(f"outputs: at most {target.outputs}")
+    if target.outputs_by_layer:
+        lines.append("outputs: each the only top of the layer of its name, the first one last")
     lines += [*_layers(target), "limits:"]
     lines += [f"  {type_}: {', '.join(said)}" for type_, said in sorted(limits_of(target).items())]
     lines += [f"spelling: {r.type} {r.written!r} as {r.instead!r}" for r in target.spelling]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -11,8 +11,11 @@ from caffe2fx.files.text_rewrites import INPUT_FIELDS, Respelling
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.registry import records, registered
 from caffe2fx.messages.message import Shape
+from caffe2fx.net.step import Step
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.proto import Messages, messages
+
+Merge = Callable[[Step, Step], bool]  # of a layer and the only one that reads it
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class Target:
     names the engines that can prove its nets, and `placeholder` the layer type that stands for
     what it lacks, if the user asks for that.
     A target with a `batch` runs nets of that batch only, one with `outputs` nets of at most so
-    many outputs.
+    many outputs. With `outputs_by_layer` it gives results by the layers that make them, the last
+    layer's where none is named: each output is then the only top of the layer of its name.
+    `wrong_merges` tell of a layer and its only reader whether the program makes one layer of the
+    two that computes something else.
     """
 
     name: str
@@ -38,6 +44,8 @@ class Target:
     placeholder: str = "Python"
     batch: int | None = None
     outputs: int | None = None
+    outputs_by_layer: bool = False
+    wrong_merges: tuple[Merge, ...] = ()
     about: str = ""
 
     def lacks(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
@@ -58,6 +66,10 @@ class Target:
     def has(self, layer: Layer) -> bool:
         """Whether it has layers of this type at all, with this meaning."""
         return layer.type in self.types and not self.dialects.isdisjoint(layer.dialects)
+
+    def merges_wrongly(self, first: Step, second: Step) -> bool:
+        """Whether it would merge a layer with its only reader into something else."""
+        return any(merge(first, second) for merge in self.wrong_merges)
 
     def _missing_field(self, layer: Layer) -> str | None:
         """The first field that is not at its default and that the target does not know."""

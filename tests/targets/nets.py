@@ -210,7 +210,7 @@ LAYERS = {
     ("portable", "mean_channels"): ("Convolution",),
     ("portable", "mean_image"): ("Pooling", "Reshape"),
     ("portable", "cut_channels"): ("Convolution",),
-    ("opencv", "cut_channels"): ("Slice", "Silence"),
+    ("opencv", "cut_channels"): ("Convolution",),
     ("portable", "lrn"): ("LRN", "Power"),
     ("opencv", "log2"): ("AbsVal", "Power", "Log", "Power"),
     ("portable", "three_weighed"): ("Power", "Power", "Eltwise"),

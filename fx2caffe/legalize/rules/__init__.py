@@ -20,6 +20,7 @@ from caffe2fx.layers import (
     InnerProduct,
     Log,
     Pooling,
+    PReLU,
     Reduction,
     Reshape,
     Scale,
@@ -82,6 +83,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Deconvolution: (
         convolution.on_an_image,
         convolution.spread_kernel,
+        convolution.zeros_around,
     ),
     Eltwise: (elementwise.weighed_before,),
     Exp: (activation.by_softmax,),
@@ -135,6 +137,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         pooling.cut_before,
         pooling.cut_after,
     ),
+    PReLU: (activation.slope_by_channel,),
     Reduce: (
         reduction.reduce,
         reduction.by_poolings,

@@ -15,6 +15,7 @@ from caffe2fx.layers import (
     Exp,
     Log,
     Power,
+    PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -109,6 +110,14 @@ def both_sides(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
     bottom = call.bottom
     negative = net.add(ReLU(), net.add(Power(scale=-1), bottom, role="negative"), role="low")
     return (net.add(Eltwise(), net.add(ReLU(), bottom, role="high"), negative),)
+
+
+def slope_by_channel(net: Emitter, call: LayerCall[PReLU]) -> Tops | None:
+    """before: PReLU{channel_shared: true}     after: PReLU with the slope once for each channel"""
+    if not call.layer.channel_shared:
+        return None
+    slopes = call.blobs[0].reshape(1).expand(call.bottom.fixed(1))
+    return (net.add(call.layer.replace(channel_shared=False), call.bottom, blobs=[slopes]),)
 
 
 def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:

@@ -11,7 +11,7 @@ from caffe2fx.layers import BatchNorm, Concat, Eltwise, PReLU, Reshape, Scale, S
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.layer import Layer, axis_of
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.reshape import around, as_image, reshaped, viewed
+from fx2caffe.ir.reshape import around, as_image, reshaped, reshaped_source, viewed
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
@@ -38,7 +38,7 @@ def _number_by_number(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> 
         shape, other = (*shape, 1), (*other, 1)
     if source is bottoms[0] and source.rank > 1:
         return None
-    folded = [reshaped(net, bottom, shape, other, role="folded") for bottom in bottoms]
+    folded = [reshaped_source(net, bottom, shape, other, role="folded") for bottom in bottoms]
     return _as_given(net, layer, bottoms, net.add_many(layer, *folded))
 
 

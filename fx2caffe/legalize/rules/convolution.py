@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from caffe2fx.layers import Convolution, Deconvolution
 from fx2caffe.ir.emitter import Emitter
@@ -45,3 +46,15 @@ def spread_kernel(net: Emitter, call: LayerCall[Convolution | Deconvolution]) ->
     weight[:, :, :: dilation[0], :: dilation[1]] = blobs[0]
     plain = layer.replace(dilation=(), kernel_size=(), kernel_h=reach[0], kernel_w=reach[1])
     return net.add_many(plain, *bottoms, blobs=[weight, *blobs[1:]], tops=call.tops)
+
+
+def zeros_around(net: Emitter, call: LayerCall[Deconvolution]) -> Tops | None:
+    """before: Deconvolution of kernel 1, pad 1     after: of kernel 3 with zeros around, pad 2"""
+    layer = call.layer
+    kernel, _, pad, _ = layer.geometry(call.bottom.rank - 2)
+    if set(kernel) != {1} or not any(pad) or len(kernel) != 2:
+        return None
+    weight = nn.functional.pad(call.blobs[0], (1, 1, 1, 1))
+    plain = layer.replace(kernel_size=(), kernel_h=3, kernel_w=3)
+    plain = plain.replace(pad=(), pad_h=pad[0] + 1, pad_w=pad[1] + 1)
+    return (net.add(plain, call.bottom, blobs=[weight, *call.blobs[1:]]),)

@@ -1,0 +1,39 @@
+"""Keep layers apart that a program would merge into one that computes something else.
+
+before: Power{power: 0.5} -> Power{scale: 2}     after: Power{power: 0.5} -> Reshape -> Power
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffe2fx.layers import Reshape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+from caffe2fx.net.unique_names import unique_name
+from fx2caffe.passes.pass_result import PassResult
+from fx2caffe.targets import Target
+
+
+def keep_apart(net: Net, target: Target) -> PassResult:
+    """Put a Reshape to the same shape between a layer and its only reader.
+
+    The Reshape moves nothing, and stands where the target would merge the two wrongly.
+    """
+    taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
+    uses, producers, shapes = net.uses(), net.producers(), net.shapes()
+    steps: list[Step] = []
+    for step in net.steps:
+        moved: dict[Value, Value] = {}
+        for value in step.bottoms:
+            if uses[value] == 1 and target.merges_wrongly(producers[value], step):
+                steps.append(_same(value, len(shapes[value]), producers[value], taken))
+                moved[value] = steps[-1].tops[0]
+        steps.append(step.reading(moved))
+    return PassResult(replace(net, steps=tuple(steps)))
+
+
+def _same(value: Value, rank: int, producer: Step, taken: set[str]) -> Step:
+    name = unique_name(f"{producer.name}/apart", taken)
+    layer = Reshape(shape=(0,) * rank)
+    return Step(name, layer, (value,), (Value(name),), origin=producer.origin)

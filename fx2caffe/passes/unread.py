@@ -1,0 +1,63 @@
+"""Make only the tops that are read, for programs without a Silence for the others.
+
+before: Slice to tops a, b and c, of which b is read     after: IndexMap to b, still to be rewritten
+before: Pooling to its maxima and an unread mask         after: Pooling to its maxima
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import accumulate
+
+import torch
+
+from caffe2fx.layers import Pooling, Slice
+from caffe2fx.layers.layer import axis_of
+from caffe2fx.messages.message import Shape
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, Value
+from fx2caffe.ir.index_map import IndexMap
+
+
+def unread_tops(net: Net) -> set[Value]:
+    """The tops that no layer reads and that are no output."""
+    read = {value for step in net.steps for value in step.reads} | set(net.outputs)
+    return {top for step in net.steps for top in step.tops} - read
+
+
+def without_unread_tops(net: Net) -> Net:
+    """The net with layers in place of those that make unread tops, as far as there are some.
+
+    It is the very net that was given where every top is read.
+    """
+    unread = unread_tops(net)
+    if not unread:
+        return net
+    shapes = net.shapes()
+    steps = [
+        made
+        for step in net.steps
+        for made in ((step,) if unread.isdisjoint(step.tops) else _read(step, shapes, unread))
+    ]
+    return replace(net, steps=tuple(steps))
+
+
+def _read(step: Step, shapes: dict[Value, Shape], unread: set[Value]) -> Iterable[Step]:
+    """What makes the tops of a step that are read."""
+    if isinstance(step.layer, Slice):
+        return _cuts(step, shapes, unread)
+    if isinstance(step.layer, Pooling) and step.tops[0] not in unread:
+        return (replace(step, tops=step.tops[:1]),)
+    return (step,)
+
+
+def _cuts(step: Step, shapes: dict[Value, Shape], unread: set[Value]) -> Iterator[Step]:
+    assert isinstance(step.layer, Slice)
+    axis = axis_of(step.layer.axis, len(shapes[step.bottoms[0]]))
+    sizes = [shapes[top][axis] for top in step.tops]
+    for top, size, end in zip(step.tops, sizes, accumulate(sizes), strict=True):
+        if top not in unread:
+            layer = IndexMap(first=axis, sizes=(size,))
+            places = torch.arange(end - size, end)
+            yield replace(step, name=top.blob, layer=layer, tops=(top,), blobs=(places,))

@@ -1,0 +1,25 @@
+"""Which layers a program merges into one that computes something else than the two did.
+
+Each of these takes a layer and the only one that reads it.
+"""
+
+from __future__ import annotations
+
+from caffe2fx.layers import BatchNorm, Power, Scale
+from caffe2fx.net.step import Step
+
+
+def factor_into_power(first: Step, second: Step) -> bool:
+    """OpenCV 4 takes a (s x)^p + b for (s^p a x + b)^p, where the power itself shifts nothing."""
+    power = first.layer
+    if not isinstance(power, Power) or power.power == 1 or power.shift != 0:
+        return False
+    return _is_one_affine_map(second)
+
+
+def _is_one_affine_map(step: Step) -> bool:
+    """Whether a layer multiplies all numbers by one factor, or adds one to all."""
+    if isinstance(step.layer, Power):
+        return step.layer.power == 1
+    is_affine = isinstance(step.layer, BatchNorm | Scale) and len(step.bottoms) == 1
+    return is_affine and step.blobs[0].numel() == 1

@@ -102,10 +102,10 @@ class Windows(Layer):
         return out
 
     def _check_geometry(self, spatial: int) -> None:
-        if spatial not in _CONVOLVE:
-            raise ShapeMismatchError(f"needs 1 to 3 axes after its axis, got {spatial}")
+        if spatial not in (0, *_CONVOLVE):
+            raise ShapeMismatchError(f"needs 0 to 3 axes after its axis, got {spatial}")
         kernel, stride, _, dilation = self.geometry(spatial)
-        if min(*kernel, *stride, *dilation) < 1:
+        if min((*kernel, *stride, *dilation), default=1) < 1:
             raise ShapeMismatchError(
                 f"needs kernel, stride and dilation of 1 or more, "
                 f"got {kernel}, {stride} and {dilation}"
@@ -127,7 +127,12 @@ class Filters(Windows):
     def _one(self, bottom: Tensor, blobs: Sequence[Tensor]) -> Tensor:
         lead, channels, sizes = self._split(tuple(bottom.shape))
         bias = blobs[1] if self.bias_term else None
-        result = self._apply(bottom.reshape(-1, channels, *sizes), blobs[0], bias)
+        flat = bottom.reshape(-1, channels, *sizes)
+        if sizes:
+            result = self._apply(flat, blobs[0], bias)
+        else:  # a matrix a group, which one place of one axis is
+            place = type(self)(num_output=self.num_output, group=self.group, kernel_size=(1,))
+            result = place._apply(flat[..., None], blobs[0][..., None], bias)[..., 0]
         return result.reshape(*lead, *result.shape[1:])
 
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -221,7 +226,7 @@ class Deconvolution(Filters):
                 sizes, *self.geometry(len(sizes)), strict=True
             )
         )
-        if min(out) < 1:
+        if min(out, default=1) < 1:
             raise ShapeMismatchError(f"needs an output of 1 or more, got {out} for {sizes}")
         return (*lead, self.num_output, *out)
 
@@ -265,7 +270,10 @@ class Im2col(Windows):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        self._check_geometry(len(self._split(bottoms[0])[2]))
+        spatial = len(self._split(bottoms[0])[2])
+        if spatial < 1:
+            raise ShapeMismatchError("needs axes after its axis, got none")
+        self._check_geometry(spatial)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         lead, channels, sizes = self._split(bottoms[0])
@@ -329,6 +337,8 @@ def _spell(prefix: str, name: str, sides: Shape, neutral: int | None) -> dict[st
 
 def _spread(what: str, values: Shape, axes: int, default: int | None) -> Shape:
     """One number an axis, from none, one or all of them."""
+    if not axes and len(values) < 2:
+        return ()
     if not values:
         if default is None:
             raise ShapeMismatchError(f"needs {what}, got none")

@@ -24,6 +24,7 @@ def im2col(id: str, layer: Im2col, bottom: tuple[int, ...] = IMAGE) -> Row:
 
 
 MOVING = (
+    deconv("without space", Deconvolution(num_output=6, group=2), (3, 4)),
     deconv("2x2", Deconvolution(num_output=3, kernel_size=(2,), stride=(2,))),
     deconv("overlapping", Deconvolution(num_output=3, kernel_size=(4,), stride=(2,), pad=(1,))),
     deconv("no bias", Deconvolution(num_output=3, kernel_size=(3,), bias_term=False)),
@@ -53,6 +54,10 @@ MOVING = (
 ROWS = (
     *MOVING,
     conv("1x1", Convolution(num_output=3, kernel_size=(1,))),
+    conv("without space", Convolution(num_output=6, group=2), (3, 4)),
+    conv("without space, a kernel", Convolution(num_output=3, kernel_size=(3,), stride=(2,)),
+         (3, 4)),
+    conv("without space, axis 2", Convolution(num_output=3, axis=2), (2, 3, 4)),
     conv("3x3", Convolution(num_output=3, kernel_size=(3,))),
     conv("pad 1 stride 2", Convolution(num_output=3, kernel_size=(3,), pad=(1,), stride=(2,))),
     conv("no bias", Convolution(num_output=3, kernel_size=(3,), bias_term=False)),
@@ -141,6 +146,10 @@ def refuse(
 
 
 REFUSALS = (
+    Refusal("no space, two kernels", "Convolution", "needs kernel_size once or 0 times",
+            "convolution_param { num_output: 1 kernel_size: [1, 2] }", ((2, 4),)),
+    Refusal("windows of no space", "Im2col", "needs axes after its axis, got none",
+            "convolution_param { kernel_size: 1 }", ((2, 4),)),
     Refusal("deconv nothing left", "Deconvolution", "needs an output of 1 or more",
             "convolution_param { num_output: 2 kernel_size: 1 pad: 1 }", ((2, 4, 1, 5),)),
     Refusal("deconv groups", "Deconvolution", "divisible by group 3, got 4 and 3",

@@ -31,6 +31,7 @@ from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.dump_comparison import compare_with_dump
 from caffe2fx.verdict.dump_report import DumpReport, Thresholds
 from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.output_trial import with_outputs_tried
 from caffe2fx.verdict.report import Report
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair, stated_in_text
@@ -156,7 +157,8 @@ class Export:
 
         `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
         `inputs` are what the net takes (raw pixels where it does the preprocessing) and default
-        to the example's; `batch` repeats them with other numbers to that batch. `files`, a
+        to the example's; `batch` repeats them with other numbers to that batch. Without it, a
+        net whose batch is free is also run with one sample more, for its outputs. `files`, a
         prototxt and its weights, are run in place of the net as it would be saved now. Raises
         EngineError where the engine is missing or dies, ShapeMismatchError for inputs of shapes
         on which the net does not run, and CaffeError for files of another net.
@@ -175,7 +177,13 @@ class Export:
                     check_pair(*files)
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
-            return judge(self.net, session, self.as_reference(), values, engine=runner.name)
+            known = self.as_reference()
+            report = judge(self.net, session, known, values, engine=runner.name)
+            if batch is not None or self.batch_is_fixed or not report.ok:
+                return report
+            more = _one_sample_more(values)
+            what = f"with a batch of {len(more[0])}"
+            return with_outputs_tried(report, self.net, session, known, more, what)
 
     def _verify_around(
         self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
@@ -284,6 +292,12 @@ class Export:
         for node, result in found:
             for value in values.get(node, ()):
                 yield value, result.to(inputs[0].dtype)
+
+
+def _one_sample_more(values: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs with their first sample once more, where they share the batch of the first."""
+    own = values[0].shape[:1]
+    return [torch.cat([v[:1], v]) if v.dim() and v.shape[:1] == own else v for v in values]
 
 
 def _files(net: Net, folder: str) -> tuple[Path, Path]:

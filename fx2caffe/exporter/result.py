@@ -253,7 +253,13 @@ class Export:
         *,
         thresholds: Thresholds | Mapping[str, float] | None = None,
     ) -> DumpReport:
-        """Hold the net against the feature maps of a dump, as caffe2fx.compare does."""
+        """Hold the net against the feature maps of a dump, as caffe2fx.compare does.
+
+        Raises CaffeError for a net with placeholders, which nothing here can run.
+        """
+        if self.unverified:
+            names = [one.layer for one in self.unverified]
+            raise CaffeError(f"compare needs a net without placeholders, got layers {names}")
         read = dump if isinstance(dump, Dump) else read_dump(dump)
         given = None if inputs is None else tuple(self._given(inputs))
         return compare_with_dump(graph_module(self.net), read, given, thresholds=thresholds)

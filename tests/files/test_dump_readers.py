@@ -167,7 +167,7 @@ def test_nnie(module: CaffeGraphModule) -> None:
     folder = Path("nnie")
     folder.mkdir()
     _written(folder / "seg0_layer0_input(data)_inst.linear.hex", hexadecimal(values["data"]))
-    table = "# number\tlayer\n"
+    table = "# number\tlayer\n99\tnot dumped\n"
     for number, step in enumerate(module.caffe.net.steps[1:], 3):
         named = {value: name for name, value in module.caffe.net.names().items()}
         for index, top in enumerate(step.tops):

@@ -249,6 +249,22 @@ def test_a_module_of_ones_own(made: Export, tmp_path: Path) -> None:
         caffe2fx.compare(nn.Conv2d(3, 4, 1).eval(), dump(tmp_path / "d.npz", *run_small()))
 
 
+class Bessel(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return torch.special.i0(x) + 1
+
+
+def test_a_net_with_placeholders_is_dumped_and_not_run(tmp_path: Path) -> None:
+    """The model knows what the placeholder stands for; the net does not."""
+    net = fx2caffe.export(Bessel().eval(), torch.randn(1, 3, 4, 4), on_unsupported="custom")
+    net.dump(tmp_path / "maps")
+    read = caffe2fx.read_dump(tmp_path / "maps")
+    wanted = torch.special.i0(net.example_inputs[0])
+    np.testing.assert_allclose(read.maps[0].value, wanted.numpy(), rtol=1e-6)
+    with pytest.raises(CaffeError, match="a net without placeholders, got layers"):
+        net.compare(tmp_path / "maps")
+
+
 def run_small() -> tuple[Tensor, dict[str, Tensor]]:
     x = torch.randn(1, 3, 4, 4)
     return x, {"a": x, "b": x}

@@ -131,6 +131,8 @@ def index_put(
     accumulate: bool = False,
     unsafe: bool = False,
 ) -> Respelled:
+    if all(one is not None for one in indices):
+        return torch.index_put, (input, indices, values, accumulate), {}
     if accumulate:  # torch.index_put itself takes no axis without an index
         return torch.ops.aten.index_put.default, (input, indices, values, accumulate), {}
     return graph_functions.setitem, (input, _positions(indices), values), {}

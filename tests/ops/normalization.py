@@ -122,6 +122,14 @@ ROWS = [
     Row("instance_norm_1d", lambda: nn.InstanceNorm1d(3), ((2, 3, 7),), STANDARD[:-1]),
     Row("instance_norm_tracked", lambda: nn.InstanceNorm2d(3, track_running_stats=True),
         layers=("BatchNorm",)),
+    Row("batch_norm_operator",
+        function(lambda x: torch.native_batch_norm(
+            x, None, torch.ones(3), torch.zeros(3), torch.ones(3) * 2, False, 0.1, 1e-5)[0]),
+        layers=("Scale",)),
+    Row("batch_norm_operator_of_one_sample",
+        function(lambda x: torch.ops.aten._native_batch_norm_legit.no_stats(
+            x, None, None, True, 0.1, 1e-5)[0]),
+        ((1, 3, 8, 8),), ("Reduction", "Bias", "Reduction", "Power", "Scale"), fixed_batch=True),
     Row("local_response_norm", lambda: nn.LocalResponseNorm(5), ((2, 7, 4, 4),), ("LRN",)),
     Row("local_response_norm_all", lambda: nn.LocalResponseNorm(3, 0.5, 0.6, 2),
         ((2, 7, 4, 4),), ("LRN",)),

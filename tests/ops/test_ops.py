@@ -83,7 +83,7 @@ ROWS: list[Row] = [
 EXPORTED = [row for row in ROWS if not row.refused]
 REFUSED = [row for row in ROWS if row.refused]
 # What is refused while it is traced.
-TRACED = ("needs eval mode", "packs", "reads the data", "embedding writes", "nonzero gives")
+TRACED = ("needs eval mode", "packs", "reads the data", "embedding_renorm_ writes", "nonzero gives")
 
 
 @pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from caffe2fx.engines.base import Engine, Session
 from caffe2fx.errors import EngineError
 
@@ -39,9 +41,10 @@ def _engine(name: str) -> Engine:
     return known[name]()
 
 
-def best_engine() -> str:
-    """Real Caffe if it is there, else the embedded engine."""
-    return "torch" if _engine("pycaffe").why_missing() else "pycaffe"
+def best_engine(among: Collection[str] = ("pycaffe",)) -> str:
+    """The strongest engine of those that is there: real Caffe, OpenCV, else the embedded one."""
+    strongest = (name for name in ("pycaffe", "opencv") if name in among)
+    return next((name for name in strongest if _engine(name).why_missing() is None), "torch")
 
 
 def all_engines() -> list[Engine]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe2fx.engines import Engine
+from caffe2fx.engines import Engine, best_engine
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
 from caffe2fx.files import prototxt as text
@@ -155,15 +155,17 @@ class Export:
     ) -> Report:
         """Run the net in an engine and compare every feature map with the traced model.
 
-        `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
-        `inputs` are what the net takes (raw pixels where it does the preprocessing) and default
-        to the example's; `batch` repeats them with other numbers to that batch. Without it, a
+        `engine` is a name (caffe2fx.engines.NAMES), "best" for the strongest there that runs nets
+        of the target, or an Engine that is kept for many nets. `inputs` are what the net takes
+        (raw pixels where it does the preprocessing) and default to the example's; `batch` repeats
+        them with other numbers to that batch. Without it, a
         net whose batch is free is also run with one sample more, for its outputs. `files`, a
         prototxt and its weights, are run in place of the net as it would be saved now. Raises
         EngineError where the engine is missing or dies, ShapeMismatchError for inputs of shapes
         on which the net does not run, and CaffeError for files of another net.
         """
-        values, runner = self.verify_inputs(inputs, batch), engine_of(engine)
+        chosen = best_engine(self.target.judges) if engine == "best" else engine
+        values, runner = self.verify_inputs(inputs, batch), engine_of(chosen)
         if self.unverified:
             return self._verify_around(values, runner, files)
         with ExitStack() as stack:

@@ -46,7 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _zoo(arguments: argparse.Namespace) -> int:
-    engine = best_engine() if arguments.engine == "best" else arguments.engine
+    judges = TARGETS[arguments.target].judges
+    engine = best_engine(judges) if arguments.engine == "best" else arguments.engine
     rows = run(
         names(arguments.source, arguments.names),
         output=arguments.output,

@@ -1,5 +1,5 @@
 """The pages that are generated from registries, targets and rows: `python -m tests.table`.
 
-`functions` writes fx2caffe/ops/README.md, `targets` fx2caffe/targets/README.md and `layers`
-caffe2fx/layers/README.md.
+`functions` writes fx2caffe/ops/README.md, `targets` fx2caffe/targets/README.md, `layers`
+caffe2fx/layers/README.md and `architecture` parts of fx2caffe/README.md and caffe2fx/README.md.
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 import tests.table
-from tests.table import functions, layers, targets
+from tests.table import architecture, functions, layers, targets
 from tests.table.rows import measured, rows_of
 
-PAGES = ("functions", "targets", "layers")
+PAGES = ("functions", "targets", "layers", "architecture")
 
 
 def main() -> None:
@@ -29,6 +29,8 @@ def write(pages: object, only: str | None, engine: str, jobs: int) -> None:
     chosen = set(pages)  # type: ignore[call-overload]
     if "layers" in chosen and only is None:
         layers.write()
+    if "architecture" in chosen and only is None:
+        architecture.write()
     if not chosen & {"functions", "targets"}:
         return
     name = only and functions.registered(only)

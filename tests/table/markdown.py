@@ -28,6 +28,15 @@ def table(columns: Sequence[str], lines: Mapping[str, str]) -> str:
     return "\n".join([head(columns), *(lines[name] for name in sorted(lines))]) + "\n"
 
 
+def with_part(text: str, name: str, content: str) -> str:
+    """A page with the part between the markers of that name replaced."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the page needs one part {name}, got {text.count(begin)}")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}{content}\n{end}{rest.partition(end)[2]}"
+
+
 def write(path: Path, text: str) -> None:
     """Put a page in place of the old one."""
     with replacing(path) as temporary:

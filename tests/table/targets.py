@@ -14,6 +14,7 @@ from tests.table import markdown
 from tests.table.rows import Found, functions
 
 PATH = Path(__file__).parents[2] / "fx2caffe" / "targets" / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 COLUMNS = ("target", "judged by", "layers", "limits", "batch", "what reads the nets")
 REFUSALS = "## What is refused\n"
 ABOUT = """\
@@ -103,7 +104,15 @@ def updated(text: str, name: str, found: Sequence[Found]) -> dict[str, str]:
     return kept if made is None else {**kept, name: made}
 
 
+def in_readme(text: str) -> str:
+    """The project's README with its table of targets made anew."""
+    lines = [markdown.line((f"`{name}`", target.about)) for name, target in TARGETS.items()]
+    table = "\n".join([markdown.head(("target", "what reads the nets")), *lines])
+    return markdown.with_part(text, "targets", table)
+
+
 def write(found: Sequence[Found], only: str | None) -> None:
-    """Write the page, or one line of it."""
+    """Write the page and README's table, or one line of the page."""
+    markdown.write(README, in_readme(README.read_text("utf-8")))
     made = updated(PATH.read_text("utf-8"), only, found) if only else lines(found)
     markdown.write(PATH, page(made))

@@ -11,7 +11,7 @@ from caffe2fx.layers.layer import BVLC, Evidence
 from fx2caffe.targets import TARGETS
 from tests.layers.forks.programs import programs
 from tests.ops.test_ops import ROWS
-from tests.table import functions, layers, markdown, targets
+from tests.table import architecture, functions, layers, markdown, targets
 from tests.table.__main__ import write
 from tests.table.rows import Found, look, rows_of
 
@@ -128,10 +128,7 @@ def test_the_page_of_targets_is_theirs() -> None:
 
 def test_readme_names_every_target_and_leads_to_their_page() -> None:
     text = README.read_text("utf-8")
-    rows = text.partition("| target | what reads the nets |")[2].partition("\n\n")[0]
-    named = [name for line in rows.splitlines() for name in line.split("|")[1:2]]
-    listed = [name.strip(" `") for cell in named for name in cell.split(",")]
-    assert [name for name in listed if name.strip("-")] == [*TARGETS]
+    assert text == targets.in_readme(text), "run python -m tests.table targets"
     assert "](fx2caffe/targets/README.md)" in text
 
 
@@ -148,3 +145,9 @@ def test_what_a_record_rests_on_is_what_the_tests_show() -> None:
     assert not wrong
     stock = [record for record in layers.listed() if BVLC in record.dialects]
     assert {record.evidence for record in stock} == {Evidence.RUN}
+
+
+@pytest.mark.parametrize("package", architecture.PACKAGES)
+def test_the_page_of_a_package_shows_its_floors_its_tree_and_a_way_through_it(package: str) -> None:
+    text = (architecture.ROOT / package / "README.md").read_text("utf-8")
+    assert text == architecture.made(package, text), "run python -m tests.table architecture"

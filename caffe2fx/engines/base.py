@@ -20,6 +20,7 @@ class Session(AbstractContextManager["Session"], Protocol):
     """One net, loaded into an engine."""
 
     net: Net
+    published_coarsely: bool
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Change the shapes of the inputs, in their order."""
@@ -34,11 +35,15 @@ class Session(AbstractContextManager["Session"], Protocol):
         """The outputs by name, as the program itself gives them to who runs the files.
 
         They belong to the inputs of the last `run`, which was exhausted, and no `feed` was since.
+        Where that is `published_coarsely`, the program by default does not run layer by layer as
+        `run` does, but merges layers and rounds more.
         """
 
 
 class Closing:
     """Base of the sessions: leaving the `with` block closes them."""
+
+    published_coarsely = False
 
     def __enter__(self: S) -> S:
         return self

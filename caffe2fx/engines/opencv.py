@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.weights import caffemodel
 
+SPELLING = (CEIL_MODE, GLOBAL_MAX)
 HOW = "install it: python -m pip install 'opencv-python-headless<5'"
 
 
@@ -50,16 +51,20 @@ class OpenCVEngine:
 
     def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> OpenCVSession:
         """Load the two files."""
-        return OpenCVSession(read_net(prototxt, caffemodel, **options))
+        return OpenCVSession(read_net(prototxt, caffemodel, **options), prototxt, caffemodel)
 
 
 def _read(prototxt: Path, weights: Path) -> Any:
     import cv2
 
     try:
-        net = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
+        return cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
     except cv2.error as error:
         raise EngineError(f"opencv: {error}") from None
+
+
+def _one_by_one(net: Any) -> Any:
+    """The net with every layer run by itself."""
     # A fused layer would give its successor's result, and Winograd's convolution rounds more.
     net.enableFusion(False)
     net.enableWinograd(False)
@@ -72,14 +77,18 @@ class OpenCVSession(Closing):
     Layers and blobs go in under numbers, each top a blob of its own: OpenCV takes a "." in a
     name that it is asked for as "layer.output", and calls some layers by their blob. Where a
     layer has several tops, a copy of each is asked for: OpenCV gives none of what nobody reads,
-    and has overwritten others than the first by the end of the run.
+    and has overwritten others than the first by the end of the run. `published` runs the files
+    themselves, under their own names and with all of OpenCV's optimizations.
     """
 
-    def __init__(self, net: Net) -> None:
+    published_coarsely = True
+
+    def __init__(self, net: Net, prototxt: Path, weights: Path) -> None:
         _check_memory(net)
         self.net = net
+        self._saved = prototxt, weights
         self._folder = TemporaryDirectory()
-        self._published: dict[str, Tensor] = {}
+        self._given: dict[Value, Tensor] = {}  # the inputs of the last run
         self._names = {id(step): f"layer{index}" for index, step in enumerate(net.steps)}
         self._blobs = {
             top: Value(self._names[id(step)] if len(step.tops) == 1 else f"layer{i}top{k}")
@@ -104,10 +113,10 @@ class OpenCVSession(Closing):
 
     def _loaded(self, net: Net) -> Any:
         files = Path(self._folder.name, "net.prototxt"), Path(self._folder.name, "net.caffemodel")
-        text = respelled(text_of(net, hints=False), (CEIL_MODE, GLOBAL_MAX))
+        text = respelled(text_of(net, hints=False), SPELLING)
         files[0].write_text(text, encoding="utf-8")
         caffemodel.write(files[1], net.name, weights_of(net))
-        return _read(*files)
+        return _one_by_one(_read(*files))
 
     def close(self) -> None:
         """End what runs the net."""
@@ -118,31 +127,25 @@ class OpenCVSession(Closing):
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
         """Each step in order with its tops."""
-        given = dict(zip(self.net.inputs, inputs, strict=True))
+        self._given = given = dict(zip(self.net.inputs, inputs, strict=True))
         asked = [step for step in self.net.steps if step.tops and not is_input(step)]
         names = {id(step): _asked_for(self._numbered(step)) for step in asked}
         numbered = {self._blobs[value]: tensor for value, tensor in given.items()}
         flat = [name for step in asked for name in names[id(step)]]
-        found = dict(zip(flat, self._forward(self._running, numbered, flat), strict=True))
+        results = self._forward(self._running, numbered, flat)
+        found = {name: tops[0] for name, tops in zip(flat, results, strict=True)}
         shapes = self.net.shapes()
         for step in self.net.steps:
             if is_input(step):
                 yield step, tuple(given[top] for top in step.tops)
             else:
-                results = [found[name] for name in names.get(id(step), ())]
-                tops = _shaped(results, [shapes[top] for top in step.tops])
-                pairs = zip(step.tops, tops, strict=True)
-                self._published.update({v.blob: t for v, t in pairs if v in self.net.outputs})
-                yield step, tops
-
-    def published(self) -> Mapping[str, Tensor]:
-        """The outputs of the last run."""
-        return self._published
+                mine = [found[name] for name in names.get(id(step), ())]
+                yield step, _shaped(mine, [shapes[top] for top in step.tops])
 
     def _forward(
         self, running: Any, given: dict[Value, Tensor], names: Sequence[str]
-    ) -> list[Tensor]:
-        """What the layers of these names give, each its first top."""
+    ) -> list[list[Tensor]]:
+        """The tops of each layer of these names."""
         import cv2
 
         try:
@@ -151,7 +154,7 @@ class OpenCVSession(Closing):
             results = running.forwardAndRetrieve(list(names))
         except cv2.error as error:
             raise EngineError(f"opencv: {error}") from None
-        return [torch.from_numpy(np.array(tops[0])) for tops in results]
+        return [[torch.from_numpy(np.array(top)) for top in tops] for tops in results]
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tops of one step, as a net of that one layer."""
@@ -160,7 +163,35 @@ class OpenCVSession(Closing):
         alone, given = _alone(step, bottoms)
         one = alone.steps[len(bottoms)]
         results = self._forward(self._loaded(alone), given, _asked_for(one))
-        return _shaped(results, step.top_shapes([tuple(bottom.shape) for bottom in bottoms]))
+        shapes = step.top_shapes([tuple(bottom.shape) for bottom in bottoms])
+        return _shaped([tops[0] for tops in results], shapes)
+
+    def published(self) -> dict[str, Tensor]:
+        """The outputs of the files as they are, each asked for by the layer that makes it."""
+        makers = self.net.producers()
+        wanted = [value for value in self.net.outputs if not is_input(makers[value])]
+        if not wanted:
+            return {}
+        names = [makers[value].name for value in wanted]
+        results = self._forward(_read(*self._as_saved()), self._given, names)
+        pairs = zip(wanted, results, strict=True)
+        tops = [tops[makers[value].tops.index(value)] for value, tops in pairs]
+        shapes = self.net.reshaped([tuple(v.shape) for v in self._given.values()]).shapes()
+        shaped = _shaped(tops, [shapes[value] for value in wanted])
+        return {value.blob: top for value, top in zip(wanted, shaped, strict=True)}
+
+    def _as_saved(self) -> tuple[Path, Path]:
+        """The files of the net, or copies where OpenCV cannot read how they are written."""
+        prototxt, weights = self._saved
+        text = prototxt.read_text(encoding="utf-8")
+        readable = respelled(text, SPELLING)
+        if readable != text:
+            prototxt = Path(self._folder.name, "saved.prototxt")
+            prototxt.write_text(readable, encoding="utf-8")
+        if weights.suffix == ".h5":
+            weights = Path(self._folder.name, "saved.caffemodel")
+            caffemodel.write(weights, self.net.name, weights_of(self.net))
+        return prototxt, weights
 
 
 def _check_memory(net: Net) -> None:

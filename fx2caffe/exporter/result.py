@@ -172,7 +172,9 @@ class Export:
             if files is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 files = _files(self.net, folder)
-                save(self.net, *files, durable=False)  # as every engine reads it
+                # As `save` writes it where the engine reads that, else as every engine does.
+                spelling = self.target.spelling if runner.name in self.target.judges else ()
+                save(self.net, *files, spelling=spelling, durable=False)
             else:
                 self._check_same(files[0])
                 with file_errors():

@@ -443,3 +443,26 @@ def test_json_is_json_whatever_the_numbers(tmp_path: Path) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
     json.loads((tmp_path / "r.json").read_text(), parse_constant=refuse)
+
+
+class Coarse(EmbeddedSession):
+    """A session whose program by default rounds more, or merges layers wrongly."""
+
+    published_coarsely = True
+
+    def __init__(self, net: Net, off: float) -> None:
+        super().__init__(graph_module(net))
+        self.off = off
+
+    def published(self) -> dict[str, Tensor]:
+        return {name: top * (1 + self.off) for name, top in super().published().items()}
+
+
+@pytest.mark.parametrize(("off", "ok"), [(0.0, True), (1e-5, True), (1e-3, False), (inf, False)])
+def test_outputs_by_the_programs_defaults_are_judged_too(off: float, ok: bool) -> None:
+    net = right_net()
+    report = judge(net, Coarse(net, off), reference(net), [IMAGES], engine="coarse")
+    assert report.ok is ok, str(report)
+    if not ok:
+        (row,) = (row for row in report.rows if row.fault)
+        assert row.blob == net.outputs[0].blob and "by the program's own defaults" in row.fault

@@ -262,14 +262,21 @@ def test_what_cannot_be_compared(files: Files, name: str) -> None:
         fx2caffe.compare_caffe_model(*files, *given)
 
 
-def test_the_input_is_the_callers_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it is constant, on which verify would run other numbers."""
+def test_the_input_is_the_callers_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where it is constant, on which verify runs other numbers, and the judge does too."""
     monkeypatch.chdir(tmp_path)
     made = fx2caffe.create_model_weight(build(), torch.zeros(1, 3, 8, 8), feature_dir="maps")
     dump = caffe2fx.read_dump("maps")
     assert not dump.inputs["data"].any()
     bias = made.net.steps[1].blobs[1]
     np.testing.assert_array_equal(dump.maps[0].value[0, :, 0, 0], bias.numpy())
+    with caplog.at_level(logging.INFO, "caffe2fx"):
+        files, image = ("model.prototxt", "model.caffemodel"), np.zeros((3, 8, 8), np.float32)
+        report = fx2caffe.compare_caffe_model(*files, image, "maps")
+    assert report.ok and sum(text.startswith("relu_sim:") for text in caplog.messages) == 5
+    assert all(row.found.cosine > 1 - 1e-6 and row.loss > 100 for row in report.rows), str(report)
 
 
 def test_the_way_back(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,22 @@ def test_engine_dump_names_the_layer(
         made.verify(DumpEngine(tmp_path / "maps"), inputs=x + 1)
 
 
+def test_engine_dump_follows_other_inputs(
+    module: CaffeGraphModule, made: Export, tmp_path: Path
+) -> None:
+    """On an input of one number the judge tries others, which no dump has."""
+    zeros, files = torch.zeros(1, 3, 10, 10), (tmp_path / "a.prototxt", tmp_path / "a.caffemodel")
+    made.save(*files)
+    module.caffe.dump(tmp_path / "maps", zeros)
+    engine = DumpEngine(tmp_path / "maps")
+    assert caffe2fx.compare(module, files, zeros, engine=engine).ok
+    maps = list(caffe2fx.read_dump(tmp_path / "maps").maps)
+    maps[4] = replace(maps[4], value=maps[4].value * 1.01)
+    write_dump(tmp_path / "wrong", {"data": zeros}, maps)
+    wrong = caffe2fx.compare(module, files, zeros, engine=DumpEngine(tmp_path / "wrong"))
+    assert wrong.first_divergence is not None and wrong.first_divergence.layer == "4"
+
+
 def test_weights_changed_after_loading_count(module: CaffeGraphModule, tmp_path: Path) -> None:
     """What the module computes now is held against the dump, and not what the file said."""
     x, maps = run(module, {})

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from caffe2fx.engines import Engine, best_engine
 from caffe2fx.engines import engine as engine_of
+from caffe2fx.engines.dump import DumpEngine
 from caffe2fx.errors import CaffeError, CaffeFileError, ShapeMismatchError
 from caffe2fx.files import prototxt as text
 from caffe2fx.files.dump_readers import read_dump
@@ -183,7 +184,8 @@ class Export:
                 session = stack.enter_context(runner.open(*files))
             known = self.as_reference()
             report = judge(self.net, session, known, values, engine=runner.name)
-            if batch is not None or self.batch_is_fixed or not report.ok:
+            is_dump = isinstance(runner, DumpEngine)  # which has the one run that was dumped
+            if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
             more = _one_sample_more(values)
             what = f"with a batch of {len(more[0])}"

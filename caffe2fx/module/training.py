@@ -29,7 +29,7 @@ def parameter_groups(
     said: dict[nn.Parameter, Multipliers] = {}
     for step, owner in module.caffe.layers():
         for parameter, multipliers in _multipliers(step, owner):
-            said[parameter] = _agreed(step, said.get(parameter), multipliers)
+            said[parameter] = _agreed(said.get(parameter), multipliers)
     groups: dict[Multipliers, list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
@@ -58,10 +58,6 @@ def _multipliers(step: Step, owner: nn.Module) -> Iterator[tuple[nn.Parameter, M
             raise step.fault(CaffeError(f"needs one lr_mult for all its blobs, got {found}"))
 
 
-def _agreed(step: Step, before: Multipliers | None, now: Multipliers) -> Multipliers:
-    """Of layers that share a blob the one that says something decides."""
-    if before is None or before == _ONCE:
-        return now
-    if now not in (_ONCE, before):
-        raise step.fault(CaffeError(f"needs the lr_mult of the blob it shares, got {now}"))
-    return before
+def _agreed(before: Multipliers | None, now: Multipliers) -> Multipliers:
+    """Of layers that share a blob the one that states something decides; no file has two."""
+    return now if before is None or before == _ONCE else before

@@ -169,8 +169,6 @@ def test_parameter_groups_hold_what_was_added_and_not_what_is_frozen() -> None:
     assert [len(group["params"]) for group in groups] == [1, 1, 2]
 
 
-def test_parameter_groups_of_one_parameter_with_two_rates() -> None:
-    net = parse(SHARED.replace('param { name: "w" }', 'param { name: "w" lr_mult: 7 }'))
-    module = graph_module(with_fresh_blobs(net))
-    with pytest.raises(CaffeError, match=r"layer 'two' .* needs the lr_mult of the blob it shares"):
-        caffe2fx.parameter_groups(module, lr=0.1)
+def test_one_parameter_with_two_rates_is_refused() -> None:
+    with pytest.raises(CaffeError, match=r"layer 'two' .* needs its lr_mult 2, got 7"):
+        parse(SHARED.replace('param { name: "w" }', 'param { name: "w" lr_mult: 7 }'))

@@ -9,7 +9,7 @@ from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.exporter.result import Export
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved, placed
+from fx2caffe.ir.data_movement import rearrange, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -40,11 +40,11 @@ __all__ = [
     "create_model",
     "create_model_weight",
     "export",
-    "moved",
-    "placed",
+    "rearrange",
     "register",
     "register_rule",
     "reshaped",
+    "take_at",
     "unregister",
     "unregister_rule",
     "viewed",

@@ -15,7 +15,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
 
 from caffe2fx.layers.detection import CodeType, DetectionOutput, NonMaximumSuppression
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 
 
 class SingleShot(nn.Module):
@@ -49,7 +49,7 @@ class SingleShot(nn.Module):
                 nms_threshold=model.nms_thresh, top_k=model.topk_candidates
             ),
         )
-        self.detection = Operation(layer, (), 1)
+        self.detection = RecordModule(layer, (), 1)
 
     def forward(self, images: Tensor) -> Tensor:
         found = self.head(list(self.backbone(images).values()))

@@ -78,8 +78,8 @@ def tanh_by_sigmoid(net: Emitter, call: LayerCall[layers.TanH]) -> tuple[Symbol,
         return None
     if call.bottom.rank != 4:
         raise Refused(f"needs 4 axes, got {call.bottom.rank}")
-    inner = net.add(layers.Power(scale=2), call.bottom, role="twice")
-    sigmoid = net.add(layers.Sigmoid(), inner, role="sigmoid")
+    inner = net.add(layers.Power(scale=2), call.bottom, suffix="twice")
+    sigmoid = net.add(layers.Sigmoid(), inner, suffix="sigmoid")
     return (net.add(layers.Power(scale=2, shift=-1), sigmoid),)
 
 

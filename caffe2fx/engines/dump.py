@@ -16,7 +16,7 @@ from caffe2fx.files.feature_dump import Dump
 from caffe2fx.files.match_maps import check_same_input, match_maps, own_inputs
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.loader import read_net
-from caffe2fx.net.evaluate import Reference, Stream
+from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 
@@ -76,7 +76,7 @@ class DumpSession(Closing):
             yield from self._follow(inputs)
             return
         self._inputs = tuple(inputs)
-        stream = Stream(self.net, self._reference(inputs), inputs)
+        stream = StepwiseEvaluation(self.net, self._reference(inputs), inputs)
         for step in self.net.steps:
             stream.enter(step)
             tops = tuple(stream.values[top].float() for top in step.tops)

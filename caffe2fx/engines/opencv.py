@@ -15,7 +15,7 @@ from torch import Tensor
 from caffe2fx.engines.base import Closing
 from caffe2fx.errors import EngineError
 from caffe2fx.files.prototxt import text_of
-from caffe2fx.files.text_rewrites import CEIL_MODE, GLOBAL_MAX, respelled
+from caffe2fx.files.text_rewrites import CEIL_MODE, GLOBAL_MAX, rewritten_text
 from caffe2fx.layers import Input, Power
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.loader import read_net
@@ -113,7 +113,7 @@ class OpenCVSession(Closing):
 
     def _loaded(self, net: Net) -> Any:
         files = Path(self._folder.name, "net.prototxt"), Path(self._folder.name, "net.caffemodel")
-        text = respelled(text_of(net, hints=False), SPELLING)
+        text = rewritten_text(text_of(net, hints=False), SPELLING)
         files[0].write_text(text, encoding="utf-8")
         caffemodel.write(files[1], net.name, weights_of(net))
         return _one_by_one(_read(*files))
@@ -184,7 +184,7 @@ class OpenCVSession(Closing):
         """The files of the net, or copies where OpenCV cannot read how they are written."""
         prototxt, weights = self._saved
         text = prototxt.read_text(encoding="utf-8")
-        readable = respelled(text, SPELLING)
+        readable = rewritten_text(text, SPELLING)
         if readable != text:
             prototxt = Path(self._folder.name, "saved.prototxt")
             prototxt.write_text(readable, encoding="utf-8")

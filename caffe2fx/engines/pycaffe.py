@@ -201,7 +201,7 @@ class PycaffeSession(Closing):
 
     def _begin(self, steps: Sequence[Step]) -> None:
         """Load the net again if one of the steps would go on from an earlier forward."""
-        if not any(step.layer.remembers for step in steps):
+        if not any(step.layer.is_stateful for step in steps):
             return
         if self._remembers:
             self._load()

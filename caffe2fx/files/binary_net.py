@@ -62,7 +62,9 @@ def _fields(meanings: list[type[Layer]]) -> dict[str, set[str]]:
     for kind in meanings:
         fields = {name for name, _ in kind.wires()}
         own.update(dict.fromkeys(kind.parameter_names(), fields))
-        own.update({name: {n for n, _ in wire.type.wires()} for name, wire in kind.beside()})
+        own.update(
+            {name: {n for n, _ in wire.type.wires()} for name, wire in kind.sibling_messages()}
+        )
     return own
 
 

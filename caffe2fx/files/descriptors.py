@@ -115,7 +115,7 @@ def _parameters_of(record: type[Layer]) -> Iterator[tuple[str, Wire]]:
         name, number = record.parameter
         yield name, Wire(number, record)
         yield from ((alias, Wire(0, record)) for alias in record.aliases)
-    yield from record.beside()
+    yield from record.sibling_messages()
 
 
 def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:
@@ -126,7 +126,7 @@ def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:
         record = waiting.pop()
         if record not in found:
             found.append(record)
-            wires = (*wires_of(record), *record.beside())
+            wires = (*wires_of(record), *record.sibling_messages())
             waiting += [wire.type for _, wire in wires if is_message(wire.type)]
     return found
 

@@ -69,10 +69,12 @@ def _narrowed(candidates: list[type[Layer]], spoken: set[str]) -> list[type[Laye
 
 
 def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
-    meanings = tuple(kind for kind in _meanings(layer) if not kind.lacks(layer))
+    meanings = tuple(kind for kind in _meanings(layer) if not kind.unknown_kind(layer))
     if hints.dialect is not None:
         meanings = _of(hints.dialect, meanings, layer)
-    meanings = tuple(kind for kind in meanings if kind.claims(_said(kind, layer))) or meanings
+    meanings = (
+        tuple(kind for kind in meanings if kind.matches_fields(_said(kind, layer))) or meanings
+    )
     objections = {kind: _objection(kind, layer, len(meanings)) for kind in meanings}
     fitting = [kind for kind, objection in objections.items() if objection is None]
     if fitting:
@@ -97,7 +99,7 @@ def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[ty
     """
     own = tuple(kind for kind in meanings if dialect in kind.dialects)
     if any(BVLC in kind.dialects for kind in meanings):
-        own = tuple(kind for kind in own if kind.claims(_said(kind, layer)))
+        own = tuple(kind for kind in own if kind.matches_fields(_said(kind, layer)))
     return own or meanings
 
 
@@ -111,7 +113,7 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
         return f"has no {', '.join(sorted(foreign))}"
     if meanings == 1:
         return None
-    if not kind.claims(said):
+    if not kind.matches_fields(said):
         return f"needs other fields, got {', '.join(sorted(said)) or 'none'}"
     for what, names, limits in (
         ("bottom", layer.bottom, kind.bottoms),

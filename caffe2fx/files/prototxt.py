@@ -249,7 +249,7 @@ def _check_types(proto: Any, source: str) -> None:
     unknown += [
         (layer.name, lacking[0], " (see caffe2fx.register)")
         for layer in proto.layer
-        if all(lacking := [kind.lacks(layer) for kind in REGISTRY.get(layer.type, ())])
+        if all(lacking := [kind.unknown_kind(layer) for kind in REGISTRY.get(layer.type, ())])
         if lacking
     ]
     _refuse(unknown, source)

@@ -42,17 +42,17 @@ WHOLE_CROP = (
 )
 
 
-def respelled(text: str, spelling: Sequence[Respelling]) -> str:
+def rewritten_text(text: str, text_rewrites: Sequence[Respelling]) -> str:
     """A prototxt as a program with this spelling reads it."""
-    if not spelling:
+    if not text_rewrites:
         return text
     blocks = re.split(r"^(?=layer \{)", text, flags=re.MULTILINE)
-    return "".join(_block(block, spelling) for block in blocks)
+    return "".join(_block(block, text_rewrites) for block in blocks)
 
 
-def _block(text: str, spelling: Sequence[Respelling]) -> str:
+def _block(text: str, text_rewrites: Sequence[Respelling]) -> str:
     found = re.search(r'^  type: "(\w+)"', text, re.MULTILINE)
-    for rule in spelling:
+    for rule in text_rewrites:
         if found is not None and rule.type == found[1]:
             text = re.sub(rule.written, rule.instead, text)
     return text

@@ -317,7 +317,7 @@ class Softmax(SoftmaxFields, Neuron):
         super().check(bottoms, tops)
         axis_of(self.axis, len(bottoms[0]))
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return bottoms[0][self.axis]
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:

@@ -181,7 +181,7 @@ class Convolution(Filters):
         weight = (self.num_output, channels // self.group, *kernel)
         return (weight, (self.num_output,)) if self.bias_term else (weight,)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(self.blob_shapes(bottoms)[0][1:])
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
@@ -235,7 +235,7 @@ class Deconvolution(Filters):
         weight = (channels, self.num_output // self.group, *self.geometry(len(sizes))[0])
         return (weight, (self.num_output,)) if self.bias_term else (weight,)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         """The channels of a group, times the taps that meet in one place."""
         _, channels, sizes = self._split(bottoms[0])
         kernel, stride, _, dilation = self.geometry(len(sizes))
@@ -394,7 +394,7 @@ class InnerProduct(Layer):
         weight = (width, self.num_output) if self.transpose else (self.num_output, width)
         return (weight, (self.num_output,)) if self.bias_term else (weight,)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][axis_of(self.axis, len(bottoms[0])) :])
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.augmentation import Augmentation
 from caffe2fx.layers.fillers import check, fill
-from caffe2fx.layers.layer import MANY, Layer, Operation
+from caffe2fx.layers.layer import MANY, Layer, RecordModule
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Filler
-from caffe2fx.messages.message import Shape, beside, field, repeated
+from caffe2fx.messages.message import Shape, field, repeated, sibling_message
 
 Given = Sequence[Shape | None]
 
@@ -41,7 +41,7 @@ class Source(Layer):
     bottoms = (0, 0)
     tops = (1, MANY)
 
-    transform_param: TransformationParameter = beside(100, TransformationParameter)
+    transform_param: TransformationParameter = sibling_message(100, TransformationParameter)
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:
         """The shape of each top: the given one, or what the text says; None for neither."""
@@ -204,7 +204,7 @@ class DummyData(Layer):
         return Filled(self, blobs, tops)
 
 
-class Filled(Operation):
+class Filled(RecordModule):
     """A layer without bottoms: its tops are of the precision and on the device of the module."""
 
     like: Tensor

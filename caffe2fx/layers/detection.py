@@ -188,7 +188,7 @@ class PriorBoxOffsets(_PriorBox):
     height: tuple[float, ...] = repeated(17, "float")
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         # A file with SSD's own fields alone was made for SSD, whoever runs it.
         return bool(said & {"offset_h", "offset_w", "width", "height"})
 
@@ -255,7 +255,7 @@ class DetectionOutput(Layer):
     message = "DetectionOutputParameter"
     dialects: ClassVar[tuple[str, ...]] = SSD
     bottoms = (3, 3)
-    varies = True
+    has_dynamic_shape = True
 
     num_classes: int = field(1, "uint32", absent=0)
     share_location: bool = field(2, "bool", True)

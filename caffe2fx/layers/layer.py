@@ -38,8 +38,8 @@ class Layer(Message):
     are its bottom's memory under another name (`shares_memory`); what files do not have is a step
     of the single-assignment form alone (`in_files`). A loss (`is_loss`) has a
     weight of 1 in the net's total, and its one top even where the file names none. Where the
-    bottoms' numbers decide how many rows the tops have (`varies`), `top_shapes` tells what Caffe
-    takes them for before it runs.
+    bottoms' elements decide how many rows the tops have (`has_dynamic_shape`), `top_shapes` gives
+    those that Caffe takes them for before it runs.
 
     `dialects` are the Caffes in which `type` has this meaning; what "bvlc" has all forks have.
     `since` is the first version of BVLC's Caffe that has the layer (TAG_1_0 of 2017, or the
@@ -59,7 +59,7 @@ class Layer(Message):
     shares_memory: ClassVar[Sharing] = "never"
     in_files: ClassVar[bool] = True
     is_loss: ClassVar[bool] = False
-    varies: ClassVar[bool] = False
+    has_dynamic_shape: ClassVar[bool] = False
 
     @classmethod
     def read(cls, proto: Any) -> Layer:
@@ -68,7 +68,9 @@ class Layer(Message):
         if len(said) > 1:
             raise CaffeFormatError(f"needs its parameters once, got {' and '.join(said)}")
         record = cls.parse(getattr(proto, said[0])) if said else cls._by_default()
-        others = {name: wire.type.parse(getattr(proto, name)) for name, wire in cls.beside()}
+        others = {
+            name: wire.type.parse(getattr(proto, name)) for name, wire in cls.sibling_messages()
+        }
         return record.replace(**others) if others else record
 
     @classmethod
@@ -83,7 +85,7 @@ class Layer(Message):
         """Put what `read` reads into a LayerParameter message."""
         if self.parameter is not None:
             self.fill(getattr(proto, self.parameter[0]))
-        for name, _ in self.beside():
+        for name, _ in self.sibling_messages():
             getattr(self, name).fill(getattr(proto, name))
 
     @classmethod
@@ -92,12 +94,12 @@ class Layer(Message):
         return () if cls.parameter is None else (cls.parameter[0], *cls.aliases)
 
     @classmethod
-    def lacks(cls, proto: Any) -> str:
+    def unknown_kind(cls, proto: Any) -> str:
         """What errors call a layer that has no such record; empty for one that may have it."""
         return ""
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         """Whether a file that names the fields `said` can be meant for this record.
 
         Asked only where a type has several meanings, and no dialect was given.
@@ -146,21 +148,21 @@ class Layer(Message):
         return False
 
     @property
-    def remembers(self) -> bool:
+    def is_stateful(self) -> bool:
         """Whether Caffe goes on from its last forward, of which `compute` knows nothing."""
         return False
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         """How many terms are summed for one number of the result."""
         return 1
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         """A module with this meaning; torch.nn's own where one is exactly equal."""
-        return Operation(self, blobs, tops)
+        return RecordModule(self, blobs, tops)
 
     def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
         """The weight blobs that a module made by `module` now holds, in file order."""
-        if isinstance(module, Operation):
+        if isinstance(module, RecordModule):
             return module.blobs
         return tuple(module.parameters())
 
@@ -181,7 +183,7 @@ def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
     raise ShapeMismatchError(f"needs {wanted} {what}(s), got {got}")
 
 
-class Operation(nn.Module):
+class RecordModule(nn.Module):
     """A layer that torch.nn has no twin for: its record and its blobs as parameters.
 
     The last `dynamic` arguments of forward are weight blobs that the net computes.
@@ -213,7 +215,7 @@ class Operation(nn.Module):
 
     def without_data(self, *values: Tensor) -> Tensor | tuple[Tensor, ...] | None:
         """Tensors without data in the place of the tops; None where the values decide shapes."""
-        if self.layer.varies:
+        if self.layer.has_dynamic_shape:
             return None
         bottoms = [tuple(value.shape) for value in values[: len(values) - self.dynamic]]
         kinds = [value.dtype for value in values if value.is_floating_point()]

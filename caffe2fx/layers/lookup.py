@@ -57,7 +57,7 @@ class Filter(Layer):
     message = ""
     bottoms = (2, MANY)
     tops = (1, MANY)
-    varies = True
+    has_dynamic_shape = True
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeFileError, ShapeMismatchError
 from caffe2fx.layers.activation import SoftmaxFields
-from caffe2fx.layers.layer import Layer, Operation, axis_of
+from caffe2fx.layers.layer import Layer, RecordModule, axis_of
 from caffe2fx.layers.registry import register
-from caffe2fx.messages.message import Choice, Message, Shape, beside, field, forked
+from caffe2fx.messages.message import Choice, Message, Shape, field, forked, sibling_message
 from caffe2fx.weights.caffemodel import read_blob
 
 SMALLEST = torch.finfo(torch.float32).tiny  # FLT_MIN: SoftmaxWithLoss takes no logarithm of less
@@ -88,7 +88,7 @@ class Loss(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((), tuple(bottoms[0]))[:tops]
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0])
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -146,7 +146,7 @@ class _OfSoftmax(Loss):
     tops = (0, 2)
 
     axis: int = field(2, "int32", 1)
-    loss_param: LossParameter = beside(101, LossParameter)
+    loss_param: LossParameter = sibling_message(101, LossParameter)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -245,7 +245,7 @@ class InfogainLoss(_OfSoftmax):
         return losses, share * gains.sum(1, keepdim=True) - gains
 
 
-class WithMatrix(Operation):
+class WithMatrix(RecordModule):
     """An InfogainLoss that has read its file."""
 
     def __init__(self, layer: InfogainLoss, tops: int, matrix: Tensor) -> None:
@@ -268,7 +268,7 @@ class SigmoidCrossEntropyLoss(Loss):
     type = "SigmoidCrossEntropyLoss"
     message = ""
 
-    loss_param: LossParameter = beside(101, LossParameter)
+    loss_param: LossParameter = sibling_message(101, LossParameter)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -344,7 +344,7 @@ class Accuracy(Layer):
         classes = bottoms[0][axis_of(self.axis, len(bottoms[0]))]
         return ((), (classes,))[:tops]
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[1])
 
     def compute(

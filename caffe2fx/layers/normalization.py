@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.layers.layer import Layer, Operation, axis_of, of_four_axes
+from caffe2fx.layers.layer import Layer, RecordModule, axis_of, of_four_axes
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler, ParamSpec, Phase
 from caffe2fx.messages.message import Shape, field, hint
@@ -94,7 +94,7 @@ class BatchNorm(Neuron):
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         made = _BATCH_NORM.get(len(bottoms[0]))
         if made is None or self.use_global_stats is False:
-            return BatchNormOperation(self, blobs, tops)
+            return BatchNormModule(self, blobs, tops)
         twin = made(self, bottoms[0][1])
         twin.take(blobs)
         return twin
@@ -180,7 +180,7 @@ _BATCH_NORM: dict[int, type[_Twin]] = {
 }  # fmt: skip
 
 
-class BatchNormOperation(Operation):
+class BatchNormModule(RecordModule):
     """The same where torch has no twin, with the blobs as they stand in the file."""
 
     def __init__(self, layer: BatchNorm, blobs: Sequence[Tensor], tops: int) -> None:
@@ -340,7 +340,7 @@ class LRN(Layer):
     def _is_across(self) -> bool:
         return self.norm_region is NormRegion.ACROSS_CHANNELS
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return self.local_size if self._is_across() else self.local_size**2
 
     def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
@@ -387,7 +387,7 @@ class MVN(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (of_four_axes(bottoms[0]),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][1 if self.across_channels else 2 :])
 
     def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:

@@ -165,7 +165,7 @@ class Pooling(Layer):
         height, width = spans  # negative for a window that starts beyond the end, as in Caffe
         return height[:, None] * width[None, :]
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(self.geometry(bottoms[0])[0]) if self.pool.is_average else 1
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -265,8 +265,8 @@ class SPP(Layer):
             return (shapes[0],)
         return ((bottoms[0][0], sum(prod(shape[1:]) for shape in shapes)),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
-        return max(level.reduction(bottoms) for level in self.levels(bottoms[0]))
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
+        return max(level.accumulation_length(bottoms) for level in self.levels(bottoms[0]))
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -293,7 +293,7 @@ def _sides(both: int | None, h: int | None, w: int | None) -> Pair:
 def _pair(
     prefix: str, name: str, both: int | None, h: int | None, w: int | None, neutral: int | None
 ) -> dict[str, Any]:
-    """One spelling: the single size when both sides agree, _h and _w otherwise."""
+    """One text_rewrites: the single size when both sides agree, _h and _w otherwise."""
     if (h is None) != (w is None):
         raise ShapeMismatchError(f"needs both {prefix}_h and {prefix}_w, got only one")
     if h is not None and both != neutral:

@@ -118,7 +118,7 @@ class Proposal(Layer):
     dialects = ("pvanet", "opencv", "brocolli")
     bottoms = (3, 3)
     tops = (1, 2)
-    varies = True
+    has_dynamic_shape = True
 
     feat_stride: int = field(1, "uint32", 16)
     base_size: int = field(2, "uint32", 16)

@@ -19,7 +19,7 @@ from caffe2fx.layers.data import Given, Source
 from caffe2fx.layers.layer import Evidence
 from caffe2fx.layers.proposal import Proposer, anchors
 from caffe2fx.layers.user_defined import Parameters, Python, PythonParameter, register
-from caffe2fx.messages.message import Shape, beside
+from caffe2fx.messages.message import Shape, sibling_message
 
 RATIOS, SCALES = (0.5, 1.0, 2.0), (8, 16, 32)
 
@@ -95,11 +95,13 @@ class PythonData(Source):
     dialects = ("rcnn",)
     evidence = Evidence.SOURCE
 
-    python_param: PythonParameter = beside(130, PythonParameter)
+    python_param: PythonParameter = sibling_message(130, PythonParameter)
 
     @classmethod
-    def lacks(cls, proto: Any) -> str:
-        is_source = proto.top and not proto.bottom and Python.lacks(proto)  # or the user knows it
+    def unknown_kind(cls, proto: Any) -> str:
+        is_source = (
+            proto.top and not proto.bottom and Python.unknown_kind(proto)
+        )  # or the user knows it
         return "" if is_source else Python.name_of(proto)
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:

@@ -53,7 +53,7 @@ class Recurrent(Layer):
         return self.states if self.expose_hidden else 0
 
     @property
-    def remembers(self) -> bool:
+    def is_stateful(self) -> bool:
         return not self.expose_hidden
 
     def has_static(self, bottoms: int) -> bool:
@@ -94,7 +94,7 @@ class Recurrent(Layer):
             shapes += ((rows, prod(bottoms[2][1:])),)
         return (*shapes, (rows, self.num_output))
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][2:]) + self.num_output
 
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:

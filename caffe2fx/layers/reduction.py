@@ -53,7 +53,7 @@ class Reduction(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0][: axis_of(self.axis, len(bottoms[0]))]),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][axis_of(self.axis, len(bottoms[0])) :])
 
     def compute(

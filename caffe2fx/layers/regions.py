@@ -120,7 +120,7 @@ class PSROIPooling(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((bottoms[1][0], self.output_dim, self.group_size, self.group_size),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return bottoms[0][2] * bottoms[0][3] // self.group_size**2
 
     def compute(

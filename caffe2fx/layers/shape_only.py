@@ -15,7 +15,7 @@ from caffe2fx.layers.forks.shape import SSD, needs_rank
 from caffe2fx.layers.layer import MANY, Evidence, Layer
 from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.registry import register
-from caffe2fx.messages.message import Shape, beside, field, repeated
+from caffe2fx.messages.message import Shape, field, repeated, sibling_message
 
 
 class ShapeOnly(Layer):
@@ -190,7 +190,7 @@ class MultiBoxLoss(ShapeOnly, Loss):
     nms_param: NonMaximumSuppression | None = field(21, NonMaximumSuppression)
     sample_size: int = field(22, "int32", 64)
     use_prior_for_nms: bool = field(23, "bool", False)
-    loss_param: LossParameter = beside(101, LossParameter)
+    loss_param: LossParameter = sibling_message(101, LossParameter)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers import registry
-from caffe2fx.layers.layer import MANY, Evidence, Layer, Operation
-from caffe2fx.messages.message import Message, Shape, beside, field
+from caffe2fx.layers.layer import MANY, Evidence, Layer, RecordModule
+from caffe2fx.messages.message import Message, Shape, field, sibling_message
 from caffe2fx.messages.text_fields import normal, parameters
 
 Parameters = dict[str, Any]
@@ -25,7 +25,7 @@ B = TypeVar("B", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Definition:
+class UserLayerDefinition:
     """What a user says of a layer: how it is built, its weight blobs' and its tops' shapes.
 
     A file need not name the last `optional` tops.
@@ -42,14 +42,14 @@ class Definition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Defined(Layer):
-    """A layer that a Definition gives its meaning."""
+class DefinedLayer(Layer):
+    """A layer that a UserLayerDefinition gives its meaning."""
 
     bottoms = (0, MANY)
     tops = (0, MANY)
 
     @property
-    def definition(self) -> Definition:
+    def definition(self) -> UserLayerDefinition:
         """What the user said of this layer."""
         raise NotImplementedError
 
@@ -89,7 +89,7 @@ class Defined(Layer):
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         """The module that the user builds; an Operation of what is no module."""
         made = self._built(bottoms, blobs)
-        return made if isinstance(made, nn.Module) else Operation(self, blobs, tops)
+        return made if isinstance(made, nn.Module) else RecordModule(self, blobs, tops)
 
     def _built(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor]) -> Callable[..., Computed]:
         made = self.definition.builder(self.parameters, bottoms, blobs)
@@ -109,13 +109,13 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserLayer(Defined):
+class UserLayer(DefinedLayer):
     """A layer of a type that a user registered; `text` are its own fields as they are written."""
 
     message = ""
     since = ""
     evidence = Evidence.DOCUMENT
-    own: ClassVar[Definition]
+    own: ClassVar[UserLayerDefinition]
 
     text: str = field(1, "string", absent="")
 
@@ -131,7 +131,7 @@ class UserLayer(Defined):
             proto.user_text = self.text
 
     @property
-    def definition(self) -> Definition:
+    def definition(self) -> UserLayerDefinition:
         return self.own
 
     @property
@@ -150,7 +150,7 @@ def _revived(type_: str, text: str) -> Layer:
 
 
 _TYPES: dict[str, type[UserLayer]] = {}
-_PYTHON: dict[str, Definition] = {}
+_PYTHON: dict[str, UserLayerDefinition] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,16 +166,16 @@ class PythonParameter(Message):
 
 @registry.register
 @dataclass(frozen=True, kw_only=True)
-class Python(Defined):
+class Python(DefinedLayer):
     """A layer that a Python class computes in Caffe, and here what is registered for the class."""
 
     type = "Python"
     message = ""
 
-    python_param: PythonParameter = beside(130, PythonParameter)
+    python_param: PythonParameter = sibling_message(130, PythonParameter)
 
     @classmethod
-    def lacks(cls, proto: Any) -> str:
+    def unknown_kind(cls, proto: Any) -> str:
         return "" if proto.python_param.layer in _PYTHON else cls.name_of(proto)
 
     @staticmethod
@@ -184,7 +184,7 @@ class Python(Defined):
         return f"Python: {proto.python_param.module}.{proto.python_param.layer}"
 
     @property
-    def definition(self) -> Definition:
+    def definition(self) -> UserLayerDefinition:
         return _PYTHON[self.python_param.layer]
 
     @property
@@ -226,7 +226,7 @@ def register(
             _check_record(type, target)
             registry.register(target)
         else:
-            _define(type, layer, Definition(cast(Builder, target), blobs, tops, optional))
+            _define(type, layer, UserLayerDefinition(cast(Builder, target), blobs, tops, optional))
         return target
 
     _check_new(type, layer)
@@ -250,7 +250,7 @@ def _check_record(type_: str, record: builtins.type[Layer]) -> None:
         raise CaffeError(f"{record.__name__} needs type {type_!r}, got {record.type!r}")
 
 
-def _define(type_: str, layer: str, definition: Definition) -> None:
+def _define(type_: str, layer: str, definition: UserLayerDefinition) -> None:
     if layer:
         _PYTHON[layer] = definition
         return

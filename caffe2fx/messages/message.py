@@ -75,7 +75,7 @@ def repeated(number: int, type: Any, *, packed: bool = False) -> Any:
     return dataclasses.field(default=(), metadata={"wire": wire})
 
 
-def beside(number: int, type: type[Message]) -> Any:
+def sibling_message(number: int, type: type[Message]) -> Any:
     """Declare a message that a layer has next to its own, as losses have loss_param.
 
     The field's name is the message's name in LayerParameter; absent it is at its defaults.
@@ -121,7 +121,7 @@ class Message:
         return ((name, wire) for name, wire in _wires(cls) if not wire.beside)
 
     @classmethod
-    def beside(cls) -> Iterator[tuple[str, Wire]]:
+    def sibling_messages(cls) -> Iterator[tuple[str, Wire]]:
         """The messages beside this one with their places in LayerParameter."""
         return ((name, wire) for name, wire in _wires(cls) if wire.beside)
 

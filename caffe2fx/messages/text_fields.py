@@ -76,7 +76,7 @@ def folded(text: str, types: Collection[str], words: Collection[str] = ()) -> st
 
 
 def unfolded(text: str) -> str:
-    """The text with what FIELD holds as fields again."""
+    """Expand FIELD back into ordinary prototxt fields."""
     pattern = re.compile(rf'^(\s*){FIELD}: ("(?:\\.|[^"\\\n])*")$', re.MULTILINE)
     return pattern.sub(lambda found: found[1] + _string(found[2]), text)
 

@@ -16,7 +16,7 @@ from caffe2fx.files.plaintext import is_binary
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import CaffeGraphModule
-from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.initial_weights import with_initial_weights
 from caffe2fx.net.match_weights import Unmatched, unmatched, unused, with_weights, with_what_fits
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
@@ -151,7 +151,7 @@ def _read(
         if weights_path is not None:
             check_pair(prototxt_path, weights_path)
     if weights_path is None:
-        filled, left = with_fresh_blobs(net, options.max_bytes), Unmatched()
+        filled, left = with_initial_weights(net, options.max_bytes), Unmatched()
     elif options.strict:
         filled = with_weights(net, entries, str(weights_path))
         left = unused(filled, entries)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError, CaffeFileError
 from caffe2fx.files.prototxt import text_of
-from caffe2fx.files.text_rewrites import Respelling, respelled
+from caffe2fx.files.text_rewrites import Respelling, rewritten_text
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
@@ -26,7 +26,7 @@ def save(
     weights: str | Path,
     *,
     header: str = "",
-    spelling: Sequence[Respelling] = (),
+    text_rewrites: Sequence[Respelling] = (),
     durable: bool = True,
 ) -> None:
     """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
@@ -41,7 +41,7 @@ def save(
     if os.path.realpath(prototxt) == os.path.realpath(weights):
         raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
     layers = weights_of(net)
-    text, identifier = _text_and_identifier(net, header, spelling)
+    text, identifier = _text_and_identifier(net, header, text_rewrites)
     with (
         file_errors(),
         replacing_all([weights, prototxt], durable=durable) as (new_weights, new_prototxt),
@@ -50,16 +50,18 @@ def save(
         new_prototxt.write_text(text, encoding="utf-8")
 
 
-def prototxt_of(net: Net, *, header: str = "", spelling: Sequence[Respelling] = ()) -> str:
+def prototxt_of(net: Net, *, header: str = "", text_rewrites: Sequence[Respelling] = ()) -> str:
     """The text that `save` writes."""
-    return _text_and_identifier(net, header, spelling)[0]
+    return _text_and_identifier(net, header, text_rewrites)[0]
 
 
-def _text_and_identifier(net: Net, header: str, spelling: Sequence[Respelling]) -> tuple[str, str]:
+def _text_and_identifier(
+    net: Net, header: str, text_rewrites: Sequence[Respelling]
+) -> tuple[str, str]:
     text = text_of(net)
     identifier = identifier_of(text)
     comments = "".join(f"# {line}\n" for line in header.splitlines())
-    return comment(identifier) + comments + respelled(text, spelling), identifier
+    return comment(identifier) + comments + rewritten_text(text, text_rewrites), identifier
 
 
 def save_weights(module: CaffeGraphModule, path: str | Path) -> None:

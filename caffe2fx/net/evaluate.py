@@ -31,12 +31,12 @@ class Reference:
     run: Callable[[Sequence[Tensor]], Pairs]
 
 
-def meaning(net: Net) -> Reference:
+def own_reference(net: Net) -> Reference:
     """The reference that knows the inputs alone: all else is what the layers mean."""
     return Reference(net.inputs, lambda inputs: zip(net.inputs, inputs, strict=True))
 
 
-class Stream:
+class StepwiseEvaluation:
     """The values of a net on one set of inputs, step by step, in the float type of the inputs.
 
     What the reference knows comes from it, all else from the layers' own meaning. Between
@@ -70,12 +70,12 @@ class Stream:
                 self.values.pop(value, None)
 
 
-class Filled(Stream):
+class Filled(StepwiseEvaluation):
     """What the layers make of inputs that are all one number; what refuses it gives it again."""
 
     def __init__(self, net: Net, inputs: Sequence[Tensor], number: float) -> None:
         filled = [torch.full_like(value, number) for value in inputs]
-        super().__init__(net, meaning(net), filled)
+        super().__init__(net, own_reference(net), filled)
         self._shapes = net.reshaped([tuple(value.shape) for value in inputs]).shapes()
         self._number = number
 

@@ -18,7 +18,7 @@ from caffe2fx.net.shared_weights import with_shared_blobs
 from caffe2fx.net.step import Step
 
 
-def with_fresh_blobs(net: Net, max_bytes: int | None = None) -> Net:
+def with_initial_weights(net: Net, max_bytes: int | None = None) -> Net:
     """The net with every weight blob as Caffe itself would start it, or as the text has it.
 
     A few lines of text can ask for any amount: ShapeMismatchError names the layer with which the

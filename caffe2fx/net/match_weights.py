@@ -11,7 +11,7 @@ from torch import Tensor
 
 from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.messages.message import Shape
-from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.initial_weights import with_initial_weights
 from caffe2fx.net.net import Net
 from caffe2fx.net.shared_weights import shared_places, with_shared_blobs
 from caffe2fx.net.step import Step
@@ -89,7 +89,7 @@ def with_what_fits(net: Net, weights: Sequence[LayerWeights], source: str = "wei
     by_name = {entry.name: entry for entry in weights}
     steps = []
     wanted = _wanted(net)
-    for step, fresh, shapes in zip(net.steps, with_fresh_blobs(net).steps, wanted, strict=True):
+    for step, fresh, shapes in zip(net.steps, with_initial_weights(net).steps, wanted, strict=True):
         entry = by_name.pop(step.name, None)
         blobs = () if entry is None else _blobs(entry, shapes)
         steps.append(replace(step, blobs=blobs) if _shapes(blobs) == shapes else fresh)
@@ -107,7 +107,7 @@ def unused(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
 
 
 def unmatched(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
-    """What `with_what_fits` leaves."""
+    """The names that match_weights left over on both sides."""
     by_name = {entry.name: entry for entry in weights if entry.blobs}
     waiting = dict(by_name)
     missing, misfits = [], []

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 from caffe2fx.messages.common import DimCheckMode
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
@@ -92,7 +92,7 @@ def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owne
         raise step.fault(ShapeMismatchError(f"shares {spec.name!r} and needs its shape {shapes}"))
 
 
-class Reshaped(Operation):
+class Reshaped(RecordModule):
     """A layer that takes a blob of another layer's, in another shape of as many values."""
 
     def __init__(self, step: Step) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.layers import Source
-from caffe2fx.layers.layer import Layer, Operation
+from caffe2fx.layers.layer import Layer, RecordModule
 from caffe2fx.messages.common import ParamSpec, Phase
 from caffe2fx.messages.layer_parameter import LayerHints
 from caffe2fx.messages.message import Shape
@@ -170,10 +170,10 @@ class Step:
         """The step as a module of what it `reads`."""
         tops = len(self.tops)
         if self.dynamic:
-            made: nn.Module = Operation(self.layer, (), tops, dynamic=len(self.dynamic))
+            made: nn.Module = RecordModule(self.layer, (), tops, dynamic=len(self.dynamic))
         else:
             made = self.layer.module(reads, self.blobs, tops)
-        if isinstance(made, Operation):
+        if isinstance(made, RecordModule):
             made.loss_weight = self.loss_weight
         return made
 

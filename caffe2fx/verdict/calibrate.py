@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from caffe2fx.layers import BatchNorm
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 
 
 def calibrate(model: nn.Module, inputs: Sequence[Tensor], *, seed: int = 0) -> nn.Module:
@@ -33,7 +33,7 @@ def calibrate(model: nn.Module, inputs: Sequence[Tensor], *, seed: int = 0) -> n
 
 
 def _refill(module: nn.Module, generator: torch.Generator) -> None:
-    if isinstance(module, Operation) and isinstance(module.layer, BatchNorm):
+    if isinstance(module, RecordModule) and isinstance(module.layer, BatchNorm):
         return
     for name, parameter in module.named_parameters(recurse=False):
         _fill(name, parameter, generator)
@@ -56,7 +56,7 @@ def _measure(model: nn.Module, inputs: Sequence[Tensor]) -> None:
     handles += [
         module.register_forward_pre_hook(_take_blobs)
         for module in model.modules()
-        if isinstance(module, Operation) and isinstance(module.layer, BatchNorm)
+        if isinstance(module, RecordModule) and isinstance(module.layer, BatchNorm)
     ]
     handles += [
         module.register_forward_hook(_UnitVariance())
@@ -109,6 +109,6 @@ def _take_statistics(norm: nn.Module, args: tuple[Any, ...]) -> None:
 
 
 def _take_blobs(operation: nn.Module, args: tuple[Any, ...]) -> None:
-    assert isinstance(operation, Operation)
+    assert isinstance(operation, RecordModule)
     for blob, value in zip(operation.blobs, (*_moments(args[0]), torch.ones(1)), strict=True):
         blob.copy_(value)

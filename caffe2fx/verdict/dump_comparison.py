@@ -35,7 +35,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
 from caffe2fx.module.loader import load
 from caffe2fx.module.save import current_net
-from caffe2fx.net.evaluate import Pairs, Reference, Stream, in_precision, meaning
+from caffe2fx.net.evaluate import Pairs, Reference, StepwiseEvaluation, in_precision, own_reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.verdict.dump_report import DumpReport, MapRow, Thresholds, as_thresholds
@@ -213,7 +213,7 @@ def _reference(net: Net, matched: Matched, inputs: Sequence[Tensor]) -> Referenc
 
     def run(values: Sequence[Tensor]) -> Pairs:
         own = all(map(torch.equal, (v.float() for v in values), inputs))
-        stream = Stream(net, meaning(net), values)
+        stream = StepwiseEvaluation(net, own_reference(net), values)
         for step in net.steps:
             if not own:
                 stream.enter(step)

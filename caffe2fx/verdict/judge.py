@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.engines.base import Session
-from caffe2fx.net.evaluate import Filled, Reference, Stream, meaning
+from caffe2fx.net.evaluate import Filled, Reference, StepwiseEvaluation, own_reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
@@ -89,7 +89,7 @@ def _surer(first: Row, second: Row) -> Row:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the runs of a whole net say of one value."""
+    """The statistics of one value over all runs of the net."""
 
     change: float  # under the second input
     noise: float  # of the reference in float32
@@ -107,7 +107,7 @@ class _Refused(Exception):
     """The reference does not take the second inputs."""
 
 
-class _Refusable(Stream):
+class _Refusable(StepwiseEvaluation):
     """The values on the second inputs, which the model may refuse in words of its own."""
 
     def enter(self, step: Step) -> None:
@@ -132,10 +132,10 @@ class _Trial:
         self._wrong: dict[Value, str] = {}
         self._coarse: dict[Value, float] = {}  # errors of the outputs of a coarser run
 
-    def _stream(self, inputs: Sequence[Tensor]) -> Stream:
-        return Stream(self._net, self._reference, inputs)
+    def _stream(self, inputs: Sequence[Tensor]) -> StepwiseEvaluation:
+        return StepwiseEvaluation(self._net, self._reference, inputs)
 
-    def _exactly(self) -> Stream:
+    def _exactly(self) -> StepwiseEvaluation:
         return self._stream([value.double() for value in self._inputs])
 
     def result(self, others: Iterable[Sequence[Tensor]]) -> dict[Value, Row]:
@@ -224,7 +224,7 @@ class _Trial:
     def _unmoved(self, values: set[Value], extreme: float) -> set[Value]:
         """Those of the values that are the same where every number of the input is that one."""
         found: set[Value] = set()
-        usual = Stream(self._net, meaning(self._net), self._inputs)
+        usual = StepwiseEvaluation(self._net, own_reference(self._net), self._inputs)
         void = Filled(self._net, self._inputs, extreme)
         for step in self._net.steps:
             for stream in (usual, void):
@@ -269,14 +269,16 @@ class _Trial:
                 carried.enter(mine)
             exact.leave(mine)
 
-    def _alone(self, mine: Step, step: Step, exact: Stream) -> Sequence[Tensor | None]:
+    def _alone(self, mine: Step, step: Step, exact: StepwiseEvaluation) -> Sequence[Tensor | None]:
         """What the engine's step makes of what the reference would feed it with, if it can."""
         if any(not self._seen[value].fits for value in mine.reads):
             # Its engine expects other shapes here: what it would be fed, it could not take.
             return [None] * len(mine.tops)
         return self._session.feed(step, [exact.values[value].float() for value in mine.reads])
 
-    def _row(self, step: Step, value: Value, alone: Tensor | None, stream: Stream) -> Row:
+    def _row(
+        self, step: Step, value: Value, alone: Tensor | None, stream: StepwiseEvaluation
+    ) -> Row:
         """The measures of one feature map."""
         exact, seen = stream.values[value], self._seen[value]
         size, known = _magnitude(exact), value in self._reference.known
@@ -284,7 +286,9 @@ class _Trial:
         # What proves nothing has no signal; it may still be seen to be wrong, by its size.
         moves = self._has_to_move(value) and not dead
         signal = min(size, seen.change) if moves else size
-        length = step.layer.reduction([tuple(stream.values[b].shape) for b in step.bottoms])
+        length = step.layer.accumulation_length(
+            [tuple(stream.values[b].shape) for b in step.bottoms]
+        )
         error = None if alone is None else difference(alone, exact)
         limit = alone_limit(signal, length)
         end = max(end_limit(seen.noise, signal), limit)
@@ -344,7 +348,9 @@ class _Carried:
     """What the errors come to that the engine's layers make alone, carried through the net."""
 
     def __init__(self, net: Net, inputs: Sequence[Tensor]) -> None:
-        self._stream = Stream(net, meaning(net), [value.double() for value in inputs])
+        self._stream = StepwiseEvaluation(
+            net, own_reference(net), [value.double() for value in inputs]
+        )
 
     def enter(self, step: Step) -> None:
         """Go on over a step that makes no errors."""
@@ -352,7 +358,11 @@ class _Carried:
         self._stream.leave(step)
 
     def rows(
-        self, step: Step, rows: Sequence[Row], alone: Sequence[Tensor | None], exact: Stream
+        self,
+        step: Step,
+        rows: Sequence[Row],
+        alone: Sequence[Tensor | None],
+        exact: StepwiseEvaluation,
     ) -> Iterator[Row]:
         """The step's rows, each with the limit for what came to it; its own errors join in."""
         self._stream.enter(step)
@@ -385,7 +395,7 @@ def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Ten
     )
 
 
-def _own_noise(step: Step, value: Value, exact: Stream) -> float:
+def _own_noise(step: Step, value: Value, exact: StepwiseEvaluation) -> float:
     """What float32 itself loses in this layer: its meaning in float32 against float64."""
     index = step.tops.index(value)
     double, rounded = (

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from caffe2fx.engines.base import Session
 from caffe2fx.errors import CaffeError
-from caffe2fx.net.evaluate import Reference, Stream
+from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.plain_torch import plain_torch
@@ -59,7 +59,7 @@ def with_outputs_tried(
 
 
 def _outputs(net: Net, reference: Reference, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
-    stream, found = Stream(net, reference, inputs), {}
+    stream, found = StepwiseEvaluation(net, reference, inputs), {}
     for step in net.steps:
         stream.enter(step)
         found.update({top: stream.values[top] for top in step.tops if top in net.outputs})

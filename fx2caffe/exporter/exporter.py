@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.layers.layer import BVLC, Operation
+from caffe2fx.layers.layer import BVLC, RecordModule
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.net.step import Value
 from caffe2fx.plain_torch import on_cpu
@@ -161,7 +161,7 @@ def _among(parts: Mapping[str, nn.Module]) -> Callable[[nn.Module], bool]:
 
 def _lacks(target: Target, module: nn.Module) -> bool:
     """Whether the module is a layer that only forks of Caffe have, and not the target."""
-    if not isinstance(module, Operation):
+    if not isinstance(module, RecordModule):
         return False
     return BVLC not in module.layer.dialects and not target.has(module.layer)
 

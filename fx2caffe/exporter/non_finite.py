@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from caffe2fx.net.evaluate import Stream, meaning
+from caffe2fx.net.evaluate import StepwiseEvaluation, own_reference
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.result import Export
 
@@ -21,7 +21,7 @@ def refuse_lost(exported: Export) -> None:
     if exported.unverified or exported.preprocessing or all(map(_is_finite, inputs)):
         return
     wanted = exported.reference(inputs)
-    stream = Stream(exported.net, meaning(exported.net), inputs)
+    stream = StepwiseEvaluation(exported.net, own_reference(exported.net), inputs)
     for step in exported.net.steps:
         stream.enter(step)
         for top in step.tops:

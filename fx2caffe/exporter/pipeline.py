@@ -140,7 +140,9 @@ def _check_target(net: Net, target: Target) -> None:
         Refusal(step.layer.type, lacking, step.origin)
         for step in net.steps
         if not isinstance(step.layer, Unsupported)
-        for lacking in [target.lacks(step.layer, [shapes[b] for b in step.bottoms], len(step.tops))]
+        for lacking in [
+            target.why_unsupported(step.layer, [shapes[b] for b in step.bottoms], len(step.tops))
+        ]
         if lacking is not None
     ]
     refusals += _unread(net, target) if target.outputs_by_layer else []

@@ -24,7 +24,7 @@ from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import feature_maps
 from caffe2fx.module.save import prototxt_of, save, weights_suffix, write_weights
 from caffe2fx.net.difference import first_difference
-from caffe2fx.net.evaluate import Reference, Stream
+from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.origin import Origin
@@ -105,8 +105,8 @@ class Export:
 
     def save(self, prototxt: str | Path, weights: str | Path) -> None:
         """Write the net; weights ending in .h5 become HDF5. Old files are replaced at the end."""
-        spelling = self.target.spelling
-        save(self.net, prototxt, weights, header=self._header(), spelling=spelling)
+        text_rewrites = self.target.text_rewrites
+        save(self.net, prototxt, weights, header=self._header(), text_rewrites=text_rewrites)
 
     def save_weights(self, prototxt: str | Path, weights: str | Path) -> None:
         """Write the weights alone, for a prototxt that is there already and stays as it is.
@@ -132,7 +132,7 @@ class Export:
     @property
     def prototxt(self) -> str:
         """The text of the prototxt."""
-        return prototxt_of(self.net, header=self._header(), spelling=self.target.spelling)
+        return prototxt_of(self.net, header=self._header(), text_rewrites=self.target.text_rewrites)
 
     def _header(self) -> str:
         # Without lines of files, so that two machines write the same bytes.
@@ -174,8 +174,10 @@ class Export:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 files = _files(self.net, folder)
                 # As `save` writes it where the engine reads that, else as every engine does.
-                spelling = self.target.spelling if runner.name in self.target.judges else ()
-                save(self.net, *files, spelling=spelling, durable=False)
+                text_rewrites = (
+                    self.target.text_rewrites if runner.name in self.target.judges else ()
+                )
+                save(self.net, *files, text_rewrites=text_rewrites, durable=False)
             else:
                 self._check_same(files[0])
                 with file_errors():
@@ -280,7 +282,9 @@ class Export:
     @torch.no_grad()
     def _all(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
         """Every value of the net: the model's own, or what follows from them within a rewrite."""
-        stream = Stream(self.net, self.as_reference(), [value.float() for value in inputs])
+        stream = StepwiseEvaluation(
+            self.net, self.as_reference(), [value.float() for value in inputs]
+        )
         for step in self.net.steps:
             stream.enter(step)
             yield from ((top, stream.values[top]) for top in step.tops)

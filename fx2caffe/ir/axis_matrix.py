@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class AxisMatrix(Wide):
+class AxisMatrix(IntermediateRecord):
     """y = M x along `axis` (counted from the front), with M (rows, size of the axis) as blob."""
 
     type = "AxisMatrix"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 from fx2caffe.ir.symbol import Refused
 
 
@@ -33,7 +33,7 @@ _MEANING: dict[BinaryOp, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Binary(Wide):
+class Binary(IntermediateRecord):
     """a op b with torch's broadcasting; ADD weighs its terms: coeff[0] a + coeff[1] b."""
 
     type = "Binary"

@@ -16,7 +16,7 @@ EXACT_INTEGER = 1 << 24
 LARGEST = torch.finfo(torch.float32).max
 
 
-def as_symbol(net: Emitter, value: Any, role: str = "") -> Symbol:
+def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
     """A Symbol as it is; a constant as a layer that produces it."""
     if isinstance(value, Symbol):
         return value
@@ -25,8 +25,10 @@ def as_symbol(net: Emitter, value: Any, role: str = "") -> Symbol:
         raise Refused(f"needs tensors with numbers in them, got shape {tuple(tensor.shape)}")
     if tensor.dim() > 0 and bool((tensor == tensor.reshape(-1)[0]).all()):
         filler = Filler(value=float(tensor.reshape(-1)[0]))
-        return net.add(DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), role=role)
-    return net.add(Parameter(shape=tuple(tensor.shape)), blobs=[tensor], role=role)
+        return net.add(
+            DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), suffix=suffix
+        )
+    return net.add(Parameter(shape=tuple(tensor.shape)), blobs=[tensor], suffix=suffix)
 
 
 def as_float32(value: Any) -> Tensor:

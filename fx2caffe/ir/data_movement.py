@@ -22,39 +22,39 @@ Places = tuple[int, ...]
 
 
 def positions(shape: Shape, first: int = 0) -> Tensor:
-    """A tensor of that shape whose numbers tell where they stand."""
+    """A tensor of that shape holding each element's flat index."""
     return torch.arange(first, first + prod(shape)).reshape(shape)
 
 
-def moved(net: Emitter, input: Symbol, move: Callable[[Tensor], Tensor]) -> Symbol:
+def rearrange(net: Emitter, input: Symbol, move: Callable[[Tensor], Tensor]) -> Symbol:
     """`input` moved as torch's own `move` moves positions, for the example's batch and others."""
-    return placed(net, input, move(positions(input.shape)), move(positions(input.other)))
+    return take_at(net, input, move(positions(input.shape)), move(positions(input.other_shape)))
 
 
-def placed(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
+def take_at(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
     """The numbers of `input` at the positions `index`; at `other` for the other batch."""
     if 0 in index.shape:
         raise Refused(f"needs a result with numbers in it, got shape {tuple(index.shape)}")
     shapes = tuple(index.shape), tuple(other.shape)
     # The larger batch tells more: an axis of size 1 does not say what it follows.
-    move = Move.of(other, input.other)
+    move = Move.of(other, input.other_shape)
     if move is None or not torch.equal(move.index(input.shape, shapes[0]), index):
         return _scattered(net, input, index, other)
     taken = {axis: places for axis, places in enumerate(move.places) if places is not None}
-    symbol = index_map(net, input, taken, role="select")
+    symbol = index_map(net, input, taken, suffix="select")
     if move.order != tuple(sorted(move.order)):
         order = [*(a for a in range(input.rank) if a not in move.order), *move.order]
-        symbol = net.add(Permute(order=tuple(order)), symbol, role="permute")
+        symbol = net.add(Permute(order=tuple(order)), symbol, suffix="permute")
     shape, following = (
         tuple(1 if a in move.copied else s for a, s in enumerate(shape)) for shape in shapes
     )
     symbol = reshaped(net, symbol, shape, following)
     grown = [axis for axis in move.copied if shapes[0][axis] != shapes[1][axis]]
     if grown:
-        net.fault(f"{net.scope[0]} repeats along axis {grown[0]} with the batch")
+        net.fix_batch(f"{net.scope[0]} repeats along axis {grown[0]} with the batch")
     for axis in move.copied:
-        symbol = net.add(Tile(axis=axis, tiles=shapes[0][axis]), symbol, role="tile")
-    return replace(symbol, other=shapes[1]) if move.copied else symbol
+        symbol = net.add(Tile(axis=axis, tiles=shapes[0][axis]), symbol, suffix="tile")
+    return replace(symbol, other_shape=shapes[1]) if move.copied else symbol
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,20 @@ def line_at_origin(value: Tensor, *axes: int) -> Tensor:
 
 
 def _scattered(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
-    """Places of no order at all; the batch stays free where each sample has the same."""
+    """Take indices that do not factor by axis; the batch stays free if all samples share them."""
     shapes = tuple(index.shape), tuple(other.shape)
     local = [
-        _each_sample(i, source) if input.shape != input.other else None
-        for i, source in ((index, input.shape), (other, input.other))
+        _each_sample(i, source) if input.shape != input.other_shape else None
+        for i, source in ((index, input.shape), (other, input.other_shape))
     ]
     if local[0] is not None and local[1] is not None and torch.equal(local[0], local[1]):
         gather = Gather(first=1, last=input.rank - 1, sizes=shapes[0][1:])
         return net.add(gather, input, blobs=[local[0]])
     if shapes[0] != shapes[1] or not torch.equal(index, other):
         name, _ = net.scope
-        net.fault(f"{name} reads other places with another batch")
+        net.fix_batch(f"{name} reads other places with another batch")
     gather = Gather(first=0, last=input.rank - 1, sizes=shapes[0])
-    return replace(net.add(gather, input, blobs=[index.flatten()]), other=shapes[1])
+    return replace(net.add(gather, input, blobs=[index.flatten()]), other_shape=shapes[1])
 
 
 def _each_sample(index: Tensor, source: Shape) -> Tensor | None:

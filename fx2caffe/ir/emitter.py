@@ -29,8 +29,8 @@ class Mark(NamedTuple):
 
     steps: int
     names: int
-    views: int
-    notes: int
+    reshape_sources: int
+    annotations: int
     cost: int
 
 
@@ -39,8 +39,10 @@ class Emitter:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.views: dict[Value, Symbol] = {}  # what each reshaped value was before
-        self.notes: dict[Value, object] = {}  # what the maker of a value tells those who read it
+        self.reshape_sources: dict[Value, Symbol] = {}  # what each reshaped value was before
+        self.annotations: dict[
+            Value, object
+        ] = {}  # what the maker of a value tells those who read it
         self.cost = 0  # elements read, written and stored, and two operations a multiply-add
         self._taken: set[str] = set()
         self._names: list[str] = []  # those taken, in order
@@ -49,7 +51,13 @@ class Emitter:
 
     def mark(self) -> Mark:
         """Return what `undo` needs in order to take back all that is added from now on."""
-        return Mark(len(self.steps), len(self._names), len(self.views), len(self.notes), self.cost)
+        return Mark(
+            len(self.steps),
+            len(self._names),
+            len(self.reshape_sources),
+            len(self.annotations),
+            self.cost,
+        )
 
     def undo(self, mark: Mark) -> None:
         """Take back everything that was added since the mark."""
@@ -57,7 +65,7 @@ class Emitter:
         self._taken.difference_update(self._names[mark.names :])
         del self._names[mark.names :]
         added: tuple[tuple[dict[Value, Any], int], ...]
-        added = (self.views, mark.views), (self.notes, mark.notes)
+        added = (self.reshape_sources, mark.reshape_sources), (self.annotations, mark.annotations)
         for collected, length in added:
             while len(collected) > length:
                 collected.popitem()
@@ -66,7 +74,11 @@ class Emitter:
     def forked(self: E) -> E:
         """Return a copy that goes on by itself from what is collected so far."""
         other = copy(self)
-        other.steps, other.views, other.notes = [*self.steps], {**self.views}, {**self.notes}
+        other.steps, other.reshape_sources, other.annotations = (
+            [*self.steps],
+            {**self.reshape_sources},
+            {**self.annotations},
+        )
         other._taken, other._names = set(self._taken), [*self._names]
         return other
 
@@ -90,27 +102,29 @@ class Emitter:
         layer: Layer,
         *bottoms: Symbol,
         blobs: Blobs = (),
-        role: str = "",
+        suffix: str = "",
         dynamic: Sequence[Symbol] = (),
     ) -> Symbol:
-        """Add a layer with one top. `role` is appended to the name of a helping layer.
+        """Add a layer with one top. `suffix` is appended to the name of a helping layer.
 
         `dynamic` are weight blobs that the net computes; they stand in for `blobs`.
         """
-        return self.add_many(layer, *bottoms, blobs=blobs, role=role, tops=1, dynamic=dynamic)[0]
+        return self.add_many(layer, *bottoms, blobs=blobs, suffix=suffix, tops=1, dynamic=dynamic)[
+            0
+        ]
 
     def add_many(
         self,
         layer: Layer,
         *bottoms: Symbol,
         blobs: Blobs = (),
-        role: str = "",
+        suffix: str = "",
         tops: int = 1,
         dynamic: Sequence[Symbol] = (),
         loss_weight: tuple[float, ...] = (),
     ) -> tuple[Symbol, ...]:
         """Add a layer with several tops (or none)."""
-        name = self.unique(f"{self._name}/{role}" if role else self._name)
+        name = self.unique(f"{self._name}/{suffix}" if suffix else self._name)
         blobs = tuple(blob.detach().to(torch.float32) for blob in blobs)
         values = tuple(
             Value(name if tops == 1 else self.unique(f"{name}:{index}")) for index in range(tops)
@@ -128,13 +142,13 @@ class Emitter:
             loss_weight=loss_weight,
         )
         shapes = self._top_shapes(step, [bottom.shape for bottom in bottoms])
-        others = self._other_shapes(step, [bottom.other for bottom in bottoms])
+        others = self._other_shapes(step, [bottom.other_shape for bottom in bottoms])
         step.check_blobs([symbol.shape for symbol in (*bottoms, *dynamic)])
-        self._check_other_blobs(step, [symbol.other for symbol in (*bottoms, *dynamic)])
+        self._check_other_blobs(step, [symbol.other_shape for symbol in (*bottoms, *dynamic)])
         self.steps.append(step)
         self.cost += _cost(step, [bottom.shape for bottom in bottoms], shapes)
         if isinstance(layer, Flatten | Reshape):
-            self.views[values[0]] = bottoms[0]
+            self.reshape_sources[values[0]] = bottoms[0]
         return tuple(
             Symbol(value, shape, other)
             for value, shape, other in zip(values, shapes, others, strict=True)
@@ -145,10 +159,10 @@ class Emitter:
         return Emitter.add_many(self, layer, bottom)[0]
 
     def _dynamic(self, symbol: Symbol, name: str) -> Dynamic:
-        if symbol.shape != symbol.other:
-            self.fault(f"{name} has a weight whose size follows the batch: {symbol.shape}")
+        if symbol.shape != symbol.other_shape:
+            self.fix_batch(f"{name} has a weight whose size follows the batch: {symbol.shape}")
         parameter = self.unique(f"{name}/weight")
-        roles = (self.unique(f"{parameter}/{role}") for role in ("copy", "silence"))
+        roles = (self.unique(f"{parameter}/{suffix}") for suffix in ("copy", "silence"))
         return Dynamic(symbol.value, parameter, *roles)
 
     def _top_shapes(self, step: Step, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -162,15 +176,15 @@ class Emitter:
         try:
             return self._top_shapes(step, bottoms)
         except CaffeError as error:
-            self.fault(f"{step.name}: {error}")
+            self.fix_batch(f"{step.name}: {error}")
 
     def _check_other_blobs(self, step: Step, reads: Sequence[Shape]) -> None:
         try:
             step.check_blobs(reads)
         except CaffeError as error:
-            self.fault(f"{step.name}: {error}")
+            self.fix_batch(f"{step.name}: {error}")
 
-    def fault(self, reason: str) -> NoReturn:
+    def fix_batch(self, reason: str) -> NoReturn:
         """Give up the net for any batch. Raises BatchFixed: the caller starts anew for one."""
         raise BatchFixed(reason)
 
@@ -184,6 +198,6 @@ def _cost(step: Step, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
     """The work and memory of a step; a reshape, which only renames memory, has none."""
     if step.shares_memory:
         return 0
-    written, terms = sum(map(prod, tops)), step.layer.reduction(bottoms)
+    written, terms = sum(map(prod, tops)), step.layer.accumulation_length(bottoms)
     stored = sum(blob.numel() for blob in step.blobs)
     return sum(map(prod, bottoms)) + stored + written * (1 if terms == 1 else 1 + 2 * terms)

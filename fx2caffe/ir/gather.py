@@ -9,14 +9,14 @@ from math import prod
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 DENSE = 1 << 22  # numbers in a matrix of ones and zeros: 16 MB of weights
 ROWS = 1 << 24  # row numbers that float32 can tell apart
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gather(Wide):
+class Gather(IntermediateRecord):
     """The axes from `first` to `last`, flattened, at the places that the blob lists, as `sizes`."""
 
     type = "Gather"

@@ -23,7 +23,7 @@ def index_map(tensors: Sequence[Tensor], index: Tensor, shape: tuple[int, ...]) 
 
 
 def plain_index(index: Any, owns: Callable[[Tensor], bool]) -> Any:
-    """An index whose constant masks are positions and whose constant scalars are numbers."""
+    """Return the index with constant boolean masks as integer indices, 0-d tensors as ints."""
     parts = index if isinstance(index, tuple) else (index,)
     plain: list[Any] = []
     for part in parts:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 from fx2caffe.ir.symbol import Symbol
 
 Places = tuple[int, ...]
@@ -19,7 +19,7 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexMap(Wide):
+class IndexMap(IntermediateRecord):
     """top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
 
     One blob for each of these axes lists its places; place -1 is nowhere and gives `outside`.
@@ -59,7 +59,7 @@ def index_map(
     input: Symbol,
     places: Mapping[int, Sequence[int]],
     outside: float = 0.0,
-    role: str = "",
+    suffix: str = "",
 ) -> Symbol:
     """Map the given axes by their places, as one record where no axis between has the batch."""
     maps = {a: p for a, p in places.items() if not is_whole(input, a, p)}
@@ -68,21 +68,21 @@ def index_map(
     first, last = min(maps), max(maps)
     if any(input.carries_batch(axis) and axis not in maps for axis in range(first, last)):
         for axis, one in maps.items():
-            input = index_map(net, input, {axis: one}, outside, role)
+            input = index_map(net, input, {axis: one}, outside, suffix)
         return input
     lists = [tuple(maps.get(a, range(input.shape[a]))) for a in range(first, last + 1)]
     layer = IndexMap(first=first, sizes=tuple(map(len, lists)), outside=outside)
-    return net.add(layer, input, blobs=[torch.tensor(p) for p in lists], role=role)
+    return net.add(layer, input, blobs=[torch.tensor(p) for p in lists], suffix=suffix)
 
 
 def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
     """Whether the places are all of an axis, in order, whatever the batch."""
     size = input.shape[axis]
-    return len(places) == size == input.other[axis] and tuple(places) == tuple(range(size))
+    return len(places) == size == input.other_shape[axis] and tuple(places) == tuple(range(size))
 
 
 class Span(NamedTuple):
-    """`length` places from `start` on, `step` apart, with `before` and `after` times nowhere."""
+    """A strided slice (start, step, length) with `before` and `after` zeros of padding."""
 
     before: int
     start: int

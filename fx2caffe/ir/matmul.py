@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatMul(Wide):
+class MatMul(IntermediateRecord):
     """(..., M, K) times (..., K, N), or (..., N, K) if `transposed`.
 
     The axes in front agree, or one bottom has none.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Permute(Wide):
+class Permute(IntermediateRecord):
     """Axis i of the top is axis `order[i]` of the bottom."""
 
     type = "Permute"

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from caffe2fx.layers.layer import MANY, Layer
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unsupported(Wide):
+class Unsupported(IntermediateRecord):
     """Tops of these shapes by an operation that was refused, and why.
 
     `refused` is the record that no rule could say, None where there was no record at all.

@@ -1,4 +1,4 @@
-"""Wide records: steps that no Caffe has and that the rules say in layers that it has."""
+"""IntermediateRecord: a step that no Caffe has and that rules decompose into layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from caffe2fx.layers.layer import Layer
 
 
-class Wide(Layer):
+class IntermediateRecord(Layer):
     """Base of the wide records: frozen dataclasses like all records, but without a message."""
 
     message = ""

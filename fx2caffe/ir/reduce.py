@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caffe2fx.layers import AbsVal, PoolMethod, Power
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 
 class ReduceOp(Enum):
@@ -43,7 +43,7 @@ def _product(bottom: Tensor, axes: Shape, keepdim: bool) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reduce(Wide):
+class Reduce(IntermediateRecord):
     """One number of all along `axes` (counted from the front, ascending, at least one)."""
 
     type = "Reduce"

@@ -12,44 +12,47 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
 
 
-def reshaped(net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = "") -> Symbol:
+def reshaped(net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: str = "") -> Symbol:
     """`input` with another shape; axes that carry the batch are copied or inferred, not written."""
     if len(shape) != len(other):
         # squeeze() of a batch of one: another batch gives another rank.
-        net.fault(f"{net.scope[0]} gives {shape}, and {other} for another batch")
-    if shape == input.shape and other == input.other:
+        net.fix_batch(f"{net.scope[0]} gives {shape}, and {other} for another batch")
+    if shape == input.shape and other == input.other_shape:
         return input
     merged = _merged_axes(input, shape, other)
     if merged is not None:
-        return net.add(Flatten(axis=merged[0], end_axis=merged[1]), input, role=role)
-    return by_reshape(net, input, shape, other, role)
+        return net.add(Flatten(axis=merged[0], end_axis=merged[1]), input, suffix=suffix)
+    return by_reshape(net, input, shape, other, suffix)
 
 
-def by_reshape(net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = "") -> Symbol:
+def by_reshape(net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: str = "") -> Symbol:
     """`input` with another shape, by that layer also where Flatten would do."""
-    return net.add(Reshape(shape=_dims(input, shape, other)), input, role=role)
+    return net.add(Reshape(shape=_dims(input, shape, other)), input, suffix=suffix)
 
 
-def viewed(net: Emitter, input: Symbol, view: Callable[[Shape], Shape], role: str = "") -> Symbol:
+def viewed(net: Emitter, input: Symbol, view: Callable[[Shape], Shape], suffix: str = "") -> Symbol:
     """`input` with the shape that `view` makes of its own, whatever the batch."""
-    return reshaped(net, input, view(input.shape), view(input.other), role)
+    return reshaped(net, input, view(input.shape), view(input.other_shape), suffix)
 
 
 def reshaped_source(
-    net: Emitter, input: Symbol, shape: Shape, other: Shape, role: str = ""
+    net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: str = ""
 ) -> Symbol:
     """Like `reshaped`, but from before earlier reshapes, as far back as Caffe can say it."""
     if len(shape) != len(other):
-        return reshaped(net, input, shape, other, role=role)
+        return reshaped(net, input, shape, other, suffix=suffix)
     source = best = input
-    while source.value in net.views and (source.shape, source.other) != (shape, other):
-        source = net.views[source.value]
+    while source.value in net.reshape_sources and (source.shape, source.other_shape) != (
+        shape,
+        other,
+    ):
+        source = net.reshape_sources[source.value]
         best = source if _keeps_batch_free(source, shape, other) else best
-    return reshaped(net, best, shape, other, role=role)
+    return reshaped(net, best, shape, other, suffix=suffix)
 
 
 def _keeps_batch_free(input: Symbol, shape: Shape, other: Shape) -> bool:
-    if (shape, other) == (input.shape, input.other):
+    if (shape, other) == (input.shape, input.other_shape):
         return True
     dims = zip(_dims(input, shape, other), shape, other, strict=True)
     return all(dim in (0, -1) or size == second for dim, size, second in dims)
@@ -64,9 +67,9 @@ def _merged_axes(input: Symbol, shape: Shape, other: Shape) -> tuple[int, int] |
         last = first + gone
         kept = input.shape[:first], input.shape[last + 1 :]
         if (*kept[0], prod(input.shape[first : last + 1]), *kept[1]) == shape and (
-            *input.other[:first],
-            prod(input.other[first : last + 1]),
-            *input.other[last + 1 :],
+            *input.other_shape[:first],
+            prod(input.other_shape[first : last + 1]),
+            *input.other_shape[last + 1 :],
         ) == other:
             return first, (-1 if last == input.rank - 1 else last)
     return None
@@ -77,7 +80,7 @@ def _dims(input: Symbol, shape: Shape, other: Shape) -> Shape:
     for axis, (size, second) in enumerate(zip(shape, other, strict=True)):
         if size == second:
             dims.append(size)
-        elif axis < input.rank and (size, second) == (input.shape[axis], input.other[axis]):
+        elif axis < input.rank and (size, second) == (input.shape[axis], input.other_shape[axis]):
             dims.append(0)
         else:
             dims.append(-1)
@@ -92,17 +95,17 @@ def lead(bottom: Symbol) -> int:
 
 
 def as_image(
-    net: Emitter, bottom: Symbol, sizes: tuple[int, int, int], role: str = "image"
+    net: Emitter, bottom: Symbol, sizes: tuple[int, int, int], suffix: str = "image"
 ) -> Symbol:
     """(batch or 1, *sizes)."""
     count = lead(bottom)
-    return viewed(net, bottom, lambda s: (prod(s[:count]), *sizes), role=role)
+    return viewed(net, bottom, lambda s: (prod(s[:count]), *sizes), suffix=suffix)
 
 
 def around(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
     """The axes before (but the batch), from, and behind `first` to `last`, each as one size."""
     cuts = [lead(bottom), first, last + 1, bottom.rank]
     outer, size, inner = (
-        prod(bottom.fixed(axis) for axis in range(low, high)) for low, high in pairwise(cuts)
+        prod(bottom.static_size(axis) for axis in range(low, high)) for low, high in pairwise(cuts)
     )
     return outer, size, inner

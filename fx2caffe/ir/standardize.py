@@ -9,11 +9,11 @@ from math import prod
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.record import Wide
+from fx2caffe.ir.record import IntermediateRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standardize(Wide):
+class Standardize(IntermediateRecord):
     """(x - mean) / sqrt(variance + eps) over all axes from `axis` on (biased variance).
 
     Not centred it is x / sqrt(mean of squares + eps).

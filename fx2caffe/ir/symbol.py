@@ -29,7 +29,7 @@ class Symbol:
 
     value: Value
     shape: Shape
-    other: Shape
+    other_shape: Shape
     dtype: torch.dtype = torch.float32
 
     @property
@@ -39,9 +39,9 @@ class Symbol:
 
     def carries_batch(self, axis: int) -> bool:
         """Whether the size of this axis follows the batch."""
-        return self.shape[axis] != self.other[axis]
+        return self.shape[axis] != self.other_shape[axis]
 
-    def fixed(self, axis: int) -> int:
+    def static_size(self, axis: int) -> int:
         """The size of an axis. Raises Refused if it follows the batch, and for a scalar."""
         if not self.shape:
             raise Refused("needs a tensor with axes, got a scalar")

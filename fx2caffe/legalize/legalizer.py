@@ -29,7 +29,7 @@ def legalize(
     *,
     placeholders: bool = False,
 ) -> Emitter:
-    """The steps in the target's own layers; values keep their names.
+    """Rewrite the steps into layers that the target has; values keep their names.
 
     `symbols` gives the shapes of the inputs and receives those of all values.
     Raises UnsupportedError with a refusal for each step that no rule can say; with
@@ -42,31 +42,33 @@ def legalize(
             _legalize(step, symbols, emitter)
         except Refused as refused:
             if placeholders and not is_input(step) and not step.dynamic:
-                _stand_in(step, symbols, emitter, str(refused))
+                _insert_placeholder(step, symbols, emitter, str(refused))
                 continue
-            takers = _takers(step, symbols, emitter)
-            refusals.append(Refusal(step.layer.type, str(refused), step.origin, takers))
-            _assume(step, symbols, emitter)
+            accepting = _targets_that_accept(step, symbols, emitter)
+            refusals.append(Refusal(step.layer.type, str(refused), step.origin, accepting))
+            _continue_after_refusal(step, symbols, emitter)
     if refusals:
         raise UnsupportedError(refusals)
     return emitter
 
 
-def _stand_in(
+def _insert_placeholder(
     step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter, reason: str
 ) -> None:
     bottoms = [symbols[bottom] for bottom in step.bottoms]
     shapes = step.layer.top_shapes([bottom.shape for bottom in bottoms], len(step.tops))
-    if any(bottom.shape != bottom.other for bottom in bottoms):
-        emitter.fault(f"{step.name} is a placeholder, whose shape is written")
+    if any(bottom.shape != bottom.other_shape for bottom in bottoms):
+        emitter.fix_batch(f"{step.name} is a placeholder, whose shape is written")
     layer = Unsupported(op=step.layer.type, reason=reason, shapes=shapes, refused=step.layer)
     with emitter.at(step.name, step.origin):
         tops = emitter.add_many(layer, *bottoms, blobs=step.blobs, tops=len(step.tops))
     symbols.update(zip(step.tops, tops, strict=True))
 
 
-def _takers(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> tuple[str, ...]:
-    """The targets that come with the package and can say a refused step."""
+def _targets_that_accept(
+    step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter
+) -> tuple[str, ...]:
+    """The names of the package's targets in which a refused step can be decomposed."""
     found = []
     for name, target in TARGETS.items():
         with suppress(Refused, BatchFixed):
@@ -77,9 +79,9 @@ def _takers(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) ->
 
 def _legalize(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> None:
     if is_input(step):
-        lacking = emitter.target.lacks(step.layer, [], len(step.tops))
-        if lacking is not None:
-            raise Refused(lacking)
+        reason = emitter.target.why_unsupported(step.layer, [], len(step.tops))
+        if reason is not None:
+            raise Refused(reason)
         emitter.steps.append(step)
         emitter.unique(step.name)
         return
@@ -97,12 +99,14 @@ def _legalize(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) 
     symbols.update(zip(step.tops, tops, strict=True))
 
 
-def _assume(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) -> None:
-    """Go on after a refusal as if the step had been said, so that all are found."""
+def _continue_after_refusal(
+    step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter
+) -> None:
+    """Give the refused step's tops their shapes, so that later refusals are collected too."""
     bottoms = [symbols[bottom] for bottom in step.bottoms]
     emitter.steps.append(replace(step, bottoms=tuple(bottom.value for bottom in bottoms)))
     shapes = step.layer.top_shapes([b.shape for b in bottoms], len(step.tops))
-    others = step.layer.top_shapes([b.other for b in bottoms], len(step.tops))
+    others = step.layer.top_shapes([b.other_shape for b in bottoms], len(step.tops))
     for value, shape, other in zip(step.tops, shapes, others, strict=True):
         symbols[value] = Symbol(value, shape, other)
 
@@ -126,62 +130,62 @@ class _LegalEmitter(Emitter):
         layer: Layer,
         *bottoms: Symbol,
         blobs: Sequence[Tensor] = (),
-        role: str = "",
+        suffix: str = "",
         tops: int = 1,
         dynamic: Sequence[Symbol] = (),
         loss_weight: tuple[float, ...] = (),
     ) -> tuple[Symbol, ...]:
-        lacking = self._lacking(layer, bottoms, dynamic, tops)
-        if lacking is None:
+        reason = self._why_unsupported(layer, bottoms, dynamic, tops)
+        if reason is None:
             return super().add_many(
                 layer,
                 *bottoms,
                 blobs=blobs,
-                role=role,
+                suffix=suffix,
                 tops=tops,
                 dynamic=dynamic,
                 loss_weight=loss_weight,
             )
         if dynamic or loss_weight:
-            raise Refused(lacking)
+            raise Refused(reason)
         asked = layer, tuple(bottom.value for bottom in bottoms)
         if asked in self._asked:  # a rule that comes back to what it started from is none
-            raise Refused(lacking)
+            raise Refused(reason)
         self._asked.append(asked)
         try:
-            return self._rewritten(lacking, layer, bottoms, blobs, role, tops)
+            return self._rewritten(reason, layer, bottoms, blobs, suffix, tops)
         finally:
             self._asked.pop()
 
     def _rewritten(
         self,
-        lacking: str,
+        reason: str,
         layer: Layer,
         bottoms: Sequence[Symbol],
         blobs: Sequence[Tensor],
-        role: str,
+        suffix: str,
         tops: int,
     ) -> tuple[Symbol, ...]:
-        """What the first rule gives that the target can say. Raises Refused if none can."""
-        call, reasons = LayerCall(layer, bottoms, blobs, tops), [lacking]
+        """Return the tops of the first rule whose layers the target has, or raise Refused."""
+        call, reasons = LayerCall(layer, bottoms, blobs, tops), [reason]
         for rule in rules_for(layer, self.target.name):
             if isinstance(rule, Cheapest):
-                made = self._by_cheapest(rule, call, role, reasons)
+                made = self._by_cheapest(rule, call, suffix, reasons)
             else:
-                made = self._by_rule(rule, call, role, reasons)
+                made = self._by_rule(rule, call, suffix, reasons)
             if made is not None:
                 return made
         raise Refused("; ".join(dict.fromkeys(reasons)))
 
     def _by_rule(
-        self, rule: Rule, call: LayerCall[Any], role: str, reasons: list[str]
+        self, rule: Rule, call: LayerCall[Any], suffix: str, reasons: list[str]
     ) -> Tops | None:
         """The tops that a rule gives; None, and no trace of it, where it gives none."""
         name, origin = self.scope
         mark = self.mark()
         origin = replace(origin, rules=(*origin.rules, name_of(rule)))
         try:
-            with self.at(f"{name}/{role}" if role else name, origin):
+            with self.at(f"{name}/{suffix}" if suffix else name, origin):
                 made = rule(self, call)
         except Refused as refused:
             reasons.append(str(refused))
@@ -191,7 +195,7 @@ class _LegalEmitter(Emitter):
         return made
 
     def _by_cheapest(
-        self, choice: Cheapest, call: LayerCall[Any], role: str, reasons: list[str]
+        self, choice: Cheapest, call: LayerCall[Any], suffix: str, reasons: list[str]
     ) -> Tops | None:
         """The tops of the rule that is to be taken (see Cheapest). Raises BatchFixed if it must."""
         costs: dict[Rule, int] = {}
@@ -199,7 +203,7 @@ class _LegalEmitter(Emitter):
         for rule in choice.rules:
             mark = self.mark()
             try:
-                if self._by_rule(rule, call, role, reasons) is not None:
+                if self._by_rule(rule, call, suffix, reasons) is not None:
                     costs[rule] = self.cost - mark.cost
             except BatchFixed as error:
                 fixed = fixed or error
@@ -208,17 +212,17 @@ class _LegalEmitter(Emitter):
             raise fixed
         if not costs:
             return None
-        return self._by_rule(choice.best(costs), call, role, [])
+        return self._by_rule(choice.best(costs), call, suffix, [])
 
-    def _lacking(
+    def _why_unsupported(
         self, layer: Layer, bottoms: Sequence[Symbol], dynamic: Sequence[Symbol], tops: int
     ) -> str | None:
-        """What the target lacks of the layer and of what fills its weights, None if nothing."""
+        """Why the target cannot run the layer or those that compute its weights; None if it can."""
         if isinstance(layer, Unsupported):
             return None  # a placeholder of the target's own, in the end
         asked = [(layer, [bottom.shape for bottom in bottoms], tops)]
         for weight in dynamic:
             for step in helpers(Dynamic(weight.value, "", "", ""), weight.shape):
                 asked.append((step.layer, [weight.shape for _ in step.bottoms], len(step.tops)))
-        reasons = (self.target.lacks(*each) for each in asked)
+        reasons = (self.target.why_unsupported(*each) for each in asked)
         return next((reason for reason in reasons if reason is not None), None)

@@ -56,5 +56,5 @@ def with_symbols(
     parameters = inspect.signature(handler).parameters
     for name, value in bound.arguments.items():
         if isinstance(value, Tensor) and parameters[name].annotation in ("Symbol", Symbol):
-            bound.arguments[name] = as_symbol(net, value, role=name)
+            bound.arguments[name] = as_symbol(net, value, suffix=name)
     return bound

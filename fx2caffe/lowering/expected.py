@@ -22,6 +22,6 @@ class Expected:
         return tuple(self.meta.shape)
 
     @property
-    def other(self) -> Shape:
+    def other_shape(self) -> Shape:
         """Shape of the (first) result for the other batch."""
         return tuple(self.other_meta.shape)

@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers import Input
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
@@ -28,7 +28,7 @@ from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.integer_range import cast_written, refuse_wrapping
 from fx2caffe.lowering.refusal_reasons import reason_for
-from fx2caffe.lowering.registry import _HANDLERS, Handler, spelled
+from fx2caffe.lowering.registry import _HANDLERS, Handler, qualified_name
 from fx2caffe.tracing.batch_analysis import result_varies
 
 
@@ -122,18 +122,20 @@ class Lowering:
             self.values[node] = _POISON
         except CaffeError as error:
             refusal = Refusal(_operation(node), str(error), _origin(node))
-            self.values[node] = self._stand_in(node, refusal) if self.placeholders else _POISON
+            self.values[node] = (
+                self._insert_placeholder(node, refusal) if self.placeholders else _POISON
+            )
             if self.values[node] is _POISON:
                 self.refusals.append(refusal)
 
-    def _stand_in(self, node: fx.Node, refusal: Refusal) -> Any:
+    def _insert_placeholder(self, node: fx.Node, refusal: Refusal) -> Any:
         """Symbols for what a refused node gives, if that is tensors."""
         value = node.meta.get("value")
         results: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
         if not all(hasattr(result, "shape") for result in results):
             return _POISON
         if self.others:
-            self.emitter.fault(f"{self.names[node]} is a placeholder, whose shape is written")
+            self.emitter.fix_batch(f"{self.names[node]} is a placeholder, whose shape is written")
         found = [self.values[source] for source in node.all_input_nodes]
         shapes = tuple(tuple(result.shape) for result in results)
         layer = Unsupported(op=refusal.op, reason=refusal.reason, shapes=shapes)
@@ -196,7 +198,7 @@ class Lowering:
     def _call_module(self, node: fx.Node) -> Any:
         module = self.root.get_submodule(str(node.target))
         bottoms = self._argument(node.args)
-        if isinstance(module, Operation):
+        if isinstance(module, RecordModule):
             bottoms = [as_symbol(self.emitter, b, f"bottom{i}") for i, b in enumerate(bottoms)]
             count = len(bottoms) - module.dynamic
             tops = self.emitter.add_many(
@@ -239,15 +241,15 @@ class Lowering:
 
     def _check_constant(self, node: fx.Node, meta: Any, other: Any) -> None:
         if meta.shape != other.shape:
-            self.emitter.fault(f"{self.names[node]} is a constant whose size follows the batch")
+            self.emitter.fix_batch(f"{self.names[node]} is a constant whose size follows the batch")
 
     def _check_one(self, node: fx.Node, symbol: Symbol, meta: Any, other: Any) -> None:
         if symbol.shape != tuple(meta.shape):
             raise Refused(f"needs result {tuple(meta.shape)}, but its layers give {symbol.shape}")
-        if symbol.other != tuple(other.shape):
-            self.emitter.fault(
+        if symbol.other_shape != tuple(other.shape):
+            self.emitter.fix_batch(
                 f"{self.names[node]} gives {tuple(other.shape)} for another batch, "
-                f"its layers give {symbol.other}"
+                f"its layers give {symbol.other_shape}"
             )
         if not isinstance(node.meta["value"], (tuple, list)):
             self.nodes.setdefault(symbol.value, node.name)
@@ -266,7 +268,7 @@ def _read(node: fx.Node) -> frozenset[int]:
 
 
 def _operation(node: fx.Node) -> str:
-    return str(node.target) if isinstance(node.target, str) else spelled(node.target)
+    return str(node.target) if isinstance(node.target, str) else qualified_name(node.target)
 
 
 def _origin(node: fx.Node) -> Origin:

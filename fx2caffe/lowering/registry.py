@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -30,7 +30,7 @@ def handles(*targets: Any) -> Callable[[H], H]:
     def register(handler: H) -> H:
         for target in targets:
             if target in _HANDLERS:
-                raise CaffeError(f"{spelled(target)} has two handlers")
+                raise CaffeError(f"{qualified_name(target)} has two handlers")
             _HANDLERS[target] = handler
         return handler
 
@@ -65,7 +65,7 @@ def leaves() -> tuple[list[type[nn.Module]], list[Callable[..., Any]]]:
     """The module classes and functions that are kept whole: Caffe's own and the user's."""
     modules = [kind for kind in _USERS if isinstance(kind, type)]
     functions = [function for function in _USERS if not isinstance(function, type)]
-    return [Operation, *modules], functions
+    return [RecordModule, *modules], functions
 
 
 def handlers() -> Mapping[Any, Handler]:
@@ -73,7 +73,7 @@ def handlers() -> Mapping[Any, Handler]:
     return dict(_HANDLERS)
 
 
-def spelled(target: Any) -> str:
+def qualified_name(target: Any) -> str:
     """A torch function as a user would write it."""
     name = getattr(target, "__name__", str(target))
     if isinstance(target, type):

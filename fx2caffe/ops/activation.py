@@ -89,8 +89,10 @@ def prelu(net: Emitter, input: Symbol, weight: Tensor, *, out: Expected) -> Symb
     layer = PReLU(channel_shared=shared)
     if input.rank <= 4:
         return net.add(layer, input, blobs=[blob])
-    flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:])), role="flat")
-    return reshaped(net, net.add(layer, flat, blobs=[blob], role="prelu"), out.shape, out.other)
+    flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:])), suffix="flat")
+    return reshaped(
+        net, net.add(layer, flat, blobs=[blob], suffix="prelu"), out.shape, out.other_shape
+    )
 
 
 @handles(F.elu)
@@ -103,8 +105,8 @@ def scaled_elu(
     net: Emitter, input: Symbol, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
 ) -> Symbol:
     """Torch's operator of three factors: `scale` times x above 0, and of the exponential below."""
-    exponent = net.add(Power(scale=input_scale), input, role="exponent")
-    curve = net.add(ELU(alpha=alpha * input_scale), exponent, role="elu")
+    exponent = net.add(Power(scale=input_scale), input, suffix="exponent")
+    curve = net.add(ELU(alpha=alpha * input_scale), exponent, suffix="elu")
     return net.add(Power(scale=scale / input_scale), curve)
 
 
@@ -113,8 +115,8 @@ def celu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False)
     """alpha * elu(x / alpha) with slope 1: the exponential sees x / alpha."""
     if alpha == 1:
         return net.add(ELU(), input)
-    scaled = net.add(Power(scale=1 / alpha), input, role="scaled")
-    return net.add(Power(scale=alpha), net.add(ELU(), scaled, role="elu"))
+    scaled = net.add(Power(scale=1 / alpha), input, suffix="scaled")
+    return net.add(Power(scale=alpha), net.add(ELU(), scaled, suffix="elu"))
 
 
 # Klambauer and others, Self-Normalizing Neural Networks (2017).
@@ -123,7 +125,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 @handles(F.selu)
 def selu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
-    return net.add(Power(scale=_SELU_SCALE), net.add(ELU(alpha=_SELU_ALPHA), input, role="elu"))
+    return net.add(Power(scale=_SELU_SCALE), net.add(ELU(alpha=_SELU_ALPHA), input, suffix="elu"))
 
 
 @handles(torch.sigmoid)
@@ -144,41 +146,41 @@ def silu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 @handles(F.hardswish)
 def hardswish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
     """x * clip(x + 3, 0, 6) / 6, divided last: dividing first costs two digits."""
-    shifted = net.add(Power(shift=3), input, role="shifted")
-    gate = clipped(net, shifted, 0, 6, role="clip")
-    return net.add(Power(scale=1 / 6), net.add(PRODUCT, input, gate, role="product"))
+    shifted = net.add(Power(shift=3), input, suffix="shifted")
+    gate = clipped(net, shifted, 0, 6, suffix="clip")
+    return net.add(Power(scale=1 / 6), net.add(PRODUCT, input, gate, suffix="product"))
 
 
 @handles(F.hardsigmoid)
 def hardsigmoid(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
     """clip(x / 6 + 1 / 2, 0, 1)."""
-    return clipped(net, net.add(Power(scale=1 / 6, shift=0.5), input, role="scaled"), 0, 1)
+    return clipped(net, net.add(Power(scale=1 / 6, shift=0.5), input, suffix="scaled"), 0, 1)
 
 
 @handles(F.softplus)
 def softplus(net: Emitter, input: Symbol, beta: float = 1.0, threshold: float = 20.0) -> Symbol:
     """log(1 + exp(beta x)) / beta; torch leaves x as it is where beta x > threshold."""
     if threshold < 15:  # log(1 + exp(-15)) / 15 = 2e-8: less than float32 resolves
-        scaled = input if beta == 1 else net.add(Power(scale=beta), input, role="scaled")
-        large = net.add(Threshold(threshold=threshold), scaled, role="large")
+        scaled = input if beta == 1 else net.add(Power(scale=beta), input, suffix="scaled")
+        large = net.add(Threshold(threshold=threshold), scaled, suffix="large")
         soft = inside(net, "soft", softplus, input, beta)
         return select(net, replace(large, dtype=torch.bool), input, soft)
     if beta == 1:
         return net.add(BNLL(), input)
-    scaled = net.add(Power(scale=beta), input, role="scaled")
-    return net.add(Power(scale=1 / beta), net.add(BNLL(), scaled, role="bnll"))
+    scaled = net.add(Power(scale=beta), input, suffix="scaled")
+    return net.add(Power(scale=1 / beta), net.add(BNLL(), scaled, suffix="bnll"))
 
 
 @handles(F.logsigmoid)
 def logsigmoid(net: Emitter, input: Symbol) -> Symbol:
     """-softplus(-x)."""
-    softplus = net.add(BNLL(), net.add(Power(scale=-1), input, role="negative"), role="bnll")
+    softplus = net.add(BNLL(), net.add(Power(scale=-1), input, suffix="negative"), suffix="bnll")
     return net.add(Power(scale=-1), softplus)
 
 
 @handles(F.mish)
 def mish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
-    gate = net.add(TanH(), net.add(BNLL(), input, role="bnll"), role="tanh")
+    gate = net.add(TanH(), net.add(BNLL(), input, suffix="bnll"), suffix="tanh")
     return net.add(PRODUCT, input, gate)
 
 
@@ -186,16 +188,18 @@ def mish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 def hardshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
     if lambd < 0:
         return net.add(Power(), input)  # torch keeps every x then
-    size = net.add(AbsVal(), input, role="abs")
-    return net.add(PRODUCT, input, net.add(Threshold(threshold=lambd), size, role="mask"))
+    size = net.add(AbsVal(), input, suffix="abs")
+    return net.add(PRODUCT, input, net.add(Threshold(threshold=lambd), size, suffix="mask"))
 
 
 @handles(F.softshrink)
 def softshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
     """relu(x - lambd) - relu(-x - lambd)."""
     above, below = (
-        net.add(ReLU(), net.add(Power(scale=sign, shift=-lambd), input, role=role), role="relu")
-        for sign, role in ((1, "above"), (-1, "below"))
+        net.add(
+            ReLU(), net.add(Power(scale=sign, shift=-lambd), input, suffix=suffix), suffix="relu"
+        )
+        for sign, suffix in ((1, "above"), (-1, "below"))
     )
     return net.add(Eltwise(coeff=(1, -1)), above, below)
 
@@ -207,20 +211,20 @@ def threshold(
     """x * m + value * (1 - m) with m = 1 where x > threshold."""
     if threshold == value == 0:
         return net.add(ReLU(), input)
-    mask = net.add(Threshold(threshold=threshold), input, role="mask")
+    mask = net.add(Threshold(threshold=threshold), input, suffix="mask")
     if value == 0:
         return net.add(PRODUCT, input, mask)
-    kept = net.add(PRODUCT, input, mask, role="masked")
-    filled = net.add(Power(scale=-value, shift=value), mask, role="filled")
+    kept = net.add(PRODUCT, input, mask, suffix="masked")
+    filled = net.add(Power(scale=-value, shift=value), mask, suffix="filled")
     return net.add(Eltwise(), kept, filled)
 
 
 @handles(F.glu)
 def glu(net: Emitter, input: Symbol, dim: int = -1) -> Symbol:
     axis = positive(dim, input.rank)
-    input.fixed(axis)
-    halves = net.add_many(Slice(axis=axis), input, role="halves", tops=2)
-    return net.add(PRODUCT, halves[0], net.add(Sigmoid(), halves[1], role="sigmoid"))
+    input.static_size(axis)
+    halves = net.add_many(Slice(axis=axis), input, suffix="halves", tops=2)
+    return net.add(PRODUCT, halves[0], net.add(Sigmoid(), halves[1], suffix="sigmoid"))
 
 
 # In eval mode most dropouts give their very input, which the tracer does not even see; those

@@ -69,13 +69,13 @@ def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
     if not isinstance(input, Symbol):
         _base(float(as_float32(input).min()))
         logarithm: Operand = as_float32(input).double().log().float()
-        return net.add(Exp(), product(net, logarithm, exponent, role="exponent"))
+        return net.add(Exp(), product(net, logarithm, exponent, suffix="exponent"))
     if not isinstance(exponent, Symbol) and (_is_lone(exponent) or not is_positive(net, input)):
         return _constant_powers(net, input, as_float32(exponent))
     if not is_positive(net, input):
         return _signed_power(net, *spread(net, input, exponent))
-    logarithm = net.add(Log(), input, role="log")
-    return net.add(Exp(), product(net, logarithm, exponent, role="exponent"))
+    logarithm = net.add(Log(), input, suffix="log")
+    return net.add(Exp(), product(net, logarithm, exponent, suffix="exponent"))
 
 
 def _is_lone(exponents: Operand) -> bool:
@@ -105,33 +105,35 @@ def _constant_powers(net: Emitter, input: Symbol, exponents: Tensor) -> Symbol:
         mask = (exponents == number).float()
         own = inside(net, f"own{index}", mul, input, mask)
         filled = inside(net, f"filled{index}", add, own, 1 - mask)
-        powers.append(net.add(Power(power=number), filled, role=f"power{index}"))
+        powers.append(net.add(Power(power=number), filled, suffix=f"power{index}"))
     return powers[0] if len(powers) == 1 else net.add(PRODUCT, *powers)
 
 
 def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
     """x^y of any signs, of one shape: 1 where y is 0, NaN below 0 where y has a fraction."""
-    some = nonzero(net, exponent, role="nonzero")
-    none = opposite(net, some, role="zero")
-    size = net.add(PRODUCT, net.add(AbsVal(), base, role="size"), some, role="some_size")
-    logarithm = net.add(Log(), combined(net, [(1, size), (1, none)], role="safe"), role="log")
-    scaled = net.add(PRODUCT, exponent, logarithm, role="exponent")
-    down = below(net, base, 0, role="down")
+    some = nonzero(net, exponent, suffix="nonzero")
+    none = opposite(net, some, suffix="zero")
+    size = net.add(PRODUCT, net.add(AbsVal(), base, suffix="size"), some, suffix="some_size")
+    logarithm = net.add(Log(), combined(net, [(1, size), (1, none)], suffix="safe"), suffix="log")
+    scaled = net.add(PRODUCT, exponent, logarithm, suffix="exponent")
+    down = below(net, base, 0, suffix="down")
     if not is_whole(exponent):
-        scaled = combined(net, [(1, scaled), (1, _undefined(net, down, exponent))], role="defined")
-    halves = inside(net, "halves", floor, affine(net, exponent, 0.5, role="half"))
-    odd = combined(net, [(1, exponent), (-2, halves)], role="odd")
-    turned = net.add(PRODUCT, down, odd, role="negated")
-    sign = affine(net, turned, -2, 1, role="sign")
-    return net.add(PRODUCT, net.add(Exp(), scaled, role="absolute"), sign)
+        scaled = combined(
+            net, [(1, scaled), (1, _undefined(net, down, exponent))], suffix="defined"
+        )
+    halves = inside(net, "halves", floor, affine(net, exponent, 0.5, suffix="half"))
+    odd = combined(net, [(1, exponent), (-2, halves)], suffix="odd")
+    turned = net.add(PRODUCT, down, odd, suffix="negated")
+    sign = affine(net, turned, -2, 1, suffix="sign")
+    return net.add(PRODUCT, net.add(Exp(), scaled, suffix="absolute"), sign)
 
 
 def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
     """NaN, the logarithm of -1, where a base is below 0 and its exponent has a fraction; else 0."""
     whole = inside(net, "whole", floor, exponent)
-    rest = combined(net, [(1, exponent), (-1, whole)], role="fraction")
-    broken = net.add(PRODUCT, down, nonzero(net, rest, role="broken"), role="undefined")
-    return net.add(Log(scale=-2, shift=1), broken, role="nan")
+    rest = combined(net, [(1, exponent), (-1, whole)], suffix="fraction")
+    broken = net.add(PRODUCT, down, nonzero(net, rest, suffix="broken"), suffix="undefined")
+    return net.add(Log(scale=-2, shift=1), broken, suffix="nan")
 
 
 def _number(value: Operand) -> float | None:

@@ -14,7 +14,7 @@ from caffe2fx.layers import Concat, Eltwise, Scale
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir import graph_functions
 from fx2caffe.ir.constants import as_float32, as_symbol
-from fx2caffe.ir.data_movement import box_of, line_at_origin, placed, positions
+from fx2caffe.ir.data_movement import box_of, line_at_origin, positions, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.reshape import reshaped
@@ -32,19 +32,19 @@ T = TypeVar("T")
 def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     parts = index if isinstance(index, tuple | list) else (index,)
     if len(parts) == 1 and _is_fill(parts[0], value):
-        return _filled(net, as_symbol(net, x, role="base"), parts[0], value)
-    base = as_symbol(net, x, role="base")
+        return _filled(net, as_symbol(net, x, suffix="base"), parts[0], value)
+    base = as_symbol(net, x, suffix="base")
     if any(isinstance(part, Symbol) for part in parts):
         return _at_computed(net, base, tuple(parts), value)
     written = value if isinstance(value, Symbol) else as_float32(value)
     try:
         places = _written(base, index, written)
     except RuntimeError:  # one of them is a constant made for the example's batch
-        net.fault(f"{net.scope[0]} writes what is made for one batch")
+        net.fix_batch(f"{net.scope[0]} writes what is made for one batch")
         base, written = _unbatched(base), _unbatched(written)
         places = _written(base, index, written)
     if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):
-        net.fault(f"{net.scope[0]} writes into some samples only")
+        net.fix_batch(f"{net.scope[0]} writes into some samples only")
     return _overlaid(net, base, written, *places)
 
 
@@ -90,7 +90,7 @@ def _is_fill(index: Any, value: Any) -> bool:
 
 def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:
     ones = (1,) * (base.rank - mask.rank)
-    aligned = reshaped(net, mask, (*mask.shape, *ones), (*mask.other, *ones), role="mask")
+    aligned = reshaped(net, mask, (*mask.shape, *ones), (*mask.other_shape, *ones), suffix="mask")
     return select(net, replace(aligned, dtype=torch.bool), value, base)
 
 
@@ -98,13 +98,13 @@ def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
     """Where each number of the result comes from, for the example's batch and for the other."""
     return [
         graph_functions.setitem(positions(shape), index, positions(own, prod(shape)))
-        for shape, own in zip((base.shape, base.other), _shapes(value), strict=True)
+        for shape, own in zip((base.shape, base.other_shape), _shapes(value), strict=True)
     ]
 
 
 def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
     if isinstance(value, Symbol):
-        return value.shape, value.other
+        return value.shape, value.other_shape
     return tuple(value.shape), tuple(value.shape)
 
 
@@ -112,24 +112,24 @@ def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
 def map_of_memory(
     net: Emitter, tensors: Sequence[Symbol | Tensor], index: Tensor, shape: Sequence[int]
 ) -> Symbol:
-    symbols = [as_symbol(net, t, role=f"part{i}") for i, t in enumerate(tensors)]
-    if any(symbol.shape != symbol.other for symbol in symbols):
-        net.fault(f"{net.scope[0]} reads positions in memory, which are those of one batch")
+    symbols = [as_symbol(net, t, suffix=f"part{i}") for i, t in enumerate(tensors)]
+    if any(symbol.shape != symbol.other_shape for symbol in symbols):
+        net.fix_batch(f"{net.scope[0]} reads positions in memory, which are those of one batch")
     places = index.reshape(tuple(shape))
     if len(symbols) == 1:
-        return placed(net, symbols[0], places, places)
+        return take_at(net, symbols[0], places, places)
     return _overlaid(net, symbols[0], symbols[1], places, places)
 
 
 def _unbatched(value: T) -> T:
-    return replace(value, other=value.shape) if isinstance(value, Symbol) else value
+    return replace(value, other_shape=value.shape) if isinstance(value, Symbol) else value
 
 
 def _overlaid(
     net: Emitter, base: Symbol, value: Symbol | Tensor, index: Tensor, other: Tensor
 ) -> Symbol:
     """`base` where the index is below its size, else `value`."""
-    sizes = prod(base.shape), prod(base.other)
+    sizes = prod(base.shape), prod(base.other_shape)
     masks = index >= sizes[0], other >= sizes[1]
     if not bool(masks[0].any()):
         return base
@@ -142,12 +142,12 @@ def _overlaid(
     whole = [list(places) == list(range(size)) for places, size in sides]
     for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):
         if not whole[axis] and (base.carries_batch(axis) or list(one) != list(two)):
-            net.fault(f"{net.scope[0]} writes into some samples only")
+            net.fix_batch(f"{net.scope[0]} writes into some samples only")
     region = [
         (i[mask] - size).reshape([len(places) for places in found])
         for i, mask, size, found in zip((index, other), masks, sizes, (box, other_box), strict=True)
     ]
-    written = placed(net, value, region[0], region[1])
+    written = take_at(net, value, region[0], region[1])
     cut = [axis for axis, is_whole in enumerate(whole) if not is_whole]
     if not cut:
         return written
@@ -155,7 +155,7 @@ def _overlaid(
         return _spliced(net, base, written, cut[0], box[cut[0]])
     kept = _patched(net, base, masks, torch.zeros(index.shape))
     spread = {axis: _scatter(box[axis], base.shape[axis]) for axis in cut}
-    return net.add(Eltwise(), kept, index_map(net, written, spread, role="spread"))
+    return net.add(Eltwise(), kept, index_map(net, written, spread, suffix="spread"))
 
 
 def _is_range(places: Sequence[int]) -> bool:
@@ -172,7 +172,7 @@ def _spliced(net: Emitter, base: Symbol, value: Symbol, axis: int, places: Seque
     """A range of one axis replaced: what is before it, the value, what is after it."""
     before, after = range(places[0]), range(places[-1] + 1, base.shape[axis])
     kept = [
-        index_map(net, base, {axis: part}, role="slice") if len(part) else None
+        index_map(net, base, {axis: part}, suffix="slice") if len(part) else None
         for part in (before, after)
     ]
     parts = [part for part in (kept[0], value, kept[1]) if part is not None]
@@ -191,11 +191,11 @@ def _patched(net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], numbers: 
     ]
     first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)
     if any(base.carries_batch(axis) for axis in range(first, last + 1)):
-        net.fault(f"{net.scope[0]} writes into some samples only")
+        net.fix_batch(f"{net.scope[0]} writes into some samples only")
     run = range(first, last + 1)
     blobs = [line_at_origin(~mask, *run).float(), line_at_origin(numbers, *run).float()]
     layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))
-    return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], role="patched")
+    return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], suffix="patched")
 
 
 def _varies(value: Tensor, axis: int) -> bool:

@@ -44,20 +44,20 @@ MAXIMUM = Eltwise(operation=EltwiseOp.MAX)
 
 def inside(
     net: Emitter,
-    role: str,
+    suffix: str,
     function: Callable[Concatenate[Emitter, Arguments], Symbol],
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
 ) -> Symbol:
-    """What another function gives, as a part of this one: `role` is in its layers' names."""
+    """What another function gives, as a part of this one: `suffix` is in its layers' names."""
     name, origin = net.scope
-    with net.at(f"{name}/{role}", origin):
+    with net.at(f"{name}/{suffix}", origin):
         return function(net, *args, **kwargs)
 
 
-def side_by_side(net: Emitter, parts: Sequence[Symbol], axis: int, role: str = "") -> Symbol:
+def side_by_side(net: Emitter, parts: Sequence[Symbol], axis: int, suffix: str = "") -> Symbol:
     """The parts joined along an axis."""
-    return parts[0] if len(parts) == 1 else net.add(Concat(axis=axis), *parts, role=role)
+    return parts[0] if len(parts) == 1 else net.add(Concat(axis=axis), *parts, suffix=suffix)
 
 
 # Sums and products
@@ -68,67 +68,71 @@ def weighted_sum(
     first: Operand,
     second: Operand,
     coeff: tuple[float, float] = (1.0, 1.0),
-    role: str = "",
+    suffix: str = "",
 ) -> Symbol:
     """coeff[0] first + coeff[1] second, of which one or both are traced."""
     if not isinstance(first, Symbol):
         first, second, coeff = second, first, coeff[::-1]
     assert isinstance(first, Symbol)  # a call of constants alone is not traced
     if isinstance(second, Symbol):
-        return net.add(Binary(op=BinaryOp.ADD, coeff=coeff), first, second, role=role)
+        return net.add(Binary(op=BinaryOp.ADD, coeff=coeff), first, second, suffix=suffix)
     shift = as_float32(second) * coeff[1]
     if is_number(shift, first):
-        return net.add(Power(scale=coeff[0], shift=float(shift)), first, role=role)
+        return net.add(Power(scale=coeff[0], shift=float(shift)), first, suffix=suffix)
     run = run_of(shift, first)
     if run is None:
-        constant = as_symbol(net, shift, role=f"{role}_constant".lstrip("_"))
-        return net.add(Binary(op=BinaryOp.ADD, coeff=(coeff[0], 1.0)), first, constant, role=role)
+        constant = as_symbol(net, shift, suffix=f"{suffix}_constant".lstrip("_"))
+        return net.add(
+            Binary(op=BinaryOp.ADD, coeff=(coeff[0], 1.0)), first, constant, suffix=suffix
+        )
     if coeff[0] != 1:
-        first = net.add(Power(scale=coeff[0]), first, role=f"{role}_scaled".lstrip("_"))
-    return net.add(Bias(axis=run[0], num_axes=run[1].dim()), first, blobs=[run[1]], role=role)
+        first = net.add(Power(scale=coeff[0]), first, suffix=f"{suffix}_scaled".lstrip("_"))
+    return net.add(Bias(axis=run[0], num_axes=run[1].dim()), first, blobs=[run[1]], suffix=suffix)
 
 
-def difference(net: Emitter, first: Operand, second: Operand, role: str = "") -> Symbol:
+def difference(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
     """first - second."""
-    return weighted_sum(net, first, second, (1.0, -1.0), role)
+    return weighted_sum(net, first, second, (1.0, -1.0), suffix)
 
 
-def product(net: Emitter, first: Operand, second: Operand, role: str = "") -> Symbol:
+def product(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
     """first * second, of which one or both are traced."""
     if not isinstance(first, Symbol):
         first, second = second, first
     assert isinstance(first, Symbol)  # a call of constants alone is not traced
     if isinstance(second, Symbol):
-        return net.add(Binary(op=BinaryOp.MUL), first, second, role=role)
-    return times(net, first, as_float32(second), role)
+        return net.add(Binary(op=BinaryOp.MUL), first, second, suffix=suffix)
+    return times(net, first, as_float32(second), suffix)
 
 
-def times(net: Emitter, input: Symbol, factor: Tensor, role: str = "") -> Symbol:
+def times(net: Emitter, input: Symbol, factor: Tensor, suffix: str = "") -> Symbol:
     """A traced tensor times a constant of any shape that broadcasts with it."""
     if is_number(factor, input):
-        return net.add(Power(scale=float(factor)), input, role=role)
+        return net.add(Power(scale=float(factor)), input, suffix=suffix)
     run = run_of(factor, input)
     if run is None:
-        constant = as_symbol(net, factor, role=f"{role}_constant".lstrip("_"))
-        return net.add(Binary(op=BinaryOp.MUL), input, constant, role=role)
-    return net.add(Scale(axis=run[0], num_axes=run[1].dim()), input, blobs=[run[1]], role=role)
+        constant = as_symbol(net, factor, suffix=f"{suffix}_constant".lstrip("_"))
+        return net.add(Binary(op=BinaryOp.MUL), input, constant, suffix=suffix)
+    return net.add(Scale(axis=run[0], num_axes=run[1].dim()), input, blobs=[run[1]], suffix=suffix)
 
 
-def quotient(net: Emitter, input: Operand, other: Operand, role: str = "") -> Symbol:
+def quotient(net: Emitter, input: Operand, other: Operand, suffix: str = "") -> Symbol:
     """A division by a constant is a multiplication by its inverse: at most one rounding more."""
     if isinstance(input, Symbol) and isinstance(other, Symbol):
-        return net.add(Binary(op=BinaryOp.DIV), input, other, role=role)
+        return net.add(Binary(op=BinaryOp.DIV), input, other, suffix=suffix)
     if isinstance(other, Symbol):
-        divisor = inverse(net, other, role=f"{role}_inverse".lstrip("_"))
-        return times(net, divisor, as_float32(input), role)
+        divisor = inverse(net, other, suffix=f"{suffix}_inverse".lstrip("_"))
+        return times(net, divisor, as_float32(input), suffix)
     assert isinstance(input, Symbol)  # a call of constants alone is not traced
     number = as_float32(other)
     if bool((number == 0).any()):
         raise Refused("needs a divisor other than 0, got 0")
-    return times(net, input, number.double().reciprocal().float(), role)
+    return times(net, input, number.double().reciprocal().float(), suffix)
 
 
-def extreme(net: Emitter, op: BinaryOp, first: Operand, second: Operand, role: str = "") -> Symbol:
+def extreme(
+    net: Emitter, op: BinaryOp, first: Operand, second: Operand, suffix: str = ""
+) -> Symbol:
     """The larger or the smaller of two operands, of which one or both are traced."""
     if not isinstance(first, Symbol):
         first, second = second, first
@@ -136,35 +140,35 @@ def extreme(net: Emitter, op: BinaryOp, first: Operand, second: Operand, role: s
     if not isinstance(second, Symbol) and is_number(as_float32(second), first):
         bound = float(as_float32(second))
         low, high = (bound, None) if op is BinaryOp.MAX else (None, bound)
-        return clipped(net, first, low, high, role)
-    constant = as_symbol(net, second, role=f"{role}_constant".lstrip("_"))
-    return net.add(Binary(op=op), first, constant, role=role)
+        return clipped(net, first, low, high, suffix)
+    constant = as_symbol(net, second, suffix=f"{suffix}_constant".lstrip("_"))
+    return net.add(Binary(op=op), first, constant, suffix=suffix)
 
 
 def clipped(
-    net: Emitter, input: Symbol, low: float | None, high: float | None, role: str = ""
+    net: Emitter, input: Symbol, low: float | None, high: float | None, suffix: str = ""
 ) -> Symbol:
     """Cut to [low, high]; None and infinity are no bound. As in torch, high wins over low."""
     least = -LARGEST if low is None else min(max(low, -LARGEST), LARGEST)
     most = LARGEST if high is None else min(max(high, -LARGEST), LARGEST)
-    return net.add(Clip(min=min(least, most), max=most), input, role=role)
+    return net.add(Clip(min=min(least, most), max=most), input, suffix=suffix)
 
 
 def spread(net: Emitter, first: Operand, second: Operand) -> tuple[Symbol, Symbol]:
     """Two operands, both with the shape to which torch broadcasts them."""
-    one, two = as_symbol(net, first, role="first"), as_symbol(net, second, role="second")
+    one, two = as_symbol(net, first, suffix="first"), as_symbol(net, second, suffix="second")
     return _spread(net, one, two, (1.0, 0.0), "first"), _spread(net, one, two, (0.0, 1.0), "second")
 
 
 def _spread(
-    net: Emitter, first: Symbol, second: Symbol, coeff: tuple[float, float], role: str
+    net: Emitter, first: Symbol, second: Symbol, coeff: tuple[float, float], suffix: str
 ) -> Symbol:
     layer, kept = Binary(op=BinaryOp.ADD, coeff=coeff), first if coeff[0] else second
     (shape,) = layer.top_shapes([first.shape, second.shape], 1)
-    (other,) = layer.top_shapes([first.other, second.other], 1)
-    if (kept.shape, kept.other) == (shape, other):
+    (other,) = layer.top_shapes([first.other_shape, second.other_shape], 1)
+    if (kept.shape, kept.other_shape) == (shape, other):
         return kept
-    return net.add(layer, first, second, role=f"{role}_spread")
+    return net.add(layer, first, second, suffix=f"{suffix}_spread")
 
 
 def is_number(constant: Tensor, input: Symbol) -> bool:
@@ -185,21 +189,23 @@ def run_of(constant: Tensor, input: Symbol) -> tuple[int, Tensor] | None:
         return None
     used = [axis for axis, (size, _) in enumerate(sides) if size != 1]
     first, last = (used[0], used[-1]) if used else (0, 0)
-    sizes = [input.fixed(axis) for axis in range(first, last + 1)]
+    sizes = [input.static_size(axis) for axis in range(first, last + 1)]
     return first, full.reshape(full.shape[first : last + 1]).expand(sizes).contiguous()
 
 
 # Steps: 1 where something holds, 0 elsewhere
 
 
-def above(net: Emitter, input: Symbol, bound: float, role: str = "") -> Symbol:
+def above(net: Emitter, input: Symbol, bound: float, suffix: str = "") -> Symbol:
     """1 where input > bound."""
-    return net.add(Threshold(threshold=bound), input, role=role)
+    return net.add(Threshold(threshold=bound), input, suffix=suffix)
 
 
-def below(net: Emitter, input: Symbol, bound: float, role: str = "") -> Symbol:
+def below(net: Emitter, input: Symbol, bound: float, suffix: str = "") -> Symbol:
     """1 where input < bound."""
-    return above(net, affine(net, input, -1, role=f"{role}_negative".lstrip("_")), -bound, role)
+    return above(
+        net, affine(net, input, -1, suffix=f"{suffix}_negative".lstrip("_")), -bound, suffix
+    )
 
 
 def before(bound: float) -> float:
@@ -212,29 +218,29 @@ def after(bound: float) -> float:
     return -before(-bound)
 
 
-def opposite(net: Emitter, mask: Symbol, role: str = "") -> Symbol:
+def opposite(net: Emitter, mask: Symbol, suffix: str = "") -> Symbol:
     """1 where a mask is 0, and the other way round."""
-    return affine(net, mask, -1, 1, role=role)
+    return affine(net, mask, -1, 1, suffix=suffix)
 
 
-def nonzero(net: Emitter, input: Symbol, role: str = "") -> Symbol:
+def nonzero(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
     """1 where input is not 0; a mask as it is."""
     if input.dtype is torch.bool:
         return input
-    size = net.add(AbsVal(), input, role=f"{role}_size".lstrip("_"))
-    return above(net, size, 0, role)
+    size = net.add(AbsVal(), input, suffix=f"{suffix}_size".lstrip("_"))
+    return above(net, size, 0, suffix)
 
 
-def sign(net: Emitter, input: Symbol, role: str = "") -> Symbol:
+def sign(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
     """1 for numbers above 0, -1 for those below, 0 for 0."""
-    up = above(net, input, 0, f"{role}_above".lstrip("_"))
-    down = below(net, input, 0, f"{role}_below".lstrip("_"))
-    return net.add(Eltwise(coeff=(1, -1)), up, down, role=role)
+    up = above(net, input, 0, f"{suffix}_above".lstrip("_"))
+    down = below(net, input, 0, f"{suffix}_below".lstrip("_"))
+    return net.add(Eltwise(coeff=(1, -1)), up, down, suffix=suffix)
 
 
-def with_sign_of(net: Emitter, size: Symbol, input: Symbol, role: str = "") -> Symbol:
+def with_sign_of(net: Emitter, size: Symbol, input: Symbol, suffix: str = "") -> Symbol:
     """size * sign(input), for two tensors of one shape."""
-    return net.add(PRODUCT, size, sign(net, input, f"{role}_sign".lstrip("_")), role=role)
+    return net.add(PRODUCT, size, sign(net, input, f"{suffix}_sign".lstrip("_")), suffix=suffix)
 
 
 def is_positive(net: Emitter, value: Symbol) -> bool:
@@ -269,36 +275,38 @@ def _maker(net: Emitter, value: Value) -> Step | None:
 # Affine maps and polynomials
 
 
-def affine(net: Emitter, input: Symbol, scale: float, shift: float = 0.0, role: str = "") -> Symbol:
+def affine(
+    net: Emitter, input: Symbol, scale: float, shift: float = 0.0, suffix: str = ""
+) -> Symbol:
     """scale * input + shift."""
-    return net.add(Power(scale=scale, shift=shift), input, role=role)
+    return net.add(Power(scale=scale, shift=shift), input, suffix=suffix)
 
 
-def combined(net: Emitter, terms: Sequence[tuple[float, Symbol]], role: str = "") -> Symbol:
+def combined(net: Emitter, terms: Sequence[tuple[float, Symbol]], suffix: str = "") -> Symbol:
     """The sum of factor * tensor over tensors of one shape, added in this order."""
     factors, symbols = zip(*terms, strict=True)
-    return net.add(Eltwise(coeff=factors), *symbols, role=role)
+    return net.add(Eltwise(coeff=factors), *symbols, suffix=suffix)
 
 
-def negated(net: Emitter, input: Symbol, role: str = "") -> Symbol:
+def negated(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
     """-input."""
-    return affine(net, input, -1, role=role)
+    return affine(net, input, -1, suffix=suffix)
 
 
 def inverse(
-    net: Emitter, input: Symbol, scale: float = 1.0, shift: float = 0.0, role: str = ""
+    net: Emitter, input: Symbol, scale: float = 1.0, shift: float = 0.0, suffix: str = ""
 ) -> Symbol:
     """1 / (scale * input + shift)."""
-    return net.add(Power(power=-1, scale=scale, shift=shift), input, role=role)
+    return net.add(Power(power=-1, scale=scale, shift=shift), input, suffix=suffix)
 
 
-def polynomial(net: Emitter, input: Symbol, factors: Sequence[float], role: str = "") -> Symbol:
+def polynomial(net: Emitter, input: Symbol, factors: Sequence[float], suffix: str = "") -> Symbol:
     """factors[0] + factors[1] x + factors[2] x^2 ..., by Horner's rule."""
     *others, before_last, last = factors
-    top = affine(net, input, last, before_last, role="horner" if others else role)
+    top = affine(net, input, last, before_last, suffix="horner" if others else suffix)
     for index, factor in enumerate(reversed(others), 1):
-        inner = net.add(PRODUCT, top, input, role="horner")
-        top = affine(net, inner, 1, factor, role=role if index == len(others) else "horner")
+        inner = net.add(PRODUCT, top, input, suffix="horner")
+        top = affine(net, inner, 1, factor, suffix=suffix if index == len(others) else "horner")
     return top
 
 
@@ -309,15 +317,15 @@ WHOLE = 1.5 * 2.0**23
 
 
 def rounded(
-    net: Emitter, input: Symbol, scale: float = 1.0, unit: float = 1.0, role: str = ""
+    net: Emitter, input: Symbol, scale: float = 1.0, unit: float = 1.0, suffix: str = ""
 ) -> Symbol:
     """scale * x to the nearest multiple of `unit`, halves to the even one: |scale x| < 2^22 unit.
 
     A float32 as large as 1.5 * 2^23 has no fraction: adding it rounds, subtracting it is exact.
     """
-    name = role or "whole"
-    shifted = affine(net, input, scale, WHOLE * unit, role=f"{name}_shifted")
-    return affine(net, shifted, 1, -WHOLE * unit, role=name)
+    name = suffix or "whole"
+    shifted = affine(net, input, scale, WHOLE * unit, suffix=f"{name}_shifted")
+    return affine(net, shifted, 1, -WHOLE * unit, suffix=name)
 
 
 def split_number(value: float, bits: int, parts: int) -> list[float]:
@@ -336,11 +344,11 @@ def split_number(value: float, bits: int, parts: int) -> list[float]:
 
 
 def without_multiples(
-    net: Emitter, input: Symbol, count: Symbol, period: float, role: str = ""
+    net: Emitter, input: Symbol, count: Symbol, period: float, suffix: str = ""
 ) -> Symbol:
     """input - count * period, without rounding what is subtracted for counts up to 2^16."""
     parts = split_number(period, 8, 4)
-    return combined(net, [(1, input), *((-piece, count) for piece in parts)], role)
+    return combined(net, [(1, input), *((-piece, count) for piece in parts)], suffix)
 
 
 def constant_number(name: str, value: Operand) -> float:

@@ -60,28 +60,28 @@ Step = Callable[[Emitter, Symbol, State, Weights], State]
 def initial_state(net: Emitter, ones: Symbol, value: Given, index: int) -> Symbol:
     """The state (1, N, size) in which a layer begins; a constant follows the batch of `ones`."""
     if isinstance(value, Symbol):
-        return index_map(net, value, {0: [index]}, role="state")
+        return index_map(net, value, {0: [index]}, suffix="state")
     row = value[index]
     if not bool((row == row[:1]).all()):
-        return as_symbol(net, row[None], role="state")
-    first = index_map(net, ones, {0: [0]}, role="first")
-    one = viewed(net, first, lambda s: (*s, 1), role="one")
+        return as_symbol(net, row[None], suffix="state")
+    first = index_map(net, ones, {0: [0]}, suffix="first")
+    one = viewed(net, first, lambda s: (*s, 1), suffix="one")
     layer = InnerProduct(num_output=row.shape[1], bias_term=False, axis=-1)
-    return net.add(layer, one, blobs=[row[0][:, None]], role="state")
+    return net.add(layer, one, blobs=[row[0][:, None]], suffix="state")
 
 
 def ones_of(net: Emitter, x: Symbol) -> Symbol:
     """(T, N) ones, whatever `x` holds."""
-    sums = net.add(Reduction(axis=2), x, role="sums")
-    return net.add(Power(scale=0, shift=1), sums, role="ones")
+    sums = net.add(Reduction(axis=2), x, suffix="sums")
+    return net.add(Power(scale=0, shift=1), sums, suffix="ones")
 
 
-def product(net: Emitter, x: Symbol, weight: Tensor, bias: Tensor | None, role: str) -> Symbol:
+def product(net: Emitter, x: Symbol, weight: Tensor, bias: Tensor | None, suffix: str) -> Symbol:
     """A product with the last axis."""
     layer = InnerProduct(
         num_output=weight.shape[0], bias_term=bias is not None, axis=1 if x.rank == 2 else -1
     )
-    return net.add(layer, x, blobs=[weight] if bias is None else [weight, bias], role=role)
+    return net.add(layer, x, blobs=[weight] if bias is None else [weight, bias], suffix=suffix)
 
 
 def is_zero(value: Given) -> bool:
@@ -102,17 +102,17 @@ def lstm_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> St
     A state without c, or without both, begins at zero.
     """
     gates = _with_hidden(net, gates, state, weights)
-    i, f, g, o = net.add_many(Slice(axis=gates.rank - 1), gates, role="gate", tops=4)
+    i, f, g, o = net.add_many(Slice(axis=gates.rank - 1), gates, suffix="gate", tops=4)
     i, f, o = (
-        net.add(Sigmoid(), gate, role=f"{name}_gate")
+        net.add(Sigmoid(), gate, suffix=f"{name}_gate")
         for gate, name in ((i, "input"), (f, "forget"), (o, "output"))
     )
-    c = net.add(PROD, i, net.add(TanH(), g, role="cell_candidate"), role="cell_update")
+    c = net.add(PROD, i, net.add(TanH(), g, suffix="cell_candidate"), suffix="cell_update")
     for old in state[1:]:
-        c = net.add(Eltwise(), net.add(PROD, f, old, role="cell_kept"), c, role="cell")
-    h = net.add(PROD, o, net.add(TanH(), c, role="cell_tanh"), role="hidden")
+        c = net.add(Eltwise(), net.add(PROD, f, old, suffix="cell_kept"), c, suffix="cell")
+    h = net.add(PROD, o, net.add(TanH(), c, suffix="cell_tanh"), suffix="hidden")
     if weights.projection is not None:
-        h = product(net, h, weights.projection, None, role="projected")
+        h = product(net, h, weights.projection, None, suffix="projected")
     return h, c
 
 
@@ -123,38 +123,38 @@ def gru_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Sta
     (h,) = state
     size, axis = weights.hidden.shape[1], gates.rank - 1
     halves = Slice(axis=axis, slice_point=(2 * size,))
-    gate, new = net.add_many(halves, gates, role="gate", tops=2)
+    gate, new = net.add_many(halves, gates, suffix="gate", tops=2)
     hidden, remembered = net.add_many(
-        halves, _hidden(net, h, weights), role="hidden_product", tops=2
+        halves, _hidden(net, h, weights), suffix="hidden_product", tops=2
     )
-    sigmoid = net.add(Sigmoid(), net.add(Eltwise(), gate, hidden, role="gates"), role="sigmoid")
-    r, z = net.add_many(Slice(axis=axis), sigmoid, role="reset_update", tops=2)
-    remembered = net.add(PROD, r, remembered, role="reset_hidden")
-    n = net.add(TanH(), net.add(Eltwise(), new, remembered, role="sum"), role="candidate")
-    change = net.add(Eltwise(coeff=(1.0, -1.0)), h, n, role="difference")
-    return (net.add(Eltwise(), net.add(PROD, z, change, role="update"), n, role="hidden"),)
+    sigmoid = net.add(Sigmoid(), net.add(Eltwise(), gate, hidden, suffix="gates"), suffix="sigmoid")
+    r, z = net.add_many(Slice(axis=axis), sigmoid, suffix="reset_update", tops=2)
+    remembered = net.add(PROD, r, remembered, suffix="reset_hidden")
+    n = net.add(TanH(), net.add(Eltwise(), new, remembered, suffix="sum"), suffix="candidate")
+    change = net.add(Eltwise(coeff=(1.0, -1.0)), h, n, suffix="difference")
+    return (net.add(Eltwise(), net.add(PROD, z, change, suffix="update"), n, suffix="hidden"),)
 
 
 def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
     """The first step from zero: of the hidden product nothing is left but its bias."""
     size, axis, bias = weights.hidden.shape[1], gates.rank - 1, weights.hidden_bias
     halves = Slice(axis=axis, slice_point=(2 * size,))
-    gate, new = net.add_many(halves, gates, role="gate", tops=2)
+    gate, new = net.add_many(halves, gates, suffix="gate", tops=2)
     if bias is not None:
-        gate = net.add(Bias(axis=axis), gate, blobs=[bias[: 2 * size]], role="gates")
-    sigmoid = net.add(Sigmoid(), gate, role="sigmoid")
-    r, z = net.add_many(Slice(axis=axis), sigmoid, role="reset_update", tops=2)
+        gate = net.add(Bias(axis=axis), gate, blobs=[bias[: 2 * size]], suffix="gates")
+    sigmoid = net.add(Sigmoid(), gate, suffix="sigmoid")
+    r, z = net.add_many(Slice(axis=axis), sigmoid, suffix="reset_update", tops=2)
     if bias is not None:
-        remembered = net.add(Scale(axis=axis), r, blobs=[bias[2 * size :]], role="reset_hidden")
-        new = net.add(Eltwise(), new, remembered, role="sum")
-    n = net.add(TanH(), new, role="candidate")
-    update = net.add(PROD, z, n, role="update")
-    return (net.add(Eltwise(coeff=(1.0, -1.0)), n, update, role="hidden"),)
+        remembered = net.add(Scale(axis=axis), r, blobs=[bias[2 * size :]], suffix="reset_hidden")
+        new = net.add(Eltwise(), new, remembered, suffix="sum")
+    n = net.add(TanH(), new, suffix="candidate")
+    update = net.add(PROD, z, n, suffix="update")
+    return (net.add(Eltwise(coeff=(1.0, -1.0)), n, update, suffix="hidden"),)
 
 
 def _rnn_step(function: Layer) -> Step:
     def step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
-        return (net.add(function, _with_hidden(net, gates, state, weights), role="hidden"),)
+        return (net.add(function, _with_hidden(net, gates, state, weights), suffix="hidden"),)
 
     return step
 
@@ -162,14 +162,14 @@ def _rnn_step(function: Layer) -> Step:
 def _with_hidden(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Symbol:
     """What the input and the state add to the gates; a state that is not there is zero."""
     if state:
-        return net.add(Eltwise(), gates, _hidden(net, state[0], weights), role="gates")
+        return net.add(Eltwise(), gates, _hidden(net, state[0], weights), suffix="gates")
     if weights.hidden_bias is None:
         return gates
-    return net.add(Bias(axis=gates.rank - 1), gates, blobs=[weights.hidden_bias], role="gates")
+    return net.add(Bias(axis=gates.rank - 1), gates, blobs=[weights.hidden_bias], suffix="gates")
 
 
 def _hidden(net: Emitter, h: Symbol, weights: Weights) -> Symbol:
-    return product(net, h, weights.hidden, weights.hidden_bias, role="hidden_product")
+    return product(net, h, weights.hidden, weights.hidden_bias, suffix="hidden_product")
 
 
 STEPS = {
@@ -201,10 +201,10 @@ def _cell(
 ) -> State:
     weights = Weights(*(None if b is None else constant("weights", b) for b in blobs))  # type: ignore[arg-type]
     like = next(value for value in (input, *states) if isinstance(value, Symbol))
-    steps = viewed(net, like, lambda s: (1, *s), role="step")
+    steps = viewed(net, like, lambda s: (1, *s), suffix="step")
     ones = ones_of(net, steps)
     x, *state = (_sample_rows(net, ones, value) for value in (input, *begun(states)))
-    gates = product(net, x, weights.input, weights.input_bias, role="input_product")
+    gates = product(net, x, weights.input, weights.input_bias, suffix="input_product")
     return step(net, gates, tuple(state), weights)
 
 
@@ -213,7 +213,7 @@ def _sample_rows(net: Emitter, ones: Symbol, value: Given) -> Symbol:
     if isinstance(value, Symbol):
         return value
     made = initial_state(net, ones, value[None], 0)
-    return viewed(net, made, lambda s: s[1:], role="rows")
+    return viewed(net, made, lambda s: s[1:], suffix="rows")
 
 
 def _cells() -> None:

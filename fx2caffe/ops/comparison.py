@@ -54,7 +54,7 @@ def gt(net: Emitter, input: Operand, other: Operand) -> Symbol:
         return above(net, input, bound)
     if isinstance(other, Symbol) and (bound := _number(input)) is not None:
         return below(net, other, bound)
-    return above(net, difference(net, input, other, role="difference"), 0)
+    return above(net, difference(net, input, other, suffix="difference"), 0)
 
 
 @handles(torch.ge)
@@ -85,8 +85,8 @@ def eq(net: Emitter, input: Operand, other: Operand) -> Symbol:
         return opposite(net, inside(net, "different", ne, input, other))
     if symbol.dtype is torch.bool and number in (0, 1):
         return net.add(Power(), symbol) if number else opposite(net, symbol)
-    reached = above(net, symbol, before(number), role="reached")
-    return combined(net, [(1, reached), (-1, above(net, symbol, number, role="above"))])
+    reached = above(net, symbol, before(number), suffix="reached")
+    return combined(net, [(1, reached), (-1, above(net, symbol, number, suffix="above"))])
 
 
 @handles(torch.ne)
@@ -96,7 +96,7 @@ def ne(net: Emitter, input: Operand, other: Operand) -> Symbol:
         return opposite(net, inside(net, "equal", eq, symbol, number))
     if isinstance(input, Symbol) and isinstance(other, Symbol) and input.value == other.value:
         return isnan(net, input)
-    apart = net.add(AbsVal(), difference(net, input, other, role="difference"), role="distance")
+    apart = net.add(AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance")
     return above(net, apart, 0)
 
 
@@ -110,11 +110,11 @@ def isclose(
     net: Emitter, input: Operand, other: Operand, rtol: float = 1e-05, atol: float = 1e-08
 ) -> Symbol:
     """|x - y| <= atol + rtol |y|, for finite numbers."""
-    apart = net.add(AbsVal(), difference(net, input, other, role="difference"), role="distance")
+    apart = net.add(AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance")
     if not isinstance(other, Symbol):
         return le(net, apart, atol + rtol * as_float32(other).abs())
-    size = net.add(AbsVal(), other, role="size")
-    return le(net, apart, affine(net, size, rtol, atol, role="tolerance"))
+    size = net.add(AbsVal(), other, suffix="size")
+    return le(net, apart, affine(net, size, rtol, atol, suffix="tolerance"))
 
 
 # Numbers that are none
@@ -123,13 +123,13 @@ def isclose(
 @handles(torch.isnan)
 def isnan(net: Emitter, input: Symbol) -> Symbol:
     """Not |x| > -1, which holds for every number."""
-    size = net.add(AbsVal(), input, role="size")
-    return opposite(net, above(net, size, -1, role="index"))
+    size = net.add(AbsVal(), input, suffix="size")
+    return opposite(net, above(net, size, -1, suffix="index"))
 
 
 @handles(torch.isinf)
 def isinf(net: Emitter, input: Symbol) -> Symbol:
-    return above(net, net.add(AbsVal(), input, role="size"), LARGEST)
+    return above(net, net.add(AbsVal(), input, suffix="size"), LARGEST)
 
 
 @handles(torch.isposinf)
@@ -145,8 +145,8 @@ def isneginf(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.isfinite)
 def isfinite(net: Emitter, input: Symbol) -> Symbol:
     """A number and not infinite."""
-    size = net.add(AbsVal(), input, role="size")
-    number, infinite = above(net, size, -1, role="index"), above(net, size, LARGEST, role="inf")
+    size = net.add(AbsVal(), input, suffix="size")
+    number, infinite = above(net, size, -1, suffix="index"), above(net, size, LARGEST, suffix="inf")
     return combined(net, [(1, number), (-1, infinite)])
 
 
@@ -165,9 +165,9 @@ def nan_to_num(
     neginf: float | None = None,
 ) -> Symbol:
     """The parts above and below 0, each a maximum with 0, which Caffe gives for NaN too."""
-    zeros = affine(net, input, 0, role="zeros")
-    up = net.add(MAXIMUM, input, zeros, role="up")
-    down = net.add(MAXIMUM, negated(net, input, role="negative"), zeros, role="down")
+    zeros = affine(net, input, 0, suffix="zeros")
+    up = net.add(MAXIMUM, input, zeros, suffix="up")
+    down = net.add(MAXIMUM, negated(net, input, suffix="negative"), zeros, suffix="down")
     most = _finite(net, up, posinf, "most")
     least = _finite(net, down, None if neginf is None else -neginf, "least")
     if not nan:
@@ -176,23 +176,25 @@ def nan_to_num(
     return combined(net, [(1, most), (-1, least), (nan, lost)])
 
 
-def _finite(net: Emitter, part: Symbol, instead: float | None, role: str) -> Symbol:
+def _finite(net: Emitter, part: Symbol, instead: float | None, suffix: str) -> Symbol:
     """A part with the largest number, or another one, in place of infinity."""
-    bound = affine(net, part, 0, -LARGEST, role=f"{role}_bound")
-    cut = net.add(MAXIMUM, negated(net, part, role=f"{role}_negative"), bound, role=f"{role}_cut")
+    bound = affine(net, part, 0, -LARGEST, suffix=f"{suffix}_bound")
+    cut = net.add(
+        MAXIMUM, negated(net, part, suffix=f"{suffix}_negative"), bound, suffix=f"{suffix}_cut"
+    )
     if instead is None:
-        return negated(net, cut, role=role)
-    infinite = above(net, part, LARGEST, role=f"{role}_infinite")
-    taken = net.add(PRODUCT, cut, infinite, role=f"{role}_taken")
-    return combined(net, [(-1, cut), (1, taken), (instead, infinite)], role=role)
+        return negated(net, cut, suffix=suffix)
+    infinite = above(net, part, LARGEST, suffix=f"{suffix}_infinite")
+    taken = net.add(PRODUCT, cut, infinite, suffix=f"{suffix}_taken")
+    return combined(net, [(-1, cut), (1, taken), (instead, infinite)], suffix=suffix)
 
 
 # Logic
 
 
-def _mask(net: Emitter, value: Operand, role: str) -> Operand:
+def _mask(net: Emitter, value: Operand, suffix: str) -> Operand:
     if isinstance(value, Symbol):
-        return nonzero(net, value, role)
+        return nonzero(net, value, suffix)
     return (torch.as_tensor(value) != 0).float()
 
 
@@ -210,7 +212,7 @@ def logical_or(net: Emitter, input: Operand, other: Operand) -> Symbol:
 def logical_xor(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """The distance of two masks."""
     masks = _mask(net, input, "first"), _mask(net, other, "second")
-    return net.add(AbsVal(), difference(net, *masks, role="difference"))
+    return net.add(AbsVal(), difference(net, *masks, suffix="difference"))
 
 
 @handles(torch.logical_not)
@@ -260,23 +262,23 @@ def sign(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.signbit)
 def signbit(net: Emitter, input: Symbol) -> Symbol:
     """x < 0 or 1 / x < 0: the second tells -0 from 0, the first -inf from inf."""
-    down = below(net, input, 0, role="below")
-    inverted = inverse(net, input, -1, role="inverse")
-    return net.add(MAXIMUM, down, above(net, inverted, 0, role="inverse_below"))
+    down = below(net, input, 0, suffix="below")
+    inverted = inverse(net, input, -1, suffix="inverse")
+    return net.add(MAXIMUM, down, above(net, inverted, 0, suffix="inverse_below"))
 
 
 @handles(torch.copysign)
 def copysign(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """|x| (1 - 2 signbit(y))."""
     size: Operand = (
-        net.add(AbsVal(), input, role="size")
+        net.add(AbsVal(), input, suffix="size")
         if isinstance(input, Symbol)
         else as_float32(input).abs()
     )
     if not isinstance(other, Symbol):
         return product(net, size, torch.copysign(torch.ones(()), as_float32(other)))
     turned = inside(net, "signbit", signbit, other)
-    return product(net, size, affine(net, turned, -2, 1, role="sign"))
+    return product(net, size, affine(net, turned, -2, 1, suffix="sign"))
 
 
 @handles(torch.heaviside)
@@ -285,12 +287,12 @@ def heaviside(net: Emitter, input: Operand, values: Operand) -> Symbol:
     if not isinstance(input, Symbol):
         constant = as_float32(input)
         step = (constant > 0).float()
-        return weighted_sum(net, product(net, values, (constant == 0).float(), role="at"), step)
-    at = product(net, inside(net, "zero", eq, input, 0), values, role="at")
-    return weighted_sum(net, above(net, input, 0, role="above"), at)
+        return weighted_sum(net, product(net, values, (constant == 0).float(), suffix="at"), step)
+    at = product(net, inside(net, "zero", eq, input, 0), values, suffix="at")
+    return weighted_sum(net, above(net, input, 0, suffix="above"), at)
 
 
 @handles(torch.angle)
 def angle(net: Emitter, input: Symbol) -> Symbol:
-    """Of real numbers: pi below 0."""
-    return affine(net, below(net, input, 0, role="below"), pi)
+    """Compute torch.angle of real elements: pi where they are negative."""
+    return affine(net, below(net, input, 0, suffix="below"), pi)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
@@ -52,28 +52,28 @@ def written_region(
     net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Symbol | Tensor
 ) -> Symbol:
     """The region of `base` with `value` at computed positions of an axis; the last of equals."""
-    old = moved(net, base, lambda x: x[region])
-    size = old.fixed(axis)
+    old = rearrange(net, base, lambda x: x[region])
+    size = old.static_size(axis)
     chosen = _chosen(net, positions, size)
     shapes = (
         tuple(positions.shape[0] if a == axis else n for a, n in enumerate(shape))
-        for shape in (old.shape, old.other)
+        for shape in (old.shape, old.other_shape)
     )
     new = inside(net, "value", expanded, as_symbol(net, value, "value"), *shapes)
-    rows = moved(net, new, lambda x: x.movedim(axis, -1))
-    flat = viewed(net, rows, lambda s: (prod(s[:-1]), s[-1]), role="rows")
-    lines = moved(net, old, lambda x: x.movedim(axis, -1))
+    rows = rearrange(net, new, lambda x: x.movedim(axis, -1))
+    flat = viewed(net, rows, lambda s: (prod(s[:-1]), s[-1]), suffix="rows")
+    lines = rearrange(net, old, lambda x: x.movedim(axis, -1))
     spread = inside(net, "spread", matrix_product, flat, chosen)
-    spread = reshaped(net, spread, lines.shape, lines.other, role="lines")
+    spread = reshaped(net, spread, lines.shape, lines.other_shape, suffix="lines")
     kept = inside(net, "kept", _elsewhere, lines, chosen)
-    whole = combined(net, [(1, kept), (1, spread)], role="written")
-    return moved(net, whole, lambda x: x.movedim(-1, axis))
+    whole = combined(net, [(1, kept), (1, spread)], suffix="written")
+    return rearrange(net, whole, lambda x: x.movedim(-1, axis))
 
 
 def _elsewhere(net: Emitter, lines: Symbol, chosen: Symbol) -> Symbol:
     """The lines with 0 where something is written."""
-    hit = reduced(net, ReduceOp.MAX, chosen, 0, role="hit")
-    return product(net, lines, opposite(net, hit, role="miss"))
+    hit = reduced(net, ReduceOp.MAX, chosen, 0, suffix="hit")
+    return product(net, lines, opposite(net, hit, suffix="miss"))
 
 
 def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:
@@ -81,8 +81,8 @@ def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:
     wrapped = combined(net, [(1, positions), (size, below(net, positions, 0, "negative"))], "front")
     marks = one_hot_of(net, wrapped, size, "marks")
     order = torch.arange(1.0, positions.shape[0] + 1)[:, None]
-    ranks = times(net, marks, order.expand(positions.shape[0], size), role="ranks")
-    last = reduced(net, ReduceOp.MAX, ranks, 0, role="last")
-    behind = combined(net, [(1, inside(net, "all", expanded, last, ranks.shape, ranks.other)),
+    ranks = times(net, marks, order.expand(positions.shape[0], size), suffix="ranks")
+    last = reduced(net, ReduceOp.MAX, ranks, 0, suffix="last")
+    behind = combined(net, [(1, inside(net, "all", expanded, last, ranks.shape, ranks.other_shape)),
                             (-1, ranks)], "behind")  # fmt: skip
     return net.add(PRODUCT, marks, opposite(net, above(net, behind, 0.5, "earlier"), "latest"))

@@ -104,21 +104,21 @@ def _padding(
 def _padded(net: Emitter, input: Symbol, pads: Sequence[tuple[int, int]]) -> Symbol:
     first = input.rank - len(pads)
     places = {
-        axis: [NOWHERE] * before + list(range(input.fixed(axis))) + [NOWHERE] * after
+        axis: [NOWHERE] * before + list(range(input.static_size(axis))) + [NOWHERE] * after
         for axis, (before, after) in enumerate(pads, first)
     }
-    return index_map(net, input, places, role="pad")
+    return index_map(net, input, places, suffix="pad")
 
 
 def _with_batch(net: Emitter, input: Symbol, spatial: int) -> Symbol:
     """torch takes one sample without a batch, too."""
     if input.rank == spatial + 2:
         return input
-    return viewed(net, input, lambda s: (1, *s), role="batch")
+    return viewed(net, input, lambda s: (1, *s), suffix="batch")
 
 
 def _without_batch(net: Emitter, top: Symbol) -> Symbol:
-    return viewed(net, top, lambda s: s[1:], role="sample")
+    return viewed(net, top, lambda s: s[1:], suffix="sample")
 
 
 @handles(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -185,11 +185,11 @@ def fold(
         per_axis(value, 2) for value in (kernel_size, dilation, padding, stride, output_size)
     )
     taps = kernel[0] * kernel[1]
-    channels = batched.fixed(1) // taps
+    channels = batched.static_size(1) // taps
     sides = zip(size, pad, spread, kernel, strict=True)
     room = [s + 2 * p - (d * (k - 1) + 1) for s, p, d, k in sides]
     count = tuple(r // s + 1 for r, s in zip(room, steps, strict=True))
-    image = viewed(net, batched, lambda s: (s[0], channels * taps, *count), role="windows")
+    image = viewed(net, batched, lambda s: (s[0], channels * taps, *count), suffix="windows")
     weight = torch.eye(taps).reshape(taps, 1, *kernel).repeat(channels, 1, 1, 1)
     left = tuple(r % s for r, s in zip(room, steps, strict=True))
     weight, spread = longer_kernel(weight, left, spread)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from caffe2fx.layers import Concat, Scale, Tile
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.reshape import viewed
@@ -31,7 +31,7 @@ def triu(net: Emitter, input: Symbol, diagonal: int = 0) -> Symbol:
 
 
 def _matrix(net: Emitter, input: Symbol) -> tuple[int, int]:
-    return input.fixed(input.rank - 2), input.fixed(input.rank - 1)
+    return input.static_size(input.rank - 2), input.static_size(input.rank - 1)
 
 
 @handles(torch.diag_embed)
@@ -39,48 +39,48 @@ def diag_embed(
     net: Emitter, input: Symbol, offset: int = 0, dim1: int = -2, dim2: int = -1
 ) -> Symbol:
     """The numbers of the last axis side by side, times an identity matrix, with zeros around."""
-    size, last = input.fixed(input.rank - 1), input.rank
-    apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), role="unsqueezed")
-    tiles = net.add(Tile(axis=last - 1, tiles=size), apart, role="tile")
+    size, last = input.static_size(input.rank - 1), input.rank
+    apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
+    tiles = net.add(Tile(axis=last - 1, tiles=size), apart, suffix="tile")
     matrix = net.add(Scale(axis=last - 1, num_axes=2), tiles, blobs=[torch.eye(size)])
     outside = [NOWHERE] * abs(offset)
     rows, columns = [*range(size), *outside], [*outside, *range(size)]
     if offset < 0:
         rows, columns = columns, rows
     if offset:
-        matrix = index_map(net, matrix, {last - 1: rows, last: columns}, role="around")
+        matrix = index_map(net, matrix, {last - 1: rows, last: columns}, suffix="around")
     axes = [positive(dim, last + 1) for dim in (dim1, dim2)]
-    return moved(net, matrix, lambda x: x.movedim((-2, -1), axes))
+    return rearrange(net, matrix, lambda x: x.movedim((-2, -1), axes))
 
 
 @handles(torch.diag)
 def diag(net: Emitter, input: Symbol, diagonal: int = 0) -> Symbol:
     if input.rank == 1:
         return diag_embed(net, input, diagonal)
-    return moved(net, input, lambda x: x.diagonal(diagonal))
+    return rearrange(net, input, lambda x: x.diagonal(diagonal))
 
 
 @handles(torch.linalg.diagonal)
 def linalg_diagonal(
     net: Emitter, A: Symbol, *, offset: int = 0, dim1: int = -2, dim2: int = -1
 ) -> Symbol:
-    return moved(net, A, lambda x: x.diagonal(offset, dim1, dim2))
+    return rearrange(net, A, lambda x: x.diagonal(offset, dim1, dim2))
 
 
 @handles(torch.diagflat)
 def diagflat(net: Emitter, input: Symbol, offset: int = 0) -> Symbol:
-    line = viewed(net, input, lambda s: (int(torch.Size(s).numel()),), role="flat")
+    line = viewed(net, input, lambda s: (int(torch.Size(s).numel()),), suffix="flat")
     return diag_embed(net, line, offset)
 
 
 @handles(torch.block_diag)
 def block_diag(net: Emitter, *tensors: Symbol | Tensor) -> Symbol:
     """Each with zeros before and after it, one below the other."""
-    symbols = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
-    blocks = [viewed(net, s, lambda s: (1,) * (2 - len(s)) + s, role="block") for s in symbols]
-    widths = [block.fixed(1) for block in blocks]
+    symbols = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
+    blocks = [viewed(net, s, lambda s: (1,) * (2 - len(s)) + s, suffix="block") for s in symbols]
+    widths = [block.static_size(1) for block in blocks]
     rows = [
-        index_map(net, block, {1: _between(widths, index)}, role="row")
+        index_map(net, block, {1: _between(widths, index)}, suffix="row")
         for index, block in enumerate(blocks)
     ]
     return net.add(Concat(axis=0), *rows)

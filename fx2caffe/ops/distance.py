@@ -12,7 +12,7 @@ from caffe2fx.layers import InnerProduct
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.binary import BinaryOp
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
@@ -51,17 +51,17 @@ def cdist(
     net: Emitter, x1: Operand, x2: Operand, p: float = 2.0, compute_mode: str | None = None
 ) -> Symbol:
     """Each row of one less each row of the other."""
-    one, two = as_symbol(net, x1, role="x1"), as_symbol(net, x2, role="x2")
-    rows = viewed(net, one, lambda s: (*s[:-1], 1, s[-1]), role="rows")
-    columns = viewed(net, two, lambda s: (*s[:-2], 1, *s[-2:]), role="columns")
+    one, two = as_symbol(net, x1, suffix="x1"), as_symbol(net, x2, suffix="x2")
+    rows = viewed(net, one, lambda s: (*s[:-1], 1, s[-1]), suffix="rows")
+    columns = viewed(net, two, lambda s: (*s[:-2], 1, *s[-2:]), suffix="columns")
     return normed(net, difference(net, rows, columns, "difference"), p, -1, False)
 
 
 @handles(F.pdist)
 def pdist(net: Emitter, input: Symbol, p: float = 2) -> Symbol:
     """Each row less each later one."""
-    first, second = torch.triu_indices(input.fixed(0), input.fixed(0), 1)
-    rows = [moved(net, input, lambda x, i=i: x[i]) for i in (first, second)]  # type: ignore[misc]
+    first, second = torch.triu_indices(input.static_size(0), input.static_size(0), 1)
+    rows = [rearrange(net, input, lambda x, i=i: x[i]) for i in (first, second)]  # type: ignore[misc]
     return normed(net, difference(net, rows[0], rows[1], "difference"), p, -1, False)
 
 
@@ -70,11 +70,11 @@ def cosine_similarity(
     net: Emitter, x1: Operand, x2: Operand, dim: int = 1, eps: float = 1e-8
 ) -> Symbol:
     """The sum of products over both lengths, of which none counts as less than eps."""
-    one, two = as_symbol(net, x1, role="x1"), as_symbol(net, x2, role="x2")
+    one, two = as_symbol(net, x1, suffix="x1"), as_symbol(net, x2, suffix="x2")
     rank = max(one.rank, two.rank)
     axis = positive(dim, rank) - rank
     one, two = _alike_along(net, one, two, axis)
-    alike = reduced(net, ReduceOp.SUM, product(net, one, two, "products"), axis, role="alike")
+    alike = reduced(net, ReduceOp.SUM, product(net, one, two, "products"), axis, suffix="alike")
     sizes = product(net, _size(net, one, axis, eps), _size(net, two, axis, eps), "sizes")
     return quotient(net, alike, sizes)
 
@@ -97,12 +97,15 @@ def _as_long(net: Emitter, input: Symbol, like: Symbol, axis: int) -> Symbol:
         led = (*(1,) * (-axis - len(own)), *own)
         return (*led[:axis], size, *led[len(led) + axis + 1 :])
 
-    shape, other = grown(input.shape, like.shape[axis]), grown(input.other, like.other[axis])
+    shape, other = (
+        grown(input.shape, like.shape[axis]),
+        grown(input.other_shape, like.other_shape[axis]),
+    )
     return expanded(net, input, shape, other)
 
 
 def _size(net: Emitter, input: Symbol, axis: int, eps: float) -> Symbol:
-    length = normed(net, input, 2, axis, False, role="length")
+    length = normed(net, input, 2, axis, False, suffix="length")
     return extreme(net, BinaryOp.MAX, length, eps, "size")
 
 
@@ -112,11 +115,11 @@ def bilinear(
 ) -> Symbol:
     """All products of a number of one with a number of the other, through one matrix."""
     matrix = constant("weight", weight)
-    one, two = as_symbol(net, input1, role="input1"), as_symbol(net, input2, role="input2")
-    column = viewed(net, one, lambda s: (*s, 1), role="column")
-    row = viewed(net, two, lambda s: (*s[:-1], 1, s[-1]), role="row")
+    one, two = as_symbol(net, input1, suffix="input1"), as_symbol(net, input2, suffix="input2")
+    column = viewed(net, one, lambda s: (*s, 1), suffix="column")
+    row = viewed(net, two, lambda s: (*s[:-1], 1, s[-1]), suffix="row")
     each = product(net, column, row, "products")
-    flat = viewed(net, each, lambda s: (*s[:-2], s[-2] * s[-1]), role="flat")
+    flat = viewed(net, each, lambda s: (*s[:-2], s[-2] * s[-1]), suffix="flat")
     blobs = [matrix.flatten(1)] + ([] if bias is None else [constant("bias", bias)])
     axis = 1 if flat.rank == 2 else -1
     layer = InnerProduct(num_output=len(matrix), bias_term=bias is not None, axis=axis)
@@ -130,5 +133,5 @@ def sum_to_size(net: Emitter, input: Symbol, *size: int | Sequence[int]) -> Symb
     assert isinstance(wanted, Sequence)
     more = input.rank - len(wanted)
     axes = [a for a in range(input.rank) if a < more or wanted[a - more] != input.shape[a]]
-    summed = reduced(net, ReduceOp.SUM, input, axes, True, role="summed") if axes else input
+    summed = reduced(net, ReduceOp.SUM, input, axes, True, suffix="summed") if axes else input
     return viewed(net, summed, lambda s: s[more:])

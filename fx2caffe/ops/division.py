@@ -55,7 +55,7 @@ def floor_divide(net: Emitter, input: Operand, other: Operand) -> Symbol:
 def remainder(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """x - floor(x / d) d, which has the sign of d; for quotients up to 2^23."""
     parts = _divided(net, input, other)
-    back = product(net, parts.over, other, role="back")
+    back = product(net, parts.over, other, suffix="back")
     return difference(net, back, parts.excess)
 
 
@@ -88,18 +88,18 @@ def _truncated(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """The quotient of the sizes, rounded down, with the sign of the quotient."""
     sizes = _size(net, input), _size(net, other)
     count = inside(net, "count", floor_divide, *sizes)
-    return _signed(net, count, quotient(net, input, other, role="signed"))
+    return _signed(net, count, quotient(net, input, other, suffix="signed"))
 
 
 def _size(net: Emitter, value: Operand) -> Operand:
     if isinstance(value, Symbol):
-        return net.add(AbsVal(), value, role="size")
+        return net.add(AbsVal(), value, suffix="size")
     return as_float32(value).abs()
 
 
 def _signed(net: Emitter, size: Symbol, signed: Operand) -> Symbol:
     if isinstance(signed, Symbol):
-        return product(net, size, sign(net, signed, role="sign"))
+        return product(net, size, sign(net, signed, suffix="sign"))
     return product(net, size, torch.sign(as_float32(signed)))
 
 
@@ -113,9 +113,9 @@ class Divided(NamedTuple):
 
 
 def _divided(net: Emitter, input: Operand, other: Operand) -> Divided:
-    count = inside(net, "count", nearest, quotient(net, input, other, role="quotient"))
+    count = inside(net, "count", nearest, quotient(net, input, other, suffix="quotient"))
     excess = _excess(net, count, input, other)
-    return Divided(count, excess, above(net, _towards(net, excess, other), 0, role="over"))
+    return Divided(count, excess, above(net, _towards(net, excess, other), 0, suffix="over"))
 
 
 def _excess(net: Emitter, count: Symbol, input: Operand, other: Operand) -> Symbol:
@@ -123,17 +123,19 @@ def _excess(net: Emitter, count: Symbol, input: Operand, other: Operand) -> Symb
     number = None if isinstance(other, Symbol) else as_float32(other)
     whole = isinstance(input, Symbol) and input.shape == count.shape
     if number is None or number.numel() > 1 or not whole:
-        return difference(net, product(net, count, other, role="multiple"), input, role="excess")
+        return difference(
+            net, product(net, count, other, suffix="multiple"), input, suffix="excess"
+        )
     first, *others = split_number(float(number), 8, 3)
     assert isinstance(input, Symbol)
     terms = [(first, count), (-1.0, input), *((digits, count) for digits in others)]
-    return combined(net, terms, role="excess")
+    return combined(net, terms, suffix="excess")
 
 
 def _towards(net: Emitter, excess: Symbol, other: Operand) -> Symbol:
     if isinstance(other, Symbol):
-        return product(net, excess, inverse(net, other, role="inverse"), role="part")
+        return product(net, excess, inverse(net, other, suffix="inverse"), suffix="part")
     signs = torch.sign(as_float32(other))
     if bool((signs == 0).any()):
         raise Refused("needs a divisor other than 0, got 0")
-    return excess if bool((signs > 0).all()) else product(net, excess, signs, role="part")
+    return excess if bool((signs > 0).all()) else product(net, excess, signs, suffix="part")

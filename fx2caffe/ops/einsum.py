@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import placed, positions
+from fx2caffe.ir.data_movement import positions, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import ReduceOp
@@ -116,9 +116,10 @@ class _Term:
         if isinstance(self.value, Tensor):
             return _Term(self.value.diagonal(0, one, two), labels)
         index, other = (
-            positions(sizes).diagonal(0, one, two) for sizes in (self.value.shape, self.value.other)
+            positions(sizes).diagonal(0, one, two)
+            for sizes in (self.value.shape, self.value.other_shape)
         )
-        return _Term(placed(net, self.value, index, other), labels)
+        return _Term(take_at(net, self.value, index, other), labels)
 
     def permuted(self, net: Emitter, order: Sequence[int]) -> _Term:
         labels = tuple(self.labels[axis] for axis in order)
@@ -126,7 +127,7 @@ class _Term:
             return self
         if isinstance(self.value, Tensor):
             return _Term(self.value.permute(tuple(order)), labels)
-        return _Term(net.add(Permute(order=tuple(order)), self.value, role="permuted"), labels)
+        return _Term(net.add(Permute(order=tuple(order)), self.value, suffix="permuted"), labels)
 
     def arranged(self, net: Emitter, labels: Sequence[int]) -> _Term:
         """The same with its axes in the order of `labels`."""
@@ -142,7 +143,7 @@ class _Term:
         labels = tuple(label for label in self.labels if label in kept)
         if isinstance(self.value, Tensor):
             return _Term(self.value.sum(gone), labels)
-        return _Term(reduced(net, ReduceOp.SUM, self.value, gone, False, role="sum"), labels)
+        return _Term(reduced(net, ReduceOp.SUM, self.value, gone, False, suffix="sum"), labels)
 
     def without_ones(self, net: Emitter, other: _Term) -> _Term:
         """Without the axes of size 1 that the other term has longer: they are repeated."""
@@ -162,13 +163,13 @@ class _Term:
         if mine == (1, 1):
             return theirs != mine
         if any(size == 1 < wanted for size, wanted in zip(mine, theirs, strict=True)):
-            net.fault(f"{net.scope[0]} repeats the only sample")
+            net.fix_batch(f"{net.scope[0]} repeats the only sample")
         return False
 
-    def shaped(self, net: Emitter, view: View, role: str) -> Matrix:
+    def shaped(self, net: Emitter, view: View, suffix: str) -> Matrix:
         if isinstance(self.value, Tensor):
             return self.value.reshape(view(tuple(self.value.shape)))
-        return viewed(net, self.value, view, role)
+        return viewed(net, self.value, view, suffix)
 
 
 def _times(net: Emitter, one: _Term, two: _Term, kept: Collection[int]) -> _Term:
@@ -219,7 +220,7 @@ def _spread(net: Emitter, made: Symbol, first: _Term, second: _Term, ends: Seque
 
 def _both(value: Matrix) -> tuple[Shape, Shape]:
     if isinstance(value, Symbol):
-        return value.shape, value.other
+        return value.shape, value.other_shape
     return tuple(value.shape), tuple(value.shape)
 
 

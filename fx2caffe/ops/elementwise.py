@@ -86,13 +86,13 @@ def lerp(net: Emitter, input: Operand, end: Operand, weight: Operand) -> Symbol:
         isinstance(weight, Tensor) and weight.dim() == 0
     ):
         return weighted_sum(net, input, end, (1 - float(weight), float(weight)))
-    step = product(net, _difference(net, end, input), weight, role="step")
+    step = product(net, _difference(net, end, input), weight, suffix="step")
     return weighted_sum(net, step, input)
 
 
 def _difference(net: Emitter, first: Operand, second: Operand) -> Operand:
     if isinstance(first, Symbol) or isinstance(second, Symbol):
-        return difference(net, first, second, role="difference")
+        return difference(net, first, second, suffix="difference")
     return torch.as_tensor(first) - torch.as_tensor(second)
 
 
@@ -102,7 +102,7 @@ def addcmul(
 ) -> Symbol:
     """input + value * tensor1 * tensor2."""
     if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
-        made: Operand = product(net, tensor1, tensor2, role="product")
+        made: Operand = product(net, tensor1, tensor2, suffix="product")
     else:
         made = torch.as_tensor(tensor1) * torch.as_tensor(tensor2)
     return weighted_sum(net, input, made, (1.0, float(value)))
@@ -114,7 +114,7 @@ def addcdiv(
 ) -> Symbol:
     """input + value * tensor1 / tensor2."""
     if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
-        made: Operand = quotient(net, tensor1, tensor2, role="quotient")
+        made: Operand = quotient(net, tensor1, tensor2, suffix="quotient")
     else:
         made = torch.as_tensor(tensor1) / torch.as_tensor(tensor2)
     return weighted_sum(net, input, made, (1.0, float(value)))
@@ -123,13 +123,13 @@ def addcdiv(
 @handles(torch.hypot)
 def hypot(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """sqrt(x^2 + y^2), for sizes from 1e-19 to 1e19: beyond, a square leaves float32."""
-    total = weighted_sum(net, _square(net, input), _square(net, other), role="sum")
+    total = weighted_sum(net, _square(net, input), _square(net, other), suffix="sum")
     return net.add(Power(power=0.5), total)
 
 
 def _square(net: Emitter, side: Operand) -> Operand:
     if isinstance(side, Symbol):
-        return net.add(Power(power=2), side, role="square")
+        return net.add(Power(power=2), side, suffix="square")
     return as_float32(side) ** 2
 
 
@@ -146,4 +146,4 @@ def fill(net: Emitter, input: Symbol, value: Operand) -> Symbol:
     """A constant of the input's shape."""
     if not isinstance(value, Symbol):
         return affine(net, input, 0, float(as_float32(value)))
-    return weighted_sum(net, affine(net, input, 0, role="zeros"), value)
+    return weighted_sum(net, affine(net, input, 0, suffix="zeros"), value)

@@ -50,15 +50,15 @@ def exp2(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.expm1)
 def expm1(net: Emitter, input: Symbol) -> Symbol:
     """sign(x) (1 - exp(-|x|)) exp(relu(x))."""
-    grown = net.add(Exp(), net.add(ReLU(), input, role="relu"), role="exp")
+    grown = net.add(Exp(), net.add(ReLU(), input, suffix="relu"), suffix="exp")
     return net.add(PRODUCT, *_share(net, input), grown)
 
 
 def _share(net: Emitter, input: Symbol) -> tuple[Symbol, Symbol]:
     """Two factors of sign(x) (1 - exp(-|x|)) = 2 t / (1 + |t|) with t = tanh(x / 2)."""
-    tangent = net.add(TanH(), affine(net, input, 0.5, role="half"), role="tanh")
-    size = net.add(AbsVal(), tangent, role="tanh_size")
-    return tangent, inverse(net, size, 0.5, 0.5, role="inverse")
+    tangent = net.add(TanH(), affine(net, input, 0.5, suffix="half"), suffix="tanh")
+    size = net.add(AbsVal(), tangent, suffix="tanh_size")
+    return tangent, inverse(net, size, 0.5, 0.5, suffix="inverse")
 
 
 @handles(torch.log)
@@ -83,13 +83,13 @@ def log1p(net: Emitter, input: Symbol) -> Symbol:
     The quotient changes slowly, so that the rounding of u does not matter: W. Kahan's form, see
     Goldberg, What Every Computer Scientist Should Know About Floating-Point Arithmetic, theorem 4.
     """
-    moved = affine(net, input, 1, 1, role="moved")
-    rest = affine(net, moved, 1, -1, role="remainder")
-    some = above(net, net.add(AbsVal(), rest, role="size"), 0, role="nonzero")
-    none = opposite(net, some, role="zero")
-    upper = combined(net, [(1, net.add(Log(), moved, role="log")), (1, none)], role="upper")
-    lower = combined(net, [(1, rest), (1, none)], role="lower")
-    return net.add(PRODUCT, upper, inverse(net, lower, role="inverse"), input)
+    moved = affine(net, input, 1, 1, suffix="moved")
+    rest = affine(net, moved, 1, -1, suffix="remainder")
+    some = above(net, net.add(AbsVal(), rest, suffix="size"), 0, suffix="nonzero")
+    none = opposite(net, some, suffix="zero")
+    upper = combined(net, [(1, net.add(Log(), moved, suffix="log")), (1, none)], suffix="upper")
+    lower = combined(net, [(1, rest), (1, none)], suffix="lower")
+    return net.add(PRODUCT, upper, inverse(net, lower, suffix="inverse"), input)
 
 
 @handles(torch.logit)
@@ -98,10 +98,10 @@ def logit(net: Emitter, input: Symbol, eps: float | None = None) -> Symbol:
     if eps is not None and eps > 0.5:
         raise Refused(f"needs eps up to 0.5, beyond which its two limits cross, got {eps}")
     if eps is not None:
-        input = clipped(net, input, eps, 1 - eps, role="clip")
-    upper = net.add(Log(), input, role="log")
+        input = clipped(net, input, eps, 1 - eps, suffix="clip")
+    upper = net.add(Log(), input, suffix="log")
     return combined(
-        net, [(1, upper), (-1, net.add(Log(scale=-1, shift=1), input, role="remainder"))]
+        net, [(1, upper), (-1, net.add(Log(scale=-1, shift=1), input, suffix="remainder"))]
     )
 
 
@@ -111,10 +111,10 @@ def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other)))
     some = _some(net, input)
-    kept = product(net, other, some, role="masked")
-    none = opposite(net, some, role="zero") if isinstance(some, Symbol) else 1 - some
-    safe = weighted_sum(net, kept, none, role="safe")
-    return product(net, net.add(Log(), safe, role="log"), input)
+    kept = product(net, other, some, suffix="masked")
+    none = opposite(net, some, suffix="zero") if isinstance(some, Symbol) else 1 - some
+    safe = weighted_sum(net, kept, none, suffix="safe")
+    return product(net, net.add(Log(), safe, suffix="log"), input)
 
 
 @handles(torch.special.xlog1py)
@@ -122,14 +122,14 @@ def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """x log(1 + y), and 0 where x is 0: there the logarithm is taken of 1."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other) + 1))
-    kept = product(net, other, _some(net, input), role="masked")
+    kept = product(net, other, _some(net, input), suffix="masked")
     return product(net, inside(net, "log", log1p, kept), input)
 
 
 def _some(net: Emitter, input: Operand) -> Operand:
     """1 where a tensor is not 0."""
     if isinstance(input, Symbol):
-        return above(net, net.add(AbsVal(), input, role="size"), 0, role="nonzero")
+        return above(net, net.add(AbsVal(), input, suffix="size"), 0, suffix="nonzero")
     return (as_float32(input) != 0).float()
 
 
@@ -142,10 +142,10 @@ def _log_of(number: Tensor) -> Tensor:
 @handles(torch.special.entr)
 def entr(net: Emitter, input: Symbol) -> Symbol:
     """-x log(x), 0 at 0 and, by the logarithm of a mask, -inf below."""
-    part = net.add(ReLU(), input, role="relu")
+    part = net.add(ReLU(), input, suffix="relu")
     product = inside(net, "product", xlogy, part, part)
-    reached = above(net, input, before(0), role="reached")
-    return combined(net, [(-1, product), (1, net.add(Log(), reached, role="penalty"))])
+    reached = above(net, input, before(0), suffix="reached")
+    return combined(net, [(-1, product), (1, net.add(Log(), reached, suffix="penalty"))])
 
 
 @handles(torch.logaddexp)
@@ -161,10 +161,10 @@ def logaddexp2(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 def _log_add(net: Emitter, input: Operand, other: Operand, unit: float) -> Symbol:
-    largest = extreme(net, BinaryOp.MAX, input, other, role="largest")
-    apart = difference(net, input, other, role="difference")
-    distance = net.add(AbsVal(), apart, role="distance")
-    more = net.add(BNLL(), affine(net, distance, -unit, role="scaled"), role="more")
+    largest = extreme(net, BinaryOp.MAX, input, other, suffix="largest")
+    apart = difference(net, input, other, suffix="difference")
+    distance = net.add(AbsVal(), apart, suffix="distance")
+    more = net.add(BNLL(), affine(net, distance, -unit, suffix="scaled"), suffix="more")
     return combined(net, [(1, largest), (1 / unit, more)])
 
 
@@ -174,40 +174,40 @@ def _log_add(net: Emitter, input: Operand, other: Operand, unit: float) -> Symbo
 @handles(torch.sinh)
 def sinh(net: Emitter, input: Symbol) -> Symbol:
     """sign(x) (1 - exp(-|x|)) (exp(|x|) + 1) / 2."""
-    grown = net.add(Exp(), net.add(AbsVal(), input, role="size"), role="exp")
-    return net.add(PRODUCT, *_share(net, input), affine(net, grown, 0.5, 0.5, role="grown"))
+    grown = net.add(Exp(), net.add(AbsVal(), input, suffix="size"), suffix="exp")
+    return net.add(PRODUCT, *_share(net, input), affine(net, grown, 0.5, 0.5, suffix="grown"))
 
 
 @handles(torch.cosh)
 def cosh(net: Emitter, input: Symbol) -> Symbol:
-    up, down = (net.add(Exp(scale=side), input, role="exp") for side in (1, -1))
+    up, down = (net.add(Exp(scale=side), input, suffix="exp") for side in (1, -1))
     return combined(net, [(0.5, up), (0.5, down)])
 
 
 @handles(torch.asinh)
 def asinh(net: Emitter, input: Symbol) -> Symbol:
     """log1p(a + a^2 / (1 + sqrt(1 + a^2))) with a = |x| up to 1e19, and the sign of x."""
-    size = net.add(AbsVal(), input, role="size")
-    square = net.add(Power(power=2), size, role="square")
-    root = net.add(Power(power=0.5, shift=1), square, role="root")
-    bend = net.add(PRODUCT, square, inverse(net, root, 1, 1, role="inverse"), role="bend")
-    excess = combined(net, [(1, size), (1, bend)], role="excess")
+    size = net.add(AbsVal(), input, suffix="size")
+    square = net.add(Power(power=2), size, suffix="square")
+    root = net.add(Power(power=0.5, shift=1), square, suffix="root")
+    bend = net.add(PRODUCT, square, inverse(net, root, 1, 1, suffix="inverse"), suffix="bend")
+    excess = combined(net, [(1, size), (1, bend)], suffix="excess")
     return with_sign_of(net, inside(net, "log", log1p, excess), input)
 
 
 @handles(torch.acosh)
 def acosh(net: Emitter, input: Symbol) -> Symbol:
     """log1p(t + sqrt(t^2 + 2 t)) with t = x - 1 up to 1e19."""
-    rest = affine(net, input, 1, -1, role="remainder")
-    square = net.add(Power(power=2), rest, role="square")
-    both = combined(net, [(1, square), (2, rest)], role="both")
-    root = net.add(Power(power=0.5), both, role="root")
-    return inside(net, "log", log1p, combined(net, [(1, rest), (1, root)], role="excess"))
+    rest = affine(net, input, 1, -1, suffix="remainder")
+    square = net.add(Power(power=2), rest, suffix="square")
+    both = combined(net, [(1, square), (2, rest)], suffix="both")
+    root = net.add(Power(power=0.5), both, suffix="root")
+    return inside(net, "log", log1p, combined(net, [(1, rest), (1, root)], suffix="excess"))
 
 
 @handles(torch.atanh)
 def atanh(net: Emitter, input: Symbol) -> Symbol:
     """(log1p(x) - log1p(-x)) / 2."""
     up = inside(net, "up", log1p, input)
-    down = inside(net, "down", log1p, negated(net, input, role="negative"))
+    down = inside(net, "down", log1p, negated(net, input, suffix="negative"))
     return combined(net, [(0.5, up), (-0.5, down)])

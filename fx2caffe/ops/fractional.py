@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.data_movement import placed
+from fx2caffe.ir.data_movement import take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -39,10 +39,10 @@ def _pooling(axes: int, *, indices: bool) -> Any:
             raise Refused("needs the maxima alone to be read, got a reader of their indices")
         meta = out.meta[0] if indices else out.meta
         samples = constant("_random_samples", _random_samples)
-        if input.shape != input.other:
-            net.fault(f"{net.scope[0]} has windows of each sample's own")
+        if input.shape != input.other_shape:
+            net.fix_batch(f"{net.scope[0]} has windows of each sample's own")
         windows = _windows(input.shape, per_axis(kernel_size, axes), meta.shape[-axes:], samples)
-        taken = placed(net, input, windows, windows)
+        taken = take_at(net, input, windows, windows)
         top = reduced(net, ReduceOp.MAX, taken, -1)
         return (top, None) if indices else top
 

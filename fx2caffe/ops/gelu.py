@@ -55,44 +55,44 @@ def gelu(net: Emitter, input: Symbol, approximate: str = "none") -> Symbol:
 
 
 def _by_logit(net: Emitter, input: Symbol, factors: tuple[float, ...]) -> Symbol:
-    square = net.add(PRODUCT, input, input, role="square")
-    slope = polynomial(net, square, factors, role="slope")
-    gate = net.add(Sigmoid(), net.add(PRODUCT, input, slope, role="inner"), role="sigmoid")
+    square = net.add(PRODUCT, input, input, suffix="square")
+    slope = polynomial(net, square, factors, suffix="slope")
+    gate = net.add(Sigmoid(), net.add(PRODUCT, input, slope, suffix="inner"), suffix="sigmoid")
     return net.add(PRODUCT, input, gate)
 
 
 @handles(torch.erf)
 def erf(net: Emitter, input: Symbol) -> Symbol:
     """sign(x) (1 - exp(-g)) = sign(x) 2 t / (1 + t) with t = tanh(g / 2), g = -log(erfc(|x|))."""
-    size = net.add(AbsVal(), input, role="size")
-    slope = polynomial(net, size, [factor / 2 for factor in _ERF], role="slope")
-    tangent = net.add(TanH(), net.add(PRODUCT, size, slope, role="inner"), role="tanh")
-    grown = inverse(net, tangent, 0.5, 0.5, role="inverse")
-    return net.add(PRODUCT, tangent, grown, sign(net, input, role="sign"))
+    size = net.add(AbsVal(), input, suffix="size")
+    slope = polynomial(net, size, [factor / 2 for factor in _ERF], suffix="slope")
+    tangent = net.add(TanH(), net.add(PRODUCT, size, slope, suffix="inner"), suffix="tanh")
+    grown = inverse(net, tangent, 0.5, 0.5, suffix="inverse")
+    return net.add(PRODUCT, tangent, grown, sign(net, input, suffix="sign"))
 
 
 @handles(torch.erfc)
 def erfc(net: Emitter, input: Symbol) -> Symbol:
     """Of |x|, and 2 less that below 0."""
-    tail = inside(net, "tail", _tail, net.add(AbsVal(), input, role="size"))
-    left = below(net, input, 0, role="left")
-    taken = net.add(PRODUCT, left, affine(net, tail, -2, 2, role="change"), role="masked")
+    tail = inside(net, "tail", _tail, net.add(AbsVal(), input, suffix="size"))
+    left = below(net, input, 0, suffix="left")
+    taken = net.add(PRODUCT, left, affine(net, tail, -2, 2, suffix="change"), suffix="masked")
     return combined(net, [(1, tail), (1, taken)])
 
 
 def _tail(net: Emitter, size: Symbol) -> Symbol:
     """t exp(p(t) - a^2), for a >= 0."""
-    part = inverse(net, size, 0.5, 1, role="part")
-    square = net.add(PRODUCT, size, size, role="square")
-    power = polynomial(net, part, _ERFC, role="polynomial")
-    inner = combined(net, [(1, power), (-1, square)], role="inner")
-    return net.add(PRODUCT, part, net.add(Exp(), inner, role="exp"))
+    part = inverse(net, size, 0.5, 1, suffix="part")
+    square = net.add(PRODUCT, size, size, suffix="square")
+    power = polynomial(net, part, _ERFC, suffix="polynomial")
+    inner = combined(net, [(1, power), (-1, square)], suffix="inner")
+    return net.add(PRODUCT, part, net.add(Exp(), inner, suffix="exp"))
 
 
 @handles(torch.special.ndtr)
 def ndtr(net: Emitter, input: Symbol) -> Symbol:
     """erfc(-x / sqrt(2)) / 2."""
-    turned = affine(net, input, -1 / math.sqrt(2), role="negated")
+    turned = affine(net, input, -1 / math.sqrt(2), suffix="negated")
     return affine(net, inside(net, "erfc", erfc, turned), 0.5)
 
 
@@ -112,20 +112,20 @@ _OUTER = (
 def erfinv(net: Emitter, input: Symbol) -> Symbol:
     """For |x| < 1, where it is within 4e-7 relatively."""
     above_one, below_one = (
-        net.add(Log(scale=side, shift=1), input, role="log") for side in (1, -1)
+        net.add(Log(scale=side, shift=1), input, suffix="log") for side in (1, -1)
     )
-    raw = combined(net, [(-1, above_one), (-1, below_one)], role="raw_depth")
-    depth = net.add(ReLU(), raw, role="depth")  # which rounding may have left below 0
-    outer = above(net, depth, 5, role="outer")
-    root = net.add(Power(power=0.5), depth, role="root")
-    near = _share(net, opposite(net, outer, role="central"), depth, 2.5, _CENTRAL)
+    raw = combined(net, [(-1, above_one), (-1, below_one)], suffix="raw_depth")
+    depth = net.add(ReLU(), raw, suffix="depth")  # which rounding may have left below 0
+    outer = above(net, depth, 5, suffix="outer")
+    root = net.add(Power(power=0.5), depth, suffix="root")
+    near = _share(net, opposite(net, outer, suffix="central"), depth, 2.5, _CENTRAL)
     far = _share(net, outer, root, 3.0, _OUTER)
-    return net.add(PRODUCT, input, combined(net, [(1, near), (1, far)], role="slope"))
+    return net.add(PRODUCT, input, combined(net, [(1, near), (1, far)], suffix="slope"))
 
 
 def _share(
     net: Emitter, mask: Symbol, place: Symbol, middle: float, factors: tuple[float, ...]
 ) -> Symbol:
     """A polynomial of place - middle where a mask is 1, else 0."""
-    moved = affine(net, place, 1, -middle, role="index")
-    return net.add(PRODUCT, mask, polynomial(net, moved, factors, role="part"), role="share")
+    moved = affine(net, place, 1, -middle, suffix="index")
+    return net.add(PRODUCT, mask, polynomial(net, moved, factors, suffix="part"), suffix="share")

@@ -13,7 +13,7 @@ from caffe2fx.layers import Concat, Power
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved, placed, positions
+from fx2caffe.ir.data_movement import positions, rearrange, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -37,8 +37,8 @@ def broadcast_tensors(net: Emitter, *tensors: Any, out: Expected) -> tuple[Opera
 def _expanded(net: Emitter, tensor: Operand, shape: Shape, other: Shape) -> Operand:
     if isinstance(tensor, Tensor):
         return tensor.expand(shape)
-    places = [positions(tensor.shape).expand(shape), positions(tensor.other).expand(other)]
-    return placed(net, tensor, *places)
+    places = [positions(tensor.shape).expand(shape), positions(tensor.other_shape).expand(other)]
+    return take_at(net, tensor, *places)
 
 
 def _unpacked(tensors: Sequence[Any]) -> Sequence[Operand]:
@@ -67,9 +67,9 @@ def meshgrid(net: Emitter, *tensors: Any, indexing: str | None = None) -> tuple[
 def _spread(net: Emitter, line: Operand, view: Sequence[int], shape: Sequence[int]) -> Operand:
     if isinstance(line, Tensor):
         return line.reshape(tuple(view)).expand(tuple(shape))
-    if line.shape != line.other:
-        net.fault(f"{net.scope[0]} makes a grid of the batch")
-    return moved(net, line, lambda x: x.reshape(tuple(view)).expand(tuple(shape)))
+    if line.shape != line.other_shape:
+        net.fix_batch(f"{net.scope[0]} makes a grid of the batch")
+    return rearrange(net, line, lambda x: x.reshape(tuple(view)).expand(tuple(shape)))
 
 
 @handles(torch.cartesian_prod)
@@ -79,7 +79,7 @@ def cartesian_prod(net: Emitter, *tensors: Any) -> Symbol:
     if len(lines) == 1:
         return as_symbol(net, lines[0])
     columns = [
-        viewed(net, as_symbol(net, grid, role="grid"), lambda s: (prod(s), 1), role="column")
+        viewed(net, as_symbol(net, grid, suffix="grid"), lambda s: (prod(s), 1), suffix="column")
         for grid in meshgrid(net, *lines)
     ]
     return net.add(Concat(axis=1), *columns)
@@ -87,12 +87,12 @@ def cartesian_prod(net: Emitter, *tensors: Any) -> Symbol:
 
 @handles(torch.kron)
 def kron(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """Each number of one times all of the other, in its place."""
-    one, two = as_symbol(net, input, role="input"), as_symbol(net, other, role="other")
+    """Compute the Kronecker product of two tensors."""
+    one, two = as_symbol(net, input, suffix="input"), as_symbol(net, other, suffix="other")
     rank = max(one.rank, two.rank)
-    one = viewed(net, one, lambda s: _apart(s, rank, first=True), role="unsqueezed")
-    two = viewed(net, two, lambda s: _apart(s, rank, first=False), role="unsqueezed")
-    whole = net.add(Binary(op=BinaryOp.MUL), one, two, role="products")
+    one = viewed(net, one, lambda s: _apart(s, rank, first=True), suffix="unsqueezed")
+    two = viewed(net, two, lambda s: _apart(s, rank, first=False), suffix="unsqueezed")
+    whole = net.add(Binary(op=BinaryOp.MUL), one, two, suffix="products")
     return viewed(
         net, whole, lambda s: tuple(s[2 * axis] * s[2 * axis + 1] for axis in range(rank))
     )
@@ -114,9 +114,9 @@ def cross(net: Emitter, input: Operand, other: Operand, dim: int | None = None) 
 @handles(torch.linalg.cross)
 def linalg_cross(net: Emitter, input: Operand, other: Operand, *, dim: int = -1) -> Symbol:
     """a[1] b[2] - a[2] b[1], and so on around."""
-    one, two = as_symbol(net, input, role="input"), as_symbol(net, other, role="other")
+    one, two = as_symbol(net, input, suffix="input"), as_symbol(net, other, suffix="other")
     a, b = (
-        [moved(net, x, lambda x, by=by: x.roll(by, dim)) for by in (-1, -2)]  # type: ignore[misc]
+        [rearrange(net, x, lambda x, by=by: x.roll(by, dim)) for by in (-1, -2)]  # type: ignore[misc]
         for x in (one, two)
     )
     first = product(net, a[0], b[1], "first")
@@ -125,19 +125,19 @@ def linalg_cross(net: Emitter, input: Operand, other: Operand, *, dim: int = -1)
 
 @handles(torch.vander)
 def vander(net: Emitter, x: Symbol, N: int | None = None, increasing: bool = False) -> Symbol:
-    count = x.fixed(0) if N is None else N
+    count = x.static_size(0) if N is None else N
     return _powers(net, x, range(count) if increasing else range(count - 1, -1, -1))
 
 
 @handles(torch.linalg.vander)
 def linalg_vander(net: Emitter, x: Symbol, *, N: int | None = None) -> Symbol:
-    return _powers(net, x, range(x.fixed(x.rank - 1) if N is None else N))
+    return _powers(net, x, range(x.static_size(x.rank - 1) if N is None else N))
 
 
 def _powers(net: Emitter, x: Symbol, powers: Sequence[int]) -> Symbol:
     """The columns x ** power."""
     if not powers:
         raise Refused("needs one column at least, got none")
-    column = viewed(net, x, lambda s: (*s, 1), role="column")
-    columns = [net.add(Power(power=power), column, role=f"power{power}") for power in powers]
+    column = viewed(net, x, lambda s: (*s, 1), suffix="column")
+    columns = [net.add(Power(power=power), column, suffix=f"power{power}") for power in powers]
     return net.add(Concat(axis=x.rank), *columns)

@@ -10,7 +10,7 @@ import torch
 
 from caffe2fx.layers import Reduction
 from fx2caffe.ir.axis_matrix import AxisMatrix
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -24,10 +24,10 @@ def histc(net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: flo
     if min == max:
         raise Refused(f"needs min and max, which otherwise depend on the data, got {min}, {max}")
     edges = [before(float(edge)) for edge in _edges(bins, min, max)]
-    line = viewed(net, input, lambda s: (1, prod(s)), role="flat")
-    lines = moved(net, line, lambda x: x.expand(bins + 1, -1))
+    line = viewed(net, input, lambda s: (1, prod(s)), suffix="flat")
+    lines = rearrange(net, line, lambda x: x.expand(bins + 1, -1))
     steps = difference(net, lines, torch.tensor(edges)[:, None], "steps")
-    counts = net.add(Reduction(axis=1), above(net, steps, 0, "above"), role="counts")
+    counts = net.add(Reduction(axis=1), above(net, steps, 0, "above"), suffix="counts")
     less = torch.eye(bins, bins + 1) - torch.eye(bins, bins + 1).roll(1, 1)
     return net.add(AxisMatrix(axis=0, rows=bins), counts, blobs=[less])
 

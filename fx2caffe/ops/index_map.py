@@ -15,7 +15,7 @@ from torch import Tensor
 from caffe2fx.layers import Deconvolution, Im2col, Slice
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved, placed, positions
+from fx2caffe.ir.data_movement import positions, rearrange, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.permute import Permute
@@ -39,7 +39,7 @@ def getitem(net: Emitter, input: Any, index: Any) -> Any:
         return indexed(net, input, index)
     if not isinstance(input, Symbol):
         return input[index]
-    return moved(net, input, lambda x: x[index])
+    return rearrange(net, input, lambda x: x[index])
 
 
 @handles(torch._unsafe_masked_index)
@@ -69,7 +69,7 @@ def _moves(*functions: Callable[..., Any]) -> None:
             _function: Callable[..., Any] = function,
             **kwargs: Any,
         ) -> Symbol:
-            return moved(net, input, lambda x: _function(x, *args, **kwargs))
+            return rearrange(net, input, lambda x: _function(x, *args, **kwargs))
 
         handles(function)(move)
 
@@ -86,15 +86,15 @@ _moves(
 
 @handles(Tensor.expand, torch.broadcast_to, torch.expand_copy)
 def expand(net: Emitter, input: Symbol, *args: Any, out: Expected, **kwargs: Any) -> Symbol:
-    return expanded(net, input, out.shape, out.other)
+    return expanded(net, input, out.shape, out.other_shape)
 
 
 def expanded(net: Emitter, input: Symbol, shape: Shape, other: Shape) -> Symbol:
     """`input` repeated along its axes of size 1, and new ones in front, to `shape`."""
-    if (shape, other) == (input.shape, input.other):
+    if (shape, other) == (input.shape, input.other_shape):
         return input
     index = positions(input.shape).expand(shape)
-    return placed(net, input, index, positions(input.other).expand(other))
+    return take_at(net, input, index, positions(input.other_shape).expand(other))
 
 
 @handles(torch.split)
@@ -162,19 +162,21 @@ def _parts(
     axis = positive(dim, input.rank)
     shapes, others = (
         [tuple(part.shape) for part in cut(torch.empty(sizes, device="meta"))]
-        for sizes in (input.shape, input.other)
+        for sizes in (input.shape, input.other_shape)
     )
     sizes = [shape[axis] if len(shape) == input.rank else 1 for shape in shapes]
     if input.carries_batch(axis) or len(sizes) == 1 or 0 in sizes:
         return tuple(
-            moved(net, input, partial(_part, cut, index)) if 0 not in shape else torch.zeros(shape)
+            rearrange(net, input, partial(_part, cut, index))
+            if 0 not in shape
+            else torch.zeros(shape)
             for index, shape in enumerate(shapes)
         )
     points = tuple(sum(sizes[:i]) for i in range(1, len(sizes)))
     layer = Slice(axis=axis, slice_point=points if len(set(sizes)) > 1 else ())
     parts = net.add_many(layer, input, tops=len(sizes))
     return tuple(
-        reshaped(net, part, shape, other, role=f"part{index}")
+        reshaped(net, part, shape, other, suffix=f"part{index}")
         for index, (part, shape, other) in enumerate(zip(parts, shapes, others, strict=True))
     )
 
@@ -188,32 +190,32 @@ def stack(
     net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0, *, out: Expected
 ) -> Symbol:
     axis = positive(dim, len(out.shape))
-    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, axis, lambda sizes: (*sizes[:axis], 1, *sizes[axis:]))
 
 
 @handles(torch.hstack)
 def hstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
-    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     is_line = all(part.rank < 2 for part in parts)
     return _joined(net, parts, 0 if is_line else 1, lambda sizes: sizes or (1,))
 
 
 @handles(torch.vstack)
 def vstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
-    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 0, lambda sizes: (1,) * (2 - len(sizes)) + sizes)
 
 
 @handles(torch.column_stack)
 def column_stack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
-    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 1, lambda s: (*(s or (1,)), 1) if len(s) < 2 else s)
 
 
 @handles(torch.dstack)
 def dstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
-    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 2, lambda s: (1,) * (2 - len(s)) + s + (1,) * (len(s) < 3))
 
 
@@ -222,13 +224,13 @@ def chunk_cat(
     net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int, num_chunks: int
 ) -> Symbol:
     """Each padded to so many equal chunks along an axis, which then stand side by side."""
-    parts = [as_symbol(net, tensor, role=f"part{i}") for i, tensor in enumerate(tensors)]
+    parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     axis = positive(dim, parts[0].rank)
-    whole = [
-        _around(net, part, [0, 0] * (part.rank - axis - 1) + [0, -part.fixed(axis) % num_chunks],
-                "constant", None)
-        for part in parts
-    ]  # fmt: skip
+    whole = []
+    for part in parts:
+        missing = -part.static_size(axis) % num_chunks
+        pad = [0, 0] * (part.rank - axis - 1) + [0, missing]
+        whole.append(_around(net, part, pad, "constant", None))
     return _joined(
         net, whole, axis + 1, lambda s: (*s[:axis], num_chunks, prod(s[axis:]) // num_chunks)
     )
@@ -237,7 +239,7 @@ def chunk_cat(
 def _joined(
     net: Emitter, parts: Sequence[Symbol], axis: int, view: Callable[[Shape], Shape]
 ) -> Symbol:
-    views = [viewed(net, part, view, role=f"view{i}") for i, part in enumerate(parts)]
+    views = [viewed(net, part, view, suffix=f"view{i}") for i, part in enumerate(parts)]
     return side_by_side(net, views, axis)
 
 
@@ -260,7 +262,7 @@ def _around(
     """Numbers on both sides of the last axes, the last axis first."""
     sides = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
     places = {
-        axis: _padded(input.fixed(axis), pair, mode)
+        axis: _padded(input.static_size(axis), pair, mode)
         for axis, pair in zip(range(input.rank - 1, -1, -1), sides, strict=False)
         if pair != (0, 0)
     }
@@ -283,10 +285,10 @@ def channel_shuffle(net: Emitter, input: Symbol, groups: int) -> Symbol:
 
 def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
     """Channels seen as (groups, rest), in the order (rest, groups)."""
-    apart = viewed(net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), role="groups")
+    apart = viewed(net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), suffix="groups")
     order = (0, 2, 1, *range(3, apart.rank))
-    shuffled = net.add(Permute(order=order), apart, role="shuffle")
-    return reshaped(net, shuffled, input.shape, input.other)
+    shuffled = net.add(Permute(order=order), apart, suffix="shuffle")
+    return reshaped(net, shuffled, input.shape, input.other_shape)
 
 
 @handles(F.pixel_unshuffle)
@@ -298,7 +300,7 @@ def pixel_unshuffle(net: Emitter, input: Symbol, downscale_factor: int) -> Symbo
 @handles(F.pixel_shuffle)
 def pixel_shuffle(net: Emitter, input: Symbol, upscale_factor: int) -> Symbol:
     taps = upscale_factor**2
-    channels = _image(input).fixed(1) // taps
+    channels = _image(input).static_size(1) // taps
     layer = Deconvolution(
         num_output=channels,
         group=channels,
@@ -333,4 +335,6 @@ def unfold(
         pad=per_axis(padding, 2),
         stride=per_axis(stride, 2),
     )
-    return reshaped(net, net.add(layer, _image(input), role="windows"), out.shape, out.other)
+    return reshaped(
+        net, net.add(layer, _image(input), suffix="windows"), out.shape, out.other_shape
+    )

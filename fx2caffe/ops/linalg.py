@@ -13,7 +13,7 @@ from caffe2fx.layers import Power
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import as_float32
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.matmul import MatMul
 from fx2caffe.ir.reduce import ReduceOp
@@ -54,11 +54,11 @@ def _arranged(
     stack: Matrix,
     move: Callable[[Tensor], Tensor],
     view: Callable[[Shape], Shape],
-    role: str,
+    suffix: str,
 ) -> Matrix:
     if isinstance(stack, Tensor):
         return move(stack).reshape(view(tuple(move(stack).shape)))
-    return viewed(net, moved(net, stack, move), view, role)
+    return viewed(net, rearrange(net, stack, move), view, suffix)
 
 
 @handles(torch.addr)
@@ -78,7 +78,7 @@ def addr(
         term = torch.outer(vec1, vec2) * alpha
     else:
         term = blocks.product(net, with_column(net, vec1), vec2, "outer")
-        term = term if alpha == 1 else net.add(Power(scale=float(alpha)), term, role="scaled")
+        term = term if alpha == 1 else net.add(Power(scale=float(alpha)), term, suffix="scaled")
     if beta == 0 and isinstance(term, Symbol):
         return term
     return add(net, term, input, alpha=beta, out=out)
@@ -108,12 +108,12 @@ def linalg_matrix_power(net: Emitter, A: Symbol, n: int, *, out: Expected) -> Ma
 
 @handles(torch.linalg.multi_dot)
 def multi_dot(net: Emitter, tensors: Sequence[Matrix], *, out: Expected) -> Symbol:
-    """From the left; what is constant side by side is one matrix."""
+    """Multiply from left to right; adjacent constants are folded first."""
     first, *others, last = tensors
     chain = [with_row(net, first), *others, with_column(net, last)]
     found = reduce(lambda one, two: _product(net, one, two), _folded(chain))
     assert isinstance(found, Symbol)  # a call of constants alone is not traced
-    return reshaped(net, found, out.shape, out.other)
+    return reshaped(net, found, out.shape, out.other_shape)
 
 
 @handles(torch.chain_matmul)
@@ -164,19 +164,19 @@ def cov(
     centred = _centred(net, rows, weights)
     weighted = times(net, centred, as_float32(_one_number(weights / divisor)), "weighted")
     top = net.add(MatMul(transposed=True), weighted, centred)
-    return reshaped(net, top, out.shape, out.other)
+    return reshaped(net, top, out.shape, out.other_shape)
 
 
 def _rows(net: Emitter, input: Symbol) -> Symbol:
     """A number or one line as a matrix of one row."""
-    return viewed(net, input, lambda s: s if len(s) == 2 else (1, prod(s)), role="rows")
+    return viewed(net, input, lambda s: s if len(s) == 2 else (1, prod(s)), suffix="rows")
 
 
 def _weights(rows: Symbol, given: Matrix | None) -> Tensor:
-    """What each sample counts; 1 where nothing is given."""
+    """The weight of each observation, 1 by default."""
     if isinstance(given, Symbol):
         raise Refused("needs constant weights, got some that depend on the input")
-    return torch.ones(rows.fixed(1), dtype=torch.float64) if given is None else given.double()
+    return torch.ones(rows.static_size(1), dtype=torch.float64) if given is None else given.double()
 
 
 def _one_number(weights: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ def _one_number(weights: Tensor) -> Tensor:
 def _centred(net: Emitter, rows: Symbol, weights: Tensor) -> Symbol:
     column = (weights / weights.sum())[:, None]
     mean = product(net, rows, column, "mean")
-    return net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), rows, mean, role="centred")
+    return net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), rows, mean, suffix="centred")
 
 
 @handles(torch.corrcoef)
@@ -194,8 +194,8 @@ def corrcoef(net: Emitter, input: Symbol, *, out: Expected) -> Symbol:
     """Products of rows that are centred and of length 1, within -1 and 1."""
     rows = _rows(net, input)
     centred = _centred(net, rows, _weights(rows, None))
-    length = normed(net, centred, 2.0, 1, None, role="length")
-    less = kept(net, inverse(net, length, role="inverse"), centred, 1)
-    unit = net.add(Binary(op=BinaryOp.MUL), centred, less, role="unit")
-    found = net.add(MatMul(transposed=True), unit, unit, role="products")
-    return reshaped(net, clipped(net, found, -1, 1), out.shape, out.other)
+    length = normed(net, centred, 2.0, 1, None, suffix="length")
+    less = kept(net, inverse(net, length, suffix="inverse"), centred, 1)
+    unit = net.add(Binary(op=BinaryOp.MUL), centred, less, suffix="unit")
+    found = net.add(MatMul(transposed=True), unit, unit, suffix="products")
+    return reshaped(net, clipped(net, found, -1, 1), out.shape, out.other_shape)

@@ -1,4 +1,4 @@
-"""Numbers picked by places that the net computes, or that its input gives."""
+"""gather, index_select, take and embedding, with indices that the net computes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import as_float32, as_symbol
-from fx2caffe.ir.data_movement import moved, positions
+from fx2caffe.ir.data_movement import positions, rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE, ROWS
 from fx2caffe.ir.reduce import ReduceOp
@@ -33,7 +33,7 @@ from fx2caffe.ops.reduction import reduced
 Operand = Symbol | Tensor
 
 
-def rows_of(net: Emitter, table: Operand, numbers: Symbol, role: str = "") -> Symbol:
+def rows_of(net: Emitter, table: Operand, numbers: Symbol, suffix: str = "") -> Symbol:
     """The rows (axis 0) of a table by their numbers: the shape of `numbers`, then of a row.
 
     A constant table is the weight of an Embed, which any batch of numbers can ask.
@@ -45,27 +45,30 @@ def rows_of(net: Emitter, table: Operand, numbers: Symbol, role: str = "") -> Sy
         row = tuple(table.shape[1:])
         layer = Embed(num_output=prod(row), input_dim=count, bias_term=False)
         weight = as_float32(table).reshape(count, -1)
-        found = net.add(layer, numbers, blobs=[weight], role=role or "rows")
-        return viewed(net, found, lambda s: (*s[:-1], *row), role="shaped")
-    return _reindexed(net, table, numbers, role)
+        found = net.add(layer, numbers, blobs=[weight], suffix=suffix or "rows")
+        return viewed(net, found, lambda s: (*s[:-1], *row), suffix="shaped")
+    return _reindexed(net, table, numbers, suffix)
 
 
-def _reindexed(net: Emitter, table: Symbol, numbers: Symbol, role: str) -> Symbol:
-    line = viewed(net, numbers, lambda s: (prod(s),), role="elements")
-    found = net.add(BatchReindex(), table, line, role=role or "rows")
-    shape, other = (*numbers.shape, *table.shape[1:]), (*numbers.other, *table.other[1:])
-    return reshaped(net, found, shape, other, role="shaped")
+def _reindexed(net: Emitter, table: Symbol, numbers: Symbol, suffix: str) -> Symbol:
+    line = viewed(net, numbers, lambda s: (prod(s),), suffix="elements")
+    found = net.add(BatchReindex(), table, line, suffix=suffix or "rows")
+    shape, other = (
+        (*numbers.shape, *table.shape[1:]),
+        (*numbers.other_shape, *table.other_shape[1:]),
+    )
+    return reshaped(net, found, shape, other, suffix="shaped")
 
 
-def one_hot_of(net: Emitter, numbers: Symbol, count: int, role: str = "one_hot") -> Symbol:
-    """A last axis with 1 at the number's place, 0 elsewhere."""
+def one_hot_of(net: Emitter, numbers: Symbol, count: int, suffix: str = "one_hot") -> Symbol:
+    """Encode each index one-hot along a new last axis."""
     if count**2 <= DENSE:
         layer = Embed(num_output=count, input_dim=count, bias_term=False)
-        return net.add(layer, numbers, blobs=[torch.eye(count)], role=role)
-    last = viewed(net, numbers, lambda s: (*s, 1), role="last")
+        return net.add(layer, numbers, blobs=[torch.eye(count)], suffix=suffix)
+    last = viewed(net, numbers, lambda s: (*s, 1), suffix="last")
     steps = difference(net, last, torch.arange(count), "steps")
-    other = above(net, net.add(AbsVal(), steps, role="distance"), 0.5, "other")
-    return opposite(net, other, role)
+    other = above(net, net.add(AbsVal(), steps, suffix="distance"), 0.5, "other")
+    return opposite(net, other, suffix)
 
 
 @handles(torch.gather)
@@ -75,59 +78,59 @@ def gather(
     """result[i, j] = input[index[i, j], j], for dim 0."""
     if isinstance(index, Tensor):
         assert isinstance(input, Symbol)  # a call of constants alone is not traced
-        return moved(net, input, lambda x: x.gather(dim, index))
-    source = as_symbol(net, input, role="input")
-    source = viewed(net, source, lambda s: s or (1,), role="flat")
-    places = viewed(net, index, lambda s: s or (1,), role="indices")
+        return rearrange(net, input, lambda x: x.gather(dim, index))
+    source = as_symbol(net, input, suffix="input")
+    source = viewed(net, source, lambda s: s or (1,), suffix="flat")
+    places = viewed(net, index, lambda s: s or (1,), suffix="indices")
     axis = positive(dim, source.rank)
-    free = any(s.shape != s.other for s in (source, places))
+    free = any(s.shape != s.other_shape for s in (source, places))
     work = prod(places.shape[1:]) * source.shape[axis]
     if free and axis > 0 and work <= DENSE and not places.carries_batch(axis):
         top = _by_one_hot(net, source, axis, places)
     else:
         top = _by_number(net, source, axis, places)
-    return reshaped(net, top, index.shape, index.other)
+    return reshaped(net, top, index.shape, index.other_shape)
 
 
 def _by_one_hot(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
     """Each line times ones and zeros, summed: the batch stays free."""
-    line = _cut_to(net, moved(net, input, lambda x: x.movedim(axis, -1)), axis, index)
-    asked = moved(net, index, lambda x: x.movedim(axis, -1))
-    ones = one_hot_of(net, asked, input.fixed(axis))
-    apart = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), role="unsqueezed")
-    chosen = net.add(Binary(op=BinaryOp.MUL), ones, apart, role="selected")
-    found = net.add(Reduction(axis=-1), chosen, role="found")
-    return moved(net, found, lambda x: x.movedim(-1, axis))
+    line = _cut_to(net, rearrange(net, input, lambda x: x.movedim(axis, -1)), axis, index)
+    asked = rearrange(net, index, lambda x: x.movedim(axis, -1))
+    ones = one_hot_of(net, asked, input.static_size(axis))
+    apart = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
+    chosen = net.add(Binary(op=BinaryOp.MUL), ones, apart, suffix="selected")
+    found = net.add(Reduction(axis=-1), chosen, suffix="found")
+    return rearrange(net, found, lambda x: x.movedim(-1, axis))
 
 
 def _cut_to(net: Emitter, line: Symbol, axis: int, index: Symbol) -> Symbol:
     """The lines that the index asks; it may have fewer than the input on the other axes."""
     kept = tuple(n for a, n in enumerate(index.shape) if a != axis)
-    others = tuple(n for a, n in enumerate(index.other) if a != axis)
-    if line.shape[:-1] == kept and line.other[:-1] == others:
+    others = tuple(n for a, n in enumerate(index.other_shape) if a != axis)
+    if line.shape[:-1] == kept and line.other_shape[:-1] == others:
         return line
     if any(line.carries_batch(a) and line.shape[a] != n for a, n in enumerate(kept)):
-        net.fault(f"{net.scope[0]} picks from some samples only")
+        net.fix_batch(f"{net.scope[0]} picks from some samples only")
     ends = [None if line.carries_batch(axis) else size for axis, size in enumerate(kept)]
-    return moved(net, line, lambda x: x[tuple(slice(end) for end in ends)])
+    return rearrange(net, line, lambda x: x[tuple(slice(end) for end in ends)])
 
 
 def _by_number(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
     """Rows of one number each, counted over the whole input."""
-    if input.shape != input.other or index.shape != index.other:
-        net.fault(f"{net.scope[0]} counts its places over all samples")
+    if input.shape != input.other_shape or index.shape != index.other_shape:
+        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     start = positions(input.shape).narrow(axis, 0, 1)
     kept = [slice(size if a != axis else None) for a, size in enumerate(index.shape)]
     start = start[tuple(kept)].expand(index.shape)
     step = prod(input.shape[axis + 1 :])
     steps = index if step == 1 else product(net, index, float(step), "steps")
-    numbers = weighted_sum(net, steps, start, role="indices")
+    numbers = weighted_sum(net, steps, start, suffix="indices")
     return rows_of(net, _column(net, input), numbers)
 
 
 def _column(net: Emitter, input: Symbol) -> Symbol:
     """All numbers as rows."""
-    return viewed(net, input, lambda s: (prod(s),), role="flat")
+    return viewed(net, input, lambda s: (prod(s),), suffix="flat")
 
 
 @handles(torch.take_along_dim)
@@ -138,13 +141,13 @@ def take_along_dim(
     if dim is None:
         line, places = (viewed_any(net, each, (-1,)) for each in (input, indices))
         found = take_along_dim(net, line, places, 0, out=out)
-        return reshaped(net, found, out.shape, out.other)
+        return reshaped(net, found, out.shape, out.other_shape)
     if isinstance(indices, Tensor):
         assert isinstance(input, Symbol)  # a call of constants alone is not traced
-        return moved(net, input, lambda x: x.take_along_dim(indices, dim))
-    source = as_symbol(net, input, role="input")
+        return rearrange(net, input, lambda x: x.take_along_dim(indices, dim))
+    source = as_symbol(net, input, suffix="input")
     axis = positive(dim, source.rank)
-    places, twice = _from_front(net, indices, source.fixed(axis))
+    places, twice = _from_front(net, indices, source.static_size(axis))
     assert isinstance(places, Symbol)  # as the indices are
     doubled = _twice(net, _grown(net, source, axis, indices), [axis] if twice else [])
     return gather(net, doubled, axis, _grown(net, places, axis, source))
@@ -154,7 +157,7 @@ def viewed_any(net: Emitter, value: Operand, shape: Shape) -> Operand:
     """A constant or traced tensor in another shape that follows from its number of elements."""
     if isinstance(value, Tensor):
         return value.reshape(shape)
-    return viewed(net, value, lambda s: (prod(s),), role="flat")
+    return viewed(net, value, lambda s: (prod(s),), suffix="flat")
 
 
 def _grown(net: Emitter, input: Symbol, axis: int, like: Symbol) -> Symbol:
@@ -162,7 +165,7 @@ def _grown(net: Emitter, input: Symbol, axis: int, like: Symbol) -> Symbol:
     sizes = [1 if a == axis else n for a, n in enumerate(like.shape)]
     if all(n in (1, m) for n, m in zip(sizes, input.shape, strict=True)):
         return input
-    return moved(
+    return rearrange(
         net,
         input,
         lambda x: x.expand([-1 if m != 1 else n for n, m in zip(sizes, x.shape, strict=True)]),
@@ -173,10 +176,10 @@ def _grown(net: Emitter, input: Symbol, axis: int, like: Symbol) -> Symbol:
 def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symbol:
     if isinstance(index, Tensor):
         assert isinstance(input, Symbol)  # a call of constants alone is not traced
-        return moved(net, input, lambda x: x.index_select(dim, index))
+        return rearrange(net, input, lambda x: x.index_select(dim, index))
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
-    numbers = viewed(net, index, lambda s: s or (1,), role="elements")
+    numbers = viewed(net, index, lambda s: s or (1,), suffix="elements")
     axis = positive(dim, max(1, input.dim() if isinstance(input, Tensor) else input.rank))
     return _picked(net, input, [axis], numbers, axis)
 
@@ -195,8 +198,8 @@ def _picked(
     if isinstance(input, Tensor):
         table = input.permute(order).flatten(0, count - 1)
     else:
-        front = moved(net, input, lambda x: x.permute(order))
-        table = viewed(net, front, lambda s: (prod(s[:count]), *s[count:]), role="table")
+        front = rearrange(net, input, lambda x: x.permute(order))
+        table = viewed(net, front, lambda s: (prod(s[:count]), *s[count:]), suffix="table")
     found = rows_of(net, table, numbers)
     many = numbers.rank
     back = [
@@ -204,17 +207,17 @@ def _picked(
         *range(many),
         *range(many + place, many + rank - count),
     ]
-    return moved(net, found, lambda x: x.permute(back))
+    return rearrange(net, found, lambda x: x.permute(back))
 
 
 @handles(torch.take)
 def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
     if isinstance(index, Tensor):
         assert isinstance(input, Symbol)  # a call of constants alone is not traced
-        return moved(net, input, lambda x: x.take(index))
+        return rearrange(net, input, lambda x: x.take(index))
     line = viewed_any(net, input, (-1,))
     if isinstance(line, Symbol) and line.carries_batch(0):
-        net.fault(f"{net.scope[0]} counts its places over all samples")
+        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     return indexed(net, line, index)
 
 
@@ -285,7 +288,7 @@ def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
 
 
 def _moved(net: Emitter, input: Operand, move: Callable[[Tensor], Tensor]) -> Operand:
-    return move(input) if isinstance(input, Tensor) else moved(net, input, move)
+    return move(input) if isinstance(input, Tensor) else rearrange(net, input, move)
 
 
 def _rank(value: Operand) -> int:
@@ -302,7 +305,7 @@ def _from_front(net: Emitter, places: Operand, size: int) -> tuple[Operand, bool
         return torch.where(places < 0, places + size, places), False
     if is_from_front(net, places):
         return places, False
-    return net.add(Power(shift=size), places, role="second"), True
+    return net.add(Power(shift=size), places, suffix="second"), True
 
 
 def is_from_front(net: Emitter, places: Symbol) -> bool:
@@ -347,7 +350,7 @@ def _times(net: Emitter, places: Operand, step: int) -> Operand:
 def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         return one + two
-    return weighted_sum(net, one, two, role="indices")
+    return weighted_sum(net, one, two, suffix="indices")
 
 
 @handles(torch.unravel_index)
@@ -366,7 +369,7 @@ def unravel_index(net: Emitter, indices: Symbol, shape: int | Sequence[int]) -> 
 def one_hot(net: Emitter, tensor: Symbol, num_classes: int = -1) -> Symbol:
     if num_classes < 1:
         raise Refused("needs num_classes, which otherwise depends on the data, got -1")
-    return one_hot_of(net, tensor, num_classes, role="")
+    return one_hot_of(net, tensor, num_classes, suffix="")
 
 
 @handles(F.embedding)
@@ -389,7 +392,7 @@ def _embedded(net: Emitter, input: Operand, weight: Operand) -> Symbol:
     if isinstance(input, Symbol):
         return rows_of(net, weight, input)
     assert isinstance(weight, Symbol)  # a call of constants alone is not traced
-    return moved(net, weight, lambda x: x[input])
+    return rearrange(net, weight, lambda x: x[input])
 
 
 @handles(F.embedding_bag)
@@ -420,7 +423,7 @@ def embedding_bag(
         return reduced(net, _BAGS[mode], rows, 1)
     if not isinstance(offsets, Tensor):
         raise Refused("needs constant offsets, got some that depend on the input")
-    edges = [*offsets.tolist(), *([] if include_last_offset else [rows.fixed(0)])]
+    edges = [*offsets.tolist(), *([] if include_last_offset else [rows.static_size(0)])]
     return _bags(net, rows, list(pairwise(edges)), mode)
 
 
@@ -430,14 +433,14 @@ _BAGS = {"sum": ReduceOp.SUM, "mean": ReduceOp.MEAN, "max": ReduceOp.MAX}
 def _unsqueezed(net: Emitter, value: Operand) -> Operand:
     if isinstance(value, Tensor):
         return value.unsqueeze(-1)
-    return viewed(net, value, lambda s: (*s, 1), role="weights")
+    return viewed(net, value, lambda s: (*s, 1), suffix="weights")
 
 
 def _bags(net: Emitter, rows: Symbol, bags: Sequence[tuple[int, int]], mode: str) -> Symbol:
     """Sums and means as a matrix of weights; an empty bag gives zeros."""
     if mode == "max":
         raise Refused("needs bags of equal length, as rows of a matrix, for mode='max'")
-    matrix = torch.zeros(len(bags), rows.fixed(0), dtype=torch.float64)
+    matrix = torch.zeros(len(bags), rows.static_size(0), dtype=torch.float64)
     for bag, (start, end) in enumerate(bags):
         matrix[bag, start:end] = 1 / (end - start) if mode == "mean" and end > start else 1
     return net.add(AxisMatrix(axis=0, rows=len(bags)), rows, blobs=[matrix])
@@ -474,12 +477,12 @@ def bucketize(
 def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right: bool) -> Symbol:
     """How many numbers of a sequence are below each of the input, or (`right`) not above it."""
     values = as_symbol(net, torch.as_tensor(input) if not isinstance(input, Symbol) else input)
-    numbers = as_symbol(net, sequence, role="sequence")
-    last = viewed(net, values, lambda s: (*s, 1), role="last")
+    numbers = as_symbol(net, sequence, suffix="sequence")
+    last = viewed(net, values, lambda s: (*s, 1), suffix="last")
     if numbers.rank > 1:
-        numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), role="unsqueezed")
+        numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
     first, second = (numbers, last) if right else (last, numbers)
-    apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, role="difference")
+    apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, suffix="difference")
     counted = above(net, apart, 0, "is_above")
     if right:
         counted = opposite(net, counted, "is_not_above")
@@ -499,9 +502,9 @@ def isin(
     if isinstance(elements, Tensor) or isinstance(test_elements, Symbol):
         raise Refused("needs constant test_elements, got some that depend on the input")
     tested = torch.as_tensor(test_elements).flatten()
-    last = viewed(net, elements, lambda s: (*s, 1), role="last")
-    apart = net.add(AbsVal(), difference(net, last, tested, "steps"), role="distance")
+    last = viewed(net, elements, lambda s: (*s, 1), suffix="last")
+    apart = net.add(AbsVal(), difference(net, last, tested, "steps"), suffix="distance")
     nearness = negated(net, apart, "nearness")
-    nearest = reduced(net, ReduceOp.MAX, nearness, -1, role="nearest")
+    nearest = reduced(net, ReduceOp.MAX, nearness, -1, suffix="nearest")
     is_other = above(net, negated(net, nearest, "distance"), 0, "" if invert else "is_other")
     return is_other if invert else opposite(net, is_other)

@@ -34,7 +34,7 @@ MASKED = -1e30
 def matmul(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
     first = with_row(net, input)
     second = with_column(net, other)
-    return reshaped(net, product(net, first, second), out.shape, out.other)
+    return reshaped(net, product(net, first, second), out.shape, out.other_shape)
 
 
 def with_row(net: Emitter, value: Matrix) -> Matrix:
@@ -51,7 +51,7 @@ def with_column(net: Emitter, value: Matrix) -> Matrix:
     return viewed(net, value, lambda s: (*s, 1)) if isinstance(value, Symbol) else value[:, None]
 
 
-def product(net: Emitter, first: Matrix, second: Matrix, role: str = "") -> Symbol:
+def product(net: Emitter, first: Matrix, second: Matrix, suffix: str = "") -> Symbol:
     """The product of two (stacks of) matrices, as torch.matmul broadcasts them."""
     if isinstance(first, Symbol) and isinstance(second, Tensor) and second.dim() == 2:
         return net.add(
@@ -60,21 +60,21 @@ def product(net: Emitter, first: Matrix, second: Matrix, role: str = "") -> Symb
             ),
             first,
             blobs=[as_float32(second).t().contiguous()],
-            role=role,
+            suffix=suffix,
         )
     if isinstance(second, Symbol) and isinstance(first, Tensor) and first.dim() == 2:
         matrix = AxisMatrix(axis=second.rank - 2, rows=first.shape[0])
-        return net.add(matrix, second, blobs=[as_float32(first)], role=role)
+        return net.add(matrix, second, blobs=[as_float32(first)], suffix=suffix)
     one, two = as_symbol(net, first, "first"), as_symbol(net, second, "second")
     if one.rank > 2 and two.rank > 2:
         one, two = _broadcast(net, one, two)
-    return net.add(MatMul(), one, two, role=role)
+    return net.add(MatMul(), one, two, suffix=suffix)
 
 
 def _broadcast(net: Emitter, one: Symbol, two: Symbol) -> tuple[Symbol, Symbol]:
     """Both with the same axes in front of the matrices."""
     lead = _broadcast_shape(one.shape[:-2], two.shape[:-2])
-    other = _broadcast_shape(one.other[:-2], two.other[:-2])
+    other = _broadcast_shape(one.other_shape[:-2], two.other_shape[:-2])
     return _led(net, one, lead, other), _led(net, two, lead, other)
 
 
@@ -83,7 +83,7 @@ def _broadcast_shape(*shapes: Shape) -> Shape:
 
 
 def _led(net: Emitter, symbol: Symbol, lead: Shape, other: Shape) -> Symbol:
-    return expanded(net, symbol, (*lead, *symbol.shape[-2:]), (*other, *symbol.other[-2:]))
+    return expanded(net, symbol, (*lead, *symbol.shape[-2:]), (*other, *symbol.other_shape[-2:]))
 
 
 @handles(torch.addmm, torch.baddbmm, torch.addmv)
@@ -99,7 +99,7 @@ def addmm(
 ) -> Symbol:
     """beta * input + alpha * (first @ second)."""
     term = matmul(net, first, second, out=out)
-    term = term if alpha == 1 else net.add(Power(scale=alpha), term, role="scaled")
+    term = term if alpha == 1 else net.add(Power(scale=alpha), term, suffix="scaled")
     if beta == 0:
         return term
     return add(net, term, input, alpha=beta)
@@ -167,8 +167,8 @@ def attention(
 
 def _scores(net: Emitter, q: Symbol, k: Symbol, mask: Matrix | None, scale: float | None) -> Symbol:
     factor = 1 / sqrt(q.shape[-1]) if scale is None else scale
-    q = q if factor == 1 else net.add(Power(scale=factor), q, role="scaled")
-    scores = product(net, q, _transposed(net, k), role="scores")
+    q = q if factor == 1 else net.add(Power(scale=factor), q, suffix="scaled")
+    scores = product(net, q, _transposed(net, k), suffix="scores")
     return scores if mask is None else _masked(net, scores, mask)
 
 
@@ -176,7 +176,7 @@ def _weights(net: Emitter, scores: Symbol, mask: Matrix | None) -> Symbol:
     """Softmax of the last axis; a row of which nothing counts has weights of 0, as in torch."""
     if isinstance(mask, Symbol) and mask.dtype is not torch.bool:
         return inside(net, "weights", safe_softmax, scores, -1)
-    weights = net.add(Softmax(axis=scores.rank - 1), scores, role="weights")
+    weights = net.add(Softmax(axis=scores.rank - 1), scores, suffix="weights")
     if isinstance(mask, Symbol) or (mask is not None and not _kept(mask).any(-1).all()):
         counts = mask if isinstance(mask, Symbol) else _kept(mask).float()
         return inside(net, "counted", mul, weights, counts)
@@ -200,8 +200,8 @@ def flash_attention(
     if dropout_p:
         raise Refused(f"needs dropout_p=0, got {dropout_p}")
     q, k, v = (as_symbol(net, x, r) for x, r in ((query, "query"), (key, "key"), (value, "value")))
-    if len({x.other[:-2] for x in (q, k, v)}) > 1:  # torch itself reads past their ends
-        net.fault(f"{net.scope[0]} has queries and keys of different batches")
+    if len({x.other_shape[:-2] for x in (q, k, v)}) > 1:  # torch itself reads past their ends
+        net.fix_batch(f"{net.scope[0]} has queries and keys of different batches")
     mask = _causal(q, k) if is_causal else attn_mask
     scores = _scores(net, q, k, mask, scale)
     top = product(net, _weights(net, scores, mask), v)
@@ -215,18 +215,20 @@ def flash_attention(
 
 def _transposed(net: Emitter, matrix: Symbol) -> Symbol:
     order = (*range(matrix.rank - 2), matrix.rank - 1, matrix.rank - 2)
-    return net.add(Permute(order=order), matrix, role="transposed")
+    return net.add(Permute(order=order), matrix, suffix="transposed")
 
 
 def _for_each_query(net: Emitter, shared: Symbol, query: Symbol) -> Symbol:
     """Keys or values that a group of neighbouring query heads shares, once for each of them."""
-    times = query.fixed(query.rank - 3) // shared.fixed(shared.rank - 3)
-    places = [head // times for head in range(query.fixed(query.rank - 3))]
-    return index_map(net, shared, {shared.rank - 3: places}, role="groups")
+    times = query.static_size(query.rank - 3) // shared.static_size(shared.rank - 3)
+    places = [head // times for head in range(query.static_size(query.rank - 3))]
+    return index_map(net, shared, {shared.rank - 3: places}, suffix="groups")
 
 
 def _causal(query: Symbol, key: Symbol) -> Tensor:
-    return torch.ones(query.fixed(query.rank - 2), key.fixed(key.rank - 2)).tril().bool()
+    return (
+        torch.ones(query.static_size(query.rank - 2), key.static_size(key.rank - 2)).tril().bool()
+    )
 
 
 def _kept(mask: Tensor) -> Tensor:
@@ -238,7 +240,7 @@ def _masked(net: Emitter, scores: Symbol, mask: Matrix) -> Symbol:
     if isinstance(mask, Symbol):
         if mask.dtype is torch.bool:
             # 0 where a score counts, MASKED where it does not.
-            mask = net.add(Power(shift=MASKED, scale=-MASKED), mask, role="mask")
+            mask = net.add(Power(shift=MASKED, scale=-MASKED), mask, suffix="mask")
         return add(net, scores, mask)
     kept = _kept(mask)
     mask = torch.zeros(mask.shape) if mask.dtype is torch.bool else mask.float()

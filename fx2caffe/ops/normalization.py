@@ -41,7 +41,7 @@ def batch_norm(
     blobs = [*statistics, torch.ones(1)]
     if weight is None and bias is None:
         return net.add(BatchNorm(eps=eps), input, blobs=blobs)
-    normal = net.add(BatchNorm(eps=eps), input, blobs=blobs, role="bn")
+    normal = net.add(BatchNorm(eps=eps), input, blobs=blobs, suffix="bn")
     factor = torch.ones_like(running_mean) if weight is None else constant("weight", weight)
     if bias is None:
         return net.add(Scale(), normal, blobs=[factor])
@@ -133,11 +133,11 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Symbol:
-    count = prod(input.fixed(axis) for axis in range(1, input.rank)) // num_groups
-    groups = viewed(net, input, lambda sizes: (sizes[0], num_groups, count), role="groups")
-    normal = net.add(Standardize(axis=2, eps=eps), groups, role="normal")
+    count = prod(input.static_size(axis) for axis in range(1, input.rank)) // num_groups
+    groups = viewed(net, input, lambda sizes: (sizes[0], num_groups, count), suffix="groups")
+    normal = net.add(Standardize(axis=2, eps=eps), groups, suffix="normal")
     whole = weight is None and bias is None
-    normal = reshaped(net, normal, input.shape, input.other, role="" if whole else "whole")
+    normal = reshaped(net, normal, input.shape, input.other_shape, suffix="" if whole else "whole")
     return _affine(net, normal, weight, bias, (1, 1))
 
 
@@ -176,7 +176,7 @@ def native_group_norm(
     top = group_norm(net, input, group, weight, bias, eps)
     if not out.read & {1, 2}:
         return top, None, None
-    groups = viewed(net, input, lambda s: (s[0], group, prod(s[1:]) // group), role="lines")
+    groups = viewed(net, input, lambda s: (s[0], group, prod(s[1:]) // group), suffix="lines")
     return top, *_statistics(net, groups, (2,), eps, False, out.read)
 
 
@@ -189,7 +189,7 @@ def _statistics(
         centre = inside(net, "mean", mean, input, axes, keepdim)
     if 2 in read:
         variance = inside(net, "variance", var, input, axes, False, keepdim)
-        deviation = net.add(Power(power=-0.5, shift=eps), variance, role="inverse")
+        deviation = net.add(Power(power=-0.5, shift=eps), variance, suffix="inverse")
     return centre, deviation
 
 
@@ -201,8 +201,8 @@ def _standardized(
     bias: Tensor | None,
     run: tuple[int, int],
 ) -> Symbol:
-    role = "" if weight is None and bias is None else "normal"
-    return _affine(net, net.add(layer, input, role=role), weight, bias, run)
+    suffix = "" if weight is None and bias is None else "normal"
+    return _affine(net, net.add(layer, input, suffix=suffix), weight, bias, run)
 
 
 def _affine(
@@ -235,20 +235,20 @@ def local_response_norm(
     layer = LRN(local_size=size, alpha=alpha, beta=beta, k=k)
     if input.rank == 4:
         return net.add(layer, input)
-    flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:]), 1), role="flat")
-    return reshaped(net, net.add(layer, flat, role="lrn"), input.shape, input.other)
+    flat = viewed(net, input, lambda sizes: (*sizes[:2], prod(sizes[2:]), 1), suffix="flat")
+    return reshaped(net, net.add(layer, flat, suffix="lrn"), input.shape, input.other_shape)
 
 
 def _even_response_norm(
     net: Emitter, input: Symbol, size: int, alpha: float, beta: float, k: float
 ) -> Symbol:
     """x / (k + alpha mean(x^2))^beta, the mean of a window by a band matrix over the channels."""
-    count = input.fixed(1)
+    count = input.static_size(1)
     steps = torch.arange(count)[None] - torch.arange(count)[:, None]
     band = (steps >= -(size // 2)) & (steps <= (size - 1) // 2)
-    squares = net.add(Power(power=2), input, role="squares")
+    squares = net.add(Power(power=2), input, suffix="squares")
     means = inside(net, "means", along, squares, 1, band.double() * alpha / size)
-    factor = net.add(Power(power=-beta, shift=k), means, role="factor")
+    factor = net.add(Power(power=-beta, shift=k), means, suffix="factor")
     return net.add(Binary(op=BinaryOp.MUL), input, factor)
 
 
@@ -261,6 +261,8 @@ def normalize(
     eps: float = 1e-12,
 ) -> Symbol:
     """x / max(norm, eps)."""
-    size = clipped(net, normed(net, input, p, dim, None, role="norm"), eps, None, role="bounded")
-    inverse = net.add(Power(power=-1), size, role="inverse")
+    size = clipped(
+        net, normed(net, input, p, dim, None, suffix="norm"), eps, None, suffix="bounded"
+    )
+    inverse = net.add(Power(power=-1), size, suffix="inverse")
     return net.add(Binary(op=BinaryOp.MUL), input, kept(net, inverse, input, dim))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import Concat
-from fx2caffe.ir.data_movement import placed
+from fx2caffe.ir.data_movement import take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import Gather
 from fx2caffe.ir.reshape import viewed
@@ -20,21 +20,21 @@ def from_both(net: Emitter, base: Symbol, new: Symbol, sources: Sequence[Tensor]
     """Both in one line, and of that the places; sample by sample, where each has its own."""
     local = _of_each_sample(base, new, sources)
     if local is not None:
-        parts = [viewed(net, x, lambda s: (s[0], prod(s[1:])), role="flat") for x in (base, new)]
-        both = net.add(Concat(axis=1), *parts, role="both")
+        parts = [viewed(net, x, lambda s: (s[0], prod(s[1:])), suffix="flat") for x in (base, new)]
+        both = net.add(Concat(axis=1), *parts, suffix="both")
         return net.add(Gather(first=1, last=1, sizes=base.shape[1:]), both, blobs=[local])
-    if base.shape != base.other or new.shape != new.other:
-        net.fault(f"{net.scope[0]} writes to places counted over all samples")
-    parts = [viewed(net, x, lambda s: (prod(s),), role="flat") for x in (base, new)]
-    both = net.add(Concat(axis=0), *parts, role="both")
-    return placed(net, both, sources[0], sources[0])
+    if base.shape != base.other_shape or new.shape != new.other_shape:
+        net.fix_batch(f"{net.scope[0]} writes to places counted over all samples")
+    parts = [viewed(net, x, lambda s: (prod(s),), suffix="flat") for x in (base, new)]
+    both = net.add(Concat(axis=0), *parts, suffix="both")
+    return take_at(net, both, sources[0], sources[0])
 
 
 def _of_each_sample(base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Tensor | None:
     """The places within one sample of both, if all samples have the same."""
     found: Tensor | None = None
     for source, one, two in zip(
-        sources, (base.shape, base.other), (new.shape, new.other), strict=True
+        sources, (base.shape, base.other_shape), (new.shape, new.other_shape), strict=True
     ):
         if not one or not two or one[0] != two[0] or not source.dim():
             return None

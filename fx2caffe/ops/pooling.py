@@ -80,7 +80,7 @@ def _max_pool(axes: int) -> Any:
         if any(step != 1 for step in windows.dilation):
             if return_indices:
                 raise Refused(f"needs dilation 1 for its indices, got {dilation}")
-            taps = [windows.taps(a, input.fixed(a - axes)) for a in range(axes)]
+            taps = [windows.taps(a, input.static_size(a - axes)) for a in range(axes)]
             return _maximum_of(net, input, taps)
         return _only(_pooled(net, PoolMethod.MAX, input, windows, tops=1 + return_indices))
 
@@ -99,7 +99,7 @@ def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[in
     """The maximum over any places of each axis: these next to each other, and windows on them."""
     first = input.rank - len(taps)
     places = {axis: [p for window in one for p in window] for axis, one in enumerate(taps, first)}
-    spread = index_map(net, input, places, role="taps")
+    spread = index_map(net, input, places, suffix="taps")
     kernel = [len(one[0]) for one in taps]
     windows = Windows.of(len(taps), kernel, kernel, 0, 1, False)
     return _pooled(net, PoolMethod.MAX, spread, windows)[0]
@@ -110,7 +110,7 @@ def _pooled(
 ) -> tuple[Symbol, ...]:
     """Windows over the last axes; three axes as two and then one."""
     axes = len(windows.kernel)
-    sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
+    sizes = [input.static_size(axis) for axis in range(input.rank - axes, input.rank)]
     counts = tuple(windows.count(axis, size) for axis, size in enumerate(sizes))
     if axes == 3:
         if tops > 1:
@@ -121,7 +121,7 @@ def _pooled(
     trimmed = _trimmed(net, method, image, pair, tops)
     made = net.add_many(pooling(method, pair), trimmed, tops=tops)
     if tops > 1:
-        net.notes[made[1].value] = Pooled(pair, tuple(image.shape[2:]))
+        net.annotations[made[1].value] = Pooled(pair, tuple(image.shape[2:]))
     lead = input.rank - axes
     return tuple(viewed(net, top, lambda s: (*s[2 - lead : 2], *counts)) for top in made)
 
@@ -137,7 +137,7 @@ def as_image(net: Emitter, input: Symbol, axes: int) -> Symbol:
         return input
     lead = input.rank - axes
     before, between = (1,) * (2 - lead), (1,) * (2 - axes)
-    return viewed(net, input, lambda s: (*before, *s[:lead], *between, *s[lead:]), role="image")
+    return viewed(net, input, lambda s: (*before, *s[:lead], *between, *s[lead:]), suffix="image")
 
 
 def _trimmed(
@@ -151,12 +151,12 @@ def _trimmed(
     if any(windows.pad) or (method is PoolMethod.MAX and not windows.ceil):
         return image
     ends = {
-        axis: (windows.count(axis - 2, image.fixed(axis)) - 1) * stride + kernel
+        axis: (windows.count(axis - 2, image.static_size(axis)) - 1) * stride + kernel
         for axis, (kernel, stride) in enumerate(zip(windows.kernel, windows.stride, strict=True), 2)
         if kernel < stride
     }
     places = {axis: range(min(end, image.shape[axis])) for axis, end in ends.items()}
-    trimmed = index_map(net, image, places, role="read")
+    trimmed = index_map(net, image, places, suffix="read")
     if tops > 1 and trimmed is not image:
         raise Refused("needs stride <= kernel in ceil mode for its indices")
     return trimmed
@@ -166,12 +166,12 @@ def _in_two(
     net: Emitter, method: PoolMethod, input: Symbol, windows: Windows, counts: Shape
 ) -> Symbol:
     """(.., D, H, W): over H and W with D among the channels, then over D."""
-    batch = viewed(net, input, lambda s: (*(1,) * (5 - len(s)), *s), role="batch")
-    channels, depth = batch.fixed(1), batch.fixed(2)
-    planes = viewed(net, batch, lambda s: (s[0], s[1] * s[2], *s[3:]), role="planes")
+    batch = viewed(net, input, lambda s: (*(1,) * (5 - len(s)), *s), suffix="batch")
+    channels, depth = batch.static_size(1), batch.static_size(2)
+    planes = viewed(net, batch, lambda s: (s[0], s[1] * s[2], *s[3:]), suffix="planes")
     flat = _pooled(net, method, planes, windows.only(1, 2))[0]
     area = counts[1] * counts[2]
-    columns = viewed(net, flat, lambda s: (s[0], channels, depth, area), role="columns")
+    columns = viewed(net, flat, lambda s: (s[0], channels, depth, area), suffix="columns")
     made = _pooled(net, method, columns, windows.only(0).before())[0]
     lead = input.rank - 3
     return viewed(net, made, lambda s: (*s[2 - lead : 2], *counts))
@@ -190,7 +190,9 @@ def _avg_pool(axes: int) -> Any:
     ) -> Symbol:
         windows = Windows.of(axes, kernel_size, stride, padding, 1, ceil_mode)
         extra = () if axes == 1 else (divisor_override,)
-        ones = torch.ones(1, 1, *(input.fixed(a - axes) for a in range(axes)), dtype=torch.float64)
+        ones = torch.ones(
+            1, 1, *(input.static_size(a - axes) for a in range(axes)), dtype=torch.float64
+        )
         wanted = AVERAGES[axes](ones, *windows.arguments, count_include_pad, *extra)
         mean = _pooled(net, PoolMethod.AVE, input, windows)[0]
         return _rescaled(net, mean, ones, windows, wanted)
@@ -210,10 +212,10 @@ def _rescaled(net: Emitter, mean: Symbol, ones: Tensor, windows: Windows, wanted
     if bool(((factor - 1).abs() < 1e-12).all()):
         return mean
     if bool(((factor / factor.flatten()[0] - 1).abs() < 1e-12).all()):
-        return net.add(Power(scale=float(factor.flatten()[0])), mean, role="divisor")
+        return net.add(Power(scale=float(factor.flatten()[0])), mean, suffix="divisor")
     axes = factor.dim()
     layer = Scale(axis=mean.rank - axes, num_axes=axes)
-    return net.add(layer, mean, blobs=[factor], role="divisor")
+    return net.add(layer, mean, blobs=[factor], suffix="divisor")
 
 
 def _mean_in_caffe(ones: Tensor, windows: Windows) -> Tensor:
@@ -243,7 +245,7 @@ handles(F.adaptive_avg_pool3d)(_adaptive_avg(3))
 def adaptive_average(net: Emitter, input: Symbol, wanted: Shape) -> Symbol:
     """Windows that tile the axes where they can, else one matrix an axis."""
     first = input.rank - len(wanted)
-    sizes = [input.fixed(axis) for axis in range(first, input.rank)]
+    sizes = [input.static_size(axis) for axis in range(first, input.rank)]
     if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
         return _tiled(net, PoolMethod.AVE, input, wanted)[0]
     for axis, out in enumerate(wanted, first):
@@ -261,7 +263,7 @@ def _adaptive_max(axes: int) -> Any:
         return_indices: bool = False,
     ) -> Symbol | tuple[Symbol, ...]:
         wanted = _wanted(input, output_size, axes)
-        sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
+        sizes = [input.static_size(axis) for axis in range(input.rank - axes, input.rank)]
         if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
             return _only(_tiled(net, PoolMethod.MAX, input, wanted, 1 + return_indices))
         if return_indices:
@@ -281,7 +283,7 @@ handles(F.adaptive_max_pool3d_with_indices)(_with_indices(_adaptive_max(3)))
 
 
 def _wanted(input: Symbol, output_size: int | Sequence[int | None], axes: int) -> Shape:
-    sizes = [input.fixed(axis) for axis in range(input.rank - axes, input.rank)]
+    sizes = [input.static_size(axis) for axis in range(input.rank - axes, input.rank)]
     given = (output_size,) * axes if isinstance(output_size, int) else tuple(output_size)
     return tuple(size if out is None else out for out, size in zip(given, sizes, strict=True))
 
@@ -294,7 +296,7 @@ def _tiled(
         made = net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
         if tops > 1:
             windows = adaptive_windows(input.shape, wanted)
-            net.notes[made[1].value] = Pooled(windows, tuple(input.shape[2:]))
+            net.annotations[made[1].value] = Pooled(windows, tuple(input.shape[2:]))
         return made
     return _pooled(net, method, input, adaptive_windows(input.shape, wanted), tops)
 
@@ -326,7 +328,7 @@ def _max_unpool(axes: int) -> Any:
                 f"needs indices of a max pooling of images of size {sizes}, since no layer "
                 "writes to places that the data choose"
             )
-        image, places = as_image(net, input, axes), net.add(Power(shift=1), named, role="indices")
+        image, places = as_image(net, input, axes), net.add(Power(shift=1), named, suffix="indices")
         covers = [pooled.windows.only(axis).covers(0, size) for axis, size in enumerate(sizes)]
         top = None
         for pair in every(*covers):
@@ -346,9 +348,9 @@ handles(F.max_unpool3d)(_max_unpool(3))
 def _pooled_by(net: Emitter, indices: Symbol) -> Pooled | None:
     """What gave the indices, if they are still in the shape in which it gave them."""
     shape = indices.shape
-    while indices.value in net.views:
-        indices = net.views[indices.value]
-    found = net.notes.get(indices.value)
+    while indices.value in net.reshape_sources:
+        indices = net.reshape_sources[indices.value]
+    found = net.annotations.get(indices.value)
     return found if isinstance(found, Pooled) and indices.shape == shape else None
 
 
@@ -365,16 +367,16 @@ def _asked(
     """
     where = dict(enumerate(covers, 2))
     sizes = tuple(len(cover) for cover in covers)
-    numbers = index_map(net, image, where, role="elements")
-    named = index_map(net, places, where, role="named")
+    numbers = index_map(net, image, where, suffix="elements")
+    named = index_map(net, places, where, suffix="named")
     own = torch.arange(1, 1 + prod(sizes)).reshape(sizes)
-    apart = net.add(AbsVal(), difference(net, named, own, "difference"), role="distance")
+    apart = net.add(AbsVal(), difference(net, named, own, "difference"), suffix="distance")
     elsewhere = above(net, apart, 0.5, "elsewhere")
-    found = net.add(PRODUCT, numbers, opposite(net, elsewhere, "here"), role="found")
+    found = net.add(PRODUCT, numbers, opposite(net, elsewhere, "here"), suffix="found")
     if before is None:
         return found
-    kept = net.add(PRODUCT, before, elsewhere, role="masked")
-    return net.add(Eltwise(), found, kept, role="unpooled")
+    kept = net.add(PRODUCT, before, elsewhere, suffix="masked")
+    return net.add(Eltwise(), found, kept, suffix="unpooled")
 
 
 def _lp_pool(axes: int) -> Any:
@@ -387,7 +389,7 @@ def _lp_pool(axes: int) -> Any:
         ceil_mode: bool = False,
     ) -> Symbol:
         """The root of the mean of powers, times the numbers under a whole window."""
-        powers = net.add(Power(power=norm_type), input, role="powers")
+        powers = net.add(Power(power=norm_type), input, suffix="powers")
         mean = _avg_pool(axes)(net, powers, kernel_size, stride, 0, ceil_mode)
         return net.add(Power(power=1 / norm_type, scale=prod(per_axis(kernel_size, axes))), mean)
 

@@ -57,10 +57,10 @@ def _sequence(
     layer: Layers,
 ) -> tuple[Symbol | None, ...]:
     """All layers, one after the other; results of all steps, and the final states."""
-    x = net.add(Permute(order=(1, 0, 2)), input, role="steps") if batch_first else input
+    x = net.add(Permute(order=(1, 0, 2)), input, suffix="steps") if batch_first else input
     if x.carries_batch(0):
-        net.fault(f"{net.scope[0]} has a layer or a weight for each step")
-        x = replace(x, other=(x.shape[0], *x.other[1:]))
+        net.fix_batch(f"{net.scope[0]} has a layer or a weight for each step")
+        x = replace(x, other_shape=(x.shape[0], *x.other_shape[1:]))
     ones, finals = ones_of(net, x), []
     for first in range(0, len(run.weights), run.directions):
         results = []
@@ -70,7 +70,7 @@ def _sequence(
             results.append(_reversed(net, result) if backwards else result)
             finals.append(final)
         x = side_by_side(net, results, 2, "both")
-    y = net.add(Permute(order=(1, 0, 2)), x, role="samples") if batch_first else x
+    y = net.add(Permute(order=(1, 0, 2)), x, suffix="samples") if batch_first else x
     return y, *_finals(net, run, finals)
 
 
@@ -85,7 +85,7 @@ def _finals(net: Emitter, run: Run, finals: Sequence[State]) -> tuple[Symbol | N
 
 
 def _reversed(net: Emitter, x: Symbol) -> Symbol:
-    return index_map(net, x, {0: range(x.shape[0])[::-1]}, role="reversed")
+    return index_map(net, x, {0: range(x.shape[0])[::-1]}, suffix="reversed")
 
 
 # LSTM as Caffe's layer
@@ -137,7 +137,7 @@ def _lstm(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[
         bottoms = (x, ones, *(initial_state(net, ones, value, index) for value in run.initial))
     else:
         begins = torch.tensor([0.0] + [1.0] * (x.shape[0] - 1))
-        bottoms = (x, net.add(Scale(axis=0), ones, blobs=[begins], role="cont"))
+        bottoms = (x, net.add(Scale(axis=0), ones, blobs=[begins], suffix="cont"))
     layer = LSTM(num_output=size, expose_hidden=exposed)
     tops = net.add_many(layer, *bottoms, blobs=_blobs(weights), tops=3 if exposed else 1)
     final = tops[1:] if exposed else (_last(net, tops[0]),)
@@ -145,7 +145,7 @@ def _lstm(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[
 
 
 def _last(net: Emitter, results: Symbol) -> Symbol:
-    return index_map(net, results, {0: [results.shape[0] - 1]}, role="last")
+    return index_map(net, results, {0: [results.shape[0] - 1]}, suffix="last")
 
 
 def _blobs(weights: Weights) -> list[Tensor]:
@@ -169,10 +169,10 @@ def _unrolled(
 ) -> Layers:
     def layer(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[Symbol, State]:
         weights = run.weights[index]
-        gates = product(net, x, weights.input, weights.input_bias, role="inputs")
+        gates = product(net, x, weights.input, weights.input_bias, suffix="inputs")
         steps: tuple[Symbol, ...] = (gates,)
         if x.shape[0] > 1:
-            steps = net.add_many(Slice(axis=0), gates, role="steps", tops=x.shape[0])
+            steps = net.add_many(Slice(axis=0), gates, suffix="steps", tops=x.shape[0])
         initial = begun(run.initial)
         state = tuple(initial_state(net, ones, value, index) for value in initial)
         results = []

@@ -10,7 +10,7 @@ import torch
 
 from caffe2fx.layers import AbsVal, Eltwise, EltwiseOp, Power
 from fx2caffe.ir.binary import Binary, BinaryOp
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import INNER, Reduce, ReduceOp, leaves_ones
 from fx2caffe.ir.reshape import reshaped, viewed
@@ -46,9 +46,9 @@ def nansum(
     dtype: torch.dtype | None = None,
 ) -> Symbol:
     """Of the parts above and below 0: the maximum of NaN and 0 is 0 in Caffe."""
-    zeros = affine(net, input, 0, role="zeros")
-    up = net.add(MAXIMUM, input, zeros, role="up")
-    down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, role="down")
+    zeros = affine(net, input, 0, suffix="zeros")
+    up = net.add(MAXIMUM, input, zeros, suffix="up")
+    down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, suffix="down")
     numbers = combined(net, [(1, up), (-1, down)], "elements")
     return reduced(net, ReduceOp.SUM, numbers, dim, keepdim, dtype)
 
@@ -72,15 +72,17 @@ def amax(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> 
 @handles(torch.amin)
 def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> Symbol:
     """-max(-x)."""
-    negative = net.add(Power(scale=-1), input, role="negative")
-    return net.add(Power(scale=-1), reduced(net, ReduceOp.MAX, negative, dim, keepdim, role="max"))
+    negative = net.add(Power(scale=-1), input, suffix="negative")
+    return net.add(
+        Power(scale=-1), reduced(net, ReduceOp.MAX, negative, dim, keepdim, suffix="max")
+    )
 
 
 @handles(torch.max)
 def largest(
     net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol | tuple[Symbol, Symbol]:
-    """Of all numbers, of two tensors, or along an axis with the places."""
+    """Reduce all elements, two tensors elementwise, or an axis with indices: torch's overloads."""
     if dim is None:
         return amax(net, input)
     if isinstance(dim, int):
@@ -92,7 +94,7 @@ def largest(
 def smallest(
     net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol | tuple[Symbol, Symbol]:
-    """Of all numbers, of two tensors, or along an axis with the places."""
+    """Reduce all elements, two tensors elementwise, or an axis with indices: torch's overloads."""
     if dim is None:
         return amin(net, input)
     if isinstance(dim, int):
@@ -127,7 +129,7 @@ def any_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False)
 def all_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False) -> Symbol:
     """Not any that is 0."""
     zero = opposite(net, nonzero(net, input, "nonzero"), "zero")
-    found = reduced(net, ReduceOp.MAX, zero, dim, keepdim, role="any")
+    found = reduced(net, ReduceOp.MAX, zero, dim, keepdim, suffix="any")
     return opposite(net, found)
 
 
@@ -138,7 +140,7 @@ def count_nonzero(net: Emitter, input: Symbol, dim: Axes = None) -> Symbol:
 
 @handles(torch.trace)
 def trace(net: Emitter, input: Symbol) -> Symbol:
-    return reduced(net, ReduceOp.SUM, moved(net, input, torch.diagonal), 0)
+    return reduced(net, ReduceOp.SUM, rearrange(net, input, torch.diagonal), 0)
 
 
 @handles(torch.norm)
@@ -216,24 +218,24 @@ def normed(
     dim: Axes,
     keepdim: bool | None,
     dtype: torch.dtype | None = None,
-    role: str = "",
+    suffix: str = "",
 ) -> Symbol:
     """The norm of any order; keepdim None leaves the axes as a `statistic` does."""
     op = _NORMS.get(order, ReduceOp.SUM)
     if keepdim is None:
         keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
     if order == 0:
-        return reduced(net, op, nonzero(net, input, "nonzero"), dim, keepdim, dtype, role)
+        return reduced(net, op, nonzero(net, input, "nonzero"), dim, keepdim, dtype, suffix)
     if op in (ReduceOp.MAX, ReduceOp.SUM):
-        input = net.add(AbsVal(), input, role="abs")
+        input = net.add(AbsVal(), input, suffix="abs")
     if order == -inf:
         return amin(net, input, dim, keepdim)
     if op in (ReduceOp.MAX, ReduceOp.ASUM):
-        return reduced(net, op, input, dim, keepdim, dtype, role)
+        return reduced(net, op, input, dim, keepdim, dtype, suffix)
     if op is ReduceOp.SUM:
-        input = net.add(Power(power=order), input, role="powers")
+        input = net.add(Power(power=order), input, suffix="powers")
     total = reduced(net, op, input, dim, keepdim, dtype, "total")
-    return net.add(Power(power=1 / order), total, role=role)
+    return net.add(Power(power=1 / order), total, suffix=suffix)
 
 
 _NORMS = {1: ReduceOp.ASUM, 2: ReduceOp.SUMSQ, inf: ReduceOp.MAX}
@@ -244,12 +246,12 @@ def renorm(net: Emitter, input: Symbol, p: float, dim: int, maxnorm: float) -> S
     """Each slice along `dim` whose norm is larger than maxnorm, times maxnorm / (norm + 1e-7)."""
     axis = positive(dim, input.rank)
     others = tuple(a for a in range(input.rank) if a != axis)
-    size = normed(net, input, p, others, True, role="norm")
-    inverse = net.add(Power(power=-1, shift=1e-7), size, role="inverse")
-    less = net.add(Power(scale=maxnorm, shift=-1), inverse, role="less")
+    size = normed(net, input, p, others, True, suffix="norm")
+    inverse = net.add(Power(power=-1, shift=1e-7), size, suffix="inverse")
+    less = net.add(Power(scale=maxnorm, shift=-1), inverse, suffix="less")
     is_larger = above(net, size, maxnorm, "is_larger")
-    chosen = net.add(Eltwise(operation=EltwiseOp.PROD), less, is_larger, role="selected")
-    factor = net.add(Power(shift=1), chosen, role="factor")
+    chosen = net.add(Eltwise(operation=EltwiseOp.PROD), less, is_larger, suffix="selected")
+    factor = net.add(Power(shift=1), chosen, suffix="factor")
     return net.add(Binary(op=BinaryOp.MUL), input, factor)
 
 
@@ -261,19 +263,19 @@ def var(
     unbiased: bool = True,
     keepdim: bool = False,
     correction: float | None = None,
-    role: str = "",
+    suffix: str = "",
 ) -> Symbol:
     """sum((x - mean)^2) / (n - correction)."""
     dim, unbiased = _told_apart(dim, unbiased)
     axes = axes_of(dim, input)
     less = float(unbiased) if correction is None else correction
-    divisor = prod(input.fixed(axis) for axis in axes) - less
+    divisor = prod(input.static_size(axis) for axis in axes) - less
     if divisor <= 0:
         raise Refused(f"needs more than {less} numbers to each result, got {divisor + less}")
     centre = kept(net, statistic(net, ReduceOp.MEAN, input, axes, "mean"), input, axes)
-    centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, role="centred")
-    squares = reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, role="squares")
-    return net.add(Power(scale=1 / divisor), squares, role=role)
+    centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, suffix="centred")
+    squares = reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, suffix="squares")
+    return net.add(Power(scale=1 / divisor), squares, suffix=suffix)
 
 
 def _told_apart(dim: Axes, unbiased: bool) -> tuple[Axes, bool]:
@@ -290,7 +292,7 @@ def std(
     keepdim: bool = False,
     correction: float | None = None,
 ) -> Symbol:
-    variance = var(net, input, dim, unbiased, keepdim, correction, role="variance")
+    variance = var(net, input, dim, unbiased, keepdim, correction, suffix="variance")
     return net.add(Power(power=0.5), variance)
 
 
@@ -329,25 +331,25 @@ def reduced(
     dim: Axes,
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
-    role: str = "",
+    suffix: str = "",
 ) -> Symbol:
     """A reduction over some axes; None and () mean all."""
     input = cast_first(net, input, dtype)
     axes = axes_of(dim, input)
     if not axes:  # a scalar is its own sum, but not its own norm
-        return net.add(INNER.get(op, Power()), input, role=role)
-    return net.add(Reduce(op=op, axes=axes, keepdim=keepdim), input, role=role)
+        return net.add(INNER.get(op, Power()), input, suffix=suffix)
+    return net.add(Reduce(op=op, axes=axes, keepdim=keepdim), input, suffix=suffix)
 
 
-def statistic(net: Emitter, op: ReduceOp, input: Symbol, dim: Axes, role: str) -> Symbol:
+def statistic(net: Emitter, op: ReduceOp, input: Symbol, dim: Axes, suffix: str) -> Symbol:
     """A reduction to be reshaped with `kept`; its axes stay or go, whichever takes no layer."""
     keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
-    return reduced(net, op, input, dim, keepdim, role=role)
+    return reduced(net, op, input, dim, keepdim, suffix=suffix)
 
 
 def kept(net: Emitter, top: Symbol, input: Symbol, dim: Axes) -> Symbol:
     """What a reduction of `input` gave, with axes of 1 where it reduced: broadcasts against it."""
     axes = axes_of(dim, input)
     like = Reduce(op=ReduceOp.SUM, axes=axes, keepdim=True)
-    shape, other = (like.top_shapes([sizes], 1)[0] for sizes in (input.shape, input.other))
-    return reshaped(net, top, shape, other, role="keepdim")
+    shape, other = (like.top_shapes([sizes], 1)[0] for sizes in (input.shape, input.other_shape))
+    return reshaped(net, top, shape, other, suffix="keepdim")

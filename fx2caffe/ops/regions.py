@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe.ir.axis_matrix import AxisMatrix
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.index_map import index_map
@@ -41,7 +41,7 @@ def averaged(
     places = _places(net, input)
     shares = _shares(input, boxes, pool, channels)
     matrix = _of_samples(shares, input, boxes, prod(pooled))
-    bins = net.add(AxisMatrix(axis=1, rows=len(matrix)), places, blobs=[matrix], role="bins")
+    bins = net.add(AxisMatrix(axis=1, rows=len(matrix)), places, blobs=[matrix], suffix="bins")
     return _as_regions(net, bins, pooled)
 
 
@@ -60,32 +60,34 @@ def largest_in(
         for row, found in enumerate(members)
         for tap in range(longest)
     ]
-    taken = index_map(net, places, {1: read}, role="gathered")
-    apart = viewed(net, taken, lambda s: (s[0], len(members), longest), role="unsqueezed")
-    bins = reduced(net, ReduceOp.MAX, apart, 2, role="bins")
+    taken = index_map(net, places, {1: read}, suffix="gathered")
+    apart = viewed(net, taken, lambda s: (s[0], len(members), longest), suffix="unsqueezed")
+    bins = reduced(net, ReduceOp.MAX, apart, 2, suffix="bins")
     filled = shares.any(1).float()
     if not bool(filled.all()):
-        bins = times(net, bins, filled, role="filled")
+        bins = times(net, bins, filled, suffix="filled")
     return _as_regions(net, bins, pooled)
 
 
 def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol:
     """Of (regions, channels * bins, *pooled) for each bin its own channels."""
-    apart = viewed(net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), role="own")
-    return moved(net, apart, lambda x: torch.einsum("rcijij->rcij", x))
+    apart = viewed(
+        net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), suffix="own"
+    )
+    return rearrange(net, apart, lambda x: torch.einsum("rcijij->rcij", x))
 
 
 def _places(net: Emitter, input: Symbol) -> Symbol:
     """The image as (channels, places of all samples)."""
-    if input.shape != input.other:
-        net.fault(f"{net.scope[0]} counts its places over all samples")
-    first = moved(net, input, lambda x: x.movedim(1, 0))
-    return viewed(net, first, lambda s: (s[0], prod(s[1:])), role="indices")
+    if input.shape != input.other_shape:
+        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
+    first = rearrange(net, input, lambda x: x.movedim(1, 0))
+    return viewed(net, first, lambda s: (s[0], prod(s[1:])), suffix="indices")
 
 
 def _as_regions(net: Emitter, bins: Symbol, pooled: tuple[int, int]) -> Symbol:
-    apart = viewed(net, bins, lambda s: (s[0], s[1] // prod(pooled), *pooled), role="regions")
-    return moved(net, apart, lambda x: x.movedim(1, 0))
+    apart = viewed(net, bins, lambda s: (s[0], s[1] // prod(pooled), *pooled), suffix="regions")
+    return rearrange(net, apart, lambda x: x.movedim(1, 0))
 
 
 def _shares(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:

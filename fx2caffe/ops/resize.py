@@ -67,7 +67,7 @@ def _resized(
     """The sizes are those of the result; the scales are torch's own steps between them."""
     axes = range(2, input.rank)
     lines = {
-        axis: _Line(input.fixed(axis), out.shape[axis], scale)
+        axis: _Line(input.static_size(axis), out.shape[axis], scale)
         for axis, scale in zip(axes, scales, strict=True)
     }
     if kind.mode in _NEAREST:
@@ -128,8 +128,8 @@ _resizes(
 
 def along(net: Emitter, input: Symbol, axis: int, matrix: Tensor) -> Symbol:
     """A matrix (rows, size) multiplied to an axis."""
-    role = "" if axis == input.rank - 1 else f"axis{axis}"
-    return net.add(AxisMatrix(axis=axis, rows=len(matrix)), input, blobs=[matrix], role=role)
+    suffix = "" if axis == input.rank - 1 else f"axis{axis}"
+    return net.add(AxisMatrix(axis=axis, rows=len(matrix)), input, blobs=[matrix], suffix=suffix)
 
 
 def _per_axis(scale: float | Sequence[float] | None, axes: int) -> list[float | None]:

@@ -28,9 +28,9 @@ class Split(NamedTuple):
 
 def split(net: Emitter, input: Symbol) -> Split:
     """A number in parts whose rounding is known."""
-    coarse = rounded(net, input, unit=2, role="coarse")
-    rest = combined(net, [(1, input), (-1, coarse)], role="remainder")
-    return Split(coarse, rest, rounded(net, rest, role="near"))
+    coarse = rounded(net, input, unit=2, suffix="coarse")
+    rest = combined(net, [(1, input), (-1, coarse)], suffix="remainder")
+    return Split(coarse, rest, rounded(net, rest, suffix="near"))
 
 
 def is_whole(input: Symbol) -> bool:
@@ -44,7 +44,7 @@ def round(net: Emitter, input: Symbol, *, decimals: int = 0) -> Symbol:
     if decimals < -2:
         raise Refused(f"needs decimals of -2 or more, which keep halves exact, got {decimals}")
     if decimals:
-        scaled = affine(net, input, 10.0**decimals, role="scaled")
+        scaled = affine(net, input, 10.0**decimals, suffix="scaled")
         return affine(net, inside(net, "round", round, scaled), 10.0**-decimals)
     if is_whole(input):
         return net.add(Power(), input)
@@ -58,9 +58,9 @@ def floor(net: Emitter, input: Symbol) -> Symbol:
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
-    rise = combined(net, [(1, parts.near), (-1, parts.rest)], role="rise")
+    rise = combined(net, [(1, parts.near), (-1, parts.rest)], suffix="rise")
     return combined(
-        net, [(1, parts.coarse), (1, parts.near), (-1, above(net, rise, 0, role="is_above"))]
+        net, [(1, parts.coarse), (1, parts.near), (-1, above(net, rise, 0, suffix="is_above"))]
     )
 
 
@@ -70,9 +70,9 @@ def ceil(net: Emitter, input: Symbol) -> Symbol:
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
-    fall = combined(net, [(1, parts.rest), (-1, parts.near)], role="fall")
+    fall = combined(net, [(1, parts.rest), (-1, parts.near)], suffix="fall")
     return combined(
-        net, [(1, parts.coarse), (1, parts.near), (1, above(net, fall, 0, role="is_below"))]
+        net, [(1, parts.coarse), (1, parts.near), (1, above(net, fall, 0, suffix="is_below"))]
     )
 
 
@@ -85,11 +85,11 @@ def trunc(net: Emitter, input: Symbol) -> Symbol:
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
-    rise = combined(net, [(1, parts.near), (-1, parts.rest)], role="rise")
-    away = above(net, net.add(PRODUCT, rise, input, role="outward"), 0, role="away")
-    taken = net.add(PRODUCT, away, rise, role="masked")
-    up = above(net, taken, 0, role="up")
-    down = above(net, negated(net, taken, role="negative"), 0, role="down")
+    rise = combined(net, [(1, parts.near), (-1, parts.rest)], suffix="rise")
+    away = above(net, net.add(PRODUCT, rise, input, suffix="outward"), 0, suffix="away")
+    taken = net.add(PRODUCT, away, rise, suffix="masked")
+    up = above(net, taken, 0, suffix="up")
+    down = above(net, negated(net, taken, suffix="negative"), 0, suffix="down")
     return combined(net, [(1, parts.coarse), (1, parts.near), (-1, up), (1, down)])
 
 

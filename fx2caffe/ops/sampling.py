@@ -1,4 +1,4 @@
-"""Numbers read at places between the numbers, where the net computes the places."""
+"""Interpolation at coordinates that the net computes (grid_sample)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from caffe2fx.layers import AbsVal, BatchReindex, Eltwise, Scale
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE, ROWS
 from fx2caffe.ir.index_map import NOWHERE, index_map
@@ -39,7 +39,7 @@ Operand = Symbol | Tensor
 
 
 class Tap(NamedTuple):
-    """One of the places that a number is made of, along one axis: where, and how much of it."""
+    """One interpolation tap along an axis: its index and its weight."""
 
     place: Symbol
     weight: Symbol | None  # None for all of it
@@ -69,10 +69,10 @@ def grid_sample(
     if isinstance(grid, Tensor) and isinstance(input, Symbol):
         matrix = _same_for_all(input, grid, options)
         if matrix is not None:
-            flat = viewed(net, input, lambda s: (*s[:2], prod(s[2:])), role="flat")
+            flat = viewed(net, input, lambda s: (*s[:2], prod(s[2:])), suffix="flat")
             mixed = net.add(AxisMatrix(axis=2, rows=len(matrix)), flat, blobs=[matrix])
             return viewed(net, mixed, lambda s: (*s[:2], *out.shape[2:]))
-    image, where = as_symbol(net, input, role="input"), as_symbol(net, grid, role="grid")
+    image, where = as_symbol(net, input, suffix="input"), as_symbol(net, grid, suffix="grid")
     return _sampled_where(net, image, where, options)
 
 
@@ -91,35 +91,35 @@ def _sampled_where(
     mode, padding, align = options
     shape = grid.shape[1:-1]
     image = table_of(net, input, padded=padding == "zeros")
-    places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), role="indices")
+    places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), suffix="indices")
     axes = []
     for axis, size in enumerate(input.shape[2:]):
         last = grid.shape[-1] - 1 - axis  # the grid names the last axis first
-        line = moved(net, places, lambda x, last=last: x[:, last])  # type: ignore[misc]
+        line = rearrange(net, places, lambda x, last=last: x[:, last])  # type: ignore[misc]
         steps = _in_pixels(net, line, size, align)
         axes.append(_TAPS[mode](net, steps, Edge(padding, size, align)))
     each = prod(shape)
     starts = torch.arange(image.samples).repeat_interleave(each) * prod(image.sizes)
     rows = looked_up(net, image, axes, starts)
-    back = viewed(net, rows, lambda s: (image.samples, s[0] // image.samples, s[1]), role="back")
-    top = moved(net, back, lambda x: x.movedim(2, 1))
+    back = viewed(net, rows, lambda s: (image.samples, s[0] // image.samples, s[1]), suffix="back")
+    top = rearrange(net, back, lambda x: x.movedim(2, 1))
     return viewed(net, top, lambda s: (*s[:2], *shape))
 
 
 def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
     """The image as rows of its channels, if `padded` with zeros of one pixel around it."""
-    if input.shape != input.other:
-        net.fault(f"{net.scope[0]} counts its places over all samples")
+    if input.shape != input.other_shape:
+        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     if padded:
         around = {
             axis: [NOWHERE, *range(input.shape[axis]), NOWHERE] for axis in range(2, input.rank)
         }
-        input = index_map(net, input, around, role="around")
+        input = index_map(net, input, around, suffix="around")
     samples, channels, *sizes = input.shape
     if samples * prod(sizes) > ROWS:
         raise Refused(f"needs at most {ROWS} places in all samples, got {samples * prod(sizes)}")
-    last = moved(net, input, lambda x: x.movedim(1, -1))
-    rows = viewed(net, last, lambda s: (prod(s[:-1]), channels), role="rows")
+    last = rearrange(net, input, lambda x: x.movedim(1, -1))
+    rows = viewed(net, last, lambda s: (prod(s[:-1]), channels), suffix="rows")
     return Table(rows, tuple(sizes), samples)
 
 
@@ -134,19 +134,19 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
         terms_of_place = [(step, tap.place) for step, tap in zip(steps, taps, strict=True)]
         number = combined(net, terms_of_place, "number") if len(taps) > 1 else taps[0].place
         number = _in_sample(net, number, image, starts)
-        row = net.add(BatchReindex(), image.rows, number, role="row")
+        row = net.add(BatchReindex(), image.rows, number, suffix="row")
         weights = [tap.weight for tap in taps if tap.weight is not None]
         terms.append(_weighted(net, row, weights))
     if len(terms) == 1:
         return terms[0]
-    return net.add(Eltwise(), *terms, role="sum")
+    return net.add(Eltwise(), *terms, suffix="sum")
 
 
 def _in_sample(net: Emitter, number: Symbol, image: Table, starts: Operand) -> Symbol:
     """Row numbers within the samples as row numbers of the whole table."""
     if image.samples == 1:
         return number
-    return weighted_sum(net, number, starts, role="row_number")
+    return weighted_sum(net, number, starts, suffix="row_number")
 
 
 def _weighted(net: Emitter, row: Symbol, weights: Sequence[Symbol]) -> Symbol:
@@ -154,16 +154,16 @@ def _weighted(net: Emitter, row: Symbol, weights: Sequence[Symbol]) -> Symbol:
         return row
     weight = weights[0]
     if len(weights) > 1:
-        weight = net.add(PRODUCT, *weights, role="weight")
-    return net.add(Scale(axis=0), row, weight, role="weighted")
+        weight = net.add(PRODUCT, *weights, suffix="weight")
+    return net.add(Scale(axis=0), row, weight, suffix="weighted")
 
 
 def _in_pixels(net: Emitter, line: Symbol, size: int, align: bool) -> Symbol:
     """From -1..1 to pixels, in torch's own order of operations, so that it rounds the same."""
-    shifted = affine(net, line, 1, 1, role="shifted")
+    shifted = affine(net, line, 1, 1, suffix="shifted")
     if align:
-        return affine(net, shifted, (size - 1) / 2, role="pixels")
-    return affine(net, shifted, size / 2, -0.5, role="pixels")
+        return affine(net, shifted, (size - 1) / 2, suffix="pixels")
+    return affine(net, shifted, size / 2, -0.5, suffix="pixels")
 
 
 class Edge(NamedTuple):
@@ -193,17 +193,17 @@ class Edge(NamedTuple):
         """span - |x mod (2 span) - span|, counted from the edge that mirrors."""
         span = self.size - 1 if self.align else self.size
         if span == 0:
-            return affine(net, steps, 0, role="only")
+            return affine(net, steps, 0, suffix="only")
         edge = 0.0 if self.align else 0.5
         periods = affine(net, steps, 0.5 / span, 0.5 * edge / span, "periods")
         full = whole_below(net, periods, "full")
         rest = combined(net, [(1, steps), (-2 * span, full)], "remainder")
-        apart = net.add(AbsVal(), affine(net, rest, 1, edge - span, "centred"), role="distance")
+        apart = net.add(AbsVal(), affine(net, rest, 1, edge - span, "centred"), suffix="distance")
         return affine(net, apart, -1, span - edge, "reflected")
 
 
 def _nearest(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
-    whole = rounded(net, edge.into(net, steps), role="nearest")
+    whole = rounded(net, edge.into(net, steps), suffix="nearest")
     return [Tap(edge.place(net, whole, 0), None)]
 
 
@@ -219,11 +219,11 @@ def linear_taps(net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symb
     return [Tap(place(low, 0), opposite(net, part, "remainder")), Tap(place(low, 1), part)]
 
 
-def whole_below(net: Emitter, input: Symbol, role: str) -> Symbol:
+def whole_below(net: Emitter, input: Symbol, suffix: str) -> Symbol:
     """floor of a place in an image: of numbers below 2^22, which one rounding makes whole."""
-    near = rounded(net, input, role="near")
+    near = rounded(net, input, suffix="near")
     rise = combined(net, [(1, near), (-1, input)], "rise")
-    return combined(net, [(1, near), (-1, above(net, rise, 0, "is_above"))], role)
+    return combined(net, [(1, near), (-1, above(net, rise, 0, "is_above"))], suffix)
 
 
 def _cubic(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
@@ -268,6 +268,6 @@ def affine_grid(
     unit = torch.eye(axes + 1, dtype=torch.float64)[:, None].expand(-1, axes, -1).contiguous()
     places = F.affine_grid(unit, [axes + 1, 1, *size[2:]], bool(align_corners))[..., 0]
     matrix = places.reshape(axes + 1, -1).t().contiguous()
-    lines = net.add(AxisMatrix(axis=2, rows=len(matrix)), theta, blobs=[matrix], role="lines")
-    last = moved(net, lines, lambda x: x.movedim(1, 2))
+    lines = net.add(AxisMatrix(axis=2, rows=len(matrix)), theta, blobs=[matrix], suffix="lines")
+    last = rearrange(net, lines, lambda x: x.movedim(1, 2))
     return viewed(net, last, lambda s: (s[0], *size[2:], s[2]))

@@ -1,4 +1,4 @@
-"""What has come so far along an axis: running sums, products and extremes; differences."""
+"""Cumulative functions along an axis: running sums, products and extremes; differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from caffe2fx.layers import (
 )
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.index_map import index_map
@@ -42,15 +42,15 @@ MINUS = Eltwise(coeff=(1.0, -1.0))
 
 
 def along_axis(
-    net: Emitter, input: Symbol, axis: int, linear: Callable[[Tensor], Tensor], role: str = ""
+    net: Emitter, input: Symbol, axis: int, linear: Callable[[Tensor], Tensor], suffix: str = ""
 ) -> Symbol:
     """A linear function of each line of an axis, found by running it on an identity matrix.
 
     `linear` takes lines as rows, and gives as many rows (of one number: without an axis).
     """
-    unit = torch.eye(input.fixed(axis), dtype=torch.float64)
+    unit = torch.eye(input.static_size(axis), dtype=torch.float64)
     matrix = linear(unit).reshape(len(unit), -1).t().contiguous()
-    return net.add(AxisMatrix(axis=axis, rows=len(matrix)), input, blobs=[matrix], role=role)
+    return net.add(AxisMatrix(axis=axis, rows=len(matrix)), input, blobs=[matrix], suffix=suffix)
 
 
 def running(net: Emitter, input: Symbol, axis: int, combine: Combine) -> Symbol:
@@ -58,21 +58,21 @@ def running(net: Emitter, input: Symbol, axis: int, combine: Combine) -> Symbol:
 
     before: a b c d        after: a, a+b, b+c, c+d        then: a, a+b, a+b+c, a+b+c+d
     """
-    size, step = input.fixed(axis), 1
+    size, step = input.static_size(axis), 1
     while step < size:
         head, late = _cut(net, input, axis, step)
         early, _ = _cut(net, input, axis, size - step)
-        input = net.add(Concat(axis=axis), head, combine(net, early, late), role="running")
+        input = net.add(Concat(axis=axis), head, combine(net, early, late), suffix="running")
         step *= 2
     return input
 
 
 def _cut(net: Emitter, input: Symbol, axis: int, point: int) -> tuple[Symbol, ...]:
-    return net.add_many(Slice(axis=axis, slice_point=(point,)), input, role="cut", tops=2)
+    return net.add_many(Slice(axis=axis, slice_point=(point,)), input, suffix="cut", tops=2)
 
 
 def _eltwise(operation: EltwiseOp) -> Combine:
-    return lambda net, one, two: net.add(Eltwise(operation=operation), one, two, role="combined")
+    return lambda net, one, two: net.add(Eltwise(operation=operation), one, two, suffix="combined")
 
 
 _SUM, _PROD, _MAX = map(_eltwise, (EltwiseOp.SUM, EltwiseOp.PROD, EltwiseOp.MAX))
@@ -80,7 +80,7 @@ _SUM, _PROD, _MAX = map(_eltwise, (EltwiseOp.SUM, EltwiseOp.PROD, EltwiseOp.MAX)
 
 def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
     """The input with at least one axis, and the axis meant."""
-    line = viewed(net, input, lambda s: s or (1,), role="flat")
+    line = viewed(net, input, lambda s: s or (1,), suffix="flat")
     return line, positive(dim, line.rank)
 
 
@@ -90,10 +90,10 @@ def cumsum(
 ) -> Symbol:
     """A triangular matrix of ones, where it is not too large."""
     line, axis = _line(net, cast_first(net, input, dtype), dim)
-    if line.fixed(axis) ** 2 > DENSE:
+    if line.static_size(axis) ** 2 > DENSE:
         return running(net, line, axis, _SUM)
     top = along_axis(net, line, axis, lambda rows: rows.cumsum(1))
-    return reshaped(net, top, out.shape, out.other)
+    return reshaped(net, top, out.shape, out.other_shape)
 
 
 @handles(torch.cumprod)
@@ -101,20 +101,20 @@ def cumprod(
     net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
 ) -> Symbol:
     line, axis = _line(net, cast_first(net, input, dtype), dim)
-    return reshaped(net, running(net, line, axis, _PROD), out.shape, out.other)
+    return reshaped(net, running(net, line, axis, _PROD), out.shape, out.other_shape)
 
 
 @handles(torch.logcumsumexp)
 def logcumsumexp(net: Emitter, input: Symbol, dim: int, *, out: Expected) -> Symbol:
     """Of two at a time, max(a, b) + log(1 + exp(-|a - b|)): nothing over- or underflows."""
     line, axis = _line(net, input, dim)
-    return reshaped(net, running(net, line, axis, _log_add_exp), out.shape, out.other)
+    return reshaped(net, running(net, line, axis, _log_add_exp), out.shape, out.other_shape)
 
 
 def _log_add_exp(net: Emitter, one: Symbol, two: Symbol) -> Symbol:
-    apart = net.add(AbsVal(), net.add(MINUS, one, two, role="difference"), role="distance")
-    rest = net.add(BNLL(), negated(net, apart, "nearness"), role="softplus")
-    return net.add(Eltwise(), _MAX(net, one, two), rest, role="combined")
+    apart = net.add(AbsVal(), net.add(MINUS, one, two, suffix="difference"), suffix="distance")
+    rest = net.add(BNLL(), negated(net, apart, "nearness"), suffix="softplus")
+    return net.add(Eltwise(), _MAX(net, one, two), rest, suffix="combined")
 
 
 @handles(torch.cummax)
@@ -133,27 +133,27 @@ def cummin(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
 
 
 def _as_input(net: Emitter, input: Symbol, *tops: Symbol) -> tuple[Symbol, Symbol]:
-    one, two = (reshaped(net, top, input.shape, input.other) for top in tops)
+    one, two = (reshaped(net, top, input.shape, input.other_shape) for top in tops)
     return one, two
 
 
 def largest_so_far(net: Emitter, line: Symbol, axis: int) -> Symbol:
     """A window as long as the axis that comes in from before it; pads never are the largest."""
-    size = line.fixed(axis)
+    size = line.static_size(axis)
     image = viewed(net, line, lambda s: (prod(s[:axis]), 1, size, prod(s[axis + 1 :])), "image")
     layer = Pooling(kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_h=size - 1, pad_w=0)
-    passed = net.add(layer, image, role="passed")
-    coming = index_map(net, passed, {2: range(size)}, role="next")
-    return reshaped(net, coming, line.shape, line.other, role="so_far")
+    passed = net.add(layer, image, suffix="passed")
+    coming = index_map(net, passed, {2: range(size)}, suffix="next")
+    return reshaped(net, coming, line.shape, line.other_shape, suffix="so_far")
 
 
 def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
     """Where the best number so far was seen last: the largest place at which it is the number."""
-    below = net.add(MINUS, best, line, role="below")
-    worse = net.add(Threshold(), below, role="exceeds")
+    below = net.add(MINUS, best, line, suffix="below")
+    worse = net.add(Threshold(), below, suffix="exceeds")
     is_best = opposite(net, worse, "is_best")
-    places = torch.arange(line.fixed(axis))
-    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[places], role="indices")
+    places = torch.arange(line.static_size(axis))
+    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[places], suffix="indices")
     return largest_so_far(net, marked, axis)
 
 
@@ -168,23 +168,23 @@ def diff(
 ) -> Symbol:
     axis = positive(dim, input.rank)
     parts = [prepend, input, append]
-    given = [as_symbol(net, part, role="end") for part in parts if part is not None]
+    given = [as_symbol(net, part, suffix="end") for part in parts if part is not None]
     if len(given) > 1:
-        input = net.add(Concat(axis=axis), *given, role="extended")
+        input = net.add(Concat(axis=axis), *given, suffix="extended")
     for _ in range(min(n, input.shape[axis])):
         input = _steps(net, input, axis)
     return input
 
 
-def _steps(net: Emitter, input: Symbol, axis: int, role: str = "") -> Symbol:
+def _steps(net: Emitter, input: Symbol, axis: int, suffix: str = "") -> Symbol:
     """Each number of an axis less the one before it."""
     late, early = _neighbours(net, input, axis)
-    return difference(net, late, early, role)
+    return difference(net, late, early, suffix)
 
 
 def _neighbours(net: Emitter, input: Symbol, axis: int) -> tuple[Symbol, Symbol]:
-    late = moved(net, input, lambda x: x.narrow(axis, 1, x.shape[axis] - 1))
-    return late, moved(net, input, lambda x: x.narrow(axis, 0, x.shape[axis] - 1))
+    late = rearrange(net, input, lambda x: x.narrow(axis, 1, x.shape[axis] - 1))
+    return late, rearrange(net, input, lambda x: x.narrow(axis, 0, x.shape[axis] - 1))
 
 
 @handles(torch.trapezoid, torch.trapz)
@@ -199,8 +199,8 @@ def trapezoid(
 ) -> Symbol:
     if isinstance(y, Symbol) and _is_line(x):
         whole = along_axis(net, y, positive(dim, y.rank), _over(torch.trapezoid, x, dx))
-        return reshaped(net, whole, out.shape, out.other)
-    areas = _areas(net, as_symbol(net, y, role="y"), as_symbol(net, x, role="x"), dim)
+        return reshaped(net, whole, out.shape, out.other_shape)
+    areas = _areas(net, as_symbol(net, y, suffix="y"), as_symbol(net, x, suffix="x"), dim)
     return reduced(net, ReduceOp.SUM, areas, dim)
 
 
@@ -217,7 +217,7 @@ def cumulative_trapezoid(
     if isinstance(y, Symbol) and _is_line(x):
         axis = positive(dim, y.rank)
         return along_axis(net, y, axis, _over(torch.cumulative_trapezoid, x, dx))
-    areas = _areas(net, as_symbol(net, y, role="y"), as_symbol(net, x, role="x"), dim)
+    areas = _areas(net, as_symbol(net, y, suffix="y"), as_symbol(net, x, suffix="x"), dim)
     return cumsum(net, areas, dim, out=out)
 
 

@@ -1,4 +1,4 @@
-"""Numbers written to places: known ones, or ones that the net computes."""
+"""scatter, index_put and masked_scatter, with constant or computed indices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe2fx.layers import Eltwise
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_symbol
-from fx2caffe.ir.data_movement import moved, positions
+from fx2caffe.ir.data_movement import positions, rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.reduce import ReduceOp
@@ -46,11 +46,11 @@ Write = Callable[[Tensor, Tensor], Tensor]
 
 def written(net: Emitter, input: Operand, value: Value, write: Write) -> Symbol:
     """`input` after torch's own `write` of a value: each number comes from one of the two."""
-    base = as_symbol(net, input, role="base")
-    new = as_symbol(net, value, role="value")
+    base = as_symbol(net, input, suffix="base")
+    new = as_symbol(net, value, suffix="value")
     sources = [
         write(positions(one), positions(two, prod(one)))
-        for one, two in ((base.shape, new.shape), (base.other, new.other))
+        for one, two in ((base.shape, new.shape), (base.other_shape, new.other_shape))
     ]
     return from_both(net, base, new, sources)
 
@@ -124,7 +124,7 @@ def _accumulated(net: Emitter, base: Symbol, new: Symbol, places: tuple[Any, ...
     most = int(counts.max()) + 1
     if most > MOST_AT_ONE_PLACE:
         raise Refused(f"needs at most {MOST_AT_ONE_PLACE} values at one place, got {most}")
-    zeros = affine(net, base, 0, role="zeros")
+    zeros = affine(net, base, 0, suffix="zeros")
     terms = [
         inside(net, f"turn{turn}", written, zeros, new, partial(_write_turn, places, turn))
         for turn in range(most)
@@ -162,27 +162,27 @@ def index_add(
     net: Emitter, input: Operand, dim: int, index: Operand, source: Operand, *, alpha: float = 1
 ) -> Symbol:
     """Each slice of the source to its place by a matrix of ones and zeros, and added."""
-    base = as_symbol(net, input, role="base")
-    new = as_symbol(net, source, role="source")
+    base = as_symbol(net, input, suffix="base")
+    new = as_symbol(net, source, suffix="source")
     axis = positive(dim, base.rank)
-    size = base.fixed(axis)
+    size = base.static_size(axis)
     if isinstance(index, Symbol):
         spread = _to_places(net, new, axis, index, size)
     else:
         ones = (torch.arange(size)[:, None] == index[None]).float()
-        spread = net.add(AxisMatrix(axis=axis, rows=size), new, blobs=[ones], role="spread")
+        spread = net.add(AxisMatrix(axis=axis, rows=size), new, blobs=[ones], suffix="spread")
     return weighted_sum(net, base, spread, (1.0, float(alpha)))
 
 
 def _to_places(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
     """The sums of the slices that go to each place; the places are the same for all lines."""
-    last = moved(net, new, lambda x: x.movedim(axis, -1))
-    apart = viewed(net, last, lambda s: (*s, 1), role="unsqueezed")
+    last = rearrange(net, new, lambda x: x.movedim(axis, -1))
+    apart = viewed(net, last, lambda s: (*s, 1), suffix="unsqueezed")
     ones = one_hot_of(net, index, size)
     _check_work(new, size)
     each = product(net, apart, ones, "each")
-    summed = reduced(net, ReduceOp.SUM, each, -2, role="sums")
-    return moved(net, summed, lambda x: x.movedim(-1, axis))
+    summed = reduced(net, ReduceOp.SUM, each, -2, suffix="sums")
+    return rearrange(net, summed, lambda x: x.movedim(-1, axis))
 
 
 def _check_work(new: Symbol, size: int) -> None:
@@ -205,8 +205,8 @@ def scatter(
         source = src
         return written(net, input, source, lambda x, y: x.scatter(dim, _known("index", index), y))
     if isinstance(index, Tensor):
-        if isinstance(input, Symbol) and input.shape != input.other:
-            net.fault(f"{net.scope[0]} writes to places of each sample")
+        if isinstance(input, Symbol) and input.shape != input.other_shape:
+            net.fix_batch(f"{net.scope[0]} writes to places of each sample")
         mask = torch.zeros(tuple(input.shape)).scatter(dim, index, 1.0) > 0
         return setitem(net, input, mask, src)
     return _number_at(net, input, dim, index, src)
@@ -214,13 +214,13 @@ def scatter(
 
 def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: Value) -> Symbol:
     """One number at all places that the net computes: a mask of them times it."""
-    base = as_symbol(net, input, role="base")
+    base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
-    here, axis = reduced(net, ReduceOp.MAX, marks, -2, role="at"), positive(dim, base.rank)
-    mask = moved(net, here, lambda x: x.movedim(-1, axis))
+    here, axis = reduced(net, ReduceOp.MAX, marks, -2, suffix="at"), positive(dim, base.rank)
+    mask = rearrange(net, here, lambda x: x.movedim(-1, axis))
     if isinstance(input, Tensor) and not bool(input.any()):
         return product(net, mask, number)
-    kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), role="masked")
+    kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), suffix="masked")
     return weighted_sum(net, kept, product(net, mask, number, "value"))
 
 
@@ -239,16 +239,19 @@ def _marks(
     """
     axis = positive(dim, base.rank)
     others = [a for a in range(base.rank) if a != axis]
-    if any((base.shape[a], base.other[a]) != (index.shape[a], index.other[a]) for a in others):
+    if any(
+        (base.shape[a], base.other_shape[a]) != (index.shape[a], index.other_shape[a])
+        for a in others
+    ):
         raise Refused(f"needs an index as large as its input but for dim, got {index.shape}")
-    _check_work(index, base.fixed(axis))
-    last = moved(net, index, lambda x: x.movedim(axis, -1))
-    marks = one_hot_of(net, last, base.fixed(axis), "marks")
+    _check_work(index, base.static_size(axis))
+    last = rearrange(net, index, lambda x: x.movedim(axis, -1))
+    marks = one_hot_of(net, last, base.static_size(axis), "marks")
     if src is None:
         return marks, None
     ends = [None if index.carries_batch(a) else n for a, n in enumerate(index.shape)]
-    cut = moved(net, src, lambda x: x[tuple(slice(end) for end in ends)].movedim(axis, -1))
-    return marks, viewed(net, cut, lambda s: (*s, 1), role="unsqueezed")
+    cut = rearrange(net, src, lambda x: x[tuple(slice(end) for end in ends)].movedim(axis, -1))
+    return marks, viewed(net, cut, lambda s: (*s, 1), suffix="unsqueezed")
 
 
 @handles(torch.scatter_add)
@@ -268,29 +271,29 @@ def scatter_reduce(
     include_self: bool = True,
 ) -> Symbol:
     """What goes to each place, and (`include_self`) what stands there, as one number."""
-    base, new = as_symbol(net, input, role="base"), as_symbol(net, src, role="src")
+    base, new = as_symbol(net, input, suffix="base"), as_symbol(net, src, suffix="src")
     if reduce == "mean" and not base.dtype.is_floating_point:
         raise Refused(f"needs floating numbers for reduce='mean', got {base.dtype}")
     if reduce == "amin":
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
-    places = as_symbol(net, index, role="index")
+    places = as_symbol(net, index, suffix="index")
     marks, numbers = _marks(net, base, dim, places, new)
     assert numbers is not None  # they were given
     found = _reduced(net, _REDUCTIONS[reduce], numbers, marks)
     axis = positive(dim, base.rank)
 
     def back(symbol: Symbol) -> Symbol:
-        return moved(net, symbol, lambda x: x.movedim(-1, axis))
+        return rearrange(net, symbol, lambda x: x.movedim(-1, axis))
 
     if not include_self:
-        hit = back(reduced(net, ReduceOp.MAX, marks, -2, role="hit"))
+        hit = back(reduced(net, ReduceOp.MAX, marks, -2, suffix="hit"))
         base = _without_hit(net, base, hit, _REDUCTIONS[reduce].neutral)
-    top = net.add(_REDUCTIONS[reduce].layer, base, back(found), role=_ROLES.get(reduce, ""))
+    top = net.add(_REDUCTIONS[reduce].layer, base, back(found), suffix=_ROLES.get(reduce, ""))
     if reduce == "amin":
         return negated(net, top)
     if reduce != "mean":
         return top
-    count = back(reduced(net, ReduceOp.SUM, marks, -2, role="count"))
+    count = back(reduced(net, ReduceOp.SUM, marks, -2, suffix="count"))
     if include_self:
         divisor = affine(net, count, 1, 1, "divisor")
     else:
@@ -310,12 +313,12 @@ def index_reduce(
     include_self: bool = True,
 ) -> Symbol:
     """scatter_reduce of whole slices: all numbers of one go to the same place."""
-    new = as_symbol(net, source, role="source")
-    if new.shape != new.other:
-        net.fault(f"{net.scope[0]} spreads its places over all samples")
+    new = as_symbol(net, source, suffix="source")
+    if new.shape != new.other_shape:
+        net.fix_batch(f"{net.scope[0]} spreads its places over all samples")
     column = tuple(-1 if axis == dim % max(1, new.rank) else 1 for axis in range(new.rank))
-    places = as_symbol(net, index, role="index")
-    spread = moved(net, places, lambda x: x.reshape(column).expand(new.shape))
+    places = as_symbol(net, index, suffix="index")
+    spread = rearrange(net, places, lambda x: x.reshape(column).expand(new.shape))
     return scatter_reduce(net, input, dim, spread, new, reduce, include_self=include_self)
 
 
@@ -340,15 +343,15 @@ _ROLES = {"amin": "largest", "mean": "sum"}
 
 
 def _reduced(net: Emitter, reduction: _Reduction, numbers: Symbol, marks: Symbol) -> Symbol:
-    """Of (..., numbers, 1) those that go to each place, the others being neutral."""
+    """Reduce, for each destination, the sources whose index equals it."""
     each = product(net, numbers, marks, "each")
     if reduction.neutral:
         rest = affine(net, marks, -reduction.neutral, reduction.neutral, "remainder")
-        each = net.add(Eltwise(), each, rest, role="with_rest")
-    return reduced(net, reduction.op, each, -2, role="reduced")
+        each = net.add(Eltwise(), each, rest, suffix="with_rest")
+    return reduced(net, reduction.op, each, -2, suffix="reduced")
 
 
 def _without_hit(net: Emitter, base: Symbol, hit: Symbol, neutral: float) -> Symbol:
     """`base`, but neutral where something goes to."""
-    kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), role="masked")
+    kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), suffix="masked")
     return combined(net, [(1, kept), (neutral, hit)], "without_hit") if neutral else kept

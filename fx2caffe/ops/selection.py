@@ -53,19 +53,19 @@ def select(net: Emitter, condition: Operand, chosen: Operand, other: Operand) ->
     if not risks[0]:
         mask, chosen, other = _opposite(net, mask), other, chosen
     if not isinstance(other, Symbol) and bool((as_float32(other) == inf).any()):
-        turned = negated(net, chosen, role="negated") if isinstance(chosen, Symbol) else chosen
+        turned = negated(net, chosen, suffix="negated") if isinstance(chosen, Symbol) else chosen
         return negated(net, _by_maximum(net, mask, turned, -as_float32(other), False))
     return _by_maximum(net, mask, chosen, other, all(risks))
 
 
 def _mask(net: Emitter, condition: Operand) -> Operand:
     if isinstance(condition, Symbol):
-        return nonzero(net, condition, role="mask")
+        return nonzero(net, condition, suffix="mask")
     return (torch.as_tensor(condition) != 0).float()
 
 
 def _opposite(net: Emitter, mask: Operand) -> Operand:
-    return opposite(net, mask, role="opposite") if isinstance(mask, Symbol) else 1 - mask
+    return opposite(net, mask, suffix="opposite") if isinstance(mask, Symbol) else 1 - mask
 
 
 # By sums of products, for finite values that are computed
@@ -84,7 +84,7 @@ def _by_products(net: Emitter, mask: Operand, chosen: Operand, other: Operand) -
         elif _is_infinite(other if value is chosen else chosen):
             terms.append((1.0, value))  # what is added there makes it infinite
         else:
-            terms.append((1.0, product(net, value, share, role="masked")))
+            terms.append((1.0, product(net, value, share, suffix="masked")))
     return _total(net, terms, constant if bool((constant != 0).any()) else None)
 
 
@@ -94,12 +94,12 @@ def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand)
     if isinstance(other, Symbol):
         terms.append((1.0, other))
         if not _is_infinite(chosen):
-            terms.append((-1.0, product(net, mask, other, role="dropped")))
+            terms.append((-1.0, product(net, mask, other, suffix="dropped")))
     else:
-        terms += _constant_terms(net, opposite(net, mask, role="opposite"), other)
+        terms += _constant_terms(net, opposite(net, mask, suffix="opposite"), other)
     if not isinstance(chosen, Symbol):
         return terms + _constant_terms(net, mask, chosen)
-    taken = chosen if _is_infinite(other) else product(net, mask, chosen, role="masked")
+    taken = chosen if _is_infinite(other) else product(net, mask, chosen, suffix="masked")
     return [*terms, (1.0, taken)]
 
 
@@ -111,26 +111,26 @@ def _constant_terms(net: Emitter, mask: Symbol, value: Operand) -> list[Term]:
     if constant.dim() == 0 and float(finite):
         terms.append((float(finite), mask))
     elif bool((finite != 0).any()):
-        terms.append((1.0, product(net, mask, finite, role="filled")))
+        terms.append((1.0, product(net, mask, finite, suffix="filled")))
     for sign in (-1.0, 1.0):
         places = (constant == sign * inf).float()
         if bool((places != 0).any()):
-            where = product(net, mask, places, role="indices") if constant.dim() else mask
-            terms.append((-sign, net.add(Log(scale=-1, shift=1), where, role="penalty")))
+            where = product(net, mask, places, suffix="indices") if constant.dim() else mask
+            terms.append((-sign, net.add(Log(scale=-1, shift=1), where, suffix="penalty")))
     return terms
 
 
 def _total(net: Emitter, terms: list[Term], constant: Tensor | None) -> Symbol:
     """The sum of the terms, in this order, and of a constant."""
     (factor, total), *others = terms
-    shapes = {(symbol.shape, symbol.other) for _, symbol in terms}
+    shapes = {(symbol.shape, symbol.other_shape) for _, symbol in terms}
     if others and len(shapes) == 1:
-        total = combined(net, terms, role="" if constant is None else "sum")
+        total = combined(net, terms, suffix="" if constant is None else "sum")
     elif not others and factor != 1:
-        total = affine(net, total, factor, role="" if constant is None else "sum")
+        total = affine(net, total, factor, suffix="" if constant is None else "sum")
     else:
         for scale, symbol in others:
-            total = weighted_sum(net, total, symbol, (factor, scale), role="sum")
+            total = weighted_sum(net, total, symbol, (factor, scale), suffix="sum")
             factor = 1.0
     return total if constant is None else weighted_sum(net, total, constant)
 
@@ -154,21 +154,21 @@ def _by_maximum(net: Emitter, mask: Operand, chosen: Operand, other: Operand, bo
     )
     if not both:
         return net.add(MAXIMUM, first, last)
-    return net.add(MAXIMUM, first, affine(net, first, 0, -inf, role="least"), last)
+    return net.add(MAXIMUM, first, affine(net, first, 0, -inf, suffix="least"), last)
 
 
-def _plus(net: Emitter, first: Operand, second: Operand, role: str) -> Operand:
+def _plus(net: Emitter, first: Operand, second: Operand, suffix: str) -> Operand:
     if not isinstance(first, Symbol) and not bool((as_float32(first) != 0).any()):
         return second
     if isinstance(first, Symbol) or isinstance(second, Symbol):
-        return weighted_sum(net, first, second, role=role)
+        return weighted_sum(net, first, second, suffix=suffix)
     return as_float32(first) + as_float32(second)
 
 
 def _logarithm(net: Emitter, mask: Operand, scale: float, shift: float) -> Operand:
     """log(scale * mask + shift)."""
     if isinstance(mask, Symbol):
-        return net.add(Log(scale=scale, shift=shift), mask, role="penalty")
+        return net.add(Log(scale=scale, shift=shift), mask, suffix="penalty")
     return torch.log(as_float32(mask) * scale + shift)
 
 

@@ -20,7 +20,9 @@ from fx2caffe.ops.blocks import side_by_side
 
 @handles(torch.cat)
 def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbol:
-    symbols = [as_symbol(net, tensor, role=f"part{index}") for index, tensor in enumerate(tensors)]
+    symbols = [
+        as_symbol(net, tensor, suffix=f"part{index}") for index, tensor in enumerate(tensors)
+    ]
     return side_by_side(net, symbols, positive(dim, symbols[0].rank))
 
 
@@ -33,7 +35,7 @@ def reshape(
 ) -> Symbol | Tensor:
     if isinstance(input, Tensor):
         return input.reshape(out.shape)
-    return reshaped(net, input, out.shape, out.other)
+    return reshaped(net, input, out.shape, out.other_shape)
 
 
 @handles(torch.atleast_1d, torch.atleast_2d, torch.atleast_3d)

@@ -37,12 +37,12 @@ def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | Non
     """0 where all of a line is -inf: it is raised to 0, since Softmax would make NaN of it."""
     if not may_be_infinite(net, input, inputs=True):
         return softmax(net, input, dim, dtype)
-    half = affine(net, input, 0.5, role="half")  # no number's half is as low as half of -inf
+    half = affine(net, input, 0.5, suffix="half")  # no number's half is as low as half of -inf
     finite = above(net, half, -0.75 * LARGEST, "is_finite")
     some = _largest(net, finite, _axis(input, dim, dtype))
-    lift = net.add(Log(scale=-1, shift=1), some, role="lift")
-    raised = net.add(Binary(op=BinaryOp.MAX), input, lift, role="raised")
-    shares = net.add(Softmax(axis=_axis(input, dim, dtype)), raised, role="shares")
+    lift = net.add(Log(scale=-1, shift=1), some, suffix="lift")
+    raised = net.add(Binary(op=BinaryOp.MAX), input, lift, suffix="raised")
+    shares = net.add(Softmax(axis=_axis(input, dim, dtype)), raised, suffix="shares")
     return product(net, shares, some)
 
 
@@ -52,7 +52,7 @@ def log_softmax(
 ) -> Symbol:
     """(x - max) - log(sum(exp(x - max))): the logarithm of Softmax is -inf where that is 0."""
     axis = _axis(input, dim, dtype)
-    shifted = net.add(MINUS, input, _largest(net, input, axis), role="shifted")
+    shifted = net.add(MINUS, input, _largest(net, input, axis), suffix="shifted")
     return net.add(MINUS, shifted, _log_sum_exp(net, shifted, axis))
 
 
@@ -65,14 +65,14 @@ def logsumexp(
     *,
     out: Expected,
 ) -> Symbol:
-    return reshaped(net, log_sum_exp(net, input, dim), out.shape, out.other)
+    return reshaped(net, log_sum_exp(net, input, dim), out.shape, out.other_shape)
 
 
 def log_sum_exp(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:
     """max + log(sum(exp(x - max))), with axes of 1 where it sums."""
     largest = _largest(net, input, dim)
-    shifted = net.add(MINUS, input, largest, role="shifted")
-    return net.add(PLUS, largest, _log_sum_exp(net, shifted, dim), role="sum")
+    shifted = net.add(MINUS, input, largest, suffix="shifted")
+    return net.add(PLUS, largest, _log_sum_exp(net, shifted, dim), suffix="sum")
 
 
 def _largest(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:
@@ -80,8 +80,8 @@ def _largest(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:
 
 
 def _log_sum_exp(net: Emitter, shifted: Symbol, dim: int | Sequence[int]) -> Symbol:
-    total = statistic(net, ReduceOp.SUM, net.add(Exp(), shifted, role="exp"), dim, "sum")
-    return kept(net, net.add(Log(), total, role="log"), shifted, dim)
+    total = statistic(net, ReduceOp.SUM, net.add(Exp(), shifted, suffix="exp"), dim, "sum")
+    return kept(net, net.add(Log(), total, suffix="log"), shifted, dim)
 
 
 def _axis(input: Symbol, dim: int | None, dtype: torch.dtype | None) -> int:

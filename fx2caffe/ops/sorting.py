@@ -12,7 +12,7 @@ from torch import Tensor
 from caffe2fx.layers import ArgMax, Power
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.constants import EXACT_INTEGER
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reshape import reshaped, viewed
@@ -29,24 +29,24 @@ Pair = tuple[Symbol, Symbol]
 def argmax(
     net: Emitter, input: Symbol, dim: int | None = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol:
-    """Of equal numbers the first."""
+    """Ties give the lowest index."""
     line, axis = _line(net, input, dim)
-    return reshaped(net, first_largest(net, line, axis), out.shape, out.other)
+    return reshaped(net, first_largest(net, line, axis), out.shape, out.other_shape)
 
 
 @handles(torch.argmin)
 def argmin(
     net: Emitter, input: Symbol, dim: int | None = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol:
-    """Of equal numbers the first."""
+    """Ties give the lowest index."""
     line, axis = _line(net, negated(net, input, "negative"), dim)
-    return reshaped(net, first_largest(net, line, axis), out.shape, out.other)
+    return reshaped(net, first_largest(net, line, axis), out.shape, out.other_shape)
 
 
 def _line(net: Emitter, input: Symbol, dim: int | None) -> tuple[Symbol, int]:
     """The input, or all of its numbers in a row, and the axis to search."""
     if dim is None or input.rank == 0:
-        return viewed(net, input, lambda shape: (_count(shape),), role="flat"), 0
+        return viewed(net, input, lambda shape: (_count(shape),), suffix="flat"), 0
     return input, positive(dim, input.rank)
 
 
@@ -67,27 +67,27 @@ def ranks(net: Emitter, input: Symbol, axis: int, count: int, first: bool) -> Sy
     size = input.shape[axis]
     if size > EXACT_INTEGER:
         raise Refused(f"needs at most 2^24 numbers to search, got {size}")
-    if not first or input.fixed(axis) == 1:
-        return net.add(ArgMax(axis=axis, top_k=count), input, role="indices")
-    turned = moved(net, input, lambda x: x.flip(axis))
-    found = net.add(ArgMax(axis=axis, top_k=count), turned, role="from_end")
-    return net.add(Power(scale=-1, shift=size - 1), found, role="indices")
+    if not first or input.static_size(axis) == 1:
+        return net.add(ArgMax(axis=axis, top_k=count), input, suffix="indices")
+    turned = rearrange(net, input, lambda x: x.flip(axis))
+    found = net.add(ArgMax(axis=axis, top_k=count), turned, suffix="from_end")
+    return net.add(Power(scale=-1, shift=size - 1), found, suffix="indices")
 
 
 def largest(net: Emitter, input: Symbol, axis: int, count: int) -> Symbol:
     """The `count` largest numbers of an axis, in descending order."""
-    return net.add(ArgMax(axis=axis, top_k=count, out_max_val=True), input, role="values")
+    return net.add(ArgMax(axis=axis, top_k=count, out_max_val=True), input, suffix="values")
 
 
 def ordered(
     net: Emitter, input: Symbol, dim: int, count: int, *, descending: bool, first: bool
 ) -> Pair:
     """The first `count` numbers of the order along an axis, and where they were."""
-    line = viewed(net, input, lambda s: s or (1,), role="flat")
+    line = viewed(net, input, lambda s: s or (1,), suffix="flat")
     axis = positive(dim, line.rank)
     source = line if descending else negated(net, line, "negative")
     values = largest(net, source, axis, count)
-    values = values if descending else net.add(Power(scale=-1), values, role="smallest")
+    values = values if descending else net.add(Power(scale=-1), values, suffix="smallest")
     return values, ranks(net, source, axis, count, first)
 
 
@@ -155,7 +155,7 @@ def argsort(
 ) -> Symbol:
     count = input.shape[positive(dim, input.rank)] if input.rank else 1
     _, places = ordered(net, input, dim, count, descending=descending, first=True)
-    return reshaped(net, places, out.shape, out.other)
+    return reshaped(net, places, out.shape, out.other_shape)
 
 
 @handles(torch.msort)
@@ -165,7 +165,7 @@ def msort(net: Emitter, input: Symbol) -> Symbol:
 
 def ascending(net: Emitter, input: Symbol, axis: int) -> Symbol:
     """The numbers of an axis, the smallest first."""
-    return ordered(net, input, axis, input.fixed(axis), descending=False, first=False)[0]
+    return ordered(net, input, axis, input.static_size(axis), descending=False, first=False)[0]
 
 
 @handles(torch.kthvalue)
@@ -177,12 +177,12 @@ def kthvalue(
 
 def _kth_smallest(net: Emitter, input: Symbol, k: int, dim: int) -> Pair:
     """The last of the k smallest, or of the n - k + 1 largest if those are fewer."""
-    size = input.fixed(positive(dim, input.rank)) if input.rank else 1
+    size = input.static_size(positive(dim, input.rank)) if input.rank else 1
     descending = size - k + 1 < k
     count = size - k + 1 if descending else k
     pair = ordered(net, input, dim, count, descending=descending, first=False)
     axis = positive(dim, pair[0].rank)
-    last = [index_map(net, found, {axis: [count - 1]}, role="last") for found in pair]
+    last = [index_map(net, found, {axis: [count - 1]}, suffix="last") for found in pair]
     return last[0], last[1]
 
 
@@ -197,11 +197,11 @@ def median(
 ) -> Symbol | Pair:
     """The lower one of the two in the middle."""
     if dim is not None:
-        size = input.fixed(positive(dim, input.rank)) if input.rank else 1
+        size = input.static_size(positive(dim, input.rank)) if input.rank else 1
         return _as_expected(net, _kth_smallest(net, input, (size + 1) // 2, dim), out)
     line, _ = _line(net, input, None)
-    middle = _kth_smallest(net, line, (line.fixed(0) + 1) // 2, 0)[0]
-    return reshaped(net, middle, out.shape, out.other)
+    middle = _kth_smallest(net, line, (line.static_size(0) + 1) // 2, 0)[0]
+    return reshaped(net, middle, out.shape, out.other_shape)
 
 
 @handles(torch.quantile)
@@ -220,16 +220,18 @@ def quantile(
         raise Refused("needs a constant q, got one that depends on the input")
     line, axis = _line(net, input, dim)
     parts = torch.as_tensor(q, dtype=torch.float64)
-    rows = [_weights(float(part), line.fixed(axis), interpolation) for part in parts.flatten()]
+    rows = [
+        _weights(float(part), line.static_size(axis), interpolation) for part in parts.flatten()
+    ]
     mixed = net.add(
         AxisMatrix(axis=axis, rows=len(rows)),
         ascending(net, line, axis),
         blobs=[torch.stack(rows)],
-        role="mixed",
+        suffix="mixed",
     )
     if parts.dim():
-        mixed = moved(net, mixed, lambda x: x.movedim(axis, 0))
-    return reshaped(net, mixed, out.shape, out.other)
+        mixed = rearrange(net, mixed, lambda x: x.movedim(axis, 0))
+    return reshaped(net, mixed, out.shape, out.other_shape)
 
 
 def _weights(part: float, size: int, interpolation: str) -> Tensor:

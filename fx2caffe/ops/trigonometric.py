@@ -47,9 +47,11 @@ _ASIN = (  # |r| <= 1 / 2
 )  # fmt: skip
 
 
-def _odd(net: Emitter, input: Symbol, factors: Sequence[float], role: str = "") -> Symbol:
-    square = net.add(Power(power=2), input, role="square")
-    return net.add(PRODUCT, input, polynomial(net, square, factors, role="polynomial"), role=role)
+def _odd(net: Emitter, input: Symbol, factors: Sequence[float], suffix: str = "") -> Symbol:
+    square = net.add(Power(power=2), input, suffix="square")
+    return net.add(
+        PRODUCT, input, polynomial(net, square, factors, suffix="polynomial"), suffix=suffix
+    )
 
 
 @handles(torch.sin)
@@ -64,36 +66,38 @@ def sin(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.cos)
 def cos(net: Emitter, input: Symbol) -> Symbol:
     """sin(pi / 2 - |r|), in the range of `sin`."""
-    size = net.add(AbsVal(), _turn(net, input), role="size")
-    return _odd(net, affine(net, size, -1, pi / 2, role="complement"), _SIN)
+    size = net.add(AbsVal(), _turn(net, input), suffix="size")
+    return _odd(net, affine(net, size, -1, pi / 2, suffix="complement"), _SIN)
 
 
 def _turn(net: Emitter, input: Symbol) -> Symbol:
     """x without whole turns: from -pi to pi."""
-    turns = rounded(net, input, 1 / (2 * pi), role="turns")
-    return without_multiples(net, input, turns, 2 * pi, role="turn")
+    turns = rounded(net, input, 1 / (2 * pi), suffix="turns")
+    return without_multiples(net, input, turns, 2 * pi, suffix="turn")
 
 
-def _sin_of_turn(net: Emitter, turn: Symbol, role: str = "") -> Symbol:
+def _sin_of_turn(net: Emitter, turn: Symbol, suffix: str = "") -> Symbol:
     """The sine of an angle from -pi to pi, folded at pi / 2."""
     right, left = (
-        net.add(ReLU(), affine(net, turn, side, -pi / 2, role=f"{name}_of"), role=name)
+        net.add(ReLU(), affine(net, turn, side, -pi / 2, suffix=f"{name}_of"), suffix=name)
         for side, name in ((1, "right"), (-1, "left"))
     )
-    return _odd(net, combined(net, [(1, turn), (-2, right), (2, left)], role="folded"), _SIN, role)
+    return _odd(
+        net, combined(net, [(1, turn), (-2, right), (2, left)], suffix="folded"), _SIN, suffix
+    )
 
 
 @handles(torch.sinc)
 def sinc(net: Emitter, input: Symbol) -> Symbol:
     """sin(pi x) / (pi x), and 1 at 0: there 1 is added above and below."""
-    turns = rounded(net, input, 0.5, role="turns")
-    rest = combined(net, [(1, input), (-2, turns)], role="remainder")
-    sine = _sin_of_turn(net, affine(net, rest, pi, role="turn"), role="sine")
-    size = net.add(AbsVal(), input, role="size")
-    zero = opposite(net, above(net, size, 0, role="nonzero"), role="zero")
-    upper = combined(net, [(1, sine), (1, zero)], role="upper")
-    lower = combined(net, [(pi, input), (1, zero)], role="lower")
-    return net.add(PRODUCT, upper, inverse(net, lower, role="inverse"))
+    turns = rounded(net, input, 0.5, suffix="turns")
+    rest = combined(net, [(1, input), (-2, turns)], suffix="remainder")
+    sine = _sin_of_turn(net, affine(net, rest, pi, suffix="turn"), suffix="sine")
+    size = net.add(AbsVal(), input, suffix="size")
+    zero = opposite(net, above(net, size, 0, suffix="nonzero"), suffix="zero")
+    upper = combined(net, [(1, sine), (1, zero)], suffix="upper")
+    lower = combined(net, [(pi, input), (1, zero)], suffix="lower")
+    return net.add(PRODUCT, upper, inverse(net, lower, suffix="inverse"))
 
 
 @handles(torch.tan)
@@ -102,53 +106,53 @@ def tan(net: Emitter, input: Symbol) -> Symbol:
 
     Right to float32 for |x| up to 1e5.
     """
-    quarters = rounded(net, input, 2 / pi, role="quarters")
-    rest = without_multiples(net, input, quarters, pi / 2, role="remainder")
-    halves = rounded(net, quarters, 0.5, role="halves")
-    parity = combined(net, [(1, quarters), (-2, halves)], role="parity")
-    odd = net.add(AbsVal(), parity, role="odd")
-    even = opposite(net, odd, role="even")
-    tangent = _odd(net, rest, _TAN, role="tangent")
-    kept = net.add(PRODUCT, tangent, even, role="masked")
-    turned = net.add(PRODUCT, tangent, odd, role="negated")
-    upper = combined(net, [(1, kept), (-1, odd)], role="upper")
-    lower = combined(net, [(1, even), (1, turned)], role="lower")
-    return net.add(PRODUCT, upper, inverse(net, lower, role="inverse"))
+    quarters = rounded(net, input, 2 / pi, suffix="quarters")
+    rest = without_multiples(net, input, quarters, pi / 2, suffix="remainder")
+    halves = rounded(net, quarters, 0.5, suffix="halves")
+    parity = combined(net, [(1, quarters), (-2, halves)], suffix="parity")
+    odd = net.add(AbsVal(), parity, suffix="odd")
+    even = opposite(net, odd, suffix="even")
+    tangent = _odd(net, rest, _TAN, suffix="tangent")
+    kept = net.add(PRODUCT, tangent, even, suffix="masked")
+    turned = net.add(PRODUCT, tangent, odd, suffix="negated")
+    upper = combined(net, [(1, kept), (-1, odd)], suffix="upper")
+    lower = combined(net, [(1, even), (1, turned)], suffix="lower")
+    return net.add(PRODUCT, upper, inverse(net, lower, suffix="inverse"))
 
 
 @handles(torch.atan)
 def atan(net: Emitter, input: Symbol) -> Symbol:
     """Of |x| or, above 1, pi / 2 less that of 1 / |x|; with the sign of x."""
-    size = net.add(AbsVal(), input, role="size")
-    larger = net.add(MAXIMUM, size, inverse(net, size, role="inverse"), role="larger")
-    slope = _odd(net, inverse(net, larger, role="slope"), _ATAN, role="angle")
-    angle = _mirrored(net, slope, above(net, size, 1, role="is_above"), pi / 2, "mirrored")
+    size = net.add(AbsVal(), input, suffix="size")
+    larger = net.add(MAXIMUM, size, inverse(net, size, suffix="inverse"), suffix="larger")
+    slope = _odd(net, inverse(net, larger, suffix="slope"), _ATAN, suffix="angle")
+    angle = _mirrored(net, slope, above(net, size, 1, suffix="is_above"), pi / 2, "mirrored")
     return with_sign_of(net, angle, input)
 
 
 def _mirrored(
-    net: Emitter, angle: Symbol, where: Symbol, sum: float, role: str = "", turn: float = -2
+    net: Emitter, angle: Symbol, where: Symbol, sum: float, suffix: str = "", turn: float = -2
 ) -> Symbol:
     """sum - angle where a mask is 1, the angle itself elsewhere."""
-    name = role or "mirrored"
-    change = affine(net, angle, turn, sum, role=f"{name}_change")
-    taken = net.add(PRODUCT, where, change, role=f"{name}_taken")
-    return combined(net, [(1, angle), (1, taken)], role=role)
+    name = suffix or "mirrored"
+    change = affine(net, angle, turn, sum, suffix=f"{name}_change")
+    taken = net.add(PRODUCT, where, change, suffix=f"{name}_taken")
+    return combined(net, [(1, angle), (1, taken)], suffix=suffix)
 
 
 @handles(torch.atan2)
 def atan2(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """The angle of (x, y) by octants, for finite coordinates; -0 counts as 0."""
     y, x = spread(net, input, other)
-    high, wide = (net.add(AbsVal(), side, role="size") for side in (y, x))
-    larger = clipped(net, net.add(MAXIMUM, high, wide, role="larger"), 2.0**-126, None, "divisor")
-    sizes = (negated(net, side, role="negative") for side in (high, wide))
-    smaller = negated(net, net.add(MAXIMUM, *sizes, role="smaller_negative"), role="smaller")
-    slope = net.add(PRODUCT, smaller, inverse(net, larger, role="inverse"), role="slope")
-    steep = above(net, combined(net, [(1, high), (-1, wide)], role="rise"), 0, role="is_above")
-    angle = _mirrored(net, _odd(net, slope, _ATAN, role="octant"), steep, pi / 2, "quadrant")
-    angle = _mirrored(net, angle, below(net, x, 0, role="left"), pi, "half")
-    turned = affine(net, below(net, y, 0, role="lower"), -2, 1, role="side")
+    high, wide = (net.add(AbsVal(), side, suffix="size") for side in (y, x))
+    larger = clipped(net, net.add(MAXIMUM, high, wide, suffix="larger"), 2.0**-126, None, "divisor")
+    sizes = (negated(net, side, suffix="negative") for side in (high, wide))
+    smaller = negated(net, net.add(MAXIMUM, *sizes, suffix="smaller_negative"), suffix="smaller")
+    slope = net.add(PRODUCT, smaller, inverse(net, larger, suffix="inverse"), suffix="slope")
+    steep = above(net, combined(net, [(1, high), (-1, wide)], suffix="rise"), 0, suffix="is_above")
+    angle = _mirrored(net, _odd(net, slope, _ATAN, suffix="octant"), steep, pi / 2, "quadrant")
+    angle = _mirrored(net, angle, below(net, x, 0, suffix="left"), pi, "half")
+    turned = affine(net, below(net, y, 0, suffix="lower"), -2, 1, suffix="side")
     return net.add(PRODUCT, angle, turned)
 
 
@@ -157,33 +161,35 @@ def _half_angle(net: Emitter, size: Symbol) -> Symbol:
 
     The smaller of x^2 and (1 - |x|) / 2 changes from one to the other just there.
     """
-    square = negated(net, net.add(Power(power=2), size, role="square"), role="low")
-    high = affine(net, size, 0.5, -0.5, role="high")
-    least = net.add(MAXIMUM, square, high, role="least")
-    root = net.add(Power(power=0.5, scale=-1), least, role="root")
+    square = negated(net, net.add(Power(power=2), size, suffix="square"), suffix="low")
+    high = affine(net, size, 0.5, -0.5, suffix="high")
+    least = net.add(MAXIMUM, square, high, suffix="least")
+    root = net.add(Power(power=0.5, scale=-1), least, suffix="root")
     signed = [factor * (-1) ** index for index, factor in enumerate(_ASIN)]
-    return net.add(PRODUCT, root, polynomial(net, least, signed, role="polynomial"), role="half")
+    return net.add(
+        PRODUCT, root, polynomial(net, least, signed, suffix="polynomial"), suffix="half"
+    )
 
 
 @handles(torch.asin)
 def asin(net: Emitter, input: Symbol) -> Symbol:
-    size = net.add(AbsVal(), input, role="size")
+    size = net.add(AbsVal(), input, suffix="size")
     half = _half_angle(net, size)
-    steep = above(net, size, 0.5, role="is_above")
+    steep = above(net, size, 0.5, suffix="is_above")
     return with_sign_of(net, _mirrored(net, half, steep, pi / 2, "angle", turn=-3), input)
 
 
 @handles(torch.acos)
 def acos(net: Emitter, input: Symbol) -> Symbol:
     """Twice the half angle near 1, so that nothing cancels there."""
-    size = net.add(AbsVal(), input, role="size")
+    size = net.add(AbsVal(), input, suffix="size")
     half = _half_angle(net, size)
-    steep = above(net, size, 0.5, role="is_above")
-    near = net.add(PRODUCT, steep, half, role="near")
-    rest = affine(net, half, -1, pi / 2, role="remainder")
-    far = net.add(PRODUCT, opposite(net, steep, role="flat"), rest, role="outer")
-    angle = combined(net, [(2, near), (1, far)], role="angle")
-    return _mirrored(net, angle, below(net, input, 0, role="left"), pi)
+    steep = above(net, size, 0.5, suffix="is_above")
+    near = net.add(PRODUCT, steep, half, suffix="near")
+    rest = affine(net, half, -1, pi / 2, suffix="remainder")
+    far = net.add(PRODUCT, opposite(net, steep, suffix="flat"), rest, suffix="outer")
+    angle = combined(net, [(2, near), (1, far)], suffix="angle")
+    return _mirrored(net, angle, below(net, input, 0, suffix="left"), pi)
 
 
 @handles(torch.deg2rad)

@@ -14,7 +14,7 @@ from caffe2fx.layers import Concat, Convolution, Pooling, PoolMethod, ReLU, Scal
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.constants import as_symbol
-from fx2caffe.ir.data_movement import moved
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -45,7 +45,7 @@ def roi_align(
     boxes as many as they say.
     """
     pooled = (pooled_height, pooled_width)
-    source = as_symbol(net, input, role="input")
+    source = as_symbol(net, input, suffix="input")
     if isinstance(rois, Tensor) and (sampling_ratio < 1 or fits(source, rois, pooled)):
         align = torch.ops.torchvision.roi_align
         options = (spatial_scale, *pooled, sampling_ratio, aligned)
@@ -56,7 +56,7 @@ def roi_align(
             f"got {sampling_ratio}"
         )
     image = table_of(net, source, padded=False)
-    boxes = as_symbol(net, rois, role="rois")
+    boxes = as_symbol(net, rois, suffix="rois")
     counts = [size * sampling_ratio for size in pooled]
     axes = [
         _axis_taps(net, boxes, axis, (spatial_scale, aligned), counts[axis], image.sizes[axis])
@@ -65,8 +65,8 @@ def roi_align(
     grids = [_over_grid(net, taps, axis, counts) for axis, taps in enumerate(axes)]
     starts = _spread(net, _column(net, boxes, 0), 2, counts, prod(image.sizes))
     rows = looked_up(net, image, grids, starts)
-    places = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), role="indices")
-    planes = moved(net, places, lambda x: x.movedim(-1, 1))
+    places = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), suffix="indices")
+    planes = rearrange(net, places, lambda x: x.movedim(-1, 1))
     if sampling_ratio == 1:
         return planes
     layer = Pooling(pool=PoolMethod.AVE, kernel_size=sampling_ratio, stride=sampling_ratio)
@@ -109,7 +109,7 @@ def ps_roi_pool(
     pooled = (pooled_height, pooled_width)
     boxes = _constant_boxes(rois, "ps_roi_align")
     _refuse_second(out)
-    pool, source = torch.ops.torchvision.ps_roi_pool, as_symbol(net, input, role="input")
+    pool, source = torch.ops.torchvision.ps_roi_pool, as_symbol(net, input, suffix="input")
     every = averaged(
         net, source, boxes, pooled, lambda x, r: pool(x, r, spatial_scale, *pooled), prod(pooled)
     )
@@ -131,7 +131,7 @@ def roi_pool(
     pooled = (pooled_height, pooled_width)
     boxes = _constant_boxes(rois, "roi_align")
     _refuse_second(out)
-    pool, source = torch.ops.torchvision.roi_pool, as_symbol(net, input, role="input")
+    pool, source = torch.ops.torchvision.roi_pool, as_symbol(net, input, suffix="input")
     return largest_in(
         net, source, boxes, pooled, lambda x, r: pool(x, r, spatial_scale, *pooled)
     ), None
@@ -152,7 +152,7 @@ def _refuse_second(out: Expected) -> None:
 
 
 def _column(net: Emitter, boxes: Symbol, index: int) -> Symbol:
-    return moved(net, boxes, lambda x: x[:, index : index + 1])
+    return rearrange(net, boxes, lambda x: x[:, index : index + 1])
 
 
 def _axis_taps(
@@ -162,16 +162,16 @@ def _axis_taps(
     scale, aligned = geometry
     shift = -0.5 if aligned else 0.0
     start, end = (
-        affine(net, _column(net, boxes, column), scale, shift, role="edge")
+        affine(net, _column(net, boxes, column), scale, shift, suffix="edge")
         for column in (2 - axis, 4 - axis)
     )
     length = difference(net, end, start, "length")
     if not aligned:
         length = clipped(net, length, 1, None, "at_least_1")
-    both = net.add(Concat(axis=1), start, length, role="both")
+    both = net.add(Concat(axis=1), start, length, suffix="both")
     parts = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     matrix = torch.stack([torch.ones_like(parts), parts], 1)
-    steps = net.add(AxisMatrix(axis=1, rows=count), both, blobs=[matrix], role="steps")
+    steps = net.add(AxisMatrix(axis=1, rows=count), both, blobs=[matrix], suffix="steps")
     bound = clipped(net, steps, 0, size - 1, "bound")
     taps = linear_taps(net, bound, lambda low, k: _next(net, low, size) if k else low)
     return _on_image(net, taps, steps, size)
@@ -187,21 +187,23 @@ def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[T
     relu(weight - off), where off is 1 before -1 or behind the end. A blob of `off` alone would
     prove nothing about regions within the image: other comparisons keep it company.
     """
-    line = viewed(net, steps, _as_image, role="flat")
+    line = viewed(net, steps, _as_image, suffix="flat")
     signs = torch.tensor([-1.0, 1, 1, 1, 1]).reshape(5, 1, 1, 1)
     bounds = torch.tensor([1.0, size, size / 4, size / 2, size * 3 / 4])
     layer = Convolution(num_output=5, kernel_size=(1,))
-    beyond = net.add(layer, line, blobs=[signs, -bounds], role="beyond")
+    beyond = net.add(layer, line, blobs=[signs, -bounds], suffix="beyond")
     weights = [
-        viewed(net, tap.weight, _as_image, role="weight") for tap in taps if tap.weight is not None
+        viewed(net, tap.weight, _as_image, suffix="weight")
+        for tap in taps
+        if tap.weight is not None
     ]
-    joined = net.add(Concat(axis=1), above(net, beyond, 0, "is_beyond"), *weights, role="joined")
+    joined = net.add(Concat(axis=1), above(net, beyond, 0, "is_beyond"), *weights, suffix="joined")
     kept = torch.tensor([[-1.0, -1, 0, 0, 0, 1, 0], [-1, -1, 0, 0, 0, 0, 1]]).reshape(2, 7, 1, 1)
     less = Convolution(num_output=2, kernel_size=(1,), bias_term=False)
-    shares = net.add(ReLU(), net.add(less, joined, blobs=[kept], role="less"), role="shares")
-    parts = net.add_many(Slice(axis=1), shares, role="parts", tops=2)
+    shares = net.add(ReLU(), net.add(less, joined, blobs=[kept], suffix="less"), suffix="shares")
+    parts = net.add_many(Slice(axis=1), shares, suffix="parts", tops=2)
     return [
-        Tap(tap.place, viewed(net, part, lambda s: (s[0], s[3]), role="share"))
+        Tap(tap.place, viewed(net, part, lambda s: (s[0], s[3]), suffix="share"))
         for tap, part in zip(taps, parts, strict=True)
     ]
 
@@ -222,10 +224,10 @@ def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> l
 def _spread(net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1) -> Symbol:
     """(regions, count) repeated to a line of all places, times a factor."""
     view = [counts[a] if a == axis else 1 for a in (0, 1)]
-    apart = viewed(net, line, lambda s: (s[0], *view), role="unsqueezed")
-    grid = moved(net, apart, lambda x: x.expand(-1, *counts))
-    scaled = grid if factor == 1 else affine(net, grid, factor, role="scaled")
-    return viewed(net, scaled, lambda s: (prod(s),), role="flat")
+    apart = viewed(net, line, lambda s: (s[0], *view), suffix="unsqueezed")
+    grid = rearrange(net, apart, lambda x: x.expand(-1, *counts))
+    scaled = grid if factor == 1 else affine(net, grid, factor, suffix="scaled")
+    return viewed(net, scaled, lambda s: (prod(s),), suffix="flat")
 
 
 @handles("torchvision.deform_conv2d")
@@ -246,20 +248,20 @@ def deform_conv2d(
     offset_groups: int,
     use_mask: bool,
 ) -> Symbol:
-    """Each tap of the kernel from its own place between four numbers, then a 1x1 convolution."""
+    """Sample each kernel tap bilinearly at its offset, then convolve 1x1 over taps x channels."""
     kernel = constant("weight", weight)
-    source = as_symbol(net, input, role="input")
-    moves = as_symbol(net, offset, role="offset")
+    source = as_symbol(net, input, suffix="input")
+    moves = as_symbol(net, offset, suffix="offset")
     pairs = list(zip((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), strict=True))
-    width = source.fixed(1) // offset_groups
+    width = source.static_size(1) // offset_groups
     columns = []
     for group in range(offset_groups):
-        part = moved(net, source, lambda x, g=group: x[:, g * width : (g + 1) * width])  # type: ignore[misc]
+        part = rearrange(net, source, lambda x, g=group: x[:, g * width : (g + 1) * width])  # type: ignore[misc]
         taps = _kernel_taps(net, moves, group, kernel, pairs, part.shape[2:])
         columns.append(_columns(net, part, taps, moves, (mask if use_mask else None, group)))
     joined = columns[0]
     if len(columns) > 1:
-        joined = net.add(Concat(axis=1), *columns, role="columns")
+        joined = net.add(Concat(axis=1), *columns, suffix="columns")
     blobs = [kernel.reshape(len(kernel), -1, 1, 1), constant("bias", bias)]
     layer = Convolution(num_output=len(kernel), kernel_size=(1,), group=groups)
     return net.add(layer, joined, blobs=blobs)
@@ -281,11 +283,11 @@ def _kernel_taps(
     found = []
     for axis, (stride, pad, dilation) in enumerate(pairs):
         first = group * 2 * count + axis
-        own = moved(net, moves, lambda x, f=first: x[:, f : f + 2 * count : 2])  # type: ignore[misc]
-        flat = viewed(net, own, lambda s: (s[0], count, prod(out)), role="flat")
+        own = rearrange(net, moves, lambda x, f=first: x[:, f : f + 2 * count : 2])  # type: ignore[misc]
+        flat = viewed(net, own, lambda s: (s[0], count, prod(out)), suffix="flat")
         still = taps[:, None, axis] * dilation + places[None, :, axis] * stride - pad
-        steps = weighted_sum(net, flat, still, role="steps")
-        line = viewed(net, steps, lambda s: (prod(s),), role="flat")
+        steps = weighted_sum(net, flat, still, suffix="steps")
+        line = viewed(net, steps, lambda s: (prod(s),), suffix="flat")
         found.append(linear(net, line, Edge("zeros", sizes[axis], False)))
     return found
 
@@ -305,10 +307,12 @@ def _columns(
     count = each // prod(out)
     mask, group = masked
     if mask is not None:
-        factor = as_symbol(net, mask, role="mask")
-        own = moved(net, factor, lambda x: x[:, group * count : (group + 1) * count])
-        line = viewed(net, own, lambda s: (prod(s),), role="mask_line")
-        rows = net.add(Scale(axis=0), rows, line, role="masked")
-    apart = viewed(net, rows, lambda s: (image.samples, count, prod(out), s[1]), role="unsqueezed")
-    channels = moved(net, apart, lambda x: x.permute(0, 3, 1, 2))
-    return viewed(net, channels, lambda s: (s[0], s[1] * s[2], *out), role="columns")
+        factor = as_symbol(net, mask, suffix="mask")
+        own = rearrange(net, factor, lambda x: x[:, group * count : (group + 1) * count])
+        line = viewed(net, own, lambda s: (prod(s),), suffix="mask_line")
+        rows = net.add(Scale(axis=0), rows, line, suffix="masked")
+    apart = viewed(
+        net, rows, lambda s: (image.samples, count, prod(out), s[1]), suffix="unsqueezed"
+    )
+    channels = rearrange(net, apart, lambda x: x.permute(0, 3, 1, 2))
+    return viewed(net, channels, lambda s: (s[0], s[1] * s[2], *out), suffix="columns")

@@ -89,9 +89,9 @@ class _Front:
         self._add("swapped", Concat(), tops[::-1], ())
 
     def _add(
-        self, role: str, layer: Any, bottoms: tuple[Value, ...], blobs: tuple[Tensor, ...]
+        self, suffix: str, layer: Any, bottoms: tuple[Value, ...], blobs: tuple[Tensor, ...]
     ) -> None:
-        name = unique_name(f"{self.source.blob}/{role}", self._taken)
+        name = unique_name(f"{self.source.blob}/{suffix}", self._taken)
         self.value = Value(name)
         self.steps.append(Step(name, layer, bottoms, (self.value,), blobs))
 

@@ -24,7 +24,7 @@ from fx2caffe.passes.pass_result import PassResult
 Product = Convolution | Deconvolution | InnerProduct
 
 
-PART = 1 << 18  # numbers that are held in float64 at a time
+PART = 1 << 18  # elements that are converted to float64 at a time
 
 
 def fold_batchnorm(net: Net) -> PassResult:

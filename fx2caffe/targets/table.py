@@ -41,7 +41,7 @@ def page(target: Target) -> str:
         lines.append("outputs: each the only top of the layer of its name, the first one last")
     lines += [*_layers(target), "limits:"]
     lines += [f"  {type_}: {', '.join(said)}" for type_, said in sorted(limits_of(target).items())]
-    lines += [f"spelling: {r.type} {r.written!r} as {r.instead!r}" for r in target.spelling]
+    lines += [f"text: {r.type} {r.written!r} as {r.instead!r}" for r in target.text_rewrites]
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ class Target:
 
     `types` are the layer types, with the meaning that they have in one of its `dialects`;
     `without` the fields of a type that it does not know, `limits` its rules by layer type
-    (EVERY: for all), and `spelling` how it writes what Caffe itself writes otherwise. `judges`
+    (EVERY: for all), and `text_rewrites` how it writes what Caffe itself writes otherwise. `judges`
     names the engines that can prove its nets, and `placeholder` the layer type that stands for
     what it lacks, if the user asks for that.
     A target with a `batch` runs nets of that batch only, one with `outputs` nets of at most so
@@ -39,7 +39,7 @@ class Target:
     dialects: frozenset[str] = frozenset({BVLC})
     limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
     without: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    spelling: tuple[Respelling, ...] = ()
+    text_rewrites: tuple[Respelling, ...] = ()
     judges: tuple[str, ...] = ("pycaffe",)
     placeholder: str = "Python"
     batch: int | None = None
@@ -48,7 +48,7 @@ class Target:
     wrong_merges: tuple[Merge, ...] = ()
     about: str = ""
 
-    def lacks(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
+    def why_unsupported(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
         """Why the target cannot run this layer, None if it can."""
         if not self.has(layer):
             return f"needs layer {layer.type}, which target {self.name!r} does not have"
@@ -95,7 +95,7 @@ class Target:
     ) -> Target:
         """A target like this one with layers added and removed, and further limits.
 
-        `changes` are other fields of Target: dialects, spelling, judges, placeholder, batch ...
+        `changes` are other fields of Target: dialects, judges, placeholder, batch ...
         """
         types = (self.types | frozenset(add)) - frozenset(remove)
         merged = {type_: self.limits.get(type_, ()) + _many(new) for type_, new in _items(limits)}
@@ -138,9 +138,9 @@ class Target:
         if "type" not in known.get("LayerParameter", {}):
             raise CaffeError(f"{path} needs to describe LayerParameter with a type, got none")
         found = {layer.type for layer in records() if _is_described(layer, known, OF_2017)}
-        spelling: tuple[Respelling, ...] = ()
+        text_rewrites: tuple[Respelling, ...] = ()
         if "Input" not in found and "input_shape" in known.get("NetParameter", {}):
-            found, spelling = {*found, "Input"}, (INPUT_FIELDS,)
+            found, text_rewrites = {*found, "Input"}, (INPUT_FIELDS,)
         types, dialects = _clear(found)
         without = {
             layer.type: frozenset(set(dict(layer.wires())) - set(_described(layer, known)))
@@ -150,7 +150,7 @@ class Target:
         }
         lacking = {type_: names for type_, names in without.items() if names}
         about = f"by {Path(path).name}"
-        return cls(name, types, dialects, {}, lacking, spelling, about=about)
+        return cls(name, types, dialects, {}, lacking, text_rewrites, about=about)
 
 
 def _clear(types: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:

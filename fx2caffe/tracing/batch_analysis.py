@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace, trace
@@ -96,7 +96,7 @@ def _does_not_run(error: Exception) -> str:
 def result_varies(root: nn.Module, node: fx.Node) -> bool:
     """Whether the numbers decide the shape of the result, so that it says nothing of the batch."""
     module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
-    return isinstance(module, Operation) and module.layer.varies
+    return isinstance(module, RecordModule) and module.layer.has_dynamic_shape
 
 
 def _on_one_line(one: fx.Node, found: Batch, three: fx.Node) -> bool:

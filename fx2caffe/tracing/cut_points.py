@@ -16,7 +16,7 @@ from fx2caffe.tracing.tensor_meta import TensorMeta
 Nodes = tuple[Node | None, ...]
 
 
-class Enough(BaseException):
+class AllOutputsSeen(BaseException):
     """Ends forward early; no Exception, so that the model's own handlers let it through."""
 
 
@@ -27,7 +27,7 @@ class Call(NamedTuple):
     turn: int | None
 
 
-class Returned:
+class ModuleResults:
     """The nodes that each call of a module returned, by module path; no tensor is kept.
 
     Where every wanted output says which call it means ("head:0"), the run ends as soon as the
@@ -50,13 +50,13 @@ class Returned:
         self._awaited = calls if all(c is not None and c.turn is not None for c in calls) else []
 
     def note(self, path: str, result: Any) -> None:
-        """Remember what the module at `path` has just returned. Raises Enough after the last."""
+        """Remember the result of the module at `path`. Raises AllOutputsSeen after the last."""
         tensors = (result,) if isinstance(result, Tensor) else pytree.flatten(result).tensors
         if not tensors:
             return
         self.calls.setdefault(path, []).append(tuple(map(self._node_of, tensors)))
         if self._awaited and all(call and self._nodes(call) for call in self._awaited):
-            raise Enough
+            raise AllOutputsSeen
 
     def wanted_calls(self) -> list[Call | None]:
         """Which module call each wanted name means; None for the name of a node."""

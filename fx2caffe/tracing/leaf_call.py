@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 
 Function = Callable[..., Any]
 
@@ -17,7 +17,7 @@ class LeafCall:
 
     def __init__(self, path: str, module: nn.Module) -> None:
         self.path, self.forward = path, module.forward
-        self._operation = module if isinstance(module, Operation) else None
+        self._operation = module if isinstance(module, RecordModule) else None
         self.__name__ = path or "model"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

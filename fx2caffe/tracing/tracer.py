@@ -24,7 +24,7 @@ from fx2caffe.ir.graph_functions import index_map
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.aliasing import Table, UnseenWrite, version
 from fx2caffe.tracing.constants import Constants
-from fx2caffe.tracing.cut_points import Enough, Returned, as_one
+from fx2caffe.tracing.cut_points import AllOutputsSeen, ModuleResults, as_one
 from fx2caffe.tracing.dispatch_guard import RANDOM, Guard, Known
 from fx2caffe.tracing.export_flags import exporting
 from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
@@ -104,7 +104,7 @@ class Tracer(torch.fx.Tracer):
     graph: torch.fx.Graph
     result: Trace
     original: Original
-    returned: Returned
+    returned: ModuleResults
     table: Table
     guard: Guard
     values: Values
@@ -176,7 +176,7 @@ class Tracer(torch.fx.Tracer):
         self.values = FakeValues(device) if self._kind == "fake" else RealValues()
         self.graph = torch.fx.Graph(tracer_cls=Tracer)
         self.root = self.original.root
-        self.returned = Returned(self.root, self._traced_node, self._outputs)
+        self.returned = ModuleResults(self.root, self._traced_node, self._outputs)
         self.path = ModulePath(self.root, self._elsewhere, self._note_returned)
         self.table = Table(self._index_map)
         known = Known(self.original.tensors, everything)
@@ -202,7 +202,7 @@ class Tracer(torch.fx.Tracer):
             stack.enter_context(leaves.follow())
             try:
                 output = self.original.run(*args, **kwargs)
-            except Enough:
+            except AllOutputsSeen:
                 output = None
         if before != _random_states():
             self.note("random", RANDOM)

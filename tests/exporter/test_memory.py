@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.layers import ArgMax, Pooling, Power
-from caffe2fx.layers.layer import Operation
+from caffe2fx.layers.layer import RecordModule
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
 
@@ -85,14 +85,14 @@ def test_many_more_samples_are_never_computed(
         f'layer {{ name: "o" type: "{type_}" {LAYERS[type_]} }}'
     )
     sizes = []
-    compute = Operation.forward
+    compute = RecordModule.forward
 
-    def counted(self: Operation, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def counted(self: RecordModule, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
         sizes.extend(len(value) for value in values if not value.is_meta)
         return compute(self, *values)
 
     model = caffe2fx.load(path)
-    monkeypatch.setattr(Operation, "forward", counted)
+    monkeypatch.setattr(RecordModule, "forward", counted)
     net = fx2caffe.export(model, torch.randn(1, 4, 6, 6))
     assert not net.batch_is_fixed and 1 <= max(sizes) <= 3
 
@@ -101,7 +101,7 @@ def test_operations_without_data_have_the_shapes_and_types_of_those_with() -> No
     for dtype in (torch.float32, torch.float64):
         x = torch.randn(2, 4, 6, 6, dtype=dtype)
         for layer, tops in ((Pooling(kernel_size=2), 2), (Power(), 1), (ArgMax(axis=1), 1)):
-            made = Operation(layer, (), tops)
+            made = RecordModule(layer, (), tops)
             real, bare = made(x), made.without_data(x)
             for one, two in zip(pytree_list(real), pytree_list(bare), strict=True):
                 assert two.is_meta and (one.shape, one.dtype) == (two.shape, two.dtype)

@@ -17,7 +17,7 @@ from caffe2fx.layers.registry import records
 from caffe2fx.messages.layer_parameter import LayerHints, LayerParameter, Quantization
 from caffe2fx.messages.message import Choice, Message, is_enum
 from caffe2fx.module.builder import graph_module
-from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.initial_weights import with_initial_weights
 
 INPUT = 'input: "x" input_shape { dim: [2, 4, 5, 5] } input: "y" input_shape { dim: [2, 4, 5, 5] }'
 FILLED = 'num_output: 3 weight_filler { type: "xavier" }'
@@ -64,7 +64,7 @@ def test_a_hint_changes_no_number(type_: str, parameters: str, hints: str) -> No
     for said in (hints, ""):
         torch.manual_seed(0)
         net = parse(text(type_, parameters, said))
-        tops.append(graph_module(with_fresh_blobs(net)).eval()(*given))
+        tops.append(graph_module(with_initial_weights(net)).eval()(*given))
     assert all(map(torch.equal, *((one if isinstance(one, tuple) else (one,)) for one in tops)))
 
 

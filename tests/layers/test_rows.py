@@ -106,7 +106,7 @@ def test_text_of_the_record_is_read_as_the_record(row: Row) -> None:
 def test_shapes_by_formula_are_those_of_the_meaning(row: Row) -> None:
     row.layer.check(row.bottoms, row.tops)
     formula = row.layer.top_shapes(row.bottoms, row.tops)
-    if row.layer.varies:
+    if row.layer.has_dynamic_shape:
         tops = row.meaning(row.inputs())
         assert all(len(top) <= most[0] for top, most in zip(tops, formula, strict=True))
         assert [most[1:] for most in formula] == [tuple(top.shape[1:]) for top in tops]

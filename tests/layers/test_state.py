@@ -10,7 +10,7 @@ import torch
 import caffe2fx
 from caffe2fx.engines.pycaffe import PycaffeEngine
 from caffe2fx.module.save import weights_of
-from caffe2fx.net.evaluate import meaning
+from caffe2fx.net.evaluate import own_reference
 from caffe2fx.verdict.judge import judge
 from caffe2fx.weights import caffemodel
 
@@ -58,5 +58,5 @@ def test_the_verdict_is_of_the_first_forward(files: tuple[Path, Path]) -> None:
     inputs = [torch.randn(3, 2, 4), torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.5, 1.0]])]
     with PycaffeEngine().open(*files) as session:
         net = loaded.caffe.net
-        report = judge(net, session, meaning(net), inputs, engine="pycaffe")
+        report = judge(net, session, own_reference(net), inputs, engine="pycaffe")
     assert report.ok, str(report)

@@ -43,4 +43,4 @@ def test_choice(count: int, start: int, layers: tuple[str, ...], limit: int) -> 
 def test_each_layer_names_the_rules_that_made_it() -> None:
     net = fx2caffe.export(Indexed(2000, 0).eval(), torch.randn(1, 12, 13, 13))
     rules = {origin.rules for origin in net.origins.values()}
-    assert rules == {(), ("index_map.gathered", "gather.by_row")}
+    assert rules == {(), ("index_map.gathered", "gather.gather_by_batch_reindex")}

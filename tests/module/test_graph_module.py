@@ -85,7 +85,7 @@ def test_modules_are_torchs_own() -> None:
     module = small()
     kinds = {name: type(child).__name__ for name, child in module.named_children()}
     assert kinds == {
-        "conv": "Conv2d", "bn": "BatchNorm2d", "relu": "ReLU", "cut": "Operation",
+        "conv": "Conv2d", "bn": "BatchNorm2d", "relu": "ReLU", "cut": "RecordModule",
         "fc": "FlattenedLinear",
     }  # fmt: skip
     fc, left = module(images())

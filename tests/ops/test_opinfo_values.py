@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 import fx2caffe
 from caffe2fx import CaffeError
-from caffe2fx.net.evaluate import Stream, meaning
+from caffe2fx.net.evaluate import StepwiseEvaluation, own_reference
 
 pytestmark = pytest.mark.sweep
 SAMPLES, SECONDS = 4, 20
@@ -83,7 +83,7 @@ def faults(call: Call) -> list[str]:
     except Exception as error:
         return [f"{type(error).__name__}: {error}"]
     fed = [value.float() for value in exported.example_inputs]
-    stream = Stream(exported.net, meaning(exported.net), fed)
+    stream = StepwiseEvaluation(exported.net, own_reference(exported.net), fed)
     found: dict[Any, Tensor] = {}
     for step in exported.net.steps:
         stream.enter(step)

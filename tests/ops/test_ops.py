@@ -7,7 +7,7 @@ import torch
 
 import fx2caffe
 from caffe2fx.engines import Engine
-from fx2caffe.lowering.registry import handlers, spelled
+from fx2caffe.lowering.registry import handlers, qualified_name
 from fx2caffe.tracing.tracer import trace
 from tests.ops import (
     activation,
@@ -126,5 +126,5 @@ def test_every_handler_has_a_row() -> None:
             graph = trace(row.model(), tuple(row.inputs())).module.graph
         called = [node.target for node in graph.nodes if node.op == "call_function"]
         seen |= {*called, *map(str, called)}
-    missing = [spelled(t) for t in handlers() if t not in seen and not isinstance(t, type)]
+    missing = [qualified_name(t) for t in handlers() if t not in seen and not isinstance(t, type)]
     assert not missing

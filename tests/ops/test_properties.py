@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, reject, seed, settings
 
 from caffe2fx.engines import Engine
-from fx2caffe.lowering.registry import handlers, spelled
+from fx2caffe.lowering.registry import handlers, qualified_name
 from tests.ops.draws import Draw, outcome, why_left_out
 from tests.ops.families import FAMILIES, own_draws
 from tests.ops.samples import samples
@@ -23,7 +23,7 @@ FEW, MANY = 5, 50
 
 
 def _name(target: Any) -> str:
-    return target if isinstance(target, str) else spelled(target)
+    return target if isinstance(target, str) else qualified_name(target)
 
 
 FUNCTIONS = sorted((t for t in handlers() if not isinstance(t, type)), key=_name)

@@ -18,7 +18,7 @@ from fx2caffe.exporter.pipeline import Options, finish
 from fx2caffe.exporter.result import Export
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.lowering import Lowering
-from fx2caffe.lowering.registry import handlers, spelled
+from fx2caffe.lowering.registry import handlers, qualified_name
 from fx2caffe.targets import TARGETS
 from fx2caffe.tracing.tracer import trace
 from tests.ops.test_ops import ROWS
@@ -45,7 +45,7 @@ def functions() -> list[str]:
 
 
 def _name(target: object) -> str:
-    return spelled(target).removeprefix("_")  # _operator is where operator is written
+    return qualified_name(target).removeprefix("_")  # _operator is where operator is written
 
 
 def rows_of(name: str) -> list[int]:

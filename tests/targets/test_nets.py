@@ -49,7 +49,7 @@ def test_layers_of_the_target_alone(target: str, row: Row) -> None:
     shapes = exported.net.shapes()
     for step in exported.net.steps:
         bottoms = [shapes[bottom] for bottom in step.bottoms]
-        assert has.lacks(step.layer, bottoms, len(step.tops)) is None
+        assert has.why_unsupported(step.layer, bottoms, len(step.tops)) is None
     report = exported.verify("torch")
     assert report.ok, str(report)
 

@@ -64,7 +64,7 @@ class MatMul(Layer):
     dim_3: int = field(3, "uint32", 1)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & {"dim_1", "dim_2", "dim_3"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -78,7 +78,7 @@ class MatMul(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((self.dim_1, self.dim_3),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return self.dim_2
 
     def compute(
@@ -175,7 +175,7 @@ class Correlation(Layer):
         batch, _, height, width = bottoms[0]
         return ((batch, (2 * self._reach() + 1) ** 2, self._size(height), self._size(width)),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return self.kernel_size**2 * bottoms[0][1]
 
     def compute(

@@ -48,8 +48,8 @@ class _Delegating(Filters):
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
         return self.plain(bottoms[0]).blob_shapes(bottoms)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
-        return self.plain(bottoms[0]).reduction(bottoms)
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
+        return self.plain(bottoms[0]).accumulation_length(bottoms)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -213,7 +213,7 @@ class Pooling3D(Layer):
         outside = (self.pad or self.temporal_pad) and steps * stride >= size + pad
         return steps if outside else steps + 1
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(self._geometry()[0]) if self.pool is PoolMethod.AVE else 1
 
     def compute(

@@ -10,7 +10,7 @@ from caffe2fx.layers.forks.shape import SSD
 from caffe2fx.layers.images import Data, ImageData, Images
 from caffe2fx.layers.layer import Evidence
 from caffe2fx.layers.registry import register
-from caffe2fx.messages.message import Message, Shape, beside, field, forked, repeated
+from caffe2fx.messages.message import Message, Shape, field, forked, repeated, sibling_message
 
 
 class AnnotationType(IntEnum):
@@ -89,7 +89,7 @@ class AnnotatedData(Data):
     evidence: ClassVar[Evidence] = Evidence.SOURCE
     tops = (1, 3)
 
-    annotated_data_param: AnnotatedDataParameter = beside(200, AnnotatedDataParameter)
+    annotated_data_param: AnnotatedDataParameter = sibling_message(200, AnnotatedDataParameter)
 
     def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
         plain = self.annotated_data_param.anno_type in (None, AnnotationType.BBOX)
@@ -136,7 +136,7 @@ class VideoData(Data):
     dialects = SSD
     evidence = Evidence.SOURCE
 
-    video_data_param: VideoDataParameter = beside(207, VideoDataParameter)
+    video_data_param: VideoDataParameter = sibling_message(207, VideoDataParameter)
 
 
 class LabelType(IntEnum):

@@ -52,7 +52,7 @@ class Normalize(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0]),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][1:]) if self.across_spatial else bottoms[0][1]
 
     def compute(
@@ -107,7 +107,7 @@ class BN(_BN):
     icnet: bool | None = forked("bool")  # by it Synopsys tells the two meanings apart
 
     @classmethod
-    def lacks(cls, proto: Any) -> str:
+    def unknown_kind(cls, proto: Any) -> str:
         other = proto.bn_param.HasField("icnet") and not proto.bn_param.icnet
         return "BN" if other else ""
 
@@ -157,14 +157,14 @@ class BNScale(_BN):
     icnet: bool | None = forked("bool")  # by it Synopsys tells the two meanings apart
 
     @classmethod
-    def lacks(cls, proto: Any) -> str:
+    def unknown_kind(cls, proto: Any) -> str:
         other = proto.bn_param.HasField("icnet") and proto.bn_param.icnet
         return "BN" if other else ""
 
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:
         return self.scale_filler or Filler(), self.shift_filler or Filler()
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return 1 if self.bn_mode is BNMode.INFERENCE else prod(bottoms[0]) // bottoms[0][1]
 
     def compute(
@@ -198,7 +198,7 @@ class BNOfBoth(_BN):
     shift_filler: Filler | None = field(9, Filler)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         # With the fields of one fork alone it is that fork's, unless the dialect is named.
         return not any(said <= {name for name, _ in kind.wires()} for kind in (BN, BNScale))
 

@@ -175,7 +175,7 @@ class UpsampleStride(Layer):
     stride_w: int | None = field(4, "int32", 2, absent=None)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         # With a scale alone it is a net that nobody has rewritten for ATC yet.
         return bool(said - {"scale"}) or not said
 

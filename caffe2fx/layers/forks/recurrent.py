@@ -44,7 +44,7 @@ class Lstm(Layer):
         return LSTM(num_output=self.num_output)
 
     @property
-    def remembers(self) -> bool:
+    def is_stateful(self) -> bool:
         return True
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -64,8 +64,8 @@ class Lstm(Layer):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((*bottoms[0][:2], self.num_output),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
-        return self._today().reduction(bottoms)
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
+        return self._today().accumulation_length(bottoms)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -233,7 +233,7 @@ class PadND(Layer):
     constant_values: float = field(2, "float", 0.0)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return "paddings" in said
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:

@@ -32,7 +32,7 @@ class _Sides(Layer):
     pad_b: int = forked("int32", 0)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & SIDES)
 
     def around(self) -> tuple[int, int, int, int]:
@@ -92,7 +92,7 @@ class PoolingSides(_Sides, Pooling):
     pad_type: int = forked("uint32", 0)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & (SIDES | {"pad_type"}))
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:

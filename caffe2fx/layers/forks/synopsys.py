@@ -45,7 +45,7 @@ class ReLUBounded(Neuron):
     maximum: float = forked("float", 0.0)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & {"relu6", "minimum", "maximum"})
 
     def compute(
@@ -76,7 +76,7 @@ class ReshapeShuffled(Reshape):
     pixelshuffler: int = forked("int32", 1)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return "pixelshuffler" in said
 
     def shares(self, bottoms: int, tops: int) -> bool:
@@ -124,7 +124,7 @@ class BatchNormEps(BatchNorm):
     icnet: bool = forked("bool", False)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & {"add_eps_before_sqrt", "icnet"})
 
     def _normalized(self, bottom: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -354,7 +354,7 @@ class DetectionOutputHeads(DetectionOutput):
     nbottom: int = forked("int32", 6)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & {"no_permute", "nbottom"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:

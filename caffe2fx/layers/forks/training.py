@@ -14,7 +14,7 @@ from caffe2fx.layers.layer import MANY, Evidence, of_four_axes
 from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.registry import register
 from caffe2fx.layers.shape_only import ShapeOnly
-from caffe2fx.messages.message import Shape, beside, field, repeated, required
+from caffe2fx.messages.message import Shape, field, repeated, required, sibling_message
 
 
 class _Detector(ShapeOnly, Loss):
@@ -188,7 +188,7 @@ class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
     evidence = Evidence.SOURCE
     tops = (0, 3)
 
-    loss_param: LossParameter = beside(101, LossParameter)
+    loss_param: LossParameter = sibling_message(101, LossParameter)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((), *map(tuple, bottoms))[:tops]
@@ -208,7 +208,7 @@ class SmoothL1LossOHEM(ShapeOnly, Loss):
     tops = (0, 2)
 
     sigma: float = field(1, "float", 1.0)
-    loss_param: LossParameter = beside(101, LossParameter)
+    loss_param: LossParameter = sibling_message(101, LossParameter)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)

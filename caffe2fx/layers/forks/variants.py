@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
-from caffe2fx.layers.layer import Evidence, Operation
+from caffe2fx.layers.layer import Evidence, RecordModule
 from caffe2fx.layers.normalization import BatchNorm, along_channels, normalized_statistics
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
@@ -35,7 +35,7 @@ class DropoutUnscaled(Neuron):
     scale_train: bool | None = field(2, "bool", True, absent=None)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return "scale_train" in said
 
     def compute(
@@ -49,7 +49,7 @@ class DropoutUnscaled(Neuron):
         return nn.Dropout(self.dropout_ratio)
 
 
-class _Masked(Operation):
+class _Masked(RecordModule):
     """In training the bottom times a mask of 0 and 1."""
 
     def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -83,7 +83,7 @@ class BatchNormScaleBias(Neuron):
     engine: Engine = field(15, Engine, Engine.DEFAULT)
 
     @classmethod
-    def claims(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, said: Set[str]) -> bool:
         return bool(said & {"scale_bias", "scale_filler", "bias_filler"})
 
     def _plain(self) -> BatchNorm:

@@ -59,7 +59,7 @@ from fx2caffe.legalize.rules import (
 R = TypeVar("R", bound=Rule)
 
 RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
-    AbsVal: (activation.both_sides,),
+    AbsVal: (activation.abs_by_two_relus,),
     AxisMatrix: (
         products.last_axis,
         products.channels,
@@ -67,7 +67,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         products.by_columns,
     ),
     BNLL: (activation.by_sigmoid,),
-    Bias: (normalization.on_channels,),
+    Bias: (normalization.affine_on_channels,),
     Binary: (
         binary.binary,
         binary.by_copies,
@@ -77,26 +77,26 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         activation.clip_by_maximum,
     ),
     Convolution: (
-        convolution.on_an_image,
-        convolution.spread_kernel,
+        convolution.one_axis_as_image_width,
+        convolution.dilated_kernel_with_zeros,
     ),
     Deconvolution: (
-        convolution.on_an_image,
-        convolution.spread_kernel,
+        convolution.one_axis_as_image_width,
+        convolution.dilated_kernel_with_zeros,
         convolution.zeros_around,
     ),
-    Eltwise: (elementwise.weighed_before,),
+    Eltwise: (elementwise.coefficients_by_power,),
     Exp: (activation.by_softmax,),
     Flatten: (
         shape.flatten_by_reshape,
-        shape.from_before,
+        shape.from_reshape_source,
     ),
-    Gather: (Cheapest((gather.dense, gather.by_row)),),
+    Gather: (Cheapest((gather.gather_by_one_hot, gather.gather_by_batch_reindex)),),
     IndexMap: (
         index_map.filled,
         index_map.cut,
         index_map.windows,
-        index_map.staged,
+        index_map.span_by_cut_stride_pad,
         index_map.upsample,
         index_map.upsample_by_stride,
         index_map.upsampled,
@@ -110,11 +110,11 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         products.product_of_rows,
         products.product_by_filters,
     ),
-    LRN: (normalization.unit_k,),
+    LRN: (normalization.lrn_k_by_scaling,),
     LSTM: (recurrent.unrolled,),
     Log: (
         activation.by_newton,
-        activation.natural,
+        activation.log_by_base_change,
     ),
     MatMul: (
         matmul.second_as_weight,
@@ -143,9 +143,9 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         reduction.by_poolings,
     ),
     Reduction: (reduction.by_reduce,),
-    Reshape: (shape.from_before,),
-    Scale: (normalization.on_channels,),
-    Slice: (shape.said_points,),
+    Reshape: (shape.from_reshape_source,),
+    Scale: (normalization.affine_on_channels,),
+    Slice: (shape.equal_slice_points,),
     Standardize: (
         normalization.by_reductions,
         normalization.by_averages,
@@ -154,8 +154,8 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Threshold: (activation.by_scaling,),
     # Any layer, when no rule of its own applies.
     Layer: (
-        any_layer.in_its_memory,
-        any_layer.axis_from_the_front,
+        any_layer.as_fewer_axes,
+        any_layer.axis_counted_from_front,
     ),
 }
 

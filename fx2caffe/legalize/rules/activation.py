@@ -45,16 +45,16 @@ def clip_by_maximum(net: Emitter, call: LayerCall[Clip]) -> Tops:
         top = _at_least(net, top, layer.min, "low" if has_high else "")
     if not has_high:
         return (net.add(Power(), top) if top is bottom else top,)
-    negative = net.add(Power(scale=-1), top, role="negative")
+    negative = net.add(Power(scale=-1), top, suffix="negative")
     high = max(layer.min, layer.max)
     return (net.add(Power(scale=-1), _at_least(net, negative, -high, "high")),)
 
 
-def _at_least(net: Emitter, bottom: Symbol, bound: float, role: str) -> Symbol:
+def _at_least(net: Emitter, bottom: Symbol, bound: float, suffix: str) -> Symbol:
     if bound == 0:
-        return net.add(ReLU(), bottom, role=role)
-    constant = net.add(Power(scale=0, shift=bound), bottom, role=f"{role}_bound".lstrip("_"))
-    return net.add(Eltwise(operation=EltwiseOp.MAX), bottom, constant, role=role)
+        return net.add(ReLU(), bottom, suffix=suffix)
+    constant = net.add(Power(scale=0, shift=bound), bottom, suffix=f"{suffix}_bound".lstrip("_"))
+    return net.add(Eltwise(operation=EltwiseOp.MAX), bottom, constant, suffix=suffix)
 
 
 def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
@@ -62,8 +62,8 @@ def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
     layer, bottom = call.layer, call.bottom
     scaled = bottom
     if layer.beta != 1:
-        scaled = net.add(Power(scale=layer.beta), bottom, role="scaled")
-    gate = net.add(Sigmoid(), scaled, role="sigmoid")
+        scaled = net.add(Power(scale=layer.beta), bottom, suffix="scaled")
+    gate = net.add(Sigmoid(), scaled, suffix="sigmoid")
     return (net.add(Eltwise(operation=EltwiseOp.PROD), bottom, gate),)
 
 
@@ -83,40 +83,40 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     layer, bottom = call.layer, call.bottom
     above = bottom
     if layer.threshold != 0:
-        above = net.add(Power(shift=-layer.threshold), above, role="above")
-    least = net.add(Power(scale=0, shift=-1), bottom, role="least")
-    negative = net.add(Power(scale=-1), net.add(ReLU(), above, role="over"), role="negative")
-    cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, role="cut")
+        above = net.add(Power(shift=-layer.threshold), above, suffix="above")
+    least = net.add(Power(scale=0, shift=-1), bottom, suffix="least")
+    negative = net.add(Power(scale=-1), net.add(ReLU(), above, suffix="over"), suffix="negative")
+    cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, suffix="cut")
     for _ in range(2):
-        far = net.add(Power(scale=_FAR), cut, role="outer")
-        cut = net.add(Eltwise(operation=EltwiseOp.MAX), far, least, role="cut")
+        far = net.add(Power(scale=_FAR), cut, suffix="outer")
+        cut = net.add(Eltwise(operation=EltwiseOp.MAX), far, least, suffix="cut")
     return (net.add(Power(scale=-1), cut),)
 
 
-def natural(net: Emitter, call: LayerCall[Log]) -> Tops | None:
+def log_by_base_change(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     """before: Log{base: 2 scale shift}     after: Power{scale shift}, Log, Power{scale: 1/ln 2}"""
     layer, bottom = call.layer, call.bottom
     if layer == Log():
         return None
     if (layer.scale, layer.shift) != (1, 0):
-        bottom = net.add(Power(scale=layer.scale, shift=layer.shift), bottom, role="inner")
+        bottom = net.add(Power(scale=layer.scale, shift=layer.shift), bottom, suffix="inner")
     if layer.base == -1:
         return (net.add(Log(), bottom),)
-    return (net.add(Power(scale=1 / math.log(layer.base)), net.add(Log(), bottom, role="log")),)
+    return (net.add(Power(scale=1 / math.log(layer.base)), net.add(Log(), bottom, suffix="log")),)
 
 
-def both_sides(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
+def abs_by_two_relus(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
     """|x| = relu(x) + relu(-x), of which one is 0."""
     bottom = call.bottom
-    negative = net.add(ReLU(), net.add(Power(scale=-1), bottom, role="negative"), role="low")
-    return (net.add(Eltwise(), net.add(ReLU(), bottom, role="high"), negative),)
+    negative = net.add(ReLU(), net.add(Power(scale=-1), bottom, suffix="negative"), suffix="low")
+    return (net.add(Eltwise(), net.add(ReLU(), bottom, suffix="high"), negative),)
 
 
 def slope_by_channel(net: Emitter, call: LayerCall[PReLU]) -> Tops | None:
     """before: PReLU{channel_shared: true}     after: PReLU with the slope once for each channel"""
     if not call.layer.channel_shared:
         return None
-    slopes = call.blobs[0].reshape(1).expand(call.bottom.fixed(1))
+    slopes = call.blobs[0].reshape(1).expand(call.bottom.static_size(1))
     return (net.add(call.layer.replace(channel_shared=False), call.bottom, blobs=[slopes]),)
 
 
@@ -130,16 +130,16 @@ def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
     bottom, natural = bottoms[0], 1.0 if layer.base == -1 else math.log(layer.base)
     scale, shift = layer.scale * natural, layer.shift * natural
     if (scale, shift) != (1, 0):
-        bottom = net.add(Power(scale=scale, shift=shift), bottom, role="exponent")
-    flat = viewed(net, bottom, lambda s: (s[0], 1, prod(s[1:]), 1), role="flat")
-    zero = net.add(Power(scale=0), flat, role="zero")
-    pair = net.add(Concat(axis=1), flat, zero, role="pair")
-    share = net.add(Softmax(axis=1), pair, role="softmax")
+        bottom = net.add(Power(scale=scale, shift=shift), bottom, suffix="exponent")
+    flat = viewed(net, bottom, lambda s: (s[0], 1, prod(s[1:]), 1), suffix="flat")
+    zero = net.add(Power(scale=0), flat, suffix="zero")
+    pair = net.add(Concat(axis=1), flat, zero, suffix="pair")
+    share = net.add(Softmax(axis=1), pair, suffix="softmax")
     cut = Slice(axis=1, slice_point=(1,))
-    mine, other = net.add_many(cut, share, role="shares", tops=2)
-    inverse = net.add(Power(power=-1), other, role="inverse")
-    made = net.add(Eltwise(operation=EltwiseOp.PROD), mine, inverse, role="exp")
-    return (reshaped(net, made, bottom.shape, bottom.other),)
+    mine, other = net.add_many(cut, share, suffix="shares", tops=2)
+    inverse = net.add(Power(power=-1), other, suffix="inverse")
+    made = net.add(Eltwise(operation=EltwiseOp.PROD), mine, inverse, suffix="exp")
+    return (reshaped(net, made, bottom.shape, bottom.other_shape),)
 
 
 def relu6(net: Emitter, call: LayerCall[Clip]) -> Tops:
@@ -168,38 +168,38 @@ def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     """
     if call.layer != Log():
         return None
-    root = net.add(Power(power=0.5), call.bottom, role="root")
+    root = net.add(Power(power=0.5), call.bottom, suffix="root")
     nearly = _nearly(net, root)
-    inverse = net.add(Exp(), net.add(Power(scale=-1), nearly, role="negative"), role="inverse")
-    ratio = net.add(PROD, root, inverse, role="ratio")
-    total = net.add(Eltwise(), nearly, ratio, role="total")
-    finite = net.add(Power(scale=2, shift=-2), total, role="finite")
+    inverse = net.add(Exp(), net.add(Power(scale=-1), nearly, suffix="negative"), suffix="inverse")
+    ratio = net.add(PROD, root, inverse, suffix="ratio")
+    total = net.add(Eltwise(), nearly, ratio, suffix="total")
+    finite = net.add(Power(scale=2, shift=-2), total, suffix="finite")
     return (net.add(Eltwise(coeff=(1, -1)), finite, _of_zero(net, root)),)
 
 
 def _nearly(net: Emitter, root: Symbol) -> Symbol:
     """t = n ln(r) of r = s^(1/n), to 4 digits: ln(r) = 2 z (1 + z^2 / 3), z = (r - 1) / (r + 1)."""
-    near_one = net.add(Power(power=1 / _ROOT), root, role="near_one")
-    within = net.add(Clip(min=_LEAST, max=_LARGEST), near_one, role="within")
-    share = net.add(Power(power=-1, shift=1), within, role="share")
-    z = net.add(Power(scale=-2, shift=1), share, role="z")
-    series = net.add(Power(power=2), z, role="square")
-    series = net.add(Power(scale=2 * _ROOT / 3, shift=2 * _ROOT), series, role="series")
-    return net.add(PROD, z, series, role="nearly")
+    near_one = net.add(Power(power=1 / _ROOT), root, suffix="near_one")
+    within = net.add(Clip(min=_LEAST, max=_LARGEST), near_one, suffix="within")
+    share = net.add(Power(power=-1, shift=1), within, suffix="share")
+    z = net.add(Power(scale=-2, shift=1), share, suffix="z")
+    series = net.add(Power(power=2), z, suffix="square")
+    series = net.add(Power(scale=2 * _ROOT / 3, shift=2 * _ROOT), series, suffix="series")
+    return net.add(PROD, z, series, suffix="nearly")
 
 
 def _of_zero(net: Emitter, root: Symbol) -> Symbol:
     """Infinity where the root is 0, else 0."""
-    inverse = net.add(Power(power=-1), root, role="reciprocal")
+    inverse = net.add(Power(power=-1), root, suffix="reciprocal")
     return net.add(
-        ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, role="outer"), role="pole"
+        ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, suffix="outer"), suffix="pole"
     )
 
 
 def by_sigmoid(net: Emitter, call: LayerCall[BNLL]) -> Tops:
     """ln(1 + e^x) = relu(x) - ln(sigmoid(|x|))."""
     bottom = call.bottom
-    size = net.add(AbsVal(), bottom, role="size")
-    share = net.add(Log(), net.add(Sigmoid(), size, role="sigmoid"), role="share")
-    positive = net.add(ReLU(), bottom, role="positive")
+    size = net.add(AbsVal(), bottom, suffix="size")
+    share = net.add(Log(), net.add(Sigmoid(), size, suffix="sigmoid"), suffix="share")
+    positive = net.add(ReLU(), bottom, suffix="positive")
     return (net.add(Eltwise(coeff=(1, -1)), positive, share),)

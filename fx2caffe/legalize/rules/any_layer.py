@@ -16,7 +16,7 @@ from fx2caffe.ir.symbol import Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
 
-def in_its_memory(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
+def as_fewer_axes(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     """A layer on a reshaped value, on what that was before, or with its axis between two others."""
     layer, bottoms = call.layer, call.bottoms
     if isinstance(layer, Concat | Slice | Softmax):
@@ -31,25 +31,25 @@ def in_its_memory(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
 def _number_by_number(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> Tops | None:
     """In the shape that the first bottom had before; one of a single axis gets a second."""
     source = bottoms[0]
-    while source.value in net.views:
-        source = net.views[source.value]
-    shape, other = source.shape, source.other
+    while source.value in net.reshape_sources:
+        source = net.reshape_sources[source.value]
+    shape, other = source.shape, source.other_shape
     if source is bottoms[0] or source.rank < 2:
         shape, other = (*shape, 1), (*other, 1)
     if source is bottoms[0] and source.rank > 1:
         return None
-    folded = [reshaped_source(net, bottom, shape, other, role="folded") for bottom in bottoms]
+    folded = [reshaped_source(net, bottom, shape, other, suffix="folded") for bottom in bottoms]
     return _as_given(net, layer, bottoms, net.add_many(layer, *folded))
 
 
 def _along_axis(
     net: Emitter, layer: Concat | Slice | Softmax, bottoms: Sequence[Symbol], tops: int
 ) -> Tops | None:
-    if bottoms[0].value not in net.views:
+    if bottoms[0].value not in net.reshape_sources:
         return None
     axis = axis_of(layer.axis, bottoms[0].rank)
     folded = [as_image(net, bottom, around(bottom, axis, axis), "folded") for bottom in bottoms]
-    made = net.add_many(layer.replace(axis=2), *folded, role="along", tops=tops)
+    made = net.add_many(layer.replace(axis=2), *folded, suffix="along", tops=tops)
     return _as_given(net, layer, bottoms, made)
 
 
@@ -62,12 +62,12 @@ def _on_channels(
     """Along axis 1, which has the blobs."""
     channels_first = getattr(layer, "axis", 1) == 1 and getattr(layer, "num_axes", 1) == 1
     bottom = bottoms[0]
-    viewed_before = bottom.value in net.views and bottom.rank > 1
+    viewed_before = bottom.value in net.reshape_sources and bottom.rank > 1
     if len(bottoms) != 1 or not viewed_before or not channels_first:
         return None
-    inner = prod(bottom.fixed(axis) for axis in range(2, bottom.rank))
-    folded = viewed(net, bottom, lambda s: (s[0], s[1], inner, 1), role="folded")
-    made = net.add_many(layer, folded, blobs=blobs, role="channels")
+    inner = prod(bottom.static_size(axis) for axis in range(2, bottom.rank))
+    folded = viewed(net, bottom, lambda s: (s[0], s[1], inner, 1), suffix="folded")
+    made = net.add_many(layer, folded, blobs=blobs, suffix="channels")
     return _as_given(net, layer, bottoms, made)
 
 
@@ -76,14 +76,14 @@ def _as_given(
 ) -> Tops:
     """In the shapes that the layer gives for its own bottoms."""
     shapes = layer.top_shapes([bottom.shape for bottom in bottoms], len(made))
-    others = layer.top_shapes([bottom.other for bottom in bottoms], len(made))
+    others = layer.top_shapes([bottom.other_shape for bottom in bottoms], len(made))
     return tuple(
         reshaped(net, top, shape, other)
         for top, shape, other in zip(made, shapes, others, strict=True)
     )
 
 
-def axis_from_the_front(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
+def axis_counted_from_front(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     """before: Softmax{axis: -1} of 4 axes     after: Softmax{axis: 3}"""
     layer, bottoms = call.layer, call.bottoms
     axis = getattr(layer, "axis", None)

@@ -20,11 +20,11 @@ class Sizes(NamedTuple):
     """A shape for both batch sizes."""
 
     shape: Shape
-    other: Shape
+    other_shape: Shape
 
 
 def _sizes(symbol: Symbol) -> Sizes:
-    return Sizes(symbol.shape, symbol.other)
+    return Sizes(symbol.shape, symbol.other_shape)
 
 
 def binary(net: Emitter, call: LayerCall[Binary]) -> Tops:
@@ -36,11 +36,11 @@ def binary(net: Emitter, call: LayerCall[Binary]) -> Tops:
     layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
     if layer.op is BinaryOp.DIV:
-        inverse = net.add(Power(power=-1), second, role="inverse")
+        inverse = net.add(Power(power=-1), second, suffix="inverse")
         return (net.add(Binary(op=BinaryOp.MUL), first, inverse),)
     if layer.op is BinaryOp.MIN:
-        one, two = (net.add(Power(scale=-1), b, role="negative") for b in bottoms)
-        return (net.add(Power(scale=-1), net.add(Binary(op=BinaryOp.MAX), one, two, role="max")),)
+        one, two = (net.add(Power(scale=-1), b, suffix="negative") for b in bottoms)
+        return (net.add(Power(scale=-1), net.add(Binary(op=BinaryOp.MAX), one, two, suffix="max")),)
     return (_join(net, layer, first, second),)
 
 
@@ -51,7 +51,7 @@ def _join(net: Emitter, layer: Binary, first: Symbol, second: Symbol) -> Symbol:
         return net.add(_eltwise(layer), first, second)
     if _cost(second, first, full) < _cost(first, second, full):
         first, second, layer = second, first, Binary(op=layer.op, coeff=layer.coeff[::-1])
-    first = reshaped_source(net, first, *_padded(first, len(full.shape)), role="ranked")
+    first = reshaped_source(net, first, *_padded(first, len(full.shape)), suffix="ranked")
     first = _tiled(net, first, full, _repeated_axes(first, full))
     if layer.op is BinaryOp.MAX:
         return net.add(_eltwise(layer), first, _repeated(net, second, first))
@@ -67,7 +67,7 @@ def _eltwise(layer: Binary) -> Layer:
 def _cost(first: Symbol, second: Symbol, full: Sizes) -> tuple[int, int, int]:
     """What it takes to repeat the first to the full shape, and the second within its run."""
     missing = _repeated_axes(first, full)
-    along_batch = sum(full.shape[axis] != full.other[axis] for axis in missing)
+    along_batch = sum(full.shape[axis] != full.other_shape[axis] for axis in missing)
     return along_batch, len(missing) + len(_span(second, full)[2]), len(missing)
 
 
@@ -77,7 +77,7 @@ def _repeated_axes(symbol: Symbol, full: Sizes) -> list[int]:
     return [
         axis
         for axis in range(len(full.shape))
-        if (own.shape[axis], own.other[axis]) != (full.shape[axis], full.other[axis])
+        if (own.shape[axis], own.other_shape[axis]) != (full.shape[axis], full.other_shape[axis])
     ]
 
 
@@ -89,7 +89,7 @@ def _span(symbol: Symbol, full: Sizes) -> tuple[int, int, list[int]]:
     kept = [
         axis
         for axis in axes
-        if axis not in missing and (full.shape[axis], full.other[axis]) != (1, 1)
+        if axis not in missing and (full.shape[axis], full.other_shape[axis]) != (1, 1)
     ]
     start, end = (kept[0], kept[-1] + 1) if kept else (0, 0)
     return start, end, [axis for axis in missing if start <= axis < end]
@@ -98,17 +98,17 @@ def _span(symbol: Symbol, full: Sizes) -> tuple[int, int, list[int]]:
 def _padded(symbol: Symbol, rank: int) -> Sizes:
     """The shape with axes of 1 in front, as torch aligns shapes."""
     ones = (1,) * (rank - symbol.rank)
-    return Sizes(ones + symbol.shape, ones + symbol.other)
+    return Sizes(ones + symbol.shape, ones + symbol.other_shape)
 
 
 def _tiled(net: Emitter, symbol: Symbol, full: Sizes, axes: Sequence[int]) -> Symbol:
     """The tensor repeated along `axes`; at the result's rank, unless there are none."""
     if axes:
-        symbol = reshaped_source(net, symbol, *_padded(symbol, len(full.shape)), role="aligned")
+        symbol = reshaped_source(net, symbol, *_padded(symbol, len(full.shape)), suffix="aligned")
     for axis in axes:
-        if full.shape[axis] != full.other[axis]:
+        if full.shape[axis] != full.other_shape[axis]:
             raise Refused(f"needs a tensor of the result's batch, got {symbol.shape}")
-        symbol = net.add(Tile(axis=axis, tiles=full.shape[axis]), symbol, role="tile")
+        symbol = net.add(Tile(axis=axis, tiles=full.shape[axis]), symbol, suffix="tile")
     return symbol
 
 
@@ -117,26 +117,28 @@ def _repeated(net: Emitter, symbol: Symbol, full: Symbol) -> Symbol:
     missing = _repeated_axes(symbol, _sizes(full))
     if not any(full.carries_batch(axis) for axis in missing):
         return _tiled(net, symbol, _sizes(full), missing)
-    zeros = net.add(Power(scale=0), full, role="zeros")
-    return _over_run(net, Binary(op=BinaryOp.ADD), zeros, symbol, role="repeated")
+    zeros = net.add(Power(scale=0), full, suffix="zeros")
+    return _over_run(net, Binary(op=BinaryOp.ADD), zeros, symbol, suffix="repeated")
 
 
-def _over_run(net: Emitter, layer: Binary, first: Symbol, second: Symbol, role: str = "") -> Symbol:
+def _over_run(
+    net: Emitter, layer: Binary, first: Symbol, second: Symbol, suffix: str = ""
+) -> Symbol:
     """Scale or Bias with two bottoms: the second over a contiguous run of the first's axes."""
     full = _sizes(first)
     start, end, inside = _span(second, full)
     second = _tiled(net, second, full, inside)
-    run = Sizes(full.shape[start:end], full.other[start:end])
-    second = reshaped_source(net, second, *run, role="aligned")
+    run = Sizes(full.shape[start:end], full.other_shape[start:end])
+    second = reshaped_source(net, second, *run, suffix="aligned")
     if run == full:
-        return net.add(_eltwise(layer), first, second, role=role)
+        return net.add(_eltwise(layer), first, second, suffix=suffix)
     if layer.op is BinaryOp.MUL:
-        return net.add(Scale(axis=start), first, second, role=role)
+        return net.add(Scale(axis=start), first, second, suffix=suffix)
     first, second = (
-        symbol if factor == 1 else net.add(Power(scale=factor), symbol, role="scaled")
+        symbol if factor == 1 else net.add(Power(scale=factor), symbol, suffix="scaled")
         for symbol, factor in zip((first, second), layer.coeff, strict=True)
     )
-    return net.add(Bias(axis=start), first, second, role=role)
+    return net.add(Bias(axis=start), first, second, suffix=suffix)
 
 
 def by_copies(net: Emitter, call: LayerCall[Binary]) -> Tops:
@@ -146,7 +148,7 @@ def by_copies(net: Emitter, call: LayerCall[Binary]) -> Tops:
         raise Refused("needs a sum, a product or a maximum")
     shape, other = (
         layer.top_shapes(sizes, 1)[0]
-        for sizes in ([b.shape for b in bottoms], [b.other for b in bottoms])
+        for sizes in ([b.shape for b in bottoms], [b.other_shape for b in bottoms])
     )
     full = [_repeated_to(net, bottom, shape, other) for bottom in bottoms]
     operation = Eltwise(operation=_PAIRWISE[layer.op])
@@ -164,11 +166,13 @@ _PAIRWISE = {
 
 def _repeated_to(net: Emitter, symbol: Symbol, shape: Shape, other: Shape) -> Symbol:
     ones = (1,) * (len(shape) - symbol.rank)
-    symbol = viewed(net, symbol, lambda s: (*ones, *s), role="aligned")
+    symbol = viewed(net, symbol, lambda s: (*ones, *s), suffix="aligned")
     missing = [axis for axis, size in enumerate(shape) if symbol.shape[axis] != size]
     if any(shape[axis] != other[axis] for axis in missing):
         raise Refused(f"needs a tensor of the result's batch, got {symbol.shape}")
     # The channels first, while there is little to repeat.
     for axes in ([a for a in missing if a < 2], [a for a in missing if a >= 2]):
-        symbol = index_map(net, symbol, {axis: (0,) * shape[axis] for axis in axes}, role="copies")
+        symbol = index_map(
+            net, symbol, {axis: (0,) * shape[axis] for axis in axes}, suffix="copies"
+        )
     return symbol

@@ -11,7 +11,9 @@ from fx2caffe.ir.reshape import viewed
 from fx2caffe.legalize.rule import LayerCall, Tops
 
 
-def on_an_image(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> Tops | None:
+def one_axis_as_image_width(
+    net: Emitter, call: LayerCall[Convolution | Deconvolution]
+) -> Tops | None:
     """One axis as the width of an image of height 1."""
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     if len(bottoms) != 1 or bottoms[0].rank != 3 or layer.axis != 1:
@@ -29,13 +31,15 @@ def on_an_image(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> T
         pad_w=pad[0],
         dilation=dilation,
     )
-    image = viewed(net, bottoms[0], lambda s: (*s[:2], 1, s[2]), role="image")
+    image = viewed(net, bottoms[0], lambda s: (*s[:2], 1, s[2]), suffix="image")
     weight = blobs[0].reshape(*blobs[0].shape[:2], 1, -1)
-    made = net.add(wide, image, blobs=[weight, *blobs[1:]], role="wide")
+    made = net.add(wide, image, blobs=[weight, *blobs[1:]], suffix="wide")
     return (viewed(net, made, lambda s: (*s[:2], s[3])),)
 
 
-def spread_kernel(net: Emitter, call: LayerCall[Convolution | Deconvolution]) -> Tops | None:
+def dilated_kernel_with_zeros(
+    net: Emitter, call: LayerCall[Convolution | Deconvolution]
+) -> Tops | None:
     """before: kernel 3, dilation 2     after: kernel 5 with zeros between its numbers"""
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     kernel, _, _, dilation = layer.geometry(bottoms[0].rank - 2)

@@ -16,41 +16,41 @@ from fx2caffe.ir.symbol import Refused
 from fx2caffe.legalize.rule import LayerCall, Tops
 
 
-def dense(net: Emitter, call: LayerCall[Gather]) -> Tops:
+def gather_by_one_hot(net: Emitter, call: LayerCall[Gather]) -> Tops:
     """A matrix of ones and zeros, where it is not too large; the batch stays free."""
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     bottom, axis = bottoms[0], layer.first
-    size = prod(bottom.fixed(a) for a in range(layer.first, layer.last + 1))
+    size = prod(bottom.static_size(a) for a in range(layer.first, layer.last + 1))
     if size * len(blobs[0]) > DENSE:
         raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(blobs[0])}")
-    flat = viewed(net, bottom, lambda s: (*s[:axis], size, *s[layer.last + 1 :]), role="flat")
+    flat = viewed(net, bottom, lambda s: (*s[:axis], size, *s[layer.last + 1 :]), suffix="flat")
     ones = (blobs[0].long()[:, None] == torch.arange(size)[None]).float()
     product = AxisMatrix(axis=axis, rows=len(blobs[0]))
-    moved = net.add(product, flat, blobs=[ones], role="moved")
+    moved = net.add(product, flat, blobs=[ones], suffix="moved")
     return (viewed(net, moved, lambda s: (*s[:axis], *layer.sizes, *s[axis + 1 :])),)
 
 
-def by_row(net: Emitter, call: LayerCall[Gather]) -> Tops:
+def gather_by_batch_reindex(net: Emitter, call: LayerCall[Gather]) -> Tops:
     """Rows by number, counted over all samples: the batch of the example stays in the net."""
     layer, bottoms = call.layer, call.bottoms
-    bottom, both = bottoms[0], (bottoms[0].shape, bottoms[0].other)
+    bottom, both = bottoms[0], (bottoms[0].shape, bottoms[0].other_shape)
     outer = prod(bottom.shape[: layer.first])
     size = prod(bottom.shape[layer.first : layer.last + 1])
     if outer * size > ROWS:
         raise Refused(f"needs at most {ROWS} rows to pick from, got {outer * size}")
     rows = (torch.arange(outer)[:, None] * size + call.blobs[0].long()[None]).flatten()
-    numbers = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], role="rows")
-    if layer.first == layer.last == 0 and bottom.shape[0] == bottom.other[0]:
-        picked = net.add(BatchReindex(), bottom, numbers, role="pick")
+    numbers = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], suffix="rows")
+    if layer.first == layer.last == 0 and bottom.shape[0] == bottom.other_shape[0]:
+        picked = net.add(BatchReindex(), bottom, numbers, suffix="pick")
         shape, other = (layer.top_shapes([s], 1)[0] for s in both)
         return (reshaped(net, picked, shape, other),)
-    inner = prod(bottom.shape[layer.last + 1 :]), prod(bottom.other[layer.last + 1 :])
-    first = prod(bottom.other[: layer.last + 1])
-    flat = reshaped(net, bottom, (outer * size, inner[0]), (first, inner[1]), role="flat")
-    picked = net.add(BatchReindex(), flat, numbers, role="pick")
+    inner = prod(bottom.shape[layer.last + 1 :]), prod(bottom.other_shape[layer.last + 1 :])
+    first = prod(bottom.other_shape[: layer.last + 1])
+    flat = reshaped(net, bottom, (outer * size, inner[0]), (first, inner[1]), suffix="flat")
+    picked = net.add(BatchReindex(), flat, numbers, suffix="pick")
     shape, other = (layer.top_shapes([s], 1)[0] for s in both)
     top = reshaped(net, picked, shape, shape if first == outer * size else other)
     if first != outer * size:
         name, _ = net.scope
-        net.fault(f"{name} picks its rows by number, counted over all samples")
-    return (replace(top, other=other),)
+        net.fix_batch(f"{name} picks its rows by number, counted over all samples")
+    return (replace(top, other_shape=other),)

@@ -66,7 +66,7 @@ def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     inside = [blob != NOWHERE for blob in blobs]
     if layer.outside == 0 or all(bool(line.all()) for line in inside):
         raise Refused("needs places outside, and a number other than 0 there")
-    zeros = net.add(replace(layer, outside=0.0), call.bottom, blobs=blobs, role="zeros")
+    zeros = net.add(replace(layer, outside=0.0), call.bottom, blobs=blobs, suffix="zeros")
     shown = torch.ones(())
     for line in inside:
         shown = shown[..., None] * line
@@ -98,10 +98,10 @@ def _cropped(
 ) -> Symbol:
     """Crop, from the starts on, to the sizes that `shapes` gives for the bottom."""
     first = min(starts)
-    top, other = (shapes([sizes], 1)[0][first:] for sizes in (bottom.shape, bottom.other))
+    top, other = (shapes([sizes], 1)[0][first:] for sizes in (bottom.shape, bottom.other_shape))
     if top != other:
         raise Refused("needs a fixed size on all axes from the first cut on")
-    size = net.add(DummyData(shape=((*(1,) * first, *top),)), role="size")
+    size = net.add(DummyData(shape=((*(1,) * first, *top),)), suffix="size")
     offset = tuple(starts.get(axis, 0) for axis in range(first, bottom.rank))
     return net.add(Crop(axis=first, offset=offset), bottom, size)
 
@@ -118,11 +118,11 @@ def _pieces(
     if not points:
         return {0: bottom}
     layer = Slice(axis=axis, slice_point=points)
-    parts = net.add_many(layer, bottom, role="slice", tops=len(points) + 1)
+    parts = net.add_many(layer, bottom, suffix="slice", tops=len(points) + 1)
     pieces = dict(zip([0, *points], parts, strict=True))
     unread = [part for start, part in pieces.items() if start not in used]
     if unread:
-        net.add_many(Silence(), *unread, role="unread", tops=0)
+        net.add_many(Silence(), *unread, suffix="unread", tops=0)
     return pieces
 
 
@@ -130,7 +130,7 @@ def windows(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Every n-th number, or zeros around: Im2col with windows of one number."""
     layer, bottom = call.layer, call.bottom
     spans = _spans(_changed(layer, bottom, call.blobs))
-    if not all(span.is_window(bottom.fixed(axis)) for axis, span in spans.items()):
+    if not all(span.is_window(bottom.static_size(axis)) for axis, span in spans.items()):
         raise Refused("needs steps from the start on, or as many zeros before as after")
     first, last = min(spans), max(spans)
     if last - first > 1 or (last > first and last != bottom.rank - 1):
@@ -141,16 +141,16 @@ def windows(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     im2col = Im2col(kernel_size=(1,), stride=steps, pad=pads)
     if bottom.rank == 4 and first == 2:
         return (net.add(im2col, bottom),)
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
-    image = viewed(net, bottom, lambda sizes: _image(sizes, first), role="image")
-    return (reshaped(net, net.add(im2col, image, role="window"), shape, other),)
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
+    image = viewed(net, bottom, lambda sizes: _image(sizes, first), suffix="image")
+    return (reshaped(net, net.add(im2col, image, suffix="window"), shape, other),)
 
 
 def _image(shape: Shape, first: int) -> Shape:
     return (prod(shape[:first]), 1, shape[first], prod(shape[first + 1 :]))
 
 
-def staged(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
+def span_by_cut_stride_pad(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Any span: cut, then every n-th, then as many zeros on both sides, then cut.
 
     before: IndexMap 2, 4, 6, nowhere     after: cut to 2..6, every 2nd, zeros around, cut
@@ -163,7 +163,7 @@ def staged(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
         left = {axis: p for axis, p in stage.items() if not is_whole(symbol, axis, p)}
         if left == maps:
             raise Refused("needs more than one stage")
-        symbol = index_map(net, symbol, left, role="stage")
+        symbol = index_map(net, symbol, left, suffix="stage")
     if all(is_whole(symbol, axis, p) for axis, p in padded.items()):
         return (symbol,)
     # Not by Slice: its other tops would be zeros, of which no comparison proves anything.
@@ -188,8 +188,8 @@ def upsampled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     maps = _changed(call.layer, bottom, call.blobs)
     if bottom.rank != 4 or min(maps) < 2:
         raise Refused("needs the image axes of a 4-D bottom")
-    times = tuple(times_of(maps[a], bottom.fixed(a)) if a in maps else 1 for a in (2, 3))
-    channels = bottom.fixed(1)
+    times = tuple(times_of(maps[a], bottom.static_size(a)) if a in maps else 1 for a in (2, 3))
+    channels = bottom.static_size(1)
     deconvolution = Deconvolution(
         num_output=channels, group=channels, bias_term=False, kernel_size=times, stride=times
     )
@@ -213,7 +213,7 @@ def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     symbol = bottom
     growth = {axis: len(places) / symbol.shape[axis] for axis, places in maps.items()}
     for axis in sorted(maps, key=growth.__getitem__):
-        symbol = index_map(net, symbol, {axis: maps[axis]}, layer.outside, role=f"axis{axis}")
+        symbol = index_map(net, symbol, {axis: maps[axis]}, layer.outside, suffix=f"axis{axis}")
     return (symbol,)
 
 
@@ -221,12 +221,12 @@ def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """The axis, or each place of it, several times: Tile."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
-    size = bottom.fixed(axis)
+    size = bottom.static_size(axis)
     if places == tuple(range(size)) * (len(places) // size):
         return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
     times = times_of(places, size)
-    apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), role="unsqueezed")
-    tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, role="tile")
+    apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), suffix="unsqueezed")
+    tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, suffix="tile")
     return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
 
 
@@ -234,7 +234,7 @@ def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """A few ranges one after the other: Slice and Concat."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
-    bottom.fixed(axis)
+    bottom.static_size(axis)
     runs = runs_of(places)
     if NOWHERE in places or len(runs) > PIECES:
         raise Refused(f"needs at most {PIECES} pieces of the bottom, got {len(runs)}")
@@ -255,7 +255,7 @@ def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Any places on one axis: a matrix of ones and zeros."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
-    size = bottom.fixed(axis)
+    size = bottom.static_size(axis)
     if size * len(places) > DENSE:
         raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(places)}")
     ones = one_hot(places, size)
@@ -263,12 +263,12 @@ def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def one_hot(places: Sequence[int], size: int) -> Tensor:
-    """A matrix that takes the places out of an axis; nowhere is a row of zeros."""
+    """Build the one-hot matrix of the indices; a padding index gives a row of zeros."""
     return (torch.tensor(places)[:, None] == torch.arange(size)[None]).float()
 
 
 def gathered(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Any places on one axis, however many: rows by number."""
+    """Index one axis with a Gather, by any number of indices."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
     if NOWHERE in places:
@@ -325,11 +325,11 @@ def by_one_filter(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
         span = Span.of(tuple(int(place) for place in blob))
         if span is None:
             raise Refused("needs places at equal steps")
-        filters[axis] = _Filter.of(span, bottom.fixed(axis))
+        filters[axis] = _Filter.of(span, bottom.static_size(axis))
     high, wide = filters[2], filters[3]
     if high.kernel * wide.kernel > TAPS:
         raise Refused(f"needs a filter of at most {TAPS} numbers, got {high.kernel * wide.kernel}")
-    channels = bottom.fixed(1)
+    channels = bottom.static_size(1)
     convolution = Convolution(
         num_output=channels, group=channels, bias_term=False,
         kernel_h=high.kernel, kernel_w=wide.kernel, stride_h=high.stride, stride_w=wide.stride,
@@ -358,7 +358,7 @@ def _scale(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> int:
     if bottom.rank != 4 or tuple(layer.axes) != (2, 3):
         raise Refused("needs both image axes of a 4-D bottom")
     lists = [tuple(int(place) for place in blob) for blob in blobs]
-    high, wide = (times_of(p, bottom.fixed(a)) for a, p in zip((2, 3), lists, strict=True))
+    high, wide = (times_of(p, bottom.static_size(a)) for a, p in zip((2, 3), lists, strict=True))
     if high != wide:
         raise Refused(f"needs one scale both ways, got {high} and {wide}")
     return high

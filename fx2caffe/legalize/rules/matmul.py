@@ -27,7 +27,7 @@ def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     first, second = bottoms
     if second.rank != 2:
         raise Refused(f"needs a second bottom of 2 axes, got {second.rank}")
-    outputs = second.fixed(0 if layer.transposed else 1)
+    outputs = second.static_size(0 if layer.transposed else 1)
     product = InnerProduct(
         num_output=outputs,
         bias_term=False,
@@ -54,13 +54,13 @@ def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
         image = _source(net, second, lambda s: (1, prod(s[:-1]), 1, s[-1]), "columns")
     product = Convolution(num_output=count * rows, bias_term=False, kernel_size=(1,), group=count)
     top = net.add(product, image, dynamic=[weight])
-    shapes = [bottom.shape for bottom in bottoms], [bottom.other for bottom in bottoms]
+    shapes = [bottom.shape for bottom in bottoms], [bottom.other_shape for bottom in bottoms]
     shape, other = (layer.top_shapes(sizes, 1)[0] for sizes in shapes)
     return (reshaped(net, top, shape, other),)
 
 
-def _source(net: Emitter, symbol: Symbol, view: Callable[[Shape], Shape], role: str) -> Symbol:
-    return reshaped_source(net, symbol, view(symbol.shape), view(symbol.other), role)
+def _source(net: Emitter, symbol: Symbol, view: Callable[[Shape], Shape], suffix: str) -> Symbol:
+    return reshaped_source(net, symbol, view(symbol.shape), view(symbol.other_shape), suffix)
 
 
 def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
@@ -72,37 +72,37 @@ def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     layer, bottoms = call.layer, call.bottoms
     first = _swapped(net, bottoms[0], "columns_of_first")
     second = _swapped(net, bottoms[1], "columns_of_second") if layer.transposed else bottoms[1]
-    shapes = [bottom.shape for bottom in bottoms], [bottom.other for bottom in bottoms]
+    shapes = [bottom.shape for bottom in bottoms], [bottom.other_shape for bottom in bottoms]
     shape, other = (layer.top_shapes(sizes, 1)[0] for sizes in shapes)
     larger = first if first.rank > 2 else second
     batched = int(larger.rank > 2 and larger.carries_batch(0))
-    count = prod(larger.fixed(axis) for axis in range(batched, larger.rank - 2))
+    count = prod(larger.static_size(axis) for axis in range(batched, larger.rank - 2))
     if count * first.shape[-2] * prod(shape[-2:]) > PRODUCTS:
         raise Refused(f"needs at most {PRODUCTS} products of two numbers")
     rows = _stacked(net, first, count, batched, lambda size: (size, 1))
     columns = _stacked(net, second, count, batched, lambda size: (1, size))
-    products = net.add(Binary(op=BinaryOp.MUL), rows, columns, role="products")
-    ones = torch.ones(count, first.fixed(first.rank - 2), 1, 1)
+    products = net.add(Binary(op=BinaryOp.MUL), rows, columns, suffix="products")
+    ones = torch.ones(count, first.static_size(first.rank - 2), 1, 1)
     sums = Convolution(num_output=count, bias_term=False, kernel_size=(1,), group=count)
-    made = net.add(sums, products, blobs=[ones], role="sums")
+    made = net.add(sums, products, blobs=[ones], suffix="sums")
     return (reshaped(net, made, shape, other),)
 
 
-def _swapped(net: Emitter, symbol: Symbol, role: str) -> Symbol:
+def _swapped(net: Emitter, symbol: Symbol, suffix: str) -> Symbol:
     """The last two axes in the other order."""
     order = (*range(symbol.rank - 2), symbol.rank - 1, symbol.rank - 2)
-    return net.add(Permute(order=order), symbol, role=role)
+    return net.add(Permute(order=order), symbol, suffix=suffix)
 
 
 def _stacked(
     net: Emitter, symbol: Symbol, count: int, batched: int, image: Callable[[int], Shape]
 ) -> Symbol:
     """`count` matrices (K, size) as an image of K channels each; a single one is repeated."""
-    depth, size = symbol.fixed(symbol.rank - 2), symbol.fixed(symbol.rank - 1)
+    depth, size = symbol.static_size(symbol.rank - 2), symbol.static_size(symbol.rank - 1)
     if symbol.rank == 2 and count > 1:
-        symbol = viewed(net, symbol, lambda s: (1, 1, prod(s), 1), role="single")
-        symbol = index_map(net, symbol, {1: (0,) * count}, role="copies")
+        symbol = viewed(net, symbol, lambda s: (1, 1, prod(s), 1), suffix="single")
+        symbol = index_map(net, symbol, {1: (0,) * count}, suffix="copies")
     kept = batched if symbol.rank > 2 else 0
     return viewed(
-        net, symbol, lambda s: (prod(s[:kept]), count * depth, *image(size)), role="stacked"
+        net, symbol, lambda s: (prod(s[:kept]), count * depth, *image(size)), suffix="stacked"
     )

@@ -38,13 +38,15 @@ def by_reductions(net: Emitter, call: LayerCall[Standardize]) -> Tops:
     after:  Reduction{MEAN coeff: -1}, Bias, Reduction{SUMSQ}, Power{power: -0.5 shift: eps}, Scale
     """
     layer, bottom = call.layer, call.bottom
-    count = prod(bottom.fixed(axis) for axis in range(layer.axis, bottom.rank))
+    count = prod(bottom.static_size(axis) for axis in range(layer.axis, bottom.rank))
     if layer.centred:
         mean = Reduction(operation=ReductionOp.MEAN, axis=layer.axis, coeff=-1)
-        bottom = net.add(Bias(axis=0), bottom, net.add(mean, bottom, role="mean"), role="centred")
+        bottom = net.add(
+            Bias(axis=0), bottom, net.add(mean, bottom, suffix="mean"), suffix="centred"
+        )
     square = Reduction(operation=ReductionOp.SUMSQ, axis=layer.axis, coeff=1 / count)
-    variance = net.add(square, bottom, role="variance")
-    inverse = net.add(Power(power=-0.5, shift=layer.eps), variance, role="inverse")
+    variance = net.add(square, bottom, suffix="variance")
+    inverse = net.add(Power(power=-0.5, shift=layer.eps), variance, suffix="inverse")
     return (net.add(Scale(axis=0), bottom, inverse),)
 
 
@@ -61,17 +63,17 @@ def by_averages(net: Emitter, call: LayerCall[Standardize]) -> Tops:
     average = Pooling(pool=PoolMethod.AVE, global_pooling=True)
     copies = {2: (0,) * count}
     if layer.centred:
-        mean = index_map(net, net.add(average, image, role="mean"), copies, role="means")
-        image = net.add(Eltwise(coeff=(1, -1)), image, mean, role="centred")
-    square = net.add(Power(power=2), image, role="square")
-    variance = net.add(average, square, role="variance")
-    inverse = net.add(Power(power=-0.5, shift=layer.eps), variance, role="inverse")
-    factor = index_map(net, inverse, copies, role="factor")
-    normal = net.add(Eltwise(operation=EltwiseOp.PROD), image, factor, role="normal")
-    return (reshaped(net, normal, bottom.shape, bottom.other),)
+        mean = index_map(net, net.add(average, image, suffix="mean"), copies, suffix="means")
+        image = net.add(Eltwise(coeff=(1, -1)), image, mean, suffix="centred")
+    square = net.add(Power(power=2), image, suffix="square")
+    variance = net.add(average, square, suffix="variance")
+    inverse = net.add(Power(power=-0.5, shift=layer.eps), variance, suffix="inverse")
+    factor = index_map(net, inverse, copies, suffix="factor")
+    normal = net.add(Eltwise(operation=EltwiseOp.PROD), image, factor, suffix="normal")
+    return (reshaped(net, normal, bottom.shape, bottom.other_shape),)
 
 
-def unit_k(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
+def lrn_k_by_scaling(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
     """x / (k + a s)^b = k^-b x / (1 + a/k s)^b; within channels Caffe reads no k."""
     layer, bottom = call.layer, call.bottom
     if layer.k == 1:
@@ -79,10 +81,10 @@ def unit_k(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
     if layer.norm_region is NormRegion.WITHIN_CHANNEL:
         return (net.add(layer.replace(k=1.0), bottom),)
     unit = layer.replace(k=1.0, alpha=layer.alpha / layer.k)
-    return (net.add(Power(scale=layer.k**-layer.beta), net.add(unit, bottom, role="unit")),)
+    return (net.add(Power(scale=layer.k**-layer.beta), net.add(unit, bottom, suffix="unit")),)
 
 
-def on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:
+def affine_on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:
     """A blob over any axes as one over channels: the axes before as often as it is repeated.
 
     before: Scale{axis: 2 num_axes: 2} of (N,C,H,W)
@@ -97,8 +99,8 @@ def on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:
         return (net.add(Power(scale=float(factor), shift=float(shift)), bottom),)
     axis = axis_of(layer.axis, bottom.rank)
     lead = 1 if axis > 0 and bottom.rank > 1 else 0
-    outer = prod(bottom.fixed(a) for a in range(lead, axis))
-    inner = prod(bottom.fixed(a) for a in range(axis + factor.dim(), bottom.rank))
+    outer = prod(bottom.static_size(a) for a in range(lead, axis))
+    inner = prod(bottom.static_size(a) for a in range(axis + factor.dim(), bottom.rank))
     blobs = [blob.flatten().repeat(outer) for blob in (factor, shift)]
     plain = Scale(bias_term=bool((shift != 0).any()))
     if plain.bias_term is False:
@@ -108,9 +110,9 @@ def on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:
             return None
         return (net.add(plain, bottom, blobs=blobs),)
     count = outer * factor.numel()
-    image = viewed(net, bottom, lambda s: (prod(s[:lead]), count, inner, 1), role="image")
-    made = net.add(plain, image, blobs=blobs, role="scaled")
-    return (reshaped(net, made, bottom.shape, bottom.other),)
+    image = viewed(net, bottom, lambda s: (prod(s[:lead]), count, inner, 1), suffix="image")
+    made = net.add(plain, image, blobs=blobs, suffix="scaled")
+    return (reshaped(net, made, bottom.shape, bottom.other_shape),)
 
 
 def _factor_and_shift(layer: Scale | Bias, blobs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

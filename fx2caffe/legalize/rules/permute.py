@@ -43,14 +43,16 @@ def swap_by_swap(
     """
     symbol = source
     # Axes of size 1 have no place in memory.
-    order = [axis for axis in layer.order if (source.shape[axis], source.other[axis]) != (1, 1)]
+    order = [
+        axis for axis in layer.order if (source.shape[axis], source.other_shape[axis]) != (1, 1)
+    ]
     axes = sorted(order)
     while axes != order:
         first, middle, last = _next_swap(axes, order)
         runs = axes[:first], axes[first:middle], axes[middle:last], axes[last:]
         symbol = swap(symbol, runs)
         axes = [*runs[0], *runs[2], *runs[1], *runs[3]]
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (source.shape, source.other))
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (source.shape, source.other_shape))
     return (reshaped(net, symbol, shape, other),)
 
 
@@ -69,15 +71,15 @@ class _Run:
     """Several axes seen as one: its size for the example's batch and for the other."""
 
     size: int
-    other: int
+    other_shape: int
 
     @classmethod
     def of(cls, symbol: Symbol, axes: Sequence[int]) -> _Run:
-        return cls(prod(symbol.shape[a] for a in axes), prod(symbol.other[a] for a in axes))
+        return cls(prod(symbol.shape[a] for a in axes), prod(symbol.other_shape[a] for a in axes))
 
     @property
     def is_fixed(self) -> bool:
-        return self.size == self.other
+        return self.size == self.other_shape
 
 
 def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
@@ -89,20 +91,20 @@ def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
     outer, a, b, inner = runs
     if b.is_fixed:
         shape = (outer.size, 1, a.size * b.size, inner.size)
-        other = (outer.other, 1, a.other * b.other, inner.other)
-        image = reshaped_source(net, symbol, shape, other, role="image")
+        other = (outer.other_shape, 1, a.other_shape * b.other_shape, inner.other_shape)
+        image = reshaped_source(net, symbol, shape, other, suffix="image")
         layer = Im2col(kernel_h=b.size, kernel_w=1, stride_h=b.size, stride_w=1)
-        return net.add(layer, image, role="swap")
+        return net.add(layer, image, suffix="swap")
     if not a.is_fixed:
         raise Refused("needs one axis at most that follows the batch in a permutation, got two")
     shape = (outer.size, a.size, b.size, inner.size)
-    other = (outer.other, a.size, b.other, inner.other)
-    image = reshaped_source(net, symbol, shape, other, role="image")
+    other = (outer.other_shape, a.size, b.other_shape, inner.other_shape)
+    image = reshaped_source(net, symbol, shape, other, suffix="image")
     deconvolution = Deconvolution(
         num_output=1, bias_term=False, kernel_h=a.size, kernel_w=1, stride_h=a.size, stride_w=1
     )
     ones = torch.eye(a.size).reshape(a.size, 1, a.size, 1)
-    return net.add(deconvolution, image, blobs=[ones], role="swap")
+    return net.add(deconvolution, image, blobs=[ones], suffix="swap")
 
 
 def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
@@ -119,7 +121,7 @@ def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
 
 def _size(source: Symbol, axes: Sequence[int]) -> int:
     """The size of a run of axes; the batch in front, which stays there, is not counted."""
-    return prod(source.fixed(axis) for axis in axes if axis >= lead(source))
+    return prod(source.static_size(axis) for axis in axes if axis >= lead(source))
 
 
 def _swapped_by_filter(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Symbol:
@@ -133,10 +135,10 @@ def _swapped_by_filter(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Sy
     if a <= b:
         image = as_image(net, symbol, (outer * a, b, inner))
         behind = Deconvolution(num_output=outer, group=outer, bias_term=False, **window)
-        return net.add(behind, image, blobs=[weight], role="swap")
+        return net.add(behind, image, blobs=[weight], suffix="swap")
     image = as_image(net, symbol, (outer, a * b, inner))
     forward = Convolution(num_output=outer * b, group=outer, bias_term=False, **window)
-    return net.add(forward, image, blobs=[weight], role="swap")
+    return net.add(forward, image, blobs=[weight], suffix="swap")
 
 
 SHORT = 4096  # numbers: no target takes less as one side
@@ -150,14 +152,14 @@ def in_halves(net: Emitter, call: LayerCall[Permute]) -> Tops | None:
     """
     layer, bottoms = call.layer, call.bottoms
     (source,) = bottoms
-    pairs = zip(source.shape, source.other, strict=True)
+    pairs = zip(source.shape, source.other_shape, strict=True)
     sizes = [one if one == two else 1 for one, two in pairs]
     if prod(sizes) <= SHORT:
         return None
     longest = sizes.index(max(sizes))
     half = Slice(axis=longest, slice_point=(sizes[longest] // 2,))
-    parts = net.add_many(half, source, tops=2, role="halves")
-    moved = [net.add(layer, part, role=f"half{index}") for index, part in enumerate(parts)]
+    parts = net.add_many(half, source, tops=2, suffix="halves")
+    moved = [net.add(layer, part, suffix=f"half{index}") for index, part in enumerate(parts)]
     return (net.add(Concat(axis=layer.order.index(longest)), *moved),)
 
 
@@ -166,10 +168,10 @@ def shuffle_channel(net: Emitter, call: LayerCall[Permute]) -> Tops:
     layer, bottom = call.layer, call.bottom
     if bottom.rank < 4 or layer.order != (0, 2, 1, *range(3, bottom.rank)):
         raise Refused("needs the two axes behind the batch to change places")
-    shape, other = (_joined_channels(sizes) for sizes in (bottom.shape, bottom.other))
-    joined = reshaped_source(net, bottom, shape, other, role="channels")
-    made = net.add(ShuffleChannel(group=bottom.fixed(1)), joined, role="shuffle")
-    top, second = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    shape, other = (_joined_channels(sizes) for sizes in (bottom.shape, bottom.other_shape))
+    joined = reshaped_source(net, bottom, shape, other, suffix="channels")
+    made = net.add(ShuffleChannel(group=bottom.static_size(1)), joined, suffix="shuffle")
+    top, second = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return (reshaped_source(net, made, top, second),)
 
 

@@ -25,8 +25,8 @@ def floor_by_crop(net: Emitter, call: LayerCall[Pooling]) -> Tops:
     wanted = layer.top_shapes([bottom.shape], 1)[0]
     if up.top_shapes([bottom.shape], 1)[0] == wanted:
         return net.add_many(up, bottom, tops=call.tops)
-    pooled = net.add_many(up, bottom, role="ceil", tops=call.tops)
-    size = net.add(DummyData(shape=((1, 1, *wanted[2:]),)), role="size")
+    pooled = net.add_many(up, bottom, suffix="ceil", tops=call.tops)
+    size = net.add(DummyData(shape=((1, 1, *wanted[2:]),)), suffix="size")
     return tuple(net.add(Crop(), top, size) for top in pooled)
 
 
@@ -35,7 +35,7 @@ def global_by_size(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     layer, bottom = call.layer, call.bottom
     if not layer.global_pooling:
         return None
-    height, width = (bottom.fixed(axis) for axis in (2, 3))
+    height, width = (bottom.static_size(axis) for axis in (2, 3))
     window = Pooling(pool=layer.pool, kernel_h=height, kernel_w=width)
     return net.add_many(window, bottom, tops=call.tops)
 
@@ -52,12 +52,12 @@ def floor_by_fitting(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     up, wanted = layer.replace(round_mode=RoundMode.CEIL), layer.top_shapes([bottom.shape], 1)[0]
     _, stride, _ = layer.geometry(bottom.shape)
     pairs = zip((2, 3), stride, strict=True)
-    ends = [bottom.fixed(axis) - (wanted[axis] - 1) * step for axis, step in pairs]
+    ends = [bottom.static_size(axis) - (wanted[axis] - 1) * step for axis, step in pairs]
     if min(ends) < 1:
         raise Refused("needs windows that start within the input")
     fitting = Pooling(kernel_h=ends[0], kernel_w=ends[1], stride_h=stride[0], stride_w=stride[1])
-    pooled = net.add_many(up, bottom, role="ceil", tops=call.tops)
-    size = net.add(fitting, bottom, role="size")
+    pooled = net.add_many(up, bottom, suffix="ceil", tops=call.tops)
+    size = net.add(fitting, bottom, suffix="size")
     return tuple(net.add(Crop(), top, size) for top in pooled)
 
 
@@ -73,7 +73,7 @@ def average_by_filter(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
         return None
     if down.top_shapes([bottom.shape], 1) != layer.top_shapes([bottom.shape], 1):
         raise Refused("needs whole windows, got a partial last one")
-    channels = bottom.fixed(1)
+    channels = bottom.static_size(1)
     filters = Convolution(
         num_output=channels, group=channels, bias_term=False,
         kernel_h=kernel[0], kernel_w=kernel[1], stride_h=stride[0], stride_w=stride[1],
@@ -94,10 +94,10 @@ def average_by_matrices(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
             pool=PoolMethod.AVE, kernel_h=k, kernel_w=1, stride_h=s, stride_w=1, pad_h=p, pad_w=0,
             round_mode=layer.round_mode,
         )  # fmt: skip
-        eye = torch.eye(bottom.fixed(axis), dtype=torch.float64)[None, None]
+        eye = torch.eye(bottom.static_size(axis), dtype=torch.float64)[None, None]
         rows = line.compute([eye], [], 1)[0][0, 0]
-        role = "" if axis == 3 else "height"
-        bottom = net.add(AxisMatrix(axis=axis, rows=len(rows)), bottom, blobs=[rows], role=role)
+        suffix = "" if axis == 3 else "height"
+        bottom = net.add(AxisMatrix(axis=axis, rows=len(rows)), bottom, blobs=[rows], suffix=suffix)
     return (bottom,)
 
 
@@ -119,7 +119,7 @@ def _trimmed(
     kernel, stride, pad = layer.geometry(bottom.shape)
     up, counts = layer.replace(round_mode=RoundMode.CEIL), layer.top_shapes([bottom.shape], 1)[0]
     if not before:
-        pooled = net.add(up, bottom, role="ceil")
+        pooled = net.add(up, bottom, suffix="ceil")
         return (index_map(net, pooled, {axis: range(counts[axis]) for axis in (2, 3)}),)
     if any(pad):
         raise Refused(f"needs windows without pad, got {pad}")
@@ -127,4 +127,4 @@ def _trimmed(
         axis: range((counts[axis] - 1) * s + k)
         for axis, k, s in zip((2, 3), kernel, stride, strict=True)
     }
-    return (net.add(up, index_map(net, bottom, reach, role="reached")),)
+    return (net.add(up, index_map(net, bottom, reach, suffix="reached")),)

@@ -33,7 +33,7 @@ def channels(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     layer, bottom = call.layer, call.bottom
     if layer.axis != 1 or bottom.rank != 4:
         raise Refused(f"needs axis 1 of 4, got axis {layer.axis} of {bottom.rank}")
-    weight = call.blobs[0].reshape(layer.rows, bottom.fixed(1), 1, 1)
+    weight = call.blobs[0].reshape(layer.rows, bottom.static_size(1), 1, 1)
     product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
     return (net.add(product, bottom, blobs=[weight]),)
 
@@ -42,12 +42,12 @@ def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     """Any other axis: as channels of a 1x1 convolution, all axes before it as its batch."""
     layer, bottoms = call.layer, call.bottoms
     bottom, axis = bottoms[0], layer.axis
-    inner = prod(bottom.fixed(a) for a in range(axis + 1, bottom.rank))
-    size = bottom.fixed(axis)
-    flat = net.add(Reshape(shape=(-1, size, 1, inner)), bottom, role="rows")
+    inner = prod(bottom.static_size(a) for a in range(axis + 1, bottom.rank))
+    size = bottom.static_size(axis)
+    flat = net.add(Reshape(shape=(-1, size, 1, inner)), bottom, suffix="rows")
     product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
     weight = call.blobs[0].reshape(layer.rows, size, 1, 1)
-    mixed = net.add(product, flat, blobs=[weight], role="mix")
+    mixed = net.add(product, flat, blobs=[weight], suffix="mix")
     shape = (*bottom.shape[:axis], layer.rows, *bottom.shape[axis + 1 :])
     dims = tuple(
         -1 if axis_ != axis and bottom.carries_batch(axis_) else size
@@ -67,8 +67,8 @@ def by_columns(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     )
     weight = call.blobs[0].repeat(outer, 1).reshape(outer * layer.rows, 1, size, 1)
     image = as_image(net, bottom, (outer, size, inner))
-    made = net.add(filters, image, blobs=[weight], role="rows")
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    made = net.add(filters, image, blobs=[weight], suffix="rows")
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return (reshaped(net, made, shape, other),)
 
 
@@ -86,7 +86,7 @@ def product_by_filters(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | No
 
 def _like(net: Emitter, made: Symbol, layer: Layer, bottom: Symbol) -> Symbol:
     """With the shape that the layer gives."""
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return reshaped(net, made, shape, other)
 
 
@@ -102,13 +102,13 @@ def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) 
         raise Refused(f"needs a matrix of at most {DENSE} numbers, got {tuple(weight.shape)}")
     into = Convolution(num_output=len(first), bias_term=bool(bias), kernel_h=1, kernel_w=size)
     blobs = [first.reshape(len(first), 1, 1, size), *bias]
-    channels = net.add(into, image, blobs=blobs, role="channels")
+    channels = net.add(into, image, blobs=blobs, suffix="channels")
     back = Deconvolution(
         num_output=1, bias_term=False, kernel_h=1, kernel_w=rows, stride_h=1, stride_w=rows
     )
     moved = second.reshape(len(first), 1, 1, rows)
-    made = net.add(back, channels, blobs=[moved], role="rows")
-    return net.add(Bias(axis=3), made, blobs=added, role="bias") if added else made
+    made = net.add(back, channels, blobs=[moved], suffix="rows")
+    return net.add(Bias(axis=3), made, blobs=added, suffix="bias") if added else made
 
 
 def product_of_rows(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | None:
@@ -122,7 +122,7 @@ def product_of_rows(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | None:
         return (net.add(plain, bottom, blobs=blobs),)
     if axis == 1:
         return None
-    rows = viewed(net, bottom, lambda s: (prod(s[:axis]), prod(s[axis:])), role="rows")
-    made = net.add(plain, rows, blobs=blobs, role="product")
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    rows = viewed(net, bottom, lambda s: (prod(s[:axis]), prod(s[axis:])), suffix="rows")
+    made = net.add(plain, rows, blobs=blobs, suffix="product")
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return (reshaped(net, made, shape, other),)

@@ -40,7 +40,7 @@ def unrolled(net: Emitter, call: LayerCall[LSTM]) -> Tops:
     state = (rest[0], rest[1]) if layer.expose_hidden else None
     size = layer.num_output
     inputs = InnerProduct(num_output=4 * size, axis=2)
-    gates = net.add(inputs, x, blobs=call.blobs[:2], role="inputs")
+    gates = net.add(inputs, x, blobs=call.blobs[:2], suffix="inputs")
     results = []
     for step, kept in zip(_steps(net, gates), goes_on, strict=True):
         state = _next(net, step, state if kept else None, call.blobs[2], size)
@@ -52,11 +52,11 @@ def unrolled(net: Emitter, call: LayerCall[LSTM]) -> Tops:
 
 
 def _steps(net: Emitter, gates: Symbol) -> Tops:
-    count = gates.fixed(0)
+    count = gates.static_size(0)
     if count == 1:
         return (gates,)
     cut = Slice(axis=0, slice_point=tuple(range(1, count)))
-    return net.add_many(cut, gates, role="steps", tops=count)
+    return net.add_many(cut, gates, suffix="steps", tops=count)
 
 
 def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size: int) -> State:
@@ -64,33 +64,33 @@ def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size
     if state is None:
         return _first(net, gates, size)
     product = InnerProduct(num_output=4 * size, bias_term=False, axis=2)
-    hidden = net.add(product, state[0], blobs=[weight], role="hidden")
-    gates = net.add(Eltwise(), gates, hidden, role="gates")
+    hidden = net.add(product, state[0], blobs=[weight], suffix="hidden")
+    gates = net.add(Eltwise(), gates, hidden, suffix="gates")
     (i, f, o), new = _gates(net, gates, 3, size)
-    kept = net.add(PROD, f, state[1], role="cell_kept")
-    update = net.add(PROD, i, new, role="cell_update")
-    return _output(net, o, net.add(Eltwise(), kept, update, role="cell"))
+    kept = net.add(PROD, f, state[1], suffix="cell_kept")
+    update = net.add(PROD, i, new, suffix="cell_update")
+    return _output(net, o, net.add(Eltwise(), kept, update, suffix="cell"))
 
 
 def _first(net: Emitter, gates: Symbol, size: int) -> State:
     """The step from zero, which has nothing to forget."""
     read = (*range(size), *range(2 * size, 4 * size))
-    (i, o), new = _gates(net, index_map(net, gates, {2: read}, role="read"), 2, size)
-    return _output(net, o, net.add(PROD, i, new, role="cell_update"))
+    (i, o), new = _gates(net, index_map(net, gates, {2: read}, suffix="read"), 2, size)
+    return _output(net, o, net.add(PROD, i, new, suffix="cell_update"))
 
 
 def _gates(net: Emitter, gates: Symbol, count: int, size: int) -> tuple[Tops, Symbol]:
     """The sigmoids of the first `count` gates, and the tanh of the cell's candidate behind them."""
     cut = Slice(axis=2, slice_point=(count * size,))
-    all_gates, candidate = net.add_many(cut, gates, role="gate", tops=2)
+    all_gates, candidate = net.add_many(cut, gates, suffix="gate", tops=2)
     each = Slice(axis=2, slice_point=tuple(size * index for index in range(1, count)))
-    sigmoid = net.add(Sigmoid(), all_gates, role="sigmoid")
-    parts = net.add_many(each, sigmoid, role="gates", tops=count)
-    return parts, net.add(TanH(), candidate, role="cell_candidate")
+    sigmoid = net.add(Sigmoid(), all_gates, suffix="sigmoid")
+    parts = net.add_many(each, sigmoid, suffix="gates", tops=count)
+    return parts, net.add(TanH(), candidate, suffix="cell_candidate")
 
 
 def _output(net: Emitter, gate: Symbol, c: Symbol) -> State:
-    return net.add(PROD, gate, net.add(TanH(), c, role="cell_tanh"), role="hidden"), c
+    return net.add(PROD, gate, net.add(TanH(), c, suffix="cell_tanh"), suffix="hidden"), c
 
 
 def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:

@@ -40,13 +40,13 @@ def reduce(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     bottom = top = bottoms[0]
     if layer.op in GLOBAL and layer.axes == (2, 3) and bottom.rank == 4:
         pool = Pooling(pool=GLOBAL[layer.op], global_pooling=True)
-        top = net.add(pool, bottom, role="" if layer.keepdim else "pool")
+        top = net.add(pool, bottom, suffix="" if layer.keepdim else "pool")
     else:
         for first, last in reversed(_runs(layer.axes)):
             top = _one_run(net, layer, top, first, last)
             # What is summed along some axes is already made of squares or magnitudes.
             layer = layer.replace(op=ReduceOp.SUM) if layer.op in INNER else layer
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return (reshaped_source(net, top, shape, other),)
 
 
@@ -60,48 +60,48 @@ def _one_run(net: Emitter, layer: Reduce, bottom: Symbol, first: int, last: int)
     """The axes first..last made one of size 1; trailing ones vanish, except of a maximum."""
     trailing = not leaves_ones(layer.op, (last,), bottom.rank)
     final = first == layer.axes[0] and layer.keepdim is not trailing
-    role = "" if final else f"axis{first}"
+    suffix = "" if final else f"axis{first}"
     if trailing:
         reduction = Reduction(operation=ReductionOp[layer.op.name], axis=first)
-        return net.add(reduction, bottom, role=role)
+        return net.add(reduction, bottom, suffix=suffix)
     bottom = _merged(net, bottom, first, last)
     if layer.op is ReduceOp.MAX:
-        return net.add(ArgMax(axis=first, out_max_val=True), bottom, role=role)
+        return net.add(ArgMax(axis=first, out_max_val=True), bottom, suffix=suffix)
     if layer.op is ReduceOp.PROD:
-        return _multiplied(net, bottom, first, role)
+        return _multiplied(net, bottom, first, suffix)
     if layer.op in INNER:
-        bottom = net.add(INNER[layer.op], bottom, role="inner")
-    size = bottom.fixed(first)
+        bottom = net.add(INNER[layer.op], bottom, suffix="inner")
+    size = bottom.static_size(first)
     weight = 1 / size if layer.op is ReduceOp.MEAN else 1.0
     row = torch.full((1, size), weight, dtype=torch.float64)
-    return net.add(AxisMatrix(axis=first, rows=1), bottom, blobs=[row], role=role)
+    return net.add(AxisMatrix(axis=first, rows=1), bottom, blobs=[row], suffix=suffix)
 
 
-def _multiplied(net: Emitter, bottom: Symbol, axis: int, role: str) -> Symbol:
+def _multiplied(net: Emitter, bottom: Symbol, axis: int, suffix: str) -> Symbol:
     """The product of all numbers of an axis: equal parts of it at once, until one is left."""
-    size = bottom.fixed(axis)
+    size = bottom.static_size(axis)
     if size == 1:
         return bottom
     count = min(size, PARTS)
     length = size // count
     points = tuple(length * index for index in range(1, size // length + (size % length > 0)))
     cut = Slice(axis=axis, slice_point=points)
-    parts = net.add_many(cut, bottom, role="parts", tops=1 + len(points))
+    parts = net.add_many(cut, bottom, suffix="parts", tops=1 + len(points))
     whole = parts[: size // length]
-    product = net.add(Eltwise(operation=EltwiseOp.PROD), *whole, role=role)
-    product = _multiplied(net, product, axis, role)
+    product = net.add(Eltwise(operation=EltwiseOp.PROD), *whole, suffix=suffix)
+    product = _multiplied(net, product, axis, suffix)
     if len(whole) == len(parts):
         return product
-    rest = _multiplied(net, parts[-1], axis, role)
-    return net.add(Eltwise(operation=EltwiseOp.PROD), product, rest, role=role)
+    rest = _multiplied(net, parts[-1], axis, suffix)
+    return net.add(Eltwise(operation=EltwiseOp.PROD), product, rest, suffix=suffix)
 
 
 def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
     shape, other = (
         (*sizes[:first], prod(sizes[first : last + 1]), *sizes[last + 1 :])
-        for sizes in (bottom.shape, bottom.other)
+        for sizes in (bottom.shape, bottom.other_shape)
     )
-    return reshaped_source(net, bottom, shape, other, role="merged")
+    return reshaped_source(net, bottom, shape, other, suffix="merged")
 
 
 def by_reduce(net: Emitter, call: LayerCall[Reduction]) -> Tops:
@@ -111,7 +111,7 @@ def by_reduce(net: Emitter, call: LayerCall[Reduction]) -> Tops:
     wide = Reduce(op=ReduceOp[layer.operation.name], axes=axes)
     if layer.coeff == 1:
         return (net.add(wide, bottom),)
-    return (net.add(Power(scale=layer.coeff), net.add(wide, bottom, role="reduced")),)
+    return (net.add(Power(scale=layer.coeff), net.add(wide, bottom, suffix="reduced")),)
 
 
 def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
@@ -121,13 +121,13 @@ def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
         raise Refused(f"needs a sum, a mean or a maximum, got {layer.op.name}")
     bottom = symbol = bottoms[0]
     if layer.op in INNER:
-        symbol = net.add(INNER[layer.op], bottom, role="inner")
+        symbol = net.add(INNER[layer.op], bottom, suffix="inner")
     for axis in reversed(layer.axes):
         symbol = _pooled(net, _POOLED[layer.op], symbol, axis)
-    count = prod(bottom.fixed(axis) for axis in layer.axes)
+    count = prod(bottom.static_size(axis) for axis in layer.axes)
     if layer.op not in (ReduceOp.MEAN, ReduceOp.MAX):
-        symbol = net.add(Power(scale=count), symbol, role="sum")
-    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other))
+        symbol = net.add(Power(scale=count), symbol, suffix="sum")
+    shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return (reshaped(net, symbol, shape, other),)
 
 
@@ -144,6 +144,6 @@ def _pooled(net: Emitter, method: PoolMethod, bottom: Symbol, axis: int) -> Symb
     window = Pooling(pool=method, kernel_h=size, kernel_w=1)
     if inner == 1:
         window = Pooling(pool=method, global_pooling=True)
-    made = net.add(window, image, role=f"axis{axis}")
-    shape, other = ((*s[:axis], 1, *s[axis + 1 :]) for s in (bottom.shape, bottom.other))
-    return reshaped(net, made, shape, other, role=f"axis{axis}")
+    made = net.add(window, image, suffix=f"axis{axis}")
+    shape, other = ((*s[:axis], 1, *s[axis + 1 :]) for s in (bottom.shape, bottom.other_shape))
+    return reshaped(net, made, shape, other, suffix=f"axis{axis}")

@@ -15,7 +15,7 @@ from caffe2fx.layers import InfogainLoss, LossParameter, SoftmaxWithLoss
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.save import weights_of
-from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.initial_weights import with_initial_weights
 from caffe2fx.net.net import Net
 from tests.layers.loss import MATRIX
 from tests.module.training.nets import data, layer, product
@@ -49,7 +49,7 @@ NETS = {
 
 def made(name: str) -> tuple[str, Net, CaffeGraphModule]:
     text = SCORES + NETS[name]
-    net = with_fresh_blobs(parse(text, phase="TRAIN"))
+    net = with_initial_weights(parse(text, phase="TRAIN"))
     return text, net, graph_module(net).train()
 
 
@@ -147,7 +147,7 @@ SHARED = "".join([
 
 
 def test_parameter_groups_have_the_multipliers_of_their_blobs() -> None:
-    module = graph_module(with_fresh_blobs(parse(SHARED)))
+    module = graph_module(with_initial_weights(parse(SHARED)))
     groups = caffe2fx.parameter_groups(module, lr=0.1, weight_decay=0.01)
     one, two = module.get_submodule("one"), module.get_submodule("two")
     found = [(group["lr"], group["weight_decay"], list(map(id, group["params"])))
@@ -161,7 +161,7 @@ def test_parameter_groups_have_the_multipliers_of_their_blobs() -> None:
 
 
 def test_parameter_groups_hold_what_was_added_and_not_what_is_frozen() -> None:
-    module = graph_module(with_fresh_blobs(parse(SHARED)))
+    module = graph_module(with_initial_weights(parse(SHARED)))
     module.head = nn.Linear(5, 2)
     module.get_parameter("one.bias").requires_grad_(False)
     groups = caffe2fx.parameter_groups(module, lr=0.1)

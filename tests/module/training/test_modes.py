@@ -18,7 +18,7 @@ from caffe2fx.layers import BatchNorm
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.save import weights_of
-from caffe2fx.net.initial_weights import with_fresh_blobs
+from caffe2fx.net.initial_weights import with_initial_weights
 from caffe2fx.net.net import Net
 from tests.module.training.nets import layer
 from tests.module.training.real import ask
@@ -196,7 +196,7 @@ def test_batch_norm_cannot_be_given_a_learning_rate(count: int, rate: str) -> No
     source = text((2, 3), "BatchNorm", f"param {{ {rate} }} " * count)
     real = {"x": image((2, 3))}
     if count == 3 or (rate == "lr_mult: 0" and count < 3):  # three are what files of old say
-        graph_module(with_fresh_blobs(parse(source)))
+        graph_module(with_initial_weights(parse(source)))
         ask("backward", source, [], real)
         return
     said = r"needs 3 param\(s\) at most" if rate == "lr_mult: 0" else "needs lr_mult 0"
@@ -214,7 +214,7 @@ def test_a_shared_blob_starts_by_the_filler_of_the_owner() -> None:
         said = 'param { name: "w" } inner_product_param { num_output: 3 bias_term: false '
         said += f'weight_filler {{ type: "constant" value: {value} }} }} loss_weight: 1'
         source += layer("InnerProduct", name, bottom, name, said)
-    net = with_fresh_blobs(parse(source))
+    net = with_initial_weights(parse(source))
     assert [float(step.blobs[0].mean()) for step in net.steps[2:]] == [2, 2]
     real = ask("backward", source, [], {"x": image((2, 3))})
     near(graph_module(net)(image((2, 3))), real["blob:two"], 1e-5)

@@ -87,7 +87,7 @@ class DefinedLayer(Layer):
         return results
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        """The module that the user builds; an Operation of what is no module."""
+        """The module that the user builds; a RecordModule of what is none."""
         made = self._built(bottoms, blobs)
         return made if isinstance(made, nn.Module) else RecordModule(self, blobs, tops)
 

@@ -1,4 +1,4 @@
-"""What can not be exported, told all at once."""
+"""Refusals: everything that cannot be exported, listed at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caffe2fx.origin import Origin
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing that can not be exported: the operation, why, and the user's line.
+    """An operation that cannot be exported: its name, the reason, and the user's line.
 
     `targets` names the targets that would take it.
     """
@@ -23,7 +23,7 @@ class Refusal:
 
     @property
     def portable(self) -> str:
-        """The refusal without the lines of the user's files: the same on every machine."""
+        """The refusal without the user's lines, so that it is the same on every machine."""
         where = f", in {self.origin.module}" if self.origin.module else ""
         return f"{self.op} {self.reason}{where}"
 
@@ -33,7 +33,7 @@ class Refusal:
 
 
 class UnsupportedError(CaffeError):
-    """A model can not be exported exactly; the message lists every refusal."""
+    """Raised for a model that cannot be exported exactly; the message lists every refusal."""
 
     def __init__(self, refusals: Iterable[Refusal]) -> None:
         self.refusals: tuple[Refusal, ...] = tuple(refusals)

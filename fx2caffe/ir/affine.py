@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class Affine(NamedTuple):
-    """y = factor * x + offset for each channel (axis 1), in float64."""
+    """The map y = factor * x + offset of each channel (axis 1), in float64."""
 
     factor: Tensor
     offset: Tensor
 
     def after(self, first: Affine) -> Affine:
-        """The one map that does `first` and then this one."""
+        """Return the single map that applies `first` and then this one."""
         return Affine(self.factor * first.factor, self.factor * first.offset + self.offset)

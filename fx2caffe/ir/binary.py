@@ -15,7 +15,7 @@ from fx2caffe.ir.symbol import Refused
 
 
 class BinaryOp(Enum):
-    """What is done with two numbers."""
+    """The operation that Binary applies to each pair of elements."""
 
     ADD = "ADD"
     MUL = "MUL"
@@ -34,7 +34,7 @@ _MEANING: dict[BinaryOp, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Binary(IntermediateRecord):
-    """a op b with torch's broadcasting; ADD weighs its terms: coeff[0] a + coeff[1] b."""
+    """Apply op elementwise with torch's broadcasting; ADD gives coeff[0] a + coeff[1] b."""
 
     type = "Binary"
     bottoms = (2, 2)

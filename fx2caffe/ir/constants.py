@@ -1,4 +1,4 @@
-"""Constants of the traced graph as layers."""
+"""Constants of the traced graph, emitted as layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST = torch.finfo(torch.float32).max
 
 
 def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
-    """A Symbol as it is; a constant as a layer that produces it."""
+    """Return a Symbol unchanged; emit a constant as a DummyData or Parameter layer."""
     if isinstance(value, Symbol):
         return value
     tensor = as_float32(value)
@@ -32,7 +32,7 @@ def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
 
 
 def as_float32(value: Any) -> Tensor:
-    """A constant as Caffe holds it. Raises Refused for what float32 cannot hold."""
+    """Convert a constant to float32. Raises Refused for values that float32 cannot hold."""
     tensor = torch.as_tensor(value).detach()
     if tensor.is_complex():
         raise Refused(f"needs real numbers, got a constant of {tensor.dtype}")

@@ -1,4 +1,4 @@
-"""What a torch function that only moves numbers does, found by running it on positions."""
+"""Functions that only move elements, emitted by what they do to a tensor of flat indices."""
 
 from __future__ import annotations
 
@@ -22,21 +22,29 @@ Places = tuple[int, ...]
 
 
 def positions(shape: Shape, first: int = 0) -> Tensor:
-    """A tensor of that shape holding each element's flat index."""
+    """Return a tensor of that shape that holds each element's flat index, counted from `first`."""
     return torch.arange(first, first + prod(shape)).reshape(shape)
 
 
 def rearrange(net: Emitter, input: Symbol, move: Callable[[Tensor], Tensor]) -> Symbol:
-    """`input` moved as torch's own `move` moves positions, for the example's batch and others."""
+    """Emit a torch function that only moves elements, as found by running it on flat indices.
+
+    `move` runs at both batch sizes. Use `take_at` where the indices are known, `viewed` or
+    `reshaped` where only the shape changes.
+    """
     return take_at(net, input, move(positions(input.shape)), move(positions(input.other_shape)))
 
 
 def take_at(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol:
-    """The numbers of `input` at the positions `index`; at `other` for the other batch."""
+    """Gather the elements of `input` at the flat indices `index`, whose shape the result has.
+
+    `other` are the indices into `input` at the other batch size. Raises Refused if `index` is
+    empty.
+    """
     if 0 in index.shape:
         raise Refused(f"needs a result with numbers in it, got shape {tuple(index.shape)}")
     shapes = tuple(index.shape), tuple(other.shape)
-    # The larger batch tells more: an axis of size 1 does not say what it follows.
+    # The larger batch is read: an axis of size 1 does not show which axis it follows.
     move = Move.of(other, input.other_shape)
     if move is None or not torch.equal(move.index(input.shape, shapes[0]), index):
         return _scattered(net, input, index, other)
@@ -59,10 +67,10 @@ def take_at(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol
 
 @dataclass(frozen=True)
 class Move:
-    """Each axis of the input by itself: its places (None for all), and where it goes.
+    """A gather that factors by axis: the indices that it reads along each (None for all).
 
-    `drivers` are the axes of the result that the input's axes became (-1 for one place alone),
-    `copied` those along which the result repeats.
+    `drivers[a]` is the axis of the result along which input axis `a` is read (-1: at one index
+    only), `copied` are the axes along which the result repeats.
     """
 
     places: tuple[Places | None, ...]
@@ -71,13 +79,13 @@ class Move:
 
     @property
     def order(self) -> Shape:
-        """The axes of the input that live on, in the order of the result."""
+        """The input axes that the result keeps, in the order of the result."""
         alive = [axis for axis, driver in enumerate(self.drivers) if driver >= 0]
         return tuple(sorted(alive, key=self.drivers.__getitem__))
 
     @classmethod
     def of(cls, index: Tensor, shape: Shape) -> Move | None:
-        """The move that an index is, None where an axis can not be seen alone."""
+        """Factor a tensor of flat indices by axis; return None where it does not factor."""
         lines = _lines(index, shape)
         drivers = [
             [o for o, line in enumerate(lines) if bool((line[:, axis] != line[0, axis]).any())]
@@ -98,7 +106,7 @@ class Move:
         return move if torch.equal(move.index(shape, tuple(index.shape)), index) else None
 
     def index(self, shape: Shape, result: Shape) -> Tensor:
-        """The positions that this move reads in an input of that shape; none if it can not."""
+        """Return the flat indices read in an input of that shape, none if the move does not fit."""
         total = torch.zeros(result, dtype=torch.int64)
         for axis, (places, driver) in enumerate(zip(self.places, self.drivers, strict=True)):
             line = torch.arange(shape[axis]) if places is None else torch.tensor(places)
@@ -115,18 +123,18 @@ class Move:
 
 
 def _coordinates(index: Tensor, shape: Shape) -> Tensor:
-    """Positions as (len(index), rank) coordinates."""
+    """Convert flat indices to coordinates, (len(index), rank)."""
     steps = torch.tensor([prod(shape[axis + 1 :]) for axis in range(len(shape))], dtype=torch.int64)
     return (index[:, None] // steps) % torch.tensor(shape, dtype=torch.int64)
 
 
 def _lines(index: Tensor, shape: Shape) -> list[Tensor]:
-    """The coordinates that the index reads along each of its axes, all others at 0."""
+    """Return the coordinates that the index reads along each of its axes, the others being at 0."""
     return [_coordinates(line_at_origin(index, axis), shape) for axis in range(index.dim())]
 
 
 def line_at_origin(value: Tensor, *axes: int) -> Tensor:
-    """A tensor along some of its axes, at the beginning of all others."""
+    """Return the slice of a tensor along some of its axes, at index 0 of all others."""
     for axis in range(value.dim()):
         if axis not in axes:
             value = value.narrow(axis, 0, 1)
@@ -151,7 +159,7 @@ def _scattered(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Sym
 
 
 def _each_sample(index: Tensor, source: Shape) -> Tensor | None:
-    """The places within one sample, if all samples (axis 0) have the same."""
+    """Return the flat indices within one sample, if all samples (axis 0) read the same ones."""
     if not index.dim() or index.shape[0] != source[0]:
         return None
     starts = torch.arange(source[0])[:, None] * prod(source[1:])
@@ -160,7 +168,7 @@ def _each_sample(index: Tensor, source: Shape) -> Tensor | None:
 
 
 def box_of(mask: Tensor) -> list[Sequence[int]] | None:
-    """The places on each axis whose grid is exactly what a mask marks, None if there is none."""
+    """Return the indices of each axis whose grid is exactly the mask's true elements, or None."""
     axes = range(mask.dim())
     hits = [mask.any(dim=[a for a in axes if a != axis]).nonzero().flatten() for axis in axes]
     if mask.dim() == 1:

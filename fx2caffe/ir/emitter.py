@@ -1,4 +1,4 @@
-"""The emitter: handlers and rewrite rules add layers to a net through it, and only through it."""
+"""The emitter, the only way in which handlers and rules add layers to a net."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ E = TypeVar("E", bound="Emitter")
 
 
 class Mark(NamedTuple):
-    """How much an emitter had collected at some moment, which `undo` goes back to."""
+    """The lengths of an emitter's collections at some moment, to which `undo` returns."""
 
     steps: int
     names: int
@@ -35,22 +35,22 @@ class Mark(NamedTuple):
 
 
 class Emitter:
-    """Collects steps; every step's shapes are computed as it is added."""
+    """Collects steps and computes the shapes of each as it is added."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.reshape_sources: dict[Value, Symbol] = {}  # what each reshaped value was before
+        self.reshape_sources: dict[Value, Symbol] = {}  # the input of each reshape
         self.annotations: dict[
             Value, object
-        ] = {}  # what the maker of a value tells those who read it
-        self.cost = 0  # elements read, written and stored, and two operations a multiply-add
+        ] = {}  # annotations that a value's producer leaves for its consumers
+        self.cost = 0  # elements read, written and stored, plus two operations per multiply-add
         self._taken: set[str] = set()
-        self._names: list[str] = []  # those taken, in order
+        self._names: list[str] = []  # the taken names, in order
         self._name = ""
         self._origin = Origin()
 
     def mark(self) -> Mark:
-        """Return what `undo` needs in order to take back all that is added from now on."""
+        """Return the state that `undo` restores."""
         return Mark(
             len(self.steps),
             len(self._names),
@@ -60,7 +60,7 @@ class Emitter:
         )
 
     def undo(self, mark: Mark) -> None:
-        """Take back everything that was added since the mark."""
+        """Remove everything that was added since the mark."""
         del self.steps[mark.steps :]
         self._taken.difference_update(self._names[mark.names :])
         del self._names[mark.names :]
@@ -72,7 +72,7 @@ class Emitter:
         self.cost = mark.cost
 
     def forked(self: E) -> E:
-        """Return a copy that goes on by itself from what is collected so far."""
+        """Return a copy with the steps collected so far, to which steps are added independently."""
         other = copy(self)
         other.steps, other.reshape_sources, other.annotations = (
             [*self.steps],
@@ -84,7 +84,7 @@ class Emitter:
 
     @contextmanager
     def at(self, name: str, origin: Origin) -> Iterator[None]:
-        """Steps added inside are named after `name` and come from `origin`."""
+        """Name the steps added inside after `name`, and give them `origin`."""
         before = self._name, self._origin
         self._name, self._origin = name, origin
         try:
@@ -94,7 +94,7 @@ class Emitter:
 
     @property
     def scope(self) -> tuple[str, Origin]:
-        """What the steps added now are named after, and where they come from."""
+        """The name and the origin that steps added now are given."""
         return self._name, self._origin
 
     def add(
@@ -105,9 +105,10 @@ class Emitter:
         suffix: str = "",
         dynamic: Sequence[Symbol] = (),
     ) -> Symbol:
-        """Add a layer with one top. `suffix` is appended to the name of a helping layer.
+        """Add a layer with one top and return it.
 
-        `dynamic` are weight blobs that the net computes; they stand in for `blobs`.
+        `suffix` is appended to the name of an auxiliary layer; `dynamic` are weights that the net
+        computes, in place of `blobs`.
         """
         return self.add_many(layer, *bottoms, blobs=blobs, suffix=suffix, tops=1, dynamic=dynamic)[
             0
@@ -123,7 +124,7 @@ class Emitter:
         dynamic: Sequence[Symbol] = (),
         loss_weight: tuple[float, ...] = (),
     ) -> tuple[Symbol, ...]:
-        """Add a layer with several tops (or none)."""
+        """Add a layer with several tops (or none) and return them."""
         name = self.unique(f"{self._name}/{suffix}" if suffix else self._name)
         blobs = tuple(blob.detach().to(torch.float32) for blob in blobs)
         values = tuple(
@@ -155,7 +156,7 @@ class Emitter:
         )
 
     def add_unread(self, layer: Layer, bottom: Symbol) -> Symbol:
-        """Add a layer that no target is asked for: nobody may read its top in the end."""
+        """Add a layer without asking the target; its top must have no reader in the end."""
         return Emitter.add_many(self, layer, bottom)[0]
 
     def _dynamic(self, symbol: Symbol, name: str) -> Dynamic:
@@ -185,17 +186,20 @@ class Emitter:
             self.fix_batch(f"{step.name}: {error}")
 
     def fix_batch(self, reason: str) -> NoReturn:
-        """Give up the net for any batch. Raises BatchFixed: the caller starts anew for one."""
+        """Give up the net for any batch size.
+
+        Raises BatchFixed; the caller exports for one size.
+        """
         raise BatchFixed(reason)
 
     def unique(self, name: str) -> str:
-        """`name`, numbered if it is taken."""
+        """Return `name`, with a number appended if it is taken."""
         self._names.append(unique_name(name, self._taken))
         return self._names[-1]
 
 
 def _cost(step: Step, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-    """The work and memory of a step; a reshape, which only renames memory, has none."""
+    """Return the work and memory of a step; a reshape shares its bottom's memory and costs 0."""
     if step.shares_memory:
         return 0
     written, terms = sum(map(prod, tops)), step.layer.accumulation_length(bottoms)

@@ -11,13 +11,16 @@ from torch import Tensor
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.record import IntermediateRecord
 
-DENSE = 1 << 22  # numbers in a matrix of ones and zeros: 16 MB of weights
-ROWS = 1 << 24  # row numbers that float32 can tell apart
+DENSE = 1 << 22  # elements in a one-hot matrix: 16 MB of weights
+ROWS = 1 << 24  # row indices that float32 represents exactly
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gather(IntermediateRecord):
-    """The axes from `first` to `last`, flattened, at the places that the blob lists, as `sizes`."""
+    """Gather from the flattened axes `first` to `last`.
+
+    The blob is flat indices of shape `sizes`.
+    """
 
     type = "Gather"
 

@@ -1,4 +1,4 @@
-"""Functions that only traced graphs call: slice assignment and index maps in functional form."""
+"""Functions that only traced graphs call: slice assignment and gather in functional form."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
-    """`x` after `x[index] = value`, with x left as it was."""
+    """Return a copy of x after `x[index] = value`; x keeps its elements."""
     result = x.clone()
     result[index] = value
     return result
 
 
 def index_map(tensors: Sequence[Tensor], index: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Values gathered by `index` from the flattened, concatenated `tensors`, in `shape`."""
+    """Gather elements of the flattened, concatenated `tensors` by `index`, reshaped to `shape`."""
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     return flat[index].reshape(shape)
 

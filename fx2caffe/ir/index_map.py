@@ -22,18 +22,18 @@ NOWHERE = -1
 class IndexMap(IntermediateRecord):
     """top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
 
-    One blob for each of these axes lists its places; place -1 is nowhere and gives `outside`.
+    Each of these axes has a blob that lists its indices; index -1 is padding and gives `outside`.
     """
 
     type = "IndexMap"
 
     first: int
-    sizes: Shape  # of the mapped axes in the top
+    sizes: Shape  # sizes of the mapped axes in the top
     outside: float = 0.0
 
     @property
     def axes(self) -> range:
-        """The mapped axes."""
+        """The axes that are indexed."""
         return range(self.first, self.first + len(self.sizes))
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -61,7 +61,7 @@ def index_map(
     outside: float = 0.0,
     suffix: str = "",
 ) -> Symbol:
-    """Map the given axes by their places, as one record where no axis between has the batch."""
+    """Index the given axes, in one record unless an axis between them carries the batch."""
     maps = {a: p for a, p in places.items() if not is_whole(input, a, p)}
     if not maps:
         return input
@@ -76,7 +76,7 @@ def index_map(
 
 
 def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
-    """Whether the places are all of an axis, in order, whatever the batch."""
+    """Whether the indices are those of the whole axis in order, at every batch size."""
     size = input.shape[axis]
     return len(places) == size == input.other_shape[axis] and tuple(places) == tuple(range(size))
 
@@ -92,7 +92,7 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, places: Places) -> Span | None:
-        """The places as a span, None if they are none."""
+        """Return the indices as a strided slice with padding, None if they are not one."""
         inside = [index for index, place in enumerate(places) if place != NOWHERE]
         if not inside:
             return None
@@ -104,11 +104,11 @@ class Span(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether it is a range and nothing else."""
+        """Whether it is a contiguous range without padding."""
         return self.step == 1 and self.before == self.after == 0
 
     def is_window(self, size: int) -> bool:
-        """Whether windows of one number give it: with a stride from 0, or with equal pads."""
+        """Whether 1x1 windows give it: strided from index 0, or padded alike on both sides."""
         if self.start != 0 or self.before != self.after:
             return False
         return self.length == ((size - 1) // self.step + 1 if not self.before else size)

@@ -14,9 +14,9 @@ from fx2caffe.ir.record import IntermediateRecord
 
 @dataclass(frozen=True, kw_only=True)
 class MatMul(IntermediateRecord):
-    """(..., M, K) times (..., K, N), or (..., N, K) if `transposed`.
+    """Multiply (..., M, K) by (..., K, N), or by (..., N, K) if `transposed`.
 
-    The axes in front agree, or one bottom has none.
+    The leading axes agree, or one bottom has none.
     """
 
     type = "MatMul"

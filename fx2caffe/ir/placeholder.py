@@ -1,4 +1,4 @@
-"""Unsupported: the record that takes the place of an operation that the target does not have."""
+"""Unsupported: the record of an operation that the target does not have."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fx2caffe.ir.record import IntermediateRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Unsupported(IntermediateRecord):
-    """Tops of these shapes by an operation that was refused, and why.
+    """A refused operation with the shapes of its tops and the reason.
 
-    `refused` is the record that no rule could say, None where there was no record at all.
+    `refused` is the record that no rule decomposes, None where there was no record at all.
     """
 
     type = "Unsupported"

@@ -9,13 +9,13 @@ from caffe2fx.layers.layer import Layer
 
 
 class IntermediateRecord(Layer):
-    """Base of the wide records: frozen dataclasses like all records, but without a message."""
+    """The base class of the wide records, which are frozen dataclasses without a message."""
 
     message = ""
-    dialects = ()  # no Caffe has them, also where one has a layer of the same name
+    dialects = ()  # no Caffe reads them, even where one has a layer of the same name
 
     def __post_init__(self) -> None:
-        """Nothing to normalize: no file spells a wide record."""
+        """Do nothing: no file holds a wide record, so that nothing needs normalizing."""
 
     def __str__(self) -> str:
         said: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]

@@ -16,12 +16,12 @@ from fx2caffe.ir.record import IntermediateRecord
 
 
 class ReduceOp(Enum):
-    """How many numbers become one."""
+    """The reduction that Reduce computes."""
 
     SUM = "SUM"
     MEAN = "MEAN"
-    ASUM = "ASUM"  # of magnitudes
-    SUMSQ = "SUMSQ"  # of squares
+    ASUM = "ASUM"  # sum of magnitudes
+    SUMSQ = "SUMSQ"  # sum of squares
     MAX = "MAX"
     PROD = "PROD"
 
@@ -44,7 +44,7 @@ def _product(bottom: Tensor, axes: Shape, keepdim: bool) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Reduce(IntermediateRecord):
-    """One number of all along `axes` (counted from the front, ascending, at least one)."""
+    """Reduce over `axes` (counted from the front, ascending, at least one)."""
 
     type = "Reduce"
 
@@ -70,11 +70,11 @@ class Reduce(IntermediateRecord):
 
 
 GLOBAL = {ReduceOp.MEAN: PoolMethod.AVE, ReduceOp.MAX: PoolMethod.MAX}
-# The function of each element that is summed.
+# The elementwise function that is applied before the sum.
 INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
 
 
 def leaves_ones(op: ReduceOp, axes: Shape, rank: int) -> bool:
-    """Whether the layers leave axes of 1, as keepdim does: a shape that comes without a reshape."""
+    """Whether the layers leave axes of size 1 in place, as keepdim does, without a reshape."""
     pooled = op in GLOBAL and axes == (2, 3) and rank == 4
     return pooled or op in (ReduceOp.MAX, ReduceOp.PROD) or axes[-1:] != (rank - 1,)

@@ -1,4 +1,4 @@
-"""Reshapes that do not write the batch into the net, as far as Caffe's Reshape can say it."""
+"""Reshapes that keep the batch size out of the net, as far as Caffe's Reshape can express that."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fx2caffe.ir.symbol import Symbol
 
 
 def reshaped(net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: str = "") -> Symbol:
-    """`input` with another shape; axes that carry the batch are copied or inferred, not written."""
+    """Reshape `input` (`other` is for the other batch size); batch axes are copied or inferred."""
     if len(shape) != len(other):
-        # squeeze() of a batch of one: another batch gives another rank.
+        # After squeeze() of a batch of one, another batch size gives another rank.
         net.fix_batch(f"{net.scope[0]} gives {shape}, and {other} for another batch")
     if shape == input.shape and other == input.other_shape:
         return input
@@ -26,19 +26,19 @@ def reshaped(net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: st
 
 
 def by_reshape(net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: str = "") -> Symbol:
-    """`input` with another shape, by that layer also where Flatten would do."""
+    """Reshape `input` by a Reshape layer, even where Flatten would do."""
     return net.add(Reshape(shape=_dims(input, shape, other)), input, suffix=suffix)
 
 
 def viewed(net: Emitter, input: Symbol, view: Callable[[Shape], Shape], suffix: str = "") -> Symbol:
-    """`input` with the shape that `view` makes of its own, whatever the batch."""
+    """Reshape `input` to the shape that `view` returns for its shape, at both batch sizes."""
     return reshaped(net, input, view(input.shape), view(input.other_shape), suffix)
 
 
 def reshaped_source(
     net: Emitter, input: Symbol, shape: Shape, other: Shape, suffix: str = ""
 ) -> Symbol:
-    """Like `reshaped`, but from before earlier reshapes, as far back as Caffe can say it."""
+    """Like `reshaped`, but reshape the earliest source from which Caffe can express the shape."""
     if len(shape) != len(other):
         return reshaped(net, input, shape, other, suffix=suffix)
     source = best = input
@@ -59,7 +59,7 @@ def _keeps_batch_free(input: Symbol, shape: Shape, other: Shape) -> bool:
 
 
 def _merged_axes(input: Symbol, shape: Shape, other: Shape) -> tuple[int, int] | None:
-    """The range of axes that became one, if that is all that happened."""
+    """Return the first and last of the consecutive axes that are merged, None if more changes."""
     gone = input.rank - len(shape)
     if gone < 1:
         return None
@@ -90,20 +90,20 @@ def _dims(input: Symbol, shape: Shape, other: Shape) -> Shape:
 
 
 def lead(bottom: Symbol) -> int:
-    """How many axes stay in front in an image made of a bottom: the batch, where it is one."""
+    """Return how many axes `as_image` keeps in front: 1 where axis 0 carries the batch, else 0."""
     return int(bottom.rank > 0 and bottom.carries_batch(0))
 
 
 def as_image(
     net: Emitter, bottom: Symbol, sizes: tuple[int, int, int], suffix: str = "image"
 ) -> Symbol:
-    """(batch or 1, *sizes)."""
+    """Reshape to (batch or 1, *sizes)."""
     count = lead(bottom)
     return viewed(net, bottom, lambda s: (prod(s[:count]), *sizes), suffix=suffix)
 
 
 def around(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
-    """The axes before (but the batch), from, and behind `first` to `last`, each as one size."""
+    """Return the sizes before (batch excluded), within and behind axes `first` to `last`."""
     cuts = [lead(bottom), first, last + 1, bottom.rank]
     outer, size, inner = (
         prod(bottom.static_size(axis) for axis in range(low, high)) for low, high in pairwise(cuts)

@@ -14,9 +14,9 @@ from fx2caffe.ir.record import IntermediateRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Standardize(IntermediateRecord):
-    """(x - mean) / sqrt(variance + eps) over all axes from `axis` on (biased variance).
+    """Compute (x - mean) / sqrt(variance + eps) over the axes from `axis` on (biased variance).
 
-    Not centred it is x / sqrt(mean of squares + eps).
+    If not `centred`, compute x / sqrt(mean of squares + eps).
     """
 
     type = "Standardize"

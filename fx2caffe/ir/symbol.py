@@ -1,4 +1,4 @@
-"""Symbol: a value of the net, with its shape at two batch sizes; Refused: why a rule gives up."""
+"""Symbol: a value of the net with its shape at two batch sizes; Refused: why it is not exact."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from caffe2fx.net.step import Value
 
 
 class Refused(CaffeError):
-    """Raised by a handler or rule: `needs <constraint>, got <value>`; the driver adds the place."""
+    """Raised by a handler or rule: `needs <constraint>, got <value>`; the driver adds the line."""
 
 
 class BatchFixed(Exception):
-    """Raised where layers can be had for the example's batch only."""
+    """Raised where layers can be built for the example's batch size only."""
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A traced tensor while the net is built: the value that holds it and its shape.
+    """A traced tensor while the net is built: the value that holds it, its shape and dtype.
 
-    The shape is known for two batch sizes, that of the example and another: what differs
-    carries the batch, and nothing else does.
+    The shape is known at two batch sizes, the example's and another; an axis carries the batch if
+    and only if its size differs.
     """
 
     value: Value
@@ -38,11 +38,11 @@ class Symbol:
         return len(self.shape)
 
     def carries_batch(self, axis: int) -> bool:
-        """Whether the size of this axis follows the batch."""
+        """Whether the size of this axis follows the batch size."""
         return self.shape[axis] != self.other_shape[axis]
 
     def static_size(self, axis: int) -> int:
-        """The size of an axis. Raises Refused if it follows the batch, and for a scalar."""
+        """Return the size of an axis. Raises Refused if it follows the batch, and for a scalar."""
         if not self.shape:
             raise Refused("needs a tensor with axes, got a scalar")
         if self.carries_batch(axis):

@@ -1,4 +1,4 @@
-"""Messages that layers and nets share: fillers, blobs, parameters' settings, net states."""
+"""Messages that layers and nets share: fillers, blobs, settings of parameters, net states."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from caffe2fx.messages.message import Choice, Message, Shape, field, repeated
 
 
 class Phase(enum.IntEnum):
-    """What a net is run for."""
+    """The phase that a net is run in."""
 
     TRAIN = 0
     TEST = 1
 
 
 class VarianceNorm(enum.IntEnum):
-    """Which fan a filler divides by."""
+    """The fan that a filler divides by."""
 
     FAN_IN = 0
     FAN_OUT = 1
@@ -31,7 +31,7 @@ class DimCheckMode(enum.IntEnum):
 
 
 class Engine(Choice):
-    """Which implementation a layer asks for; all give the same numbers. The last are forks'."""
+    """The implementation that a layer asks for; all give equal values. The last are forks'."""
 
     DEFAULT = 0
     CAFFE = 1
@@ -51,7 +51,7 @@ class Engine(Choice):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Filler(Message):
-    """How Caffe fills a blob that no file gives."""
+    """How Caffe fills a blob for which no file has values."""
 
     message = "FillerParameter"
     type: str = field(1, "string", "constant")
@@ -66,7 +66,7 @@ class Filler(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetState(Message):
-    """What include and exclude rules are held against."""
+    """The phase, level and stages that include and exclude rules are matched against."""
 
     message = "NetState"
     phase: Phase = field(1, Phase, Phase.TEST)
@@ -86,7 +86,7 @@ class NetStateRule(Message):
     not_stage: tuple[str, ...] = repeated(5, "string")
 
     def meets(self, state: NetState) -> bool:
-        """Whether the net's state fulfils every part of this rule."""
+        """Return whether the net's state fulfils every part of this rule."""
         return (
             (self.phase is None or self.phase == state.phase)
             and (self.min_level is None or state.level >= self.min_level)
@@ -109,7 +109,7 @@ class ParamSpec(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlobProto(Message):
-    """A blob inside a message; large ones never pass through here (see caffemodel)."""
+    """A blob inside a message; large ones never pass through it (see caffemodel)."""
 
     message = "BlobProto"
     num: int = field(1, "int32", 0)

@@ -21,7 +21,7 @@ class Type(enum.IntEnum):
 
 
 class Precision(enum.IntEnum):
-    """How Ristretto cuts numbers down."""
+    """How Ristretto reduces the precision of values."""
 
     DYNAMIC_FIXED_POINT = 0
     MINIFLOAT = 1
@@ -37,7 +37,7 @@ class Rounding(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Quantization(Message):
-    """With how many bits and by which factors Intel's fork can run a layer in integers."""
+    """The bits and the factors with which Intel's fork can run a layer in integers."""
 
     message = "QuantizationParameter"
     precision: Precision | None = hint(Precision)
@@ -67,7 +67,7 @@ class MemoryOptimization(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerHints(Message):
-    """How forks are to run a layer: with what precision, by which implementation.
+    """How forks are to run a layer: in which precision, by which implementation.
 
     The weights are those of the net in float32, and so is what is computed here.
     """
@@ -85,7 +85,7 @@ class LayerHints(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerParameter(LayerHints):
-    """What every layer states, whatever its type; the typed parts are the Layer records."""
+    """The fields that every layer has, whatever its type; the Layer records are its typed parts."""
 
     message = "LayerParameter"
     name: str = field(1, "string", absent="")
@@ -99,16 +99,16 @@ class LayerParameter(LayerHints):
     propagate_down: tuple[bool, ...] = repeated(11, "bool")
     include: tuple[NetStateRule, ...] = repeated(8, NetStateRule)
     exclude: tuple[NetStateRule, ...] = repeated(9, NetStateRule)
-    user_text: str = forked("string", absent="")  # what usertext folds
+    user_text: str = forked("string", absent="")  # holds what text_fields folds
 
     @property
     def hints(self) -> LayerHints:
-        """What it says of how forks are to run the layer."""
+        """Return the fields that only tell a fork how to run the layer."""
         names = [item.name for item in dataclasses.fields(LayerHints)]
         return LayerHints(**{name: getattr(self, name) for name in names})
 
     def stands_in(self, state: NetState) -> bool:
-        """Whether include and exclude rules keep this layer in a net of that state."""
+        """Return whether include and exclude rules keep this layer in a net of that state."""
         if self.include:
             return any(rule.meets(state) for rule in self.include)
         return not any(rule.meets(state) for rule in self.exclude)

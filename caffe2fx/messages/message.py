@@ -1,4 +1,4 @@
-"""Frozen dataclasses that are protobuf messages: the fields state name, number, type, default."""
+"""Frozen dataclasses that are protobuf messages: each field has its name, number, type, default."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ T = TypeVar("T", bound="Message")
 
 @dataclasses.dataclass(frozen=True)
 class Wire:
-    """How one field stands in Caffe's schema.
+    """How one field is declared in Caffe's schema.
 
-    `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or
-    `Shape`, which is the message BlobShape held as a plain tuple. `default` is the schema's
-    own default, None where it states none; the record's default may differ (see `field`).
-    `beside` says that it is no field of the record's own message (see `beside`), and `hint` that
-    it has no part in what is computed (see `hint`).
+    `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or `Shape`,
+    which is the message BlobShape held as a plain tuple. `default` is the schema's own default,
+    None where it has none; the record's default may differ (see `field`). `beside` marks a sibling
+    message of the layer's own (see `sibling_message`), and `hint` a field that does not change what
+    is computed (see `hint`).
     """
 
     number: int
@@ -40,8 +40,8 @@ _UNSET: Any = object()
 def field(number: int, type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
     """Declare an optional field.
 
-    `default` is the schema's default. `absent` is what the record holds when the file does
-    not say: give None where Caffe tells an absent field from one at its default.
+    `default` is the schema's default. `absent` is what the record holds when the file does not set
+    the field: give None where Caffe tells an absent field from one at its default.
     """
     value = default if absent is _UNSET else absent
     wire = Wire(number, type, "optional", default)
@@ -49,20 +49,20 @@ def field(number: int, type: Any, default: Any = None, *, absent: Any = _UNSET) 
 
 
 def required(number: int, type: Any) -> Any:
-    """Declare a field that Caffe's text parser insists on."""
+    """Declare a field that Caffe's text parser requires."""
     return dataclasses.field(metadata={"wire": Wire(number, type, "required")})
 
 
 def forked(type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
     """Declare an optional field that only forks of Caffe have in this message of BVLC's.
 
-    Text names its fields, so that the numbers, in which the forks disagree, do not matter.
+    Text names its fields, so that the field numbers, in which the forks disagree, do not matter.
     """
     return field(0, type, default, absent=absent)
 
 
 def hint(type: Any) -> Any:
-    """Declare an optional field that only tells a fork how to run: the numbers stay the same.
+    """Declare an optional field that only states how a fork runs: the results stay the same.
 
     It is kept, so that text can be written as it was read.
     """
@@ -78,7 +78,7 @@ def repeated(number: int, type: Any, *, packed: bool = False) -> Any:
 def sibling_message(number: int, type: type[Message]) -> Any:
     """Declare a message that a layer has next to its own, as losses have loss_param.
 
-    The field's name is the message's name in LayerParameter; absent it is at its defaults.
+    The field's name is the message's name in LayerParameter; an absent one is at its defaults.
     """
     wire = Wire(number, type, beside=True)
     return dataclasses.field(default=type(), metadata={"wire": wire})
@@ -89,12 +89,12 @@ class Choice(enum.IntEnum):
 
     @property
     def is_forked(self) -> bool:
-        """Whether only forks have this member: BVLC's Caffe cannot read its name."""
+        """Return whether only forks have this member: BVLC's Caffe cannot read its name."""
         raise NotImplementedError
 
     @property
     def is_hint(self) -> bool:
-        """Whether the member says how to compute and not what, so that it may be left out."""
+        """Whether the member states how to compute and not what, so that it may be left out."""
         return False
 
 
@@ -112,17 +112,17 @@ class Message:
             object.__setattr__(self, name, value)
 
     def _canonical(self) -> dict[str, Any]:
-        """The fields to replace so that two ways of saying the same become one."""
+        """Return the fields to replace so that two spellings of the same content become equal."""
         return {}
 
     @classmethod
     def wires(cls) -> Iterator[tuple[str, Wire]]:
-        """Every field of the message with its place in the schema."""
+        """Yield the name and the declaration of every field of the message."""
         return ((name, wire) for name, wire in _wires(cls) if not wire.beside)
 
     @classmethod
     def sibling_messages(cls) -> Iterator[tuple[str, Wire]]:
-        """The messages beside this one with their places in LayerParameter."""
+        """Yield the name in LayerParameter and the declaration of each sibling message."""
         return ((name, wire) for name, wire in _wires(cls) if wire.beside)
 
     def fill(self, proto: ProtoMessage) -> None:
@@ -136,12 +136,12 @@ class Message:
 
     @classmethod
     def parse(cls: type[T], proto: ProtoMessage) -> T:
-        """The record that `proto` states; no required field may be absent."""
+        """Return the record that `proto` states; no required field may be absent."""
         values = {name: _read(proto, name, wire) for name, wire in cls.wires()}
         return cls(**{name: value for name, value in values.items() if value is not _UNSET})
 
     def beyond_bvlc(self) -> Iterator[tuple[str, Any]]:
-        """What it says, or a message in it, in fields and members that only forks have."""
+        """Yield name and value of each set field or enumeration member of forks, nested too."""
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value, wire = getattr(self, item.name), item.metadata["wire"]
             if value is None or (value == item.default and not wire.beside):
@@ -153,7 +153,7 @@ class Message:
                 yield item.name, value
 
     def unhinted(self: T) -> T:
-        """The same without what only tells a fork how to run it."""
+        """Return a copy without the fields that only state how a fork runs it."""
         hints = {
             item.name: item.default
             for item in dataclasses.fields(self)  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ class Message:
         return self.replace(**hints) if hints else self
 
     def replace(self: T, **changes: Any) -> T:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def __str__(self) -> str:
@@ -181,7 +181,7 @@ def _wires(message: type[Message]) -> Iterator[tuple[str, Wire]]:
 
 
 def _normal(value: Any, wire: Wire) -> Any:
-    """Tuples for lists, and for a float the shortest decimal that is the same float32."""
+    """Return lists as tuples, and a float as the shortest decimal that is the same float32."""
     if wire.label == "repeated":
         return tuple(_normal_one(item, wire.type) for item in value)
     return value if value is None else _normal_one(value, wire.type)
@@ -196,12 +196,12 @@ def _normal_one(value: Any, type_: Any) -> Any:
 
 
 def is_message(type_: Any) -> bool:
-    """Whether a wire type is another record."""
+    """Return whether a wire type is another record."""
     return isinstance(type_, type) and issubclass(type_, Message)
 
 
 def is_enum(type_: Any) -> bool:
-    """Whether a wire type is an enumeration."""
+    """Return whether a wire type is an enumeration."""
     return isinstance(type_, type) and issubclass(type_, enum.IntEnum)
 
 
@@ -252,6 +252,6 @@ def _read_one(value: Any, wire: Wire) -> Any:
 
 
 def once_per_axis(values: Sequence[int], neutral: int | None = None) -> Shape:
-    """Caffe's "once or once per axis" in its shortest form: (3, 3) is (3,), all neutral is ()."""
+    """Return "once or once per axis" in its shortest form: (3, 3) is (3,), all neutral is ()."""
     shortest = tuple(values[:1]) if len(set(values)) == 1 else tuple(values)
     return () if shortest == (neutral,) else shortest

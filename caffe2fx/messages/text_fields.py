@@ -25,7 +25,7 @@ _CLOSES = {"{": "}", "<": ">", "[": "]"}
 
 
 class Token(NamedTuple):
-    """A word, a string or a mark, and where it stands."""
+    """A word, a string or a punctuation mark, and its position in the text."""
 
     text: str
     begin: int
@@ -33,7 +33,7 @@ class Token(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A field with its value (a list of entries for a message), and where it stands."""
+    """A field with its value (a list of entries for a message), and its position in the text."""
 
     name: str
     value: Any
@@ -42,24 +42,24 @@ class Entry(NamedTuple):
 
 
 def parameters(text: str) -> dict[str, Any]:
-    """The text's fields as a nested dict; what stands there several times is a list.
+    """Return the text's fields as a nested dict; the values of a repeated field as a list.
 
-    Numbers, true and false are Python's own; strings and the names of enumerations are str.
-    Raises CaffeFormatError for text that is none of prototxt.
+    Numbers, true and false are Python's own; strings and the names of enumerations are str. Raises
+    CaffeFormatError for text that is not prototxt.
     """
     return _nested(entries(text))
 
 
 def normal(text: str) -> str:
-    """The text with one blank between all its parts, and no comments."""
+    """Return the text with one blank between tokens, and without comments."""
     return " ".join(token.text for token in _tokens(text))
 
 
 def folded(text: str, types: Collection[str], words: Collection[str] = ()) -> str:
-    """The text with all that layers of these types say beyond what every layer may say in FIELD.
+    """Return the text with the fields that layers of `types` have beyond LayerParameter in FIELD.
 
-    `words` are the types as `layers` of 2014 name them. Lines stay where they are. Text that
-    cannot be read is left for protobuf to complain about.
+    `words` are the types as `layers` of 2014 name them. Lines keep their numbers. Text that cannot
+    be read is left as it is, for protobuf to report.
     """
     if not any(type_ in text for type_ in (*types, *words)):
         return text
@@ -82,7 +82,7 @@ def unfolded(text: str) -> str:
 
 
 def entries(text: str) -> list[Entry]:
-    """The fields of a whole text."""
+    """Return the fields of a whole text, in order."""
     return list(_Reader(list(_tokens(text)), len(text)).fields(""))
 
 
@@ -116,7 +116,7 @@ def _nested(fields: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _values(value: Any) -> list[Any]:
-    """The values of one field: several of a list in brackets."""
+    """Return the values of one field: several for a list in brackets."""
     if isinstance(value, tuple):
         return [one for item in value for one in _values(item)]
     return [_nested(value) if isinstance(value, list) else value]
@@ -197,7 +197,7 @@ def _scalar(word: str) -> Any:
 
 
 def _integer(sign: str, hexadecimal: str, octal: str, decimal: str) -> int | float:
-    """The value as protobuf reads it: what no 64 bits hold it reads as a float."""
+    """Return the value as protobuf reads it: a float where 64 bits cannot hold the integer."""
     base = 16 if hexadecimal else 8 if octal else 10
     digits = hexadecimal or octal or decimal
     value = int(digits, base) if len(digits) < 64 else float(digits if base == 10 else "inf")

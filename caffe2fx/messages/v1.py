@@ -28,7 +28,7 @@ V1_LAYERS = (
     ("CONTRASTIVE_LOSS", 37, "ContrastiveLoss"), ("EXP", 38, "Exp"),
     ("DECONVOLUTION", 39, "Deconvolution"),
 )
-# The numbers of the typed parameters in V1; their messages are today's.
+# The field numbers of the typed parameters in V1; their messages are today's.
 _V1_PARAMETERS = {
     "accuracy_param": 27, "argmax_param": 23, "concat_param": 9, "contrastive_loss_param": 40,
     "convolution_param": 10, "data_param": 11, "dropout_param": 12, "dummy_data_param": 26,
@@ -45,11 +45,11 @@ LayerType = enum.IntEnum(  # type: ignore[misc]
     "LayerType", {word: number for word, number, _ in V1_LAYERS}
 )
 V1_TYPES: Mapping[int, str] = {number: type_ for _, number, type_ in V1_LAYERS}
-OUR_NUMBERS = 1 << 20  # from here on: what no file of BVLC's has, and texts name all the same
+OUR_NUMBERS = 1 << 20  # from here on: fields that no binary file of BVLC's has, but texts may name
 
 
 class PoolMethod(enum.IntEnum):
-    """V0's own copy of the enumeration."""
+    """V0's own copy of the enumeration of pooling methods."""
 
     MAX = 0
     AVE = 1
@@ -58,7 +58,7 @@ class PoolMethod(enum.IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class V0LayerParameter(Message):
-    """A layer of 2013: the parameters of all types in one message."""
+    """A layer of 2013: one message holds the parameters of all types."""
 
     message = "V0LayerParameter"
     name: str | None = field(1, "string")
@@ -102,7 +102,7 @@ class V0LayerParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class V1LayerParameter(Message):
-    """A layer of 2014, but for its typed parameters (`_V1_PARAMETERS`)."""
+    """A layer of 2014, without its typed parameters (`_V1_PARAMETERS`)."""
 
     message = "V1LayerParameter"
     bottom: tuple[str, ...] = repeated(2, "string")
@@ -118,11 +118,11 @@ class V1LayerParameter(Message):
     weight_decay: tuple[float, ...] = repeated(8, "float")
     loss_weight: tuple[float, ...] = repeated(35, "float")
     layer: V0LayerParameter | None = field(1, V0LayerParameter)
-    user_text: str = field(OUR_NUMBERS - 1, "string", absent="")  # what usertext folds
+    user_text: str = field(OUR_NUMBERS - 1, "string", absent="")  # holds what text_fields folds
 
     @staticmethod
     def typed(parameters: Iterable[tuple[str, Wire]]) -> Iterator[tuple[str, Wire]]:
-        """The typed parameters of today's layers as V1 numbers them."""
+        """Yield the typed parameters of today's layers with V1's field numbers."""
         for name, wire in parameters:
             number = _V1_PARAMETERS.get(name, OUR_NUMBERS + wire.number)
             yield name, replace(wire, number=number)

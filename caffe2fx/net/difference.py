@@ -1,4 +1,4 @@
-"""Where two nets differ in anything but their weights."""
+"""The first difference between two nets in anything but their weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from caffe2fx.net.step import Step, is_input
 
 
 def first_difference(wanted: Net, found: Net, *, free_batch: bool = False) -> str | None:
-    """What `found` has otherwise than `wanted`, in words with the place; None for nothing.
+    """Return in words where and how `found` differs first from `wanted`; None where nothing does.
 
-    Compared are the layers in their order: names, types, every parameter, bottoms, tops and
-    param specs. With `free_batch` the first sizes of the inputs may differ.
+    Compared are the layers in their order: names, types, every parameter, bottoms, tops and param
+    specs. With `free_batch` the first dimensions of the inputs may differ.
     """
     for mine, theirs in zip_longest(wanted.steps, found.steps):
         if mine is None:

@@ -26,7 +26,7 @@ COPY = Eltwise(coeff=(0.0, 1.0))  # a coefficient of 0 skips its term, whatever 
 
 
 def written_out(net: Net) -> Net:
-    """The net with every dynamic weight as the layers that a file has for it."""
+    """Return the net with every dynamic weight written as the layers that a file has for it."""
     if not any(step.dynamic for step in net.steps):
         return net
     shapes, done = net.shapes(), set[str]()
@@ -45,7 +45,7 @@ def _layers(step: Step, shapes: Mapping[Value, Shape], done: set[str]) -> Iterat
 
 
 def helpers(weight: Dynamic, shape: Shape) -> tuple[Step, Step, Step]:
-    """The three layers that compute a weight before it is used."""
+    """Return the three layers that compute a weight before it is used."""
     before, after = Value(weight.parameter), Value(weight.parameter, 1)
     shared = (ParamSpec(name=weight.parameter),)
     return (
@@ -56,10 +56,10 @@ def helpers(weight: Dynamic, shape: Shape) -> tuple[Step, Step, Step]:
 
 
 def read_back(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps of a file with its computed weights as `dynamic` ones.
+    """Return the steps of a file with its computed weights as `dynamic` ones.
 
-    Raises CaffeFormatError for a weight that is overwritten in another way than this module
-    writes: in Caffe it would keep what the run before left in it.
+    Raises CaffeFormatError for a weight that is overwritten in another way than this module writes:
+    in Caffe it would keep what the run before left in it.
     """
     found = _computed(steps)
     if not found:
@@ -82,7 +82,7 @@ class _Computed:
         self.is_ours = whole and _is_copy(readers[0], before) and _is_silence(readers[1])
 
     def dynamic(self) -> Dynamic:
-        """Which value becomes the weight, and what the layers are called."""
+        """Return the value that becomes the weight, and the names of its helper layers."""
         if not self.is_ours:
             raise self.parameter.fault(
                 CaffeFormatError(
@@ -103,7 +103,7 @@ def _is_silence(step: Step) -> bool:
 
 
 def _computed(steps: Sequence[Step]) -> dict[str, _Computed]:
-    """For each shared name the Parameter that owns it, where another layer overwrites it."""
+    """Return for each shared name its Parameter, if another layer overwrites that memory."""
     overwritten = {top._replace(version=0) for step in steps for top in step.tops if top.version}
     users = [spec.name for step in steps for spec in step.params]
     return {

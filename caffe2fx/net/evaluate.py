@@ -1,4 +1,4 @@
-"""The values of a net or a graph as they are computed, each let go once nothing reads it."""
+"""Compute the values of a net or a graph step by step, and release each once nothing reads it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Reference:
-    """What a net is held against: the values it knows, and how they come for given inputs.
+    """The values that a net is compared with: `known` ones, and how to compute them from inputs.
 
-    `run` computes in the float type of the inputs and gives `known`, among them the net's
-    inputs, in any order; in the net's order, few of them have to be kept at a time.
+    `run` computes in the float type of the inputs and yields `known`, among them the net's inputs,
+    in any order; in the net's order, few of them have to be kept at a time.
     """
 
     known: Collection[Value]
@@ -32,12 +32,12 @@ class Reference:
 
 
 def own_reference(net: Net) -> Reference:
-    """The reference that knows the inputs alone: all else is what the layers mean."""
+    """Return the reference that knows the inputs alone: the layers' own meaning gives all else."""
     return Reference(net.inputs, lambda inputs: zip(net.inputs, inputs, strict=True))
 
 
 class StepwiseEvaluation:
-    """The values of a net on one set of inputs, step by step, in the float type of the inputs.
+    """Evaluates a net on one set of inputs, step by step, in the float type of the inputs.
 
     What the reference knows comes from it, all else from the layers' own meaning. Between
     `enter` and `leave` of a step, `values` holds what it reads and its tops.
@@ -50,7 +50,7 @@ class StepwiseEvaluation:
         self._readers = Counter(value for step in net.steps for value in step.reads)
 
     def enter(self, step: Step) -> None:
-        """Go on to the next step."""
+        """Compute the step's tops, or take them from the reference, into `values`."""
         for top in step.tops:
             if top in self._known:
                 self._pull(top)
@@ -63,7 +63,7 @@ class StepwiseEvaluation:
             self.values[value] = tensor
 
     def leave(self, step: Step) -> None:
-        """Let go what no later step reads."""
+        """Release the values that no later step reads."""
         self._readers.subtract(step.reads)
         for value in (*step.reads, *step.tops):
             if not self._readers[value]:
@@ -71,7 +71,7 @@ class StepwiseEvaluation:
 
 
 class Filled(StepwiseEvaluation):
-    """What the layers make of inputs that are all one number; what refuses it gives it again."""
+    """Evaluates a net on inputs filled with one number; a layer that fails on it gives it again."""
 
     def __init__(self, net: Net, inputs: Sequence[Tensor], number: float) -> None:
         filled = [torch.full_like(value, number) for value in inputs]
@@ -82,7 +82,7 @@ class Filled(StepwiseEvaluation):
     def enter(self, step: Step) -> None:
         try:
             super().enter(step)
-        except Exception:  # a number that means nothing there, such as a place in a table
+        except Exception:  # the number may be invalid there, such as an index out of range
             missing = [top for top in step.tops if top not in self.values]
             self.values.update(
                 {top: torch.full(self._shapes[top], self._number) for top in missing}
@@ -90,7 +90,7 @@ class Filled(StepwiseEvaluation):
 
 
 def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
-    """All values of a net: the known ones, and the others by the layers' own meaning."""
+    """Return all values of a net: the known ones, and the others by the layers' own meaning."""
     values = dict(known)
     dtype = next(iter(known.values())).dtype
     with torch.no_grad():
@@ -103,7 +103,7 @@ def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
 def computed(
     step: Step, values: Mapping[Value, Tensor], dtype: torch.dtype
 ) -> Iterator[tuple[Value, Tensor]]:
-    """By the layer's meaning the tops of a step that are not among the values."""
+    """Yield the tops of a step that are not among `values`, by the layer's own meaning."""
     tops = step.compute(values, dtype)
     for value, top in zip(step.tops, tops, strict=True):
         if value not in values:
@@ -112,9 +112,9 @@ def computed(
 
 @contextmanager
 def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
-    """A module to run in that float type: itself in float32, for float64 a copy.
+    """Yield a module to run in `dtype`: the module itself in float32, for float64 a copy.
 
-    The copy's memory is given back at the end and not whenever Python looks for cycles, of which
+    The copy's memory is released at the end and not whenever Python looks for cycles, of which
     every GraphModule is one.
     """
     if dtype is not torch.float64:
@@ -128,7 +128,7 @@ def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
 
 
 def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
-    """By their places, what takes the place of the parameters and buffers in a copy."""
+    """Yield by id each parameter and buffer with the tensor that replaces it in a float64 copy."""
     for parameter in module.parameters():
         yield id(parameter), nn.Parameter(_wide(parameter.detach()), requires_grad=False)
     for buffer in module.buffers():
@@ -136,7 +136,7 @@ def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
 
 
 def _wide(value: Tensor) -> Tensor:
-    """In float64, unless it counts or names something."""
+    """Return floating values in float64; integers and booleans as they are."""
     return value.double() if value.is_floating_point() else value.clone()
 
 
@@ -150,7 +150,7 @@ class WithoutHooks(fx.Interpreter):
 
 
 def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node, Any]]:
-    """`interpreter.run`, node by node; what no later node reads is let go."""
+    """Yield node and value as `interpreter.run` does, releasing values that no later node reads."""
     graph = interpreter.graph
     interpreter.args_iter = iter(graph.process_inputs(*args))
     interpreter.env = {}

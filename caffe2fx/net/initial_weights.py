@@ -1,4 +1,4 @@
-"""A net without a weights file starts as Caffe starts it: each blob by its filler."""
+"""Initial weights of a net without a weights file: each blob by its filler, as in Caffe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from caffe2fx.net.step import Step
 
 
 def with_initial_weights(net: Net, max_bytes: int | None = None) -> Net:
-    """The net with every weight blob as Caffe itself would start it, or as the text has it.
+    """Return the net with every weight blob filled as Caffe starts it, or as the text states it.
 
     A few lines of text can ask for any amount: ShapeMismatchError names the layer with which the
     new blobs need more than `max_bytes`, by default the machine's memory.
@@ -28,7 +28,7 @@ def with_initial_weights(net: Net, max_bytes: int | None = None) -> Net:
     bottoms = [[shapes[bottom] for bottom in step.bottoms] for step in net.steps]
     _refuse_too_many(net.steps, bottoms, _machine_bytes() if max_bytes is None else max_bytes)
     steps = tuple(map(_fresh, net.steps, bottoms))
-    # Of shared blobs the owner's counts, whatever the others' fillers are.
+    # Shared blobs start by the owner's filler, whatever the others' fillers are.
     owners_last = [step.name for step in reversed(steps)]
     return with_shared_blobs(replace(net, steps=steps), owners_last)
 
@@ -72,7 +72,7 @@ def _fresh(step: Step, bottoms: list[Shape]) -> Step:
 
 
 def fillers_of(layer: Layer, count: int) -> tuple[Filler, ...]:
-    """The fillers of a layer's blobs in file order; Caffe's default is the constant 0."""
+    """Return the fillers of a layer's `count` blobs in file order, by default the constant 0."""
     if own := layer.blob_fillers(count):
         return own
     first = getattr(layer, "weight_filler", None) or getattr(layer, "filler", None)

@@ -1,4 +1,4 @@
-"""Weights of a file into the layers of a net: by name, with Caffe's own checks."""
+"""Match the weights of a file to the layers of a net: by name, with Caffe's own checks."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Misfit(NamedTuple):
 
 @dataclass(frozen=True)
 class Unmatched:
-    """What of a net and of a weights file did not come together.
+    """The layers of a net and of a weights file that did not match.
 
-    `file`: layers that the net lacks, or has no weights in. `net`: layers that need weights
-    which the file lacks. `shapes`: layers that both have, with weights of different shapes. Those
-    of the last two start as Caffe's fillers start them.
+    `file`: layers that the net does not have, or has no weights in. `net`: layers that need weights
+    which the file does not have. `shapes`: layers that both have, with weights of different shapes.
+    Those of the last two start as Caffe's fillers start them.
     """
 
     file: tuple[str, ...] = ()
@@ -59,10 +59,10 @@ def _list(shapes: Sequence[Shape]) -> str:
 
 
 def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:
-    """The net with the blobs of a weights file, matched by layer name as Caffe does.
+    """Return the net with the blobs of a weights file, matched by layer name as Caffe does.
 
-    Layers of the file that the net lacks are ignored; a layer that needs blobs and has none,
-    or has others, is a ShapeMismatchError that names both sides. Two layers of one name are a
+    Layers of the file that the net does not have are ignored; a layer that needs blobs and has
+    none, or has others, is a ShapeMismatchError that names both sides. Two layers of one name are a
     CaffeFormatError if they take blobs: Caffe fills the first and leaves the other at random.
     """
     by_name = {entry.name: entry for entry in weights}
@@ -82,7 +82,7 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weigh
 
 
 def with_what_fits(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:
-    """The net with those blobs that fit; the others start as Caffe's fillers start them.
+    """Return the net with those blobs that fit; the others start as Caffe's fillers start them.
 
     Of several layers of one name the first gets the weights, as in Caffe.
     """
@@ -100,14 +100,14 @@ def with_what_fits(net: Net, weights: Sequence[LayerWeights], source: str = "wei
 
 
 def unused(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
-    """What of a file a net has not taken that `with_weights` made."""
+    """Return what a net made by `with_weights` did not take from the file."""
     taken = {step.name for step in net.steps if step.blobs}
     left = (entry.name for entry in weights if entry.blobs and entry.name not in taken)
     return Unmatched(file=tuple(dict.fromkeys(left)))
 
 
 def unmatched(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
-    """The names that match_weights left over on both sides."""
+    """Return the layers on both sides that have no match by name or by shape."""
     by_name = {entry.name: entry for entry in weights if entry.blobs}
     waiting = dict(by_name)
     missing, misfits = [], []
@@ -122,7 +122,7 @@ def unmatched(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
 
 
 def _wanted(net: Net) -> list[tuple[Shape, ...]]:
-    """The shapes of the weight blobs of each step; none where the net computes them."""
+    """Return the shapes of the weight blobs of each step; none where the net computes them."""
     shapes = net.shapes()
     return [
         () if step.dynamic else step.layer.blob_shapes([shapes[b] for b in step.bottoms])
@@ -131,7 +131,7 @@ def _wanted(net: Net) -> list[tuple[Shape, ...]]:
 
 
 def _owned(net: Net, by_name: Mapping[str, LayerWeights]) -> set[int]:
-    """The steps all of whose weights are shared with a layer that the file has."""
+    """Return the indices of steps that share all of their weights with layers in the file."""
     given = {
         name
         for name, places in shared_places(net).items()
@@ -153,7 +153,7 @@ def _shapes(blobs: Sequence[Tensor]) -> tuple[Shape, ...]:
 
 
 def _blobs(entry: LayerWeights, wanted: Sequence[Shape]) -> tuple[Tensor, ...]:
-    """The blobs, those of old files without the ones in front that the net's shapes lack."""
+    """Return the blobs, those of old files without leading 1s that the net's shapes do not have."""
     return tuple(_todays(blob, index, entry, wanted) for index, blob in enumerate(entry.blobs))
 
 

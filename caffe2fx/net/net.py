@@ -1,4 +1,4 @@
-"""Net and Step: a Caffe net in single-assignment form, where every value is written once."""
+"""Net: a Caffe net in single-assignment form, where every value is written once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Net:
 
     @property
     def inputs(self) -> tuple[Value, ...]:
-        """What the caller fills: the tops of Input layers, and of those that read data."""
+        """Return the values that the caller fills: tops of Input and of layers that read data."""
         return tuple(top for step in self.steps if is_input(step) for top in step.tops)
 
     def __iter__(self) -> Iterator[Step]:
@@ -36,10 +36,10 @@ class Net:
         return "\n".join([*lines, f"outputs: {', '.join(map(str, self.outputs))}"])
 
     def names(self) -> dict[str, Value]:
-        """Every value by its name in Caffe, in order of execution.
+        """Return every value by its name in Caffe, in order of execution.
 
-        A blob that in-place layers overwrite stands under its own name with its final content,
-        and under "blob@layer" with what each of its layers produced.
+        A blob that in-place layers overwrite has its final content under its own name, and the
+        output of each of its layers under "blob@layer".
         """
         last = {top.blob: top for step in self.steps for top in step.tops}
         named = {}
@@ -53,17 +53,17 @@ class Net:
         return named
 
     def producers(self) -> dict[Value, Step]:
-        """Which step writes each value."""
+        """Return the step that writes each value."""
         return {top: step for step in self.steps for top in step.tops}
 
     def uses(self) -> Counter[Value]:
-        """How often each value is read, being an output counted as one reading."""
+        """Return how often each value is read; being an output counts as one reading."""
         counted = Counter(value for step in self.steps for value in step.reads)
         counted.update(self.outputs)
         return counted
 
     def shapes(self) -> dict[Value, Shape]:
-        """The shape of every value; raises what Caffe would abort with, layer named."""
+        """Return the shape of every value; raise where Caffe would abort, with the layer's name."""
         known: dict[Value, Shape] = {}
         for step in self.steps:
             bottoms = [known[bottom] for bottom in step.bottoms]
@@ -71,13 +71,13 @@ class Net:
         return known
 
     def check_blobs(self) -> None:
-        """Raise ShapeMismatchError where weights do not fit their layer."""
+        """Raise ShapeMismatchError if the weights of a step do not fit its layer."""
         shapes = self.shapes()
         for step in self.steps:
             step.check_blobs([shapes[value] for value in step.reads])
 
     def reshaped(self, shapes: Sequence[Shape]) -> Net:
-        """The same net with other input shapes, in the order of `inputs`."""
+        """Return the same net with other input shapes, in the order of `inputs`."""
         waiting = iter(shapes)
         steps = tuple(
             replace(step, layer=step.layer.as_input([next(waiting) for _ in step.tops]))
@@ -88,6 +88,6 @@ class Net:
         return replace(self, steps=steps)
 
     def with_batch(self, batch: int) -> Net:
-        """The same net with another first dimension of every input."""
+        """Return the same net with another first dimension of every input."""
         shapes = self.shapes()
         return self.reshaped([(batch, *shapes[value][1:]) for value in self.inputs])

@@ -21,14 +21,14 @@ from caffe2fx.net.step import Step
 
 
 class Place(NamedTuple):
-    """The blob of a step: both by position."""
+    """The position of a weight blob: index of its step, index of the blob in it."""
 
     step: int
     blob: int
 
 
 def shared_places(net: Net) -> dict[str, list[Place]]:
-    """For each name that several blobs have where they are, the owner's first."""
+    """Return for each name that several blobs have their positions, the owner's first."""
     found: dict[str, list[Place]] = defaultdict(list)
     for index, step in enumerate(net.steps):
         for position, spec in enumerate(step.params):
@@ -38,10 +38,10 @@ def shared_places(net: Net) -> dict[str, list[Place]]:
 
 
 def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
-    """The net with the same blob in all places of one name: the last in the `order` of the file.
+    """Return the net with one blob for all that share a name: the last in the `order` of the file.
 
-    Raises ShapeMismatchError for shapes (with share_mode PERMISSIVE: counts) that Caffe would
-    not let share.
+    Raises ShapeMismatchError for shapes (with share_mode PERMISSIVE: counts) that Caffe would not
+    let share.
     """
     groups = shared_places(net)
     blobs = {i: list(step.blobs) for i, step in enumerate(net.steps)}
@@ -66,7 +66,7 @@ def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
 def _without_own(
     net: Net, groups: Mapping[str, Sequence[Place]]
 ) -> dict[int, list[Sequence[Place]]]:
-    """The steps for which a file has no blobs since others own all of them."""
+    """Return the steps for which a file has no blobs, with those that share each of theirs."""
     return {
         index: [groups[spec.name] for spec in step.params]
         for index, step in enumerate(net.steps)
@@ -83,7 +83,7 @@ def _owned(net: Net, places: Sequence[Place]) -> Tensor:
 
 
 def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owner: Place) -> None:
-    """Caffe asks the layer that joins, not the owner, how alike the two must be."""
+    """Raise ShapeMismatchError where Caffe would; it asks the layer that joins, not the owner."""
     own, theirs = blobs[place.step][place.blob], blobs[owner.step][owner.blob]
     spec = step.params[place.blob]
     permissive = spec.share_mode is DimCheckMode.PERMISSIVE
@@ -93,7 +93,7 @@ def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owne
 
 
 class Reshaped(RecordModule):
-    """A layer that takes a blob of another layer's, in another shape of as many values."""
+    """A layer that takes a blob of another layer's, in another shape with as many elements."""
 
     def __init__(self, step: Step) -> None:
         super().__init__(step.layer, step.blobs, len(step.tops))
@@ -101,12 +101,12 @@ class Reshaped(RecordModule):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """The weight blobs in file order, each in this layer's own shape."""
+        """Return the weight blobs in file order, each in this layer's own shape."""
         return tuple(map(Tensor.reshape, super().blobs, self.shapes))
 
 
 def tie(net: Net, modules: MutableMapping[int, nn.Module]) -> None:
-    """Let the modules of sharing steps (by position) hold one and the same parameter.
+    """Make the modules of steps that share weights (by index) hold one and the same parameter.
 
     A module that cannot hold it in its own shape is replaced by one that can.
     """
@@ -125,7 +125,7 @@ def tie(net: Net, modules: MutableMapping[int, nn.Module]) -> None:
 
 
 def _reshaped(step: Step, module: nn.Module) -> Reshaped:
-    """The module, or one in its place with the parameters that it already has."""
+    """Return the module if it is Reshaped, else a Reshaped one that holds its parameters."""
     if isinstance(module, Reshaped):
         return module
     made = Reshaped(step)

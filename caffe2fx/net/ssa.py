@@ -1,4 +1,4 @@
-"""Single assignment: a file's in-place layers as values that are each written once."""
+"""Single assignment: each write of an in-place layer becomes a value of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from caffe2fx.net.step import Step, Value
 def single_assignment(
     wiring: Sequence[tuple[str, Sequence[str], Sequence[str]]],
 ) -> list[tuple[tuple[Value, ...], tuple[Value, ...]]]:
-    """Blob names of a file, layer by layer, into values: each in-place top is a new version.
+    """Return each layer's bottoms and tops as values: an in-place top is a blob's new version.
 
-    `wiring` holds (what errors call the layer, bottoms, tops) in order. Raises CaffeFormatError
-    for a bottom that nothing has produced and for a blob that two layers produce.
+    `wiring` holds (the layer's name in errors, bottoms, tops) in order. Raises CaffeFormatError for
+    a bottom that nothing has produced and for a blob that two layers produce.
     """
     current: dict[str, Value] = {}
     readers: dict[Value, str] = {}
@@ -43,7 +43,7 @@ def _read(layer: str, blob: str, current: dict[str, Value]) -> Value:
 def _check_readers(
     layer: str, read: Sequence[Value], written: Sequence[Value], readers: dict[Value, str]
 ) -> None:
-    """Caffe gives the readers of a blob copies of it; none of them can then overwrite it."""
+    """Raise for an in-place layer whose bottom others read: Caffe would give each reader a copy."""
     overwritten = {value._replace(version=value.version - 1) for value in written if value.version}
     for value in read:
         if value in overwritten and value in readers:
@@ -68,7 +68,7 @@ def _written(
 
 
 def unconsumed(steps: Sequence[Step]) -> tuple[Value, ...]:
-    """What Caffe itself takes for outputs: tops that nobody reads, in alphabetical order."""
+    """Return the outputs that Caffe itself finds: tops that nobody reads, in alphabetical order."""
     # Where memory is shared, only what was in it before is gone.
     reads = (step.reads if step.layer.in_files else step.reads[1:] for step in steps)
     read = {value for values in reads for value in values}

@@ -21,10 +21,10 @@ from caffe2fx.weights.caffemodel import MAX_COUNT
 
 
 class Value(NamedTuple):
-    """What one step writes: the `version`-th content of a blob.
+    """The value that one step writes: the `version`-th content of a blob.
 
-    In a file a chain of in-place layers writes one blob several times; here each writing is a
-    value of its own, so the single-assignment form and the file form name the same thing.
+    In a file a chain of in-place layers writes one blob several times; here each write is a value
+    of its own, so the single-assignment form and the file form name the same thing.
     """
 
     blob: str
@@ -37,10 +37,10 @@ class Value(NamedTuple):
 class Dynamic(NamedTuple):
     """A weight blob that the net itself computes, as in a product of two activations.
 
-    Caffe's layers keep their weights to themselves, but for this: a Parameter layer's top is
-    the memory of its weight, and of every weight that has its param name. Files therefore say
-    a dynamic weight in three layers before the one that uses it: the Parameter, an Eltwise
-    that overwrites it in place with `value`, and a Silence; here are their names.
+    In Caffe only a Parameter layer shares its weight with others: its top is the memory of its
+    weight, and of every weight that has its param name. Files therefore write a dynamic weight as
+    three layers before the one that uses it: the Parameter, an Eltwise that overwrites it in place
+    with `value`, and a Silence; here are their names.
     """
 
     value: Value
@@ -51,9 +51,9 @@ class Dynamic(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One named use of a layer: its record, what it reads and writes, its weights.
+    """One named use of a layer: its record, bottoms, tops, weight blobs and origin.
 
-    `dynamic` stands in for `blobs`: of a step that has it, `blobs` is empty.
+    `dynamic` replaces `blobs`: a step that has it has no `blobs`.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Step:
     hints: LayerHints = LayerHints()
 
     def passes_gradient(self, bottom: int) -> bool:
-        """Whether what this step learns from reaches the layers before that bottom."""
+        """Return whether gradients of this step reach the layers that compute that bottom."""
         return not self.propagate_down or self.propagate_down[bottom]
 
     @property
     def loss_weights(self) -> tuple[float, ...]:
-        """How much each top adds to the loss of the net; of a loss the first adds 1 untold.
+        """Return the weight of each top in the net's loss; a loss's first top has 1 by default.
 
         A loss whose file names no top has one all the same.
         """
@@ -85,16 +85,16 @@ class Step:
 
     @property
     def shares_memory(self) -> bool:
-        """Whether Caffe makes this step's tops the very memory of its bottom."""
+        """Return whether Caffe makes this step's tops the very memory of its bottom."""
         return self.layer.shares(len(self.bottoms), len(self.tops))
 
     @property
     def reads(self) -> tuple[Value, ...]:
-        """The bottoms, and then the values of dynamic weights."""
+        """Return the bottoms, and then the values of dynamic weights."""
         return (*self.bottoms, *(weight.value for weight in self.dynamic))
 
     def reading(self, new: Mapping[Value, Value]) -> Step:
-        """The same step with what it reads replaced by what `new` says."""
+        """Return the same step with the values that it reads mapped by `new`."""
         bottoms = tuple(new.get(value, value) for value in self.bottoms)
         dynamic = tuple(w._replace(value=new.get(w.value, w.value)) for w in self.dynamic)
         return replace(self, bottoms=bottoms, dynamic=dynamic)
@@ -117,12 +117,12 @@ class Step:
         return f"{self.name}: {tops or '()'} = {self.layer} <- {bottoms or '()'}"
 
     def fault(self, error: CaffeError) -> CaffeError:
-        """The same error with this step's name, type and place in front of it."""
+        """Return the same error with this step's name, type and source line in front of it."""
         where = f" ({self.origin})" if self.origin.file else ""
         return type(error)(f"layer {self.name!r} ({self.layer.type}) {error}{where}")
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
-        """Shapes of the tops, after all that Caffe itself would check."""
+        """Return the shapes of the tops; raise what Caffe itself would abort with."""
         try:
             self.layer.check(bottoms, len(self.tops))
             self._check_overwriting(bottoms)
@@ -159,7 +159,7 @@ class Step:
             )
 
     def input_shapes(self, given: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        """Shapes of the tops that the caller fills, of which some are given (None: as stated)."""
+        """Return the shapes of the tops that the caller fills; None in `given` takes the text's."""
         assert isinstance(self.layer, Source)
         try:
             return self.layer.completed(given)
@@ -167,7 +167,7 @@ class Step:
             raise self.fault(error) from None
 
     def module(self, reads: Sequence[Shape]) -> nn.Module:
-        """The step as a module of what it `reads`."""
+        """Return the step as a module of the values that it `reads`."""
         tops = len(self.tops)
         if self.dynamic:
             made: nn.Module = RecordModule(self.layer, (), tops, dynamic=len(self.dynamic))
@@ -178,7 +178,7 @@ class Step:
         return made
 
     def compute(self, values: Mapping[Value, Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The tops as the layer's meaning gives them, from the values that it reads."""
+        """Return the tops by the layer's meaning, from the values that it reads."""
         count = len(self.bottoms)
         read = [values[value].to(dtype) for value in self.reads]
         blobs = [*read[count:], *(blob.to(dtype) for blob in self.blobs)]
@@ -198,7 +198,7 @@ MAX_AXES = 32
 
 
 def _check_size(shape: Shape) -> None:
-    """Caffe counts the values of a blob in an int, and stops at the first use of an empty one."""
+    """Raise for a size that Caffe refuses: it counts elements in an int, and uses no empty blob."""
     if len(shape) > MAX_AXES:
         raise ShapeMismatchError(f"needs blobs of at most {MAX_AXES} axes, got {len(shape)}")
     if min(shape, default=1) < 1:
@@ -212,5 +212,5 @@ def _list(shapes: Sequence[Shape]) -> str:
 
 
 def is_input(step: Step) -> bool:
-    """Whether the caller fills this step's tops."""
+    """Return whether the caller fills this step's tops."""
     return isinstance(step.layer, Source)

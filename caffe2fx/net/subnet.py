@@ -1,4 +1,4 @@
-"""Subnets: the steps that given blobs need."""
+"""Subnets: the steps that compute given blobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caffe2fx.net.step import Step, Value
 
 
 def ending_at(net: Net, outputs: Sequence[str]) -> Net:
-    """The part of the net that the named blobs need, with them as its outputs."""
+    """Return the part of the net that computes the named blobs, with them as its outputs."""
     names = net.names()
     # With one writer "blob@layer" is the blob, and has no name of its own there.
     names = {f"{top.blob}@{s.name}": top for s in net.steps for top in s.tops} | names
@@ -31,7 +31,7 @@ def reachable_steps(
     wanted: Iterable[Value],
     keep: Callable[[Step], bool] = lambda step: False,
 ) -> tuple[Step, ...]:
-    """The steps on which the wanted values depend, and those that `keep` asks for, in order."""
+    """Return in order the steps on which `wanted` depends, and those for which `keep` is true."""
     alive = set(wanted)
     kept = []
     for step in reversed(steps):

@@ -1,4 +1,4 @@
-"""One way to number names that are taken."""
+"""Unique names: a suffix is counted up until the name is free."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def unique_name(wanted: str, taken: set[str], key: Callable[[str], str] = str) -> str:
-    """Return `wanted`, with _1, _2 ... behind it if it is taken, and add the result to `taken`.
+    """Return `wanted`, with the suffix _1, _2 ... if it is taken, and add the result to `taken`.
 
     `key` gives the form in which names are compared: str.lower where case does not count.
     """

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written beside their place, then renamed over it."""
+"""Write files whole or not at all: as temporary files beside them, then renamed over them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATIENCE = 10.0  # seconds that a save waits for the renames of another one
 
 @contextmanager
 def file_errors() -> Iterator[None]:
-    """What the operating system says about a file becomes a CaffeFileError."""
+    """Raise errors of the operating system about a file as CaffeFileError."""
     try:
         yield
     except CaffeError:
@@ -42,7 +42,7 @@ def file_errors() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there replaces `path` if the block succeeds.
+    """Yield a temporary path beside `path`; its file replaces `path` if the block succeeds.
 
     If the block raises, `path` is as it was and the temporary file is gone.
     """
@@ -52,7 +52,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def replacing_all(paths: Sequence[PathLike], *, durable: bool = True) -> Iterator[tuple[Path, ...]]:
-    """As `replacing`, for several files: renamed in the given order once all are written.
+    """Do the same for several files: renamed in the given order once all are written.
 
     Put the file that announces the others last. FileNotFoundError if a directory is missing,
     or if the block leaves one of the files unwritten; then nothing is renamed. All contents are
@@ -83,7 +83,7 @@ def replacing_all(paths: Sequence[PathLike], *, durable: bool = True) -> Iterato
 
 @contextmanager
 def enduring(path: Path) -> Iterator[IO[bytes]]:
-    """A new file for libraries that a failed write ends or leaves in pieces: torch's, HDF5.
+    """Yield a new file for libraries that a failed write ends or corrupts: torch's, HDF5.
 
     Each write seems to succeed to them; at the end the first OSError of all is raised.
     """
@@ -99,7 +99,7 @@ def enduring(path: Path) -> Iterator[IO[bytes]]:
 
 
 class _Enduring(io.RawIOBase):
-    """Passes everything on to a file until a write fails; that error is kept."""
+    """Passes every call on to a file until a write fails; that error is kept."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
@@ -143,7 +143,7 @@ class _Enduring(io.RawIOBase):
 
 
 def _target(path: PathLike) -> Path:
-    """The file that open() would write: links are followed, so that they stay links."""
+    """Return the file that open() would write: links are followed, so that they stay links."""
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(
@@ -161,7 +161,7 @@ def _check_written(temporary: Path, target: Path) -> None:
 
 @contextmanager
 def _naming(temporaries: Sequence[Path], targets: Sequence[Path]) -> Iterator[None]:
-    """Errors about temporary paths, or about no named one, name what was to be written."""
+    """Make errors about temporary paths, or about no path, name the file that was to be written."""
     places = {str(path): str(target) for path, target in zip(temporaries, targets, strict=True)}
     try:
         yield
@@ -192,7 +192,7 @@ def _sync(paths: Iterable[Path]) -> None:
 
 
 def _temporaries(targets: Sequence[Path], stack: ExitStack) -> tuple[tuple[Path, ...], ExitStack]:
-    """A new file beside each target, gone at the end of `stack`, and what holds their locks."""
+    """Create a file beside each target, removed at the end of `stack`; return their locks too."""
     made: list[Path] = []
     locks = stack.enter_context(ExitStack())
     for target in targets:
@@ -207,7 +207,7 @@ def _temporaries(targets: Sequence[Path], stack: ExitStack) -> tuple[tuple[Path,
 
 
 def _beside(target: Path) -> Path:
-    """A new empty file in the target's folder, since a rename needs one file system.
+    """Create an empty file in the target's folder, since a rename needs one file system.
 
     The suffix is kept: writers may choose the format by it.
     """
@@ -239,10 +239,10 @@ def _names(folder: Path) -> list[str]:
 
 @contextmanager
 def _locked(paths: Iterable[Path], patience: float = 0.0) -> Iterator[bool]:
-    """Whether this block holds the locks of all the files or folders.
+    """Yield whether this block holds the locks of all the files or folders.
 
-    Where one cannot be had in time, for another process or for a file system without locks, it
-    holds what it has: the pair's identifier then tells which files do not belong together.
+    Where a lock cannot be had in time, for another process or for a file system without locks, it
+    holds those it has: the pair's identifier then shows which files do not belong together.
     """
     end = time.monotonic() + patience
     with ExitStack() as stack:
@@ -250,7 +250,7 @@ def _locked(paths: Iterable[Path], patience: float = 0.0) -> Iterator[bool]:
 
 
 def _lock(path: Path, stack: ExitStack, end: float) -> bool:
-    """Whether the path's lock was free before `end`, and belongs to `stack` now."""
+    """Return whether the path's lock was free before `end`, and belongs to `stack` now."""
     if fcntl is None:
         return False
     try:

@@ -20,7 +20,7 @@ from caffe2fx.errors import CaffeFormatError
 from caffe2fx.weights.atomic import enduring
 from caffe2fx.weights.caffemodel import MAX_COUNT, LayerWeights, float32, refuse_unwritable
 
-_DEPTH = 64  # of groups: a layer's name has as many parts
+_DEPTH = 64  # nested groups: a layer's name has as many parts
 _EXPANSION, _ALWAYS = 16, 1 << 26  # memory for the values: so many times the file, and 64 MB
 _IDENTIFIER = "caffe2fx id"  # an attribute of the file, which Caffe does not look at
 
@@ -49,7 +49,7 @@ def write(
 
 
 def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple[LayerWeights, ...]:
-    """The layers in HDF5's order, which is alphabetical; their types are not in the file: "".
+    """Return the layers in HDF5's order, which is alphabetical; their types are not stored: "".
 
     Nested groups are layers whose names contain "/". What compressed or shared values take in
     memory may be 16 times the file, and beyond that `max_bytes`. CaffeFormatError names the file
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple
 
 
 def identifier(path: str | os.PathLike[str]) -> str:
-    """The identifier that `write` was given, empty for a file that was written otherwise."""
+    """Return the identifier that `write` was given, empty for a file that was written otherwise."""
     with _opened(path) as file:
         stated = file.attrs.get(_IDENTIFIER, "")
         return stated if isinstance(stated, str) else ""
@@ -74,7 +74,7 @@ def identifier(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """The file, with HDF5's many errors as CaffeFormatError that name it."""
+    """Open the file; HDF5's many errors become CaffeFormatErrors that name it."""
     with open(path, "rb"):
         pass  # h5py's own errors for a missing file or a directory say less
     try:
@@ -100,7 +100,7 @@ def _refuse_names(names: Sequence[str]) -> None:
 
 
 def _is_within(group: h5py.Group, key: str) -> bool:
-    """Whether the member is an object of the file itself, and no link by a path."""
+    """Return whether the member is an object of the file itself, and no link by a path."""
     return isinstance(group.get(key, getlink=True), h5py.HardLink)
 
 
@@ -112,7 +112,7 @@ class _Reader:
         self.seen: set[object] = set()
 
     def layers(self, group: h5py.Group, name: str, depth: int) -> Iterator[LayerWeights]:
-        """The layer that this group is, if it is one, and those below it."""
+        """Yield the layer that this group is, if it is one, and those below it."""
         self._enter(group, depth)
         members = {key: self._member(group, key) for key in group}
         groups = {key: member for key, member in members.items() if isinstance(member, h5py.Group)}
@@ -140,7 +140,7 @@ class _Reader:
         return group[key]
 
     def _blobs(self, place: str, members: dict[str, object]) -> Iterator[torch.Tensor]:
-        """The blobs of a group in the order of their numbers."""
+        """Yield the blobs of a group in the order of their indices."""
         for index in range(len(members)):
             dataset = members.get(str(index))
             if not isinstance(dataset, h5py.Dataset):
@@ -151,7 +151,7 @@ class _Reader:
             yield self._blob(dataset)
 
     def _blob(self, dataset: h5py.Dataset) -> torch.Tensor:
-        """The dataset as float32, once it is known to be in this file and of a size to be read."""
+        """Return the dataset as float32, if it is in this file and of a size to be read."""
         _refuse_foreign(dataset)
         size = dataset.dtype.itemsize
         needed = math.prod(dataset.shape) * (size + 4 * (dataset.dtype != "<f4"))
@@ -167,7 +167,7 @@ class _Reader:
 
 
 def _refuse_foreign(dataset: h5py.Dataset) -> None:
-    """Raise CaffeFormatError for what is no array of numbers that this file itself holds."""
+    """Raise CaffeFormatError unless the dataset is a numeric array that this file itself holds."""
     shape, kind = dataset.shape, dataset.dtype.kind
     if shape is None or kind not in "fiu":
         raise CaffeFormatError(f"expected numbers in {dataset.name}, found {dataset.dtype}")

@@ -1,4 +1,4 @@
-"""The bytes of a weights file: in memory of our own where the file is small, else mapped.
+"""The bytes of a weights file: copied into memory where the file is small, else mapped.
 
 A mapped file is read as its weights are used, and takes no memory beside the system's cache. But
 who writes into it in place changes the weights of a module that lies over it, and who cuts it
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from caffe2fx.errors import CaffeFileError, CaffeFormatError
 
-READ_UP_TO = 1 << 24  # bytes: of so few a copy costs milliseconds
+READ_UP_TO = 1 << 24  # bytes: a copy of so few costs milliseconds
 
 _LIVE: weakref.WeakSet[Mapping] = weakref.WeakSet()
 
 
 class Mapping(mmap.mmap):
-    """A private mapping that knows which file it is of, and what that was like when it was made."""
+    """A private mapping that knows its file and the file's state when it was made."""
 
     path: str
     begin: int  # the address of its first byte
@@ -37,7 +37,7 @@ class Mapping(mmap.mmap):
         return _stamp(self.descriptor) != self.stamp
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether the tensor's memory is bytes of the file."""
+        """Return whether the tensor's memory is bytes of the file."""
         return tensor.numel() > 0 and 0 <= tensor.data_ptr() - self.begin < len(self)
 
     def __del__(self) -> None:
@@ -58,7 +58,7 @@ class Watch:
 
     @classmethod
     def over(cls, tensors: Iterable[Tensor]) -> Watch:
-        """The watch over the files that these tensors lie over now."""
+        """Return the watch over the files that these tensors lie over now."""
         known = list(tensors)
         return cls(one for one in list(_LIVE) if any(map(one.holds, known)))
 
@@ -74,7 +74,7 @@ class Watch:
 
 
 def memory_of(path: str | os.PathLike[str], *, may_map: bool = True) -> mmap.mmap:
-    """The file's bytes, which may be written to: that never reaches the file."""
+    """Return the file's bytes; writing to them never reaches the file."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:

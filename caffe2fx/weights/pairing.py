@@ -1,9 +1,9 @@
 """One identifier in both files of a net, so that no text runs with the weights of another net.
 
 Two nets may have the same layer names and blob shapes and differ in a stride: nothing else in the
-files tells that they do not belong together. The identifier stands for the text without the batch:
-weights trained further fit the same text, and a text that somebody edits keeps its identifier.
-A file without one, as other programs write them, is not checked.
+files shows that they do not belong together. The identifier is a hash of the text without the
+batch: weights trained further fit the same text, and a text that somebody edits keeps its
+identifier. A file without one, as other programs write them, is not checked.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Path_ = str | Path
 
 _LINE = "# caffe2fx id: {}"
 _FOUND = re.compile(rb"^# caffe2fx id: ([0-9a-f]{16})\b", re.MULTILINE)
-_HEAD = 4096  # bytes of a prototxt in which the line may stand
+_HEAD = 4096  # bytes of a prototxt in which the line is looked for
 _BATCH = re.compile(r"(shape \{\n\s*dim: )\d+")
 
 
 def identifier_of(text: str) -> str:
-    """The identifier of a net with this text, whatever the batch of its Input layers."""
+    """Return the identifier of a net with this text, whatever the batch of its Input layers."""
     blocks = re.split(r"^(?=layer \{)", text, flags=re.MULTILINE)
     free = "".join(
         _BATCH.sub(r"\1N", block) if '  type: "Input"\n' in block else block for block in blocks
@@ -33,26 +33,26 @@ def identifier_of(text: str) -> str:
 
 
 def comment(identifier: str) -> str:
-    """The line of a prototxt that states the identifier."""
+    """Return the line of a prototxt that states the identifier."""
     return _LINE.format(identifier) + "\n"
 
 
 def stated_in_text(prototxt: Path_) -> str:
-    """The identifier that a prototxt states, empty if it states none."""
+    """Return the identifier that a prototxt states, empty if it states none."""
     with Path(prototxt).open("rb") as file:
         found = _FOUND.search(file.read(_HEAD))
     return found[1].decode() if found else ""
 
 
 def stated_in_weights(weights: Path_) -> str:
-    """The identifier that a weights file states, empty if it states none."""
+    """Return the identifier that a weights file states, empty if it states none."""
     if str(weights).endswith(".h5"):
         return hdf5.identifier(weights)
     return caffemodel.identifier(weights)
 
 
 def check_pair(prototxt: Path_, weights: Path_) -> None:
-    """Raise CaffeFormatError where both files state an identifier, and not the same."""
+    """Raise CaffeFormatError if both files state an identifier, and not the same."""
     text = stated_in_text(prototxt)
     if not text:
         return

@@ -33,7 +33,7 @@ class Field(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Numbers of one size in the file: `length` of them, `stride` bytes apart, up to `end`."""
+    """Fixed-size values in the file: `length` of them, `stride` bytes apart, up to `end`."""
 
     begin: int
     length: int
@@ -52,11 +52,11 @@ class Source:
         self.data = data
 
     def error(self, offset: int, expected: str) -> CaffeFormatError:
-        """What to raise where the bytes at `offset` are not what a weights file has there."""
+        """Return the error for bytes at `offset` that a weights file does not have there."""
         return CaffeFormatError(f"{self.path}, byte {offset}: expected {expected}")
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """The unsigned 64-bit varint at `at`, and the offset behind it."""
+        """Return the unsigned 64-bit varint at `at`, and the offset behind it."""
         value = 0
         for index in range(_MAX_VARINT_BYTES):
             if at + index >= end:
@@ -68,7 +68,7 @@ class Source:
         raise self.error(at, f"a varint of at most {_MAX_VARINT_BYTES} bytes")
 
     def field(self, at: int, end: int) -> Field:
-        """The field whose tag is at `at`, wholly inside the message that ends at `end`."""
+        """Return the field whose tag is at `at`, wholly inside the message that ends at `end`."""
         number, wire, begin = self._tag(at, end)
         value, stop = 0, begin
         if wire == VARINT:
@@ -90,7 +90,7 @@ class Source:
         return Field(number, wire, at, begin, stop, value)
 
     def fields(self, begin: int, end: int) -> Iterator[Field]:
-        """The fields of the message in these bytes, one after the other."""
+        """Yield the fields of the message in these bytes, one after the other."""
         at = begin
         while at < end:
             field = self.field(at, end)
@@ -98,14 +98,14 @@ class Source:
             at = field.end
 
     def require(self, field: Field, name: str, *wires: int) -> None:
-        """Refuse a known field in a wire type that its declaration does not allow."""
+        """Raise for a known field in a wire type that its declaration does not allow."""
         if field.wire not in wires:
             allowed = " or ".join(map(str, wires))
             known = f"field {field.number} ({name}) to have wire type {allowed}"
             raise self.error(field.offset, f"{known}, found {field.wire}")
 
     def text(self, field: Field, name: str) -> str:
-        """The string that the field holds."""
+        """Return the string that the field holds."""
         self.require(field, name, DELIMITED)
         payload = self.data[field.begin : field.end]
         try:
@@ -116,7 +116,7 @@ class Source:
             raise self.error(at, f"UTF-8 text in field {field.number} ({name}), {found}") from None
 
     def integers(self, field: Field, name: str) -> Iterator[int]:
-        """The signed 64-bit values of a repeated integer field, packed or not."""
+        """Yield the signed 64-bit values of a repeated integer field, packed or not."""
         self.require(field, name, DELIMITED, VARINT)
         if field.wire == VARINT:
             yield signed(field.value)
@@ -127,10 +127,10 @@ class Source:
             yield signed(value)
 
     def numbers(self, field: Field, name: str, size: int, end: int) -> Run:
-        """The fixed-size numbers of a repeated field: a packed chunk, or all the single ones here.
+        """Return the fixed-size values of a repeated field: a packed chunk, or all single ones.
 
-        Single ones are taken in one go as long as they follow each other with a one-byte tag:
-        a layer may have a hundred million of them.
+        Single ones are taken in one go as long as they follow each other with a one-byte tag: a
+        layer may have a hundred million of them.
         """
         wire = FIXED32 if size == 4 else FIXED64
         self.require(field, name, DELIMITED, wire)
@@ -145,7 +145,7 @@ class Source:
         return Run(field.begin, count, size, field.end)
 
     def tensor(self, runs: Sequence[Run], dtype: str) -> torch.Tensor:
-        """The numbers as float32: in place where they lie in one piece, else copied together."""
+        """Return the values as float32: in place if they lie in one piece, else copied together."""
         filled = [run for run in runs if run.length]
         if not filled:
             return torch.empty(0)
@@ -168,7 +168,7 @@ class Source:
         return number, tag & 7, behind
 
     def _group_end(self, number: int, at: int, end: int) -> int:
-        """The offset behind the end of an unknown group; iterative, since groups may nest deep."""
+        """Return the offset behind the end of an unknown group; iterative: groups may nest deep."""
         open_groups = [number]
         while open_groups:
             number, wire, behind = self._tag(at, end)
@@ -182,7 +182,7 @@ class Source:
         return at
 
     def _repeats(self, at: int, end: int, tag: int, stride: int) -> int:
-        """How many records of `stride` bytes from `at` on begin with the byte `tag`.
+        """Count the records of `stride` bytes from `at` on that begin with the byte `tag`.
 
         Looks ahead in growing steps: work is in proportion to what is found, not to what is left.
         """
@@ -198,12 +198,12 @@ class Source:
 
 
 def signed(value: int) -> int:
-    """The two's complement reading of a varint: how negative int32 and int64 are written."""
+    """Return a varint as two's complement: negative int32 and int64 are written so."""
     return value - 2**64 if value >= 2**63 else value
 
 
 def encode_varint(value: int, size: int = 0) -> bytes:
-    """`value` in at least `size` bytes; the extra ones hold leading zeros, which parsers accept."""
+    """Return `value` in at least `size` bytes; the extra ones hold zeros, which parsers accept."""
     encoded = bytearray()
     while value >= 0x80 or len(encoded) + 1 < size:
         encoded.append(value & 0x7F | 0x80)
@@ -213,10 +213,10 @@ def encode_varint(value: int, size: int = 0) -> bytes:
 
 
 def encode_tag(number: int, wire: int) -> bytes:
-    """What opens a field: its number and how its payload is laid out."""
+    """Return the bytes that open a field: its number and how its payload is laid out."""
     return encode_varint(number << 3 | wire)
 
 
 def encode_delimited(number: int, payload: bytes) -> bytes:
-    """A whole field of text, of a message or of packed numbers."""
+    """Return a whole field of text, of a message or of packed values."""
     return encode_tag(number, DELIMITED) + encode_varint(len(payload)) + payload

@@ -1,1 +1,1 @@
-"""From any layers to those of a target: rules decompose what the target does not have."""
+"""Legalization: rules decompose the layers that a target does not have."""

@@ -1,4 +1,4 @@
-"""Fusion of index maps that follow each other, and of steps that a target has as one layer."""
+"""Fusion of consecutive index maps, and of steps that a target has as a single layer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fx2caffe.targets import Target
 
 
 def fuse_into_forks(steps: Sequence[Step], target: Target) -> Iterator[Step]:
-    """The steps, with those that are one layer of the target together as that layer.
+    """Fuse steps that are a single layer of the target (Interp, Mish) into that layer.
 
     before: AxisMatrix on height, AxisMatrix on width, both as align_corners has them
     after:  Interp{height width}
     before: BNLL, TanH, Eltwise{PROD} with the BNLL's bottom     after: Mish
-    The first of each stay, for nothing or for an output: see passes.dead_steps.
+    The earlier steps stay; passes.dead_steps drops those that no output needs.
     """
     made: dict[Value, Step] = {}
     for step in steps:
@@ -71,9 +71,9 @@ def _instead(step: Step, layer: Layer, bottoms: tuple[Value, ...]) -> Step:
 
 
 def fuse_index_maps(steps: Sequence[Step]) -> Iterator[Step]:
-    """The steps, each IndexMap reading from before the one that it alone reads.
+    """Fuse each IndexMap with the IndexMap whose top it alone reads.
 
-    The first of the two stays, for nothing or for an output: see passes.dead_steps.
+    The first of the two stays; passes.dead_steps drops it unless an output needs it.
     """
     uses = Counter(value for step in steps for value in step.reads)
     made: dict[Value, Step] = {}
@@ -94,7 +94,7 @@ def _fits(first: Step, second: Step) -> bool:
 
 
 def _after(first: Step, second: Step) -> Step:
-    """What the second step does to what the first gives, as one step."""
+    """Return one step that applies the first index map and then the second."""
     pairs = zip(first.blobs, second.blobs, strict=True)
     blobs = [torch.where(two == NOWHERE, two, one[two.long().clamp(min=0)]) for one, two in pairs]
     return replace(second, bottoms=first.bottoms, blobs=tuple(blobs))

@@ -1,4 +1,4 @@
-"""Legalize: rewrite the layers that a target does not have until it has all that are left."""
+"""Legalize: rewrite the layers that a target does not have until it has all of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def legalize(
     """Rewrite the steps into layers that the target has; values keep their names.
 
     `symbols` gives the shapes of the inputs and receives those of all values.
-    Raises UnsupportedError with a refusal for each step that no rule can say; with
+    Raises UnsupportedError with a refusal for each step that no rule decomposes; with
     `placeholders` it goes out as Unsupported instead.
     """
     emitter = _LegalEmitter(target)
@@ -68,7 +68,7 @@ def _insert_placeholder(
 def _targets_that_accept(
     step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter
 ) -> tuple[str, ...]:
-    """The names of the package's targets in which a refused step can be decomposed."""
+    """Return the names of the package's targets in which a refused step can be decomposed."""
     found = []
     for name, target in TARGETS.items():
         with suppress(Refused, BatchFixed):
@@ -112,15 +112,15 @@ def _continue_after_refusal(
 
 
 class _LegalEmitter(Emitter):
-    """An emitter that rewrites what it is given until the target has it."""
+    """An emitter that rewrites each layer it is given until the target has all of the result."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.target = target
-        self._asked: list[tuple[Layer, tuple[Value, ...]]] = []  # what is being rewritten now
+        self._asked: list[tuple[Layer, tuple[Value, ...]]] = []  # the layers being rewritten
 
     def for_another(self, target: Target) -> _LegalEmitter:
-        """A copy that goes on for another target: rules look back at what made their bottoms."""
+        """Return a copy for another target; rules still see the steps that made their bottoms."""
         other = self.forked()
         other.target, other._asked = target, []
         return other
@@ -149,7 +149,7 @@ class _LegalEmitter(Emitter):
         if dynamic or loss_weight:
             raise Refused(reason)
         asked = layer, tuple(bottom.value for bottom in bottoms)
-        if asked in self._asked:  # a rule that comes back to what it started from is none
+        if asked in self._asked:  # a rule that leads back to its own layer does not apply
             raise Refused(reason)
         self._asked.append(asked)
         try:
@@ -180,7 +180,7 @@ class _LegalEmitter(Emitter):
     def _by_rule(
         self, rule: Rule, call: LayerCall[Any], suffix: str, reasons: list[str]
     ) -> Tops | None:
-        """The tops that a rule gives; None, and no trace of it, where it gives none."""
+        """Return the tops that a rule gives; if it gives none, undo its layers and return None."""
         name, origin = self.scope
         mark = self.mark()
         origin = replace(origin, rules=(*origin.rules, name_of(rule)))
@@ -197,7 +197,7 @@ class _LegalEmitter(Emitter):
     def _by_cheapest(
         self, choice: Cheapest, call: LayerCall[Any], suffix: str, reasons: list[str]
     ) -> Tops | None:
-        """The tops of the rule that is to be taken (see Cheapest). Raises BatchFixed if it must."""
+        """Return the tops of the rule that Cheapest chooses. Raises BatchFixed if it must."""
         costs: dict[Rule, int] = {}
         fixed: BatchFixed | None = None
         for rule in choice.rules:
@@ -219,7 +219,7 @@ class _LegalEmitter(Emitter):
     ) -> str | None:
         """Why the target cannot run the layer or those that compute its weights; None if it can."""
         if isinstance(layer, Unsupported):
-            return None  # a placeholder of the target's own, in the end
+            return None  # becomes the target's own placeholder later
         asked = [(layer, [bottom.shape for bottom in bottoms], tops)]
         for weight in dynamic:
             for step in helpers(Dynamic(weight.value, "", "", ""), weight.shape):

@@ -1,4 +1,4 @@
-"""Unsupported: what stands in a net for what its target cannot say, where the user asks for it."""
+"""Placeholders: the target's own layers in place of Unsupported records."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from fx2caffe.ir.placeholder import Unsupported
 
 @dataclass(frozen=True)
 class Unverified:
-    """A layer of a net that stands for a refused operation: nothing proves what runs there."""
+    """A placeholder in the net for a refused operation; nothing proves what runs there."""
 
     layer: str
     op: str
     reason: str
-    step: Step  # with its Unsupported record
+    step: Step  # the step that holds the Unsupported record
 
     def __str__(self) -> str:
         return f"{self.layer}: {self.op} {self.reason}, {self.step.origin}"
 
 
 def with_placeholders(net: Net, type_: str) -> tuple[Net, tuple[Unverified, ...]]:
-    """The net with layers of that type for what is Unsupported in it, and a list of those."""
+    """Replace Unsupported records by layers of that type; return the net and the list of them."""
     steps, found = [], []
     for step in net.steps:
         layer = step.layer
@@ -44,11 +44,11 @@ def with_placeholders(net: Net, type_: str) -> tuple[Net, tuple[Unverified, ...]
     return replace(net, steps=tuple(steps)), tuple(found)
 
 
-_CLASS = "Unsupported"  # of Python layers: no such class is there
+_CLASS = "Unsupported"  # class name of the Python layers; no such class exists
 
 
 def _placeholder(type_: str, layer: Unsupported) -> Layer:
-    """The record of a target's own placeholder: NNIE's Custom, or a Python layer."""
+    """Return the layer for a target's placeholder type, "Custom" (NNIE) or "Python"."""
     _know_placeholders()
     if type_ == "Python":
         said = json.dumps({"op": layer.op, "tops": layer.shapes})
@@ -63,7 +63,7 @@ def _placeholder(type_: str, layer: Unsupported) -> Layer:
 
 
 def _know_placeholders() -> None:
-    """Make both known to readers of nets, unless the user has said what they compute."""
+    """Register both types so that nets with them can be read, unless the user has defined them."""
     if "Custom" not in registered():
         user_defined.register("Custom", tops=_custom_shapes)(_refuse)
     if _CLASS not in user_defined._PYTHON:

@@ -31,14 +31,14 @@ class LayerCall(Generic[L]):
         return self.bottoms[0]
 
 
-# A rule emits the layers and returns the tops. It returns None where it is not about this use of
-# the layer, and raises Refused with the reason where it is but cannot be applied.
+# A rule emits layers and returns the tops. It returns None where this use of the layer is not its
+# subject, and raises Refused with the reason where it is but the rule cannot be applied.
 Rule = Callable[[Emitter, LayerCall[Any]], Tops | None]
 
 
 @dataclass(frozen=True)
 class Cheapest:
-    """Rules of which the first that applies is taken, unless another is FACTOR times cheaper.
+    """The first of its rules that applies is taken, unless another is FACTOR times cheaper.
 
     One that keeps the batch free comes before all that fix it, whatever it costs. Below SMALL
     the cost (see Emitter.cost) of a net does not count: the first rules have the fewest layers.
@@ -47,7 +47,7 @@ class Cheapest:
     rules: tuple[Rule, ...]
 
     def best(self, costs: Mapping[Rule, int]) -> Rule:
-        """Return the rule to take, of those that apply, which `costs` has in their order."""
+        """Return the rule to take; `costs` has those that apply, in their order."""
         first, least = next(iter(costs)), min(costs, key=costs.__getitem__)
         return least if costs[first] > max(SMALL, FACTOR * costs[least]) else first
 
@@ -58,7 +58,7 @@ SMALL = 1 << 18
 
 @dataclass(frozen=True)
 class UserRule:
-    """A rule that a user registered for a record, in the named targets or, without names, all."""
+    """A rule that a user registered for a record: for the named targets, for all without names."""
 
     record: type[Layer]
     rule: Rule
@@ -70,6 +70,6 @@ class UserRule:
 
 
 def name_of(rule: Rule) -> str:
-    """The rule's file and function, as a person looks it up: pooling.floor_by_crop."""
+    """Return the rule's file and function as a name to look up: pooling.floor_by_crop."""
     function: Any = rule
     return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"

@@ -152,7 +152,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     ),
     Swish: (activation.swish_by_sigmoid,),
     Threshold: (activation.by_scaling,),
-    # Any layer, when no rule of its own applies.
+    # Rules for any layer, tried when none of its own applies.
     Layer: (
         any_layer.as_fewer_axes,
         any_layer.axis_counted_from_front,
@@ -164,13 +164,13 @@ _USERS: list[UserRule] = []
 
 
 def rules_for(layer: Layer, target: str) -> tuple[Rule | Cheapest, ...]:
-    """The rules for a record in a target: the user's, its own, then those for any layer."""
+    """Return the rules for a record in a target: the user's, its own, then those for any layer."""
     users = [each.rule for each in _USERS if each.is_for(layer, target)]
     return (*users, *RULES.get(type(layer), ()), *RULES[Layer])
 
 
 def register_rule(record: type[Layer], *, targets: Collection[str] = ()) -> Callable[[R], R]:
-    """Register a rule of your own: how a layer is decomposed where a target does not have it.
+    """Register a rule that decomposes a layer where a target does not have it.
 
     The rule takes the emitter and the layer's call (`.layer`, `.bottoms`, `.bottom`, `.blobs`,
     `.tops`), emits layers and returns the tops; it returns None where it is not about this use of
@@ -191,5 +191,5 @@ def register_rule(record: type[Layer], *, targets: Collection[str] = ()) -> Call
 
 
 def unregister_rule(rule: Rule) -> None:
-    """Forget a rule that `register_rule` registered."""
+    """Remove a rule that `register_rule` registered."""
     _USERS[:] = [each for each in _USERS if each.rule is not rule]

@@ -32,7 +32,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def clip_by_maximum(net: Emitter, call: LayerCall[Clip]) -> Tops:
-    """Comparisons only, so that every number within the bounds stays exactly what it is.
+    """Clip by comparisons only, so that every element within the bounds keeps its exact value.
 
     before: Clip{min: 0, max: 6}
     after:  ReLU, Power{scale: -1}, Power{scale: 0 shift: -6}, Eltwise{MAX}, Power{scale: -1}
@@ -67,11 +67,11 @@ def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
     return (net.add(Eltwise(operation=EltwiseOp.PROD), bottom, gate),)
 
 
-_FAR = 2.0**100  # two of it bring the least float32, 2^-149, over 1
+_FAR = 2.0**100  # applied twice, it scales the least float32, 2^-149, above 1
 
 
 def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
-    """How far x is above the bound, cut at 1 and scaled until nothing lies between 0 and 1.
+    """Scale max(x - b, 0), clipped at 1, until no element lies strictly between 0 and 1.
 
     The difference of two unequal float32 is never 0, so this is exact for all x but NaN, which
     stays NaN. It runs on negative numbers, as Eltwise has a maximum and no minimum.
@@ -106,7 +106,7 @@ def log_by_base_change(net: Emitter, call: LayerCall[Log]) -> Tops | None:
 
 
 def abs_by_two_relus(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
-    """|x| = relu(x) + relu(-x), of which one is 0."""
+    """Decompose |x| as relu(x) + relu(-x), of which one is 0."""
     bottom = call.bottom
     negative = net.add(ReLU(), net.add(Power(scale=-1), bottom, suffix="negative"), suffix="low")
     return (net.add(Eltwise(), net.add(ReLU(), bottom, suffix="high"), negative),)
@@ -121,7 +121,7 @@ def slope_by_channel(net: Emitter, call: LayerCall[PReLU]) -> Tops | None:
 
 
 def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
-    """e^x is what Softmax gives x beside 0, over what it gives the 0: exact to the last digits.
+    """Compute e^x as softmax(x, 0)[0] / softmax(x, 0)[1], which is exact to the last digits.
 
     before: Exp
     after:  Reshape (1,1,n,1), Power{scale: 0}, Concat, Softmax, Slice, Power{-1}, Eltwise{PROD}
@@ -152,13 +152,13 @@ def relu6(net: Emitter, call: LayerCall[Clip]) -> Tops:
 
 PROD = Eltwise(operation=EltwiseOp.PROD)
 _ROOT = 512.0
-# Where that root of a square root lies, from the least float32 above 0 to the largest.
+# The range of this root of a square root, from the least positive float32 to the largest.
 _LEAST, _LARGEST = 2.0 ** (-75 / _ROOT), 2.0 ** (65 / _ROOT)
-_ZERO = 2.0**-76  # times the inverse of the least square root: still below 1
+_ZERO = 2.0**-76  # times the reciprocal of the least square root this is still below 1
 
 
 def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
-    """ln(x) = 2 ln(s) of s = sqrt(x), and ln(s) = t + s e^-t - 1 for a t that is nearly it.
+    """Compute ln(x) = 2 ln(s) with s = sqrt(x), and ln(s) = t + s e^-t - 1 for t close to ln(s).
 
     Of 0 it is -inf, of negative numbers NaN, as it should be: with s both come to the sum.
 
@@ -189,7 +189,7 @@ def _nearly(net: Emitter, root: Symbol) -> Symbol:
 
 
 def _of_zero(net: Emitter, root: Symbol) -> Symbol:
-    """Infinity where the root is 0, else 0."""
+    """Return infinity where the root is 0, else 0."""
     inverse = net.add(Power(power=-1), root, suffix="reciprocal")
     return net.add(
         ReLU(), net.add(Power(scale=_ZERO, shift=-2), inverse, suffix="outer"), suffix="pole"
@@ -197,7 +197,7 @@ def _of_zero(net: Emitter, root: Symbol) -> Symbol:
 
 
 def by_sigmoid(net: Emitter, call: LayerCall[BNLL]) -> Tops:
-    """ln(1 + e^x) = relu(x) - ln(sigmoid(|x|))."""
+    """Compute ln(1 + e^x) as relu(x) - ln(sigmoid(|x|))."""
     bottom = call.bottom
     size = net.add(AbsVal(), bottom, suffix="size")
     share = net.add(Log(), net.add(Sigmoid(), size, suffix="sigmoid"), suffix="share")

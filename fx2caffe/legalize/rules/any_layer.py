@@ -17,7 +17,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def as_fewer_axes(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
-    """A layer on a reshaped value, on what that was before, or with its axis between two others."""
+    """Run a layer on a reshape of its bottoms with a rank that the target accepts."""
     layer, bottoms = call.layer, call.bottoms
     if isinstance(layer, Concat | Slice | Softmax):
         return _along_axis(net, layer, bottoms, call.tops)
@@ -29,7 +29,7 @@ def as_fewer_axes(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
 
 
 def _number_by_number(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> Tops | None:
-    """In the shape that the first bottom had before; one of a single axis gets a second."""
+    """Run in the shape of the first bottom's earliest source, or on a bottom with a second axis."""
     source = bottoms[0]
     while source.value in net.reshape_sources:
         source = net.reshape_sources[source.value]
@@ -59,7 +59,7 @@ def _on_channels(
     bottoms: Sequence[Symbol],
     blobs: Sequence[Tensor],
 ) -> Tops | None:
-    """Along axis 1, which has the blobs."""
+    """Run with the axes behind the channels merged; axis 1, which the blobs belong to, stays."""
     channels_first = getattr(layer, "axis", 1) == 1 and getattr(layer, "num_axes", 1) == 1
     bottom = bottoms[0]
     viewed_before = bottom.value in net.reshape_sources and bottom.rank > 1
@@ -74,7 +74,7 @@ def _on_channels(
 def _as_given(
     net: Emitter, layer: Layer, bottoms: Sequence[Symbol], made: Sequence[Symbol]
 ) -> Tops:
-    """In the shapes that the layer gives for its own bottoms."""
+    """Reshape the tops to the shapes that the layer gives for its own bottoms."""
     shapes = layer.top_shapes([bottom.shape for bottom in bottoms], len(made))
     others = layer.top_shapes([bottom.other_shape for bottom in bottoms], len(made))
     return tuple(

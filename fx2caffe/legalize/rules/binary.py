@@ -17,7 +17,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 class Sizes(NamedTuple):
-    """A shape for both batch sizes."""
+    """A shape at both batch sizes."""
 
     shape: Shape
     other_shape: Shape
@@ -28,7 +28,7 @@ def _sizes(symbol: Symbol) -> Sizes:
 
 
 def binary(net: Emitter, call: LayerCall[Binary]) -> Tops:
-    """Division and minimum by product and maximum; those by the cheapest broadcast there is.
+    """Express DIV by MUL and MIN by MAX; ADD, MUL and MAX broadcast in the cheapest way.
 
     before: Binary{MUL} of (N,C,H,W) and (N,C,1,1)
     after:  Flatten to (N,C), Scale{axis: 0} with two bottoms
@@ -65,14 +65,14 @@ def _eltwise(layer: Binary) -> Layer:
 
 
 def _cost(first: Symbol, second: Symbol, full: Sizes) -> tuple[int, int, int]:
-    """What it takes to repeat the first to the full shape, and the second within its run."""
+    """Return the cost of tiling the first to the full shape, and the second within its own axes."""
     missing = _repeated_axes(first, full)
     along_batch = sum(full.shape[axis] != full.other_shape[axis] for axis in missing)
     return along_batch, len(missing) + len(_span(second, full)[2]), len(missing)
 
 
 def _repeated_axes(symbol: Symbol, full: Sizes) -> list[int]:
-    """The axes of the result along which torch repeats this tensor."""
+    """Return the axes of the result along which torch repeats this tensor."""
     own = _padded(symbol, len(full.shape))
     return [
         axis
@@ -85,7 +85,7 @@ def _span(symbol: Symbol, full: Sizes) -> tuple[int, int, list[int]]:
     """The run of axes that a tensor has, start and end, and those inside that it lacks."""
     missing = _repeated_axes(symbol, full)
     axes = range(len(full.shape))
-    # Axes of 1 need not be part of the run.
+    # Axes of size 1 need not be among them.
     kept = [
         axis
         for axis in axes
@@ -96,13 +96,13 @@ def _span(symbol: Symbol, full: Sizes) -> tuple[int, int, list[int]]:
 
 
 def _padded(symbol: Symbol, rank: int) -> Sizes:
-    """The shape with axes of 1 in front, as torch aligns shapes."""
+    """Return the shape with leading axes of size 1, as torch aligns shapes."""
     ones = (1,) * (rank - symbol.rank)
     return Sizes(ones + symbol.shape, ones + symbol.other_shape)
 
 
 def _tiled(net: Emitter, symbol: Symbol, full: Sizes, axes: Sequence[int]) -> Symbol:
-    """The tensor repeated along `axes`; at the result's rank, unless there are none."""
+    """Tile the tensor along `axes`; it has the result's rank then, unless there are none."""
     if axes:
         symbol = reshaped_source(net, symbol, *_padded(symbol, len(full.shape)), suffix="aligned")
     for axis in axes:
@@ -113,7 +113,7 @@ def _tiled(net: Emitter, symbol: Symbol, full: Sizes, axes: Sequence[int]) -> Sy
 
 
 def _repeated(net: Emitter, symbol: Symbol, full: Symbol) -> Symbol:
-    """The tensor with exactly the shape of `full`."""
+    """Repeat the tensor to exactly the shape of `full`."""
     missing = _repeated_axes(symbol, _sizes(full))
     if not any(full.carries_batch(axis) for axis in missing):
         return _tiled(net, symbol, _sizes(full), missing)
@@ -124,7 +124,7 @@ def _repeated(net: Emitter, symbol: Symbol, full: Symbol) -> Symbol:
 def _over_run(
     net: Emitter, layer: Binary, first: Symbol, second: Symbol, suffix: str = ""
 ) -> Symbol:
-    """Scale or Bias with two bottoms: the second over a contiguous run of the first's axes."""
+    """Emit Scale or Bias with two bottoms: the second over consecutive axes of the first."""
     full = _sizes(first)
     start, end, inside = _span(second, full)
     second = _tiled(net, second, full, inside)
@@ -142,7 +142,7 @@ def _over_run(
 
 
 def by_copies(net: Emitter, call: LayerCall[Binary]) -> Tops:
-    """Both repeated to the shape of the result, then number by number."""
+    """Repeat both bottoms to the shape of the result, then apply Eltwise."""
     layer, bottoms = call.layer, call.bottoms
     if layer.op not in _PAIRWISE:
         raise Refused("needs a sum, a product or a maximum")
@@ -170,7 +170,7 @@ def _repeated_to(net: Emitter, symbol: Symbol, shape: Shape, other: Shape) -> Sy
     missing = [axis for axis, size in enumerate(shape) if symbol.shape[axis] != size]
     if any(shape[axis] != other[axis] for axis in missing):
         raise Refused(f"needs a tensor of the result's batch, got {symbol.shape}")
-    # The channels first, while there is little to repeat.
+    # The channels are repeated first, while the tensor is small.
     for axes in ([a for a in missing if a < 2], [a for a in missing if a >= 2]):
         symbol = index_map(
             net, symbol, {axis: (0,) * shape[axis] for axis in axes}, suffix="copies"

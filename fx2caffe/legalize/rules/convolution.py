@@ -14,7 +14,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 def one_axis_as_image_width(
     net: Emitter, call: LayerCall[Convolution | Deconvolution]
 ) -> Tops | None:
-    """One axis as the width of an image of height 1."""
+    """Run on an image of height 1 whose width is the one spatial axis."""
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     if len(bottoms) != 1 or bottoms[0].rank != 3 or layer.axis != 1:
         return None
@@ -40,7 +40,7 @@ def one_axis_as_image_width(
 def dilated_kernel_with_zeros(
     net: Emitter, call: LayerCall[Convolution | Deconvolution]
 ) -> Tops | None:
-    """before: kernel 3, dilation 2     after: kernel 5 with zeros between its numbers"""
+    """before: kernel 3, dilation 2     after: kernel 5 with zeros between its weights"""
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     kernel, _, _, dilation = layer.geometry(bottoms[0].rank - 2)
     if set(dilation) == {1} or len(kernel) != 2:
@@ -53,7 +53,7 @@ def dilated_kernel_with_zeros(
 
 
 def zeros_around(net: Emitter, call: LayerCall[Deconvolution]) -> Tops | None:
-    """before: Deconvolution of kernel 1, pad 1     after: of kernel 3 with zeros around, pad 2"""
+    """before: Deconvolution of kernel 1, pad 1     after: kernel 3, padded with zeros, pad 2"""
     layer = call.layer
     kernel, _, pad, _ = layer.geometry(call.bottom.rank - 2)
     if set(kernel) != {1} or not any(pad) or len(kernel) != 2:

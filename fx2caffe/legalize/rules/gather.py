@@ -17,7 +17,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def gather_by_one_hot(net: Emitter, call: LayerCall[Gather]) -> Tops:
-    """A matrix of ones and zeros, where it is not too large; the batch stays free."""
+    """Multiply by a one-hot matrix, if it is not too large; the batch stays free."""
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     bottom, axis = bottoms[0], layer.first
     size = prod(bottom.static_size(a) for a in range(layer.first, layer.last + 1))
@@ -31,7 +31,7 @@ def gather_by_one_hot(net: Emitter, call: LayerCall[Gather]) -> Tops:
 
 
 def gather_by_batch_reindex(net: Emitter, call: LayerCall[Gather]) -> Tops:
-    """Rows by number, counted over all samples: the batch of the example stays in the net."""
+    """Pick rows by BatchReindex, with indices over all samples, which fixes the batch size."""
     layer, bottoms = call.layer, call.bottoms
     bottom, both = bottoms[0], (bottoms[0].shape, bottoms[0].other_shape)
     outer = prod(bottom.shape[: layer.first])

@@ -34,7 +34,7 @@ from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
-PIECES = 16  # more slices than this cost more, and read worse, than one matrix
+PIECES = 16  # above this, slices cost more and read worse than one matrix
 Maps = dict[int, Places]
 
 
@@ -58,7 +58,7 @@ def _only(maps: Maps) -> tuple[int, Places]:
 
 
 def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """A constant outside: zeros outside, and then the constant added there.
+    """Replace a constant other than 0 outside by zeros outside, to which a Bias adds it.
 
     before: IndexMap{outside: 2}     after: IndexMap{outside: 0}, Bias with 2 outside and 0 inside
     """
@@ -75,7 +75,7 @@ def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def cut(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Ranges: Slice for one axis, Crop to a constant of the wanted size for more."""
+    """Cut ranges: Slice for one axis, Crop to a constant of the wanted size for several."""
     layer, bottom = call.layer, call.bottom
     spans = _spans(_changed(layer, bottom, call.blobs))
     if not spans:
@@ -96,7 +96,7 @@ def _cropped(
     shapes: Callable[[Sequence[Shape], int], tuple[Shape, ...]],
     starts: dict[int, int],
 ) -> Symbol:
-    """Crop, from the starts on, to the sizes that `shapes` gives for the bottom."""
+    """Crop, from the start indices on, to the sizes that `shapes` gives for the bottom."""
     first = min(starts)
     top, other = (shapes([sizes], 1)[0][first:] for sizes in (bottom.shape, bottom.other_shape))
     if top != other:
@@ -109,7 +109,7 @@ def _cropped(
 def _pieces(
     net: Emitter, bottom: Symbol, axis: int, edges: Sequence[int], used: Sequence[int]
 ) -> dict[int, Symbol]:
-    """The axis cut at all of `edges`; pieces by where they start.
+    """Slice an axis at all of `edges`; return the pieces by their start index.
 
     Those that do not start at one of `used` end in a Silence: a target without it must refuse.
     """
@@ -127,7 +127,7 @@ def _pieces(
 
 
 def windows(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Every n-th number, or zeros around: Im2col with windows of one number."""
+    """Emit strided slices, or equal zero padding on both sides, as Im2col with 1x1 windows."""
     layer, bottom = call.layer, call.bottom
     spans = _spans(_changed(layer, bottom, call.blobs))
     if not all(span.is_window(bottom.static_size(axis)) for axis, span in spans.items()):
@@ -151,9 +151,9 @@ def _image(shape: Shape, first: int) -> Shape:
 
 
 def span_by_cut_stride_pad(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Any span: cut, then every n-th, then as many zeros on both sides, then cut.
+    """Decompose any strided slice with padding: cut, stride, pad both sides equally, cut.
 
-    before: IndexMap 2, 4, 6, nowhere     after: cut to 2..6, every 2nd, zeros around, cut
+    before: IndexMap 2, 4, 6, padding     after: cut to 2..6, every 2nd, padding on both sides, cut
     """
     layer, bottom = call.layer, call.bottom
     maps = _changed(layer, bottom, call.blobs)
@@ -166,12 +166,12 @@ def span_by_cut_stride_pad(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
         symbol = index_map(net, symbol, left, suffix="stage")
     if all(is_whole(symbol, axis, p) for axis, p in padded.items()):
         return (symbol,)
-    # Not by Slice: its other tops would be zeros, of which no comparison proves anything.
+    # Slice would have other tops that hold only zeros, by which no comparison proves anything.
     return (_cropped(net, symbol, layer.top_shapes, {a: p[0] for a, p in padded.items()}),)
 
 
 def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
-    """The places of each axis in the four stages."""
+    """Return the indices of each axis in the four stages."""
     stages: list[dict[int, Places]] = [{}, {}, {}, {}]
     for axis, (before, start, step, length, after) in spans.items():
         reach, pad = (length - 1) * step + 1, max(before, after)
@@ -183,7 +183,7 @@ def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
 
 
 def upsampled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Every pixel several times on the image axes: a Deconvolution of ones, channel by channel."""
+    """Repeat each pixel along the image axes: a Deconvolution of ones with a group per channel."""
     bottom = call.bottom
     maps = _changed(call.layer, bottom, call.blobs)
     if bottom.rank != 4 or min(maps) < 2:
@@ -197,7 +197,7 @@ def upsampled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def times_of(places: Places, size: int) -> int:
-    """How often each place is repeated in a row. Raises Refused if they are not."""
+    """Return how often each index is repeated in a row. Raises Refused if not equally often."""
     times = len(places) // size
     if not times or places != tuple(p for p in range(size) for _ in range(times)):
         raise Refused("needs every place equally often")
@@ -205,7 +205,7 @@ def times_of(places: Places, size: int) -> int:
 
 
 def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Several axes one after the other, those that shrink most first."""
+    """Index several axes one after the other, those that shrink most first."""
     layer, bottom = call.layer, call.bottom
     maps = _changed(layer, bottom, call.blobs)
     if len(maps) < 2:
@@ -218,7 +218,7 @@ def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """The axis, or each place of it, several times: Tile."""
+    """Repeat an axis as a whole, or each of its indices in a row, by Tile."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
@@ -231,7 +231,7 @@ def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """A few ranges one after the other: Slice and Concat."""
+    """Concatenate a few ranges of the axis: Slice and Concat."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
     bottom.static_size(axis)
@@ -246,13 +246,13 @@ def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def runs_of(places: Places) -> list[tuple[int, int]]:
-    """The ranges (low, high) of consecutive places."""
+    """Return the ranges (low, high) of consecutive indices."""
     breaks = [index for index, (a, b) in enumerate(pairwise(places), 1) if b != a + 1]
     return [(places[a], places[b - 1] + 1) for a, b in pairwise([0, *breaks, len(places)])]
 
 
 def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Any places on one axis: a matrix of ones and zeros."""
+    """Index one axis by a one-hot matrix, in any order."""
     bottom = call.bottom
     axis, places = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
@@ -277,11 +277,11 @@ def gathered(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     return (net.add(gather, bottom, blobs=[torch.tensor(places)]),)
 
 
-TAPS = 64  # numbers in a filter that takes one of them; a matrix is cheaper from there on
+TAPS = 64  # elements in a one-hot filter; above this a matrix is cheaper
 
 
 class _Filter(NamedTuple):
-    """A filter of one 1 along one axis: its size, where the 1 stands, its stride and its pad."""
+    """A one-hot filter along one axis: its size, the index of its 1, its stride and its pad."""
 
     kernel: int
     one: int
@@ -290,9 +290,9 @@ class _Filter(NamedTuple):
 
     @classmethod
     def of(cls, span: Span, size: int) -> _Filter:
-        """The filter that reads a span of `size` numbers, zeros outside of them.
+        """Return the filter that reads a span of an axis of that size, with zeros outside.
 
-        Raises Refused where the places outside are not outside the input.
+        Raises Refused where the span's padding does not lie outside the input.
         """
         count = span.before + span.length + span.after
         offset = span.start - span.before * span.step
@@ -313,7 +313,7 @@ class _Filter(NamedTuple):
 
 
 def by_one_filter(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Spans of the image axes, zeros outside: a filter with one 1, channel by channel.
+    """Emit spans of the image axes, zeros outside, as a one-hot filter with a group per channel.
 
     before: x[:, :, 1:, ::2]      after: Convolution{kernel 2x1 stride 1x2 group: channels}
     """
@@ -341,20 +341,20 @@ def by_one_filter(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 
 
 def upsample(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Every pixel s x s times."""
+    """Repeat each pixel s x s times by Upsample."""
     bottom = call.bottom
     return (net.add(Upsample(scale=_scale(call.layer, bottom, call.blobs)), bottom),)
 
 
 def upsample_by_stride(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Every pixel s x s times, as Ascend's ATC writes it."""
+    """Repeat each pixel s x s times by UpsampleStride, as Ascend's ATC writes it."""
     bottom = call.bottom
     scale = _scale(call.layer, bottom, call.blobs)
     return (net.add(UpsampleStride(stride_h=scale, stride_w=scale), bottom),)
 
 
 def _scale(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> int:
-    """How often each pixel is repeated both ways. Raises Refused if it is not."""
+    """Return how often each pixel is repeated along both axes. Raises Refused if that differs."""
     if bottom.rank != 4 or tuple(layer.axes) != (2, 3):
         raise Refused("needs both image axes of a 4-D bottom")
     lists = [tuple(int(place) for place in blob) for blob in blobs]

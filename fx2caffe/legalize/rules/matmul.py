@@ -18,11 +18,11 @@ from fx2caffe.ir.reshape import reshaped, reshaped_source, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
-PRODUCTS = 1 << 26  # numbers that a net may hold at once to sum them up: 256 MB
+PRODUCTS = 1 << 26  # elements that a net may hold at once in order to sum them: 256 MB
 
 
 def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
-    """A second matrix without axes in front: the weight of an InnerProduct, for any batch."""
+    """Use a second bottom of two axes as the weight of an InnerProduct, for any batch."""
     layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
     if second.rank != 2:
@@ -38,9 +38,9 @@ def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
 
 
 def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
-    """The first bottom as the weights of a 1x1 convolution, with a group for each product.
+    """Use the first bottom as weights of a 1x1 convolution with one group per product.
 
-    The weights of a layer have one size, so that the batch is fixed if it is among the products.
+    A layer's weights have one size, so that the batch is fixed if it is among the products.
     """
     layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
@@ -64,7 +64,7 @@ def _source(net: Emitter, symbol: Symbol, view: Callable[[Shape], Shape], suffix
 
 
 def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
-    """Every product of two numbers, then sums of K channels: for targets without dynamic weights.
+    """Multiply all pairs of elements, then sum K channels; no dynamic weights are needed.
 
     before: MatMul of (1,S,M,K) and (1,S,K,N)
     after:  Binary{MUL} of (1,SK,M,1) and (1,SK,1,N), Convolution of ones with group: S
@@ -89,7 +89,7 @@ def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
 
 
 def _swapped(net: Emitter, symbol: Symbol, suffix: str) -> Symbol:
-    """The last two axes in the other order."""
+    """Swap the last two axes."""
     order = (*range(symbol.rank - 2), symbol.rank - 1, symbol.rank - 2)
     return net.add(Permute(order=order), symbol, suffix=suffix)
 
@@ -97,7 +97,7 @@ def _swapped(net: Emitter, symbol: Symbol, suffix: str) -> Symbol:
 def _stacked(
     net: Emitter, symbol: Symbol, count: int, batched: int, image: Callable[[int], Shape]
 ) -> Symbol:
-    """`count` matrices (K, size) as an image of K channels each; a single one is repeated."""
+    """Reshape `count` matrices (K, size) to images of K channels each; a single one is repeated."""
     depth, size = symbol.static_size(symbol.rank - 2), symbol.static_size(symbol.rank - 1)
     if symbol.rank == 2 and count > 1:
         symbol = viewed(net, symbol, lambda s: (1, 1, prod(s), 1), suffix="single")

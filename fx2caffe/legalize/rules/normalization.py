@@ -31,7 +31,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def by_reductions(net: Emitter, call: LayerCall[Standardize]) -> Tops:
-    """The variance of what is centred already: BatchNorm would need one blob entry a sample,
+    """Take the variance of the centred bottom: BatchNorm would need one blob entry a sample,
     and MVN adds eps to the deviation instead of the variance.
 
     before: Standardize{axis}
@@ -51,7 +51,7 @@ def by_reductions(net: Emitter, call: LayerCall[Standardize]) -> Tops:
 
 
 def by_averages(net: Emitter, call: LayerCall[Standardize]) -> Tops:
-    """Mean and variance by poolings, each repeated by a Deconvolution.
+    """Compute mean and variance by poolings, each repeated by a Deconvolution.
 
     before: Standardize{axis}
     after:  Reshape (1,rows,n,1), Pooling{AVE}, Deconvolution, Eltwise{coeff: 1, -1}, Power{2},
@@ -74,7 +74,7 @@ def by_averages(net: Emitter, call: LayerCall[Standardize]) -> Tops:
 
 
 def lrn_k_by_scaling(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
-    """x / (k + a s)^b = k^-b x / (1 + a/k s)^b; within channels Caffe reads no k."""
+    """Decompose x / (k + a s)^b as k^-b x / (1 + a/k s)^b; within channels Caffe reads no k."""
     layer, bottom = call.layer, call.bottom
     if layer.k == 1:
         return None
@@ -85,7 +85,7 @@ def lrn_k_by_scaling(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
 
 
 def affine_on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:
-    """A blob over any axes as one over channels: the axes before as often as it is repeated.
+    """Move a blob over any axes to the channels, repeating it for the axes in front.
 
     before: Scale{axis: 2 num_axes: 2} of (N,C,H,W)
     after:  Reshape (N,CHW,1,1), Scale with the blob C times, Reshape

@@ -19,11 +19,11 @@ from fx2caffe.ir.reshape import as_image, lead, reshaped, reshaped_source
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
-Runs = Sequence[Sequence[int]]  # of axes
+Runs = Sequence[Sequence[int]]  # lists of axes
 
 
 def by_swaps(net: Emitter, call: LayerCall[Permute]) -> Tops:
-    """Each swap a copy without weights."""
+    """Permute by swaps of two axes, each a copy without weights (Im2col)."""
     bottoms = call.bottoms
     (source,) = bottoms
     return swap_by_swap(
@@ -37,12 +37,12 @@ def by_swaps(net: Emitter, call: LayerCall[Permute]) -> Tops:
 def swap_by_swap(
     net: Emitter, layer: Permute, source: Symbol, swap: Callable[[Symbol, Runs], Symbol]
 ) -> Tops:
-    """One swap of two neighbouring runs of axes after the other.
+    """Permute by swapping two neighbouring runs of axes at a time.
 
-    `swap` does it in memory: of the four runs that make up all axes it swaps the inner two.
+    `swap` swaps the inner two of the four runs into which the axes are divided.
     """
     symbol = source
-    # Axes of size 1 have no place in memory.
+    # Axes of size 1 do not matter to the memory layout.
     order = [
         axis for axis in layer.order if (source.shape[axis], source.other_shape[axis]) != (1, 1)
     ]
@@ -68,7 +68,7 @@ def _next_swap(axes: Sequence[int], order: Sequence[int]) -> tuple[int, int, int
 
 @dataclass(frozen=True)
 class _Run:
-    """Several axes seen as one: its size for the example's batch and for the other."""
+    """Several axes merged into one: its size at both batch sizes."""
 
     size: int
     other_shape: int
@@ -83,10 +83,10 @@ class _Run:
 
 
 def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
-    """(outer, a, b, inner) to (outer, b, a, inner), in whatever shape the next layer takes.
+    """Swap (outer, a, b, inner) to (outer, b, a, inner), in the shape that the next layer takes.
 
-    Im2col moves its windows in front of where they were, so windows of b rows, one below the
-    other, do it. Where b is the batch, a Deconvolution moves the a channels behind it.
+    Im2col moves its windows in front of where they were, so windows of b rows, one below the other,
+    do it. Where b is the batch, a Deconvolution moves the a channels behind it.
     """
     outer, a, b, inner = runs
     if b.is_fixed:
@@ -108,7 +108,7 @@ def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
 
 
 def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
-    """Each swap by filters of one 1."""
+    """Permute by swaps of two axes, each by one-hot filters."""
     bottoms = call.bottoms
     (source,) = bottoms
     return swap_by_swap(
@@ -120,12 +120,12 @@ def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
 
 
 def _size(source: Symbol, axes: Sequence[int]) -> int:
-    """The size of a run of axes; the batch in front, which stays there, is not counted."""
+    """Return the size of a run of axes, without the batch, which stays in front."""
     return prod(source.static_size(axis) for axis in axes if axis >= lead(source))
 
 
 def _swapped_by_filter(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Symbol:
-    """(outer, a, b, inner) to (outer, b, a, inner), by the shorter of the two axes."""
+    """Swap (outer, a, b, inner) to (outer, b, a, inner), by filters as long as the shorter axis."""
     outer, a, b, inner = sizes
     side = min(a, b)
     if outer * side * side > DENSE:
@@ -141,11 +141,11 @@ def _swapped_by_filter(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Sy
     return net.add(forward, image, blobs=[weight], suffix="swap")
 
 
-SHORT = 4096  # numbers: no target takes less as one side
+SHORT = 4096  # elements; no target limits a side to less
 
 
 def in_halves(net: Emitter, call: LayerCall[Permute]) -> Tops | None:
-    """What swaps two axes makes one side of both; with half of one axis it is half as long.
+    """Permute halves of the longest axis, so that a swap merges axes to a side half as long.
 
     before: Permute
     after:  Slice of the longest axis, a Permute of each half, Concat
@@ -180,5 +180,5 @@ def _joined_channels(shape: Shape) -> Shape:
 
 
 def permute(net: Emitter, call: LayerCall[Permute]) -> Tops:
-    """The forks' own Permute."""
+    """Emit the Permute layer of Caffe's forks."""
     return (net.add(layers.Permute(order=call.layer.order), call.bottom),)

@@ -15,7 +15,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def floor_by_crop(net: Emitter, call: LayerCall[Pooling]) -> Tops:
-    """Round up, then crop the last row and column where rounding down has none.
+    """Round up, then crop the last row and column that rounding down does not give.
 
     before: Pooling{round_mode: FLOOR}
     after:  Pooling, DummyData 1x1xHxW, Crop to its H and W (where the sizes differ at all)
@@ -62,7 +62,7 @@ def floor_by_fitting(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
 
 
 def average_by_filter(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
-    """Whole windows of one divisor: a convolution of each channel, which rounds down.
+    """Average whole windows of one divisor by a depthwise convolution, which rounds down.
 
     before: Pooling{AVE kernel: 3 pad: 1}     after: Convolution of 1/9 and group: channels
     """
@@ -84,7 +84,7 @@ def average_by_filter(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
 
 
 def average_by_matrices(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
-    """Any averages, one axis after the other: each as a matrix."""
+    """Average along one axis after the other, each by a matrix, for any windows and divisors."""
     layer, bottom = call.layer, call.bottom
     if layer.pool is not PoolMethod.AVE or layer.global_pooling:
         return None
@@ -102,12 +102,12 @@ def average_by_matrices(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
 
 
 def cut_before(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
-    """Without a pad: only the rows and columns that the windows reach."""
+    """Crop an unpadded bottom to the rows and columns that the windows reach, then round up."""
     return _trimmed(net, call.layer, call.bottom, call.tops, before=True)
 
 
 def cut_after(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
-    """Round up, and leave the last row and column out."""
+    """Round up, then drop the last row and column."""
     return _trimmed(net, call.layer, call.bottom, call.tops, before=False)
 
 

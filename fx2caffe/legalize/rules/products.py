@@ -19,7 +19,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def last_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
-    """The last axis: InnerProduct, which keeps all axes before it."""
+    """Multiply the last axis by an InnerProduct, which keeps all axes before it."""
     layer, bottom = call.layer, call.bottom
     if layer.axis != bottom.rank - 1 or layer.axis == 0:
         raise Refused(f"needs the last axis of several, got {layer.axis}")
@@ -29,7 +29,7 @@ def last_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
 
 
 def channels(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
-    """The channels of images: a 1x1 convolution."""
+    """Multiply the channels of images by a 1x1 convolution."""
     layer, bottom = call.layer, call.bottom
     if layer.axis != 1 or bottom.rank != 4:
         raise Refused(f"needs axis 1 of 4, got axis {layer.axis} of {bottom.rank}")
@@ -39,7 +39,7 @@ def channels(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
 
 
 def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
-    """Any other axis: as channels of a 1x1 convolution, all axes before it as its batch."""
+    """Multiply any axis as the channels of a 1x1 convolution, with the axes before it as batch."""
     layer, bottoms = call.layer, call.bottoms
     bottom, axis = bottoms[0], layer.axis
     inner = prod(bottom.static_size(a) for a in range(axis + 1, bottom.rank))
@@ -57,7 +57,7 @@ def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
 
 
 def by_columns(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
-    """An axis as height: a filter as high as it for each row of the matrix, channel by channel."""
+    """Multiply an axis as image height, by a filter of that height per matrix row and group."""
     layer, bottom = call.layer, call.bottom
     outer, size, inner = around(bottom, layer.axis, layer.axis)
     if outer * layer.rows * size > DENSE:
@@ -73,7 +73,7 @@ def by_columns(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
 
 
 def product_by_filters(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | None:
-    """The last axis as channels and back; one of the two is the product, the other moves alone.
+    """Move the last axis to channels and back; one move applies the weight, the other none.
 
     before: InnerProduct{axis: 3} of (N,C,H,W)
     after:  Reshape (N,1,CH,W), Convolution 1xW, Deconvolution 1xnum_output, Reshape
@@ -85,7 +85,7 @@ def product_by_filters(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | No
 
 
 def _like(net: Emitter, made: Symbol, layer: Layer, bottom: Symbol) -> Symbol:
-    """With the shape that the layer gives."""
+    """Reshape to the shape that the layer gives."""
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return reshaped(net, made, shape, other)
 
@@ -93,7 +93,7 @@ def _like(net: Emitter, made: Symbol, layer: Layer, bottom: Symbol) -> Symbol:
 def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) -> Symbol:
     outer, size, _ = around(bottom, bottom.rank - 1, bottom.rank - 1)
     image, rows = as_image(net, bottom, (1, outer, size)), len(weight)
-    # The bias is one of channels: only the first of the two layers can have it.
+    # The bias belongs to channels, so that only the first of the two layers can have it.
     added = bias if size < rows and rows * rows > DENSE else ()
     first, second, bias = weight, torch.eye(rows), () if added else bias
     if size < rows and not bias:

@@ -1,4 +1,4 @@
-"""LSTM step by step, for targets without the layer."""
+"""Decompositions of LSTM into its time steps."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
 PROD = Eltwise(operation=EltwiseOp.PROD)
-State = tuple[Symbol, Symbol]  # h and c
+State = tuple[Symbol, Symbol]  # the states h and c
 
 
 def unrolled(net: Emitter, call: LayerCall[LSTM]) -> Tops:
-    """One product for the inputs of all steps, then one a step for the state.
+    """Unroll: one product for the inputs of all steps, then one per step for the state.
 
-    A step whose cont is 0 begins at zero, without a product.
+    A step whose cont is 0 starts from zero, without a product.
     """
     layer, bottoms = call.layer, call.bottoms
     x, cont, *rest = bottoms
@@ -60,7 +60,7 @@ def _steps(net: Emitter, gates: Symbol) -> Tops:
 
 
 def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size: int) -> State:
-    """h and c after a step, from what the input adds to the gates i, f, o and g."""
+    """Return h and c after a step; `gates` are the input's terms of the gates i, f, o and g."""
     if state is None:
         return _first(net, gates, size)
     product = InnerProduct(num_output=4 * size, bias_term=False, axis=2)
@@ -73,14 +73,14 @@ def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size
 
 
 def _first(net: Emitter, gates: Symbol, size: int) -> State:
-    """The step from zero, which has nothing to forget."""
+    """Return h and c after a step from the zero state, which needs no forget gate."""
     read = (*range(size), *range(2 * size, 4 * size))
     (i, o), new = _gates(net, index_map(net, gates, {2: read}, suffix="read"), 2, size)
     return _output(net, o, net.add(PROD, i, new, suffix="cell_update"))
 
 
 def _gates(net: Emitter, gates: Symbol, count: int, size: int) -> tuple[Tops, Symbol]:
-    """The sigmoids of the first `count` gates, and the tanh of the cell's candidate behind them."""
+    """Return the sigmoids of the first `count` gates, and the tanh of the cell candidate behind."""
     cut = Slice(axis=2, slice_point=(count * size,))
     all_gates, candidate = net.add_many(cut, gates, suffix="gate", tops=2)
     each = Slice(axis=2, slice_point=tuple(size * index for index in range(1, count)))
@@ -94,7 +94,7 @@ def _output(net: Emitter, gate: Symbol, c: Symbol) -> State:
 
 
 def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
-    """For each step whether it goes on from the one before. Raises Refused if inputs decide it."""
+    """Whether each step continues the one before. Raises Refused if that depends on the inputs."""
     numbers = _known(net, cont)
     if numbers is None:
         raise Refused("needs a cont that does not depend on the inputs")
@@ -105,11 +105,11 @@ def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
 
 
 def _known(net: Emitter, symbol: Symbol) -> Tensor | None:
-    """What a value holds whatever the inputs are: it is made of constants."""
+    """Return a value that is computed from constants only, None if it depends on the inputs."""
     part = Net(reachable_steps(net.steps, (symbol.value,)), (symbol.value,))
     made = {top for step in part.steps for top in step.tops}
     if not made.issuperset(value for step in part.steps for value in step.reads):
-        return None  # of an input that stands outside of what is written so far
+        return None  # reads an input that is not among the emitted steps
     shapes, known = part.shapes(), dict[object, Tensor]()
     for step in part.steps:
         bottoms = [known.get(bottom) for bottom in step.bottoms]

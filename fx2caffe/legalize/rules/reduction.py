@@ -27,11 +27,11 @@ from fx2caffe.ir.reshape import around, as_image, reshaped, reshaped_source
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
-PARTS = 16  # of an axis that one product takes at once
+PARTS = 16  # parts of an axis that one Eltwise takes at once
 
 
 def reduce(net: Emitter, call: LayerCall[Reduce]) -> Tops:
-    """Each run of neighbouring axes by itself, from the last to the first.
+    """Reduce each run of consecutive axes by itself, from the last to the first.
 
     before: Reduce{SUM axes: 1, 3} of (N,C,H,W)
     after:  Reduction{SUM axis: 3}, Reshape, Convolution 1x1 of ones, Reshape
@@ -44,20 +44,20 @@ def reduce(net: Emitter, call: LayerCall[Reduce]) -> Tops:
     else:
         for first, last in reversed(_runs(layer.axes)):
             top = _one_run(net, layer, top, first, last)
-            # What is summed along some axes is already made of squares or magnitudes.
+            # Sums along the remaining axes are of squares or magnitudes already.
             layer = layer.replace(op=ReduceOp.SUM) if layer.op in INNER else layer
     shape, other = (layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape))
     return (reshaped_source(net, top, shape, other),)
 
 
 def _runs(axes: Shape) -> list[tuple[int, int]]:
-    """(0, 2, 3) as the runs (0, 0) and (2, 3)."""
+    """Split (0, 2, 3) into the runs (0, 0) and (2, 3)."""
     breaks = [i for i, (a, b) in enumerate(pairwise(axes), 1) if b != a + 1]
     return [(axes[start], axes[end - 1]) for start, end in pairwise([0, *breaks, len(axes)])]
 
 
 def _one_run(net: Emitter, layer: Reduce, bottom: Symbol, first: int, last: int) -> Symbol:
-    """The axes first..last made one of size 1; trailing ones vanish, except of a maximum."""
+    """Reduce axes first..last to one of size 1; trailing axes are removed, except by a maximum."""
     trailing = not leaves_ones(layer.op, (last,), bottom.rank)
     final = first == layer.axes[0] and layer.keepdim is not trailing
     suffix = "" if final else f"axis{first}"
@@ -78,7 +78,7 @@ def _one_run(net: Emitter, layer: Reduce, bottom: Symbol, first: int, last: int)
 
 
 def _multiplied(net: Emitter, bottom: Symbol, axis: int, suffix: str) -> Symbol:
-    """The product of all numbers of an axis: equal parts of it at once, until one is left."""
+    """Multiply all elements of an axis: split it into equal parts, multiply those, and recurse."""
     size = bottom.static_size(axis)
     if size == 1:
         return bottom
@@ -115,7 +115,7 @@ def by_reduce(net: Emitter, call: LayerCall[Reduction]) -> Tops:
 
 
 def by_poolings(net: Emitter, call: LayerCall[Reduce]) -> Tops:
-    """One run of axes after the other, as the height of an image that one window covers."""
+    """Reduce one axis after the other, as the height of an image that one window covers."""
     layer, bottoms = call.layer, call.bottoms
     if layer.op not in _POOLED:
         raise Refused(f"needs a sum, a mean or a maximum, got {layer.op.name}")
@@ -138,7 +138,7 @@ _POOLED = {
 
 
 def _pooled(net: Emitter, method: PoolMethod, bottom: Symbol, axis: int) -> Symbol:
-    """One axis made 1."""
+    """Reduce one axis to size 1."""
     outer, size, inner = around(bottom, axis, axis)
     image = as_image(net, bottom, (outer, size, inner))
     window = Pooling(pool=method, kernel_h=size, kernel_w=1)

@@ -1,1 +1,1 @@
-"""From the FX graph to steps: one handler for each torch function."""
+"""Lowering: the FX graph becomes steps, by one handler for each torch function."""

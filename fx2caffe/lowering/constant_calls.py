@@ -1,4 +1,4 @@
-"""Calls of constants alone, computed while exporting, and constants where handlers need layers."""
+"""Calls on constants, computed at export, and constants that handlers need as layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def computed(node: fx.Node, values: Mapping[fx.Node, Any], root: nn.Module) -> Any:
-    """What a node gives for its constants, in the types that torch gave. Raises Refused."""
+    """Return a node's result on its constants, in torch's dtypes. Raises Refused if torch fails."""
 
     def typed(source: fx.Node) -> Any:
         return _typed(values[source], source.meta.get("value"))
@@ -52,7 +52,7 @@ def _typed(value: Any, meta: Any) -> Any:
 def with_symbols(
     net: Emitter, handler: Callable[..., Any], bound: inspect.BoundArguments
 ) -> inspect.BoundArguments:
-    """The arguments with layers for constants where the handler takes symbols alone."""
+    """Turn constants into layers where the handler's parameter is annotated as a Symbol."""
     parameters = inspect.signature(handler).parameters
     for name, value in bound.arguments.items():
         if isinstance(value, Tensor) and parameters[name].annotation in ("Symbol", Symbol):

@@ -10,18 +10,18 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True)
 class Expected:
-    """What torch gave for the node: for handlers that ask for `out`."""
+    """Torch's results of the node at both batch sizes, for handlers that have a parameter `out`."""
 
     meta: Any
     other_meta: Any
-    read: frozenset[int] = frozenset()  # which of several results the model reads
+    read: frozenset[int] = frozenset()  # indices of the results that the model reads
 
     @property
     def shape(self) -> Shape:
-        """Shape of the (first) result for the example's batch."""
+        """The shape of the (first) result at the example's batch size."""
         return tuple(self.meta.shape)
 
     @property
     def other_shape(self) -> Shape:
-        """Shape of the (first) result for the other batch."""
+        """The shape of the (first) result at the other batch size."""
         return tuple(self.other_meta.shape)

@@ -1,7 +1,7 @@
-"""How large the integers of a graph can be: float32 holds them exactly up to 2^24.
+"""Bounds of the integers in a graph: float32 holds them exactly up to 2^24.
 
 A magnitude is the largest absolute value that a node's elements can have, as far as dtypes, the
-ranges of the inputs and the functions tell; it is infinite where they tell nothing. Functions
+ranges of the inputs and the functions bound it; it is infinite where they do not. Functions
 that only add and multiply are run on magnitudes themselves, which bounds partial sums as well.
 """
 
@@ -25,7 +25,7 @@ Ranges = Mapping[str, tuple[float, float]]
 
 _BY_DTYPE = {torch.bool: 1, torch.uint8: 255, torch.int8: 128, torch.int16: 1 << 15}
 
-# Sums of products of the elements: no difference, which `sub` becomes a sum for.
+# Sums of products of the elements; `sub`, the only difference, is computed as a sum.
 _SUMS = frozenset(
     """add sub mul square pow prod cumprod sum nansum cumsum matmul mm bmm mv dot vdot outer inner
     kron einsum addmm addmv addbmm baddbmm addr addcmul linear bilinear tensordot trace conv1d
@@ -33,7 +33,7 @@ _SUMS = frozenset(
     linalg_multi_dot chain_matmul matrix_power linalg_matrix_power linalg_vecdot
     bitwise_left_shift""".split()  # noqa: SIM905
 )
-# Each element of the result is one of the operands' elements, or one of their numbers.
+# Each element of the result is an operand's element or a number among the arguments.
 _MOVES = frozenset(
     """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     split_with_sizes tensor_split hsplit vsplit dsplit unbind squeeze unsqueeze narrow select flip
@@ -46,11 +46,11 @@ _MOVES = frozenset(
     nan_to_num interpolate pixel_shuffle pixel_unshuffle channel_shuffle movedim adjoint
     """.split()  # noqa: SIM905
 )
-# Beside elements, numbers of their arguments are written.
+# Besides elements, numbers among the arguments are written.
 _WRITES = frozenset(
     """masked_fill where setitem index_fill scatter pad fill maximum minimum""".split()  # noqa: SIM905
 )
-# Positions within an operand; and those that give elements of it beside them.
+# Functions that return indices into an operand; and those that return elements of it besides.
 _POSITIONS = frozenset(
     "argmax argmin argsort count_nonzero bucketize searchsorted".split()  # noqa: SIM905
 )
@@ -62,7 +62,7 @@ _ONES = frozenset("one_hot sign sgn heaviside signbit isin".split())  # noqa: SI
 
 
 class IntegerRanges:
-    """The magnitudes of a traced graph, and what its example shows where they are infinite."""
+    """The magnitudes of a traced graph, bounded by its example where they are infinite."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class IntegerRanges:
         self._seen = self._observed(open_ends)
 
     def _promised(self) -> dict[fx.Node, float]:
-        """The magnitudes of the inputs by their ranges, else by their dtypes."""
+        """Return the magnitudes of the inputs by their ranges, or by their dtypes."""
         found = {n: _BY_DTYPE.get(n.meta["value"].dtype, inf) for n in self._example}
         by_name = {self._names[node.name]: node for node in self._example}
         ranges = {by_name[name]: max(map(abs, ends)) for name, ends in self._ranges.items()}
@@ -107,7 +107,7 @@ class IntegerRanges:
                 raise CaffeError(f"input_ranges of {name} needs to hold its example, got {got}")
 
     def check(self, node: fx.Node) -> None:
-        """Raise Refused where a node's integers go beyond 2^24; warn where they may."""
+        """Raise Refused where a node's integers exceed 2^24; warn where they may."""
         if node.op == "placeholder" and _is_integer(node):
             self._check_input(node)
         if not _sums(node):
@@ -172,7 +172,7 @@ class IntegerRanges:
         return torch.full(tuple(node.meta["value"].shape), found[node], dtype=torch.float64)
 
     def _run(self, node: fx.Node, made: Callable[[fx.Node], Tensor]) -> float:
-        """The largest element that a function gives for operands of these magnitudes."""
+        """Return the largest element that a function gives for operands of these magnitudes."""
         if any(not hasattr(s.meta.get("value"), "shape") for s in node.all_input_nodes):
             return inf
         operands: dict[fx.Node, Tensor] = {s: made(s) for s in node.all_input_nodes}
@@ -188,7 +188,7 @@ class IntegerRanges:
         return float(result.max()) if isinstance(result, Tensor) and result.numel() else inf
 
     def _observed(self, nodes: Sequence[fx.Node]) -> dict[fx.Node, float]:
-        """For each node the largest sum of magnitudes on the example; partial sums are smaller."""
+        """Return each node's largest sum of magnitudes on the example; partial sums are smaller."""
         values = self._values(_ancestors(nodes)) if nodes else {}
         sums = {node: self._run(node, lambda s: values[s].double().abs()) for node in nodes}
         return {node: value for node, value in sums.items() if not isinf(value)}
@@ -236,7 +236,7 @@ def _count(node: fx.Node) -> int:
 
 
 def _numbers(node: fx.Node) -> list[float]:
-    """The magnitudes of the numbers among a node's arguments."""
+    """Return the magnitudes of the Python numbers among a node's arguments."""
     found: list[float] = []
 
     def note(value: Any) -> Any:
@@ -249,7 +249,7 @@ def _numbers(node: fx.Node) -> list[float]:
 
 
 def _positive(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The arguments of a sum with its weights positive, and without a dtype."""
+    """Return the arguments of a sum with positive weights and without a dtype."""
     kwargs = {
         key: abs(value) if key in ("alpha", "beta", "value") else value
         for key, value in kwargs.items()
@@ -272,21 +272,21 @@ def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def _clamped(sources: list[float], numbers: list[float]) -> float:
-    """Between two numbers no element is larger than both."""
+    """Return the bound of a clamp: between two numbers no element is larger than both."""
     return max(numbers) if len(numbers) == 2 else max([*sources, *numbers])
 
 
 def _divisor(sources: list[float], numbers: list[float]) -> float:
-    """A remainder is smaller than its divisor."""
+    """Return the bound of a remainder, which is smaller than its divisor."""
     return numbers[-1] if numbers else sources[-1]
 
 
 def _added(input: Tensor, dim: int, index: Tensor, source: Tensor, **_: Any) -> Tensor:
-    """Everything may be added to one element."""
+    """Return the bound where all sources may be added to one element."""
     return input.max() + source.sum()
 
 
-# What stands for a function on magnitudes.
+# Functions that are replaced when they run on magnitudes.
 _AS_SUMS: Mapping[str, Callable[..., Tensor]] = {
     "sub": torch.add,
     "bitwise_left_shift": lambda input, other: input * 2.0 ** torch.as_tensor(other).double(),

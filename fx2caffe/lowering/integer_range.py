@@ -1,6 +1,6 @@
-"""What float32 cannot stand for: integers that wrap or truncate, writes that round.
+"""Refusals of integer arithmetic that float32 does not repeat: wrapping, truncation, rounding.
 
-What is written into integers is cast here, as torch casts it.
+Values that are written into integer tensors are cast here, as torch casts them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AVERAGES = frozenset(
 MASK_SUMS = frozenset(
     {"addr", "diff", "index_add", "scatter_add", "scatter_reduce", "index_reduce", "cumsum"}
 )
-# The parameters that functions cast to the type of their result.
+# Parameters that functions cast to the dtype of their result.
 WRITTEN: Mapping[Any, tuple[str, ...]] = {
     graph_functions.setitem: ("value",), torch.masked_fill: ("value",),
     torch.index_fill: ("value",), torch.fill: ("value",), torch.scatter: ("src",),
@@ -35,7 +35,7 @@ WRITTEN: Mapping[Any, tuple[str, ...]] = {
         (torch.addmv, torch.addmm, torch.addr, torch.addbmm, torch.baddbmm), ("beta", "alpha")
     ),
 }  # fmt: skip
-# These only move numbers, so that no number can leave its range.
+# These only move elements, so that none leaves its dtype's range.
 MOVES = frozenset(
     """any all getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
@@ -67,7 +67,7 @@ def refuse_wrapping(node: fx.Node) -> None:
 def cast_written(
     net: Emitter, node: fx.Node, bound: BoundArguments, cast: Callable[..., Symbol]
 ) -> BoundArguments:
-    """The arguments of a handler with what is written into integers or masks in their type.
+    """Cast the arguments that torch casts to an integer or mask result, as torch does.
 
     Numbers and tensors are cast by torch itself, symbols by `cast`, the handler of Tensor.to.
     """
@@ -86,27 +86,27 @@ def _in_type(value: Any, dtype: Any) -> Any:
 
 
 def _is_whole(dtype: torch.dtype | None) -> bool:
-    """Whether a type is one of integers or masks."""
+    """Whether a dtype holds integers or masks."""
     return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 
 def _adds(node: fx.Node) -> bool:
-    """Whether a write adds to what is there, or multiplies it."""
+    """Whether a write adds to, or multiplies, the elements that it writes to."""
     return node.kwargs.get("reduce") is not None or node.kwargs.get("accumulate") is True
 
 
 def _is_mask(node: fx.Node) -> bool:
-    """Whether a cast is one of a mask, whose 0 and 1 every type holds."""
+    """Whether a node casts a mask, whose 0 and 1 every dtype holds."""
     return node.target is Tensor.to and _kind(node.args[0]) is torch.bool
 
 
 def _is_count(exponent: Any) -> bool:
-    """Whether an exponent makes whole numbers of whole numbers."""
+    """Whether an exponent gives integers for integer bases."""
     return isinstance(exponent, int) and exponent >= 0
 
 
 def _kind(value: Any) -> Any:
-    """The dtype of what is written; a Python number is what torch makes of it."""
+    """Return the dtype of a written value; for a Python number the one that torch infers."""
     if isinstance(value, fx.Node):
         return getattr(value.meta.get("value"), "dtype", None)
     return torch.as_tensor(value).dtype

@@ -1,4 +1,4 @@
-"""Traced graph to net: one handler per torch function, called with that function's arguments."""
+"""Lowering a traced graph to steps: each torch function's handler is called with its arguments."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from fx2caffe.tracing.batch_analysis import result_varies
 
 @dataclass
 class Lowered:
-    """What lowering gives: wide steps, and which traced node each value stands for."""
+    """The result of lowering: wide steps, and the traced node that each value holds."""
 
     steps: list[Step]
     outputs: list[Symbol]
-    symbols: dict[Value, Symbol] = field(default_factory=dict)  # of the inputs
+    symbols: dict[Value, Symbol] = field(default_factory=dict)  # those of the inputs
     nodes: dict[Value, str] = field(default_factory=dict)
-    blobs: dict[Value, str] = field(default_factory=dict)  # names of a net of Caffe's
+    blobs: dict[Value, str] = field(default_factory=dict)  # blob names in the Caffe net
 
 
 class Lowering:
-    """Walks the traced graph once; collects every refusal before raising."""
+    """Lowers the traced graph in one pass and collects every refusal before raising."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Lowering:
         return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes, self._blobs())
 
     def _blobs(self) -> dict[Value, str]:
-        """What the tops of each layer of Caffe's are called, by the modules that they became.
+        """Return the blob names of a net that was loaded from Caffe, by the modules of its layers.
 
         A module that is looked into has one top, which the last of its nodes makes.
         """
@@ -103,7 +103,7 @@ class Lowering:
         }
 
     def _outputs(self, values: Any) -> list[Symbol]:
-        """The outputs as layers; those that are constant become some."""
+        """Return the outputs as symbols; constant ones become layers."""
         outputs = []
         for index, value in enumerate(values):
             name = f"output_{index}"
@@ -129,7 +129,7 @@ class Lowering:
                 self.refusals.append(refusal)
 
     def _insert_placeholder(self, node: fx.Node, refusal: Refusal) -> Any:
-        """Symbols for what a refused node gives, if that is tensors."""
+        """Return symbols for a refused node's tensors, _POISON if it does not give tensors."""
         value = node.meta.get("value")
         results: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
         if not all(hasattr(result, "shape") for result in results):
@@ -178,7 +178,7 @@ class Lowering:
     def _call(self, node: fx.Node) -> Any:
         if node.op == "call_module":
             return self._call_module(node)
-        # Operators of other packages stand in the table by name: "torchvision.roi_align".
+        # Operators of other packages are registered by name: "torchvision.roi_align".
         handler = _HANDLERS.get(node.target) or _HANDLERS.get(str(node.target))
         if handler is None:
             self._argument(node.args), self._argument(node.kwargs)
@@ -216,7 +216,7 @@ class Lowering:
         return handler(self.emitter, module, *bottoms, **self._argument(node.kwargs))
 
     def _argument(self, argument: Any) -> Any:
-        """Node arguments with every node replaced by what it was lowered to."""
+        """Replace every node in an argument by the value that it was lowered to."""
         return fx.node.map_arg(argument, self._lowered)
 
     def _lowered(self, node: fx.Node) -> Any:
@@ -226,7 +226,7 @@ class Lowering:
         return value
 
     def _check(self, node: fx.Node, result: Any) -> None:
-        """Hold the shapes that the layers give against those that torch gave."""
+        """Raise Refused, or fix the batch, where the layers give other shapes than torch."""
         expected, other = node.meta.get("value"), self._other(node)
         results = result if isinstance(result, (tuple, list)) else [result]
         wanted = expected if isinstance(expected, (tuple, list)) else [expected]
@@ -256,7 +256,7 @@ class Lowering:
 
 
 class _Poisoned(Exception):
-    """An argument was refused already: say nothing twice."""
+    """Raised for a node that reads a refused one, so that the cause is reported once."""
 
 
 _POISON = object()
@@ -282,7 +282,7 @@ def _attribute(root: nn.Module, path: str) -> Any:
 
 
 def _typed(result: Any, meta: Any) -> Any:
-    """What a handler gave, with the dtypes that torch gives."""
+    """Return a handler's result with torch's dtypes."""
     if isinstance(result, Symbol):
         return replace(result, dtype=getattr(meta, "dtype", result.dtype))
     if isinstance(result, tuple) and isinstance(meta, (tuple, list)):
@@ -296,7 +296,7 @@ def _signature(handler: Handler) -> inspect.Signature:
 
 
 def _named(handler: Handler, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments that the handler names; another one must be at its default."""
+    """Return the keyword arguments that the handler names; any other must be at its default."""
     parameters = _signature(handler).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return dict(kwargs)
@@ -311,7 +311,7 @@ def _several(result: Any) -> Sequence[Any]:
 
 
 def _node_names(graph: fx.Graph, module_names: Mapping[str, str]) -> dict[fx.Node, str]:
-    """A name for each call: its module's path, with the function where a module has several."""
+    """Return the layer name of each call: its module's path, and the function if it has several."""
     calls = [node for node in graph.nodes if node.op in ("call_function", "call_module")]
     functions: dict[str, set[str]] = defaultdict(set)
     for node in calls:

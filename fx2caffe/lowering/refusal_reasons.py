@@ -1,7 +1,7 @@
-"""What Caffe cannot say, and why: the reason that stands in the user's error.
+"""Functions that Caffe cannot express, each with the reason that the user's error gives.
 
 A function without a handler that is not listed here may still be expressible: it is refused
-with the way to teach it.
+with a hint to register one.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ SCATTERS = "needs to write to places that the data choose, and Caffe's layers on
 NAN = "needs to count NaN, and no net is fed any: use the function for numbers"
 KERNEL = "needs a kernel of another device or a compiled function, which is no layer"
 
-# By reason, the functions under the names that they carry in torch (`linalg_svd` is
-# torch.linalg.svd), without the underscore of the in-place forms.
+# For each reason the functions, by their names in torch (`linalg_svd` is torch.linalg.svd), without
+# the trailing underscore of in-place forms.
 _FUNCTIONS: Mapping[str, str] = {
     RANDOM: """
         bernoulli cauchy exponential geometric log_normal multinomial normal poisson uniform
@@ -125,6 +125,6 @@ REASONS: Mapping[str, str] = MappingProxyType(_by_name())
 
 
 def reason_for(target: Any) -> str:
-    """Why a function has no handler: `needs <constraint>, ...`."""
+    """Return why a function has no handler: `needs <constraint>, ...`."""
     name = getattr(target, "__name__", str(target))
     return REASONS.get(name) or REASONS.get(name.rstrip("_"), UNKNOWN)

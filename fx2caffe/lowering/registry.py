@@ -1,4 +1,4 @@
-"""The registry of handlers: which function or module class is lowered by which handler."""
+"""The registry of handlers, by torch function or module class."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from caffe2fx.layers.layer import RecordModule
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 _HANDLERS: dict[Any, Handler] = {}
-_USERS: list[Any] = []  # the targets that a user registered
+_USERS: list[Any] = []  # targets of the user's handlers
 
 
 def handles(*targets: Any) -> Callable[[H], H]:
-    """Register a handler for torch functions (in the tracer's spelling) or module classes.
+    """Register a handler for torch functions (in the tracer's canonical form) or module classes.
 
     A handler takes the emitter and then exactly the function's own arguments, by the same
     names: a Symbol for a traced tensor, a Tensor for a constant, plain Python otherwise. It
@@ -38,7 +38,7 @@ def handles(*targets: Any) -> Callable[[H], H]:
 
 
 def register(target: Any) -> Callable[[H], H]:
-    """Register a handler for a function or nn.Module class of your own: it becomes a leaf.
+    """Register a handler for a function or nn.Module class of your own, which becomes a leaf.
 
     For a function, the handler takes the emitter and the function's own arguments; for a
     module class, the emitter, the module, and the arguments of its forward:
@@ -56,25 +56,25 @@ def register(target: Any) -> Callable[[H], H]:
 
 
 def unregister(target: Any) -> None:
-    """Forget a handler that `register` made."""
+    """Remove a handler that `register` registered."""
     _USERS.remove(target)
     del _HANDLERS[target]
 
 
 def leaves() -> tuple[list[type[nn.Module]], list[Callable[..., Any]]]:
-    """The module classes and functions that are kept whole: Caffe's own and the user's."""
+    """Return the module classes and functions that stay leaves: Caffe's own and the user's."""
     modules = [kind for kind in _USERS if isinstance(kind, type)]
     functions = [function for function in _USERS if not isinstance(function, type)]
     return [RecordModule, *modules], functions
 
 
 def handlers() -> Mapping[Any, Handler]:
-    """All registered handlers by function or module class."""
+    """Return all registered handlers by function or module class."""
     return dict(_HANDLERS)
 
 
 def qualified_name(target: Any) -> str:
-    """A torch function as a user would write it."""
+    """Return a torch function's name as a user writes it."""
     name = getattr(target, "__name__", str(target))
     if isinstance(target, type):
         return name

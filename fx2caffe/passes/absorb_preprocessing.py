@@ -26,9 +26,9 @@ from fx2caffe.preprocessing import Preprocessing
 
 
 def absorb_preprocessing(net: Net, preprocessing: Mapping[str, Preprocessing]) -> PassResult:
-    """Make the named inputs raw; the value behind the new layers is what the input was.
+    """Make the named inputs take raw pixels; the old input is then the value behind the new layers.
 
-    Where part of the arithmetic went into the weights of the readers, no value is.
+    Where part of the arithmetic is absorbed in the readers' weights, no value holds the old input.
     """
     shapes = net.shapes()
     values = {value.blob: value for value in net.inputs}
@@ -54,7 +54,7 @@ def _taken(net: Net, value: Value, wanted: Preprocessing, shape: Shape) -> tuple
     if wanted.swaps and not private:
         builder.swap()
     if not identity and not inside:
-        # Channels that the readers' weights put right are still in the caller's order here.
+        # Where readers' weights swap the channels, these are still in the caller's order here.
         here = Affine(*(v.flip(0) for v in affine)) if wanted.swaps and private else affine
         builder.scale(here)
     net = builder.finish()
@@ -68,7 +68,7 @@ def _taken(net: Net, value: Value, wanted: Preprocessing, shape: Shape) -> tuple
 
 
 class _Front:
-    """Puts layers between an input and its readers."""
+    """Inserts layers between an input and its readers."""
 
     def __init__(self, net: Net, value: Value) -> None:
         self.net, self.source, self.value = net, value, value
@@ -77,12 +77,12 @@ class _Front:
         self._taken |= {top.blob for step in net.steps for top in step.tops}
 
     def scale(self, affine: Affine) -> None:
-        """factor * x + offset for each channel."""
+        """Append a Scale layer: factor * x + offset for each channel."""
         blobs = (affine.factor.float(), affine.offset.float())
         self._add("scaled", Scale(bias_term=True), (self.value,), blobs)
 
     def swap(self) -> None:
-        """The channels in reverse."""
+        """Append layers that reverse the three channels."""
         name = unique_name(f"{self.source.blob}/channels", self._taken)
         tops = tuple(Value(unique_name(f"{name}:{index}", self._taken)) for index in range(3))
         self.steps.append(Step(name, Slice(axis=1), (self.value,), tops))
@@ -96,7 +96,7 @@ class _Front:
         self.steps.append(Step(name, layer, bottoms, (self.value,), blobs))
 
     def finish(self) -> Net:
-        """The net with the readers behind the new layers."""
+        """Return the net with the readers moved behind the new layers."""
         if not self.steps:
             return self.net
         at = max(i for i, step in enumerate(self.net.steps) if is_input(step)) + 1
@@ -112,7 +112,7 @@ def _rewritten(net: Net, value: Value, change: Any) -> Net:
 
 
 def _folds(step: Step) -> bool:
-    """Whether a step's weights can take over what is done to each channel of its bottom."""
+    """Whether a step's weights can absorb an affine map of each channel of its bottom."""
     layer = step.layer
     if not isinstance(layer, Convolution) or len(step.reads) > 1:
         return False
@@ -120,7 +120,7 @@ def _folds(step: Step) -> bool:
 
 
 def _pads(step: Step) -> bool:
-    """Whether zeros stand beside the bottom: a raw zero is not the zero that the model pads."""
+    """Whether the layer pads; a padded zero in raw pixels is not the model's padded zero."""
     assert isinstance(step.layer, Convolution)
     pad = step.layer.geometry(step.blobs[0].dim() - 2)[2]
     return any(pad)
@@ -131,7 +131,7 @@ def _swapped(step: Step) -> Step:
 
 
 def _absorbed(step: Step, affine: Affine) -> Step:
-    """w * (factor x + offset) + b = (w factor) * x + (b + w * offset), in float64."""
+    """Absorb a map: w * (factor x + offset) + b = (w factor) * x + (b + w * offset), in float64."""
     weight, *bias = (blob.double() for blob in step.blobs)
     column = (1, -1, *(1,) * (weight.dim() - 2))
     moved = (weight * affine.offset.reshape(column)).reshape(len(weight), -1).sum(1)

@@ -1,4 +1,4 @@
-"""Blobs of a net that came from Caffe keep the names that programs ask for.
+"""Restore the blob names of a net that came from Caffe, by which programs ask for them.
 
 before: layer "fc7" writes blob "fc7"        after: layer "fc7" writes blob "prob", as in its file
 """
@@ -16,10 +16,10 @@ from fx2caffe.passes.pass_result import PassResult, renamed_values
 
 
 def restore_blob_names(net: Net, blobs: Mapping[Value, str]) -> PassResult:
-    """The net with each blob called as in `blobs`, by the value that it holds in the end.
+    """Rename each blob as `blobs` names the value that it holds in the end.
 
-    Of several blobs that would have one name the last gets it. A blob without a name of its own
-    that is called as another's is numbered.
+    Where several blobs would get one name, the last gets it. A blob that is not named but collides
+    with another's name gets a number.
     """
     last = {top.blob: top for step in net.steps for top in step.tops}
     chosen = {blobs[value]: blob for blob, value in last.items() if value in blobs}

@@ -10,5 +10,5 @@ from caffe2fx.net.subnet import reachable_steps
 
 
 def drop_dead_steps(net: Net) -> Net:
-    """The net with the steps that its outputs need, and all its inputs."""
+    """Return the net with all its inputs and only the steps that its outputs depend on."""
     return replace(net, steps=reachable_steps(net.steps, net.outputs, keep=is_input))

@@ -30,8 +30,8 @@ PART = 1 << 18  # elements that are converted to float64 at a time
 def fold_batchnorm(net: Net) -> PassResult:
     """Fold each per-channel affine layer whose producer has no other reader.
 
-    Computed in float64, stored in float32. The values of the folded net keep the names that
-    they had, so that a folded convolution gives what the BatchNorm gave.
+    The fold is computed in float64 and stored in float32. Values keep their names: a folded
+    convolution's top is the BatchNorm's top.
     """
     uses, shapes = net.uses(), net.shapes()
     kept: dict[Value, Step] = {}
@@ -57,7 +57,7 @@ def fold_batchnorm(net: Net) -> PassResult:
 
 
 def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:
-    """One step that does what `before` and then `step` do, None if there is none."""
+    """Return one step that computes `before` and then `step`, None if there is none."""
     second = affine_of(step, shapes)
     if second is None:
         return None
@@ -76,7 +76,7 @@ def _as_scale(affine: Affine) -> tuple[Layer, tuple[Tensor, ...]]:
 
 
 def affine_of(step: Step, shapes: dict[Value, Shape]) -> Affine | None:
-    """The per-channel affine map that a step is, None if it is none."""
+    """Return the per-channel affine map that a step computes, None if it is not one."""
     layer = step.layer
     if not isinstance(layer, BatchNorm | Scale | Bias) or len(step.bottoms) != 1:
         return None
@@ -114,8 +114,8 @@ def _into_product(
 
 
 def _folded_blobs(layer: Product, blobs: Sequence[Tensor], affine: Affine) -> tuple[Tensor, Tensor]:
-    """The weight scaled for each output, and the bias that goes with it."""
-    # Outputs come first in a weight, but for a Deconvolution's: there (inputs, outputs) by group.
+    """Return the weight scaled for each output, and the folded bias."""
+    # A weight's first axis is the outputs; a Deconvolution's is (inputs, outputs) by group.
     groups = layer.group if isinstance(layer, Deconvolution) else 1
     shape = (groups, 1, -1, 1) if isinstance(layer, Deconvolution) else (1, -1, 1, 1)
     rows = blobs[0].reshape(groups, len(blobs[0]) // groups, blobs[0].shape[1], -1)
@@ -125,7 +125,7 @@ def _folded_blobs(layer: Product, blobs: Sequence[Tensor], affine: Affine) -> tu
 
 
 def _scaled(rows: Tensor, factor: Tensor) -> Tensor:
-    """rows * factor, computed in float64 a part at a time: a whole copy of that would be large."""
+    """Return rows * factor, computed in float64 in parts to avoid a large float64 copy."""
     scaled = torch.empty_like(rows)
     parts = max(1, rows.numel() // PART)
     for mine, row, by in zip(

@@ -1,4 +1,4 @@
-"""Let layers write into their bottom's blob where Caffe computes that rightly.
+"""Run layers in place, in their bottom's blob, where Caffe computes that correctly.
 
 before: conv -> blob "conv", relu -> blob "relu"        after: both write blob "conv"
 """
@@ -14,18 +14,17 @@ from caffe2fx.net.step import Step, Value
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.passes.pass_result import PassResult
 
-# Their tops are filled once (or by the caller) and must outlive the forward pass.
+# These tops are filled once (or by the caller) and must survive the forward pass.
 _SOURCES = (Input, DummyData, Parameter, Unsupported)
 
 
 def run_in_place(
     net: Net, blobs: Mapping[Value, str] | None = None, *, by_layer: bool = False
 ) -> PassResult:
-    """Return the same steps with the tops of in-place layers as new versions of their bottoms.
+    """Return the net with the tops of in-place layers as new versions of their bottoms.
 
-    `blobs` are the names that values are asked for by: what one name holds in the end is not
-    overwritten with what has another name, or none. `by_layer`: each output keeps a blob of its
-    own, which has the name of its layer.
+    A blob named in `blobs` is not overwritten by a value of another name or none. `by_layer`: each
+    output keeps a blob of its own, which has the name of its layer.
     """
     named, kept = blobs or {}, set(net.outputs) if by_layer else set()
     uses, producers = net.uses(), net.producers()
@@ -56,7 +55,7 @@ def _keeps_names(step: Step, blobs: Mapping[Value, str]) -> bool:
 
 
 def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:
-    """Whether nobody else reads the memory that holds a value.
+    """Whether no other step reads the memory that holds a value.
 
     The top of a Flatten or Reshape is its bottom's memory, and so are all copies that Caffe's
     own Split makes: a second reader of any of them would see what is written here.

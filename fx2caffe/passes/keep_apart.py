@@ -1,4 +1,4 @@
-"""Keep layers apart that a program would merge into one that computes something else.
+"""Separate layers that a program would merge into one that computes something else.
 
 before: Power{power: 0.5} -> Power{scale: 2}     after: Power{power: 0.5} -> Reshape -> Power
 """
@@ -16,9 +16,9 @@ from fx2caffe.targets import Target
 
 
 def keep_apart(net: Net, target: Target) -> PassResult:
-    """Put a Reshape to the same shape between a layer and its only reader.
+    """Insert an identity Reshape between layers that the target would merge wrongly.
 
-    The Reshape moves nothing, and stands where the target would merge the two wrongly.
+    It goes between a layer and its only reader, and copies nothing.
     """
     taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
     uses, producers, shapes = net.uses(), net.producers(), net.shapes()

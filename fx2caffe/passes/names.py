@@ -1,4 +1,4 @@
-"""Names that other programs take: limited in length, or to an alphabet.
+"""Shorten layer and blob names, or restrict them to an alphabet, for other programs.
 
 before: layer "features.denseblock4.denselayer16.conv1"     after: "features_denseblock4_1a2b3c4d"
 """
@@ -15,17 +15,17 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Dynamic, Step, Value
 from fx2caffe.passes.pass_result import PassResult, renamed_values
 
-DIGITS = 8  # of the mark that tells shortened names apart
+DIGITS = 8  # length of the hash that distinguishes shortened names
 PRINTABLE = [chr(code) for code in range(33, 127)]
 
 
 def limit_names(net: Net, limit: int | None, alphabet: str | None) -> PassResult:
-    """The net with layer and blob names of at most `limit` characters, all of `alphabet`.
+    """Rename layers and blobs to at most `limit` characters, all of `alphabet`.
 
-    `alphabet` is a regular expression for one character, such as "[A-Za-z0-9_]". A name that
-    fits stays as it is. Another is spelled in the alphabet; where it is too long or would meet
-    a name that is taken, it ends in a mark made from the whole name, never from its place, so
-    that it is the same in every export.
+    `alphabet` is a regular expression for one character, such as "[A-Za-z0-9_]". A name that fits
+    is kept. In others, characters outside the alphabet are replaced; where the result is too long
+    or taken, it ends in a hash of the whole name alone, so that it is the same in every export.
+
     Raises CaffeError for a limit below 16 and an alphabet of fewer than 2 characters.
     """
     if limit is None and alphabet is None:
@@ -49,7 +49,7 @@ def limit_names(net: Net, limit: int | None, alphabet: str | None) -> PassResult
 
 
 def _names(step: Step) -> list[str]:
-    """The layer's, its tops', and those of shared and of dynamic weights."""
+    """Return the names of the layer, its tops, its shared weights and its dynamic weights."""
     shared = [spec.name for spec in step.params if spec.name]
     helpers = [name for weight in step.dynamic for name in weight[1:]]
     return [step.name, *(top.blob for top in step.tops), *shared, *helpers]
@@ -61,12 +61,12 @@ def _renamed_weight(weight: Dynamic, new: dict[str, str]) -> Dynamic:
 
 
 def renamed_blobs(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, ...]:
-    """The values with their blobs under other names."""
+    """Return the values with their blobs renamed."""
     return tuple(value._replace(blob=new[value.blob]) for value in values)
 
 
 def limited(names: Iterable[str], limit: int | None, alphabet: str | None) -> dict[str, str]:
-    """For each name the one that takes its place; different names get different ones."""
+    """Map each name to its replacement; different names get different ones."""
     rule = _Rule(limit, alphabet)
     order = list(dict.fromkeys(names))
     made = {name: name for name in order if rule.fits(name)}
@@ -81,7 +81,7 @@ def limited(names: Iterable[str], limit: int | None, alphabet: str | None) -> di
 
 
 class _Rule:
-    """A length and an alphabet."""
+    """A limit of length and an alphabet for names."""
 
     def __init__(self, limit: int | None, alphabet: str | None) -> None:
         if limit is not None and limit < 2 * DIGITS:
@@ -103,11 +103,11 @@ class _Rule:
             ) from None
 
     def fits(self, name: str) -> bool:
-        """Whether a name may stay as it is."""
+        """Whether a name is within the limit and the alphabet."""
         return (self.limit is None or len(name) <= self.limit) and all(map(self._takes, name))
 
     def candidate(self, name: str, attempt: int) -> str:
-        """The name in the alphabet; with a mark if it is too long or not the first attempt."""
+        """Return the name in the alphabet, with a hash if it is too long or attempt is not 0."""
         plain = "".join(char if self._takes(char) else self.filler for char in name)
         if not attempt and (self.limit is None or len(plain) <= self.limit):
             return plain

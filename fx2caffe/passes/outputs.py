@@ -1,12 +1,12 @@
-"""Make the net's outputs what Caffe takes for outputs: the tops that nobody reads.
+"""Expose the net's outputs as Caffe's: tops that no layer reads.
 
-before: output "a" is also read by a layer, or is an output twice; top "b" is read by nobody
+before: output "a" is also read by a layer, or is an output twice; top "b" is not read
         and is no output
-after:  each output "a" is copied by a Power layer that does nothing; "b" ends in a Silence layer
+after:  each output "a" is copied by an identity Power layer; "b" ends in a Silence layer
 
-Programs that give results by layer find an output where it is the only top of its layer, give
-the last layer's where none is named, and take a Silence for a result: there the first output
-stands last, and there is no Silence.
+Programs that return results by layer name find an output where it is its layer's only top, return
+the last layer's where no name is given, and treat Silence as a result: for them the first output
+comes last, and there is no Silence.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from fx2caffe.passes.pass_result import PassResult
 
 
 def expose_outputs(net: Net, *, by_layer: bool = False) -> PassResult:
-    """Give each output a top of its own; an output that others read becomes a copy as well.
+    """Give each output a top that no layer reads; an output that others read is copied.
 
-    `by_layer`: for a program that knows results by the layers that make them.
+    `by_layer` is for a program that returns results by layer name.
     """
     taken = {name for step in net.steps for name in (step.name, *(t.blob for t in step.tops))}
     hidden = _hidden(net, by_layer)
@@ -46,9 +46,9 @@ def expose_outputs(net: Net, *, by_layer: bool = False) -> PassResult:
 
 
 def _hidden(net: Net, by_layer: bool) -> set[Value]:
-    """The values that cannot be an output themselves: read, given, wanted twice, one of many."""
+    """Return the values that cannot be outputs: read, an input, repeated, one of several tops."""
     read = {value for step in net.steps for value in step.reads}
-    # The copy of one that is an output twice reads it, so that Caffe would not give the first.
+    # The copy of a repeated output reads it, so that Caffe would not return the first.
     twice = {value for value, count in Counter(net.outputs).items() if count > 1}
     shared = {
         top
@@ -60,7 +60,7 @@ def _hidden(net: Net, by_layer: bool) -> set[Value]:
 
 
 def _first_at_the_end(net: Net) -> Net:
-    """The layer of the first output behind all others, of which none reads it."""
+    """Move the layer of the first output behind all others; no layer reads it."""
     first = [step for step in net.steps if net.outputs[0] in step.tops]
     others = [step for step in net.steps if net.outputs[0] not in step.tops]
     return replace(net, steps=(*others, *first))

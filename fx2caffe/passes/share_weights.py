@@ -1,4 +1,4 @@
-"""Say which layers use the very same parameter of the model, so that Caffe keeps it once.
+"""Share weights: layers that use the same parameter of the model name it, so Caffe keeps one.
 
 before: two Convolutions with the same weight     after: both with param { name: "conv/blob0" }
 """
@@ -20,7 +20,7 @@ from fx2caffe.passes.pass_result import PassResult
 
 
 class _Memory(NamedTuple):
-    """Where the numbers of a blob lie."""
+    """The memory of a blob's elements."""
 
     address: int
     shape: Shape
@@ -28,7 +28,7 @@ class _Memory(NamedTuple):
 
 
 def share_weights(net: Net, parameters: Collection[int]) -> PassResult:
-    """The net with a common name for each blob that several steps have in one memory.
+    """Name each blob that several steps have in the same memory, so that they share it.
 
     Only memory of the model's own parameters counts (`parameters`: their addresses); a weight
     into which something different was folded for each layer is no longer shared.

@@ -1,4 +1,4 @@
-"""Make only the tops that are read, for programs without a Silence for the others.
+"""Drop tops that are not read, for programs that have no Silence layer.
 
 before: Slice to tops a, b and c, of which b is read     after: IndexMap to b, still to be rewritten
 before: Pooling to its maxima and an unread mask         after: Pooling to its maxima
@@ -21,15 +21,15 @@ from fx2caffe.ir.index_map import IndexMap
 
 
 def unread_tops(net: Net) -> set[Value]:
-    """The tops that no layer reads and that are no output."""
+    """Return the tops that no layer reads and that are not outputs."""
     read = {value for step in net.steps for value in step.reads} | set(net.outputs)
     return {top for step in net.steps for top in step.tops} - read
 
 
 def without_unread_tops(net: Net) -> Net:
-    """The net with layers in place of those that make unread tops, as far as there are some.
+    """Replace layers with unread tops by layers that give only the read ones.
 
-    It is the very net that was given where every top is read.
+    Returns the same Net object if every top is read.
     """
     unread = unread_tops(net)
     if not unread:
@@ -44,7 +44,7 @@ def without_unread_tops(net: Net) -> Net:
 
 
 def _read(step: Step, shapes: dict[Value, Shape], unread: set[Value]) -> Iterable[Step]:
-    """What makes the tops of a step that are read."""
+    """Return the steps that give only the read tops of a step."""
     if isinstance(step.layer, Slice):
         return _cuts(step, shapes, unread)
     if isinstance(step.layer, Pooling) and step.tops[0] not in unread:

@@ -178,7 +178,7 @@ def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
 
 
 def _nearly(net: Emitter, root: Symbol) -> Symbol:
-    """t = n ln(r) of r = s^(1/n), to 4 digits: ln(r) = 2 z (1 + z^2 / 3), z = (r - 1) / (r + 1)."""
+    """Return n ln(s^(1/n)) to 4 digits: ln(r) = 2 z (1 + z^2 / 3), z = (r - 1) / (r + 1)."""
     near_one = net.add(Power(power=1 / _ROOT), root, suffix="near_one")
     within = net.add(Clip(min=_LEAST, max=_LARGEST), near_one, suffix="within")
     share = net.add(Power(power=-1, shift=1), within, suffix="share")

@@ -82,7 +82,7 @@ def _repeated_axes(symbol: Symbol, full: Sizes) -> list[int]:
 
 
 def _span(symbol: Symbol, full: Sizes) -> tuple[int, int, list[int]]:
-    """The run of axes that a tensor has, start and end, and those inside that it lacks."""
+    """Return start and end of the axes that a tensor has, and those between that it repeats."""
     missing = _repeated_axes(symbol, full)
     axes = range(len(full.shape))
     # Axes of size 1 need not be among them.

@@ -57,7 +57,7 @@ def swap_by_swap(
 
 
 def _next_swap(axes: Sequence[int], order: Sequence[int]) -> tuple[int, int, int]:
-    """Edges of the two runs of `axes` to swap so that a longer head of it is as in `order`."""
+    """Return the edges of the two runs of `axes` to swap, which puts one more run in `order`."""
     first = next(i for i, axis in enumerate(axes) if axis != order[i])
     middle = axes.index(order[first])
     last = middle + 1

@@ -192,14 +192,14 @@ class Threshold(Neuron):
 
 
 def _in_float32(value: float) -> float:
-    """The shortest decimal of the largest float32 is a little larger than it."""
+    """Round to float32: the shortest decimal of the largest float32 is a little larger than it."""
     return float(np.float32(value))
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Clip(Neuron):
-    """x cut to [min, max]; min where x is NaN or max is below min.
+    """x clamped to [min, max]; min where x is NaN or max is below min.
 
     The gradient goes through where x is min or max exactly, but not in torch's Hardtanh.
     """
@@ -239,7 +239,7 @@ ROUNDS = 2.0**23
 class Power(Neuron):
     """(shift + scale * x) ** power; scale 0 or power 0 makes a constant of the bottom's shape.
 
-    A shift of 2^23 or more rounds to whole numbers, as float32 does.
+    A shift of 2^23 or more rounds to integers, as float32 does.
     """
 
     type = "Power"
@@ -292,7 +292,7 @@ class Dropout(Neuron):
 
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxFields(Layer):
-    """What Softmax and SoftmaxWithLoss share: one message."""
+    """The fields that Softmax and SoftmaxWithLoss share: one message."""
 
     parameter = ("softmax_param", 125)
     message = "SoftmaxParameter"

@@ -1,4 +1,4 @@
-"""Layers without bottoms of types that no record has: what they read the caller says."""
+"""Layers without bottoms whose type no record has: the caller gives the data that they read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from caffe2fx.messages.text_fields import normal
 
 @dataclass(frozen=True, kw_only=True)
 class AnyData(Source):
-    """A layer of a type of its own that reads data; `text` are its fields as they are written."""
+    """A layer that reads data and has no record; `text` are its own fields as in the prototxt."""
 
     message = ""
 
@@ -46,10 +46,10 @@ def _revived(type_: str, text: str) -> AnyData:
 
 @cache
 def data_layer(type_: str) -> builtins.type[AnyData]:
-    """The record class of a type that reads data."""
+    """Return the record class for a type that reads data."""
     return builtins.type("AnyData", (AnyData,), {"type": type_})
 
 
 def reads_data(type_: str, bottoms: Collection[str], tops: Collection[str]) -> bool:
-    """Whether a layer whose type no record has can only read data: it is made of no blob."""
+    """Whether a layer of a type without a record can only read data: it has tops and no bottoms."""
     return bool(type_ and tops and not bottoms)

@@ -1,4 +1,4 @@
-"""Exp, Log and AbsVal: functions of one number with Caffe's scales and shifts."""
+"""Exp, Log and AbsVal: elementwise functions with Caffe's scales and shifts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NATURAL = -1.0  # how Caffe spells base e
 @register
 @dataclass(frozen=True, kw_only=True)
 class AbsVal(Neuron):
-    """The magnitude of x; Caffe refuses to compute it in place."""
+    """The absolute value of x; Caffe refuses to compute it in place."""
 
     type = "AbsVal"
     message = ""
@@ -33,7 +33,7 @@ class AbsVal(Neuron):
 
 
 class _WithBase(Neuron):
-    """Base of Exp and Log: the logarithm of `base`, which must be usable."""
+    """Base of Exp and Log: computes the logarithm of `base`, which must be valid."""
 
     base: float
 

@@ -1,7 +1,7 @@
-"""What forks of Caffe do to images beyond BVLC's transform_param: read, and kept as it is said.
+"""Image augmentations that forks add to transform_param: read, and kept as the file has them.
 
-It changes what a data layer hands to the net, never what the net makes of it. Of it all only
-the size that images are brought to is used here (`Augmentation.sides`).
+They change what a data layer hands to the net, never what the net computes from it. Of it all only
+the size that images are resized to is used here (`Augmentation.sides`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from caffe2fx.messages.message import Message, field, forked, repeated
 
 
 class ResizeMode(IntEnum):
-    """How an image gets its new size; FIT_SMALL_SIZE leaves its other side as it comes."""
+    """How an image gets its new size; FIT_SMALL_SIZE does not fix its other side."""
 
     WARP = 1
     FIT_SMALL_SIZE = 2
@@ -21,7 +21,7 @@ class ResizeMode(IntEnum):
 
 
 class PadMode(IntEnum):
-    """What stands around an image that is smaller than its new size."""
+    """The content around an image that is smaller than its new size."""
 
     CONSTANT = 1
     MIRRORED = 2
@@ -39,7 +39,7 @@ class InterpolationMode(IntEnum):
 
 
 class EmitType(IntEnum):
-    """Which labelled boxes stay in a part of an image."""
+    """Which labelled boxes are kept in a crop of an image."""
 
     CENTER = 0
     MIN_OVERLAP = 1
@@ -63,7 +63,7 @@ class ResizeParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SaltPepperParameter(Message):
-    """Single pixels of noise."""
+    """Salt-and-pepper noise: single pixels."""
 
     message = "SaltPepperParameter"
     fraction: float = field(1, "float", 0.0)
@@ -92,7 +92,7 @@ class NoiseParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class DistortionParameter(Message):
-    """Other colours."""
+    """Random changes of brightness, contrast, hue, saturation and exposure."""
 
     message = "DistortionParameter"
     brightness_prob: float = field(1, "float", 0.0)
@@ -112,7 +112,7 @@ class DistortionParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ExpansionParameter(Message):
-    """An image put somewhere into a larger one."""
+    """An image placed at random inside a larger one."""
 
     message = "ExpansionParameter"
     prob: float = field(1, "float", 1.0)
@@ -121,7 +121,7 @@ class ExpansionParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class EmitConstraint(Message):
-    """Which labelled boxes stay in a part of an image."""
+    """Which labelled boxes are kept in a crop of an image."""
 
     message = "EmitConstraint"
     emit_type: EmitType = field(1, EmitType, EmitType.CENTER)
@@ -130,7 +130,7 @@ class EmitConstraint(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomAspectRatioParameter(Message):
-    """Intel's crop of another shape."""
+    """Intel's crop with another aspect ratio."""
 
     message = "RandomAspectRatioParameter"
     min_area_ratio: float = field(1, "float", 0.5)
@@ -142,7 +142,7 @@ class RandomAspectRatioParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomResizeParameter(Message):
-    """Intel's size of the shorter side."""
+    """Intel's random size of the shorter side."""
 
     message = "RandomResizeParameter"
     min_size: int = field(1, "uint32", 0)
@@ -152,7 +152,7 @@ class RandomResizeParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation(Message):
-    """The fields that forks added to TransformationParameter."""
+    """The fields that forks add to TransformationParameter."""
 
     # SSD's, and of those that took them over; one of them takes several sizes.
     resize_param: tuple[ResizeParameter, ...] = repeated(0, ResizeParameter)
@@ -193,7 +193,7 @@ class Augmentation(Message):
     upper_width: int = forked("int32", 0)
 
     def sides(self, crop_size: int) -> tuple[int | None, int | None]:
-        """Height and width that all images are brought to, None for what the text leaves open."""
+        """Return height and width that all images are resized to; None where the text has none."""
         sizes = {self._resized(size) for size in self.resize_param} or {(None, None)}
         height, width = sizes.pop() if len(sizes) == 1 else (None, None)
         return crop_size or self.crop_h or height, crop_size or self.crop_w or width
@@ -205,7 +205,7 @@ class Augmentation(Message):
         return size.height or None, size.width or None
 
     def of_forks(self) -> list[str]:
-        """The fields of forks that the file states."""
+        """Return the names of the fields of forks that the file sets."""
         names = [item.name for item in fields(Augmentation)]
         nothing = type(self)()
         return [name for name in names if getattr(self, name) != getattr(nothing, name)]

@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def areas(boxes: Tensor, one: int = 0) -> Tensor:
-    """Areas; 0 for a box whose ends lie before its starts.
+    """Return the areas of boxes; 0 for a box whose end lies before its start.
 
-    `one` is 1 for boxes in whole pixels, which end with their last pixel.
+    `one` is 1 for boxes in integer pixels, which include their last pixel.
     """
     sides = boxes[..., 2:] - boxes[..., :2] + one
     return torch.where((sides < one).any(-1), torch.zeros_like(sides[..., 0]), sides.prod(-1))
 
 
 def overlaps(box: Tensor, others: Tensor, one: int = 0) -> Tensor:
-    """Intersection over union of one box with each of the others."""
+    """Return the intersection over union of one box with each of the others."""
     low = torch.maximum(box[:2], others[:, :2])
     high = torch.minimum(box[2:], others[:, 2:])
     shared = (high - low + one).clamp(min=0).prod(-1)
@@ -25,9 +25,9 @@ def overlaps(box: Tensor, others: Tensor, one: int = 0) -> Tensor:
 
 
 def kept_by_nms(boxes: Tensor, threshold: float, *, eta: float = 1.0, one: int = 0) -> Tensor:
-    """Which boxes, given best first, stay: those that overlap no better one that stayed.
+    """Return which boxes, sorted best first, to keep: those that overlap no better kept one.
 
-    After each one that stays the threshold shrinks by `eta`, while it is above a half.
+    After each kept box the threshold shrinks by the factor `eta`, while it is above 0.5.
     """
     kept = []
     worst = boxes.new_zeros(len(boxes))

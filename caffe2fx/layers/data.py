@@ -1,4 +1,4 @@
-"""Where a net's data come from and go to: inputs given by the caller, constants, files."""
+"""Inputs and outputs of a net: data that the caller gives, constants, files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Given = Sequence[Shape | None]
 
 @dataclass(frozen=True, kw_only=True)
 class TransformationParameter(Augmentation):
-    """What Caffe does to the pixels of an image before they enter the net (see transform)."""
+    """The fields by which Caffe transforms the pixels of an image before they enter the net."""
 
     message = "TransformationParameter"
     scale: float = field(1, "float", 1.0)
@@ -44,13 +44,13 @@ class Source(Layer):
     transform_param: TransformationParameter = sibling_message(100, TransformationParameter)
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:
-        """The shape of each top: the given one, or what the text says; None for neither."""
+        """Return the shape of each top: the given one, or the one in the text; None for neither."""
         raise NotImplementedError
 
     def completed(self, given: Given) -> tuple[Shape, ...]:
-        """The shape of each top, of which the caller has `given` some.
+        """Return the shape of each top, of which the caller has `given` some.
 
-        Raises ShapeMismatchError where the text does not tell the shape of another.
+        Raises ShapeMismatchError where the text does not state the shape of another.
         """
         super().check((), len(given))
         shapes = self.stated(given)
@@ -66,16 +66,16 @@ class Source(Layer):
         return self.completed((None,) * tops)
 
     def as_input(self, shapes: Sequence[Shape]) -> Input:
-        """An Input layer of these shapes in its place."""
+        """Return an Input layer of these shapes that replaces this layer."""
         return Input(shape=tuple(shapes), transform_param=self.transform_param)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Input(Source):
-    """Blobs that the caller fills: one shape for all tops, or one a top.
+    """Blobs that the caller fills: one shape for all tops, or one per top.
 
-    Caffe takes a transform_param here, and does nothing with it.
+    Caffe accepts a transform_param here, and ignores it.
     """
 
     type = "Input"
@@ -187,7 +187,7 @@ class DummyData(Layer):
             _check_filler(filler, shape)
 
     def _filled(self, tops: int) -> Iterator[tuple[Filler, Shape]]:
-        """Filler and shape of each top."""
+        """Yield the filler and the shape of each top."""
         fillers = self.data_filler or (Filler(),)
         fillers = fillers * tops if len(fillers) == 1 else fillers
         return zip(fillers, self.top_shapes([], tops), strict=True)
@@ -205,7 +205,7 @@ class DummyData(Layer):
 
 
 class Filled(RecordModule):
-    """A layer without bottoms: its tops are of the precision and on the device of the module."""
+    """A layer without bottoms, whose tops have the dtype and the device of the module."""
 
     like: Tensor
 
@@ -244,7 +244,7 @@ class Parameter(Layer):
         return (blobs[0],)
 
 
-# The fillers that DummyData takes here.
+# The fillers that DummyData allows here.
 _FILLERS = ("constant", "gaussian", "uniform", "bilinear")
 
 

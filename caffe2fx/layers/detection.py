@@ -1,4 +1,4 @@
-"""SSD's layers: default boxes, and boxes out of predictions."""
+"""SSD's layers: default boxes, and the decoding of predicted boxes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Box = tuple[float, float]  # width and height
 
 @dataclass(frozen=True, kw_only=True)
 class _PriorBox(Layer):
-    """Base of both meanings of PriorBox: boxes around the centre of every position.
+    """Base of both meanings of PriorBox: boxes around the centre of every position of the map.
 
-    The top is (1, 2, H * W * boxes * 4): the corners, as fractions of the image, and the
-    variances. The image is the second bottom, or img_size, or img_h and img_w.
+    The top is (1, 2, H * W * boxes * 4): the corners, as fractions of the image, and the variances.
+    The image is the second bottom, or img_size, or img_h and img_w.
     """
 
     type = "PriorBox"
@@ -52,7 +52,7 @@ class _PriorBox(Layer):
     offset: float = field(13, "float", 0.5)
 
     def boxes(self) -> list[Box]:
-        """Width and height of the boxes of one position, in order."""
+        """Return width and height of the boxes of one position, in order."""
         return [box for index in range(len(self.min_size)) for box in self._of_size(index)]
 
     def _of_size(self, index: int) -> Iterator[Box]:
@@ -68,7 +68,7 @@ class _PriorBox(Layer):
         return size
 
     def _ratios(self) -> list[float]:
-        """The aspect ratios but 1, which comes first by itself."""
+        """Return the aspect ratios other than 1, which comes first by itself."""
         ratios = [1.0]
         for ratio in self.aspect_ratio:
             if all(abs(ratio - other) >= 1e-6 for other in ratios):
@@ -76,11 +76,11 @@ class _PriorBox(Layer):
         return ratios[1:]
 
     def offsets(self) -> list[tuple[float, float]]:
-        """Where the centres lie within a position, across and down."""
+        """Return the offsets (x, y) of the centres within a position."""
         return [(self.offset, self.offset)]
 
     def per_position(self) -> int:
-        """How many boxes there are around each position."""
+        """Return the number of boxes around each position."""
         return len(self.boxes()) * len(self.offsets())
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -143,7 +143,7 @@ class _PriorBox(Layer):
         return (both.to(bottoms[0].dtype).to(bottoms[0].device),)
 
     def _corners(self, map_: Shape, image: tuple[int, int]) -> Tensor:
-        """(H, W, boxes, offsets, 4) in float64."""
+        """Return the corners of all boxes: (H, W, boxes, offsets, 4) in float64."""
         down, across = self._steps(map_, image)
         wide, high = (
             torch.tensor(sides, dtype=torch.float64).reshape(-1, 1) / 2
@@ -166,7 +166,7 @@ class _PriorBox(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PriorBox(_PriorBox):
-    """SSD's: sizes count as whole numbers, cut off."""
+    """SSD's PriorBox: sizes are truncated to integers."""
 
     dialects = FORKS
 
@@ -177,7 +177,7 @@ class PriorBox(_PriorBox):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PriorBoxOffsets(_PriorBox):
-    """OpenCV's: several centres a position, boxes of explicit width and height, cut unless told."""
+    """OpenCV's: several centres a position, explicit widths and heights, clipped by default."""
 
     dialects = ("opencv",)
 
@@ -209,7 +209,7 @@ class PriorBoxOffsets(_PriorBox):
 
 
 class CodeType(IntEnum):
-    """How a predicted box stands to its default box."""
+    """How a predicted box is encoded relative to its default box."""
 
     CORNER = 1
     CENTER_SIZE = 2
@@ -218,7 +218,7 @@ class CodeType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class NonMaximumSuppression(Message):
-    """Which overlapping boxes go."""
+    """The fields by which overlapping boxes are suppressed."""
 
     message = "NonMaximumSuppressionParameter"
     nms_threshold: float = field(1, "float", 0.3)
@@ -228,7 +228,7 @@ class NonMaximumSuppression(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SaveOutput(Message):
-    """Where SSD's evaluation writes files; the top is the same without."""
+    """Where SSD's evaluation writes files; the top does not depend on it."""
 
     message = "SaveOutputParameter"
     output_directory: str = field(1, "string", absent="")
@@ -242,12 +242,12 @@ class SaveOutput(Message):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DetectionOutput(Layer):
-    """Boxes out of location predictions, class scores and default boxes.
+    """Decode boxes from location predictions, class scores and default boxes; suppress overlaps.
 
-    The bottoms are (N, boxes * 4), or one such set a class where locations are not shared,
-    (N, boxes * classes) and (1, 2, boxes * 4). The top is (1, 1, found, 7), a row a box: image,
-    label, score and the corners; by image, by label, by falling score. Where nothing at all is
-    found each image has a row of -1. Caffe states the top as (1, 1, 1, 7) before it runs.
+    The bottoms are (N, boxes * 4), or one such set a class where locations are not shared, (N,
+    boxes * classes) and (1, 2, boxes * 4). The top is (1, 1, found, 7), a row a box: image, label,
+    score and the corners; by image, by label, by falling score. Where nothing at all is found each
+    image has a row of -1. Caffe states the top as (1, 1, 1, 7) before it runs.
     """
 
     type = "DetectionOutput"
@@ -294,7 +294,7 @@ class DetectionOutput(Layer):
 
     def write(self, proto: Any) -> None:
         super().write(proto)
-        # OpenCV insists on these three.
+        # OpenCV requires these three.
         said = proto.detection_output_param
         said.share_location = self.share_location
         said.background_label_id = self.background_label_id
@@ -319,7 +319,7 @@ class DetectionOutput(Layer):
         return ((rows if len(rows) else _nothing(location))[None, None],)
 
     def _decoded(self, places: Tensor, priors: Tensor, variances: Tensor) -> Tensor:
-        """Corners of the predicted boxes: (N, boxes, sets, 4)."""
+        """Return the corners of the predicted boxes: (N, boxes, sets, 4)."""
         shift = places if self.variance_encoded_in_target else places * variances
         if self.code_type is CodeType.CORNER:
             return priors + shift
@@ -331,7 +331,7 @@ class DetectionOutput(Layer):
         return torch.cat([centre - half, centre + half], -1)
 
     def _in_image(self, image: int, given: tuple[Tensor, Tensor]) -> Tensor:
-        """The rows of one image."""
+        """Return the rows of the boxes found in one image."""
         boxes, scores = given
         rows = [
             self._of_class(image, label, boxes[:, 0 if self.share_location else label], scores)
@@ -356,7 +356,7 @@ class DetectionOutput(Layer):
 
 
 def _nothing(location: Tensor) -> Tensor:
-    """What stands for a batch without boxes: a row of -1 an image, behind the image's number."""
+    """Return the top of a batch without boxes: for each image its index and then -1."""
     rows = location.new_full((location.shape[0], 7), -1.0)
     rows[:, 0] = torch.arange(location.shape[0], dtype=rows.dtype, device=rows.device)
     return rows

@@ -39,7 +39,7 @@ class EuclideanLoss(Loss):
 
 
 class Norm(IntEnum):
-    """What HingeLoss sums of its margins: themselves, or their squares."""
+    """The norm of HingeLoss: margins are summed as they are (L1), or squared (L2)."""
 
     L1 = 1
     L2 = 2
@@ -50,7 +50,7 @@ class Norm(IntEnum):
 class HingeLoss(Loss):
     """max(0, 1 + x), for the labelled class max(0, 1 - x); divided by the batch size.
 
-    All axes but the first are classes, and of the labels only the first of the batch count.
+    All axes but the first are classes, and only the first N of the labels are used (N: batch size).
     """
 
     type = "HingeLoss"
@@ -76,10 +76,10 @@ class HingeLoss(Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveLoss(Loss):
-    """Half of d**2 for pairs alike (third bottom not 0), half of max(margin - d, 0)**2 for others.
+    """Half of d**2 for similar pairs (third bottom not 0), else half of max(margin - d, 0)**2.
 
-    d is the distance of the two bottoms, and the mean over the batch is taken; with
-    legacy_version it is max(margin - d**2, 0) for others. The gradient divides by d + 1e-4.
+    d is the distance of the two bottoms, and the mean over the batch is taken; with legacy_version
+    it is max(margin - d**2, 0) for others. The gradient divides by d + 1e-4.
     """
 
     type = "ContrastiveLoss"
@@ -113,7 +113,7 @@ class ContrastiveLoss(Loss):
         return (with_gradient(total, apart, pull[:, None] * apart / batch),)
 
     def _dissimilar(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """Twice the loss of a pair, and its gradient as a multiple of the difference."""
+        """Return twice a dissimilar pair's loss, and its gradient as a factor of the difference."""
         if self.legacy_version:
             return F.relu(self.margin - square), -(square < self.margin).to(square.dtype)
         distance = square.sqrt()

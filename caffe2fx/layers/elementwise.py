@@ -1,4 +1,4 @@
-"""Eltwise: several bottoms of one shape into one."""
+"""Eltwise: combines several bottoms of one shape elementwise."""
 
 from __future__ import annotations
 
@@ -78,9 +78,10 @@ class Eltwise(Layer):
 
 
 def _maximum(bottoms: Sequence[Tensor]) -> Tensor:
-    """The largest, by Caffe's own comparisons, which decide what becomes of NaN.
+    """Return the maximum by Caffe's own comparisons, which decide what becomes of NaN.
 
-    Of the first two the second stays unless the first is larger; a later one has to be larger.
+    Of the first two bottoms the second is taken unless the first is larger; a later one is taken if
+    it is larger.
     """
     first, second, *others = bottoms
     top = torch.where(first > second, first, second)

@@ -1,4 +1,4 @@
-"""Caffe's fillers: how a weight blob starts where no file gives it (include/caffe/filler.hpp)."""
+"""Caffe's fillers: initial values of a weight blob without a file (include/caffe/filler.hpp)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from caffe2fx.messages.message import Shape
 
 
 def fill(filler: Filler, shape: Shape) -> Tensor:
-    """A new blob as `filler` makes it; random ones draw from torch's generator.
+    """Return a new blob filled by `filler`; random ones draw from torch's generator.
 
-    Raises CaffeFormatError for a filler that Caffe does not have, or that it stops on.
+    Raises CaffeFormatError for a filler that Caffe does not have or that it aborts on, and
+    ShapeMismatchError for a shape that the filler does not take.
     """
     check(filler, shape)
     return _FILLERS[filler.type](filler, shape)
 
 
 def check(filler: Filler, shape: Shape) -> None:
-    """Raise CaffeFormatError or ShapeMismatchError for what Caffe itself stops on."""
+    """Raise CaffeFormatError or ShapeMismatchError where Caffe itself aborts."""
     if filler.type not in _FILLERS:
         raise CaffeFormatError(f"filler needs to be one of {sorted(_FILLERS)}, got {filler.type!r}")
     if filler.type == "bilinear":
@@ -31,7 +32,7 @@ def check(filler: Filler, shape: Shape) -> None:
     _check_sparse(filler, shape)
     if filler.type == "gaussian" and not filler.std > 0:
         raise CaffeFormatError(f"needs a gaussian filler with std > 0, got {filler.std}")
-    # Beyond the largest float apart Caffe draws infinities.
+    # Where the bounds are further apart than the largest float, Caffe draws infinities.
     if filler.type == "uniform" and not 0 <= filler.max - filler.min <= _LARGEST:
         least, most = filler.min, filler.max
         raise CaffeFormatError(f"needs a uniform filler with min <= max, got {least} and {most}")
@@ -69,7 +70,7 @@ def _gaussian(filler: Filler, shape: Shape) -> Tensor:
 
 
 def _fan(filler: Filler, shape: Shape) -> float:
-    """Caffe's fans: the count without the first axis, and without the second."""
+    """Return Caffe's fan: the count without the first axis, the second, or the mean of both."""
     fan_in = prod(shape) / shape[0]
     fan_out = prod(shape) / shape[1] if len(shape) > 1 else float(prod(shape))
     return {
@@ -102,7 +103,7 @@ def check_bilinear(shape: Shape) -> None:
 
 
 def _bilinear(filler: Filler, shape: Shape) -> Tensor:
-    """The kernel with which a deconvolution interpolates: a tent over each image."""
+    """Return the kernel of a deconvolution that interpolates bilinearly: a tent in each channel."""
     check_bilinear(shape)
     half = (shape[3] + 1) // 2
     centre = (shape[3] - 1) / (2 * half)

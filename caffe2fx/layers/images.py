@@ -1,4 +1,4 @@
-"""Layers that read images from a data base, from files, or from a program's memory."""
+"""Layers that read images from a database, from files, or from a program's memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe2fx.messages.message import Shape, field, forked
 
 
 class DB(IntEnum):
-    """What kind of data base holds the images."""
+    """The kind of database that holds the images."""
 
     LEVELDB = 0
     LMDB = 1
@@ -22,14 +22,14 @@ class DB(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Images(Source):
-    """Images and a label for each: tops (N, C, H, W) and (N,)."""
+    """Base of the layers that read images and a label for each: tops (N, C, H, W) and (N,)."""
 
     tops = (2, 2)
 
     batch_size: int = field(4, "uint32", absent=0)
 
     def image_shape(self) -> tuple[int | None, int | None, int | None]:
-        """Channels, height and width, None for what the text does not tell."""
+        """Return channels, height and width; None where the text does not state it."""
         values = self.transform_param.mean_value
         height, width = self.transform_param.sides(self.transform_param.crop_size)
         return len(values) if len(values) > 1 else None, height, width
@@ -45,7 +45,7 @@ class Images(Source):
         return image, *rest
 
     def label_shape(self, image: Shape | None, batch: int) -> Shape | None:
-        """The shape of the labels of so many images, None where the text does not tell it."""
+        """Return the shape of the labels of a batch; None where the text does not state it."""
         return (batch,)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -58,7 +58,7 @@ class Images(Source):
 def check_transformation(
     parameters: TransformationParameter, image: tuple[int | None, int | None, int | None]
 ) -> None:
-    """Raise ShapeMismatchError for what Caffe does not do to images of that shape."""
+    """Raise ShapeMismatchError for transformations that Caffe refuses for images of that shape."""
     channels, values = image[0], parameters.mean_value
     if parameters.mean_file and values:
         raise ShapeMismatchError("needs mean_file or mean_value, got both")
@@ -71,7 +71,7 @@ def check_transformation(
 @register
 @dataclass(frozen=True, kw_only=True)
 class Data(Images):
-    """Images of a data base. Its own scale, mean_file, crop_size and mirror are Caffe's past."""
+    """Images of a database. Its own scale, mean_file, crop_size and mirror are deprecated."""
 
     type = "Data"
     parameter = ("data_param", 107)
@@ -88,7 +88,7 @@ class Data(Images):
     mirror: bool = field(6, "bool", False)
     force_encoded_color: bool = field(9, "bool", False)
     prefetch: int = field(10, "uint32", 4)
-    # How forks read the data base: in which order, and how fast.
+    # How forks read the database: in which order, and how fast.
     shuffle: bool = forked("bool", False)
     cache: bool = forked("bool", False)
     precache: bool = forked("bool", False)
@@ -117,7 +117,7 @@ class ImageData(Images):
     crop_size: int = field(5, "uint32", 0)
     mirror: bool = field(6, "bool", False)
     root_folder: str = field(12, "string", absent="")
-    images_in_color: bool | None = forked("bool")  # what is_color was before BVLC named it so
+    images_in_color: bool | None = forked("bool")  # the name of is_color before BVLC named it so
     # How forks read the files.
     cache: bool = forked("bool", False)
     precache: bool = forked("bool", False)
@@ -170,7 +170,7 @@ class MemoryData(Images):
 @register
 @dataclass(frozen=True, kw_only=True)
 class WindowData(Images):
-    """Windows of images, warped to crop_size; how many channels there are its file says."""
+    """Windows of images, warped to crop_size; the number of channels is in its file alone."""
 
     type = "WindowData"
     parameter = ("window_data_param", 129)
@@ -196,5 +196,5 @@ class WindowData(Images):
             raise ShapeMismatchError("needs crop_size in transform_param, got none")
 
     def as_input(self, shapes: Sequence[Shape]) -> Input:
-        """Without transform_param: what Caffe does to windows is more than that."""
+        """Return an Input layer without transform_param: Caffe does more than that to windows."""
         return Input(shape=tuple(shapes))

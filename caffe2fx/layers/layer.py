@@ -21,7 +21,7 @@ Sharing = Literal["never", "always", "one bottom", "one top"]
 
 
 class Evidence(Enum):
-    """On what a record's shapes and meaning rest."""
+    """How a record's shapes and meaning are known."""
 
     RUN = "run in a program that has the layer"
     SOURCE = "read in the fork's source, not run"
@@ -63,7 +63,7 @@ class Layer(Message):
 
     @classmethod
     def read(cls, proto: Any) -> Layer:
-        """The record that a LayerParameter message states."""
+        """Return the record that a LayerParameter message states."""
         said = [name for name in cls.parameter_names() if proto.HasField(name)]
         if len(said) > 1:
             raise CaffeFormatError(f"needs its parameters once, got {' and '.join(said)}")
@@ -75,14 +75,14 @@ class Layer(Message):
 
     @classmethod
     def _by_default(cls) -> Layer:
-        """The record of a layer without a message of parameters."""
+        """Return the record of a layer without a message of parameters."""
         if wanted := [name for name, wire in cls.wires() if wire.label == "required"]:
             message = cls.parameter_names()[0]
             raise CaffeFormatError(f"needs {message} with {' and '.join(wanted)}, got none")
         return cls()
 
     def write(self, proto: Any) -> None:
-        """Put what `read` reads into a LayerParameter message."""
+        """Write the fields that `read` reads into a LayerParameter message."""
         if self.parameter is not None:
             self.fill(getattr(proto, self.parameter[0]))
         for name, _ in self.sibling_messages():
@@ -90,44 +90,44 @@ class Layer(Message):
 
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
-        """The fields of LayerParameter in which this layer's parameters may stand."""
+        """Return the fields of LayerParameter that may hold this layer's parameters."""
         return () if cls.parameter is None else (cls.parameter[0], *cls.aliases)
 
     @classmethod
     def unknown_kind(cls, proto: Any) -> str:
-        """What errors call a layer that has no such record; empty for one that may have it."""
+        """Return what errors call a layer without such a record; empty for one that may have it."""
         return ""
 
     @classmethod
     def matches_fields(cls, said: Set[str]) -> bool:
-        """Whether a file that names the fields `said` can be meant for this record.
+        """Whether a file that sets the fields `said` can be meant for this record.
 
-        Asked only where a type has several meanings, and no dialect was given.
+        Called only where a type has several meanings, and no dialect was given.
         """
         return True
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        """The meaning: what Caffe's forward gives in the TEST phase, one tensor a top."""
+        """Return the tops, one tensor each, that Caffe's forward computes in the TEST phase."""
         raise NotImplementedError(f"{self.type} has no torch meaning")
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        """Shapes of the tops; by default those of the meaning, run without data."""
+        """Return the shapes of the tops; by default `compute` runs on meta tensors."""
         inputs = [torch.empty(shape, device="meta") for shape in bottoms]
         blobs = [torch.empty(shape, device="meta") for shape in self.blob_shapes(bottoms)]
         return tuple(tuple(top.shape) for top in self.compute(inputs, blobs, tops))
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
-        """Shapes of the weight blobs, in file order."""
+        """Return the shapes of the weight blobs, in file order."""
         return ()
 
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:
-        """How Caffe starts `count` blobs, where weight_filler and bias_filler alone do not say."""
+        """Return the fillers of `count` blobs; () where weight_filler and bias_filler decide."""
         return ()
 
     def shares(self, bottoms: int, tops: int) -> bool:
-        """Whether Caffe makes so many tops the very memory of so many bottoms."""
+        """Whether Caffe makes that many tops the very memory of that many bottoms."""
         return {
             "never": False,
             "always": True,
@@ -136,7 +136,7 @@ class Layer(Message):
         }[self.shares_memory]
 
     def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
-        """Whether Caffe computes the layer rightly where its top is its bottom's blob.
+        """Whether Caffe computes the layer correctly where its top is its bottom's blob.
 
         Besides the layers that exports run so (`in_place`), there are those that only files do.
         """
@@ -144,35 +144,35 @@ class Layer(Message):
 
     @property
     def is_constant(self) -> bool:
-        """Whether the tops follow from the bottoms' shapes alone, whatever the bottoms hold."""
+        """Whether the tops depend on the bottoms' shapes alone, whatever the bottoms hold."""
         return False
 
     @property
     def is_stateful(self) -> bool:
-        """Whether Caffe goes on from its last forward, of which `compute` knows nothing."""
+        """Whether Caffe goes on from its last forward, whose state `compute` does not have."""
         return False
 
     def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
-        """How many terms are summed for one number of the result."""
+        """Return how many terms are summed for one element of the result."""
         return 1
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        """A module with this meaning; torch.nn's own where one is exactly equal."""
+        """Return a module that computes the same; torch.nn's own where one is exactly equal."""
         return RecordModule(self, blobs, tops)
 
     def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
-        """The weight blobs that a module made by `module` now holds, in file order."""
+        """Return the weight blobs that a module made by `module` now holds, in file order."""
         if isinstance(module, RecordModule):
             return module.blobs
         return tuple(module.parameters())
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
-        """Raise what Caffe would abort with, in words; the caller adds the layer's name."""
+        """Raise a CaffeError where Caffe would abort; the caller adds the layer's name."""
         _check_count("bottom", len(bottoms), self.bottoms)
         _check_count("top", tops, self.tops)
 
     def check_params(self, params: Sequence[ParamSpec]) -> None:
-        """Raise what Caffe would abort with over the learning rates that the file states."""
+        """Raise a CaffeError where Caffe would abort over the learning rates in the file."""
 
 
 def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
@@ -184,10 +184,10 @@ def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
 
 
 class RecordModule(nn.Module):
-    """A layer that torch.nn has no twin for: its record and its blobs as parameters.
+    """A module for a layer that has no equal in torch.nn: its record, and its blobs as parameters.
 
-    The last `dynamic` arguments of forward are weight blobs that the net computes.
-    `loss_weight` is what the file says of the tops' part in the net's loss; empty if nothing.
+    The last `dynamic` arguments of forward are weight blobs that the net computes. `loss_weight`
+    are the weights of the tops in the net's loss by the file; empty if it has none.
     """
 
     loss_weight: tuple[float, ...] = ()
@@ -205,7 +205,7 @@ class RecordModule(nn.Module):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """The weight blobs in file order."""
+        """Return the weight blobs in file order."""
         return tuple(getattr(self, f"blob{index}") for index in range(self._count))
 
     def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -214,7 +214,7 @@ class RecordModule(nn.Module):
         return tops[0] if self.tops == 1 else tops
 
     def without_data(self, *values: Tensor) -> Tensor | tuple[Tensor, ...] | None:
-        """Tensors without data in the place of the tops; None where the values decide shapes."""
+        """Return meta tensors of the tops' shapes; None where the shapes depend on the data."""
         if self.layer.has_dynamic_shape:
             return None
         bottoms = [tuple(value.shape) for value in values[: len(values) - self.dynamic]]
@@ -232,7 +232,7 @@ class RecordModule(nn.Module):
 
 
 def axis_of(axis: int, rank: int, *, most: int | None = None) -> int:
-    """Caffe's CanonicalAxisIndex: negative axes count from the end."""
+    """Return the axis as Caffe's CanonicalAxisIndex does: negative axes count from the end."""
     limit = rank if most is None else most
     if not -rank <= axis < limit:
         raise ShapeMismatchError(f"needs an axis in [{-rank}, {limit}), got {axis}")
@@ -240,5 +240,5 @@ def axis_of(axis: int, rank: int, *, most: int | None = None) -> int:
 
 
 def of_four_axes(shape: Shape) -> Shape:
-    """The shape with the axes of size 1 at its end that older layers take for granted."""
+    """Return the shape padded to four axes with trailing 1s, as older layers assume."""
     return (*shape, *(1,) * (4 - len(shape)))

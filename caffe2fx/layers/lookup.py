@@ -1,4 +1,4 @@
-"""Layers that pick rows: of a bottom, or of a table of weights."""
+"""Layers that take rows by index: of a bottom, or of a table of weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class BatchReindex(Layer):
-    """The rows (axis 0) of the first bottom that the second, of rank 1, lists.
+    """The rows (axis 0) of the first bottom at the indices in the second, which has rank 1.
 
-    Caffe stops on a row that is not there. Row numbers are float32 cut to integers, so that only
-    those up to 2^24 can be told apart.
+    Caffe aborts on an index out of range. Indices are float32 truncated to integers, so that only
+    those up to 2^24 are distinct.
     """
 
     type = "BatchReindex"
@@ -49,8 +49,8 @@ class BatchReindex(Layer):
 class Filter(Layer):
     """The rows (axis 0) of all bottoms but the last for which the last one is not 0.
 
-    How many rows there are each forward finds anew. When a net is made, in Caffe as here, the
-    layers after this one are given the shape that all rows would have.
+    The number of rows depends on the data of each forward. When a net is made, in Caffe as here,
+    the layers after this one are given the shape that all rows would have.
     """
 
     type = "Filter"
@@ -84,10 +84,10 @@ class Filter(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Embed(Layer):
-    """For each number of the bottom, cut to an integer, the row of a table (input_dim, num_output).
+    """For each index in the bottom, truncated to an integer, a row of the table of weights.
 
-    Caffe does not notice a number outside [0, input_dim) and reads whatever lies there: here it
-    is an error.
+    The table is (input_dim, num_output). Caffe does not check indices outside [0, input_dim) and
+    reads whatever memory is there: here they are an error.
     """
 
     type = "Embed"
@@ -122,7 +122,7 @@ class Embed(Layer):
 
 
 def _rows(table: Tensor, numbers: Tensor) -> Tensor:
-    """The rows of a table by their numbers, cut to integers."""
+    """Return the rows of a table at the given indices, truncated to integers."""
     wanted = numbers.long()
     if not (wanted.is_meta or torch.compiler.is_compiling()):
         wrong = wanted[(wanted < 0) | (wanted >= len(table))]

@@ -1,4 +1,4 @@
-"""Losses and Accuracy: what training minimizes and what it is judged by.
+"""Losses and Accuracy: training minimizes the former, the latter measures it.
 
 A loss divides by its own count, has a weight of 1 in the net's total, and often another gradient
 than the derivative of what it computes: Caffe's backward is stable where its forward is cut off.
@@ -28,9 +28,9 @@ LOG_THRESHOLD = 1e-20  # the same for InfogainLoss and MultinomialLogisticLoss
 
 
 class NormalizationMode(Choice):
-    """By what a loss is divided: all positions, those not ignored, the batch, or nothing.
+    """The divisor of a loss: all positions, those not ignored, the batch, or 1.
 
-    The last is of forks: by a number that the file states.
+    The last is of forks: a number that the file states.
     """
 
     FULL = 0
@@ -46,7 +46,7 @@ class NormalizationMode(Choice):
 
 @dataclass(frozen=True, kw_only=True)
 class LossParameter(Message):
-    """Which label does not count, and by what a loss is divided (`normalize` is the old word)."""
+    """The label that is ignored, and a loss's divisor (`normalize` is the deprecated field)."""
 
     message = "LossParameter"
 
@@ -62,7 +62,7 @@ class LossParameter(Message):
         return {} if fixed else {"pre_fixed_normalizer": 1.0}
 
     def divisor(self, kept: Tensor, default: NormalizationMode) -> Tensor | float:
-        """The number to divide by, at least 1; `kept` says which positions (batch, ...) count."""
+        """Return the divisor, at least 1; `kept` marks positions (batch, ...) not ignored."""
         mode = self._mode(default)
         if mode is NormalizationMode.VALID:
             return kept.sum().clamp(min=1)
@@ -79,7 +79,7 @@ class LossParameter(Message):
 
 
 class Loss(Layer):
-    """Base of the losses: a scalar, which Caffe makes even where the file names no top."""
+    """Base of the losses: a scalar top, which Caffe makes even where the file names none."""
 
     bottoms = (2, 2)
     tops = (0, 1)
@@ -101,7 +101,7 @@ class Loss(Layer):
 
 
 def check_legacy(bottoms: Sequence[Shape]) -> None:
-    """Refuse what Caffe's older losses do, which ask for `num` and `channels`."""
+    """Raise ShapeMismatchError where Caffe's older losses abort: they use `num` and `channels`."""
     for bottom in bottoms:
         if len(bottom) > 4:
             raise ShapeMismatchError(f"needs bottoms of at most 4 axes, got {bottom}")
@@ -114,14 +114,14 @@ def _check_labels(rows: Shape, labels: Shape) -> None:
 
 
 def _rows(bottom: Tensor, axis: int) -> Tensor:
-    """The bottom as (outer, classes, inner), with the classes along `axis`."""
+    """Return the bottom as (outer, classes, inner), with the classes along `axis`."""
     axis = axis_of(axis, bottom.dim())
     outer = prod(bottom.shape[:axis])
     return bottom.reshape(outer, bottom.shape[axis], prod(bottom.shape[axis + 1 :]))
 
 
 def _labels(bottom: Tensor, rows: Tensor) -> Tensor:
-    """Class numbers (outer, inner); Caffe has them as floats and cuts off what is behind."""
+    """Return the labels as class indices (outer, inner); Caffe truncates its floats."""
     return bottom.detach().long().reshape(rows.shape[0], *rows.shape[2:])
 
 
@@ -130,7 +130,7 @@ def _kept(labels: Tensor, ignore: int | None) -> Tensor:
 
 
 def with_gradient(loss: Tensor, bottom: Tensor, gradient: Tensor) -> Tensor:
-    """The same number, with this gradient towards the bottom.
+    """Return the same value, with this gradient towards the bottom.
 
     Plain operations rather than an autograd.Function, which torch.jit.trace could not save.
     """
@@ -168,7 +168,7 @@ class _OfSoftmax(Loss):
     def _loss(
         self, share: Tensor, labels: Tensor, others: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The loss of each position, and its gradient towards what the softmax was taken of."""
+        """Return the loss of each position, and its gradient towards the bottom of the softmax."""
         raise NotImplementedError
 
 
@@ -177,8 +177,8 @@ class _OfSoftmax(Loss):
 class SoftmaxWithLoss(SoftmaxFields, _OfSoftmax):
     """-log softmax(x)[label] over `axis`; the second top is the softmax, without a gradient.
 
-    The probability is taken for FLT_MIN where it is less; the gradient softmax(x) - onehot is
-    not cut off. Without `normalization` the labels that count divide (VALID).
+    A probability below FLT_MIN counts as FLT_MIN; the gradient softmax(x) - onehot is not clamped.
+    Without `normalization` the divisor is the number of labels not ignored (VALID).
     """
 
     type = "SoftmaxWithLoss"
@@ -197,8 +197,9 @@ class SoftmaxWithLoss(SoftmaxFields, _OfSoftmax):
 class InfogainLoss(_OfSoftmax):
     """-sum over classes of H[label, class] log softmax(x)[class].
 
-    H is the third bottom, or comes from the file `source` (a BlobProto), whose path counts from
-    the working directory as in Caffe. Without `normalization` the labels that count divide.
+    H is the third bottom, or is read from the file `source` (a BlobProto), a path relative to the
+    working directory as in Caffe. Without `normalization` the divisor is the number of labels not
+    ignored.
     """
 
     type = "InfogainLoss"
@@ -218,7 +219,7 @@ class InfogainLoss(_OfSoftmax):
             raise ShapeMismatchError(f"needs a matrix of {classes} x {classes}, got {shape}")
 
     def matrix(self) -> Tensor:
-        """H as the file `source` has it. Raises CaffeFileError if there is no such file."""
+        """Return H, read from the file `source`; raise CaffeFileError if there is no such file."""
         if self.source is None:
             raise ShapeMismatchError("needs its matrix as third bottom or from source, got neither")
         if not Path(self.source).is_file():
@@ -246,7 +247,7 @@ class InfogainLoss(_OfSoftmax):
 
 
 class WithMatrix(RecordModule):
-    """An InfogainLoss that has read its file."""
+    """An InfogainLoss that has read H from its file."""
 
     def __init__(self, layer: InfogainLoss, tops: int, matrix: Tensor) -> None:
         super().__init__(layer, (), tops)
@@ -262,7 +263,7 @@ class WithMatrix(RecordModule):
 class SigmoidCrossEntropyLoss(Loss):
     """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), for as many targets as scores.
 
-    Without `normalization` the batch size divides.
+    Without `normalization` the divisor is the batch size.
     """
 
     type = "SigmoidCrossEntropyLoss"
@@ -291,8 +292,8 @@ class SigmoidCrossEntropyLoss(Loss):
 class MultinomialLogisticLoss(Loss):
     """-log p[label] of probabilities, divided by the batch size.
 
-    All axes but the first are classes. A probability counts as 1e-20 if it is less, in the
-    gradient -1 / p too.
+    All axes but the first are classes. A probability below 1e-20 counts as 1e-20, also in the
+    gradient -1 / p.
     """
 
     type = "MultinomialLogisticLoss"
@@ -319,8 +320,7 @@ class MultinomialLogisticLoss(Loss):
 class Accuracy(Layer):
     """The share of positions whose label is among the top_k classes along `axis`; no gradient.
 
-    A class with the same score counts as better than the label's. The second top is the share
-    of each class.
+    A class of an equal score ranks before the label. The second top is the share of each class.
     """
 
     type = "Accuracy"

@@ -1,4 +1,4 @@
-"""Pooling, with Caffe's own rounding and its own edges."""
+"""Pooling, with Caffe's own rounding of the output size and its own treatment of borders."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from caffe2fx.messages.common import Engine
 from caffe2fx.messages.message import Choice, Shape, field, forked
 
 Pair = tuple[int, int]
-LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: what an empty MAX window gives
+LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: the maximum of an empty window
 
 
 class PoolMethod(Choice):
-    """How a window becomes one number; the last is Synopsys's, which counts no padding."""
+    """How a window is reduced to one value; the last is Synopsys's, which excludes padding."""
 
     MAX = 0
     AVE = 1
@@ -37,12 +37,12 @@ class PoolMethod(Choice):
 
     @property
     def is_average(self) -> bool:
-        """Whether windows are summed and divided."""
+        """Whether the method sums a window and divides."""
         return self in (PoolMethod.AVE, PoolMethod.AVE_EXC_PAD)
 
 
 class RoundMode(IntEnum):
-    """How a partial last window counts; FLOOR exists since 2018 only."""
+    """How the output size is rounded if a last window is partial; FLOOR exists since 2018 only."""
 
     CEIL = 0
     FLOOR = 1
@@ -51,7 +51,7 @@ class RoundMode(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Pooling(Layer):
-    """Windows over H and W of a 4-D bottom.
+    """Pool windows over H and W of a 4-D bottom.
 
     Caffe rounds the output size up; with padding it drops a last window that starts at or
     after the end of the input plus pad. An AVE window divides by its size clipped to the
@@ -97,7 +97,7 @@ class Pooling(Layer):
         return {"ceil_mode": None, "round_mode": mode}
 
     def geometry(self, bottom: Shape) -> tuple[Pair, Pair, Pair]:
-        """Kernel, stride and pad, each as (h, w), for a bottom of that shape."""
+        """Return kernel, stride and pad, each as (h, w), for a bottom of that shape."""
         if self.global_pooling:
             return (bottom[2], bottom[3]), (1, 1), (0, 0)
         kernel = _sides(self.kernel_size, self.kernel_h, self.kernel_w)
@@ -105,7 +105,7 @@ class Pooling(Layer):
         return kernel, stride, _sides(self.pad, self.pad_h, self.pad_w)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        """out = ceil or floor((in + 2 pad - kernel) / stride) + 1, less a window outside."""
+        """Return ceil or floor((in + 2 pad - kernel) / stride) + 1, less a window outside."""
         kernel, stride, pad = self.geometry(bottoms[0])
         sizes = tuple(
             self._size(*axis, any(pad))
@@ -190,7 +190,7 @@ class Pooling(Layer):
         return self.pad != 0 or self.stride != 1 or any(side is not None for side in sides)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        """torch's own pooling where the geometry makes it equal; it has no empty windows."""
+        """Return torch's own pooling if the geometry makes it equal; it has no empty windows."""
         twin = self._twin(bottoms[0]) if tops == 1 else None
         return super().module(bottoms, blobs, tops) if twin is None else twin
 
@@ -217,8 +217,8 @@ class SPP(Layer):
     """A spatial pyramid: Pooling into 1, 4, 16 ... windows, all in one row (N, C * windows).
 
     On a level with 2^l windows a side, these are ceil(size / 2^l) wide and as far apart, and the
-    input is padded by half of what they reach beyond it. A pyramid of height 1 is its one level
-    as it is, (N, C, 1, 1).
+    input is padded by half of the excess. A pyramid of height 1 is its one level, not flattened:
+    (N, C, 1, 1).
     """
 
     type = "SPP"
@@ -230,7 +230,7 @@ class SPP(Layer):
     engine: Engine = field(6, Engine, Engine.DEFAULT)
 
     def levels(self, bottom: Shape) -> list[Pooling]:
-        """The Pooling of each level."""
+        """Return the Pooling record of each level."""
         return [
             self._level(*(_covering(size, 1 << level) for size in bottom[2:]))
             for level in range(self.pyramid_height)
@@ -277,13 +277,13 @@ class SPP(Layer):
 
 
 def _covering(size: int, windows: int) -> Pair:
-    """Kernel and pad with which that many windows, one beside the other, cover an axis."""
+    """Return kernel and pad with which that many adjacent windows cover an axis."""
     kernel = -(-size // windows)
     return kernel, (kernel * windows - size + 1) // 2
 
 
 def _sides(both: int | None, h: int | None, w: int | None) -> Pair:
-    """(h, w) from Caffe's size or its _h and _w pair."""
+    """Return (h, w) from Caffe's single size or its _h and _w pair."""
     first, second = (both if side is None else side for side in (h, w))
     if first is None or second is None:
         raise ShapeMismatchError("needs kernel_size or both of kernel_h and kernel_w, got neither")
@@ -293,7 +293,7 @@ def _sides(both: int | None, h: int | None, w: int | None) -> Pair:
 def _pair(
     prefix: str, name: str, both: int | None, h: int | None, w: int | None, neutral: int | None
 ) -> dict[str, Any]:
-    """One text_rewrites: the single size when both sides agree, _h and _w otherwise."""
+    """Return one spelling of the fields: the single size if both sides agree, else _h and _w."""
     if (h is None) != (w is None):
         raise ShapeMismatchError(f"needs both {prefix}_h and {prefix}_w, got only one")
     if h is not None and both != neutral:

@@ -1,4 +1,4 @@
-"""Faster R-CNN's proposals: regions out of anchors and their predictions."""
+"""Faster R-CNN's proposals: regions from anchors and their predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from caffe2fx.messages.message import Shape, field, repeated
 
 
 def anchors(base: int, ratios: Sequence[float], scales: Sequence[float]) -> Tensor:
-    """The anchors around the first position, ratio by ratio: (ratios * scales, 4) in float64."""
+    """Return the anchors of the first position, ratio by ratio: (ratios * scales, 4) in float64."""
     centre = (base - 1) / 2
     made = []
     for ratio in ratios:
@@ -32,7 +32,7 @@ def anchors(base: int, ratios: Sequence[float], scales: Sequence[float]) -> Tens
 
 
 def shifted(base: Tensor, height: int, width: int, stride: int) -> Tensor:
-    """The anchors of every position, (H * W * anchors, 4): by row, by column, by anchor."""
+    """Return the anchors of every position, (H * W * anchors, 4): by row, by column, by anchor."""
     down, across = torch.meshgrid(
         torch.arange(height) * stride, torch.arange(width) * stride, indexing="ij"
     )
@@ -41,7 +41,7 @@ def shifted(base: Tensor, height: int, width: int, stride: int) -> Tensor:
 
 
 def moved(boxes: Tensor, shifts: Tensor) -> Tensor:
-    """Boxes in whole pixels moved and resized as R-CNN predicts it."""
+    """Return boxes in integer pixels, moved and resized by R-CNN's predicted offsets."""
     size = boxes[:, 2:] - boxes[:, :2] + 1
     centre = boxes[:, :2] + size / 2 + shifts[:, :2] * size
     half = shifts[:, 2:].exp() * size / 2
@@ -50,12 +50,13 @@ def moved(boxes: Tensor, shifts: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Proposer:
-    """Regions out of the scores (1, 2 * anchors, H, W), of which the second half counts, the
-    predicted moves (1, 4 * anchors, H, W) and the image's height, width and scale.
+    """Computes regions from scores, predicted offsets and the size of the image.
 
-    `base` are the anchors around the first position. The `before` boxes of the best scores are
-    held against each other, and of those that stay the first `after` are the result. A box
-    with a side shorter than `least`, in pixels of the unscaled image, goes, or has a score of 0.
+    The bottoms are scores (1, 2 * anchors, H, W), of which the second half is used, predicted
+    offsets (1, 4 * anchors, H, W), and height, width and scale of the image. `base` are the anchors
+    of the first position. Among the `before` boxes of the best scores overlaps are suppressed, and
+    the first `after` of the kept ones are the result. A box with a side shorter than `least`, in
+    pixels of the unscaled image, is dropped, or gets a score of 0 with `small_stay`.
     """
 
     base: Tensor
@@ -67,7 +68,7 @@ class Proposer:
     small_stay: bool
 
     def check(self, bottoms: Sequence[Shape]) -> None:
-        """Raise unless the bottoms are what the anchors need."""
+        """Raise ShapeMismatchError unless the bottoms fit the anchors."""
         scores, moves, image = bottoms
         needs_rank(scores, 4)
         count = len(self.base)
@@ -80,7 +81,7 @@ class Proposer:
             raise ShapeMismatchError(f"needs height, width and scale of the image, got {image}")
 
     def __call__(self, *bottoms: Tensor) -> tuple[Tensor, Tensor]:
-        """The regions (R, 5), their first column the image's number, 0; and their scores (R, 1)."""
+        """Return the regions (R, 5), their first column the image's index 0, and scores (R, 1)."""
         boxes, scores = self._candidates(*bottoms)
         order = scores.argsort(descending=True, stable=True)[: self.before or None]
         kept = order[kept_by_nms(boxes[order], self.threshold, one=1)[: self.after or None]]
@@ -106,10 +107,10 @@ def _within(boxes: Tensor, bottom: Tensor, right: Tensor) -> Tensor:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Proposal(Layer):
-    """PVANet's layer: a box that is too small keeps its place with a score of 0.
+    """PVANet's layer: a box that is too small is kept with a score of 0.
 
     The top is (regions, 5), which Caffe takes for (1, 5) before it runs; a second top holds the
-    scores. What becomes of small boxes is from the fork's source, not run; the rest as in OpenCV.
+    scores. The treatment of small boxes is from the fork's source, not run; the rest as in OpenCV.
     """
 
     type = "Proposal"

@@ -1,6 +1,6 @@
-"""Python layers of public projects that nets name: what their classes compute.
+"""Python layers of public projects that nets name: the meaning of their classes.
 
-Of those that only training needs, the shapes alone are known here.
+Of those that only training needs, the shapes alone are implemented.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RATIOS, SCALES = (0.5, 1.0, 2.0), (8, 16, 32)
 
 
 def _regions(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-    """Caffe takes the tops for one region and one score before it runs."""
+    """Return the tops' shapes as Caffe takes them before it runs: one region and one score."""
     return (1, 5), (1, 1)
 
 
@@ -33,10 +33,10 @@ def _regions(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape
 def proposal_layer(
     parameters: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., tuple[Tensor, Tensor]]:
-    """rpn.proposal_layer of py-faster-rcnn and PVANet, with the numbers of the first's TEST.
+    """Build rpn.proposal_layer of py-faster-rcnn and PVANet, with the first's TEST constants.
 
-    Those are no part of a net's files: 6000 boxes before and 300 after the suppression at 0.7,
-    and none with a side shorter than 16 pixels.
+    Those are no part of a net's files: 6000 boxes before and 300 after the suppression at 0.7, and
+    none with a side shorter than 16 pixels.
     """
     said = _said(parameters["python_param"]["param_str"])
     stride, scales = int(said.pop("feat_stride", 0)), said.pop("scales", SCALES)
@@ -52,7 +52,7 @@ def proposal_layer(
 
 
 def _anchor_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-    """A label for each anchor, and for each the four targets and twice their weights."""
+    """Return the shapes of a label for each anchor, its four targets and twice their weights."""
     said = _said(parameters["python_param"]["param_str"])
     count = len(said.get("ratios", RATIOS)) * len(said.get("scales", SCALES))
     height, width = bottoms[0][2:]
@@ -60,9 +60,9 @@ def _anchor_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequenc
 
 
 def _proposal_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-    """One region with its label, the four targets of each class and twice their weights.
+    """Return the shapes of one region with its label, its targets by class and twice their weights.
 
-    They have four axes, as in R-FCN; in Faster R-CNN the last two, of size 1, are not there.
+    They have four axes, as in R-FCN; in Faster R-CNN the last two, of size 1, are absent.
     """
     classes = _said(parameters["python_param"]["param_str"]).get("num_classes", 0)
     return (1, 5, 1, 1), (1, 1, 1, 1), *((1, 4 * int(classes), 1, 1),) * 3
@@ -73,7 +73,7 @@ def _proposal_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Seque
 def targets(
     parameters: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., Any]:
-    """What py-faster-rcnn trains towards, of boxes that it draws by lot."""
+    """Build a function that refuses: py-faster-rcnn draws its training targets at random."""
 
     def drawn(*values: Tensor) -> Any:
         layer = parameters["python_param"]["layer"]
@@ -88,7 +88,7 @@ def targets(
 @registry.register
 @dataclass(frozen=True, kw_only=True)
 class PythonData(Source):
-    """A Python layer without bottoms, which reads data: the text tells no shape of them."""
+    """A Python layer without bottoms, which reads data: the text does not state their shapes."""
 
     type = "Python"
     message = ""
@@ -112,5 +112,5 @@ _PAIR = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!!python/tuple\s*)?(\[[^]]*]|\([
 
 
 def _said(text: str) -> dict[str, Any]:
-    """The pairs of a param_str, which is YAML with numbers and lists of them in it."""
+    """Return the pairs of a param_str, which is YAML with numbers and lists of them in it."""
     return {name: literal_eval(value) for name, value in _PAIR.findall(text)}

@@ -1,4 +1,4 @@
-"""Recurrent layers: time is axis 0, the batch axis 1, and `cont` says where sequences go on."""
+"""Recurrent layers: time is axis 0, the batch axis 1, and `cont` marks where sequences continue."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrent(Layer):
-    """What LSTM and RNN have in common.
+    """Base of LSTM and RNN: bottoms, tops and the loop over time.
 
-    The bottoms are x (T, N, ...), cont (T, N), with static input that every step sees too
-    (N, ...), and with expose_hidden the initial state, (1, N, num_output) each. cont is
-    multiplied to the state before each step: 0 begins a sequence, 1 continues it. The tops are
-    the results of all steps (T, N, num_output) and with expose_hidden the final state.
+    The bottoms are x (T, N, ...), cont (T, N), with static input that every step reads too (N,
+    ...), and with expose_hidden the initial state, (1, N, num_output) each. The state is multiplied
+    by cont before each step: 0 begins a sequence, 1 continues it. The tops are the results of all
+    steps (T, N, num_output) and with expose_hidden the final state.
 
-    Without expose_hidden Caffe begins at zero once, after it has loaded the net, and goes on in
-    a later forward where the one before has ended. This meaning has no memory: it begins every
-    forward at zero. The two are the same in a net's first forward, and in every one whose cont
-    begins with zeros; to carry state from one forward to the next, use expose_hidden. As in
-    Caffe no gradient passes the states that a layer is given or gives.
+    Without expose_hidden Caffe begins at zero once, after it has loaded the net, and goes on in a
+    later forward where the one before has ended. `compute` has no memory: it begins every forward
+    at zero. The two are the same in a net's first forward, and in every one whose cont begins with
+    zeros; to carry state from one forward to the next, use expose_hidden. As in Caffe no gradient
+    passes through the initial and the final states.
     """
 
     parameter = ("recurrent_param", 146)
@@ -57,7 +57,7 @@ class Recurrent(Layer):
         return not self.expose_hidden
 
     def has_static(self, bottoms: int) -> bool:
-        """Whether one of that many bottoms is the input that every step sees."""
+        """Whether, of that many bottoms, one is the static input that every step reads."""
         return bottoms > 2 + self._exposed
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -87,7 +87,7 @@ class Recurrent(Layer):
         return ((time, batch, self.num_output), *final)
 
     def input_shapes(self, bottoms: Sequence[Shape], gates: int) -> tuple[Shape, ...]:
-        """Shapes of the blobs that work on x and on the static input."""
+        """Return the shapes of the blobs that multiply x and the static input."""
         rows = gates * self.num_output
         shapes: tuple[Shape, ...] = ((rows, prod(bottoms[0][2:])), (rows,))
         if self.has_static(len(bottoms)):
@@ -98,7 +98,7 @@ class Recurrent(Layer):
         return prod(bottoms[0][2:]) + self.num_output
 
     def blob_fillers(self, count: int) -> tuple[Filler, ...]:
-        """The bias is the second blob, and RNN's other one the last."""
+        """Return the fillers: the bias is the second blob, and RNN's other bias the last."""
         weight, bias = self.weight_filler or Filler(), self.bias_filler or Filler()
         biases = (1, count - 1) if self.type == "RNN" else (1,)
         return tuple(bias if index in biases else weight for index in range(count))
@@ -126,7 +126,7 @@ class Recurrent(Layer):
     def step(
         self, gates: Tensor, cont: Tensor, state: State, blobs: Sequence[Tensor]
     ) -> tuple[Tensor, State]:
-        """Result and state after one step, each (1, N, num_output)."""
+        """Return result and state after one step, each (1, N, num_output)."""
 
 
 def _count(what: str, got: int, allowed: Sequence[int]) -> None:
@@ -139,8 +139,8 @@ def _count(what: str, got: int, allowed: Sequence[int]) -> None:
 class LSTM(Recurrent):
     """Long short-term memory; the rows of its blobs are the gates i, f, o and g.
 
-    The blobs are W_x (4D, I), b (4D), for static input W_static (4D, S), and W_h (4D, D); the
-    state is h and c.
+    The blobs are W_x (4D, I), b (4D), for static input W_static (4D, S), and W_h (4D, D); the state
+    is h and c.
     """
 
     type = "LSTM"
@@ -182,10 +182,10 @@ class RNN(Recurrent):
 @register
 @dataclass(frozen=True, kw_only=True)
 class LSTMUnit(Layer):
-    """One step of an LSTM without its products: c and h of the c before, the gates, and cont.
+    """One LSTM step without its products: c and h from the previous c, the gates, and cont.
 
-    The bottoms are (1, N, D), (1, N, 4D) and (1, N). Where cont is 0, whatever c was before is
-    gone, be it NaN.
+    The bottoms are (1, N, D), (1, N, 4D) and (1, N). Where cont is 0 the previous c has no effect,
+    even where it is NaN.
     """
 
     type = "LSTMUnit"
@@ -217,7 +217,7 @@ class LSTMUnit(Layer):
 
 
 def _unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
-    """The next c and h; gates hold i, f, o and g one after the other."""
+    """Return the next c and h; `gates` holds i, f, o and g one after the other."""
     i, f, o, g = gates.chunk(4, -1)
     kept = torch.where(cont == 0, torch.zeros_like(c), cont * torch.sigmoid(f))
     c = kept * c + torch.sigmoid(i) * torch.tanh(g)

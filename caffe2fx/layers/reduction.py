@@ -1,4 +1,4 @@
-"""Layers that make one number, or the best few, of many."""
+"""Layers that reduce many elements to one, or to the top_k largest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape, field
 
 
 class ReductionOp(IntEnum):
-    """How many numbers become one."""
+    """The operation that reduces the elements."""
 
     SUM = 1
     ASUM = 2
@@ -66,12 +66,12 @@ class Reduction(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ArgMax(Layer):
-    """The top_k largest numbers in descending order: where they are, or their values.
+    """The top_k largest elements in descending order: their indices, or their values.
 
-    Of equal numbers the last one counts as the larger. With an axis, that axis becomes top_k
-    long and holds indices, or values with out_max_val. Without one, all axes but the first are
-    searched as one: the top is (N, 1, top_k, 1...), or (N, 2, top_k, 1...) with out_max_val,
-    indices and then values.
+    Of equal elements the last one counts as the larger. With an axis, that axis becomes top_k long
+    and holds indices, or values with out_max_val. Without one, all axes but the first are searched
+    as one: the top is (N, 1, top_k, 1...), or (N, 2, top_k, 1...) with out_max_val, indices and
+    then values.
     """
 
     type = "ArgMax"
@@ -114,7 +114,7 @@ class ArgMax(Layer):
         return (torch.stack(rows, 1).reshape(shape),)
 
     def _best(self, bottom: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        # Sorted back to front: a stable sort then puts the last of equal numbers first.
+        # Sorted back to front: a stable sort then puts the last of equal elements first.
         values, order = bottom.flip(axis).sort(dim=axis, descending=True, stable=True)
         indices = bottom.shape[axis] - 1 - order
         best = indices.narrow(axis, 0, self.top_k).to(bottom.dtype)

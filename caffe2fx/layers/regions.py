@@ -62,7 +62,7 @@ class _Pooled(Layer):
 class ROIPooling(_Pooled):
     """The maximum of each of pooled_h x pooled_w bins of a region; 0 for an empty bin.
 
-    Regions are in pixels of the image, times `spatial_scale` in the map's, rounded.
+    Regions are in pixels of the image; times `spatial_scale`, rounded, they are in the map's.
     """
 
     type = "ROIPooling"
@@ -95,9 +95,9 @@ class ROIAlign(_Pooled):
 class PSROIPooling(Layer):
     """The average of each of group_size^2 bins of a region, each bin from channels of its own.
 
-    The bin in row p and column q of output channel c is read from the bottom's channel
-    (c * group_size + p) * group_size + q; an empty bin is 0. Unlike ROIPooling it rounds the
-    region before it scales it.
+    The bin in row p and column q of output channel c is read from the bottom's channel (c *
+    group_size + p) * group_size + q; an empty bin is 0. Unlike ROIPooling it rounds the region
+    before it scales it.
     """
 
     type = "PSROIPooling"
@@ -140,7 +140,7 @@ class PSROIPooling(Layer):
         return (top / counts.clamp(min=1),)
 
     def _bins(self, first: Tensor, last: Tensor, size: int) -> Tensor:
-        """Which of `size` positions belong to each bin of each region, 1 or 0: (R, bins, size)."""
+        """Return a mask (R, bins, size): 1 where a position belongs to a region's bin, else 0."""
         start = _rounded(first) * self.spatial_scale
         end = (_rounded(last) + 1) * self.spatial_scale
         step = ((end - start).clamp(min=0.1) / self.group_size)[:, None]
@@ -152,5 +152,5 @@ class PSROIPooling(Layer):
 
 
 def _rounded(values: Tensor) -> Tensor:
-    """C's round: halves go away from zero."""
+    """Round as C does: halves go away from zero."""
     return values.sign() * (values.abs() + 0.5).floor()

@@ -1,4 +1,4 @@
-"""The registry of records: which record a type, a dialect and the fields that are set mean."""
+"""The registry of records: finds the record for a type, a dialect and the fields that are set."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _REGISTRY: dict[str, tuple[type[Layer], ...]] = {}
 
 
 def register(layer: L) -> L:
-    """Class decorator: make a record known under its Caffe type name, in its dialects.
+    """Register a record under its Caffe type name, in its dialects (a class decorator).
 
-    One dialect may have two of a name, for other numbers of bottoms.
+    One dialect may have two records of a name if they take different numbers of bottoms.
     """
     meanings = _REGISTRY.get(layer.type, ())
     if any(_is_same(meaning, layer) for meaning in meanings):
@@ -26,21 +26,21 @@ def register(layer: L) -> L:
 
 
 def _is_same(one: type[Layer], two: type[Layer]) -> bool:
-    """Whether neither a dialect nor how many bottoms they take tells two records apart."""
+    """Whether neither a dialect nor the number of bottoms distinguishes two records."""
     together = max(one.bottoms[0], two.bottoms[0]) <= min(one.bottoms[1], two.bottoms[1])
     return together and not set(one.dialects).isdisjoint(two.dialects)
 
 
 def registered() -> Mapping[str, tuple[type[Layer], ...]]:
-    """The meanings of each type; `caffe2fx.layers.REGISTRY` is the same, and complete."""
+    """Return the records of each type; `caffe2fx.layers.REGISTRY` is the same, and complete."""
     return MappingProxyType(_REGISTRY)
 
 
 def forget(type_: str) -> None:
-    """Take a type out of the registry."""
+    """Remove a type from the registry."""
     del _REGISTRY[type_]
 
 
 def records() -> Iterator[type[Layer]]:
-    """Every meaning of every type."""
+    """Yield every record of every type."""
     return (record for meanings in _REGISTRY.values() for record in meanings)

@@ -1,4 +1,4 @@
-"""Layers that move numbers without changing them."""
+"""Layers that move elements without changing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from caffe2fx.messages.message import Shape, field, hint, repeated
 @register
 @dataclass(frozen=True, kw_only=True)
 class Concat(Layer):
-    """The bottoms one after the other along one axis."""
+    """Concatenate the bottoms along one axis."""
 
     type = "Concat"
     parameter = ("concat_param", 104)
@@ -64,14 +64,14 @@ class Concat(Layer):
 
 
 def _check_once(message: Any, *names: str) -> None:
-    """Caffe takes one of several names for a field, also where two say the same."""
+    """Raise where several names of one field are set, as Caffe does even for equal values."""
     said = [name for name in names if message.HasField(name)]
     if len(said) > 1:
         raise CaffeFormatError(f"needs {' or '.join(names)}, got both")
 
 
 def _one_axis(name: str, legacy: int | None, axis: int) -> dict[str, Any]:
-    """The old unsigned spelling of an axis becomes `axis`."""
+    """Return `axis` from the legacy unsigned field of an axis."""
     if legacy is not None and axis != 1:
         raise ShapeMismatchError(f"needs axis or {name}, got both")
     return {name: None, "axis": axis if legacy is None else legacy}
@@ -80,7 +80,7 @@ def _one_axis(name: str, legacy: int | None, axis: int) -> dict[str, Any]:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Slice(Layer):
-    """One bottom cut along one axis, at `slice_point` or into equal parts."""
+    """Split one bottom along one axis, at `slice_point` or into equal parts."""
 
     type = "Slice"
     parameter = ("slice_param", 126)
@@ -140,7 +140,7 @@ class Slice(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Flatten(Layer):
-    """The axes from `axis` to `end_axis` become one."""
+    """Flatten the axes from `axis` to `end_axis` into one."""
 
     type = "Flatten"
     parameter = ("flatten_param", 135)
@@ -171,7 +171,7 @@ class Flatten(Layer):
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         first, last = self._range(len(bottoms[0]))
-        if last < first:  # Caffe puts an axis of 1 in there
+        if last < first:  # Caffe inserts an axis of 1 there
             return super().module(bottoms, blobs, tops)
         return nn.Flatten(self.axis, self.end_axis)
 
@@ -179,7 +179,7 @@ class Flatten(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Reshape(Layer):
-    """The axes [axis, axis + num_axes) become `shape`: 0 copies the axis, one -1 is inferred."""
+    """Reshape axes [axis, axis + num_axes) to `shape`: 0 copies an axis, one -1 is inferred."""
 
     type = "Reshape"
     parameter = ("reshape_param", 133)
@@ -206,7 +206,7 @@ class Reshape(Layer):
         return (tuple(inferred if size == -1 else size for size in target),)
 
     def _target(self, bottom: Shape) -> Shape:
-        """The top's shape, with -1 where it is inferred: as torch's reshape takes it."""
+        """Return the top's shape as torch's reshape takes it, with -1 where it is inferred."""
         first = self.axis if self.axis >= 0 else len(bottom) + self.axis + 1
         end = len(bottom) if self.num_axes == -1 else first + self.num_axes
         if not 0 <= first <= end <= len(bottom):
@@ -226,7 +226,7 @@ class Reshape(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Crop(Layer):
-    """The first bottom cut to the second's sizes on every axis from `axis` on."""
+    """Crop the first bottom to the second's sizes on every axis from `axis` on."""
 
     type = "Crop"
     parameter = ("crop_param", 144)
@@ -277,7 +277,7 @@ class Crop(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Tile(Layer):
-    """The bottom `tiles` times along one axis."""
+    """Repeat the bottom `tiles` times along one axis."""
 
     type = "Tile"
     parameter = ("tile_param", 138)
@@ -308,7 +308,7 @@ class Tile(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Split(Layer):
-    """The same bottom under several names; Caffe inserts it wherever a blob has two users."""
+    """Give the bottom several names; Caffe inserts it wherever a blob has two readers."""
 
     type = "Split"
     message = ""
@@ -327,7 +327,7 @@ class Split(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Silence(Layer):
-    """Swallows its bottoms, so that they do not become outputs of the net."""
+    """Consume its bottoms, so that they do not become outputs of the net."""
 
     type = "Silence"
     message = ""

@@ -1,4 +1,4 @@
-"""Layers of forks of which only the shapes are known here: their nets load, and run up to them."""
+"""Layers of forks that have shapes alone: nets with them load, and run up to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from caffe2fx.messages.message import Shape, field, repeated, sibling_message
 
 
 class ShapeOnly(Layer):
-    """Base of these layers: a net that has one loads, and says so when it comes to it."""
+    """Base of these layers: a net that has one loads, and raises when it comes to run it."""
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -31,7 +31,7 @@ class ShapeOnly(Layer):
 
 
 class _Found(ShapeOnly):
-    """Base of the layers whose top lists what was found: (1, 1, 1, 7) before it is known."""
+    """Base of the layers whose top lists boxes: (1, 1, 1, 7) before their number is known."""
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((1, 1, 1, 7),)
@@ -40,7 +40,7 @@ class _Found(ShapeOnly):
 @register
 @dataclass(frozen=True, kw_only=True)
 class YoloDetectionOutput(_Found):
-    """Boxes out of YOLOv2 maps; two `biases` an anchor."""
+    """Boxes from YOLOv2 maps; two `biases` an anchor."""
 
     type = "YoloDetectionOutput"
     parameter = ("yolo_detection_output_param", 601)
@@ -66,7 +66,7 @@ class YoloDetectionOutput(_Found):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Yolov3DetectionOutput(_Found):
-    """Boxes out of several YOLOv3 maps; `mask` names the anchors of each, one after the other."""
+    """Boxes from several YOLOv3 maps; `mask` names the anchors of each, one after the other."""
 
     type = "Yolov3DetectionOutput"
     parameter = ("yolov3_detection_output_param", 602)
@@ -105,7 +105,7 @@ def _check_channels(bottoms: Sequence[Shape], wanted: int) -> None:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DetectionEvaluate(ShapeOnly):
-    """How many objects each class has, and which of the boxes found are right.
+    """The number of objects of each class, and which of the boxes found are right.
 
     The top has a row for each class but the background, and for each box found.
     """
@@ -128,28 +128,28 @@ class DetectionEvaluate(ShapeOnly):
 
 
 class LocationLoss(IntEnum):
-    """What MultiBoxLoss takes of the places."""
+    """The loss of locations in MultiBoxLoss."""
 
     L2 = 0
     SMOOTH_L1 = 1
 
 
 class ConfidenceLoss(IntEnum):
-    """What MultiBoxLoss takes of the classes."""
+    """The loss of classes in MultiBoxLoss."""
 
     SOFTMAX = 0
     LOGISTIC = 1
 
 
 class MatchType(IntEnum):
-    """Which default boxes an object is matched with."""
+    """How default boxes are matched with labelled boxes."""
 
     BIPARTITE = 0
     PER_PREDICTION = 1
 
 
 class MiningType(IntEnum):
-    """Which default boxes without an object count."""
+    """Which default boxes without an object are negatives."""
 
     NONE = 0
     MAX_NEGATIVE = 1
@@ -159,7 +159,7 @@ class MiningType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MultiBoxLoss(ShapeOnly, Loss):
-    """SSD's loss, a scalar, of locations, confidences, default boxes and labelled boxes."""
+    """SSD's loss, a scalar, from locations, confidences, default boxes and labelled boxes."""
 
     type = "MultiBoxLoss"
     parameter = ("multibox_loss_param", 201)

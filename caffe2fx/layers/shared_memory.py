@@ -1,4 +1,4 @@
-"""What no file says: a blob changes where a layer overwrites another of the same memory."""
+"""Changes of a blob that a layer causes by overwriting another blob of the same memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class SharedMemory(Layer):
-    """A blob after the blob that it shares its memory with was overwritten.
+    """A blob after another one, whose memory it shares, was overwritten.
 
-    Of the two bottoms the first holds the new content, the second is the blob as it was. Caffe
-    has no such layer, and none is needed there: it stands for what Caffe's memory does.
+    Of the two bottoms the first holds the new content, the second is the blob as it was. Caffe has
+    no such layer and needs none: this one represents the effect of its shared memory.
     """
 
     type = "(shared memory)"
@@ -37,7 +37,7 @@ class SharedMemory(Layer):
 
 
 class ReshapeAs(nn.Module):
-    """The first tensor in the shape of the second."""
+    """Reshape the first tensor to the shape of the second."""
 
     def forward(self, new: Tensor, old: Tensor) -> Tensor:
         return new.reshape(old.shape)

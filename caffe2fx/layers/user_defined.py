@@ -1,4 +1,4 @@
-"""Layer types of a user's own, and Python layers: what they compute the user says."""
+"""Layer types that a user defines, and Python layers: the user registers what they compute."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ B = TypeVar("B", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class UserLayerDefinition:
-    """What a user says of a layer: how it is built, its weight blobs' and its tops' shapes.
+    """How a user defines a layer: its builder, the shapes of its weight blobs and of its tops.
 
     A file need not name the last `optional` tops.
     """
@@ -37,25 +37,25 @@ class UserLayerDefinition:
     optional: int = 0
 
     def named(self, results: Sequence[R], tops: int) -> Sequence[R]:
-        """Those of the results, or of their shapes, for which the file has a top."""
+        """Return those of the results, or of their shapes, for which the file has a top."""
         return results[:tops] if 0 <= len(results) - tops <= self.optional else results
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefinedLayer(Layer):
-    """A layer that a UserLayerDefinition gives its meaning."""
+    """A layer that a UserLayerDefinition defines."""
 
     bottoms = (0, MANY)
     tops = (0, MANY)
 
     @property
     def definition(self) -> UserLayerDefinition:
-        """What the user said of this layer."""
+        """Return the definition that the user registered for this layer."""
         raise NotImplementedError
 
     @property
     def parameters(self) -> Parameters:
-        """What the file says of the layer, by the names of its fields."""
+        """Return the fields of the layer in the file, as a nested dict by their names."""
         raise NotImplementedError
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -87,7 +87,7 @@ class DefinedLayer(Layer):
         return results
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        """The module that the user builds; a RecordModule of what is none."""
+        """Return the module that the user builds, or his function wrapped in a RecordModule."""
         made = self._built(bottoms, blobs)
         return made if isinstance(made, nn.Module) else RecordModule(self, blobs, tops)
 
@@ -110,7 +110,7 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class UserLayer(DefinedLayer):
-    """A layer of a type that a user registered; `text` are its own fields as they are written."""
+    """A layer of a type that a user registered; `text` are its own fields as in the prototxt."""
 
     message = ""
     since = ""
@@ -143,7 +143,7 @@ class UserLayer(DefinedLayer):
 
 
 def _revived(type_: str, text: str) -> Layer:
-    """A pickled layer; its type has to be registered where it is read, too."""
+    """Return the record of a pickled layer; its type has to be registered on loading, too."""
     if type_ not in _TYPES:
         raise CaffeError(f"layer type {type_!r} needs to be registered (caffe2fx.register)")
     return _TYPES[type_](text=text)
@@ -155,7 +155,7 @@ _PYTHON: dict[str, UserLayerDefinition] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class PythonParameter(Message):
-    """Which Python class computes a layer in Caffe, and what it is told."""
+    """The Python class that computes a layer in Caffe, and its param_str."""
 
     message = "PythonParameter"
     module: str = field(1, "string", absent="")
@@ -167,7 +167,7 @@ class PythonParameter(Message):
 @registry.register
 @dataclass(frozen=True, kw_only=True)
 class Python(DefinedLayer):
-    """A layer that a Python class computes in Caffe, and here what is registered for the class."""
+    """A layer that a Python class computes in Caffe, and here its registered function."""
 
     type = "Python"
     message = ""
@@ -180,7 +180,7 @@ class Python(DefinedLayer):
 
     @staticmethod
     def name_of(proto: Any) -> str:
-        """What errors call the Python class of a layer."""
+        """Return the name by which errors call the Python class of a layer."""
         return f"Python: {proto.python_param.module}.{proto.python_param.layer}"
 
     @property
@@ -201,24 +201,24 @@ def register(
     tops: Shapes | None = None,
     optional: int = 0,
 ) -> Callable[[B], B]:
-    """Say what a layer type of your own, or a Python layer, computes.
+    """Register what a layer type of your own, or a Python layer, computes.
 
-    The decorated builder is given what the file says of the layer, as a nested dict by the
-    names of its fields, the shapes of the bottoms and the weight blobs. It gives back a function
-    (or an nn.Module whose parameters are the blobs) of the bottoms:
+    The decorated builder takes the fields of the layer in the file, as a nested dict by their
+    names, the shapes of the bottoms and the weight blobs. It returns a function (or an nn.Module
+    whose parameters are the blobs) of the bottoms:
 
         @caffe2fx.register("Swish6", blobs=lambda parameters, bottoms: [bottoms[0][1:2]])
         def swish6(parameters, bottoms, blobs):
             limit = parameters["swish6_param"]["limit"]
             return lambda x: (x * torch.sigmoid(x * blobs[0][:, None, None])).clamp(max=limit)
 
-    `blobs` tells the shapes of the weight blobs and defaults to none; `tops` those of the
-    results, and needs to be said only of functions that torch's meta tensors do not go through.
-    A file may leave out the last `optional` tops.
-    A Python layer is named by its class: `register("Python", layer="MyLayer")`. In place of a
-    builder a record can be decorated, a dataclass that inherits from caffe2fx.layers.layer.Layer.
+    `blobs` returns the shapes of the weight blobs and defaults to none; `tops` those of the tops,
+    and is needed only for functions that cannot run on torch's meta tensors. A file may leave out
+    the last `optional` tops. A Python layer is named by its class: `register("Python",
+    layer="MyLayer")`. In place of a builder a record can be decorated, a dataclass that inherits
+    from caffe2fx.layers.layer.Layer.
 
-    Raises CaffeError for a type that is known already.
+    Raises CaffeError for a type that is registered already or is Caffe's own.
     """
 
     def decorate(target: B) -> B:
@@ -260,7 +260,7 @@ def _define(type_: str, layer: str, definition: UserLayerDefinition) -> None:
 
 
 def unregister(type: str, *, layer: str = "") -> None:
-    """Forget what `register` was told of a type, or of a Python layer."""
+    """Remove what `register` registered for a type, or for a Python layer."""
     if layer:
         del _PYTHON[layer]
         return
@@ -269,5 +269,5 @@ def unregister(type: str, *, layer: str = "") -> None:
 
 
 def types() -> frozenset[str]:
-    """The types whose fields no schema knows."""
+    """Return the registered types, whose fields no schema has."""
     return frozenset(_TYPES)

@@ -20,7 +20,7 @@ from caffe2fx.messages.message import Shape, field, hint
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReLU6(Neuron):
-    """x cut at `threshold` from above; below 0 it is negative_slope * x."""
+    """x, at most `threshold`; below 0 it is negative_slope * x."""
 
     type = "ReLU6"
     parameter = ("relu6_param", 211)
@@ -65,7 +65,7 @@ class HardSwish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSigmoid(Neuron):
-    """alpha * x + beta cut to [0, 1]."""
+    """alpha * x + beta, clamped to [0, 1]."""
 
     type = "HardSigmoid"
     parameter = ("hard_sigmoid_param", 258)
@@ -85,7 +85,7 @@ class HardSigmoid(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SeLu(Neuron):
-    """1.0507 x where x > 0, elsewhere 1.0507 * 1.6733 * (exp(x) - 1), as torch's SELU has them."""
+    """1.0507 x where x > 0, elsewhere 1.0507 * 1.6733 * (exp(x) - 1): torch's SELU constants."""
 
     type = "SeLu"
     message = ""
@@ -104,7 +104,7 @@ class SeLu(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SeLuDropout(Neuron):
-    """The identity in TEST; in TRAIN what keeps the mean and the variance that SeLu gives."""
+    """The identity in TEST; in TRAIN a dropout that keeps mean and variance of SeLu's tops."""
 
     type = "SeLuDropout"
     parameter = ("selu_dropout_param", 6000)
@@ -144,7 +144,7 @@ class Mish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class CReLU(Layer):
-    """ReLU of the bottom and of its negative, one after the other along `concat_axis`."""
+    """ReLU of the bottom and of its negative, concatenated along `concat_axis`."""
 
     type = "CReLU"
     parameter = ("crelu_param", 213)

@@ -21,7 +21,7 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class Axpy(Layer):
-    """The first bottom, one number a channel, times the second, plus the third."""
+    """The first bottom, one factor per channel, times the second, plus the third."""
 
     type = "Axpy"
     message = ""
@@ -50,7 +50,7 @@ class Axpy(Layer):
 class MatMul(Layer):
     """A (dim_1, dim_2) times the transpose of B (dim_3, dim_2), whatever axes they have.
 
-    tpu_mlir's Caffe leaves out the numbers that are too many; here they are refused.
+    tpu_mlir's Caffe ignores excess elements; here they are refused.
     """
 
     type = "MatMul"
@@ -92,7 +92,7 @@ class MatMul(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MatMulBatched(Layer):
-    """The product of the last two axes, each transposed if asked; the others are batch.
+    """The product of the last two axes, each transposed if stated; the other axes are batch axes.
 
     From the fork's source, not run; as in OpenCV where nothing is transposed.
     """
@@ -132,11 +132,11 @@ class CorrelationType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Correlation(Layer):
-    """FlowNet's: every patch of the first map against its neighbourhood in the second.
+    """FlowNet's: correlate every patch of the first map with its neighbourhood in the second.
 
-    One channel a displacement, rows first; products (or absolute differences) are averaged
-    over the patch and the channels. From the fork's source, not run; of single numbers as in
-    OpenCV.
+    The top has one channel per displacement, rows first; products (or absolute differences) are
+    averaged over the patch and the channels. From the fork's source, not run; with 1x1 patches as
+    in OpenCV.
     """
 
     type = "Correlation"

@@ -24,7 +24,7 @@ from caffe2fx.messages.message import Shape, field, forked
 @register
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseConvolution(Convolution):
-    """Convolution by another implementation; `group` says that each channel is on its own."""
+    """Convolution by another implementation; `group` states that it is depthwise."""
 
     type = "DepthwiseConvolution"
     dialects = ("mobilenet", *SSD)
@@ -32,10 +32,10 @@ class DepthwiseConvolution(Convolution):
 
 
 class _Delegating(Filters):
-    """Base of the layers that are a convolution of other parameters."""
+    """Base of the layers that delegate to a convolution with other parameters."""
 
     def plain(self, bottom: Shape) -> Filters:
-        """The convolution that this is for a bottom of that shape."""
+        """Return the equivalent convolution for a bottom of that shape."""
         raise NotImplementedError
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -61,7 +61,7 @@ class _Delegating(Filters):
 
 
 def _as(kind: type[Filters], layer: Windows, **changes: Any) -> Filters:
-    """A layer of that kind with what `layer` says of the fields that both have."""
+    """Return a layer of `kind` with those fields of `layer` that both have, and `changes`."""
     values = {item.name: getattr(layer, item.name) for item in fields(kind)}
     return kind(**{**values, **changes})
 
@@ -69,14 +69,14 @@ def _as(kind: type[Filters], layer: Windows, **changes: Any) -> Filters:
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionDepthwise(_Delegating):
-    """One filter a channel, whatever `group` says: weights (C, 1, k...)."""
+    """One filter per channel, whatever `group` is: weights (C, 1, k...)."""
 
     type = "ConvolutionDepthwise"
     aliases = ("convolution_depthwise_param",)
     dialects = ("mobilenet", "tpu_mlir", "rknn")
 
     def fill(self, proto: ProtoMessage) -> None:
-        """Write stride and pad even at their defaults: the fork dies of looking for them."""
+        """Write stride and pad even at their defaults: the fork crashes without them."""
         super().fill(proto)
         if not self.stride and self.stride_h is None:
             proto.stride.append(1)  # type: ignore[attr-defined]

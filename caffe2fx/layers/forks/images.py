@@ -1,4 +1,4 @@
-"""Layers of forks that read images: with labelled boxes, with a label for each pixel, of videos."""
+"""Layers of forks that read images: with labelled boxes, with labels per pixel, of videos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe2fx.messages.message import Message, Shape, field, forked, repeated, s
 
 
 class AnnotationType(IntEnum):
-    """What an image is labelled with: boxes; in one fork, a map too, or the lanes of a road."""
+    """The kind of labels of an image: boxes; in one fork, a map too, or the lanes of a road."""
 
     BBOX = 0
     BBOXandSeg = 1
@@ -23,7 +23,7 @@ class AnnotationType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(Message):
-    """Of what sizes and proportions a part of an image may be."""
+    """The range of sizes and aspect ratios of a crop of an image."""
 
     message = "Sampler"
     min_scale: float = field(1, "float", 1.0)
@@ -34,7 +34,7 @@ class Sampler(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConstraint(Message):
-    """How much of the labelled boxes a part of an image must show."""
+    """How much of the labelled boxes a crop of an image must contain."""
 
     message = "SampleConstraint"
     min_jaccard_overlap: float | None = field(1, "float")
@@ -47,7 +47,7 @@ class SampleConstraint(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSampler(Message):
-    """How parts of images are chosen."""
+    """How crops of images are sampled."""
 
     message = "BatchSampler"
     use_original_image: bool = field(1, "bool", True)
@@ -59,13 +59,13 @@ class BatchSampler(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedDataParameter(Message):
-    """Labels of AnnotatedData, beside the data_param of all data bases."""
+    """The labels of AnnotatedData, beside the data_param of all databases."""
 
     message = "AnnotatedDataParameter"
     batch_sampler: tuple[BatchSampler, ...] = repeated(1, BatchSampler)
     label_map_file: str = field(2, "string", absent="")
     anno_type: AnnotationType | None = field(3, AnnotationType)
-    # Of one fork, whose labels have shapes of their own.
+    # One fork's, whose labels have shapes of their own.
     yolo_data_type: int = forked("int32", 0)
     yolo_data_jitter: float = forked("float", 0.3)
     train_diffcult: bool = forked("bool", True)
@@ -81,7 +81,7 @@ class AnnotatedDataParameter(Message):
 class AnnotatedData(Data):
     """Images with labelled boxes: tops (N, C, H, W) and (1, 1, boxes of all images, 8).
 
-    A box is: image, class, number among its image's of that class, four corners, difficult.
+    A box is: image, class, index among its image's of that class, four corners, difficult.
     """
 
     type = "AnnotatedData"
@@ -110,7 +110,7 @@ class LaneData(AnnotatedData):
 
 
 class VideoType(IntEnum):
-    """Where a video comes from."""
+    """The source of a video."""
 
     WEBCAM = 0
     VIDEO = 1
@@ -118,7 +118,7 @@ class VideoType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoDataParameter(Message):
-    """Which video, beside the data_param of all data bases."""
+    """The video to read, beside the data_param of all databases."""
 
     message = "VideoDataParameter"
     video_type: VideoType = field(1, VideoType, VideoType.WEBCAM)
@@ -140,7 +140,7 @@ class VideoData(Data):
 
 
 class LabelType(IntEnum):
-    """What an image is labelled with: nothing, a number, or a number for each pixel."""
+    """The label of an image: none, one value, or a value for each pixel."""
 
     NONE = 0
     IMAGE = 1

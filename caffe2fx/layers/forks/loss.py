@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape, field
 
 
 def check_same_places(bottoms: Sequence[Shape]) -> None:
-    """Raise ShapeMismatchError unless all bottoms have the same shape, but for ones at its end."""
+    """Raise ShapeMismatchError unless all bottoms have the same shape, but for trailing 1s."""
     if len({of_four_axes(bottom) for bottom in bottoms}) > 1:
         raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
 

@@ -25,7 +25,7 @@ from caffe2fx.messages.message import Shape, field, forked
 class Normalize(Layer):
     """x / sqrt(sum of x^2 + eps) times a blob: over C at each position, or over C, H and W.
 
-    The blob holds one number a channel, or one for all with `channel_shared`.
+    The blob holds one factor per channel, or a single one with `channel_shared`.
     """
 
     type = "Normalize"
@@ -73,7 +73,7 @@ class BNMode(IntEnum):
 
 
 class _BN(Neuron):
-    """Base of the layers of that name: blobs of shape (1, C, 1, 1)."""
+    """Base of the layers of type BN: blobs of shape (1, C, 1, 1)."""
 
     count: ClassVar[int]
 
@@ -104,7 +104,7 @@ class BN(_BN):
     frozen: bool = field(5, "bool", False)
     engine: Engine = field(6, Engine, Engine.DEFAULT)
 
-    icnet: bool | None = forked("bool")  # by it Synopsys tells the two meanings apart
+    icnet: bool | None = forked("bool")  # by it Synopsys's fork distinguishes the two meanings
 
     @classmethod
     def unknown_kind(cls, proto: Any) -> str:
@@ -154,7 +154,7 @@ class BNScale(_BN):
     shift_filler: Filler | None = field(2, Filler)
     bn_mode: BNMode = field(3, BNMode, BNMode.LEARN)
 
-    icnet: bool | None = forked("bool")  # by it Synopsys tells the two meanings apart
+    icnet: bool | None = forked("bool")  # by it Synopsys's fork distinguishes the two meanings
 
     @classmethod
     def unknown_kind(cls, proto: Any) -> str:
@@ -180,7 +180,7 @@ class BNScale(_BN):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BNOfBoth(_BN):
-    """In mode LEARN PSPNet's BN with its four blobs, in mode INFERENCE SegNet's with its two."""
+    """PSPNet's BN with four blobs in mode LEARN, SegNet's with two in mode INFERENCE."""
 
     type = "BN"
     parameter = ("bn_param", 162)

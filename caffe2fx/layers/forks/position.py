@@ -1,4 +1,4 @@
-"""Layers of Caffe's forks that enlarge maps, or put positions against channels."""
+"""Layers of Caffe's forks that enlarge maps, or move spatial positions to channels and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from caffe2fx.messages.message import Shape, field
 
 
 class _Reorg(Layer):
-    """Base of the layers of that name: `stride` x `stride` positions against channels."""
+    """Base of Reorg's layers: moves `stride` x `stride` positions to channels, or back."""
 
     stride: int
     reverse: bool
@@ -46,7 +46,7 @@ class _Reorg(Layer):
 
 
 def _scattered(map_: Shape, stride: int) -> Tensor:
-    """Where darknet's loop over a map (N, C, H, W) of that geometry finds each of its numbers."""
+    """Return where darknet's loop over a map (N, C, H, W) reads each element, as flat indices."""
     _, channels, height, width = map_
     parts = channels // stride**2
     k, j, i = torch.meshgrid(
@@ -61,7 +61,7 @@ def _scattered(map_: Shape, stride: int) -> Tensor:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Reorg(_Reorg):
-    """Darknet's loop as it stands, over the bottom's own geometry in both directions.
+    """Darknet's loop unchanged, over the bottom's own geometry in both directions.
 
     Forward it gathers over the map taken for one of C / stride^2 channels, which is no
     space-to-depth; with `reverse` it is depth-to-space with channel = offset * C / s^2 + c.
@@ -127,14 +127,14 @@ class ReorgSpace(_Reorg):
 
 
 def scale_up(bottom: Tensor, height: int, width: int) -> Tensor:
-    """Every number `height` x `width` times."""
+    """Repeat every element `height` x `width` times."""
     return bottom.repeat_interleave(height, 2).repeat_interleave(width, 3)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Upsample(Layer):
-    """Every number `scale` x `scale` times: nearest neighbour."""
+    """Nearest-neighbour upsampling: repeat every element `scale` x `scale` times."""
 
     type = "Upsample"
     parameter = ("upsample_param", 150)
@@ -161,7 +161,7 @@ class Upsample(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class UpsampleStride(Layer):
-    """`scale` times the bottom, every number `stride` x `stride` times: Ascend's ATC."""
+    """Multiply by `scale` and repeat every element `stride` x `stride` times: Ascend's ATC."""
 
     type = "Upsample"
     parameter = ("upsample_param", 160)
@@ -199,9 +199,9 @@ class UpsampleStride(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class UpsampleMask(Layer):
-    """Max-unpooling: each number where the mask, a Pooling's second top, says; zeros elsewhere.
+    """Max-unpooling: write each element at its index in the mask, a Pooling's second top; else 0.
 
-    As in tpu_mlir's Caffe, which needs to be told the scale.
+    As in tpu_mlir's Caffe, which requires the scale.
     """
 
     type = "Upsample"

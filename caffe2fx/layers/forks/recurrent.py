@@ -19,11 +19,11 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class Lstm(Layer):
-    """An LSTM of (T, N, ...): the tops are the results of all steps (T, N, num_output).
+    """An LSTM over (T, N, ...): the top holds the results of all steps (T, N, num_output).
 
-    A second bottom (T, N) says which steps go on, as BVLC's `cont`; without one a sequence begins
-    with the first step. The blobs are W_x (4D, I), W_h (4D, D) and b (4D), by the gates i, f, o
-    and g. `clipping_threshold` bounds gradients, and nothing forward. As in BVLC's LSTM every
+    A second bottom (T, N) marks the steps that continue, as BVLC's `cont`; without one a sequence
+    begins with the first step. The blobs are W_x (4D, I), W_h (4D, D) and b (4D), by the gates i,
+    f, o and g. `clipping_threshold` bounds gradients, and nothing forward. As in BVLC's LSTM every
     forward begins at zero here.
     """
 

@@ -20,7 +20,7 @@ Sizes = tuple[int, int]
 @register
 @dataclass(frozen=True, kw_only=True)
 class Interp(Layer):
-    """Bilinear resizing that keeps the corners where they are.
+    """Resize bilinearly with the corners aligned.
 
     First the border is cut off by pad_beg and pad_end (0 or negative); then the size is
     `height` and `width`, that of a second bottom, or shrunk to (H - 1) // s + 1 and zoomed to

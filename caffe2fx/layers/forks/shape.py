@@ -1,4 +1,4 @@
-"""Layers of Caffe's forks that move numbers without changing them."""
+"""Layers of Caffe's forks that move elements without changing them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from caffe2fx.layers.layer import MANY, Evidence, Layer, axis_of, of_four_axes
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field, repeated, required
 
-# Caffes that grew out of SSD's, and those that took its layers over.
+# Forks that derive from SSD's, and those that took its layers over.
 SSD = ("ssd", "nvidia", "intel", "yolo", "synopsys", "brocolli", "tpu_mlir", "opencv")
 
 
 def needs_rank(bottom: Shape, rank: int) -> None:
-    """Raise unless the bottom has that many axes."""
+    """Raise ShapeMismatchError unless the bottom has that many axes."""
     if len(bottom) != rank:
         raise ShapeMismatchError(f"needs a {rank}-D bottom, got {bottom}")
 
@@ -27,7 +27,7 @@ def needs_rank(bottom: Shape, rank: int) -> None:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Permute(Layer):
-    """The axes in another `order`; those it does not name follow, ascending."""
+    """Permute the axes to `order`; those it does not name follow, ascending."""
 
     type = "Permute"
     parameter = ("permute_param", 202)
@@ -45,7 +45,7 @@ class Permute(Layer):
             raise ShapeMismatchError(f"needs distinct axes of {bottoms[0]}, got {self.order}")
 
     def shares(self, bottoms: int, tops: int) -> bool:
-        """An order that changes nothing is a second name for the bottom."""
+        """Whether `order` changes nothing: then Caffe makes the top a second name of the bottom."""
         return self.order == tuple(range(len(self.order)))
 
     def compute(
@@ -57,7 +57,7 @@ class Permute(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Transpose(Layer):
-    """The axes in another order, all of them named: top axis i is bottom axis dim[i]."""
+    """Permute the axes, all of them named: top axis i is bottom axis dim[i]."""
 
     type = "Transpose"
     parameter = ("transpose_param", 8266720)
@@ -81,7 +81,7 @@ class Transpose(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ShuffleChannel(Layer):
-    """The channels as a matrix of `group` rows, transposed; the top is 4-D, as of MVN."""
+    """Transpose the channels as a matrix of `group` rows; the top is 4-D, as MVN's."""
 
     type = "ShuffleChannel"
     parameter = ("shuffle_channel_param", 166)
@@ -120,7 +120,7 @@ class ShuffleChannel(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Reverse(Layer):
-    """The axes `axis` from their ends to their starts."""
+    """Flip the axes in `axis`."""
 
     type = "Reverse"
     parameter = ("reverse_param", 157)
@@ -143,10 +143,10 @@ class Reverse(Layer):
 
 
 class _Around(Layer):
-    """Base of the layers that put a border around H and W."""
+    """Base of the layers that pad H and W."""
 
     def border(self) -> tuple[int, int, int, int]:
-        """Left, right, above, below: torch's order."""
+        """Return the pads in torch's order: left, right, top, bottom."""
         raise NotImplementedError
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -159,7 +159,7 @@ class _Around(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Padding(_Around):
-    """A border of `pad_value` around H and W."""
+    """Pad H and W with `pad_value`."""
 
     type = "Padding"
     parameter = ("padding_param", 310)
@@ -182,7 +182,7 @@ class Padding(_Around):
 
 
 class PadType(IntEnum):
-    """What a border holds."""
+    """The values in the padding."""
 
     CONSTANT = 0
     REPLICATE = 1
@@ -192,7 +192,7 @@ class PadType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Pad(_Around):
-    """A border around H and W: a constant, the nearest pixel, or the image mirrored at its edge."""
+    """Pad H and W: with a constant, the nearest pixel, or the image mirrored at its edge."""
 
     type = "Pad"
     parameter = ("pad_param", 504)
@@ -221,7 +221,7 @@ class Pad(_Around):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PadND(Layer):
-    """A constant before and after each axis: `paddings` holds two numbers an axis, in order."""
+    """Pad each axis with a constant: `paddings` holds (before, after) for each axis, in order."""
 
     type = "Pad"
     parameter = ("pad_param", 224)
@@ -254,7 +254,7 @@ class PadND(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PixelShuffle(Layer):
-    """r * r channels become one of r times the height and width."""
+    """Move groups of r * r channels to r times the height and width."""
 
     type = "PixelShuffle"
     parameter = ("pixelshuffle_param", 507)
@@ -283,7 +283,7 @@ class PixelShuffle(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Squeeze(Layer):
-    """Without the axes `axis`, each of size 1; without all such axes where none is named."""
+    """Remove the axes in `axis`, each of size 1; all axes of size 1 if none is named."""
 
     type = "Squeeze"
     parameter = ("squeeze_param", 241)
@@ -317,7 +317,7 @@ class Squeeze(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Unsqueeze(Layer):
-    """With a new axis of size 1 at `dim`."""
+    """Insert an axis of size 1 at `dim`."""
 
     type = "Unsqueeze"
     parameter = ("unsqueeze_param", 502)
@@ -341,7 +341,7 @@ class Unsqueeze(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class CropCenter(Layer):
-    """`crop_size` numbers cut from both ends of each axis."""
+    """Cut `crop_size` elements from both ends of each axis."""
 
     type = "CropCenter"
     parameter = ("crop_center_param", 149)
@@ -376,7 +376,7 @@ class CropCenter(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Gather(Layer):
-    """The bottoms of all the processes that train together: of one process, as they are."""
+    """Gather the bottoms of all processes that train together: the bottoms as they are for one."""
 
     type = "Gather"
     message = ""

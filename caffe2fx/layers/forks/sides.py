@@ -22,7 +22,7 @@ SIDES = frozenset({"pad_l", "pad_r", "pad_t", "pad_b"})
 
 @dataclass(frozen=True, kw_only=True)
 class _Sides(Layer):
-    """Base of the layers with pad_l, pad_r, pad_t and pad_b beside, or in place of, `pad`."""
+    """Base of the layers with pad_l, pad_r, pad_t and pad_b beside, or instead of, `pad`."""
 
     dialects = ("synopsys",)
 
@@ -36,11 +36,11 @@ class _Sides(Layer):
         return bool(said & SIDES)
 
     def around(self) -> tuple[int, int, int, int]:
-        """The pads as torch has them: left, right, top, bottom."""
+        """Return the pads in torch's order: left, right, top, bottom."""
         return self.pad_l, self.pad_r, self.pad_t, self.pad_b
 
     def grown(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        """The shapes of the padded bottoms."""
+        """Return the shapes of the padded bottoms."""
         left, right, top, bottom = self.around()
         return [(*s[:-2], s[-2] + top + bottom, s[-1] + left + right) for s in bottoms]
 
@@ -48,7 +48,7 @@ class _Sides(Layer):
         return super().top_shapes(self.grown(bottoms), tops)
 
     def check_sides(self, bottoms: Sequence[Shape], padded: bool) -> None:
-        """Raise ShapeMismatchError for what the sides do not go with."""
+        """Raise ShapeMismatchError for bottoms and fields that four-sided pads do not allow."""
         for shape in bottoms:
             needs_rank(shape, 4)
         if padded or min(self.around()) < 0:
@@ -60,7 +60,7 @@ class _Sides(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionSides(_Sides, Convolution):
-    """A convolution of the input with zeros around it, as many as each side says."""
+    """A convolution of the input padded with zeros, by its own amount on each side."""
 
     evidence = Evidence.DOCUMENT
 
@@ -81,10 +81,10 @@ class ConvolutionSides(_Sides, Convolution):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PoolingSides(_Sides, Pooling):
-    """Pooling whose sides are padded differently, or with pad_type 1 ("SAME") as TensorFlow pads.
+    """Pooling with its own padding on each side, or with pad_type 1 ("SAME") as TensorFlow pads.
 
     A last window that starts behind the input and the padding before it is dropped. MAX and
-    AVE_EXC_PAD look at the input alone, AVE divides by the window clipped to the padded input.
+    AVE_EXC_PAD read the input alone, AVE divides by the window clipped to the padded input.
     """
 
     evidence = Evidence.SOURCE
@@ -107,7 +107,7 @@ class PoolingSides(_Sides, Pooling):
             raise ShapeMismatchError(f"needs kernel and stride >= 1, got {self}")
 
     def _axes(self, bottom: Shape) -> Iterator[tuple[int, int, int, int, int]]:
-        """For height and width: size, kernel, stride, and the pads before and behind."""
+        """Yield for height and width: size, kernel, stride, and the pads before and behind."""
         kernel, stride, _ = self.geometry(bottom)
         left, right, top, below = self.around()
         pads = ((top, below), (left, right))
@@ -135,7 +135,7 @@ class PoolingSides(_Sides, Pooling):
         return ((*bottoms[0][:2], *counts),)
 
     def _pads(self, bottom: Shape) -> Shape:
-        """The pads with which exactly the windows of the top fit, as torch has them."""
+        """Return the pads, in torch's order, with which exactly the windows of the top fit."""
         axes = zip(self._axes(bottom), self._counts(bottom), strict=True)
         ends = [(before, (n - 1) * s + k - before - size) for (size, k, s, before, _), n in axes]
         return (*ends[1], *ends[0])

@@ -1,4 +1,4 @@
-"""Losses and measures that forks train detectors and segmentations with: their shapes alone."""
+"""Losses and metrics that forks train detectors and segmentation nets with: their shapes alone."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from caffe2fx.messages.message import Shape, field, repeated, required, sibling_
 
 
 class _Detector(ShapeOnly, Loss):
-    """Base of the losses of one map of boxes; the second bottom is the labelled boxes."""
+    """Base of the losses of one map of boxes; the second bottom holds the labelled boxes."""
 
     bottoms = (1, MANY)
 
     @property
     def channels(self) -> int:
-        """How many channels the map has."""
+        """Return the number of channels that the map needs."""
         raise NotImplementedError
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -74,7 +74,7 @@ class RegionLoss(_Detector):
 
 
 class Arc(IntEnum):
-    """How objectness and classes make one loss."""
+    """How objectness and classes are combined into one loss."""
 
     DEFAULT = 0
     BCE = 1
@@ -82,7 +82,7 @@ class Arc(IntEnum):
 
 
 class BoxLoss(IntEnum):
-    """What Yolov3 takes of the boxes."""
+    """The loss of the boxes in Yolov3."""
 
     IOU = 0
     GIOU = 1
@@ -94,7 +94,7 @@ class BoxLoss(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Yolov3(_Detector):
-    """YOLOv3's loss of one of its maps; `mask` says which of the anchors (`biases`) it has."""
+    """YOLOv3's loss of one of its maps; `mask` names the map's anchors among all (`biases`)."""
 
     type = "Yolov3"
     parameter = ("yolov3_param", 603)
@@ -131,7 +131,7 @@ class Yolov3(_Detector):
 @register
 @dataclass(frozen=True, kw_only=True)
 class YoloSeg(ShapeOnly, Loss):
-    """A loss of a map (N, C, H, W) and its labels, one for each of its values."""
+    """A loss of a map (N, C, H, W) and its labels, one for each element."""
 
     type = "YoloSeg"
     parameter = ("yolo_seg_param", 604)
@@ -151,7 +151,7 @@ class YoloSeg(ShapeOnly, Loss):
 
 
 class AccuracyMetric(IntEnum):
-    """What a fork's SegAccuracy tells."""
+    """The metric that a fork's SegAccuracy computes."""
 
     PixelAccuracy = 0
     ClassAccuracy = 1
@@ -181,7 +181,7 @@ class SegAccuracy(ShapeOnly):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
-    """R-FCN's softmax loss; then the softmax, and the loss of each label."""
+    """R-FCN's softmax loss; the further tops are the softmax, and the loss of each label."""
 
     type = "SoftmaxWithLossOHEM"
     dialects = ("rfcn",)
@@ -197,7 +197,7 @@ class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SmoothL1LossOHEM(ShapeOnly, Loss):
-    """R-FCN's loss of predicted boxes, their targets and weights; then the loss of each place."""
+    """R-FCN's loss of predicted boxes, their targets and weights; the second top is each term."""
 
     type = "SmoothL1LossOHEM"
     parameter = ("smooth_l1_loss_param", 8266712)
@@ -222,7 +222,7 @@ class SmoothL1LossOHEM(ShapeOnly, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BoxAnnotatorOHEM(ShapeOnly):
-    """Labels and weights of the `roi_per_img` regions of the largest loss, of others none.
+    """Labels and weights of the `roi_per_img` regions of the largest loss; all others are ignored.
 
     The bottoms are regions, losses, labels and weights.
     """

@@ -1,4 +1,4 @@
-"""BVLC's layers as forks extended them: what changes the numbers."""
+"""BVLC's layers as forks extended them, where the extension changes the results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DropoutUnscaled(Neuron):
 
 
 class _Masked(RecordModule):
-    """In training the bottom times a mask of 0 and 1."""
+    """A module that multiplies the bottom by a mask of 0 and 1 in training."""
 
     def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
         layer = self.layer
@@ -63,10 +63,10 @@ class _Masked(RecordModule):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BatchNormScaleBias(Neuron):
-    """NVIDIA's: with `scale_bias` two more blobs, a factor and a summand a channel.
+    """NVIDIA's: `scale_bias` adds two more blobs, a factor and a summand for each channel.
 
-    NVIDIA keeps averages where BVLC keeps sums, so that the third blob has to be 0 or 1, with
-    which both read the same. From the fork's source, not run; as in OpenCV.
+    NVIDIA keeps averages where BVLC keeps sums, so that the third blob has to be 0 or 1, with which
+    both read the same. From the fork's source, not run; as in OpenCV.
     """
 
     type = "BatchNorm"
@@ -131,10 +131,10 @@ class BatchNormScaleBias(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SpatialDropout(Neuron):
-    """Dropout of whole channels (ENet's); nothing in TEST.
+    """Dropout of whole channels (ENet's); the identity in TEST.
 
-    In TRAIN the fork scales what stays by 1 / (1 - dropout_ratio), of the places that its loop
-    comes to; here of all.
+    In TRAIN the fork scales kept elements by 1 / (1 - dropout_ratio), but only those that its loop
+    reaches; here all of them.
     """
 
     type = "SpatialDropout"

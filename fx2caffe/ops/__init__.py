@@ -1,4 +1,4 @@
-"""All handlers, by family; importing this package registers them."""
+"""The handlers, by family; importing this package registers them."""
 
 from fx2caffe.ops import (
     activation,

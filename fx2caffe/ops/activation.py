@@ -1,4 +1,4 @@
-"""Activation functions; dropout in eval mode is no layer at all."""
+"""Activation functions; dropout in eval mode emits no layer."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def rrelu(
 @handles(F.prelu)
 def prelu(net: Emitter, input: Symbol, weight: Tensor, *, out: Expected) -> Symbol:
     slope = constant("weight", weight)
-    if input.rank < 2:  # one slope: there are no channels
+    if input.rank < 2:  # a single slope, since there are no channels
         return net.add(ReLU(negative_slope=float(slope.detach())), input)
-    # A single slope for a single channel may be meant either way: its shape tells.
+    # A single slope for a single channel may be either; its shape decides.
     shared = slope.dim() == 0 or slope.numel() != input.shape[1]
     blob = slope.reshape(()) if shared else slope
     layer = PReLU(channel_shared=shared)
@@ -104,7 +104,7 @@ def elu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False) 
 def scaled_elu(
     net: Emitter, input: Symbol, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
 ) -> Symbol:
-    """Torch's operator of three factors: `scale` times x above 0, and of the exponential below."""
+    """Emit torch's elu operator: `scale` x above 0, scale alpha (e^(input_scale x) - 1) below."""
     exponent = net.add(Power(scale=input_scale), input, suffix="exponent")
     curve = net.add(ELU(alpha=alpha * input_scale), exponent, suffix="elu")
     return net.add(Power(scale=scale / input_scale), curve)
@@ -112,7 +112,7 @@ def scaled_elu(
 
 @handles(F.celu)
 def celu(net: Emitter, input: Symbol, alpha: float = 1.0, inplace: bool = False) -> Symbol:
-    """alpha * elu(x / alpha) with slope 1: the exponential sees x / alpha."""
+    """Decompose celu as alpha * elu(x / alpha), whose slope at 0 is 1."""
     if alpha == 1:
         return net.add(ELU(), input)
     scaled = net.add(Power(scale=1 / alpha), input, suffix="scaled")
@@ -145,7 +145,10 @@ def silu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 
 @handles(F.hardswish)
 def hardswish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
-    """x * clip(x + 3, 0, 6) / 6, divided last: dividing first costs two digits."""
+    """Compute x * clip(x + 3, 0, 6) / 6.
+
+    The division comes last, since first it costs two digits.
+    """
     shifted = net.add(Power(shift=3), input, suffix="shifted")
     gate = clipped(net, shifted, 0, 6, suffix="clip")
     return net.add(Power(scale=1 / 6), net.add(PRODUCT, input, gate, suffix="product"))
@@ -153,14 +156,14 @@ def hardswish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 
 @handles(F.hardsigmoid)
 def hardsigmoid(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
-    """clip(x / 6 + 1 / 2, 0, 1)."""
+    """Compute clip(x / 6 + 1 / 2, 0, 1)."""
     return clipped(net, net.add(Power(scale=1 / 6, shift=0.5), input, suffix="scaled"), 0, 1)
 
 
 @handles(F.softplus)
 def softplus(net: Emitter, input: Symbol, beta: float = 1.0, threshold: float = 20.0) -> Symbol:
-    """log(1 + exp(beta x)) / beta; torch leaves x as it is where beta x > threshold."""
-    if threshold < 15:  # log(1 + exp(-15)) / 15 = 2e-8: less than float32 resolves
+    """Compute log(1 + exp(beta x)) / beta; torch returns x itself where beta x > threshold."""
+    if threshold < 15:  # log(1 + exp(-15)) / 15 = 2e-8, which is below float32's resolution
         scaled = input if beta == 1 else net.add(Power(scale=beta), input, suffix="scaled")
         large = net.add(Threshold(threshold=threshold), scaled, suffix="large")
         soft = inside(net, "soft", softplus, input, beta)
@@ -173,7 +176,7 @@ def softplus(net: Emitter, input: Symbol, beta: float = 1.0, threshold: float = 
 
 @handles(F.logsigmoid)
 def logsigmoid(net: Emitter, input: Symbol) -> Symbol:
-    """-softplus(-x)."""
+    """Compute -softplus(-x)."""
     softplus = net.add(BNLL(), net.add(Power(scale=-1), input, suffix="negative"), suffix="bnll")
     return net.add(Power(scale=-1), softplus)
 
@@ -187,14 +190,14 @@ def mish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 @handles(F.hardshrink)
 def hardshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
     if lambd < 0:
-        return net.add(Power(), input)  # torch keeps every x then
+        return net.add(Power(), input)  # torch keeps every x in that case
     size = net.add(AbsVal(), input, suffix="abs")
     return net.add(PRODUCT, input, net.add(Threshold(threshold=lambd), size, suffix="mask"))
 
 
 @handles(F.softshrink)
 def softshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
-    """relu(x - lambd) - relu(-x - lambd)."""
+    """Compute relu(x - lambd) - relu(-x - lambd)."""
     above, below = (
         net.add(
             ReLU(), net.add(Power(scale=sign, shift=-lambd), input, suffix=suffix), suffix="relu"
@@ -208,7 +211,7 @@ def softshrink(net: Emitter, input: Symbol, lambd: float = 0.5) -> Symbol:
 def threshold(
     net: Emitter, input: Symbol, threshold: float, value: float, inplace: bool = False
 ) -> Symbol:
-    """x * m + value * (1 - m) with m = 1 where x > threshold."""
+    """Compute x * m + value * (1 - m), where m is 1 if x > threshold, else 0."""
     if threshold == value == 0:
         return net.add(ReLU(), input)
     mask = net.add(Threshold(threshold=threshold), input, suffix="mask")
@@ -227,8 +230,8 @@ def glu(net: Emitter, input: Symbol, dim: int = -1) -> Symbol:
     return net.add(PRODUCT, halves[0], net.add(Sigmoid(), halves[1], suffix="sigmoid"))
 
 
-# In eval mode most dropouts give their very input, which the tracer does not even see; those
-# that run in place, or add an axis to an unbatched input, it does.
+# In eval mode most dropouts return their input itself and are not traced; those that run in place,
+# or add an axis to an unbatched input, are.
 @handles(F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout)
 def dropout(
     net: Emitter, input: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False

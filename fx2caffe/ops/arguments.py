@@ -1,4 +1,4 @@
-"""Checks and spreads of arguments that many handlers share."""
+"""Checks and normal forms of arguments that many handlers share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fx2caffe.ir.symbol import Refused, Symbol
 
 
 def per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """torch's "one number or one for each axis" as one for each axis."""
+    """Expand torch's "an int or one per axis" to one int per axis."""
     if isinstance(value, int):
         return (value,) * axes
     return tuple(value) * axes if len(value) == 1 else tuple(value)
 
 
 def constant(name: str, value: Any) -> Tensor:
-    """`value` if it is known when exporting. Raises Refused if it is computed by the net."""
+    """Return `value` if it is known at export. Raises Refused if the net computes it."""
     if isinstance(value, Symbol):
         raise Refused(f"needs a constant {name}, got one that depends on the input")
     if not isinstance(value, Tensor):
@@ -27,14 +27,14 @@ def constant(name: str, value: Any) -> Tensor:
 
 
 def positive(axis: int, rank: int) -> int:
-    """An axis counted from the front."""
+    """Return an axis counted from the front."""
     return axis + rank if axis < 0 else axis
 
 
 def axes_of(dim: int | Sequence[int] | None, input: Symbol) -> tuple[int, ...]:
-    """torch's `dim` of a reduction as axes from the front, ascending; None and () mean all.
+    """Return the axes of a reduction's `dim`, ascending; None and () mean all axes.
 
-    A scalar has none, though torch lets it be named.
+    A scalar has no axes, though torch accepts dim 0 and -1 for it.
     """
     if dim is None or not input.rank or (not isinstance(dim, int) and len(dim) == 0):
         return tuple(range(input.rank))

@@ -1,4 +1,4 @@
-"""Signs and powers."""
+"""Negation, absolute value, roots and powers."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def reciprocal(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.pow, torch.float_power)
 def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
-    """Of a number as base or exponent one layer; of two tensors exp(y log(x)).
+    """Emit one layer if base or exponent is a single number, else exp(y log(x)).
 
-    That errs by 2^-24 of y log(x) more, and has no sign: a base that may be 0 or less is taken
-    by its size. Of constant exponents each is a layer of its own.
+    The latter adds an error of 2^-24 y log(x); a base that may be 0 or less goes through |x| and a
+    sign. Constant exponents give one Power layer for each different exponent.
     """
     if isinstance(exponent, Symbol) and (number := _number(input)) is not None:
         return net.add(Exp(base=_base(number)), exponent)
@@ -79,7 +79,7 @@ def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
 
 
 def _is_lone(exponents: Operand) -> bool:
-    """Whether exponents are one constant number, as often as it may be."""
+    """Whether the exponents are a constant with a single value."""
     return not isinstance(exponents, Symbol) and len(_different(exponents)) == 1
 
 
@@ -91,9 +91,9 @@ MOST_POWERS = 64
 
 
 def _constant_powers(net: Emitter, input: Symbol, exponents: Tensor) -> Symbol:
-    """The product over the different exponents of powers of x, each of 1 where it is not its own.
+    """Multiply powers of x, one for each different exponent, each 1 where the exponent is another.
 
-    Nothing is lost by that: 1 to any power is 1.
+    That is exact: 1 to any power is 1.
     """
     found = _different(exponents)
     if len(found) == 1 and exponents.numel() == 1 and exponents.dim() <= input.rank:
@@ -110,7 +110,7 @@ def _constant_powers(net: Emitter, input: Symbol, exponents: Tensor) -> Symbol:
 
 
 def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
-    """x^y of any signs, of one shape: 1 where y is 0, NaN below 0 where y has a fraction."""
+    """Compute x^y for any signs: 1 where y is 0, NaN where x < 0 and y is not an integer."""
     some = nonzero(net, exponent, suffix="nonzero")
     none = opposite(net, some, suffix="zero")
     size = net.add(PRODUCT, net.add(AbsVal(), base, suffix="size"), some, suffix="some_size")
@@ -129,7 +129,7 @@ def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
 
 
 def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
-    """NaN, the logarithm of -1, where a base is below 0 and its exponent has a fraction; else 0."""
+    """Return NaN, as log(-1), where a base is negative and its exponent fractional, else 0."""
     whole = inside(net, "whole", floor, exponent)
     rest = combined(net, [(1, exponent), (-1, whole)], suffix="fraction")
     broken = net.add(PRODUCT, down, nonzero(net, rest, suffix="broken"), suffix="undefined")
@@ -137,7 +137,7 @@ def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
 
 
 def _number(value: Operand) -> float | None:
-    """A constant number; None for tensors of several and traced ones."""
+    """Return a constant scalar as a float; None for other constants and traced tensors."""
     if isinstance(value, Symbol):
         return None
     constant = as_float32(value)

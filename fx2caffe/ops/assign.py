@@ -1,4 +1,4 @@
-"""Writes into a part of a tensor: slice assignment, and writes through views."""
+"""Writes into a part of a tensor: slice assignment and writes through views."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     written = value if isinstance(value, Symbol) else as_float32(value)
     try:
         places = _written(base, index, written)
-    except RuntimeError:  # one of them is a constant made for the example's batch
+    except RuntimeError:  # one of them is a constant of the example's batch size
         net.fix_batch(f"{net.scope[0]} writes what is made for one batch")
         base, written = _unbatched(base), _unbatched(written)
         places = _written(base, index, written)
@@ -59,7 +59,7 @@ def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any)
 
 
 def _by_axis(index: Any, rank: int) -> Iterator[tuple[int, Any]]:
-    """The parts of an index with the axis at which each begins."""
+    """Yield each part of an index with the first axis that it indexes."""
     parts = index if isinstance(index, tuple) else (index,)
     axis, named = 0, sum(_width(part) for part in parts)
     for part in parts:
@@ -69,21 +69,21 @@ def _by_axis(index: Any, rank: int) -> Iterator[tuple[int, Any]]:
 
 
 def _width(part: Any) -> int:
-    """How many axes a part of an index stands for."""
+    """Return how many axes a part of an index consumes."""
     if part is None or part is Ellipsis:
         return 0
     return part.dim() if isinstance(part, Tensor) and part.dtype is torch.bool else 1
 
 
 def _is_whole(part: Any) -> bool:
-    """Whether a part is all of an axis of any size; x[:-2] is nothing of two samples."""
+    """Whether a part takes the whole axis at any size; x[:-2] of two samples takes none."""
     if not isinstance(part, slice):
         return False
     return part.stop is None and not part.start and part.step in (None, 1)
 
 
 def _is_fill(index: Any, value: Any) -> bool:
-    """Whether one number is written wherever a mask that the net computes is 1."""
+    """Whether a single value is written where a computed mask is true."""
     shape = () if isinstance(value, float | int) else tuple(value.shape)
     return isinstance(index, Symbol) and index.dtype is torch.bool and shape == ()
 
@@ -95,7 +95,7 @@ def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:
 
 
 def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
-    """Where each number of the result comes from, for the example's batch and for the other."""
+    """Return the flat source index of each element of the result, at both batch sizes."""
     return [
         graph_functions.setitem(positions(shape), index, positions(own, prod(shape)))
         for shape, own in zip((base.shape, base.other_shape), _shapes(value), strict=True)
@@ -128,7 +128,7 @@ def _unbatched(value: T) -> T:
 def _overlaid(
     net: Emitter, base: Symbol, value: Symbol | Tensor, index: Tensor, other: Tensor
 ) -> Symbol:
-    """`base` where the index is below its size, else `value`."""
+    """Return `base` where the index is below its size, else the elements of `value`."""
     sizes = prod(base.shape), prod(base.other_shape)
     masks = index >= sizes[0], other >= sizes[1]
     if not bool(masks[0].any()):
@@ -163,13 +163,13 @@ def _is_range(places: Sequence[int]) -> bool:
 
 
 def _scatter(places: Sequence[int], size: int) -> list[int]:
-    """The places that put the i-th number at places[i] and nothing elsewhere."""
+    """Return indices that move element i to index places[i], with padding elsewhere."""
     found = {place: rank for rank, place in enumerate(places)}
     return [found.get(place, NOWHERE) for place in range(size)]
 
 
 def _spliced(net: Emitter, base: Symbol, value: Symbol, axis: int, places: Sequence[int]) -> Symbol:
-    """A range of one axis replaced: what is before it, the value, what is after it."""
+    """Replace a range of one axis: concatenate the part before, the value, and the part after."""
     before, after = range(places[0]), range(places[-1] + 1, base.shape[axis])
     kept = [
         index_map(net, base, {axis: part}, suffix="slice") if len(part) else None
@@ -180,13 +180,13 @@ def _spliced(net: Emitter, base: Symbol, value: Symbol, axis: int, places: Seque
 
 
 def _patched(net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], numbers: Tensor) -> Symbol:
-    """`base` times 0 plus a constant where the mask is set."""
+    """Return `base` with constant elements where the mask is true."""
     mask = masks[0]
     numbers = torch.where(mask, numbers, torch.zeros(()))
     moving = [
         axis
         for axis, size in enumerate(mask.shape)
-        if _varies(masks[1], axis)  # a batch of one tells nothing
+        if _varies(masks[1], axis)  # a batch of one does not show whether it varies
         or (size > 1 and (_varies(mask, axis) or _varies(numbers, axis)))
     ]
     first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)

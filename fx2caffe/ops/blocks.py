@@ -1,7 +1,7 @@
-"""What pointwise functions are made of: sums, products, steps, whole numbers, polynomials.
+"""Building blocks of elementwise functions: sums, products, steps, rounding, polynomials.
 
-Each works on operands as torch's arithmetic takes them, a traced tensor, a constant tensor or a
-number, with torch's broadcasting.
+Each takes operands as torch's arithmetic does (a traced tensor, a constant tensor or a number)
+and broadcasts them as torch does.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def inside(
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
 ) -> Symbol:
-    """What another function gives, as a part of this one: `suffix` is in its layers' names."""
+    """Call another handler as part of this one; its layers' names contain `suffix`."""
     name, origin = net.scope
     with net.at(f"{name}/{suffix}", origin):
         return function(net, *args, **kwargs)
 
 
 def side_by_side(net: Emitter, parts: Sequence[Symbol], axis: int, suffix: str = "") -> Symbol:
-    """The parts joined along an axis."""
+    """Concatenate the parts along an axis."""
     return parts[0] if len(parts) == 1 else net.add(Concat(axis=axis), *parts, suffix=suffix)
 
 
@@ -70,10 +70,10 @@ def weighted_sum(
     coeff: tuple[float, float] = (1.0, 1.0),
     suffix: str = "",
 ) -> Symbol:
-    """coeff[0] first + coeff[1] second, of which one or both are traced."""
+    """Compute coeff[0] first + coeff[1] second; at least one of them is traced."""
     if not isinstance(first, Symbol):
         first, second, coeff = second, first, coeff[::-1]
-    assert isinstance(first, Symbol)  # a call of constants alone is not traced
+    assert isinstance(first, Symbol)  # a call on constants is not lowered
     if isinstance(second, Symbol):
         return net.add(Binary(op=BinaryOp.ADD, coeff=coeff), first, second, suffix=suffix)
     shift = as_float32(second) * coeff[1]
@@ -91,22 +91,22 @@ def weighted_sum(
 
 
 def difference(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
-    """first - second."""
+    """Compute first - second."""
     return weighted_sum(net, first, second, (1.0, -1.0), suffix)
 
 
 def product(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
-    """first * second, of which one or both are traced."""
+    """Compute first * second; at least one of them is traced."""
     if not isinstance(first, Symbol):
         first, second = second, first
-    assert isinstance(first, Symbol)  # a call of constants alone is not traced
+    assert isinstance(first, Symbol)  # a call on constants is not lowered
     if isinstance(second, Symbol):
         return net.add(Binary(op=BinaryOp.MUL), first, second, suffix=suffix)
     return times(net, first, as_float32(second), suffix)
 
 
 def times(net: Emitter, input: Symbol, factor: Tensor, suffix: str = "") -> Symbol:
-    """A traced tensor times a constant of any shape that broadcasts with it."""
+    """Multiply a traced tensor by a constant of any shape that broadcasts with it."""
     if is_number(factor, input):
         return net.add(Power(scale=float(factor)), input, suffix=suffix)
     run = run_of(factor, input)
@@ -117,13 +117,16 @@ def times(net: Emitter, input: Symbol, factor: Tensor, suffix: str = "") -> Symb
 
 
 def quotient(net: Emitter, input: Operand, other: Operand, suffix: str = "") -> Symbol:
-    """A division by a constant is a multiplication by its inverse: at most one rounding more."""
+    """Compute input / other.
+
+    A constant divisor becomes a factor, with at most one more rounding.
+    """
     if isinstance(input, Symbol) and isinstance(other, Symbol):
         return net.add(Binary(op=BinaryOp.DIV), input, other, suffix=suffix)
     if isinstance(other, Symbol):
         divisor = inverse(net, other, suffix=f"{suffix}_inverse".lstrip("_"))
         return times(net, divisor, as_float32(input), suffix)
-    assert isinstance(input, Symbol)  # a call of constants alone is not traced
+    assert isinstance(input, Symbol)  # a call on constants is not lowered
     number = as_float32(other)
     if bool((number == 0).any()):
         raise Refused("needs a divisor other than 0, got 0")
@@ -133,10 +136,10 @@ def quotient(net: Emitter, input: Operand, other: Operand, suffix: str = "") -> 
 def extreme(
     net: Emitter, op: BinaryOp, first: Operand, second: Operand, suffix: str = ""
 ) -> Symbol:
-    """The larger or the smaller of two operands, of which one or both are traced."""
+    """Compute the elementwise maximum or minimum of two operands, at least one of them traced."""
     if not isinstance(first, Symbol):
         first, second = second, first
-    assert isinstance(first, Symbol)  # a call of constants alone is not traced
+    assert isinstance(first, Symbol)  # a call on constants is not lowered
     if not isinstance(second, Symbol) and is_number(as_float32(second), first):
         bound = float(as_float32(second))
         low, high = (bound, None) if op is BinaryOp.MAX else (None, bound)
@@ -148,14 +151,14 @@ def extreme(
 def clipped(
     net: Emitter, input: Symbol, low: float | None, high: float | None, suffix: str = ""
 ) -> Symbol:
-    """Cut to [low, high]; None and infinity are no bound. As in torch, high wins over low."""
+    """Clip to [low, high]; None and infinity mean no bound. As in torch, high wins over low."""
     least = -LARGEST if low is None else min(max(low, -LARGEST), LARGEST)
     most = LARGEST if high is None else min(max(high, -LARGEST), LARGEST)
     return net.add(Clip(min=min(least, most), max=most), input, suffix=suffix)
 
 
 def spread(net: Emitter, first: Operand, second: Operand) -> tuple[Symbol, Symbol]:
-    """Two operands, both with the shape to which torch broadcasts them."""
+    """Broadcast two operands to their common shape."""
     one, two = as_symbol(net, first, suffix="first"), as_symbol(net, second, suffix="second")
     return _spread(net, one, two, (1.0, 0.0), "first"), _spread(net, one, two, (0.0, 1.0), "second")
 
@@ -172,14 +175,14 @@ def _spread(
 
 
 def is_number(constant: Tensor, input: Symbol) -> bool:
-    """Whether a constant is one number for the whole of `input`."""
+    """Whether a constant is a single value that broadcasts to `input`."""
     return constant.numel() == 1 and constant.dim() <= input.rank
 
 
 def run_of(constant: Tensor, input: Symbol) -> tuple[int, Tensor] | None:
-    """A constant as a run of the axes of `input`: first axis and blob; None if it does not fit in.
+    """Return a constant as a blob over axes of `input`, with the first axis; None if it has more.
 
-    Raises Refused for a constant that goes along the batch.
+    Raises Refused for a constant that varies along the batch.
     """
     if constant.dim() > input.rank:
         return None
@@ -193,38 +196,38 @@ def run_of(constant: Tensor, input: Symbol) -> tuple[int, Tensor] | None:
     return first, full.reshape(full.shape[first : last + 1]).expand(sizes).contiguous()
 
 
-# Steps: 1 where something holds, 0 elsewhere
+# Steps: masks that are 1 where a condition holds, 0 elsewhere
 
 
 def above(net: Emitter, input: Symbol, bound: float, suffix: str = "") -> Symbol:
-    """1 where input > bound."""
+    """Return 1 where input > bound, else 0."""
     return net.add(Threshold(threshold=bound), input, suffix=suffix)
 
 
 def below(net: Emitter, input: Symbol, bound: float, suffix: str = "") -> Symbol:
-    """1 where input < bound."""
+    """Return 1 where input < bound, else 0."""
     return above(
         net, affine(net, input, -1, suffix=f"{suffix}_negative".lstrip("_")), -bound, suffix
     )
 
 
 def before(bound: float) -> float:
-    """The largest float32 below a bound: x >= bound where x > before(bound)."""
+    """Return the largest float32 below a bound: x >= bound if and only if x > before(bound)."""
     return float(np.nextafter(np.float32(bound), np.float32(-np.inf)))
 
 
 def after(bound: float) -> float:
-    """The smallest float32 above a bound."""
+    """Return the smallest float32 above a bound."""
     return -before(-bound)
 
 
 def opposite(net: Emitter, mask: Symbol, suffix: str = "") -> Symbol:
-    """1 where a mask is 0, and the other way round."""
+    """Return 1 where a mask is 0, and 0 where it is 1."""
     return affine(net, mask, -1, 1, suffix=suffix)
 
 
 def nonzero(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
-    """1 where input is not 0; a mask as it is."""
+    """Return 1 where input is not 0, else 0; a mask is returned unchanged."""
     if input.dtype is torch.bool:
         return input
     size = net.add(AbsVal(), input, suffix=f"{suffix}_size".lstrip("_"))
@@ -232,19 +235,19 @@ def nonzero(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
 
 
 def sign(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
-    """1 for numbers above 0, -1 for those below, 0 for 0."""
+    """Return 1 where input > 0, -1 where input < 0, 0 where it is 0."""
     up = above(net, input, 0, f"{suffix}_above".lstrip("_"))
     down = below(net, input, 0, f"{suffix}_below".lstrip("_"))
     return net.add(Eltwise(coeff=(1, -1)), up, down, suffix=suffix)
 
 
 def with_sign_of(net: Emitter, size: Symbol, input: Symbol, suffix: str = "") -> Symbol:
-    """size * sign(input), for two tensors of one shape."""
+    """Compute size * sign(input) for two tensors of the same shape."""
     return net.add(PRODUCT, size, sign(net, input, f"{suffix}_sign".lstrip("_")), suffix=suffix)
 
 
 def is_positive(net: Emitter, value: Symbol) -> bool:
-    """Whether the layer that makes a tensor makes nothing but numbers above 0."""
+    """Whether the layer that computes a tensor gives positive elements only."""
     step = _maker(net, value.value)
     if step is None:
         return False
@@ -278,30 +281,30 @@ def _maker(net: Emitter, value: Value) -> Step | None:
 def affine(
     net: Emitter, input: Symbol, scale: float, shift: float = 0.0, suffix: str = ""
 ) -> Symbol:
-    """scale * input + shift."""
+    """Compute scale * input + shift."""
     return net.add(Power(scale=scale, shift=shift), input, suffix=suffix)
 
 
 def combined(net: Emitter, terms: Sequence[tuple[float, Symbol]], suffix: str = "") -> Symbol:
-    """The sum of factor * tensor over tensors of one shape, added in this order."""
+    """Sum factor * tensor over tensors of the same shape, in this order."""
     factors, symbols = zip(*terms, strict=True)
     return net.add(Eltwise(coeff=factors), *symbols, suffix=suffix)
 
 
 def negated(net: Emitter, input: Symbol, suffix: str = "") -> Symbol:
-    """-input."""
+    """Compute -input."""
     return affine(net, input, -1, suffix=suffix)
 
 
 def inverse(
     net: Emitter, input: Symbol, scale: float = 1.0, shift: float = 0.0, suffix: str = ""
 ) -> Symbol:
-    """1 / (scale * input + shift)."""
+    """Compute 1 / (scale * input + shift)."""
     return net.add(Power(power=-1, scale=scale, shift=shift), input, suffix=suffix)
 
 
 def polynomial(net: Emitter, input: Symbol, factors: Sequence[float], suffix: str = "") -> Symbol:
-    """factors[0] + factors[1] x + factors[2] x^2 ..., by Horner's rule."""
+    """Compute factors[0] + factors[1] x + factors[2] x^2 ... by Horner's rule."""
     *others, before_last, last = factors
     top = affine(net, input, last, before_last, suffix="horner" if others else suffix)
     for index, factor in enumerate(reversed(others), 1):
@@ -310,16 +313,16 @@ def polynomial(net: Emitter, input: Symbol, factors: Sequence[float], suffix: st
     return top
 
 
-# Whole numbers
+# Rounding
 
-HALF_RANGE = 2.0**22  # below this, x + WHOLE has no fraction and is exact otherwise
+HALF_RANGE = 2.0**22  # below this, x + WHOLE has no fraction and is otherwise exact
 WHOLE = 1.5 * 2.0**23
 
 
 def rounded(
     net: Emitter, input: Symbol, scale: float = 1.0, unit: float = 1.0, suffix: str = ""
 ) -> Symbol:
-    """scale * x to the nearest multiple of `unit`, halves to the even one: |scale x| < 2^22 unit.
+    """Round scale * x to the nearest multiple of `unit`, ties to even, for |scale x| < 2^22 unit.
 
     A float32 as large as 1.5 * 2^23 has no fraction: adding it rounds, subtracting it is exact.
     """
@@ -329,9 +332,9 @@ def rounded(
 
 
 def split_number(value: float, bits: int, parts: int) -> list[float]:
-    """A number as a sum of `parts`, those of 0 left out; all but the last have so few bits.
+    """Split a number into a sum of `parts` terms without zeros; all but the last have `bits` bits.
 
-    Their products with whole numbers up to 2^(24 - bits) are exact.
+    Products of those terms with integers up to 2^(24 - bits) are exact.
     """
     found = []
     for _ in range(parts - 1):
@@ -346,13 +349,13 @@ def split_number(value: float, bits: int, parts: int) -> list[float]:
 def without_multiples(
     net: Emitter, input: Symbol, count: Symbol, period: float, suffix: str = ""
 ) -> Symbol:
-    """input - count * period, without rounding what is subtracted for counts up to 2^16."""
+    """Compute input - count * period; the subtrahend is exact for counts up to 2^16."""
     parts = split_number(period, 8, 4)
     return combined(net, [(1, input), *((-piece, count) for piece in parts)], suffix)
 
 
 def constant_number(name: str, value: Operand) -> float:
-    """An operand that is one number and known. Raises Refused for others."""
+    """Return an operand as a constant number. Raises Refused if it is not a single known one."""
     if isinstance(value, Symbol) or (isinstance(value, Tensor) and value.numel() != 1):
         raise Refused(f"needs a constant number as {name}, got a tensor of {tuple(value.shape)}")
     return float(value)

@@ -1,4 +1,4 @@
-"""Casts: a blob holds float32 whatever torch says, so most change no number."""
+"""Casts: blobs are float32 whatever torch's dtype is, so most casts change no element."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HALVES = frozenset({torch.float16, torch.bfloat16})
 
 @handles(Tensor.to)
 def to(net: Emitter, input: Symbol, dtype: torch.dtype) -> Symbol:
-    """Floats become integers by truncation, and masks by asking whether they are 0."""
+    """Cast a tensor: floats to integers by truncation, anything to masks by comparing with 0."""
     if dtype is torch.bool:
         return nonzero(net, input)
     if dtype.is_complex:
@@ -29,7 +29,7 @@ def to(net: Emitter, input: Symbol, dtype: torch.dtype) -> Symbol:
 
 
 def cast_first(net: Emitter, input: Symbol, dtype: torch.dtype | None) -> Symbol:
-    """The operand of a function that casts it to `dtype` before it computes."""
+    """Cast the operand of a function that casts it to `dtype` before it computes."""
     if dtype in (None, torch.float32, torch.float64):
         return input
     if dtype is None or dtype.is_floating_point or dtype.is_complex or dtype is torch.bool:

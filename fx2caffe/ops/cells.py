@@ -1,4 +1,4 @@
-"""Steps of LSTM, GRU and RNN, and the cells that are one step each."""
+"""Time steps of LSTM, GRU and RNN, and the cells, which are one time step each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROD = Eltwise(operation=EltwiseOp.PROD)
 
 @dataclass(frozen=True)
 class Weights:
-    """What one direction of one layer computes with, in torch's own order of gates."""
+    """The weights of one direction of one layer, in torch's order of gates."""
 
     input: Tensor
     hidden: Tensor
@@ -47,7 +47,7 @@ class Weights:
 
     @classmethod
     def of(cls, blobs: Sequence[Given], has_biases: bool) -> Weights:
-        """The weights of one direction in the order in which torch lists them."""
+        """Return the weights of one direction, listed in torch's order."""
         found = [constant("weights", blob) for blob in blobs]
         biases = found[2:4] if has_biases else (None, None)
         rest = found[4 if has_biases else 2 :]
@@ -58,7 +58,7 @@ Step = Callable[[Emitter, Symbol, State, Weights], State]
 
 
 def initial_state(net: Emitter, ones: Symbol, value: Given, index: int) -> Symbol:
-    """The state (1, N, size) in which a layer begins; a constant follows the batch of `ones`."""
+    """Return the initial state (1, N, size); a constant one follows the batch size of `ones`."""
     if isinstance(value, Symbol):
         return index_map(net, value, {0: [index]}, suffix="state")
     row = value[index]
@@ -71,13 +71,13 @@ def initial_state(net: Emitter, ones: Symbol, value: Given, index: int) -> Symbo
 
 
 def ones_of(net: Emitter, x: Symbol) -> Symbol:
-    """(T, N) ones, whatever `x` holds."""
+    """Return ones of shape (T, N) for `x` of shape (T, N, size)."""
     sums = net.add(Reduction(axis=2), x, suffix="sums")
     return net.add(Power(scale=0, shift=1), sums, suffix="ones")
 
 
 def product(net: Emitter, x: Symbol, weight: Tensor, bias: Tensor | None, suffix: str) -> Symbol:
-    """A product with the last axis."""
+    """Multiply the last axis by a weight and add the bias."""
     layer = InnerProduct(
         num_output=weight.shape[0], bias_term=bias is not None, axis=1 if x.rank == 2 else -1
     )
@@ -89,7 +89,7 @@ def is_zero(value: Given) -> bool:
 
 
 def begun(states: Sequence[Given]) -> Sequence[Given]:
-    """The states without those that begin at zero: products with them would be nothing."""
+    """Drop trailing states that are zero, whose products need no layers."""
     moving = len(states)
     while moving and is_zero(states[moving - 1]):
         moving -= 1
@@ -97,9 +97,9 @@ def begun(states: Sequence[Given]) -> Sequence[Given]:
 
 
 def lstm_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
-    """h and c after a step, from what the input adds to the gates i, f, g and o.
+    """Return h and c after a time step; `gates` are the input's terms of the gates i, f, g and o.
 
-    A state without c, or without both, begins at zero.
+    A state without c, or without both, is zero.
     """
     gates = _with_hidden(net, gates, state, weights)
     i, f, g, o = net.add_many(Slice(axis=gates.rank - 1), gates, suffix="gate", tops=4)
@@ -117,7 +117,7 @@ def lstm_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> St
 
 
 def gru_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> State:
-    """h after a step, from what the input adds to the gates r, z and n."""
+    """Return h after a time step; `gates` are the input's terms of the gates r, z and n."""
     if not state:
         return _gru_first(net, gates, weights)
     (h,) = state
@@ -136,7 +136,7 @@ def gru_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Sta
 
 
 def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
-    """The first step from zero: of the hidden product nothing is left but its bias."""
+    """Return h after a step from the zero state, where the hidden product is its bias alone."""
     size, axis, bias = weights.hidden.shape[1], gates.rank - 1, weights.hidden_bias
     halves = Slice(axis=axis, slice_point=(2 * size,))
     gate, new = net.add_many(halves, gates, suffix="gate", tops=2)
@@ -160,7 +160,7 @@ def _rnn_step(function: Layer) -> Step:
 
 
 def _with_hidden(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Symbol:
-    """What the input and the state add to the gates; a state that is not there is zero."""
+    """Add the state's terms to the gates; an absent state is zero."""
     if state:
         return net.add(Eltwise(), gates, _hidden(net, state[0], weights), suffix="gates")
     if weights.hidden_bias is None:
@@ -209,7 +209,7 @@ def _cell(
 
 
 def _sample_rows(net: Emitter, ones: Symbol, value: Given) -> Symbol:
-    """(N, size), also of a constant that is the same for each sample of `ones` (1, N)."""
+    """Return rows (N, size); a constant must be the same for each sample of `ones`, (1, N)."""
     if isinstance(value, Symbol):
         return value
     made = initial_state(net, ones, value[None], 0)

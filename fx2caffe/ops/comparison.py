@@ -1,6 +1,6 @@
-"""Comparisons, logic and signs: masks are 1 where something holds and 0 elsewhere.
+"""Comparisons, logic and signs: masks are 1 where the condition holds and 0 elsewhere.
 
-Comparisons are exact for all numbers, infinite ones included. NaN compares as equal to
+Comparisons are exact for all elements, infinite ones included. NaN compares as equal to
 everything, but `x != x` is `isnan(x)`.
 """
 
@@ -41,7 +41,7 @@ from fx2caffe.ops.blocks import sign as sign_of
 
 
 def _number(value: Operand) -> float | None:
-    """A constant number as float32 holds it; None for a tensor of several or a traced one."""
+    """Return a constant scalar as a float32 value; None for other constants and traced tensors."""
     if isinstance(value, Symbol):
         return None
     constant = as_float32(value)
@@ -59,7 +59,7 @@ def gt(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.ge)
 def ge(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """x >= b is x > b' with the float32 before b; for two tensors, not (b > x)."""
+    """Compute x >= b as x > b' with the float32 below b; for two tensors as not (b > x)."""
     if isinstance(input, Symbol) and (bound := _number(other)) is not None:
         return above(net, input, before(bound))
     if isinstance(other, Symbol) and (bound := _number(input)) is not None:
@@ -79,7 +79,7 @@ def le(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.eq)
 def eq(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """x >= b and not x > b; for two tensors, not |x - b| > 0."""
+    """Compute x == b as x >= b and not x > b; for two tensors as not |x - b| > 0."""
     symbol, number = _with_number(input, other)
     if symbol is None or number is None:
         return opposite(net, inside(net, "different", ne, input, other))
@@ -109,7 +109,7 @@ def _with_number(input: Operand, other: Operand) -> tuple[Symbol | None, float |
 def isclose(
     net: Emitter, input: Operand, other: Operand, rtol: float = 1e-05, atol: float = 1e-08
 ) -> Symbol:
-    """|x - y| <= atol + rtol |y|, for finite numbers."""
+    """Compute |x - y| <= atol + rtol |y|, for finite elements."""
     apart = net.add(AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance")
     if not isinstance(other, Symbol):
         return le(net, apart, atol + rtol * as_float32(other).abs())
@@ -117,12 +117,12 @@ def isclose(
     return le(net, apart, affine(net, size, rtol, atol, suffix="tolerance"))
 
 
-# Numbers that are none
+# NaN and infinity
 
 
 @handles(torch.isnan)
 def isnan(net: Emitter, input: Symbol) -> Symbol:
-    """Not |x| > -1, which holds for every number."""
+    """Compute isnan as not (|x| > -1), which holds for every other element."""
     size = net.add(AbsVal(), input, suffix="size")
     return opposite(net, above(net, size, -1, suffix="index"))
 
@@ -144,7 +144,7 @@ def isneginf(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.isfinite)
 def isfinite(net: Emitter, input: Symbol) -> Symbol:
-    """A number and not infinite."""
+    """Return 1 where an element is neither NaN nor infinite."""
     size = net.add(AbsVal(), input, suffix="size")
     number, infinite = above(net, size, -1, suffix="index"), above(net, size, LARGEST, suffix="inf")
     return combined(net, [(1, number), (-1, infinite)])
@@ -152,7 +152,7 @@ def isfinite(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.isreal)
 def isreal(net: Emitter, input: Symbol) -> Symbol:
-    """Every number of a blob is."""
+    """Return ones: every element of a blob is real."""
     return affine(net, input, 0, 1)
 
 
@@ -164,7 +164,7 @@ def nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> Symbol:
-    """The parts above and below 0, each a maximum with 0, which Caffe gives for NaN too."""
+    """Add max(x, 0) and -max(-x, 0), each clipped; Caffe's maximum of NaN and 0 is 0."""
     zeros = affine(net, input, 0, suffix="zeros")
     up = net.add(MAXIMUM, input, zeros, suffix="up")
     down = net.add(MAXIMUM, negated(net, input, suffix="negative"), zeros, suffix="down")
@@ -177,7 +177,7 @@ def nan_to_num(
 
 
 def _finite(net: Emitter, part: Symbol, instead: float | None, suffix: str) -> Symbol:
-    """A part with the largest number, or another one, in place of infinity."""
+    """Replace infinity in a non-negative part by the largest float32, or by `instead`."""
     bound = affine(net, part, 0, -LARGEST, suffix=f"{suffix}_bound")
     cut = net.add(
         MAXIMUM, negated(net, part, suffix=f"{suffix}_negative"), bound, suffix=f"{suffix}_cut"
@@ -210,7 +210,7 @@ def logical_or(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.logical_xor)
 def logical_xor(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """The distance of two masks."""
+    """Compute logical_xor as the absolute difference of two masks."""
     masks = _mask(net, input, "first"), _mask(net, other, "second")
     return net.add(AbsVal(), difference(net, *masks, suffix="difference"))
 
@@ -240,7 +240,7 @@ def bitwise_xor(net: Emitter, input: Operand, other: Operand, *, out: Expected) 
 
 @handles(torch.bitwise_not)
 def bitwise_not(net: Emitter, input: Symbol) -> Symbol:
-    """Of integers -x - 1, by the two's complement."""
+    """Invert a mask; for integers compute -x - 1, as in two's complement."""
     if input.dtype is torch.bool:
         return opposite(net, input)
     return affine(net, input, -1, -1)
@@ -261,7 +261,7 @@ def sign(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.signbit)
 def signbit(net: Emitter, input: Symbol) -> Symbol:
-    """x < 0 or 1 / x < 0: the second tells -0 from 0, the first -inf from inf."""
+    """Compute x < 0 or 1 / x < 0: the second finds -0, the first -inf."""
     down = below(net, input, 0, suffix="below")
     inverted = inverse(net, input, -1, suffix="inverse")
     return net.add(MAXIMUM, down, above(net, inverted, 0, suffix="inverse_below"))
@@ -269,7 +269,7 @@ def signbit(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.copysign)
 def copysign(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """|x| (1 - 2 signbit(y))."""
+    """Compute |x| (1 - 2 signbit(y))."""
     size: Operand = (
         net.add(AbsVal(), input, suffix="size")
         if isinstance(input, Symbol)
@@ -283,7 +283,7 @@ def copysign(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.heaviside)
 def heaviside(net: Emitter, input: Operand, values: Operand) -> Symbol:
-    """1 above 0, `values` at 0, 0 below."""
+    """Return 1 where x > 0, `values` where x is 0, 0 where x < 0."""
     if not isinstance(input, Symbol):
         constant = as_float32(input)
         step = (constant > 0).float()

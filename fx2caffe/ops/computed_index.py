@@ -1,4 +1,4 @@
-"""Writes to positions that the net computes: a matrix of ones and zeros chooses the values."""
+"""Writes at indices that the net computes: a one-hot matrix selects the values."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Parts = tuple[Any, ...]
 
 
 def region_of(parts: Parts) -> tuple[Parts, int]:
-    """The index of all that may be written, and its axis along which positions are computed.
+    """Return the index of all that may be written, and its axis that is indexed by the net.
 
-    Raises Refused but for one line of positions beside numbers and slices.
+    Raises Refused for anything but one 1-D computed index beside ints and slices.
     """
     computed = [part for part in parts if isinstance(part, Symbol)]
     others = [part for part in parts if not isinstance(part, Symbol)]
@@ -51,7 +51,10 @@ def region_of(parts: Parts) -> tuple[Parts, int]:
 def written_region(
     net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Symbol | Tensor
 ) -> Symbol:
-    """The region of `base` with `value` at computed positions of an axis; the last of equals."""
+    """Return a region of `base` with `value` at computed indices of an axis.
+
+    Later duplicates win.
+    """
     old = rearrange(net, base, lambda x: x[region])
     size = old.static_size(axis)
     chosen = _chosen(net, positions, size)
@@ -71,13 +74,13 @@ def written_region(
 
 
 def _elsewhere(net: Emitter, lines: Symbol, chosen: Symbol) -> Symbol:
-    """The lines with 0 where something is written."""
+    """Return the rows with 0 where an element is written."""
     hit = reduced(net, ReduceOp.MAX, chosen, 0, suffix="hit")
     return product(net, lines, opposite(net, hit, suffix="miss"))
 
 
 def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:
-    """(positions, size): 1 where a position is the last that names its column."""
+    """Return (positions, size): 1 where a position is the last one that equals the column."""
     wrapped = combined(net, [(1, positions), (size, below(net, positions, 0, "negative"))], "front")
     marks = one_hot_of(net, wrapped, size, "marks")
     order = torch.arange(1.0, positions.shape[0] + 1)[:, None]

@@ -1,4 +1,4 @@
-"""Convolutions of all ranks, their transposes, and linear."""
+"""Convolutions of 1 to 3 spatial axes, transposed ones, fold."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _weighted(
     weight: Operand,
     bias: Operand | None,
 ) -> Symbol:
-    """The layer with constant weights, or with those that the net itself computes."""
+    """Emit the layer with constant weights, or with dynamic ones that the net computes."""
     if not isinstance(weight, Symbol) and not isinstance(bias, Symbol):
         blobs = [weight] if bias is None else [weight, bias]
         return net.add(layer.replace(bias_term=bias is not None), input, blobs=blobs)
@@ -81,10 +81,10 @@ def _weighted(
 def _padding(
     padding: Sizes | str, weight: Operand, dilation: Shape
 ) -> tuple[list[tuple[int, int]], Operand]:
-    """Zeros before and after on each axis, and the weight that goes with them.
+    """Return the zeros before and after each axis, and the weight for them.
 
-    torch puts the odd zero of 'same' at the end. A zero in front of the kernel moves it one
-    further to the end, so that both sides get as many.
+    torch puts the odd zero of 'same' at the end. A zero before the kernel moves the kernel one
+    further to the end, so that both sides get the same number of zeros.
     """
     kernel = weight.shape[2:]
     if padding == "valid":
@@ -111,7 +111,7 @@ def _padded(net: Emitter, input: Symbol, pads: Sequence[tuple[int, int]]) -> Sym
 
 
 def _with_batch(net: Emitter, input: Symbol, spatial: int) -> Symbol:
-    """torch takes one sample without a batch, too."""
+    """Add the batch axis that torch lets a single sample omit."""
     if input.rank == spatial + 2:
         return input
     return viewed(net, input, lambda s: (1, *s), suffix="batch")
@@ -152,10 +152,10 @@ def conv_transpose(
 
 
 def longer_kernel(weight: Tensor, extra: Shape, dilation: Shape) -> tuple[Tensor, Shape]:
-    """A kernel that gives `extra` more rows at the end: Caffe has no output_padding.
+    """Return a longer kernel that gives `extra` more rows at the end, as output_padding does.
 
-    Zeros at the kernel's end lengthen the output. The dilation becomes zeros within the
-    kernel, as its end would otherwise come `dilation` rows at a time.
+    Caffe has no output_padding; zeros at the kernel's end lengthen the output. The dilation becomes
+    zeros within the kernel, since the end would otherwise grow by `dilation` rows at a time.
     """
     if not any(extra):
         return weight, dilation

@@ -38,7 +38,7 @@ def _matrix(net: Emitter, input: Symbol) -> tuple[int, int]:
 def diag_embed(
     net: Emitter, input: Symbol, offset: int = 0, dim1: int = -2, dim2: int = -1
 ) -> Symbol:
-    """The numbers of the last axis side by side, times an identity matrix, with zeros around."""
+    """Tile the last axis to rows, multiply them by an identity matrix, and pad by the offset."""
     size, last = input.static_size(input.rank - 1), input.rank
     apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
     tiles = net.add(Tile(axis=last - 1, tiles=size), apart, suffix="tile")
@@ -75,7 +75,7 @@ def diagflat(net: Emitter, input: Symbol, offset: int = 0) -> Symbol:
 
 @handles(torch.block_diag)
 def block_diag(net: Emitter, *tensors: Symbol | Tensor) -> Symbol:
-    """Each with zeros before and after it, one below the other."""
+    """Pad each block with zeros to the full width, then concatenate along the rows."""
     symbols = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     blocks = [viewed(net, s, lambda s: (1,) * (2 - len(s)) + s, suffix="block") for s in symbols]
     widths = [block.static_size(1) for block in blocks]
@@ -87,6 +87,6 @@ def block_diag(net: Emitter, *tensors: Symbol | Tensor) -> Symbol:
 
 
 def _between(widths: Sequence[int], index: int) -> list[Any]:
-    """The places of one block in a row of all of them."""
+    """Return the column indices of one block in a full row, with padding before and after."""
     before, after = sum(widths[:index]), sum(widths[index + 1 :])
     return [NOWHERE] * before + [*range(widths[index])] + [NOWHERE] * after

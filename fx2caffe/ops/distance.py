@@ -1,4 +1,4 @@
-"""How far vectors are from each other, and how alike; products of two vectors with a weight."""
+"""Distances and similarities of vectors, and bilinear forms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Operand = Symbol | Tensor
 
 @handles(torch.dist)
 def dist(net: Emitter, input: Operand, other: Operand, p: float = 2) -> Symbol:
-    """The norm of the difference, all numbers as one vector."""
+    """Compute the norm of the difference over all elements."""
     return normed(net, difference(net, input, other, "difference"), p, None, False)
 
 
@@ -41,7 +41,7 @@ def pairwise_distance(
     eps: float = 1e-6,
     keepdim: bool = False,
 ) -> Symbol:
-    """torch adds eps to each difference."""
+    """Compute the norm of x1 - x2 + eps; torch adds eps to each difference."""
     apart = affine(net, difference(net, x1, x2, "difference"), 1, eps, "shifted")
     return normed(net, apart, p, -1, keepdim)
 
@@ -50,7 +50,7 @@ def pairwise_distance(
 def cdist(
     net: Emitter, x1: Operand, x2: Operand, p: float = 2.0, compute_mode: str | None = None
 ) -> Symbol:
-    """Each row of one less each row of the other."""
+    """Compute the norms of each row of x1 minus each row of x2."""
     one, two = as_symbol(net, x1, suffix="x1"), as_symbol(net, x2, suffix="x2")
     rows = viewed(net, one, lambda s: (*s[:-1], 1, s[-1]), suffix="rows")
     columns = viewed(net, two, lambda s: (*s[:-2], 1, *s[-2:]), suffix="columns")
@@ -59,7 +59,7 @@ def cdist(
 
 @handles(F.pdist)
 def pdist(net: Emitter, input: Symbol, p: float = 2) -> Symbol:
-    """Each row less each later one."""
+    """Compute the norms of each row minus each later row."""
     first, second = torch.triu_indices(input.static_size(0), input.static_size(0), 1)
     rows = [rearrange(net, input, lambda x, i=i: x[i]) for i in (first, second)]  # type: ignore[misc]
     return normed(net, difference(net, rows[0], rows[1], "difference"), p, -1, False)
@@ -69,7 +69,7 @@ def pdist(net: Emitter, input: Symbol, p: float = 2) -> Symbol:
 def cosine_similarity(
     net: Emitter, x1: Operand, x2: Operand, dim: int = 1, eps: float = 1e-8
 ) -> Symbol:
-    """The sum of products over both lengths, of which none counts as less than eps."""
+    """Compute sum(x1 x2) / (|x1| |x2|), with each length at least eps."""
     one, two = as_symbol(net, x1, suffix="x1"), as_symbol(net, x2, suffix="x2")
     rank = max(one.rank, two.rank)
     axis = positive(dim, rank) - rank
@@ -80,9 +80,9 @@ def cosine_similarity(
 
 
 def _alike_along(net: Emitter, one: Symbol, two: Symbol, axis: int) -> tuple[Symbol, Symbol]:
-    """Both with the same numbers along an axis: torch takes lengths of what is broadcast."""
+    """Broadcast both along the axis, since torch takes the lengths of broadcast vectors."""
     if not axis:
-        return one, two  # two numbers
+        return one, two  # two scalars
     sizes = [symbol.shape[axis] if symbol.rank >= -axis else 0 for symbol in (one, two)]
     if sizes[0] == sizes[1]:
         return one, two
@@ -91,7 +91,7 @@ def _alike_along(net: Emitter, one: Symbol, two: Symbol, axis: int) -> tuple[Sym
 
 
 def _as_long(net: Emitter, input: Symbol, like: Symbol, axis: int) -> Symbol:
-    """Repeated along an axis to the size that it has in another tensor."""
+    """Repeat a tensor along an axis to the size of another tensor there."""
 
     def grown(own: Shape, size: int) -> Shape:
         led = (*(1,) * (-axis - len(own)), *own)
@@ -113,7 +113,7 @@ def _size(net: Emitter, input: Symbol, axis: int, eps: float) -> Symbol:
 def bilinear(
     net: Emitter, input1: Operand, input2: Operand, weight: Operand, bias: Operand | None = None
 ) -> Symbol:
-    """All products of a number of one with a number of the other, through one matrix."""
+    """Multiply all pairs of elements of the two inputs, then apply the weight as one matrix."""
     matrix = constant("weight", weight)
     one, two = as_symbol(net, input1, suffix="input1"), as_symbol(net, input2, suffix="input2")
     column = viewed(net, one, lambda s: (*s, 1), suffix="column")
@@ -128,7 +128,7 @@ def bilinear(
 
 @handles(Tensor.sum_to_size)
 def sum_to_size(net: Emitter, input: Symbol, *size: int | Sequence[int]) -> Symbol:
-    """Summed over what broadcasting would have repeated."""
+    """Sum over the axes along which broadcasting would repeat."""
     wanted = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
     assert isinstance(wanted, Sequence)
     more = input.rank - len(wanted)

@@ -1,9 +1,9 @@
-"""Division: quotients, quotients made whole, and remainders.
+"""Division: quotients, rounded quotients, and remainders.
 
-A quotient x / d is rounded to a whole number first; how far that number of divisors lies beyond x
-tells whether it was one too many. So whole numbers of up to 2^24 are divided exactly, whatever the
-rounding of x / d, and so are floats divided by a constant, for quotients up to 2^16. For other
-floats the multiple of the divisor is rounded once, by at most 2^-24 of x.
+A quotient x / d is rounded to an integer first; whether that multiple of d lies beyond x shows
+whether it is one too large. So integers up to 2^24 are divided exactly, whatever the rounding of
+x / d, and so are floats divided by a constant, for quotients up to 2^16. For other floats the
+multiple of the divisor is rounded once, by at most 2^-24 of x.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def div(
 
 @handles(torch.floor_divide)
 def floor_divide(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """floor(x / d)."""
+    """Compute floor(x / d)."""
     parts = _divided(net, input, other)
     return difference(net, parts.whole, parts.over)
 
 
 @handles(torch.remainder)
 def remainder(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """x - floor(x / d) d, which has the sign of d; for quotients up to 2^23."""
+    """Compute x - floor(x / d) d, which has the sign of d; for quotients up to 2^23."""
     parts = _divided(net, input, other)
     back = product(net, parts.over, other, suffix="back")
     return difference(net, back, parts.excess)
@@ -61,20 +61,20 @@ def remainder(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.fmod)
 def fmod(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """The remainder of the sizes with the sign of x; for quotients up to 2^23."""
+    """Compute the remainder of |x| and |d|, with the sign of x; for quotients up to 2^23."""
     sizes = _size(net, input), _size(net, other)
     return _signed(net, inside(net, "remainder", remainder, *sizes), input)
 
 
 @handles(torch.bitwise_left_shift)
 def bitwise_left_shift(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """input * 2^other, of integers."""
+    """Compute input * 2^other for integers."""
     return product(net, input, _power_of_two(other))
 
 
 @handles(torch.bitwise_right_shift)
 def bitwise_right_shift(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """floor(input / 2^other), of integers."""
+    """Compute floor(input / 2^other) for integers."""
     return floor_divide(net, input, _power_of_two(other))
 
 
@@ -85,7 +85,7 @@ def _power_of_two(other: Operand) -> Tensor:
 
 
 def _truncated(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """The quotient of the sizes, rounded down, with the sign of the quotient."""
+    """Compute floor(|x| / |d|), with the sign of the quotient."""
     sizes = _size(net, input), _size(net, other)
     count = inside(net, "count", floor_divide, *sizes)
     return _signed(net, count, quotient(net, input, other, suffix="signed"))
@@ -104,8 +104,10 @@ def _signed(net: Emitter, size: Symbol, signed: Operand) -> Symbol:
 
 
 class Divided(NamedTuple):
-    """x / d rounded to the nearest `whole`; `excess` = whole d - x; `over` is 1 where that is
-    beyond x, seen in the direction of d."""
+    """A division: `whole` is x / d rounded to an integer, `excess` is whole d - x.
+
+    `over` is 1 where whole d lies beyond x in the direction of d, else 0.
+    """
 
     whole: Symbol
     excess: Symbol
@@ -119,7 +121,7 @@ def _divided(net: Emitter, input: Operand, other: Operand) -> Divided:
 
 
 def _excess(net: Emitter, count: Symbol, input: Operand, other: Operand) -> Symbol:
-    """count * d - x, with the digits of a constant d apart, so that nothing is rounded."""
+    """Compute count * d - x; a constant d is split into terms so that nothing is rounded."""
     number = None if isinstance(other, Symbol) else as_float32(other)
     whole = isinstance(input, Symbol) and input.shape == count.shape
     if number is None or number.numel() > 1 or not whole:

@@ -25,12 +25,12 @@ from fx2caffe.ops.reduction import reduced
 
 Labels = tuple[int, ...]
 View = Callable[[Shape], Shape]
-ELLIPSIS = 1000  # labels of the axes that an ellipsis stands for, counted from the last
+ELLIPSIS = 1000  # labels of the axes of an ellipsis, counted from its last axis
 
 
 @handles(torch.inner)
 def inner(net: Emitter, input: Matrix, other: Matrix) -> Symbol:
-    """The sum over the last axis of both; a number just multiplies."""
+    """Sum the products over the last axis of both; a scalar multiplies."""
     ranks = len(input.shape), len(other.shape)
     if 0 in ranks:
         return mul(net, input, other)
@@ -55,7 +55,7 @@ def tensordot(
 
 @handles(torch.einsum)
 def einsum(net: Emitter, equation: str, *operands: Any) -> Symbol:
-    """Contracted from the left to the right, two operands at a time."""
+    """Contract from left to right, two operands at a time."""
     given = operands[0] if isinstance(operands[0], (list, tuple)) else operands
     sides, result = parsed(equation, [len(operand.shape) for operand in given])
     terms = [_Term(o, side).diagonal(net) for o, side in zip(given, sides, strict=True)]
@@ -66,7 +66,10 @@ def einsum(net: Emitter, equation: str, *operands: Any) -> Symbol:
 
 
 def parsed(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
-    """The labels of each operand and of the result. Raises Refused for what has no meaning."""
+    """Return the labels of each operand and of the result.
+
+    Raises Refused for a malformed equation.
+    """
     left, arrow, right = equation.replace(" ", "").partition("->")
     sides = left.split(",")
     if len(sides) != len(ranks):
@@ -82,7 +85,7 @@ def parsed(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
 
 
 def _labels(side: str, rank: int) -> Labels:
-    """Letters as numbers; the axes of an ellipsis counted from its last."""
+    """Return one label per axis: letters as integers, the axes of an ellipsis from its last."""
     before, dots, after = side.partition("...")
     wide = rank - len(before) - len(after) if dots else 0
     between = range(ELLIPSIS + wide - 1, ELLIPSIS - 1, -1)
@@ -91,19 +94,19 @@ def _labels(side: str, rank: int) -> Labels:
 
 @dataclass(frozen=True)
 class _Term:
-    """A tensor with a label for each axis."""
+    """A tensor with a label for each of its axes."""
 
     value: Matrix
     labels: Labels
 
     def sizes(self, label: int) -> tuple[int, int]:
-        """With the batch of the example and with another."""
+        """Return the size of a labelled axis at both batch sizes."""
         shape, other = _both(self.value)
         axis = self.labels.index(label)
         return shape[axis], other[axis]
 
     def diagonal(self, net: Emitter) -> _Term:
-        """Axes of one label as one axis: where their positions agree."""
+        """Merge axes of the same label into their diagonal."""
         for label in self.labels:
             if self.labels.count(label) > 1:
                 return self._without_twin(net, label).diagonal(net)
@@ -130,13 +133,13 @@ class _Term:
         return _Term(net.add(Permute(order=tuple(order)), self.value, suffix="permuted"), labels)
 
     def arranged(self, net: Emitter, labels: Sequence[int]) -> _Term:
-        """The same with its axes in the order of `labels`."""
+        """Return the term with its axes in the order of `labels`."""
         if set(labels) != set(self.labels):
             raise Refused("needs a result whose labels stand in an operand, got others")
         return self.permuted(net, [self.labels.index(label) for label in labels])
 
     def summed(self, net: Emitter, kept: Collection[int]) -> _Term:
-        """The sum over the axes that are not kept."""
+        """Sum over the axes that are not in `kept`."""
         gone = [axis for axis, label in enumerate(self.labels) if label not in kept]
         if not gone:
             return self
@@ -146,7 +149,7 @@ class _Term:
         return _Term(reduced(net, ReduceOp.SUM, self.value, gone, False, suffix="sum"), labels)
 
     def without_ones(self, net: Emitter, other: _Term) -> _Term:
-        """Without the axes of size 1 that the other term has longer: they are repeated."""
+        """Remove axes of size 1 where the other term's axis is longer: they broadcast."""
         axes = [
             axis
             for axis, label in enumerate(self.labels)
@@ -173,7 +176,7 @@ class _Term:
 
 
 def _times(net: Emitter, one: _Term, two: _Term, kept: Collection[int]) -> _Term:
-    """The product of two terms, summed over what is not kept."""
+    """Multiply two terms and sum over the labels that are not in `kept`."""
     one, two = one.without_ones(net, two), two.without_ones(net, one)
     one = one.summed(net, {*kept, *two.labels})
     two = two.summed(net, {*kept, *one.labels})
@@ -209,7 +212,7 @@ def _columns(net: Emitter, term: _Term, ends: Sequence[int]) -> Matrix:
 
 
 def _spread(net: Emitter, made: Symbol, first: _Term, second: _Term, ends: Sequence[int]) -> Symbol:
-    """Every axis of the product on its own again."""
+    """Reshape the product so that each label has its own axis again."""
     batch, left, terms, _ = ends
     one, two = (_both(term.value) for term in (first, second))
     shape, other = (
@@ -225,7 +228,7 @@ def _both(value: Matrix) -> tuple[Shape, Shape]:
 
 
 def _outer(net: Emitter, one: _Term, two: _Term, labels: Labels) -> _Term:
-    """Nothing is summed: number by number, each term repeated along what it lacks."""
+    """Multiply elementwise without a sum, each term broadcast along the labels it does not have."""
     spread = [_wide(net, term, labels) for term in (one, two)]
     if all(isinstance(value, Tensor) for value in spread):
         return _Term(spread[0] * spread[1], labels)  # type: ignore[operator]

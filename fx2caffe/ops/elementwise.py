@@ -1,4 +1,4 @@
-"""Arithmetic between tensors, and of tensors with constants."""
+"""Elementwise arithmetic between tensors, and between tensors and constants."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add(
     *,
     out: Expected | None = None,
 ) -> Symbol:
-    """A sum of masks is torch's logical or."""
+    """Compute input + alpha * other; for masks torch's sum is the logical or."""
     if out is not None and out.meta.dtype is torch.bool:
         return extreme(net, BinaryOp.MAX, input, other)
     return weighted_sum(net, input, other, (1.0, float(alpha)))
@@ -81,7 +81,7 @@ def clamp_max(net: Emitter, input: Symbol, max: Operand) -> Symbol:
 
 @handles(torch.lerp)
 def lerp(net: Emitter, input: Operand, end: Operand, weight: Operand) -> Symbol:
-    """(1 - weight) input + weight end: between the two without a difference of equals."""
+    """Compute (1 - weight) input + weight end, for tensors as input + weight (end - input)."""
     if not isinstance(weight, Symbol | Tensor) or (
         isinstance(weight, Tensor) and weight.dim() == 0
     ):
@@ -100,7 +100,7 @@ def _difference(net: Emitter, first: Operand, second: Operand) -> Operand:
 def addcmul(
     net: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1
 ) -> Symbol:
-    """input + value * tensor1 * tensor2."""
+    """Compute input + value * tensor1 * tensor2."""
     if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
         made: Operand = product(net, tensor1, tensor2, suffix="product")
     else:
@@ -112,7 +112,7 @@ def addcmul(
 def addcdiv(
     net: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1
 ) -> Symbol:
-    """input + value * tensor1 / tensor2."""
+    """Compute input + value * tensor1 / tensor2."""
     if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
         made: Operand = quotient(net, tensor1, tensor2, suffix="quotient")
     else:
@@ -122,7 +122,7 @@ def addcdiv(
 
 @handles(torch.hypot)
 def hypot(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """sqrt(x^2 + y^2), for sizes from 1e-19 to 1e19: beyond, a square leaves float32."""
+    """Compute sqrt(x^2 + y^2) for magnitudes from 1e-19 to 1e19, whose squares float32 holds."""
     total = weighted_sum(net, _square(net, input), _square(net, other), suffix="sum")
     return net.add(Power(power=0.5), total)
 
@@ -135,7 +135,7 @@ def _square(net: Emitter, side: Operand) -> Operand:
 
 @handles(torch.ldexp)
 def ldexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """input * 2^other, exact for constants only."""
+    """Compute input * 2^other for a constant `other`."""
     if isinstance(other, Symbol):
         raise Refused("needs a constant other, got one that depends on the input")
     return product(net, input, torch.exp2(torch.as_tensor(other).float()))
@@ -143,7 +143,7 @@ def ldexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.fill)
 def fill(net: Emitter, input: Symbol, value: Operand) -> Symbol:
-    """A constant of the input's shape."""
+    """Fill a tensor of the input's shape with a value."""
     if not isinstance(value, Symbol):
         return affine(net, input, 0, float(as_float32(value)))
     return weighted_sum(net, affine(net, input, 0, suffix="zeros"), value)

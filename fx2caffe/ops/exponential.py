@@ -1,7 +1,7 @@
 """Exponentials and logarithms, and the hyperbolic functions made of them.
 
-Where a form would subtract nearly equal numbers near 0, tanh, which is exact to float32 there,
-stands for what is left: 1 - exp(-a) = 2 t / (1 + t) with t = tanh(a / 2).
+Where a form would subtract nearly equal values near 0, tanh, which is exact to float32 there,
+gives the difference: 1 - exp(-a) = 2 t / (1 + t) with t = tanh(a / 2).
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def exp2(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.expm1)
 def expm1(net: Emitter, input: Symbol) -> Symbol:
-    """sign(x) (1 - exp(-|x|)) exp(relu(x))."""
+    """Compute sign(x) (1 - exp(-|x|)) exp(relu(x))."""
     grown = net.add(Exp(), net.add(ReLU(), input, suffix="relu"), suffix="exp")
     return net.add(PRODUCT, *_share(net, input), grown)
 
 
 def _share(net: Emitter, input: Symbol) -> tuple[Symbol, Symbol]:
-    """Two factors of sign(x) (1 - exp(-|x|)) = 2 t / (1 + |t|) with t = tanh(x / 2)."""
+    """Return two factors of sign(x) (1 - exp(-|x|)) = 2 t / (1 + |t|), where t = tanh(x / 2)."""
     tangent = net.add(TanH(), affine(net, input, 0.5, suffix="half"), suffix="tanh")
     size = net.add(AbsVal(), tangent, suffix="tanh_size")
     return tangent, inverse(net, size, 0.5, 0.5, suffix="inverse")
@@ -78,7 +78,7 @@ def log10(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.log1p)
 def log1p(net: Emitter, input: Symbol) -> Symbol:
-    """x log(u) / (u - 1) with u = 1 + x as float32 rounds it, and x where u is 1.
+    """Compute x log(u) / (u - 1) with u = 1 + x as float32 rounds it, and x where u is 1.
 
     The quotient changes slowly, so that the rounding of u does not matter: W. Kahan's form, see
     Goldberg, What Every Computer Scientist Should Know About Floating-Point Arithmetic, theorem 4.
@@ -94,7 +94,7 @@ def log1p(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.logit)
 def logit(net: Emitter, input: Symbol, eps: float | None = None) -> Symbol:
-    """log(x) - log(1 - x)."""
+    """Compute log(x) - log(1 - x)."""
     if eps is not None and eps > 0.5:
         raise Refused(f"needs eps up to 0.5, beyond which its two limits cross, got {eps}")
     if eps is not None:
@@ -107,7 +107,7 @@ def logit(net: Emitter, input: Symbol, eps: float | None = None) -> Symbol:
 
 @handles(torch.xlogy)
 def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """x log(y), and 0 where x is 0: there the logarithm is taken of 1."""
+    """Compute x log(y), and 0 where x is 0 (the logarithm is taken of 1 there)."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other)))
     some = _some(net, input)
@@ -119,7 +119,7 @@ def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 @handles(torch.special.xlog1py)
 def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """x log(1 + y), and 0 where x is 0: there the logarithm is taken of 1."""
+    """Compute x log(1 + y), and 0 where x is 0 (the logarithm is taken of 1 there)."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other) + 1))
     kept = product(net, other, _some(net, input), suffix="masked")
@@ -127,7 +127,7 @@ def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 def _some(net: Emitter, input: Operand) -> Operand:
-    """1 where a tensor is not 0."""
+    """Return 1 where an operand is not 0, else 0."""
     if isinstance(input, Symbol):
         return above(net, net.add(AbsVal(), input, suffix="size"), 0, suffix="nonzero")
     return (as_float32(input) != 0).float()
@@ -141,7 +141,7 @@ def _log_of(number: Tensor) -> Tensor:
 
 @handles(torch.special.entr)
 def entr(net: Emitter, input: Symbol) -> Symbol:
-    """-x log(x), 0 at 0 and, by the logarithm of a mask, -inf below."""
+    """Compute -x log(x): 0 at 0, and -inf below by the logarithm of a mask."""
     part = net.add(ReLU(), input, suffix="relu")
     product = inside(net, "product", xlogy, part, part)
     reached = above(net, input, before(0), suffix="reached")
@@ -150,13 +150,13 @@ def entr(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.logaddexp)
 def logaddexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """max + log(1 + exp(-|x - y|)), for finite numbers."""
+    """Compute max + log(1 + exp(-|x - y|)), for finite elements."""
     return _log_add(net, input, other, 1.0)
 
 
 @handles(torch.logaddexp2)
 def logaddexp2(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """max + log2(1 + 2^-|x - y|), for finite numbers."""
+    """Compute max + log2(1 + 2^-|x - y|), for finite elements."""
     return _log_add(net, input, other, logarithm(2))
 
 
@@ -173,7 +173,7 @@ def _log_add(net: Emitter, input: Operand, other: Operand, unit: float) -> Symbo
 
 @handles(torch.sinh)
 def sinh(net: Emitter, input: Symbol) -> Symbol:
-    """sign(x) (1 - exp(-|x|)) (exp(|x|) + 1) / 2."""
+    """Compute sign(x) (1 - exp(-|x|)) (exp(|x|) + 1) / 2."""
     grown = net.add(Exp(), net.add(AbsVal(), input, suffix="size"), suffix="exp")
     return net.add(PRODUCT, *_share(net, input), affine(net, grown, 0.5, 0.5, suffix="grown"))
 
@@ -186,7 +186,7 @@ def cosh(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.asinh)
 def asinh(net: Emitter, input: Symbol) -> Symbol:
-    """log1p(a + a^2 / (1 + sqrt(1 + a^2))) with a = |x| up to 1e19, and the sign of x."""
+    """Compute log1p(a + a^2 / (1 + sqrt(1 + a^2))) with a = |x| up to 1e19, and the sign of x."""
     size = net.add(AbsVal(), input, suffix="size")
     square = net.add(Power(power=2), size, suffix="square")
     root = net.add(Power(power=0.5, shift=1), square, suffix="root")
@@ -197,7 +197,7 @@ def asinh(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.acosh)
 def acosh(net: Emitter, input: Symbol) -> Symbol:
-    """log1p(t + sqrt(t^2 + 2 t)) with t = x - 1 up to 1e19."""
+    """Compute log1p(t + sqrt(t^2 + 2 t)) with t = x - 1 up to 1e19."""
     rest = affine(net, input, 1, -1, suffix="remainder")
     square = net.add(Power(power=2), rest, suffix="square")
     both = combined(net, [(1, square), (2, rest)], suffix="both")
@@ -207,7 +207,7 @@ def acosh(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.atanh)
 def atanh(net: Emitter, input: Symbol) -> Symbol:
-    """(log1p(x) - log1p(-x)) / 2."""
+    """Compute (log1p(x) - log1p(-x)) / 2."""
     up = inside(net, "up", log1p, input)
     down = inside(net, "down", log1p, negated(net, input, suffix="negative"))
     return combined(net, [(0.5, up), (-0.5, down)])

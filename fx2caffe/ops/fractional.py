@@ -1,4 +1,4 @@
-"""Pooling windows that random numbers place, where those are given."""
+"""Fractional max pooling, where its random samples are constant."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _pooling(axes: int, *, indices: bool) -> Any:
         *,
         out: Expected,
     ) -> Symbol | tuple[Symbol, None]:
-        """Each plane of each sample has windows of its own: their numbers, and of those the max."""
+        """Take the maximum of each window; the windows differ by sample and plane."""
         if indices and 1 in out.read:
             raise Refused("needs the maxima alone to be read, got a reader of their indices")
         meta = out.meta[0] if indices else out.meta
@@ -56,9 +56,9 @@ handles(F.fractional_max_pool3d_with_indices)(_pooling(3, indices=True))
 
 
 def _windows(input: Shape, kernel: Sequence[int], shape: Sequence[int], samples: Tensor) -> Tensor:
-    """The places that each window reads, counted over the whole input: the taps come last.
+    """Return the flat indices that each window reads; the taps are the last axis.
 
-    Of numbers that grow along every axis the largest of a window is its last.
+    In a tensor whose elements grow along every axis, a window's maximum is its last element.
     """
     sizes, lead = input[-len(kernel) :], input[: -len(kernel)]
     pool = getattr(torch._C._nn, f"fractional_max_pool{len(kernel)}d")

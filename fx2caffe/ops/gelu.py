@@ -1,4 +1,4 @@
-"""gelu, and the error function and what is made of it, without differences of equals."""
+"""gelu, and the error function and its relatives, without subtracting nearly equal values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ _ERFC = (
 
 @handles(F.gelu)
 def gelu(net: Emitter, input: Symbol, approximate: str = "none") -> Symbol:
-    """x P(x) = x sigmoid(log(P / (1 - P))); for tanh the logit is a polynomial by definition."""
+    """Compute x P(x) = x sigmoid(log(P / (1 - P))).
+
+    For "tanh" the logit is a polynomial exactly.
+    """
     if approximate == "tanh":
         double = 2 * math.sqrt(2 / math.pi)
         return _by_logit(net, input, (double, 0.044715 * double))
@@ -63,7 +66,7 @@ def _by_logit(net: Emitter, input: Symbol, factors: tuple[float, ...]) -> Symbol
 
 @handles(torch.erf)
 def erf(net: Emitter, input: Symbol) -> Symbol:
-    """sign(x) (1 - exp(-g)) = sign(x) 2 t / (1 + t) with t = tanh(g / 2), g = -log(erfc(|x|))."""
+    """Compute sign(x) 2 t / (1 + t), where t = tanh(g / 2) and g = -log(erfc(|x|))."""
     size = net.add(AbsVal(), input, suffix="size")
     slope = polynomial(net, size, [factor / 2 for factor in _ERF], suffix="slope")
     tangent = net.add(TanH(), net.add(PRODUCT, size, slope, suffix="inner"), suffix="tanh")
@@ -73,7 +76,7 @@ def erf(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.erfc)
 def erfc(net: Emitter, input: Symbol) -> Symbol:
-    """Of |x|, and 2 less that below 0."""
+    """Compute erfc(|x|), and 2 - erfc(|x|) where x < 0."""
     tail = inside(net, "tail", _tail, net.add(AbsVal(), input, suffix="size"))
     left = below(net, input, 0, suffix="left")
     taken = net.add(PRODUCT, left, affine(net, tail, -2, 2, suffix="change"), suffix="masked")
@@ -81,7 +84,7 @@ def erfc(net: Emitter, input: Symbol) -> Symbol:
 
 
 def _tail(net: Emitter, size: Symbol) -> Symbol:
-    """t exp(p(t) - a^2), for a >= 0."""
+    """Compute erfc(a) = t exp(p(t) - a^2), for a >= 0."""
     part = inverse(net, size, 0.5, 1, suffix="part")
     square = net.add(PRODUCT, size, size, suffix="square")
     power = polynomial(net, part, _ERFC, suffix="polynomial")
@@ -91,7 +94,7 @@ def _tail(net: Emitter, size: Symbol) -> Symbol:
 
 @handles(torch.special.ndtr)
 def ndtr(net: Emitter, input: Symbol) -> Symbol:
-    """erfc(-x / sqrt(2)) / 2."""
+    """Compute erfc(-x / sqrt(2)) / 2."""
     turned = affine(net, input, -1 / math.sqrt(2), suffix="negated")
     return affine(net, inside(net, "erfc", erfc, turned), 0.5)
 
@@ -110,12 +113,12 @@ _OUTER = (
 
 @handles(torch.erfinv)
 def erfinv(net: Emitter, input: Symbol) -> Symbol:
-    """For |x| < 1, where it is within 4e-7 relatively."""
+    """Compute erfinv for |x| < 1, within 4e-7 relatively."""
     above_one, below_one = (
         net.add(Log(scale=side, shift=1), input, suffix="log") for side in (1, -1)
     )
     raw = combined(net, [(-1, above_one), (-1, below_one)], suffix="raw_depth")
-    depth = net.add(ReLU(), raw, suffix="depth")  # which rounding may have left below 0
+    depth = net.add(ReLU(), raw, suffix="depth")  # rounding may leave it below 0
     outer = above(net, depth, 5, suffix="outer")
     root = net.add(Power(power=0.5), depth, suffix="root")
     near = _share(net, opposite(net, outer, suffix="central"), depth, 2.5, _CENTRAL)
@@ -126,6 +129,6 @@ def erfinv(net: Emitter, input: Symbol) -> Symbol:
 def _share(
     net: Emitter, mask: Symbol, place: Symbol, middle: float, factors: tuple[float, ...]
 ) -> Symbol:
-    """A polynomial of place - middle where a mask is 1, else 0."""
+    """Return a polynomial of place - middle where the mask is 1, else 0."""
     moved = affine(net, place, 1, -middle, suffix="index")
     return net.add(PRODUCT, mask, polynomial(net, moved, factors, suffix="part"), suffix="share")

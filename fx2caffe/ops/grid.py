@@ -1,4 +1,4 @@
-"""Products of each with each: grids, outer, cross and Kronecker products, powers."""
+"""Grids, outer, cross and Kronecker products, and Vandermonde matrices."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _expanded(net: Emitter, tensor: Operand, shape: Shape, other: Shape) -> Oper
 
 
 def _unpacked(tensors: Sequence[Any]) -> Sequence[Operand]:
-    """torch takes several tensors or one list of them."""
+    """Return the tensors of a call that takes several tensors or one list of them."""
     if len(tensors) == 1 and isinstance(tensors[0], tuple | list):
         return tensors[0]
     return tensors
@@ -50,7 +50,7 @@ def _unpacked(tensors: Sequence[Any]) -> Sequence[Operand]:
 
 @handles(torch.meshgrid)
 def meshgrid(net: Emitter, *tensors: Any, indexing: str | None = None) -> tuple[Operand, ...]:
-    """Each vector along an axis of its own, repeated along all others."""
+    """Give each vector an axis of its own and repeat it along all others."""
     lines = _unpacked(tensors)
     sizes = [prod(line.shape) for line in lines]
     order = list(range(len(lines)))
@@ -74,7 +74,7 @@ def _spread(net: Emitter, line: Operand, view: Sequence[int], shape: Sequence[in
 
 @handles(torch.cartesian_prod)
 def cartesian_prod(net: Emitter, *tensors: Any) -> Symbol:
-    """The grids of all, flat, as the columns of a matrix."""
+    """Flatten the grids and concatenate them as the columns of a matrix."""
     lines = _unpacked(tensors)
     if len(lines) == 1:
         return as_symbol(net, lines[0])
@@ -99,7 +99,7 @@ def kron(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 def _apart(shape: Sequence[int], rank: int, *, first: bool) -> tuple[int, ...]:
-    """An axis of 1 behind each axis (or before it), of `rank` axes."""
+    """Insert an axis of size 1 behind (or before) each of `rank` axes."""
     full = (1,) * (rank - len(shape)) + tuple(shape)
     return tuple(size for axis in full for size in ((axis, 1) if first else (1, axis)))
 
@@ -113,7 +113,7 @@ def cross(net: Emitter, input: Operand, other: Operand, dim: int | None = None) 
 
 @handles(torch.linalg.cross)
 def linalg_cross(net: Emitter, input: Operand, other: Operand, *, dim: int = -1) -> Symbol:
-    """a[1] b[2] - a[2] b[1], and so on around."""
+    """Compute a[1] b[2] - a[2] b[1] and its cyclic permutations."""
     one, two = as_symbol(net, input, suffix="input"), as_symbol(net, other, suffix="other")
     a, b = (
         [rearrange(net, x, lambda x, by=by: x.roll(by, dim)) for by in (-1, -2)]  # type: ignore[misc]
@@ -135,7 +135,7 @@ def linalg_vander(net: Emitter, x: Symbol, *, N: int | None = None) -> Symbol:
 
 
 def _powers(net: Emitter, x: Symbol, powers: Sequence[int]) -> Symbol:
-    """The columns x ** power."""
+    """Concatenate the columns x ** power."""
     if not powers:
         raise Refused("needs one column at least, got none")
     column = viewed(net, x, lambda s: (*s, 1), suffix="column")

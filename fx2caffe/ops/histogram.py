@@ -1,4 +1,4 @@
-"""Counts of numbers in bins of known edges."""
+"""Counts of elements in bins with constant edges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fx2caffe.ops.blocks import above, before, difference
 
 @handles(torch.histc)
 def histc(net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: float = 0) -> Symbol:
-    """How many numbers are at each edge or above it, less those at the next edge or above it."""
+    """Count the elements at or above each edge, minus those at or above the next."""
     if min == max:
         raise Refused(f"needs min and max, which otherwise depend on the data, got {min}, {max}")
     edges = [before(float(edge)) for edge in _edges(bins, min, max)]
@@ -33,7 +33,7 @@ def histc(net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: flo
 
 
 def _edges(bins: int, low: float, high: float) -> list[np.float32]:
-    """The smallest float32 that torch counts in each bin, and the smallest above the last bin."""
+    """Return the least float32 that torch counts in each bin, and the least above the last bin."""
     ends = np.float32(low), np.float32(high)
     numbers = range(_rank(ends[0]), _rank(ends[1]) + 1)
 
@@ -45,7 +45,7 @@ def _edges(bins: int, low: float, high: float) -> list[np.float32]:
 
 
 def _rank(number: np.float32) -> int:
-    """The place of a float32 among all of them."""
+    """Return the rank of a float32 in the order of all float32 values."""
     bits = int(number.view(np.int32))
     return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
 

@@ -1,4 +1,4 @@
-"""Operations that only move numbers: each is torch's own, run on positions."""
+"""Functions that only move elements: torch's own function runs on flat indices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from fx2caffe.ops.lookup import indexed
 from fx2caffe.ops.selection import select
 
 Operand = Symbol | Tensor
-Parts = tuple[Operand, ...]  # tensors without numbers are constants
+Parts = tuple[Operand, ...]  # empty tensors are constants
 
 
 @handles(operator.getitem)
@@ -46,7 +46,10 @@ def getitem(net: Emitter, input: Any, index: Any) -> Any:
 def unsafe_masked_index(
     net: Emitter, input: Operand, mask: Operand, indices: Sequence[Operand], fill: float
 ) -> Symbol:
-    """input[indices] where the mask is set, else `fill`: there the indices may be too large."""
+    """Return input[indices] where the mask is true, else `fill`.
+
+    There indices may exceed the axis.
+    """
     sizes = zip(indices, input.shape, strict=False)
     places = tuple(_within(net, index, size) for index, size in sizes)
     return select(net, mask, getitem(net, input, places), fill)
@@ -59,7 +62,7 @@ def _within(net: Emitter, index: Operand, size: int) -> Operand:
 
 
 def _moves(*functions: Callable[..., Any]) -> None:
-    """Handle functions whose first argument is moved and whose others are constants."""
+    """Register functions that move their first argument and whose others are constants."""
     for function in functions:
 
         def move(
@@ -90,7 +93,7 @@ def expand(net: Emitter, input: Symbol, *args: Any, out: Expected, **kwargs: Any
 
 
 def expanded(net: Emitter, input: Symbol, shape: Shape, other: Shape) -> Symbol:
-    """`input` repeated along its axes of size 1, and new ones in front, to `shape`."""
+    """Repeat `input` along its axes of size 1, and along new axes in front, to `shape`."""
     if (shape, other) == (input.shape, input.other_shape):
         return input
     index = positions(input.shape).expand(shape)
@@ -158,7 +161,7 @@ def unbind(net: Emitter, input: Symbol, dim: int = 0) -> Parts:
 def _parts(
     net: Emitter, input: Symbol, dim: int, cut: Callable[[Tensor], Sequence[Tensor]]
 ) -> Parts:
-    """Slice with a top for each part; an axis that torch drops is dropped after it."""
+    """Slice into one top per part; a size 1 axis that torch drops is removed by a reshape."""
     axis = positive(dim, input.rank)
     shapes, others = (
         [tuple(part.shape) for part in cut(torch.empty(sizes, device="meta"))]
@@ -223,7 +226,7 @@ def dstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
 def chunk_cat(
     net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int, num_chunks: int
 ) -> Symbol:
-    """Each padded to so many equal chunks along an axis, which then stand side by side."""
+    """Pad each tensor to equal chunks along an axis and concatenate the chunks."""
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     axis = positive(dim, parts[0].rank)
     whole = []
@@ -259,7 +262,7 @@ def constant_pad_nd(net: Emitter, input: Symbol, pad: Sequence[int], value: floa
 def _around(
     net: Emitter, input: Symbol, pad: Sequence[int], mode: str, value: float | None
 ) -> Symbol:
-    """Numbers on both sides of the last axes, the last axis first."""
+    """Pad the last axes on both sides; `pad` lists the last axis first."""
     sides = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
     places = {
         axis: _padded(input.static_size(axis), pair, mode)
@@ -272,7 +275,7 @@ def _around(
 
 
 def _padded(size: int, pair: tuple[int, int], mode: str) -> list[int]:
-    """The places that torch's own padding reads along one axis."""
+    """Return the indices that torch's own padding reads along one axis."""
     line = torch.arange(size, dtype=torch.float64).reshape(1, 1, size)
     value = float(NOWHERE) if mode == "constant" else None
     return [int(place) for place in F.pad(line, pair, mode, value).flatten()]
@@ -284,7 +287,7 @@ def channel_shuffle(net: Emitter, input: Symbol, groups: int) -> Symbol:
 
 
 def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
-    """Channels seen as (groups, rest), in the order (rest, groups)."""
+    """Transpose channels seen as (groups, rest) to (rest, groups)."""
     apart = viewed(net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), suffix="groups")
     order = (0, 2, 1, *range(3, apart.rank))
     shuffled = net.add(Permute(order=order), apart, suffix="shuffle")

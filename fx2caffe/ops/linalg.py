@@ -1,4 +1,4 @@
-"""What is made of products of matrices: their chains and powers, covariances."""
+"""Chains and powers of matrix products, and covariances."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def addbmm(
     *,
     out: Expected,
 ) -> Symbol:
-    """The sum of a stack's products is one product of matrices side by side."""
+    """Compute the sum of a batch of products as one product of concatenated matrices."""
     beside = _arranged(
         net, batch1, lambda x: x.movedim(0, 1), lambda s: (s[0], s[1] * s[2]), "beside"
     )
@@ -72,7 +72,7 @@ def addr(
     *,
     out: Expected,
 ) -> Symbol:
-    """beta * input + alpha * (vec1 of rows, times vec2 of columns)."""
+    """Compute beta * input + alpha * outer(vec1, vec2)."""
     term: Matrix
     if isinstance(vec1, Tensor) and isinstance(vec2, Tensor):
         term = torch.outer(vec1, vec2) * alpha
@@ -86,7 +86,7 @@ def addr(
 
 @handles(torch.matrix_power)
 def matrix_power(net: Emitter, input: Symbol, n: int, *, out: Expected) -> Matrix:
-    """By squaring: n = 13 is x^8 x^4 x."""
+    """Compute a matrix power by squaring: n = 13 is x^8 x^4 x."""
     if n < 0:
         raise Refused(f"needs a power of 0 or more, since others are of the inverse, got {n}")
     if n == 0:
@@ -97,7 +97,7 @@ def matrix_power(net: Emitter, input: Symbol, n: int, *, out: Expected) -> Matri
         square = product(net, square, square, f"power{2**bit}") if bit else square
         if n >> bit & 1:
             found = square if found is None else product(net, found, square)
-    assert found is not None  # n has a first bit
+    assert found is not None  # n has a highest bit
     return found
 
 
@@ -112,7 +112,7 @@ def multi_dot(net: Emitter, tensors: Sequence[Matrix], *, out: Expected) -> Symb
     first, *others, last = tensors
     chain = [with_row(net, first), *others, with_column(net, last)]
     found = reduce(lambda one, two: _product(net, one, two), _folded(chain))
-    assert isinstance(found, Symbol)  # a call of constants alone is not traced
+    assert isinstance(found, Symbol)  # a call on constants is not lowered
     return reshaped(net, found, out.shape, out.other_shape)
 
 
@@ -137,7 +137,7 @@ def _product(net: Emitter, one: Matrix, two: Matrix) -> Matrix:
 
 @handles(torch.linalg.vecdot)
 def vecdot(net: Emitter, x: Matrix, y: Matrix, *, dim: int = -1) -> Symbol:
-    """The sum of the products along an axis."""
+    """Sum the products along an axis."""
     return reduced(net, ReduceOp.SUM, blocks.product(net, x, y, "product"), dim)
 
 
@@ -151,7 +151,7 @@ def cov(
     aweights: Matrix | None = None,
     out: Expected,
 ) -> Symbol:
-    """Of each pair of rows, the mean product of how far they are from their means."""
+    """Compute the mean product of the centred rows, for each pair of rows."""
     rows = _rows(net, input)
     counts, parts = (_weights(rows, given) for given in (fweights, aweights))
     weights = counts * parts
@@ -168,12 +168,12 @@ def cov(
 
 
 def _rows(net: Emitter, input: Symbol) -> Symbol:
-    """A number or one line as a matrix of one row."""
+    """Reshape a scalar or vector to a matrix of one row."""
     return viewed(net, input, lambda s: s if len(s) == 2 else (1, prod(s)), suffix="rows")
 
 
 def _weights(rows: Symbol, given: Matrix | None) -> Tensor:
-    """The weight of each observation, 1 by default."""
+    """Return the weight of each observation, 1 by default."""
     if isinstance(given, Symbol):
         raise Refused("needs constant weights, got some that depend on the input")
     return torch.ones(rows.static_size(1), dtype=torch.float64) if given is None else given.double()
@@ -191,7 +191,7 @@ def _centred(net: Emitter, rows: Symbol, weights: Tensor) -> Symbol:
 
 @handles(torch.corrcoef)
 def corrcoef(net: Emitter, input: Symbol, *, out: Expected) -> Symbol:
-    """Products of rows that are centred and of length 1, within -1 and 1."""
+    """Multiply the rows, centred and scaled to length 1, and clip to [-1, 1]."""
     rows = _rows(net, input)
     centred = _centred(net, rows, _weights(rows, None))
     length = normed(net, centred, 2.0, 1, None, suffix="length")

@@ -1,4 +1,4 @@
-"""Products of matrices and vectors, of which one or both are traced, and attention."""
+"""Products of matrices and vectors, at least one of them traced, and attention."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fx2caffe.ops.index_map import expanded
 from fx2caffe.ops.softmax import log_sum_exp, safe_softmax
 
 Matrix = Symbol | Tensor
-# Added to what is masked: e to the power of it, less any score, is 0 in float32.
+# Added to masked scores: e to the power of it minus any score is 0 in float32.
 MASKED = -1e30
 
 
@@ -38,21 +38,21 @@ def matmul(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symb
 
 
 def with_row(net: Emitter, value: Matrix) -> Matrix:
-    """A vector as a matrix of one row."""
+    """Return a vector as a matrix of one row, a matrix unchanged."""
     if len(value.shape) != 1:
         return value
     return viewed(net, value, lambda s: (1, *s)) if isinstance(value, Symbol) else value[None]
 
 
 def with_column(net: Emitter, value: Matrix) -> Matrix:
-    """A vector as a matrix of one column."""
+    """Return a vector as a matrix of one column, a matrix unchanged."""
     if len(value.shape) != 1:
         return value
     return viewed(net, value, lambda s: (*s, 1)) if isinstance(value, Symbol) else value[:, None]
 
 
 def product(net: Emitter, first: Matrix, second: Matrix, suffix: str = "") -> Symbol:
-    """The product of two (stacks of) matrices, as torch.matmul broadcasts them."""
+    """Multiply two (batches of) matrices, broadcast as by torch.matmul."""
     if isinstance(first, Symbol) and isinstance(second, Tensor) and second.dim() == 2:
         return net.add(
             InnerProduct(
@@ -72,7 +72,7 @@ def product(net: Emitter, first: Matrix, second: Matrix, suffix: str = "") -> Sy
 
 
 def _broadcast(net: Emitter, one: Symbol, two: Symbol) -> tuple[Symbol, Symbol]:
-    """Both with the same axes in front of the matrices."""
+    """Broadcast the axes in front of the matrices."""
     lead = _broadcast_shape(one.shape[:-2], two.shape[:-2])
     other = _broadcast_shape(one.other_shape[:-2], two.other_shape[:-2])
     return _led(net, one, lead, other), _led(net, two, lead, other)
@@ -97,7 +97,7 @@ def addmm(
     *,
     out: Expected,
 ) -> Symbol:
-    """beta * input + alpha * (first @ second)."""
+    """Compute beta * input + alpha * (first @ second)."""
     term = matmul(net, first, second, out=out)
     term = term if alpha == 1 else net.add(Power(scale=alpha), term, suffix="scaled")
     if beta == 0:
@@ -128,7 +128,7 @@ def linear(net: Emitter, input: Matrix, weight: Matrix, bias: Matrix | None = No
 
 
 def _linear_of_traced(net: Emitter, input: Symbol, weight: Matrix, bias: Matrix | None) -> Symbol:
-    """A vector is a row as the input and one output as the weight; their axes are gone after."""
+    """Compute linear with traced weights; an input or weight that is a vector loses its axis."""
     matrix, rows = as_symbol(net, weight, "weight"), input
     if matrix.rank == 1:
         matrix = viewed(net, matrix, lambda s: (1, *s), "row_of_weights")
@@ -154,7 +154,7 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Symbol:
-    """softmax(scale * query @ key^T + mask) @ value."""
+    """Compute softmax(scale * query @ key^T + mask) @ value."""
     if dropout_p:
         raise Refused(f"needs dropout_p=0, got {dropout_p}")
     q, k, v = (as_symbol(net, x, r) for x, r in ((query, "query"), (key, "key"), (value, "value")))
@@ -173,7 +173,7 @@ def _scores(net: Emitter, q: Symbol, k: Symbol, mask: Matrix | None, scale: floa
 
 
 def _weights(net: Emitter, scores: Symbol, mask: Matrix | None) -> Symbol:
-    """Softmax of the last axis; a row of which nothing counts has weights of 0, as in torch."""
+    """Compute softmax over the last axis; a fully masked row has weights of 0, as in torch."""
     if isinstance(mask, Symbol) and mask.dtype is not torch.bool:
         return inside(net, "weights", safe_softmax, scores, -1)
     weights = net.add(Softmax(axis=scores.rank - 1), scores, suffix="weights")
@@ -196,11 +196,11 @@ def flash_attention(
     scale: float | None = None,
     out: Expected,
 ) -> tuple[Symbol, Symbol | None]:
-    """Attention, and the logarithm of what its softmax divides by where that is read."""
+    """Return attention, and the logsumexp of its scores if that result is read."""
     if dropout_p:
         raise Refused(f"needs dropout_p=0, got {dropout_p}")
     q, k, v = (as_symbol(net, x, r) for x, r in ((query, "query"), (key, "key"), (value, "value")))
-    if len({x.other_shape[:-2] for x in (q, k, v)}) > 1:  # torch itself reads past their ends
+    if len({x.other_shape[:-2] for x in (q, k, v)}) > 1:  # torch itself reads out of bounds
         net.fix_batch(f"{net.scope[0]} has queries and keys of different batches")
     mask = _causal(q, k) if is_causal else attn_mask
     scores = _scores(net, q, k, mask, scale)
@@ -219,7 +219,7 @@ def _transposed(net: Emitter, matrix: Symbol) -> Symbol:
 
 
 def _for_each_query(net: Emitter, shared: Symbol, query: Symbol) -> Symbol:
-    """Keys or values that a group of neighbouring query heads shares, once for each of them."""
+    """Repeat keys or values once for each query head of the group that shares them."""
     times = query.static_size(query.rank - 3) // shared.static_size(shared.rank - 3)
     places = [head // times for head in range(query.static_size(query.rank - 3))]
     return index_map(net, shared, {shared.rank - 3: places}, suffix="groups")
@@ -232,14 +232,14 @@ def _causal(query: Symbol, key: Symbol) -> Tensor:
 
 
 def _kept(mask: Tensor) -> Tensor:
-    """Where a constant mask lets a score count."""
+    """Return where a constant mask keeps a score."""
     return mask if mask.dtype is torch.bool else mask > -inf
 
 
 def _masked(net: Emitter, scores: Symbol, mask: Matrix) -> Symbol:
     if isinstance(mask, Symbol):
         if mask.dtype is torch.bool:
-            # 0 where a score counts, MASKED where it does not.
+            # 0 where a score is kept, MASKED where it is not.
             mask = net.add(Power(shift=MASKED, scale=-MASKED), mask, suffix="mask")
         return add(net, scores, mask)
     kept = _kept(mask)

@@ -1,4 +1,4 @@
-"""Normalizations; Scale is their weight and bias."""
+"""Normalizations; a Scale layer holds their weight and bias."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def native_batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Symbol, Tensor, Tensor]:
-    """batch_norm in eval mode with two empty tensors: statistics of a batch that it has none of."""
+    """Return batch_norm in eval mode and two empty tensors, as torch does for batch statistics."""
     top = batch_norm(net, input, running_mean, running_var, weight, bias, eps=eps)
     return top, torch.empty(0), torch.empty(0)
 
@@ -74,7 +74,7 @@ def batch_norm_of_the_batch(
     momentum: float,
     eps: float,
 ) -> tuple[Symbol, None, None]:
-    """With the statistics of a batch of one sample, which is what instance_norm decomposes to."""
+    """Normalize by the statistics of a single sample, to which torch decomposes instance_norm."""
     if input.shape[0] != 1 or input.carries_batch(0):
         raise Refused("needs running statistics: call model.eval()")
     return instance_norm(net, input, None, None, weight, bias, eps=eps), None, None
@@ -152,7 +152,7 @@ def native_layer_norm(
     *,
     out: Expected,
 ) -> tuple[Symbol | None, ...]:
-    """layer_norm with the mean and the inverse deviation that it divides by, if they are read."""
+    """Return layer_norm, and the mean and inverse deviation if those results are read."""
     axes = tuple(range(input.rank - len(normalized_shape), input.rank))
     top = layer_norm(net, input, normalized_shape, weight, bias, eps)
     return top, *_statistics(net, input, axes, eps, True, out.read)
@@ -172,7 +172,7 @@ def native_group_norm(
     *,
     out: Expected,
 ) -> tuple[Symbol | None, ...]:
-    """group_norm with the mean and the inverse deviation of each group, if they are read."""
+    """Return group_norm, and each group's mean and inverse deviation if those results are read."""
     top = group_norm(net, input, group, weight, bias, eps)
     if not out.read & {1, 2}:
         return top, None, None
@@ -183,7 +183,7 @@ def native_group_norm(
 def _statistics(
     net: Emitter, input: Symbol, axes: tuple[int, ...], eps: float, keepdim: bool, read: Set[int]
 ) -> tuple[Symbol | None, Symbol | None]:
-    """mean and 1 / sqrt(variance + eps): the second and third result."""
+    """Return the mean and 1 / sqrt(variance + eps), each if it is read."""
     centre = deviation = None
     if 1 in read:
         centre = inside(net, "mean", mean, input, axes, keepdim)
@@ -208,7 +208,7 @@ def _standardized(
 def _affine(
     net: Emitter, input: Symbol, weight: Tensor | None, bias: Tensor | None, run: tuple[int, int]
 ) -> Symbol:
-    """Times the weight plus the bias, over num_axes axes from axis on."""
+    """Multiply by the weight and add the bias, over `num_axes` axes from `axis` on."""
     axis, num_axes = run
     if weight is None:
         if bias is None:
@@ -229,7 +229,7 @@ def local_response_norm(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Symbol:
-    """LRN, whose window has a middle; one of an even size is longer before its element."""
+    """Emit LRN; its window has odd size, so an even size, longer in front, is decomposed."""
     if size % 2 == 0:
         return _even_response_norm(net, input, size, alpha, beta, k)
     layer = LRN(local_size=size, alpha=alpha, beta=beta, k=k)
@@ -242,7 +242,7 @@ def local_response_norm(
 def _even_response_norm(
     net: Emitter, input: Symbol, size: int, alpha: float, beta: float, k: float
 ) -> Symbol:
-    """x / (k + alpha mean(x^2))^beta, the mean of a window by a band matrix over the channels."""
+    """Compute x / (k + alpha mean(x^2))^beta; the mean is a band matrix over the channels."""
     count = input.static_size(1)
     steps = torch.arange(count)[None] - torch.arange(count)[:, None]
     band = (steps >= -(size // 2)) & (steps <= (size - 1) // 2)
@@ -260,7 +260,7 @@ def normalize(
     dim: int | tuple[int, ...] = 1,
     eps: float = 1e-12,
 ) -> Symbol:
-    """x / max(norm, eps)."""
+    """Compute x / max(norm, eps)."""
     size = clipped(
         net, normed(net, input, p, dim, None, suffix="norm"), eps, None, suffix="bounded"
     )

@@ -1,4 +1,4 @@
-"""Two tensors in one line, and each element of a result from either of them."""
+"""Results whose elements come from either of two tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fx2caffe.ir.symbol import Symbol
 
 
 def from_both(net: Emitter, base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Symbol:
-    """Both in one line, and of that the places; sample by sample, where each has its own."""
+    """Gather from both flat tensors, concatenated; per sample if all samples share the indices."""
     local = _of_each_sample(base, new, sources)
     if local is not None:
         parts = [viewed(net, x, lambda s: (s[0], prod(s[1:])), suffix="flat") for x in (base, new)]
@@ -31,7 +31,7 @@ def from_both(net: Emitter, base: Symbol, new: Symbol, sources: Sequence[Tensor]
 
 
 def _of_each_sample(base: Symbol, new: Symbol, sources: Sequence[Tensor]) -> Tensor | None:
-    """The places within one sample of both, if all samples have the same."""
+    """Return the indices within one sample of both, if all samples have the same; else None."""
     found: Tensor | None = None
     for source, one, two in zip(
         sources, (base.shape, base.other_shape), (new.shape, new.other_shape), strict=True

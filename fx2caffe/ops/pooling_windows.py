@@ -1,4 +1,4 @@
-"""The windows of a pooling: torch's arguments, and where its windows lie."""
+"""The windows of a pooling, from torch's arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Sizes = int | Sequence[int]
 
 @dataclass(frozen=True)
 class Windows:
-    """Kernel, stride, pad and dilation on each axis; `ceil` keeps a partial last window."""
+    """The kernel, stride, pad and dilation of each axis; `ceil` keeps a partial last window."""
 
     kernel: Shape
     stride: Shape
@@ -27,25 +27,25 @@ class Windows:
     def of(
         cls, axes: int, kernel: Sizes, stride: Sizes | None, pad: Sizes, dilation: Sizes, ceil: bool
     ) -> Windows:
-        """The windows that torch's arguments say: without a stride they stand side by side."""
+        """Return the windows of torch's arguments; the stride defaults to the kernel."""
         sizes = per_axis(kernel, axes)
         steps = sizes if stride is None or stride in ((), []) else per_axis(stride, axes)
         return cls(sizes, steps, per_axis(pad, axes), per_axis(dilation, axes), ceil)
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """torch's arguments of an average pooling."""
+        """The arguments of torch's average pooling."""
         return self.kernel, self.stride, self.pad, self.ceil
 
     def count(self, axis: int, size: int) -> int:
-        """How many windows torch has on an axis: none that starts behind the end."""
+        """Return torch's number of windows on an axis; none starts behind the end."""
         step, pad = self.stride[axis], self.pad[axis]
         reach = size + 2 * pad - self.dilation[axis] * (self.kernel[axis] - 1) - 1
         count = (-(-reach // step) if self.ceil else reach // step) + 1
         return count - 1 if self.ceil and (count - 1) * step >= size + pad else count
 
     def only(self, *axes: int) -> Windows:
-        """The same windows on some of the axes."""
+        """Return the windows of some of the axes."""
         kernel, stride, pad, dilation = (
             tuple(values[axis] for axis in axes)
             for values in (self.kernel, self.stride, self.pad, self.dilation)
@@ -53,15 +53,18 @@ class Windows:
         return Windows(kernel, stride, pad, dilation, self.ceil)
 
     def beside(self) -> Windows:
-        """Windows over one axis as windows over two, the first of size 1."""
+        """Return windows over one axis as windows over two, the first of size 1."""
         return _beside(Windows((1,), (1,), (0,), (1,), self.ceil), self)
 
     def before(self) -> Windows:
-        """Windows over one axis as windows over two, the second of size 1."""
+        """Return windows over one axis as windows over two, the second of size 1."""
         return _beside(self, Windows((1,), (1,), (0,), (1,), self.ceil))
 
     def taps(self, axis: int, size: int) -> list[list[int]]:
-        """The places that each window reads; one outside is replaced by another of the window."""
+        """Return the indices that each window reads.
+
+        An index outside is replaced by another inside.
+        """
         found = []
         for index in range(self.count(axis, size)):
             start = index * self.stride[axis] - self.pad[axis]
@@ -73,9 +76,9 @@ class Windows:
         return found
 
     def covers(self, axis: int, size: int) -> list[list[int]]:
-        """For each place the windows that it lies in, one list for the last, the one before ...
+        """Return lists of the last window that contains each index, of the one before, and so on.
 
-        A place that lies in fewer windows than others gets -1.
+        An index that is in fewer windows than others gets -1.
         """
         kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
         count, found = self.count(axis, size), []
@@ -101,14 +104,14 @@ def _beside(first: Windows, second: Windows) -> Windows:
 
 
 def adaptive_windows(shape: Shape, wanted: Shape) -> Windows:
-    """Windows that tile the last axes of a shape into `wanted` each."""
+    """Return windows that tile the last axes of a shape into `wanted` windows each."""
     sizes = shape[len(shape) - len(wanted) :]
     kernel = tuple(size // out for size, out in zip(sizes, wanted, strict=True))
     return Windows.of(len(wanted), kernel, kernel, 0, 1, True)
 
 
 def bins(size: int, out: int) -> list[list[int]]:
-    """torch's adaptive windows, all as long as the longest: a last place is read again."""
+    """Return the indices of torch's adaptive windows, all of one length: the last index repeats."""
     ranges = [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
     longest = max(end - start for start, end in ranges)
     return [[min(start + tap, end - 1) for tap in range(longest)] for start, end in ranges]

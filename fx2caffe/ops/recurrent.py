@@ -1,8 +1,8 @@
-"""LSTM, GRU and RNN, as layers and as cells.
+"""LSTM, GRU and RNN as layers; their cells are in cells.py.
 
-An LSTM is Caffe's own layer. Caffe's RNN layer has another output than torch's, and a GRU or an
-LSTM with projections it does not have: these are unrolled, with one product for the inputs of
-all steps and one a step for the state. The steps use one weight, so the file holds it once.
+An LSTM becomes Caffe's LSTM layer. Caffe's RNN layer has another output than torch's, and Caffe has
+no GRU and no LSTM with projections: these are unrolled, with one product for the inputs of all
+time steps and one per step for the state. The steps share one weight, so the file holds it once.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from fx2caffe.ops.cells import (
 
 @dataclass(frozen=True)
 class Run:
-    """Several layers of one kind over a sequence: their weights, and what the caller wants."""
+    """Several layers of one kind over a sequence: their weights and the results that are read."""
 
-    weights: tuple[Weights, ...]  # layer after layer, and of each its directions
+    weights: tuple[Weights, ...]  # by layer, then by direction
     directions: int
     initial: tuple[Given, ...]  # h, and for an LSTM c, of all layers and directions
-    wanted: frozenset[int]  # which results are read: all of the last layer, h, c
+    wanted: frozenset[int]  # indices of the results that are read: output, h, c
 
 
 Layers = Callable[[Emitter, Run, Symbol, Symbol, int], tuple[Symbol, State]]
@@ -56,7 +56,10 @@ def _sequence(
     batch_first: bool,
     layer: Layers,
 ) -> tuple[Symbol | None, ...]:
-    """All layers, one after the other; results of all steps, and the final states."""
+    """Apply all layers in order.
+
+    Return the last one's output at all time steps and the final states.
+    """
     x = net.add(Permute(order=(1, 0, 2)), input, suffix="steps") if batch_first else input
     if x.carries_batch(0):
         net.fix_batch(f"{net.scope[0]} has a layer or a weight for each step")
@@ -75,7 +78,7 @@ def _sequence(
 
 
 def _finals(net: Emitter, run: Run, finals: Sequence[State]) -> tuple[Symbol | None, ...]:
-    """h, and for an LSTM c, of all layers and directions; None for what nobody reads."""
+    """Return the final h, and for an LSTM c, of all layers and directions; None where not read."""
     return tuple(
         side_by_side(net, [final[place] for final in finals], 0, f"final{place}")
         if place + 1 in run.wanted
@@ -88,7 +91,7 @@ def _reversed(net: Emitter, x: Symbol) -> Symbol:
     return index_map(net, x, {0: range(x.shape[0])[::-1]}, suffix="reversed")
 
 
-# LSTM as Caffe's layer
+# LSTM as Caffe's LSTM layer
 
 
 @handles(torch.lstm)
@@ -129,7 +132,10 @@ def _run(
 
 
 def _lstm(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[Symbol, State]:
-    """The state is exposed where it is given, or where c is asked for in the end."""
+    """Emit an LSTM layer.
+
+    It exposes its state where an initial one is given or the final c is read.
+    """
     weights = run.weights[index]
     size = weights.hidden.shape[1]
     exposed = 2 in run.wanted or not all(map(is_zero, run.initial))
@@ -149,7 +155,7 @@ def _last(net: Emitter, results: Symbol) -> Symbol:
 
 
 def _blobs(weights: Weights) -> list[Tensor]:
-    """torch's gates are i, f, g, o, Caffe's i, f, o, g; torch has two biases."""
+    """Return Caffe's blobs: gates i, f, g, o become i, f, o, g, and torch's two biases one."""
     bias = torch.zeros(len(weights.input), dtype=torch.float64)
     if weights.input_bias is not None and weights.hidden_bias is not None:
         bias = weights.input_bias.detach().double() + weights.hidden_bias.detach().double()

@@ -45,7 +45,7 @@ def nansum(
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    """Of the parts above and below 0: the maximum of NaN and 0 is 0 in Caffe."""
+    """Sum the parts above and below 0; Caffe's maximum of NaN and 0 is 0."""
     zeros = affine(net, input, 0, suffix="zeros")
     up = net.add(MAXIMUM, input, zeros, suffix="up")
     down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, suffix="down")
@@ -71,7 +71,7 @@ def amax(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> 
 
 @handles(torch.amin)
 def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> Symbol:
-    """-max(-x)."""
+    """Compute amin as -max(-x)."""
     negative = net.add(Power(scale=-1), input, suffix="negative")
     return net.add(
         Power(scale=-1), reduced(net, ReduceOp.MAX, negative, dim, keepdim, suffix="max")
@@ -127,7 +127,7 @@ def any_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False)
 
 @handles(torch.all)
 def all_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False) -> Symbol:
-    """Not any that is 0."""
+    """Compute all as not any(x == 0)."""
     zero = opposite(net, nonzero(net, input, "nonzero"), "zero")
     found = reduced(net, ReduceOp.MAX, zero, dim, keepdim, suffix="any")
     return opposite(net, found)
@@ -152,7 +152,7 @@ def norm(
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    """Of all numbers as one vector, whatever the rank: p="fro" means 2."""
+    """Compute the norm of all elements as one vector, whatever the rank; p="fro" means 2."""
     if isinstance(p, str) and p != "fro":
         raise Refused(f"needs the norm of a vector, got p={p!r}")
     return normed(net, input, 2.0 if isinstance(p, str | None) else p, dim, keepdim, dtype)
@@ -179,7 +179,7 @@ def linalg_norm(
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    """Of a vector, or of a matrix where two axes are meant."""
+    """Compute the norm of a vector, or of a matrix where two axes are reduced."""
     count = len(axes_of(dim, A))
     if ord is None or (count == 1 and not isinstance(ord, str)):
         return normed(net, A, 2.0 if ord is None else float(ord), dim, keepdim, dtype)
@@ -195,7 +195,7 @@ def matrix_norm(
     keepdim: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Symbol:
-    """The root of all squares, or the largest or smallest sum of magnitudes of a line."""
+    """Compute the Frobenius norm, or the extreme sum of magnitudes over rows or columns."""
     if ord == "fro":
         return normed(net, A, 2.0, dim, keepdim, dtype)
     if ord not in (1, -1, inf, -inf) or not isinstance(dim, Sequence):
@@ -220,7 +220,7 @@ def normed(
     dtype: torch.dtype | None = None,
     suffix: str = "",
 ) -> Symbol:
-    """The norm of any order; keepdim None leaves the axes as a `statistic` does."""
+    """Compute a norm of any order; keepdim None leaves the axes as `statistic` does."""
     op = _NORMS.get(order, ReduceOp.SUM)
     if keepdim is None:
         keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
@@ -243,7 +243,7 @@ _NORMS = {1: ReduceOp.ASUM, 2: ReduceOp.SUMSQ, inf: ReduceOp.MAX}
 
 @handles(torch.renorm)
 def renorm(net: Emitter, input: Symbol, p: float, dim: int, maxnorm: float) -> Symbol:
-    """Each slice along `dim` whose norm is larger than maxnorm, times maxnorm / (norm + 1e-7)."""
+    """Scale each slice along `dim` whose norm exceeds maxnorm by maxnorm / (norm + 1e-7)."""
     axis = positive(dim, input.rank)
     others = tuple(a for a in range(input.rank) if a != axis)
     size = normed(net, input, p, others, True, suffix="norm")
@@ -265,7 +265,7 @@ def var(
     correction: float | None = None,
     suffix: str = "",
 ) -> Symbol:
-    """sum((x - mean)^2) / (n - correction)."""
+    """Compute sum((x - mean)^2) / (n - correction)."""
     dim, unbiased = _told_apart(dim, unbiased)
     axes = axes_of(dim, input)
     less = float(unbiased) if correction is None else correction
@@ -279,7 +279,7 @@ def var(
 
 
 def _told_apart(dim: Axes, unbiased: bool) -> tuple[Axes, bool]:
-    """x.var(False) says `unbiased` where others have `dim`."""
+    """Return dim and unbiased in order: in x.var(False) the first argument is `unbiased`."""
     return (None, dim) if isinstance(dim, bool) else (dim, unbiased)
 
 
@@ -333,7 +333,7 @@ def reduced(
     dtype: torch.dtype | None = None,
     suffix: str = "",
 ) -> Symbol:
-    """A reduction over some axes; None and () mean all."""
+    """Reduce over some axes; None and () mean all."""
     input = cast_first(net, input, dtype)
     axes = axes_of(dim, input)
     if not axes:  # a scalar is its own sum, but not its own norm
@@ -342,13 +342,13 @@ def reduced(
 
 
 def statistic(net: Emitter, op: ReduceOp, input: Symbol, dim: Axes, suffix: str) -> Symbol:
-    """A reduction to be reshaped with `kept`; its axes stay or go, whichever takes no layer."""
+    """Reduce for a later `kept`: the axes are kept or dropped, whichever takes no extra layer."""
     keepdim = leaves_ones(op, axes_of(dim, input), input.rank)
     return reduced(net, op, input, dim, keepdim, suffix=suffix)
 
 
 def kept(net: Emitter, top: Symbol, input: Symbol, dim: Axes) -> Symbol:
-    """What a reduction of `input` gave, with axes of 1 where it reduced: broadcasts against it."""
+    """Reshape a reduction of `input` to axes of size 1, so that it broadcasts against `input`."""
     axes = axes_of(dim, input)
     like = Reduce(op=ReduceOp.SUM, axes=axes, keepdim=True)
     shape, other = (like.top_shapes([sizes], 1)[0] for sizes in (input.shape, input.other_shape))

@@ -1,4 +1,4 @@
-"""Regions of an image at constant boxes: what torchvision reads there is known when exporting."""
+"""Regions of an image at constant boxes, whose sampling by torchvision is known at export."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Pool = Callable[[Tensor, Tensor], Any]
 
 
 def fits(input: Symbol, boxes: Tensor, pooled: tuple[int, int]) -> bool:
-    """Whether a matrix from all places to all bins is not too large."""
+    """Whether the matrix from all pixels to all bins is within DENSE elements."""
     return prod(input.shape) // input.shape[1] * len(boxes) * prod(pooled) <= DENSE
 
 
 def averaged(
     net: Emitter, input: Symbol, boxes: Tensor, pooled: tuple[int, int], pool: Pool, channels: int
 ) -> Symbol:
-    """Each bin as a sum of weighted places: (regions, channels, *pooled).
+    """Compute each bin as a weighted sum of pixels: (regions, channels, *pooled).
 
-    `pool` is torchvision's own function of an image with so many channels and of boxes.
+    `pool` is torchvision's own function, called on images of that many channels and on boxes.
     """
     if not fits(input, boxes, pooled):
         raise Refused(f"needs a matrix of at most {DENSE} numbers from places to bins")
@@ -48,7 +48,7 @@ def averaged(
 def largest_in(
     net: Emitter, input: Symbol, boxes: Tensor, pooled: tuple[int, int], pool: Pool
 ) -> Symbol:
-    """The maximum of each bin, and 0 in one without places."""
+    """Take the maximum of each bin, and 0 in a bin without pixels."""
     places = _places(net, input)
     shares = _shares(input, boxes, pool, 1)
     members = [line.nonzero().flatten().tolist() or [0] for line in shares]
@@ -70,7 +70,7 @@ def largest_in(
 
 
 def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol:
-    """Of (regions, channels * bins, *pooled) for each bin its own channels."""
+    """Select for each bin its own channels, from (regions, channels * bins, *pooled)."""
     apart = viewed(
         net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), suffix="own"
     )
@@ -78,7 +78,7 @@ def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol
 
 
 def _places(net: Emitter, input: Symbol) -> Symbol:
-    """The image as (channels, places of all samples)."""
+    """Reshape the image to (channels, pixels of all samples)."""
     if input.shape != input.other_shape:
         net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     first = rearrange(net, input, lambda x: x.movedim(1, 0))
@@ -91,7 +91,7 @@ def _as_regions(net: Emitter, bins: Symbol, pooled: tuple[int, int]) -> Symbol:
 
 
 def _shares(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:
-    """What torchvision makes of each place of an image: (bins of all regions, places)."""
+    """Return torchvision's weight of each pixel in each bin: (bins of all regions, pixels)."""
     samples = input.shape[0]
     if bool(((boxes[:, 0] < 0) | (boxes[:, 0] >= samples)).any()):
         raise Refused(f"needs boxes of samples 0 to {samples - 1}, got others")
@@ -105,7 +105,7 @@ _DTYPES = (torch.float32, torch.float64)
 
 
 def _of_units(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:
-    """A few places at a time: each is an image of its own."""
+    """Run `pool` on unit images, one for each pixel, a few at a time."""
     count = prod(input.shape[2:])
     at_once = max(1, DENSE // (channels * count))
     found = [
@@ -126,7 +126,7 @@ def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, places: Te
 
 
 def _of_samples(shares: Tensor, input: Symbol, boxes: Tensor, each: int) -> Tensor:
-    """The columns of one sample at those of the sample that each region names."""
+    """Place the columns of one sample at those of the sample that each region is taken from."""
     rows, places = shares.shape
     whole = torch.zeros(rows, input.shape[0], places, dtype=shares.dtype)
     whole[torch.arange(rows), boxes[:, 0].long().repeat_interleave(each)] = shares

@@ -1,4 +1,4 @@
-"""interpolate: torch's own, run on an identity matrix or on positions, one axis at a time."""
+"""interpolate: torch's own function runs on an identity matrix or on indices, axis by axis."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def interpolate(
 
 @dataclass(frozen=True)
 class _Kind:
-    """A way to interpolate; `run` does it on any tensor."""
+    """A mode of interpolation; `run` applies it to any tensor."""
 
     mode: str
     align_corners: bool = False
     antialias: bool = False
 
     def run(self, input: Tensor, sizes: Sequence[int], scales: Sequence[float | None]) -> Tensor:
-        """To these sizes, by these scales where torch is given some beside the sizes."""
+        """Interpolate to these sizes, by torch's scales where some are given besides the sizes."""
         if self.mode == "area":
             return F.interpolate(input, tuple(sizes), mode="area")
         stem = f"upsample_{self.mode.replace('-', '_')}{len(sizes)}d"
@@ -64,7 +64,7 @@ class _Kind:
 def _resized(
     net: Emitter, input: Symbol, scales: Sequence[float | None], kind: _Kind, out: Expected
 ) -> Symbol:
-    """The sizes are those of the result; the scales are torch's own steps between them."""
+    """Resize to the result's sizes; the scales are the step sizes that torch uses."""
     axes = range(2, input.rank)
     lines = {
         axis: _Line(input.static_size(axis), out.shape[axis], scale)
@@ -87,7 +87,7 @@ _NAMES = {1: ("scales",), 2: ("scales_h", "scales_w"), 3: ("scales_d", "scales_h
 
 
 def _resizes(mode: str, *functions: Any, antialias: bool = False) -> None:
-    """Handle the operators below interpolate, which take a size and factors, or one of them."""
+    """Register the operators below interpolate, which take a size, scale factors, or both."""
     for function in functions:
 
         def resize(
@@ -95,7 +95,7 @@ def _resizes(mode: str, *functions: Any, antialias: bool = False) -> None:
         ) -> Symbol:
             given, named = list(args), dict(kwargs)
             corners = False
-            if mode not in _NEAREST:  # those that weigh numbers are told about corners first
+            if mode not in _NEAREST:  # modes that interpolate take align_corners first
                 corners = given.pop(0) if given else named.pop("align_corners")
             factors = _factors(input.rank - 2, given, named)
             return _resized(net, input, factors, _Kind(mode, corners, antialias), out)
@@ -104,7 +104,7 @@ def _resizes(mode: str, *functions: Any, antialias: bool = False) -> None:
 
 
 def _factors(axes: int, given: list[Any], named: dict[str, Any]) -> Any:
-    """One factor for each axis, given as a list or one after the other; None where a size is."""
+    """Return one factor per axis, given as a list or as separate arguments; None for a size."""
     is_list = bool(given) and isinstance(given[0], list | tuple)
     names = ("scale_factors",) if is_list else _NAMES[axes]
     named = {**named, **dict(zip(names, given, strict=False))}
@@ -127,7 +127,7 @@ _resizes(
 
 
 def along(net: Emitter, input: Symbol, axis: int, matrix: Tensor) -> Symbol:
-    """A matrix (rows, size) multiplied to an axis."""
+    """Multiply an axis by a matrix (rows, size)."""
     suffix = "" if axis == input.rank - 1 else f"axis{axis}"
     return net.add(AxisMatrix(axis=axis, rows=len(matrix)), input, blobs=[matrix], suffix=suffix)
 
@@ -139,7 +139,7 @@ def _per_axis(scale: float | Sequence[float] | None, axes: int) -> list[float | 
 
 
 class _Line:
-    """One axis to be resized: from a size to another, by a scale if torch uses one."""
+    """One axis to resize: its size, the new size, and the scale if torch uses one."""
 
     def __init__(self, size: int, out: int, scale: float | None) -> None:
         self.size, self.out, self.scale = size, out, scale
@@ -149,7 +149,7 @@ class _Line:
         return self.out / self.size
 
     def places(self, axis: int, axes: int, kind: _Kind) -> list[int]:
-        """The index of the nearest element; float32 and float64 have to agree on it."""
+        """Return the indices of the nearest elements, on which float32 and float64 must agree."""
         line = torch.arange(self.size)[None, None]
         found = [self._run(line.to(dtype), axis, axes, kind) for dtype in _FLOATS]
         if not torch.equal(found[0].double(), found[1]):
@@ -157,14 +157,14 @@ class _Line:
         return [int(place) for place in found[0].flatten()]
 
     def matrix(self, axis: int, axes: int, kind: _Kind) -> Tensor:
-        """The rows of weights: what torch makes of each unit vector, in float64."""
+        """Return the weights as a matrix: torch's result on each unit vector, in float64."""
         return self._run(torch.eye(self.size, dtype=torch.float64)[None], axis, axes, kind)[0].t()
 
     def _run(self, lines: Tensor, axis: int, axes: int, kind: _Kind) -> Tensor:
-        """Lines (1, count, size) resized as lines along one of so many axes.
+        """Resize vectors (1, count, size) along axis `axis` of `axes` spatial ones.
 
-        The others have two equal lines: with one alone, torch's antialiasing on the CPU takes
-        the image for one in another memory format.
+        The other axes have size 2: at size 1 torch's antialiasing on the CPU takes the image for
+        one of another memory format.
         """
         before, after = axis, axes - axis - 1
         image = lines.reshape(*lines.shape[:2], *(1,) * before, self.size, *(1,) * after)

@@ -1,8 +1,8 @@
-"""floor, ceil, round, trunc and what is left of a number, right for every float32.
+"""floor, ceil, round, trunc and frac, exact for every float32.
 
 Up to 2^23 a float32 may have a fraction, and x + 1.5 * 2^23 - 1.5 * 2^23 rounds it away only up to
-2^22. So a number is first split into an even whole number and a rest of at most 1 (two layers that
-do not change numbers of 2^23 and more, or leave a whole rest), and the rest is rounded.
+2^22. So x is first split into an even integer and a rest of at most 1 (two layers that do not
+change values of 2^23 and more, or leave an integer rest), and the rest is rounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fx2caffe.ops.blocks import PRODUCT, above, affine, combined, inside, negate
 
 
 class Split(NamedTuple):
-    """x = coarse + rest, all exact; `near` is the whole number next to `rest`."""
+    """A split x = coarse + rest, all exact; `near` is the integer nearest to `rest`."""
 
     coarse: Symbol
     rest: Symbol
@@ -27,20 +27,20 @@ class Split(NamedTuple):
 
 
 def split(net: Emitter, input: Symbol) -> Split:
-    """A number in parts whose rounding is known."""
+    """Split each element into an even integer and a rest of at most 1."""
     coarse = rounded(net, input, unit=2, suffix="coarse")
     rest = combined(net, [(1, input), (-1, coarse)], suffix="remainder")
     return Split(coarse, rest, rounded(net, rest, suffix="near"))
 
 
 def is_whole(input: Symbol) -> bool:
-    """Whether torch holds a tensor as integers."""
+    """Whether torch's dtype is an integer or mask dtype."""
     return not input.dtype.is_floating_point
 
 
 @handles(torch.round)
 def round(net: Emitter, input: Symbol, *, decimals: int = 0) -> Symbol:
-    """To the nearest whole number, halves to the even one."""
+    """Round to the nearest integer, ties to even."""
     if decimals < -2:
         raise Refused(f"needs decimals of -2 or more, which keep halves exact, got {decimals}")
     if decimals:
@@ -54,7 +54,7 @@ def round(net: Emitter, input: Symbol, *, decimals: int = 0) -> Symbol:
 
 @handles(torch.floor)
 def floor(net: Emitter, input: Symbol) -> Symbol:
-    """The largest whole number that is not above: one less where rounding went up."""
+    """Compute the floor: the rounded value, minus 1 where it was rounded up."""
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
@@ -66,7 +66,7 @@ def floor(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.ceil)
 def ceil(net: Emitter, input: Symbol) -> Symbol:
-    """The smallest whole number that is not below: one more where rounding went down."""
+    """Compute the ceiling: the rounded value, plus 1 where it was rounded down."""
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
@@ -78,9 +78,9 @@ def ceil(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.trunc)
 def trunc(net: Emitter, input: Symbol) -> Symbol:
-    """The whole number next to x towards 0: rounding that went away from 0 is taken back.
+    """Truncate towards 0: the rounded value, corrected by 1 where it was rounded away from 0.
 
-    It did where x and the rise have one sign, and then the sign of the rise is that of x.
+    That is where x and the rise (near - rest) have the same sign; sign(x) is then subtracted.
     """
     if is_whole(input):
         return net.add(Power(), input)
@@ -95,5 +95,5 @@ def trunc(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.frac)
 def frac(net: Emitter, input: Symbol) -> Symbol:
-    """x - trunc(x), which is exact."""
+    """Compute x - trunc(x), which is exact."""
     return combined(net, [(1, input), (-1, inside(net, "trunc", trunc, input))])

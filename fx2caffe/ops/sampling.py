@@ -42,11 +42,11 @@ class Tap(NamedTuple):
     """One interpolation tap along an axis: its index and its weight."""
 
     place: Symbol
-    weight: Symbol | None  # None for all of it
+    weight: Symbol | None  # None for a weight of 1
 
 
 class Table(NamedTuple):
-    """An image as rows of channels: its rows, its spatial sizes, and how many samples."""
+    """An image as rows of channels, with its spatial sizes and number of samples."""
 
     rows: Symbol
     sizes: Shape
@@ -64,7 +64,7 @@ def grid_sample(
     *,
     out: Expected,
 ) -> Symbol:
-    """Each number from the neighbours of its place on every axis, looked up as rows by number."""
+    """Interpolate each output element from neighbours of its coordinate, gathered by row index."""
     options = (mode, padding_mode, bool(align_corners))
     if isinstance(grid, Tensor) and isinstance(input, Symbol):
         matrix = _same_for_all(input, grid, options)
@@ -77,7 +77,7 @@ def grid_sample(
 
 
 def _same_for_all(input: Symbol, grid: Tensor, options: tuple[str, str, bool]) -> Tensor | None:
-    """A constant grid as a matrix, where all samples have the same and it is not too large."""
+    """Return a constant grid as a matrix; None if samples differ or the matrix is too large."""
     size, count = prod(input.shape[2:]), prod(grid.shape[1:-1])
     if size * count > DENSE or not torch.equal(grid, grid[:1].expand_as(grid)):
         return None
@@ -94,7 +94,7 @@ def _sampled_where(
     places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), suffix="indices")
     axes = []
     for axis, size in enumerate(input.shape[2:]):
-        last = grid.shape[-1] - 1 - axis  # the grid names the last axis first
+        last = grid.shape[-1] - 1 - axis  # the grid's coordinates start with the last axis
         line = rearrange(net, places, lambda x, last=last: x[:, last])  # type: ignore[misc]
         steps = _in_pixels(net, line, size, align)
         axes.append(_TAPS[mode](net, steps, Edge(padding, size, align)))
@@ -107,7 +107,7 @@ def _sampled_where(
 
 
 def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
-    """The image as rows of its channels, if `padded` with zeros of one pixel around it."""
+    """Return the image as rows of its channels, with a border of zeros if `padded`."""
     if input.shape != input.other_shape:
         net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     if padded:
@@ -124,9 +124,9 @@ def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
 
 
 def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts: Operand) -> Symbol:
-    """The sum over all neighbours: of each a row of channels, times the product of its weights.
+    """Sum over all neighbours: each one's row of channels, times the product of its weights.
 
-    `starts` are the row numbers at which the sample of each place begins.
+    `starts` are the row indices at which each output's sample begins.
     """
     steps = [prod(image.sizes[axis + 1 :]) for axis in range(len(image.sizes))]
     terms = []
@@ -143,7 +143,7 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
 
 
 def _in_sample(net: Emitter, number: Symbol, image: Table, starts: Operand) -> Symbol:
-    """Row numbers within the samples as row numbers of the whole table."""
+    """Offset row indices within a sample to row indices of the whole table."""
     if image.samples == 1:
         return number
     return weighted_sum(net, number, starts, suffix="row_number")
@@ -159,7 +159,7 @@ def _weighted(net: Emitter, row: Symbol, weights: Sequence[Symbol]) -> Symbol:
 
 
 def _in_pixels(net: Emitter, line: Symbol, size: int, align: bool) -> Symbol:
-    """From -1..1 to pixels, in torch's own order of operations, so that it rounds the same."""
+    """Map -1..1 to pixels, in torch's order of operations, so that the rounding is the same."""
     shifted = affine(net, line, 1, 1, suffix="shifted")
     if align:
         return affine(net, shifted, (size - 1) / 2, suffix="pixels")
@@ -167,14 +167,14 @@ def _in_pixels(net: Emitter, line: Symbol, size: int, align: bool) -> Symbol:
 
 
 class Edge(NamedTuple):
-    """What torch does outside of an axis; for zeros the table has one more on each side."""
+    """torch's padding mode at the ends of an axis; for zeros the table has a border."""
 
     padding: str
     size: int
     align: bool
 
     def into(self, net: Emitter, steps: Symbol) -> Symbol:
-        """Places moved to where there is something to read, before rounding."""
+        """Move coordinates to where pixels can be read, before rounding."""
         if self.padding == "zeros":
             return clipped(net, steps, -1, self.size, "bound")
         if self.padding == "reflection":
@@ -182,7 +182,7 @@ class Edge(NamedTuple):
         return clipped(net, steps, 0, self.size - 1, "bound")
 
     def place(self, net: Emitter, whole: Symbol, shift: int) -> Symbol:
-        """A whole place, some steps further, as a place of the table."""
+        """Return an integer coordinate plus a shift as an index into the table."""
         before = self.padding == "zeros"
         place = whole if shift + before == 0 else affine(net, whole, 1, shift + before, "place")
         if shift == 0:
@@ -190,7 +190,7 @@ class Edge(NamedTuple):
         return clipped(net, place, 0, self.size - 1 + 2 * before, "clipped")
 
     def reflected(self, net: Emitter, steps: Symbol) -> Symbol:
-        """span - |x mod (2 span) - span|, counted from the edge that mirrors."""
+        """Compute span - |x mod (2 span) - span|, counted from the edge of reflection."""
         span = self.size - 1 if self.align else self.size
         if span == 0:
             return affine(net, steps, 0, suffix="only")
@@ -208,26 +208,29 @@ def _nearest(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
 
 
 def linear(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
-    """The place before and the one after, by how near they are."""
+    """Return the taps before and after each coordinate, weighted by nearness."""
     return linear_taps(net, edge.into(net, steps), lambda low, k: edge.place(net, low, k))
 
 
 def linear_taps(net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symbol]) -> list[Tap]:
-    """The whole places around, found by `place` from the lower one and a step of 0 or 1."""
+    """Return the two taps around each coordinate.
+
+    `place` gives their indices from the lower one.
+    """
     low = whole_below(net, steps, "low")
     part = combined(net, [(1, steps), (-1, low)], "part")
     return [Tap(place(low, 0), opposite(net, part, "remainder")), Tap(place(low, 1), part)]
 
 
 def whole_below(net: Emitter, input: Symbol, suffix: str) -> Symbol:
-    """floor of a place in an image: of numbers below 2^22, which one rounding makes whole."""
+    """Compute the floor of a coordinate below 2^22, which a single rounding makes an integer."""
     near = rounded(net, input, suffix="near")
     rise = combined(net, [(1, near), (-1, input)], "rise")
     return combined(net, [(1, near), (-1, above(net, rise, 0, "is_above"))], suffix)
 
 
 def _cubic(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
-    """Four places by torch's cubic convolution with A = -0.75; each is bounded by itself."""
+    """Return four taps of torch's cubic convolution with A = -0.75; each is bounded by itself."""
     near = steps
     if edge.padding != "reflection":
         near = clipped(net, steps, -3, edge.size + 2, "near")
@@ -241,7 +244,7 @@ def _cubic(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
     return taps
 
 
-# A = -0.75: for places up to 1 away, and for those up to 2 away.
+# A = -0.75: for taps up to 1 away, and for those up to 2 away.
 _CUBIC = {True: (1.0, 0.0, -2.25, 1.25), False: (3.0, -6.0, 3.75, -0.75)}
 
 
@@ -263,7 +266,7 @@ def affine_grid(
     size: Sequence[int],
     align_corners: bool | None = None,
 ) -> Symbol:
-    """Linear in each row of theta: the same places of every sample, as a matrix."""
+    """Multiply theta's rows by the coordinates, a constant matrix that all samples share."""
     axes = len(size) - 2
     unit = torch.eye(axes + 1, dtype=torch.float64)[:, None].expand(-1, axes, -1).contiguous()
     places = F.affine_grid(unit, [axes + 1, 1, *size[2:]], bool(align_corners))[..., 0]

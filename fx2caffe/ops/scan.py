@@ -44,9 +44,9 @@ MINUS = Eltwise(coeff=(1.0, -1.0))
 def along_axis(
     net: Emitter, input: Symbol, axis: int, linear: Callable[[Tensor], Tensor], suffix: str = ""
 ) -> Symbol:
-    """A linear function of each line of an axis, found by running it on an identity matrix.
+    """Apply a linear function along an axis, as found by running it on an identity matrix.
 
-    `linear` takes lines as rows, and gives as many rows (of one number: without an axis).
+    `linear` takes vectors as rows and returns as many rows; a 1-D result removes the axis.
     """
     unit = torch.eye(input.static_size(axis), dtype=torch.float64)
     matrix = linear(unit).reshape(len(unit), -1).t().contiguous()
@@ -54,7 +54,7 @@ def along_axis(
 
 
 def running(net: Emitter, input: Symbol, axis: int, combine: Combine) -> Symbol:
-    """Each number combined with all before it: with one, then with two, then with four ...
+    """Combine each element with all before it, in log2(size) doubling steps.
 
     before: a b c d        after: a, a+b, b+c, c+d        then: a, a+b, a+b+c, a+b+c+d
     """
@@ -79,7 +79,7 @@ _SUM, _PROD, _MAX = map(_eltwise, (EltwiseOp.SUM, EltwiseOp.PROD, EltwiseOp.MAX)
 
 
 def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
-    """The input with at least one axis, and the axis meant."""
+    """Return the input with at least one axis, and the axis meant."""
     line = viewed(net, input, lambda s: s or (1,), suffix="flat")
     return line, positive(dim, line.rank)
 
@@ -88,7 +88,7 @@ def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
 def cumsum(
     net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
 ) -> Symbol:
-    """A triangular matrix of ones, where it is not too large."""
+    """Compute cumsum as a triangular matrix of ones, if that is not too large."""
     line, axis = _line(net, cast_first(net, input, dtype), dim)
     if line.static_size(axis) ** 2 > DENSE:
         return running(net, line, axis, _SUM)
@@ -106,7 +106,7 @@ def cumprod(
 
 @handles(torch.logcumsumexp)
 def logcumsumexp(net: Emitter, input: Symbol, dim: int, *, out: Expected) -> Symbol:
-    """Of two at a time, max(a, b) + log(1 + exp(-|a - b|)): nothing over- or underflows."""
+    """Combine pairs as max(a, b) + log(1 + exp(-|a - b|)), which neither over- nor underflows."""
     line, axis = _line(net, input, dim)
     return reshaped(net, running(net, line, axis, _log_add_exp), out.shape, out.other_shape)
 
@@ -138,7 +138,7 @@ def _as_input(net: Emitter, input: Symbol, *tops: Symbol) -> tuple[Symbol, Symbo
 
 
 def largest_so_far(net: Emitter, line: Symbol, axis: int) -> Symbol:
-    """A window as long as the axis that comes in from before it; pads never are the largest."""
+    """Compute the running maximum by a window of the axis' size; max pooling ignores the pads."""
     size = line.static_size(axis)
     image = viewed(net, line, lambda s: (prod(s[:axis]), 1, size, prod(s[axis + 1 :])), "image")
     layer = Pooling(kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_h=size - 1, pad_w=0)
@@ -148,7 +148,7 @@ def largest_so_far(net: Emitter, line: Symbol, axis: int) -> Symbol:
 
 
 def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
-    """Where the best number so far was seen last: the largest place at which it is the number."""
+    """Return the last index at which the running maximum was seen."""
     below = net.add(MINUS, best, line, suffix="below")
     worse = net.add(Threshold(), below, suffix="exceeds")
     is_best = opposite(net, worse, "is_best")
@@ -177,7 +177,7 @@ def diff(
 
 
 def _steps(net: Emitter, input: Symbol, axis: int, suffix: str = "") -> Symbol:
-    """Each number of an axis less the one before it."""
+    """Subtract from each element of an axis the one before it."""
     late, early = _neighbours(net, input, axis)
     return difference(net, late, early, suffix)
 
@@ -222,7 +222,7 @@ def cumulative_trapezoid(
 
 
 def _is_line(x: Symbol | Tensor | None) -> bool:
-    """Whether the distances are constants that are the same for all lines."""
+    """Whether the sample positions are constant and the same for all vectors."""
     return x is None or (isinstance(x, Tensor) and x.dim() == 1)
 
 
@@ -233,7 +233,7 @@ def _over(integral: Callable[..., Tensor], x: Any, dx: float) -> Callable[[Tenso
 
 
 def _areas(net: Emitter, y: Symbol, x: Symbol, dim: int) -> Symbol:
-    """Between each two neighbours, their mean times their distance."""
+    """Compute the mean of each two neighbours, times their distance."""
     if x.rank == 1:
         x = viewed(net, x, lambda s: (*s, *(1,) * (y.rank - 1 - positive(dim, y.rank))))
     total = weighted_sum(net, *_neighbours(net, y, positive(dim, y.rank)), (0.5, 0.5), "means")
@@ -250,7 +250,7 @@ def gradient(
     dim: int | Sequence[int] | None = None,
     edge_order: int = 1,
 ) -> tuple[Symbol, ...]:
-    """Central differences: linear along each axis."""
+    """Compute central differences, a linear function along each axis."""
     axes = range(input.rank) if dim is None else (dim,) if isinstance(dim, int) else dim
     spacing = 1 if spacing is None else spacing
     spaces = spacing if isinstance(spacing, tuple | list) else [spacing] * len(axes)

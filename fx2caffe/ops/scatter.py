@@ -45,7 +45,7 @@ Write = Callable[[Tensor, Tensor], Tensor]
 
 
 def written(net: Emitter, input: Operand, value: Value, write: Write) -> Symbol:
-    """`input` after torch's own `write` of a value: each number comes from one of the two."""
+    """Apply torch's own `write` of a value: each result element comes from `input` or the value."""
     base = as_symbol(net, input, suffix="base")
     new = as_symbol(net, value, suffix="value")
     sources = [
@@ -133,7 +133,7 @@ def _accumulated(net: Emitter, base: Symbol, new: Symbol, places: tuple[Any, ...
 
 
 def _write_turn(places: tuple[Any, ...], turn: int, base: Tensor, new: Tensor) -> Tensor:
-    """The values that are the so-manyth at their places, written into a base without views."""
+    """Write the values whose index occurs for the `turn`-th time."""
     targets = positions(tuple(base.shape))[places]
     chosen = _turns(targets) == turn
     result = base.flatten().clone()
@@ -142,7 +142,7 @@ def _write_turn(places: tuple[Any, ...], turn: int, base: Tensor, new: Tensor) -
 
 
 def _turns(targets: Tensor) -> Tensor:
-    """For each target how many equal ones come before it, in their flattened order."""
+    """Return, for each target, how many equal ones come before it, in flattened order."""
     order = targets.flatten().argsort(stable=True)
     ordered = targets.flatten()[order]
     starts = torch.searchsorted(ordered, ordered)
@@ -161,7 +161,7 @@ def masked_scatter(net: Emitter, input: Operand, mask: Operand, source: Value) -
 def index_add(
     net: Emitter, input: Operand, dim: int, index: Operand, source: Operand, *, alpha: float = 1
 ) -> Symbol:
-    """Each slice of the source to its place by a matrix of ones and zeros, and added."""
+    """Distribute the slices of the source by a one-hot matrix, and add them."""
     base = as_symbol(net, input, suffix="base")
     new = as_symbol(net, source, suffix="source")
     axis = positive(dim, base.rank)
@@ -175,7 +175,7 @@ def index_add(
 
 
 def _to_places(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
-    """The sums of the slices that go to each place; the places are the same for all lines."""
+    """Sum the slices with the same index; all vectors share the indices."""
     last = rearrange(net, new, lambda x: x.movedim(axis, -1))
     apart = viewed(net, last, lambda s: (*s, 1), suffix="unsqueezed")
     ones = one_hot_of(net, index, size)
@@ -195,7 +195,10 @@ def _check_work(new: Symbol, size: int) -> None:
 def scatter(
     net: Emitter, input: Operand, dim: int, index: Operand, src: Value, *, reduce: str | None = None
 ) -> Symbol:
-    """Where several numbers go to one place, torch keeps any of them: so a number alone is safe."""
+    """Write at indices of an axis.
+
+    For duplicates torch keeps any, so only a single value is safe.
+    """
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
     if reduce is not None:
@@ -213,7 +216,7 @@ def scatter(
 
 
 def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: Value) -> Symbol:
-    """One number at all places that the net computes: a mask of them times it."""
+    """Write one value at computed indices, by a mask."""
     base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
     here, axis = reduced(net, ReduceOp.MAX, marks, -2, suffix="at"), positive(dim, base.rank)
@@ -233,7 +236,7 @@ def _like(index: Operand, src: Value) -> Operand:
 def _marks(
     net: Emitter, base: Symbol, dim: int, index: Symbol, src: Symbol | None
 ) -> tuple[Symbol, Symbol | None]:
-    """For each number of the index (the axis before the last) 1 at its place; and the numbers.
+    """Return the one-hot index (its elements on the axis before the last), and the source elements.
 
     Both have the scattered axis behind the others.
     """
@@ -270,7 +273,7 @@ def scatter_reduce(
     *,
     include_self: bool = True,
 ) -> Symbol:
-    """What goes to each place, and (`include_self`) what stands there, as one number."""
+    """Reduce the sources of each destination, with its own element if `include_self`."""
     base, new = as_symbol(net, input, suffix="base"), as_symbol(net, src, suffix="src")
     if reduce == "mean" and not base.dtype.is_floating_point:
         raise Refused(f"needs floating numbers for reduce='mean', got {base.dtype}")
@@ -278,7 +281,7 @@ def scatter_reduce(
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
     places = as_symbol(net, index, suffix="index")
     marks, numbers = _marks(net, base, dim, places, new)
-    assert numbers is not None  # they were given
+    assert numbers is not None  # src was given
     found = _reduced(net, _REDUCTIONS[reduce], numbers, marks)
     axis = positive(dim, base.rank)
 
@@ -312,7 +315,7 @@ def index_reduce(
     *,
     include_self: bool = True,
 ) -> Symbol:
-    """scatter_reduce of whole slices: all numbers of one go to the same place."""
+    """Apply scatter_reduce to whole slices: all elements of a slice have the same index."""
     new = as_symbol(net, source, suffix="source")
     if new.shape != new.other_shape:
         net.fix_batch(f"{net.scope[0]} spreads its places over all samples")
@@ -323,7 +326,7 @@ def index_reduce(
 
 
 class _Reduction(NamedTuple):
-    """How many numbers become one, how two do, and what changes nothing."""
+    """A reduction over an axis, of two tensors, and its neutral element."""
 
     op: ReduceOp
     layer: Eltwise
@@ -352,6 +355,6 @@ def _reduced(net: Emitter, reduction: _Reduction, numbers: Symbol, marks: Symbol
 
 
 def _without_hit(net: Emitter, base: Symbol, hit: Symbol, neutral: float) -> Symbol:
-    """`base`, but neutral where something goes to."""
+    """Return `base` with the neutral element at every destination."""
     kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), suffix="masked")
     return combined(net, [(1, kept), (neutral, hit)], "without_hit") if neutral else kept

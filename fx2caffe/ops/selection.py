@@ -1,9 +1,9 @@
-"""where and masked_fill: one of two values, number by number.
+"""where and masked_fill: elementwise selection of one of two values.
 
 Constant values may be infinite: x + log(1 - mask) is -inf where the mask is 1 and x elsewhere. Of
-computed values, products choose exactly as long as both are finite. Where one comes out of a
-logarithm, a division or an exponential, and so may be infinite or NaN just where it is not chosen,
-the choice is made by a maximum, from which Caffe drops a NaN; a NaN that is chosen becomes -inf.
+computed values, products select exactly as long as both are finite. Where one comes out of a
+logarithm, a division or an exponential, and so may be infinite or NaN where it is not selected,
+a maximum selects, from which Caffe drops a NaN; a NaN that is selected becomes -inf.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def masked_fill(net: Emitter, input: Operand, mask: Operand, value: Operand) -> 
 
 
 def select(net: Emitter, condition: Operand, chosen: Operand, other: Operand) -> Symbol:
-    """`chosen` where the condition is not 0, else `other`."""
+    """Return `chosen` where the condition is not 0, else `other`."""
     mask = _mask(net, condition)
     risks = may_be_infinite(net, chosen), may_be_infinite(net, other)
     if not any(risks):
@@ -68,7 +68,7 @@ def _opposite(net: Emitter, mask: Operand) -> Operand:
     return opposite(net, mask, suffix="opposite") if isinstance(mask, Symbol) else 1 - mask
 
 
-# By sums of products, for finite values that are computed
+# By sums of products, for computed values that are finite
 
 Term = tuple[float, Symbol]
 
@@ -82,14 +82,14 @@ def _by_products(net: Emitter, mask: Operand, chosen: Operand, other: Operand) -
         if not isinstance(value, Symbol):
             constant = constant + torch.where(as_float32(share) > 0, as_float32(value), 0.0)
         elif _is_infinite(other if value is chosen else chosen):
-            terms.append((1.0, value))  # what is added there makes it infinite
+            terms.append((1.0, value))  # the constant added there makes it infinite
         else:
             terms.append((1.0, product(net, value, share, suffix="masked")))
     return _total(net, terms, constant if bool((constant != 0).any()) else None)
 
 
 def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand) -> list[Term]:
-    """other - mask other + mask chosen: the difference of equals is exactly 0."""
+    """Return the terms other - mask other + mask chosen; x - x is exactly 0."""
     terms: list[Term] = []
     if isinstance(other, Symbol):
         terms.append((1.0, other))
@@ -104,7 +104,7 @@ def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand)
 
 
 def _constant_terms(net: Emitter, mask: Symbol, value: Operand) -> list[Term]:
-    """mask * value: the finite part as a product, the infinite one by logarithms."""
+    """Return the terms of mask * value: the finite part by a product, infinity by logarithms."""
     constant = as_float32(value)
     finite = torch.where(constant.isinf(), 0.0, constant)
     terms: list[Term] = []
@@ -121,7 +121,7 @@ def _constant_terms(net: Emitter, mask: Symbol, value: Operand) -> list[Term]:
 
 
 def _total(net: Emitter, terms: list[Term], constant: Tensor | None) -> Symbol:
-    """The sum of the terms, in this order, and of a constant."""
+    """Sum the terms, in this order, and a constant."""
     (factor, total), *others = terms
     shapes = {(symbol.shape, symbol.other_shape) for _, symbol in terms}
     if others and len(shapes) == 1:
@@ -143,9 +143,9 @@ def _is_infinite(value: Operand) -> bool:
 
 
 def _by_maximum(net: Emitter, mask: Operand, chosen: Operand, other: Operand, both: bool) -> Symbol:
-    """max(chosen + log(mask), other + log(1 - mask)); from a first bottom Caffe drops a NaN.
+    """Compute max(chosen + log(mask), other + log(1 - mask)); Caffe drops a first bottom's NaN.
 
-    With a third one in between, from the last bottom too.
+    With a third bottom in between, it drops a NaN in the last bottom too.
     """
     first, last = spread(
         net,
@@ -166,20 +166,20 @@ def _plus(net: Emitter, first: Operand, second: Operand, suffix: str) -> Operand
 
 
 def _logarithm(net: Emitter, mask: Operand, scale: float, shift: float) -> Operand:
-    """log(scale * mask + shift)."""
+    """Compute log(scale * mask + shift)."""
     if isinstance(mask, Symbol):
         return net.add(Log(scale=scale, shift=shift), mask, suffix="penalty")
     return torch.log(as_float32(mask) * scale + shift)
 
 
-# What is computed by these has forgotten what it came from: sums over many numbers.
+# Sums over many elements, whose result does not show where an operand was infinite.
 _MIXING = frozenset({"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Standardize"})
 
 
 def may_be_infinite(net: Emitter, value: Operand, *, inputs: bool = False) -> bool:
-    """Whether a value comes, number by number, from one that may be infinite or NaN.
+    """Whether a value derives elementwise from one that may be infinite or NaN.
 
-    The net's inputs count as such if `inputs` is set: masks of -inf are given to nets.
+    The net's inputs count as such if `inputs` is set: masks of -inf are fed to nets.
     """
     if not isinstance(value, Symbol):
         return False

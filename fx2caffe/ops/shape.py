@@ -1,4 +1,4 @@
-"""Other shapes for the same numbers, and cat."""
+"""Reshapes, and cat."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reshape(
 
 @handles(torch.atleast_1d, torch.atleast_2d, torch.atleast_3d)
 def at_least(net: Emitter, *tensors: Any, out: Expected) -> Any:
-    """One tensor, or several alone or in a list: each in the shape that torch gives it."""
+    """Reshape one tensor, or several alone or in a list, each to the shape that torch gives it."""
     listed = tensors[0] if isinstance(tensors[0], (tuple, list)) else tensors
     if hasattr(out.meta, "shape"):
         return reshape(net, listed[0], out=out)

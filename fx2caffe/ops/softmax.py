@@ -1,4 +1,4 @@
-"""softmax and its logarithm."""
+"""softmax, log_softmax and logsumexp."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def softmax(
 
 @handles(torch._safe_softmax)
 def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None) -> Symbol:
-    """0 where all of a line is -inf: it is raised to 0, since Softmax would make NaN of it."""
+    """Compute softmax, and 0 where a vector is all -inf, of which Softmax would make NaN."""
     if not may_be_infinite(net, input, inputs=True):
         return softmax(net, input, dim, dtype)
-    half = affine(net, input, 0.5, suffix="half")  # no number's half is as low as half of -inf
+    half = affine(net, input, 0.5, suffix="half")  # half of a finite element is above half of -inf
     finite = above(net, half, -0.75 * LARGEST, "is_finite")
     some = _largest(net, finite, _axis(input, dim, dtype))
     lift = net.add(Log(scale=-1, shift=1), some, suffix="lift")
@@ -50,7 +50,7 @@ def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | Non
 def log_softmax(
     net: Emitter, input: Symbol, dim: int | None = None, dtype: torch.dtype | None = None
 ) -> Symbol:
-    """(x - max) - log(sum(exp(x - max))): the logarithm of Softmax is -inf where that is 0."""
+    """Compute (x - max) - log(sum(exp(x - max))); the log of a Softmax that is 0 would be -inf."""
     axis = _axis(input, dim, dtype)
     shifted = net.add(MINUS, input, _largest(net, input, axis), suffix="shifted")
     return net.add(MINUS, shifted, _log_sum_exp(net, shifted, axis))
@@ -69,7 +69,7 @@ def logsumexp(
 
 
 def log_sum_exp(net: Emitter, input: Symbol, dim: int | Sequence[int]) -> Symbol:
-    """max + log(sum(exp(x - max))), with axes of 1 where it sums."""
+    """Compute max + log(sum(exp(x - max))), with axes of size 1 where it reduces."""
     largest = _largest(net, input, dim)
     shifted = net.add(MINUS, input, largest, suffix="shifted")
     return net.add(PLUS, largest, _log_sum_exp(net, shifted, dim), suffix="sum")

@@ -1,4 +1,4 @@
-"""Which numbers are the largest, and where: argmax, topk, sort and what is made of them."""
+"""Largest elements and their indices: argmax, topk, sort, median and quantile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Pair = tuple[Symbol, Symbol]
 def argmax(
     net: Emitter, input: Symbol, dim: int | None = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol:
-    """Ties give the lowest index."""
+    """Return the index of the largest element; ties give the lowest index."""
     line, axis = _line(net, input, dim)
     return reshaped(net, first_largest(net, line, axis), out.shape, out.other_shape)
 
@@ -38,13 +38,13 @@ def argmax(
 def argmin(
     net: Emitter, input: Symbol, dim: int | None = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol:
-    """Ties give the lowest index."""
+    """Return the index of the smallest element; ties give the lowest index."""
     line, axis = _line(net, negated(net, input, "negative"), dim)
     return reshaped(net, first_largest(net, line, axis), out.shape, out.other_shape)
 
 
 def _line(net: Emitter, input: Symbol, dim: int | None) -> tuple[Symbol, int]:
-    """The input, or all of its numbers in a row, and the axis to search."""
+    """Return the input, flattened if `dim` is None, and the axis to search."""
     if dim is None or input.rank == 0:
         return viewed(net, input, lambda shape: (_count(shape),), suffix="flat"), 0
     return input, positive(dim, input.rank)
@@ -55,14 +55,17 @@ def _count(shape: Sequence[int]) -> int:
 
 
 def first_largest(net: Emitter, input: Symbol, axis: int) -> Symbol:
-    """Where the largest number of an axis is, which becomes 1: of equal ones the first."""
+    """Return the index of the largest element of an axis, reduced to size 1.
+
+    Ties give the lowest.
+    """
     return ranks(net, input, axis, 1, first=True)
 
 
 def ranks(net: Emitter, input: Symbol, axis: int, count: int, first: bool) -> Symbol:
-    """Where the `count` largest numbers are, in descending order.
+    """Return the indices of the `count` largest elements, in descending order.
 
-    Caffe takes the last of equal numbers; to get the `first` one, it searches from the end.
+    Caffe takes the last of equal elements; for the `first` one, the axis is searched reversed.
     """
     size = input.shape[axis]
     if size > EXACT_INTEGER:
@@ -75,14 +78,14 @@ def ranks(net: Emitter, input: Symbol, axis: int, count: int, first: bool) -> Sy
 
 
 def largest(net: Emitter, input: Symbol, axis: int, count: int) -> Symbol:
-    """The `count` largest numbers of an axis, in descending order."""
+    """Return the `count` largest elements of an axis, in descending order."""
     return net.add(ArgMax(axis=axis, top_k=count, out_max_val=True), input, suffix="values")
 
 
 def ordered(
     net: Emitter, input: Symbol, dim: int, count: int, *, descending: bool, first: bool
 ) -> Pair:
-    """The first `count` numbers of the order along an axis, and where they were."""
+    """Return the first `count` elements of the order along an axis, and their indices."""
     line = viewed(net, input, lambda s: s or (1,), suffix="flat")
     axis = positive(dim, line.rank)
     source = line if descending else negated(net, line, "negative")
@@ -92,7 +95,7 @@ def ordered(
 
 
 def _as_expected(net: Emitter, pair: Pair, out: Expected) -> Pair:
-    """Both results in the shape that torch gives them."""
+    """Reshape both results to the shapes that torch gives."""
     metas = zip(out.meta, out.other_meta, strict=True)
     shaped = [
         reshaped(net, symbol, tuple(one.shape), tuple(two.shape))
@@ -104,7 +107,7 @@ def _as_expected(net: Emitter, pair: Pair, out: Expected) -> Pair:
 def extreme_of_axis(
     net: Emitter, input: Symbol, dim: int, out: Expected, *, descending: bool
 ) -> Pair:
-    """torch.max and torch.min over one axis: values, and the first place of each."""
+    """Return torch.max or torch.min over one axis: values, and the lowest index of each."""
     pair = ordered(net, input, dim, 1, descending=descending, first=True)
     return _as_expected(net, pair, out)
 
@@ -120,7 +123,10 @@ def topk(
     *,
     out: Expected,
 ) -> Pair:
-    """torch promises no order of equal numbers; here the last one comes first."""
+    """Return the k largest elements and indices.
+
+    Torch specifies no order of ties, here last first.
+    """
     if not sorted and k > 1:
         raise Refused("needs sorted=True, whose order torch promises, got False")
     pair = ordered(net, input, dim, k, descending=largest, first=False)
@@ -137,7 +143,7 @@ def sort(
     *,
     out: Expected,
 ) -> Pair:
-    """Always stable, as torch's own sort on the CPU is."""
+    """Sort stably, as torch's own sort on the CPU does."""
     count = input.shape[positive(dim, input.rank)] if input.rank else 1
     pair = ordered(net, input, dim, count, descending=descending, first=True)
     return _as_expected(net, pair, out)
@@ -164,7 +170,7 @@ def msort(net: Emitter, input: Symbol) -> Symbol:
 
 
 def ascending(net: Emitter, input: Symbol, axis: int) -> Symbol:
-    """The numbers of an axis, the smallest first."""
+    """Return the elements of an axis in ascending order."""
     return ordered(net, input, axis, input.static_size(axis), descending=False, first=False)[0]
 
 
@@ -176,7 +182,7 @@ def kthvalue(
 
 
 def _kth_smallest(net: Emitter, input: Symbol, k: int, dim: int) -> Pair:
-    """The last of the k smallest, or of the n - k + 1 largest if those are fewer."""
+    """Return the last of the k smallest elements, or of the n - k + 1 largest if fewer."""
     size = input.static_size(positive(dim, input.rank)) if input.rank else 1
     descending = size - k + 1 < k
     count = size - k + 1 if descending else k
@@ -195,7 +201,7 @@ def median(
     *,
     out: Expected,
 ) -> Symbol | Pair:
-    """The lower one of the two in the middle."""
+    """Return the median, of an even number of elements the lower of the middle two."""
     if dim is not None:
         size = input.static_size(positive(dim, input.rank)) if input.rank else 1
         return _as_expected(net, _kth_smallest(net, input, (size + 1) // 2, dim), out)
@@ -215,7 +221,7 @@ def quantile(
     interpolation: str = "linear",
     out: Expected,
 ) -> Symbol:
-    """The numbers in order, times a matrix that weighs the two next to each quantile."""
+    """Multiply the sorted elements by a matrix that weights the two next to each quantile."""
     if isinstance(q, Symbol):
         raise Refused("needs a constant q, got one that depends on the input")
     line, axis = _line(net, input, dim)
@@ -235,7 +241,7 @@ def quantile(
 
 
 def _weights(part: float, size: int, interpolation: str) -> Tensor:
-    """What each of the ordered numbers counts for one quantile; both float types have to agree."""
+    """Return each sorted element's weight in a quantile; both float dtypes must agree."""
     kinds = (torch.float32, torch.float64)
     places = [float(torch.tensor(part, dtype=kind) * (size - 1)) for kind in kinds]
     one, two = (_weights_at(place, size, interpolation) for place in places)

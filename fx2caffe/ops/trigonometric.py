@@ -56,7 +56,7 @@ def _odd(net: Emitter, input: Symbol, factors: Sequence[float], suffix: str = ""
 
 @handles(torch.sin)
 def sin(net: Emitter, input: Symbol) -> Symbol:
-    """Right to float32 for |x| up to 4e5: the turns are taken off in four exact parts.
+    """Compute the sine, accurate to float32 for |x| up to 4e5; turns are subtracted in exact parts.
 
     Beyond, the error grows as x * 2^-40; from 2.6e7 on turns can no longer be counted.
     """
@@ -65,19 +65,19 @@ def sin(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.cos)
 def cos(net: Emitter, input: Symbol) -> Symbol:
-    """sin(pi / 2 - |r|), in the range of `sin`."""
+    """Compute sin(pi / 2 - |r|), in the range of `sin`."""
     size = net.add(AbsVal(), _turn(net, input), suffix="size")
     return _odd(net, affine(net, size, -1, pi / 2, suffix="complement"), _SIN)
 
 
 def _turn(net: Emitter, input: Symbol) -> Symbol:
-    """x without whole turns: from -pi to pi."""
+    """Subtract whole turns from x: the result is from -pi to pi."""
     turns = rounded(net, input, 1 / (2 * pi), suffix="turns")
     return without_multiples(net, input, turns, 2 * pi, suffix="turn")
 
 
 def _sin_of_turn(net: Emitter, turn: Symbol, suffix: str = "") -> Symbol:
-    """The sine of an angle from -pi to pi, folded at pi / 2."""
+    """Compute the sine of an angle from -pi to pi, folded at pi / 2."""
     right, left = (
         net.add(ReLU(), affine(net, turn, side, -pi / 2, suffix=f"{name}_of"), suffix=name)
         for side, name in ((1, "right"), (-1, "left"))
@@ -89,7 +89,7 @@ def _sin_of_turn(net: Emitter, turn: Symbol, suffix: str = "") -> Symbol:
 
 @handles(torch.sinc)
 def sinc(net: Emitter, input: Symbol) -> Symbol:
-    """sin(pi x) / (pi x), and 1 at 0: there 1 is added above and below."""
+    """Compute sin(pi x) / (pi x), and 1 at 0, where 1 is added to both terms."""
     turns = rounded(net, input, 0.5, suffix="turns")
     rest = combined(net, [(1, input), (-2, turns)], suffix="remainder")
     sine = _sin_of_turn(net, affine(net, rest, pi, suffix="turn"), suffix="sine")
@@ -102,9 +102,9 @@ def sinc(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.tan)
 def tan(net: Emitter, input: Symbol) -> Symbol:
-    """tan(r) after an even number of quarter turns, -1 / tan(r) after an odd one.
+    """Compute tan(r) after an even number of quarter turns, -1 / tan(r) after an odd one.
 
-    Right to float32 for |x| up to 1e5.
+    Accurate to float32 for |x| up to 1e5.
     """
     quarters = rounded(net, input, 2 / pi, suffix="quarters")
     rest = without_multiples(net, input, quarters, pi / 2, suffix="remainder")
@@ -122,7 +122,7 @@ def tan(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.atan)
 def atan(net: Emitter, input: Symbol) -> Symbol:
-    """Of |x| or, above 1, pi / 2 less that of 1 / |x|; with the sign of x."""
+    """Compute atan(|x|), for |x| > 1 as pi / 2 - atan(1 / |x|), with the sign of x."""
     size = net.add(AbsVal(), input, suffix="size")
     larger = net.add(MAXIMUM, size, inverse(net, size, suffix="inverse"), suffix="larger")
     slope = _odd(net, inverse(net, larger, suffix="slope"), _ATAN, suffix="angle")
@@ -133,7 +133,7 @@ def atan(net: Emitter, input: Symbol) -> Symbol:
 def _mirrored(
     net: Emitter, angle: Symbol, where: Symbol, sum: float, suffix: str = "", turn: float = -2
 ) -> Symbol:
-    """sum - angle where a mask is 1, the angle itself elsewhere."""
+    """Return sum - angle where a mask is 1, the angle itself elsewhere."""
     name = suffix or "mirrored"
     change = affine(net, angle, turn, sum, suffix=f"{name}_change")
     taken = net.add(PRODUCT, where, change, suffix=f"{name}_taken")
@@ -142,7 +142,7 @@ def _mirrored(
 
 @handles(torch.atan2)
 def atan2(net: Emitter, input: Operand, other: Operand) -> Symbol:
-    """The angle of (x, y) by octants, for finite coordinates; -0 counts as 0."""
+    """Compute the angle of (x, y) by octants, for finite coordinates; -0 counts as 0."""
     y, x = spread(net, input, other)
     high, wide = (net.add(AbsVal(), side, suffix="size") for side in (y, x))
     larger = clipped(net, net.add(MAXIMUM, high, wide, suffix="larger"), 2.0**-126, None, "divisor")
@@ -157,9 +157,9 @@ def atan2(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 def _half_angle(net: Emitter, size: Symbol) -> Symbol:
-    """asin(|x|) up to 1 / 2, and above asin(sqrt((1 - |x|) / 2)), of which it is pi / 2 - 2 times.
+    """Return asin(|x|) for |x| <= 1 / 2, else asin(sqrt((1 - |x|) / 2)), half of acos(|x|).
 
-    The smaller of x^2 and (1 - |x|) / 2 changes from one to the other just there.
+    The smaller of x^2 and (1 - |x|) / 2 changes from one to the other exactly there.
     """
     square = negated(net, net.add(Power(power=2), size, suffix="square"), suffix="low")
     high = affine(net, size, 0.5, -0.5, suffix="high")
@@ -181,7 +181,7 @@ def asin(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.acos)
 def acos(net: Emitter, input: Symbol) -> Symbol:
-    """Twice the half angle near 1, so that nothing cancels there."""
+    """Compute acos, near 1 as twice the half angle, so that nothing cancels there."""
     size = net.add(AbsVal(), input, suffix="size")
     half = _half_angle(net, size)
     steep = above(net, size, 0.5, suffix="is_above")

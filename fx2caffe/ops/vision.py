@@ -1,6 +1,6 @@
-"""torchvision's operators: regions of an image, and convolutions whose taps the net places.
+"""torchvision's operators: pooled regions of an image, and deformable convolution.
 
-They stand in the table by name, so that torchvision need not be installed.
+They are registered by name, so that torchvision need not be installed.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def roi_align(
     sampling_ratio: int,
     aligned: bool = False,
 ) -> Symbol:
-    """Means of `sampling_ratio` places a bin and axis, each between four numbers of the image.
+    """Average `sampling_ratio` bilinear samples per bin and axis.
 
-    Without that ratio torchvision takes more places in larger regions: in those of constant
-    boxes as many as they say.
+    Without that ratio torchvision takes more samples in larger regions; for constant boxes their
+    number is known.
     """
     pooled = (pooled_height, pooled_width)
     source = as_symbol(net, input, suffix="input")
@@ -85,7 +85,7 @@ def ps_roi_align(
     *,
     out: Expected,
 ) -> tuple[Symbol, None]:
-    """roi_align of all channels, and of that for each bin its own."""
+    """Apply roi_align to all channels, then select for each bin its own channels."""
     pooled = (pooled_height, pooled_width)
     _refuse_second(out)
     every = inside(
@@ -105,7 +105,7 @@ def ps_roi_pool(
     *,
     out: Expected,
 ) -> tuple[Symbol, None]:
-    """Means of the bins of constant boxes, of each bin in its own channels."""
+    """Average the bins of constant boxes, each bin in its own channels."""
     pooled = (pooled_height, pooled_width)
     boxes = _constant_boxes(rois, "ps_roi_align")
     _refuse_second(out)
@@ -127,7 +127,7 @@ def roi_pool(
     *,
     out: Expected,
 ) -> tuple[Symbol, None]:
-    """Maxima of the bins of constant boxes."""
+    """Take the maxima of the bins of constant boxes."""
     pooled = (pooled_height, pooled_width)
     boxes = _constant_boxes(rois, "roi_align")
     _refuse_second(out)
@@ -158,7 +158,7 @@ def _column(net: Emitter, boxes: Symbol, index: int) -> Symbol:
 def _axis_taps(
     net: Emitter, boxes: Symbol, axis: int, geometry: tuple[float, bool], count: int, size: int
 ) -> list[Tap]:
-    """The taps (regions, count) of the places on one axis; none for places off the image."""
+    """Return the taps (regions, count) of the samples on one axis, without weight off the image."""
     scale, aligned = geometry
     shift = -0.5 if aligned else 0.0
     start, end = (
@@ -182,10 +182,11 @@ def _next(net: Emitter, low: Symbol, size: int) -> Symbol:
 
 
 def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[Tap]:
-    """The taps with weights of 0 where a place is more than 1 off the image.
+    """Set weights to 0 where a coordinate is more than 1 off the image.
 
-    relu(weight - off), where off is 1 before -1 or behind the end. A blob of `off` alone would
-    prove nothing about regions within the image: other comparisons keep it company.
+    It is relu(weight - off), where off is 1 before -1 or behind the end. A blob of `off` alone
+    would be 0 for regions within the image and prove nothing, so other comparisons are made with
+    it.
     """
     line = viewed(net, steps, _as_image, suffix="flat")
     signs = torch.tensor([-1.0, 1, 1, 1, 1]).reshape(5, 1, 1, 1)
@@ -213,7 +214,7 @@ def _as_image(shape: Shape) -> Shape:
 
 
 def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> list[Tap]:
-    """The taps of one axis repeated along the other: one for each place of each region."""
+    """Repeat the taps of one axis along the other: one for each sample of each region."""
     return [
         Tap(_spread(net, tap.place, axis, counts), _spread(net, tap.weight, axis, counts))
         for tap in taps
@@ -222,7 +223,7 @@ def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> l
 
 
 def _spread(net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1) -> Symbol:
-    """(regions, count) repeated to a line of all places, times a factor."""
+    """Repeat (regions, count) to one element per sample, flattened, times a factor."""
     view = [counts[a] if a == axis else 1 for a in (0, 1)]
     apart = viewed(net, line, lambda s: (s[0], *view), suffix="unsqueezed")
     grid = rearrange(net, apart, lambda x: x.expand(-1, *counts))
@@ -275,7 +276,7 @@ def _kernel_taps(
     pairs: list[tuple[int, int, int]],
     sizes: tuple[int, ...],
 ) -> list[list[Tap]]:
-    """For each axis the two places around each of (samples, taps, places), in one line."""
+    """Return, for each axis, the two taps around each of (samples, taps, pixels), flattened."""
     count = prod(kernel.shape[2:])
     out = moves.shape[2:]
     taps = torch.cartesian_prod(*(torch.arange(size) for size in kernel.shape[2:]))
@@ -299,7 +300,7 @@ def _columns(
     moves: Symbol,
     masked: tuple[Operand | None, int],
 ) -> Symbol:
-    """The images under the taps as (samples, channels * taps, height, width)."""
+    """Return the sampled images as (samples, channels * taps, height, width)."""
     image, out = table_of(net, part, padded=True), moves.shape[2:]
     each = taps[0][0].place.shape[0] // image.samples
     starts = torch.arange(image.samples).repeat_interleave(each) * prod(image.sizes)

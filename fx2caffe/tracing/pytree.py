@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import (
     Callable,
     ItemsView,
-    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -20,8 +19,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from caffe2fx.errors import CaffeError
 
 Build = Callable[[Iterator[Any]], Any]
 
@@ -151,40 +148,6 @@ def _attributes_of(value: Any) -> dict[str, Any]:
     slots = (vars(kind).get("__slots__", ()) for kind in type(value).__mro__)
     names = [name for own in slots for name in ([own] if isinstance(own, str) else own)]
     return {**{n: getattr(value, n) for n in names if hasattr(value, n)}, **_dict_of(value)}
-
-
-def check_model(model: Any) -> None:
-    """Raise CaffeError for what is no model that could run."""
-    if isinstance(model, type):
-        raise CaffeError(f"model needs an instance, got the class {model.__name__}: call it first")
-    if not callable(model):
-        raise CaffeError(f"model needs an nn.Module or a function, got {type(model).__name__}")
-
-
-def check_inputs(tensors: Iterable[Tensor]) -> None:
-    """Raise CaffeError for example inputs that a blob can not hold, with the way out."""
-    for tensor in tensors:
-        reason = unlike_a_blob(tensor)
-        if reason:
-            raise CaffeError(f"the example inputs need {reason}")
-        if not tensor.numel():
-            got = tuple(tensor.shape)
-            raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
-
-
-def unlike_a_blob(tensor: Tensor) -> str:
-    """Which constraint a tensor misses to be dense, real and in memory; "" if none."""
-    if tensor.is_nested:
-        return "dense tensors, got a nested one: pass x.to_padded_tensor(0.0)"
-    if tensor.layout is not torch.strided:
-        return f"dense tensors, got {tensor.layout}: pass x.to_dense()"
-    if tensor.is_quantized:
-        return f"floats or integers, got {tensor.dtype}: pass x.dequantize()"
-    if tensor.is_complex():
-        return f"real numbers, got {tensor.dtype}: pass torch.view_as_real(x), or x.real and x.imag"
-    if tensor.is_meta:
-        return "numbers, got a tensor on device meta: pass torch.empty_like(x, device='cpu')"
-    return ""
 
 
 def output_names(flat: Flat) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class Tracer(torch.fx.Tracer):
 
     def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
         """The graph of `root` run on `concrete_args`, its example inputs."""
-        pytree.check_model(root)
+        model_inputs.check_model(root)
         args, kwargs = model_inputs.as_inputs(root, concrete_args)
         names = model_inputs.input_names(root, args, kwargs)
         with ALONE:
@@ -319,7 +319,7 @@ class Tracer(torch.fx.Tracer):
             return node
         if tensor.is_meta or tensor not in self.guard.known:
             self.refuse("tensor", UNKNOWN)
-        unlike = pytree.unlike_a_blob(tensor)
+        unlike = model_inputs.unlike_a_blob(tensor)
         if unlike and not tensor.is_complex():  # handlers refuse complex constants by name
             self.refuse("constant", f"needs {unlike}")
         return self.constants.node(tensor)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from caffe2fx.layers.layer import RecordModule
-
-Function = Callable[..., Any]
 
 
 class LeafCall:

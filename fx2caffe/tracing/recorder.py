@@ -14,22 +14,21 @@ from torch.overrides import TorchFunctionMode
 
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
-from fx2caffe.tracing.canonical import (
+from fx2caffe.tracing.canonical import Call, canonical, written
+from fx2caffe.tracing.dispatch_guard import READS_DATA
+from fx2caffe.tracing.leaf_call import LeafCall
+from fx2caffe.tracing.leaf_functions import see_through
+from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
+from fx2caffe.tracing.torch_names import (
     DATA_ATTRIBUTES,
     IDENTITIES,
     METADATA,
     READS,
     RESHAPED,
     SHAPE_ONLY,
-    Call,
-    canonical,
+    Function,
     name_of,
-    written,
 )
-from fx2caffe.tracing.dispatch_guard import READS_DATA
-from fx2caffe.tracing.leaf_call import Function, LeafCall
-from fx2caffe.tracing.leaf_functions import see_through
-from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
 
 if TYPE_CHECKING:
     from fx2caffe.tracing.tracer import Tracer

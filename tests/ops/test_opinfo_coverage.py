@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from fx2caffe import ops
 from fx2caffe.lowering.refusal_reasons import REASONS
 from fx2caffe.lowering.registry import handlers
-from fx2caffe.tracing import canonical
 from fx2caffe.tracing.aten import RESPELLED
+from fx2caffe.tracing.canonical import canonical_function
+from fx2caffe.tracing.torch_names import IDENTITIES, METADATA, READS, SHAPE_ONLY
 
 NAMES = (Path(__file__).parents[1] / "data" / "opinfo.txt").read_text().split()
 # These take no tensor, so that what they give is a constant wherever they are called.
@@ -53,8 +54,8 @@ def is_known(name: str) -> bool:
         return True
     if name in CONSTANTS | COMPOSED or function is None:
         return name in CONSTANTS | COMPOSED
-    tracer = canonical.IDENTITIES | canonical.SHAPE_ONLY | canonical.METADATA | canonical.READS
-    return canonical.canonical_function(function) in handlers() or last in {*tracer, *RESPELLED}
+    tracer = IDENTITIES | SHAPE_ONLY | METADATA | READS
+    return canonical_function(function) in handlers() or last in {*tracer, *RESPELLED}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -129,8 +129,8 @@ def _of_forks() -> Iterator[tuple[str, str]]:
                         if is_forks or not wire.number)  # fmt: skip
         if is_forks:
             yield from (("LayerParameter", name) for name in kind.parameter_names())
-            yield from (("LayerParameter", name) for name, _ in kind.beside())
-        for _, beside in kind.beside():
+            yield from (("LayerParameter", name) for name, _ in kind.sibling_messages())
+        for _, beside in kind.sibling_messages():
             yield from ((beside.type.message, name) for name, wire in beside.type.wires()
                         if not wire.number and BVLC in kind.dialects)  # fmt: skip
     for name, wire in LayerParameter.wires():

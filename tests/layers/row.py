@@ -81,7 +81,7 @@ class Row:
         inputs = self.inputs()
         exact = self.meaning([value.double() for value in inputs])
         changed = self.meaning([value.double() for value in _others(inputs)])
-        length, rounded = self.layer.reduction(self.bottoms), self.meaning(inputs)
+        length, rounded = self.layer.accumulation_length(self.bottoms), self.meaning(inputs)
         signals = [_signal(*pair) for pair in zip(exact, changed, strict=True)]
         noises = [moved(*pair) for pair in zip(rounded, exact, strict=True)]
         return [

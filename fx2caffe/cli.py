@@ -108,7 +108,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:
-    """ids=0:30521 as the name and the range."""
+    """Parse "ids=0:30521" to a name and a range."""
     name, _, numbers = text.rpartition("=")
     low, _, high = numbers.partition(":")
     return name, (float(low), float(high))
@@ -165,7 +165,7 @@ def _targets(arguments: argparse.Namespace) -> int:
 
 
 def _target(text: str) -> Target:
-    """The target that the command line names."""
+    """Return the target that the command line names."""
     try:
         return (
             Target.from_proto(text, Path(text).stem)

@@ -1,4 +1,4 @@
-"""Functions of an older tool under their old names and arguments, over export."""
+"""Functions of an older tool under their old names and arguments, on top of export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def create_model(
     model_path: PathLike = "model.prototxt",
     feature_dir: PathLike | None = None,
 ) -> Export:
-    """Export a model, and write the prototxt alone.
+    """Export a model and write the prototxt only.
 
     `net_input`: a tensor, an array (C x H x W or with a batch), or a list of them in the order
     of forward's arguments. `feature_dir` receives every feature map of the model on that input,
@@ -39,7 +39,7 @@ def create_model_weight(
     weight_path: PathLike = "model.caffemodel",
     feature_dir: PathLike | None = None,
 ) -> Export:
-    """Export a model, and write the prototxt and the weights; else as create_model."""
+    """Export a model and write prototxt and weights; the arguments are create_model's."""
     made = export(model, net_input)
     made.save(model_path, weight_path)
     return _with_features(made, feature_dir)

@@ -17,11 +17,11 @@ from fx2caffe.ir.affine import Affine
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What makes the model's input of raw pixels: (pixels * scale - mean) / std.
+    """The map from raw pixels to the model's input: (pixels * scale - mean) / std.
 
-    `mean` and `std` are one number, or one for each channel in the model's own order (RGB);
+    `mean` and `std` are one value, or one for each channel in the model's own order (RGB);
     `channel_order` is the order in which the caller feeds the exported net: OpenCV and Caffe's
-    own tools read BGR. Raises CaffeError for a std or scale of 0 and for numbers that are not
+    own tools read BGR. Raises CaffeError for a std or scale of 0 and for values that are not
     finite.
 
         Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), scale=1 / 255,
@@ -44,11 +44,11 @@ class Preprocessing:
 
     @property
     def swaps(self) -> bool:
-        """Whether the caller's channels come in the reverse of the model's order."""
+        """Whether the caller's channels are in the reverse of the model's order."""
         return self.channel_order == "BGR"
 
     def check(self, blob: str, shape: Shape) -> None:
-        """Raise ShapeMismatchError unless inputs of that shape have channels that fit."""
+        """Raise ShapeMismatchError unless mean, std and channel_order fit inputs of that shape."""
         channels = shape[1] if len(shape) > 1 else 0
         if self.swaps and channels != 3:
             raise ShapeMismatchError(f"channel_order BGR needs 3 channels, got {blob!r} {shape}")
@@ -60,17 +60,17 @@ class Preprocessing:
                 )
 
     def apply(self, raw: Tensor) -> Tensor:
-        """What the model is fed for raw pixels (N, C, ...), in their own float type."""
+        """Return the model's input for raw pixels (N, C, ...), in their own float dtype."""
         ordered = raw.flip(1) if self.swaps else raw
         return (ordered * self.scale - _column(self.mean, raw)) / _column(self.std, raw)
 
     def undo(self, input: Tensor) -> Tensor:
-        """The raw pixels that become `input` (N, C, ...)."""
+        """Return the raw pixels (N, C, ...) for which `apply` returns `input`."""
         ordered = (input * _column(self.std, input) + _column(self.mean, input)) / self.scale
         return ordered.flip(1) if self.swaps else ordered
 
     def affine(self, channels: int) -> Affine:
-        """Factor and offset of each channel in the model's order, in float64."""
+        """Return factor and offset of each channel in the model's order, in float64."""
         std, mean = (
             torch.tensor(_numbers(name, given), dtype=torch.float64).expand(channels)
             for name, given in (("std", self.std), ("mean", self.mean))
@@ -86,6 +86,6 @@ def _numbers(name: str, given: Any) -> tuple[float, ...]:
 
 
 def _column(values: float | Sequence[float], like: Tensor) -> Tensor:
-    """One number a channel, in the shape and type that `like` takes."""
+    """Return one value per channel as (1, C, 1, ...), in the rank and dtype of `like`."""
     column = torch.tensor(_numbers("channels", values), dtype=torch.float64).to(like.dtype)
     return column.reshape(1, -1, *(1,) * (like.dim() - 2))

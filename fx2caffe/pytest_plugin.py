@@ -1,4 +1,4 @@
-"""pytest fixtures for models that must run in Caffe; loaded through the entry point `pytest11`."""
+"""pytest fixtures for models that must run in Caffe; loaded by the entry point `pytest11`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _missing(name: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def caffe_engine(request: pytest.FixtureRequest) -> str:
-    """Name of the engine that Caffe nets are run in."""
+    """Return the name of the engine that runs Caffe nets."""
     asked: str | None = request.config.getoption("--caffe-engine")
     required: bool = request.config.getoption("--require-caffe")
     name = asked or ("pycaffe" if required or _missing("pycaffe") is None else "torch")
@@ -67,7 +67,7 @@ def caffe_engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
-    """A function that exports a model, runs it in Caffe and compares every feature map.
+    """Return a function that exports a model, runs it in Caffe and compares every feature map.
 
     `assert_exports_to_caffe(model, inputs, target="bvlc", engine=None, **export_options)` gives
     the Export; it raises AssertionError with the report, or UnsupportedError.
@@ -83,7 +83,7 @@ def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
         **options: Any,
     ) -> Export:
         exported = export(model, inputs, target=target, **options)
-        # Real Caffe lacks the layers of some targets.
+        # Real Caffe does not have the layers of some targets.
         usual = caffe_engine if caffe_engine in exported.target.judges else "best"
         report = exported.verify(engine or usual, batch=batch)
         if not report.ok:
@@ -103,7 +103,7 @@ class RunningNet:
         self._ranks = tuple(len(shapes[value]) for value in session.net.inputs)
 
     def __call__(self, *inputs: Any) -> dict[str, Tensor]:
-        """Every blob of the net, with its final content."""
+        """Run the net and return every blob by name, with its final content."""
         values = as_tensors(inputs, self._inputs, self._ranks)
         self._session.reshape([tuple(value.shape) for value in values])
         results = self._session.run(values)
@@ -116,7 +116,7 @@ class RunningNet:
 
 @pytest.fixture
 def caffe_net(caffe_engine: str) -> Any:
-    """A function: `caffe_net(prototxt, caffemodel)` loads a net and gives a RunningNet."""
+    """Yield a function: `caffe_net(prototxt, caffemodel)` loads a net and returns a RunningNet."""
     opened: list[Session] = []
 
     def load(prototxt: str | Path, caffemodel: str | Path) -> RunningNet:

@@ -2,7 +2,7 @@
 
     net = fx2caffe.export(SingleShot(ssd300_vgg16(), (300, 300)), images, target="ssd")
 
-The model's own transform (resizing and normalizing) stays outside: `images` are what it gives.
+The model's own transform (resizing and normalizing) stays outside: `images` are its result.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from caffe2fx.layers.layer import RecordModule
 
 
 class SingleShot(nn.Module):
-    """A torchvision SSD (or SSDlite) with everything that it does after its heads.
+    """A torchvision SSD (or SSDlite) with the decoding and suppression behind its heads.
 
-    forward takes normalized images (N, 3, height, width) and gives Caffe's rows (1, 1, found, 7):
-    image, label, score, and the corners as shares of the image's sides; `detections` turns them
-    into torchvision's boxes. torchvision cuts boxes to the image before it suppresses
-    neighbours, and Caffe's DetectionOutput does not: so the boxes are decoded and cut by layers
-    of their own, and DetectionOutput is given corners.
+    forward takes normalized images (N, 3, height, width) and returns Caffe's rows
+    (1, 1, found, 7): image, label, score, and the corners relative to the image's sides;
+    `detections` converts them to torchvision's boxes. torchvision clips boxes to the image before
+    it suppresses neighbours, and Caffe's DetectionOutput does not: so the boxes are decoded and
+    clipped by layers of their own, and DetectionOutput is given corners.
     """
 
     sides: Tensor
@@ -55,13 +55,13 @@ class SingleShot(nn.Module):
         found = self.head(list(self.backbone(images).values()))
         boxes = self.decoded(found["bbox_regression"]).flatten(1)
         scores = found["cls_logits"].softmax(-1).flatten(1)
-        # What is there already is given as an offset from nothing, times one.
+        # Decoded boxes are passed as offsets from a prior box of zeros, with a variance of one.
         nothing = boxes[:1] * 0
         detected: Tensor = self.detection(boxes, scores, torch.stack([nothing, nothing + 1], 1))
         return detected
 
     def decoded(self, codes: Tensor) -> Tensor:
-        """Corners (N, boxes, 4) as shares of the image's sides, cut to the image."""
+        """Return corners (N, boxes, 4) relative to the image's sides, clipped to the image."""
         across, down, wide, high = self.factors
         shift = codes[..., :2] * torch.tensor([across, down])
         growth = (codes[..., 2:] * torch.tensor([wide, high])).clamp(max=self.limit)
@@ -70,7 +70,7 @@ class SingleShot(nn.Module):
         return torch.cat([centre - half, centre + half], -1).clamp(0, 1)
 
     def detections(self, rows: Tensor, images: int) -> list[dict[str, Tensor]]:
-        """For each image torchvision's boxes (in pixels), labels and scores, best first."""
+        """Return torchvision's boxes (in pixels), labels and scores of each image, best first."""
         flat = rows.reshape(-1, 7)
         flat = flat[flat[:, 1] >= 0]
         flat = flat[flat[:, 2].argsort(descending=True, stable=True)]
@@ -82,7 +82,7 @@ class SingleShot(nn.Module):
 
 
 def _default_boxes(model: SSD, size: tuple[int, int]) -> Tensor:
-    """Corners of the default boxes in pixels, (boxes, 4)."""
+    """Return the corners of the default boxes in pixels, (boxes, 4)."""
     images = torch.zeros(1, 3, *size)
     with torch.no_grad():
         maps = list(model.backbone(images).values())

@@ -1,1 +1,1 @@
-"""From the call to the files: prepare, trace, lower, legalize, run the passes, save, verify."""
+"""The exporter: prepare, trace, lower, legalize, run the passes, save and verify a net."""

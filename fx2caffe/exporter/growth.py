@@ -1,4 +1,4 @@
-"""A net for any batch is held against the traced shapes at a batch that is much larger."""
+"""The check that a net whose batch is free has the traced shapes at a much larger batch too."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_growth(finished: Finished, traced: fx.GraphModule, batch: Batch) -> No
 
 
 def _grown(net: Net, placeholders: Sequence[fx.Node], batch: Batch) -> list[Shape]:
-    """The shapes of the inputs with many more samples; raw pixels have their model's batch."""
+    """Return the input shapes with many more samples; raw pixels have their model input's batch."""
     shapes = net.shapes()
     pairs = zip(net.inputs, placeholders, strict=True)
     return [(*batch.shape(node, MANY_MORE)[:1], *shapes[value][1:]) for value, node in pairs]

@@ -1,4 +1,4 @@
-"""Which module became which layer and blob: the table behind Export.map."""
+"""The table behind Export.map, of modules, layers and blobs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from caffe2fx.weights.atomic import file_errors, replacing
 
 @dataclass(frozen=True)
 class Place:
-    """One top of one layer.
+    """One top of one layer: a row of Export.map.
 
     `module` is the path of the module whose forward called the operation, `returned_by` are
     the modules whose last call returned this very tensor, and `node` is its traced node; these
-    are empty for what only a rewrite made. `blob` is the blob's name in the file; a blob that
-    in-place layers overwrite stands in several rows.
+    are empty for tops that only a rewrite made. `blob` is the blob's name in the file; a blob
+    that in-place layers overwrite is in several rows.
     """
 
     layer: str
@@ -40,7 +40,7 @@ class Place:
 
 
 class Map(Sequence[Place]):
-    """All tops of a net in order of execution, and the ways between their names."""
+    """All tops of a net in order of execution, with lookups between modules, layers and blobs."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._places = tuple(places)
@@ -55,7 +55,7 @@ class Map(Sequence[Place]):
         return iter(self._places)
 
     def layers(self, module: str) -> tuple[str, ...]:
-        """The layers that came from a module or from one inside it, in order of execution.
+        """Return the layers that came from a module or from one inside it, in order of execution.
 
         Raises CaffeError for a path from which no layer came.
         """
@@ -65,7 +65,7 @@ class Map(Sequence[Place]):
         return tuple(dict.fromkeys(inside))
 
     def blob(self, module: str) -> str:
-        """The blob that holds what the last call of a module returned (its first tensor).
+        """Return the blob that holds the (first) result of a module's last call.
 
         Raises CaffeError where the net has none: a convolution into which BatchNorm was folded
         leaves no result of its own.
@@ -76,7 +76,10 @@ class Map(Sequence[Place]):
         raise self._unknown(module, {path for place in self for path in place.returned_by})
 
     def module(self, layer: str) -> str:
-        """The path of the module that a layer came from. Raises CaffeError for no such layer."""
+        """Return the path of the module that a layer came from.
+
+        Raises CaffeError for an unknown layer.
+        """
         for place in self:
             if place.layer == layer:
                 return place.module
@@ -87,7 +90,10 @@ class Map(Sequence[Place]):
         return CaffeError(f"the map has no {name!r}; near names: {', '.join(near) or 'none'}")
 
     def save(self, path: str | Path) -> None:
-        """Write the table as .json (a list of objects) or .tsv. Raises CaffeError for others."""
+        """Write the table as .json (a list of objects) or .tsv.
+
+        Raises CaffeError for another suffix.
+        """
         forms = {".json": self._json, ".tsv": self._tsv}
         if Path(path).suffix not in forms:
             raise CaffeError(f"a map needs a name ending in .json or .tsv, got {str(path)!r}")
@@ -114,7 +120,7 @@ def map_of(
     nodes: Mapping[Value, str],
     returned: Mapping[str, tuple[tuple[str, ...], ...]],
 ) -> Map:
-    """The map of a net whose values stand for traced nodes, and what each module returned."""
+    """Return the map of a net, given the traced node of each value and each module's results."""
     modules: dict[str, list[str]] = defaultdict(list)
     for path, calls in returned.items():
         for node in calls[-1]:

@@ -1,4 +1,4 @@
-"""What an example with NaN or infinities in it shows: which layers lose them."""
+"""The check of an example with NaN or infinities: layers that lose them are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOSES = "needs finite inputs: its layers lose NaN or infinity, of which the exam
 
 
 def refuse_lost(exported: Export) -> None:
-    """Hold a net against its model on an example that is not finite, and do nothing on others.
+    """Compare a net with its model on an example that is not finite; return at once on others.
 
     Raises UnsupportedError for the first function whose layers give something else there.
     """

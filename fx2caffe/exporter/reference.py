@@ -1,4 +1,4 @@
-"""The traced model as the judge's reference: run at any batch, in any precision."""
+"""The traced model as the verdict's reference, which runs at any batch and in any precision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fx2caffe.tracing.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
 def run_reference(
     module: fx.GraphModule, batch: Batch, example: Sequence[Tensor], inputs: Sequence[Tensor]
 ) -> Iterator[tuple[str, Any]]:
-    """What the nodes of a traced graph give, in their order, in the float type of the inputs.
+    """Yield the results of a traced graph's nodes, in order, in the float dtype of the inputs.
 
     Raises ShapeMismatchError where the graph does not run on inputs of these shapes.
     """
@@ -52,7 +52,7 @@ def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
 
 
 class _Runner(WithoutHooks):
-    """Runs the traced graph, also with another batch."""
+    """Runs the traced graph, at another batch size too."""
 
     def __init__(self, module: fx.GraphModule, batch: Batch, extra: int) -> None:
         super().__init__(module)
@@ -60,7 +60,7 @@ class _Runner(WithoutHooks):
 
     def run_node(self, n: fx.Node) -> Any:
         if self.extra and n.target in FOLLOW_SHAPES:
-            # The traced sizes are those of the example's batch.
+            # The traced sizes hold for the example's batch size.
             (source,) = n.all_input_nodes
             value, shape = self.env[source], self.batch.shape(n, self.extra)
             return value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
@@ -69,7 +69,7 @@ class _Runner(WithoutHooks):
         return super().run_node(n)
 
     def _constant(self, n: fx.Node) -> Any:
-        """A constant, with as many of its rows as there are samples where it follows the batch."""
+        """Return a constant, with its first row repeated per sample where it follows the batch."""
         value: Tensor = super().run_node(n)
         if n.name not in self.batch.others or value.shape == self.batch.others[n.name].shape:
             return value
@@ -82,14 +82,14 @@ class _Runner(WithoutHooks):
 
 
 class _Wide(_Runner):
-    """Runs the traced graph in float64, also where the model itself names float32."""
+    """Runs the traced graph in float64, even where the model names float32."""
 
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
         found: tuple[tuple[Any, ...], dict[str, Any]] = super().fetch_args_kwargs_from_env(n)
         return map_aggregate(found, _wide_dtype)
 
     def run_node(self, n: fx.Node) -> Any:
-        # Functions that name no dtype give float32 too: `.float()`, and factories by default.
+        # Functions without a dtype give float32 too: `.float()`, and factories by default.
         return map_aggregate(super().run_node(n), _wide_tensor)
 
 
@@ -105,9 +105,9 @@ def _wide_tensor(result: Any) -> Any:
 def with_signals(
     values: Sequence[Tensor], batch: int | None, generator: torch.Generator
 ) -> list[Tensor]:
-    """Each input `with_signal`; only those with the batch of the first get another one.
+    """Apply `with_signal` to each input; only those with the first one's batch size get another.
 
-    A scalar has none.
+    A scalar has no batch.
     """
     own = values[0].shape[:1] if values else ()
     return [
@@ -117,12 +117,12 @@ def with_signals(
 
 
 def with_signal(value: Tensor, batch: int | None, generator: torch.Generator) -> Tensor:
-    """The example itself, or random numbers of its shape where it is constant or too small."""
+    """Return the example, or random values where it is constant or another batch is asked for."""
     shape = list(value.shape) if batch is None else [batch, *value.shape[1:]]
     flat = value.detach().reshape(-1)
     if batch is None and flat.numel() and bool((flat != flat[0]).any()):
         return value.detach()
     if not value.is_floating_point() and flat.numel():
-        # Places in a table, for example: other numbers than the model's own may have no meaning.
+        # Indices into a table, for example: other values than the example's own may be invalid.
         return flat[torch.randint(flat.numel(), shape, generator=generator)]
     return torch.randn(shape, generator=generator)

@@ -1,4 +1,4 @@
-"""Export: a Caffe net made from a model, with what is needed to save and to prove it."""
+"""Export: a Caffe net made from a model, with all that saving and verifying it takes."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Export:
 
     `inputs` and `outputs` are blob names in the model's own order (Caffe itself lists outputs
     alphabetically); `rebuild` puts results in that order into the model's own structure.
-    `batch_faults` says why the prototxt works for the example's batch only; it is empty where
-    the batch may be changed in the Input layers. `example_inputs` are the model's own: where
+    `batch_faults` states why the prototxt works for the example's batch size only; it is empty
+    where the batch may be changed in the Input layers. `example_inputs` are the model's own: where
     `preprocessing` (by input blob) is not empty, the net takes the raw pixels behind them.
-    `unverified` lists the placeholders for what the target cannot say (see `on_unsupported`).
+    `unverified` lists the placeholders of refused operations (see `on_unsupported`).
     """
 
     net: Net
@@ -71,31 +71,31 @@ class Export:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Blob names of the inputs."""
+        """The blob names of the inputs, in the model's order."""
         return tuple(value.blob for value in self.net.inputs)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Blob names of the outputs."""
+        """The blob names of the outputs, in the model's order."""
         return tuple(value.blob for value in self.net.outputs)
 
     @property
     def origins(self) -> dict[str, Origin]:
-        """For each layer the module and the source line that it came from."""
+        """The module and the source line that each layer came from, by the layer's name."""
         return {step.name: step.origin for step in self.net.steps}
 
     @property
     def map(self) -> Map:
-        """Which module became which layer and blob."""
+        """The tops of all layers with their modules, blobs, shapes and source lines."""
         return map_of(self.net, self.nodes, self.trace.returned)
 
     def save_map(self, path: str | Path) -> None:
-        """Write `map` as .json or .tsv."""
+        """Write `map` as .json or .tsv. Raises CaffeError for another suffix."""
         self.map.save(path)
 
     @property
     def rebuild(self) -> Callable[[Sequence[Any]], Any]:
-        """Results in the order of `outputs` to what the model returns."""
+        """The function from results in the order of `outputs` to the model's own structure."""
         return self.trace.rebuild
 
     @property
@@ -104,12 +104,12 @@ class Export:
         return bool(self.batch_faults)
 
     def save(self, prototxt: str | Path, weights: str | Path) -> None:
-        """Write the net; weights ending in .h5 become HDF5. Old files are replaced at the end."""
+        """Write the net; weights ending in .h5 become HDF5. Old files are replaced last."""
         text_rewrites = self.target.text_rewrites
         save(self.net, prototxt, weights, header=self._header(), text_rewrites=text_rewrites)
 
     def save_weights(self, prototxt: str | Path, weights: str | Path) -> None:
-        """Write the weights alone, for a prototxt that is there already and stays as it is.
+        """Write the weights only, for a prototxt that exists and stays unchanged.
 
         Raises CaffeError that names the first difference if anything but weights differs from
         that prototxt; the batch of its inputs may, where it is not fixed. Nothing is written then.
@@ -135,7 +135,7 @@ class Export:
         return prototxt_of(self.net, header=self._header(), text_rewrites=self.target.text_rewrites)
 
     def _header(self) -> str:
-        # Without lines of files, so that two machines write the same bytes.
+        # Source lines are left out, so that two machines write the same bytes.
         lines = [
             f"NOT VERIFIED, a placeholder: {one.layer}: {one.op} {one.reason}"
             for one in self.unverified
@@ -158,9 +158,9 @@ class Export:
 
         `engine` is a name (caffe2fx.engines.NAMES), "best" for the strongest there that runs nets
         of the target, or an Engine that is kept for many nets. `inputs` are what the net takes
-        (raw pixels where it does the preprocessing) and default to the example's; `batch` repeats
-        them with other numbers to that batch. Without it, a
-        net whose batch is free is also run with one sample more, for its outputs. `files`, a
+        (raw pixels where it does the preprocessing) and default to the example's; `batch` asks for
+        that batch size, with other values. Without it, a net whose batch is free is also run with
+        one sample more, for its outputs. `files`, a
         prototxt and its weights, are run in place of the net as it would be saved now. Raises
         EngineError where the engine is missing or dies, ShapeMismatchError for inputs of shapes
         on which the net does not run, and CaffeError for files of another net.
@@ -173,7 +173,7 @@ class Export:
             if files is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 files = _files(self.net, folder)
-                # As `save` writes it where the engine reads that, else as every engine does.
+                # Written as by `save` if the engine reads that, else as for every engine.
                 text_rewrites = (
                     self.target.text_rewrites if runner.name in self.target.judges else ()
                 )
@@ -186,7 +186,7 @@ class Export:
                 session = stack.enter_context(runner.open(*files))
             known = self.as_reference()
             report = judge(self.net, session, known, values, engine=runner.name)
-            is_dump = isinstance(runner, DumpEngine)  # which has the one run that was dumped
+            is_dump = isinstance(runner, DumpEngine)  # it holds only the run that was dumped
             if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
             more = _one_sample_more(values)
@@ -196,7 +196,7 @@ class Export:
     def _verify_around(
         self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
     ) -> Report:
-        """Judge all but the placeholders: what follows them is fed with the reference's values."""
+        """Judge all but the placeholders, whose tops are fed from the reference."""
         if files is not None:
             raise CaffeError("files with placeholders cannot be run, got some")
         around = Around(self.net, self.unverified, self.as_reference())
@@ -210,7 +210,7 @@ class Export:
         return around.report(report)
 
     def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
-        """The tensors that `verify` feeds the net with."""
+        """Return the tensors that `verify` feeds to the net, for these inputs or the example's."""
         if batch is not None and self.batch_is_fixed:
             raise CaffeError(f"the batch is fixed: {'; '.join(self.batch_faults)}")
         generator = torch.Generator().manual_seed(0)
@@ -220,7 +220,7 @@ class Export:
         return with_signals(self._checked(inputs), batch, generator)
 
     def _checked(self, inputs: Any) -> list[Tensor]:
-        """The caller's inputs of the net as tensors, in the net's order."""
+        """Return the caller's inputs of the net as tensors, in the net's order."""
         args, kwargs = model_inputs.as_inputs(self.trace.module, inputs)
         given = list(pytree.flatten((args, kwargs)).tensors)
         self._check_shapes(given)
@@ -241,7 +241,7 @@ class Export:
         return value if wanted is None else wanted.undo(value)
 
     def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
-        """What the traced model gives for each value that stands for one of its nodes."""
+        """Return the traced model's result for each value of the net that holds a traced node."""
         return dict(self.as_reference().run(inputs))
 
     def dump(self, path: str | Path, inputs: Any = None) -> None:
@@ -261,7 +261,7 @@ class Export:
         *,
         thresholds: Thresholds | Mapping[str, float] | None = None,
     ) -> DumpReport:
-        """Hold the net against the feature maps of a dump, as caffe2fx.compare does.
+        """Compare the net with the feature maps of a dump, as caffe2fx.compare does.
 
         Raises CaffeError for a net with placeholders, which nothing here can run.
         """
@@ -273,7 +273,7 @@ class Export:
         return compare_with_dump(graph_module(self.net), read, given, thresholds=thresholds)
 
     def _given(self, inputs: Any) -> list[Tensor]:
-        """What the net takes: the caller's own, or the example's, without a change."""
+        """Return the net's inputs: the caller's, or the example's, unchanged."""
         if inputs is not None:
             return self._checked(inputs)
         pairs = zip(self.inputs, self.example_inputs, strict=True)
@@ -281,7 +281,7 @@ class Export:
 
     @torch.no_grad()
     def _all(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
-        """Every value of the net: the model's own, or what follows from them within a rewrite."""
+        """Yield every value of the net: the model's own, and those computed within a rewrite."""
         stream = StepwiseEvaluation(
             self.net, self.as_reference(), [value.float() for value in inputs]
         )
@@ -291,7 +291,7 @@ class Export:
             stream.leave(step)
 
     def as_reference(self) -> Reference:
-        """The traced model as the verdict's reference."""
+        """Return the traced model as the verdict's reference."""
         return Reference({*self.nodes, *self.net.inputs}, self._stream)
 
     def _stream(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
@@ -311,7 +311,7 @@ class Export:
 
 
 def _one_sample_more(values: Sequence[Tensor]) -> list[Tensor]:
-    """The inputs with their first sample once more, where they share the batch of the first."""
+    """Repeat the first sample of each input that has the first input's batch size."""
     own = values[0].shape[:1]
     return [torch.cat([v[:1], v]) if v.dim() and v.shape[:1] == own else v for v in values]
 

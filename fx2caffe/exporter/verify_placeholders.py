@@ -1,4 +1,4 @@
-"""Judging a net around its placeholders: what they give is taken from the reference."""
+"""Verification around placeholders, whose tops are taken from the reference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fx2caffe.legalize.placeholders import Unverified
 
 
 class Around:
-    """A net in which every placeholder is an input, and the reference that fills those."""
+    """A net in which every placeholder is an Input, and the reference that feeds those."""
 
     def __init__(self, net: Net, unverified: Sequence[Unverified], reference: Reference) -> None:
         self._whole, self._of_model = net, reference
@@ -32,12 +32,12 @@ class Around:
         return replace(step, layer=Input(shape=shapes), bottoms=(), blobs=(), params=())
 
     def fed(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """The inputs of the changed net: the model's own, and what the placeholders would give."""
+        """Return the inputs of the changed net: the model's own, and the placeholders' tops."""
         known = self._known_for(values)
         return [known[value] for value in self.net.inputs]
 
     def as_reference(self) -> Reference:
-        """What the model gives for its own inputs alone: the others follow from them."""
+        """Return a reference that runs on the model's own inputs, from which the others follow."""
 
         def run(inputs: Sequence[Tensor]) -> Iterable[tuple[Value, Tensor]]:
             given = dict(zip(self.net.inputs, inputs, strict=True))
@@ -46,7 +46,7 @@ class Around:
         return Reference({*self._of_model.known, *self.net.inputs}, run)
 
     def _known_for(self, values: Sequence[Tensor]) -> dict[Value, Tensor]:
-        """The reference's values, and those of every placeholder's tops."""
+        """Return the reference's values, and those of every placeholder's tops."""
         known = dict(self._of_model.run(values))
         missing = [top for step in self._placeholders() for top in step.tops if top not in known]
         if missing:
@@ -58,9 +58,9 @@ class Around:
         return (step for step in self._whole.steps if step.name in self._stands)
 
     def _with_meanings(self, known: Mapping[Value, Tensor], values: Sequence[Tensor]) -> Net:
-        """The net with what was refused in the placeholders' places.
+        """Return the net with the refused records in place of the placeholders.
 
-        Tops of operations without a meaning are known, but for those that nothing reads.
+        The tops of operations without a record are known, unless nothing reads them.
         """
         steps = []
         for step in self._whole.steps:
@@ -71,7 +71,7 @@ class Around:
         return replace(self._whole, steps=tuple(steps))
 
     def report(self, judged: Report) -> Report:
-        """The report with a row for each placeholder, in its place."""
+        """Return the report with a row for each placeholder, in the net's order."""
         rows = {row.layer: [r for r in judged.rows if r.layer == row.layer] for row in judged.rows}
         ordered: list[Row] = []
         for step in self._whole.steps:

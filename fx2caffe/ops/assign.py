@@ -49,7 +49,7 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
 
 
 def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any) -> Symbol:
-    """A line of computed positions: the region that it may reach is made anew and written back."""
+    """Write at computed indices: compute the whole region that they may reach, write it back."""
     region, axis = region_of(parts)
     positions = next(part for part in parts if isinstance(part, Symbol))
     new = inside(net, "region", written_region, base, region, axis, positions, value)

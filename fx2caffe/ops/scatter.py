@@ -119,7 +119,7 @@ MOST_AT_ONE_PLACE = 64
 
 
 def _accumulated(net: Emitter, base: Symbol, new: Symbol, places: tuple[Any, ...]) -> Symbol:
-    """Into zeros the first values of all places, the second ones, and so on, and their sum."""
+    """Sum the base and, for each turn of a repeated index, zeros with that turn's values."""
     counts = _turns(positions(base.shape)[places])
     most = int(counts.max()) + 1
     if most > MOST_AT_ONE_PLACE:

@@ -1,4 +1,4 @@
-"""Targets: what a program that reads Caffe nets has, as data."""
+"""Targets: the layers and limits of programs that read Caffe nets, as data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fx2caffe.targets.target import Target
 
 
 def find_target(name: str | Target) -> Target:
-    """Return the target of that name; a Target is returned as it is. Raises CaffeError."""
+    """Return the target of that name, a Target unchanged. Raises CaffeError for an unknown name."""
     if isinstance(name, Target):
         return name
     if name not in TARGETS:

@@ -2,8 +2,8 @@
 
 Their layers and limits are measured where the program runs here (real Caffe, OpenCV 4.14, MNN
 3.6, ncnn, OpenVINO 2022.3, the pycaffe of tpu_mlir), and taken from the vendor's documents where
-it does not. A limit stands for every way in which a program was seen to read a layer otherwise
-than Caffe without a word: those are refused or rewritten.
+it does not. There is a limit for every way in which a program was seen to read a layer otherwise
+than Caffe without an error: those are refused or rewritten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.target import Target
 from fx2caffe.targets.vocabulary import OF_MASTER, OF_TAG_1_0
 
-_ROUNDS_UP = {"Pooling": frozenset({"round_mode"})}  # a field of 2018
+_ROUNDS_UP = {"Pooling": frozenset({"round_mode"})}  # round_mode is a field of 2018
 
 BVLC = Target(
     "bvlc",
@@ -31,19 +31,19 @@ BVLC_MASTER = Target(
     about="the master branch of BVLC Caffe since 2018",
 )
 
-# OpenCV's reader; the other readers set more limits.
+# Limits of OpenCV's reader; the other readers set more.
 _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "Convolution": (limits.images(), limits.one_dilation()),
-    # Its product of a 1x1 kernel reads over the end of what the pad leaves.
+    # OpenCV's 1x1 kernel reads out of bounds beside the padded input.
     "Deconvolution": (limits.images(), limits.dilation(1), limits.unpadded_points()),
     "Eltwise": (limits.few_coefficients(), limits.least_rank(2)),
     "InnerProduct": (limits.only("transpose", False),),
     "Log": (limits.only("base", -1.0), limits.only("scale", 1.0), limits.only("shift", 0.0)),
     "LRN": (limits.only("k", 1.0),),
-    "PReLU": (limits.only("channel_shared", False),),  # its blob without axes cannot be read
+    "PReLU": (limits.only("channel_shared", False),),  # OpenCV cannot read its blob without axes
     "BatchNorm": (limits.fixed_statistics(),),
     "Pooling": (limits.met_windows(),),
-    # The trick that rounds by a large number added and taken away again is folded there.
+    # OpenCV folds the rounding that adds a large number and subtracts it again.
     "Power": (limits.magnitude("shift", 1 << 20),),
     "Slice": (limits.said_points(),),
     "Swish": (limits.only("beta", 1.0),),
@@ -72,7 +72,7 @@ OPENCV = Target(
     about="the Caffe importer of OpenCV 4",
 )  # fmt: skip
 
-# What nearly all readers have, and the limits that most of them set.
+# Layers that nearly all readers have, and the limits that most of them set.
 _COMMON = frozenset({
     "BatchNorm", "Concat", "Convolution", "Crop", "Deconvolution", "Eltwise", "ELU",
     "Flatten", "InnerProduct", "Input", "LRN", "Pooling", "Power", "PReLU", "ReLU", "Reshape",
@@ -92,10 +92,10 @@ _COMMON_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "Scale": (limits.bottoms(1), limits.only("axis", 1), limits.only("num_axes", 1)),
 }
 
-# What real Caffe, OpenCV, MNN, ncnn, OpenVINO and tpu_mlir's Caffe all run alike.
-# In MNN what Flatten gives has four axes, which Concat takes for something else than the two or
-# three that Reshape and InnerProduct give.
-# OpenVINO makes Reshape and a global Pooling one layer, of which many give another shape.
+# Layers that real Caffe, OpenCV, MNN, ncnn, OpenVINO and tpu_mlir's Caffe all run alike. In MNN the
+# top of Flatten has four axes, which Concat does not match with the two or three of Reshape and
+# InnerProduct. OpenVINO merges Reshape and a global Pooling into one layer, of which many give
+# another shape.
 PORTABLE = Target(
     "portable",
     _COMMON - {"Flatten"},
@@ -112,8 +112,8 @@ PORTABLE = Target(
     about="real Caffe, OpenCV, MNN, ncnn and OpenVINO alike",
 )
 
-# The SSD branch and its many descendants, and those who read it (tpu_mlir, OpenCV, OpenVINO).
-# Its schema has neither round_mode nor ceil_mode.
+# The SSD branch and its many descendants, and their readers (tpu_mlir, OpenCV, OpenVINO). Its
+# schema has neither round_mode nor ceil_mode.
 SSD = Target(
     "ssd",
     _COMMON | {

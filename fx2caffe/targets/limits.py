@@ -1,4 +1,4 @@
-"""Limits that targets set: on shapes, on windows, on the values of fields."""
+"""Limits that targets set on shapes, on windows and on the values of fields."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shapes = Sequence[Shape]
 
 
 def only(field: str, *values: Any) -> Limit:
-    """The field of that name has one of these values."""
+    """Return a limit: the field of that name has one of these values."""
     said = " or ".join(str(getattr(value, "name", value)) for value in values)
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
@@ -37,12 +37,12 @@ def only(field: str, *values: Any) -> Limit:
 
 
 def rank(most: int) -> Limit:
-    """At most so many axes."""
+    """Return a limit: bottoms and tops have at most so many axes."""
     return _shapes(f"at most {most} axes", lambda shape: len(shape) <= most)
 
 
 def least_rank(least: int, but_for: Sequence[str] = ()) -> Limit:
-    """At least so many axes, but for the layers of these types: at least one."""
+    """Return a limit: at least so many axes, at least one for the layer types in `but_for`."""
     few = _shapes("at least 1 axis", lambda shape: len(shape) >= 1)
     many = _shapes(f"at least {least} axes", lambda shape: len(shape) >= least)
 
@@ -54,7 +54,7 @@ def least_rank(least: int, but_for: Sequence[str] = ()) -> Limit:
 
 
 def images() -> Limit:
-    """Four axes: batch, channels, height and width."""
+    """Return a limit: bottoms have four axes (batch, channels, height, width)."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         other = next((shape for shape in bottoms if len(shape) != 4), None)
@@ -64,7 +64,7 @@ def images() -> Limit:
 
 
 def batch(size: int) -> Limit:
-    """The first axis of an image, of every input, and of what InnerProduct takes, has that size."""
+    """Return a limit: axis 0 of images, inputs and InnerProduct's bottoms has that size."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         least = 1 if isinstance(layer, Input | InnerProduct) else 4
@@ -77,7 +77,7 @@ def batch(size: int) -> Limit:
 
 
 def side(most: int) -> Limit:
-    """Height and width of images are not larger."""
+    """Return a limit: height and width of images are at most that."""
     return _shapes(f"height and width at most {most}", lambda shape: max((*shape[2:4], 0)) <= most)
 
 
@@ -90,7 +90,7 @@ def _shapes(says: str, fits: Callable[[Shape], bool]) -> Limit:
 
 
 def nonnegative_axis() -> Limit:
-    """Axes are counted from the front."""
+    """Return a limit: axes are counted from the front."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         for item in fields(layer):  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def nonnegative_axis() -> Limit:
 
 
 def bottoms(most: int) -> Limit:
-    """At most so many bottoms."""
+    """Return a limit: a layer has at most so many bottoms."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         return None if len(bottoms) <= most else f"needs at most {most} bottom, got {len(bottoms)}"
@@ -113,7 +113,7 @@ def bottoms(most: int) -> Limit:
 
 
 def tops(most: int) -> Limit:
-    """At most so many tops."""
+    """Return a limit: a layer has at most so many tops."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         return None if len(tops) <= most else f"needs at most {most} top, got {len(tops)}"
@@ -125,7 +125,10 @@ _WINDOW = ("kernel", "stride", "pad", "dilation")
 
 
 def window(part: str, allowed: Container[int], says: str) -> Limit:
-    """Kernel, stride, pad or dilation are among `allowed` on every axis; `says` names those."""
+    """Return a limit: kernel, stride, pad or dilation (`part`) is in `allowed` on every axis.
+
+    `says` describes the allowed values in words.
+    """
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         sides = _geometry(layer, bottoms)[_WINDOW.index(part)]
@@ -136,17 +139,17 @@ def window(part: str, allowed: Container[int], says: str) -> Limit:
 
 
 def kernel(least: int, most: int) -> Limit:
-    """Windows of these sizes."""
+    """Return a limit: kernels are of these sizes."""
     return window("kernel", range(least, most + 1), f"{least} to {most}")
 
 
 def dilation(*values: int) -> Limit:
-    """Dilations of these sizes."""
+    """Return a limit: dilations have these values."""
     return window("dilation", values, " or ".join(map(str, values)))
 
 
 def unpadded_points() -> Limit:
-    """Windows of one number and stride 1 have no pad."""
+    """Return a limit: windows of kernel 1 and stride 1 have no pad."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         kernel, stride, pad, _ = _geometry(layer, bottoms)
@@ -158,7 +161,7 @@ def unpadded_points() -> Limit:
 
 
 def one_dilation() -> Limit:
-    """The same dilation on both axes: there is no dilation_h and dilation_w to write others."""
+    """Return a limit: both axes have the same dilation (no dilation_h and dilation_w exist)."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         sides = _geometry(layer, bottoms)[3]
@@ -168,7 +171,7 @@ def one_dilation() -> Limit:
 
 
 def _geometry(layer: Layer, bottoms: Shapes) -> Sequence[Shape]:
-    """Kernel, stride, pad and dilation."""
+    """Return kernel, stride, pad and dilation of each spatial axis."""
     if isinstance(layer, Pooling):
         return (*layer.geometry(bottoms[0]), (1, 1))
     assert isinstance(layer, Windows), layer.type
@@ -176,7 +179,7 @@ def _geometry(layer: Layer, bottoms: Shapes) -> Sequence[Shape]:
 
 
 def full_windows(*methods: PoolMethod) -> Limit:
-    """Poolings of these methods have no window that reaches over the end of the padded input."""
+    """Return a limit: no window of these pooling methods reaches over the padded input's end."""
     names = " and ".join(method.name for method in methods)
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
@@ -191,7 +194,7 @@ def full_windows(*methods: PoolMethod) -> Limit:
 
 
 def unpadded(*methods: PoolMethod) -> Limit:
-    """Poolings of these methods have no pad."""
+    """Return a limit: poolings of these methods have no pad."""
     names = " and ".join(method.name for method in methods)
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
@@ -203,7 +206,10 @@ def unpadded(*methods: PoolMethod) -> Limit:
 
 
 def met_windows() -> Limit:
-    """Every pooling window covers some of the input: what an empty one gives differs."""
+    """Return a limit: every pooling window covers some of the input.
+
+    Programs differ on empty ones.
+    """
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         assert isinstance(layer, Pooling)
@@ -216,7 +222,7 @@ def met_windows() -> Limit:
 
 
 def few_coefficients() -> Limit:
-    """Sums of three and more are not weighted."""
+    """Return a limit: an Eltwise sum of three or more bottoms has no coefficients."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         assert isinstance(layer, Eltwise)
@@ -228,7 +234,7 @@ def few_coefficients() -> Limit:
 
 
 def said_points() -> Limit:
-    """Slice says where it cuts."""
+    """Return a limit: a Slice states its slice_point."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         assert isinstance(layer, Slice)
@@ -240,7 +246,7 @@ def said_points() -> Limit:
 
 
 def fixed_statistics() -> Limit:
-    """BatchNorm takes mean and variance from its blobs."""
+    """Return a limit: BatchNorm takes mean and variance from its blobs."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         assert isinstance(layer, BatchNorm | BatchNormScaleBias)
@@ -251,7 +257,7 @@ def fixed_statistics() -> Limit:
 
 
 def magnitude(field: str, below: float) -> Limit:
-    """The number in a field is smaller than that."""
+    """Return a limit: the absolute value of a field is below that."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         value = getattr(layer, field)

@@ -1,6 +1,6 @@
-"""Which layers a program merges into one that computes something else than the two did.
+"""Merges of two layers by which a program computes something else than the two layers.
 
-Each of these takes a layer and the only one that reads it.
+Each function takes a layer and its only reader, and returns whether they are merged so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from caffe2fx.net.step import Step
 
 
 def factor_into_power(first: Step, second: Step) -> bool:
-    """OpenCV 4 takes a (s x)^p + b for (s^p a x + b)^p, where the power itself shifts nothing."""
+    """Whether OpenCV 4 takes a (s x)^p + b for (s^p a x + b)^p (if the Power has no shift)."""
     power = first.layer
     if not isinstance(power, Power) or power.power == 1 or power.shift != 0:
         return False
@@ -18,7 +18,7 @@ def factor_into_power(first: Step, second: Step) -> bool:
 
 
 def _is_one_affine_map(step: Step) -> bool:
-    """Whether a layer multiplies all numbers by one factor, or adds one to all."""
+    """Whether a layer multiplies all elements by one factor, or adds one constant to all."""
     if isinstance(step.layer, Power):
         return step.layer.power == 1
     is_affine = isinstance(step.layer, BatchNorm | Scale) and len(step.bottoms) == 1

@@ -1,4 +1,4 @@
-"""caffe.proto as text: which fields each message has."""
+"""The fields of each message in the text of caffe.proto."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LABELS = ("optional", "required", "repeated")
 
 
 def messages(text: str) -> dict[str, dict[str, str]]:
-    """The messages of a .proto file by name, each with its fields and their types.
+    """Return the messages of a .proto file by name, each with its fields and their types.
 
-    Names are without the packages and messages around them, which is enough for Caffe.
+    Names are without their packages and outer messages, which suffices for Caffe.
     """
     found: dict[str, dict[str, str]] = {}
     _read_block(iter(_TOKEN.findall(_COMMENT.sub("", text))), None, found)
@@ -24,7 +24,7 @@ def messages(text: str) -> dict[str, dict[str, str]]:
 def _read_block(
     tokens: Iterator[str], fields: dict[str, str] | None, found: dict[str, dict[str, str]]
 ) -> None:
-    """Read up to the brace that ends the block; `fields` are those of the message around."""
+    """Read up to the brace that closes the block; `fields` are those of the enclosing message."""
     statement: list[str] = []
     for token in tokens:
         if token == "}":

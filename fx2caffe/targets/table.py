@@ -1,4 +1,4 @@
-"""Targets as text."""
+"""Targets printed as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fx2caffe.targets.target import Target
 
 
 def table(targets: Iterable[Target]) -> str:
-    """One line a target."""
+    """Return a table of targets, one per line."""
     lines = [("target", "judged by", "layers", "limits", "what it is")]
     lines += [
         (
@@ -30,7 +30,7 @@ def table(targets: Iterable[Target]) -> str:
 
 
 def page(target: Target) -> str:
-    """All that is known of a target."""
+    """Return all that is known of a target."""
     lines = [f"{target.name}: {target.about}", f"judged by: {', '.join(target.judges)}"]
     lines.append(f"placeholder for what it lacks, on request: {target.placeholder}")
     if target.batch is not None:
@@ -51,7 +51,7 @@ def _layers(target: Target) -> list[str]:
 
 
 def limits_of(target: Target) -> dict[str, list[str]]:
-    """What is asked of each layer type, in words; only of types that it has."""
+    """Return the limits of each layer type that a target has, in words."""
     said: dict[str, list[str]] = {}
     for type_ in {*target.limits, *target.without} & {EVERY, *target.types}:
         limits = [limit.says for limit in target.limits.get(type_, ())]

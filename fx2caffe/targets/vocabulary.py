@@ -1,4 +1,4 @@
-"""The layer types of BVLC's Caffe, by the records."""
+"""The layer types of BVLC's Caffe, taken from the records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from caffe2fx.layers.layer import BVLC, MASTER, TAG_1_0
 
 
 def since(*versions: str) -> frozenset[str]:
-    """The layer types that came into BVLC's Caffe with one of these versions."""
+    """Return the layer types that BVLC's Caffe introduced in one of these versions."""
     return frozenset(
         record.type
         for meanings in REGISTRY.values()
@@ -16,5 +16,5 @@ def since(*versions: str) -> frozenset[str]:
     )
 
 
-OF_TAG_1_0 = since(TAG_1_0)  # of April 2017, which nearly every Caffe loads
+OF_TAG_1_0 = since(TAG_1_0)  # April 2017, which nearly every Caffe loads
 OF_MASTER = since(TAG_1_0, MASTER)

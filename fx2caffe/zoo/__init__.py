@@ -1,4 +1,4 @@
-"""A whole model zoo: every model exported, verified, and told in one row."""
+"""The model zoo: every model exported, verified and reported in one row."""
 
 from fx2caffe.zoo.models import names
 from fx2caffe.zoo.process_pool import run

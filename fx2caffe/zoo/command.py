@@ -15,7 +15,7 @@ from fx2caffe.zoo.table import summary, write
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the arguments of the command, and what runs it."""
+    """Add the command's arguments to a parser, and the function that runs it."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="models, or patterns: 'resnet*'")
     parser.add_argument(
         "--source",
@@ -68,6 +68,6 @@ def _zoo(arguments: argparse.Namespace) -> int:
 
 
 def _told(row: Row) -> None:
-    """One line for each row that was made."""
+    """Print one line for a finished row."""
     reason = f": {row.reasons[0]}" if row.reasons else ""
     say(f"{row.job.name} {row.verdict}{reason}")

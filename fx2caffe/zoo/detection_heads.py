@@ -1,4 +1,4 @@
-"""The parts of torchvision's detection models that are nets: no resizing, no postprocessing."""
+"""The networks inside torchvision's detection models, without resizing and postprocessing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Heads(nn.Module):
-    """Backbone and head of SSD, RetinaNet and FCOS: a batch of images to the head's results."""
+    """Backbone and head of SSD, RetinaNet and FCOS: from images to the head's results."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Heads(nn.Module):
 
 
 class Proposals(nn.Module):
-    """Backbone, pyramid and proposal head of an R-CNN: objectness and box deltas a level."""
+    """Backbone, pyramid and proposal head of an R-CNN: objectness and box deltas of each level."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Proposals(nn.Module):
 
 
 class RegionHeads(nn.Module):
-    """What an R-CNN computes for each region, from features that RoIAlign has cut out.
+    """The heads that an R-CNN applies to each region, on features that RoIAlign has cut out.
 
     `boxes` is N x 256 x 7 x 7; `regions`, for the masks or keypoints, N x 256 x 14 x 14.
     """

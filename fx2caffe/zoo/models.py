@@ -1,4 +1,4 @@
-"""Which models there are, how each is made, and which inputs it takes."""
+"""The models of the zoo: their names, their construction and their inputs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Shapes = tuple[Shape, ...]
 
 
 def image(*sides: int) -> Shapes:
-    """RGB images of these sides, without the batch."""
+    """Return the shapes of RGB images with these sides, without the batch."""
     return tuple((3, side, side) for side in sides)
 
 
 def video(frames: int, side: int) -> Shapes:
-    """One RGB video, without the batch."""
+    """Return the shape of one RGB video, without the batch."""
     return ((3, frames, side, side),)
 
 
 def fit_mvit(model: Any, shapes: Shapes) -> None:
-    """Let an MViT take videos of a size that its builder does not offer."""
+    """Change an MViT to take videos of a size that its builder does not offer."""
     encoding, sizes = model.pos_encoding, shapes[0][1:]
     strides = zip(sizes, model.conv_proj.stride, strict=True)
     frames, height, width = (size // stride for size, stride in strides)
@@ -44,31 +44,31 @@ def fit_mvit(model: Any, shapes: Shapes) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """Input shapes of the models of some names, without the batch.
+    """Input shapes, without the batch, of the models whose names match.
 
-    `small` is the smallest that runs and still means something. A model that is made for one
-    size only is `sized`, its constructor's `image_size` says which, or `fit` makes it fit.
+    `small` is the smallest that runs and leaves feature maps of more than one element. A model
+    for one size only is `sized` (its constructor takes `image_size`), or `fit` changes it.
     """
 
-    names: str  # patterns
+    names: str  # patterns, separated by spaces
     full: Shapes
     small: Shapes
     sized: bool = False
     fit: Callable[[Any, Shapes], None] | None = None
 
     def has(self, name: str) -> bool:
-        """Whether a model of this name belongs to it."""
+        """Whether a model of this name belongs to the family."""
         return any(fnmatchcase(name, pattern) for pattern in self.names.split())
 
     def options(self, shapes: Shapes) -> dict[str, Any]:
-        """The constructor's arguments for inputs of these shapes."""
+        """Return the constructor's arguments for inputs of these shapes."""
         return {"image_size": shapes[0][-1]} if self.sized else {}
 
 
 BOX_REGION, REGION = (256, 7, 7), (256, 14, 14)
 SMALL = image(64)
-SMALL_SIDES = (64, 96, 128)  # tried for a model of which nothing is known
-# The first that fits is taken.
+SMALL_SIDES = (64, 96, 128)  # tried for a model of unknown input size
+# The first family that matches is taken.
 FAMILIES = (
     Family("fasterrcnn*/roi_heads", (BOX_REGION,), (BOX_REGION,)),
     Family("*/roi_heads", (BOX_REGION, REGION), (BOX_REGION, REGION)),
@@ -85,7 +85,7 @@ FAMILIES = (
     Family("efficientnet_v2_*", image(480), SMALL),
     Family("vit_h_14", image(518), image(56), sized=True),
     Family("vit_*", image(224), SMALL, sized=True),
-    Family("maxvit_t", image(224), image(224)),  # its windows divide no smaller side
+    Family("maxvit_t", image(224), image(224)),  # no smaller side is divisible into its windows
     Family("swin_v2_*", image(256), SMALL),
     Family("fcn_* deeplabv3_* lraspp_*", image(520), image(65)),
     Family("ssd300_vgg16", image(300), image(300)),
@@ -106,7 +106,7 @@ class Made:
 
     model: nn.Module
     inputs: Any
-    own_weights: bool = False  # of the user, not random
+    own_weights: bool = False  # whether the user made the weights, rather than at random
 
     def repeated(self) -> list[Tensor]:
         """Random inputs like the example, of a batch large enough for statistics."""
@@ -118,7 +118,7 @@ class Made:
 
 
 def names(sources: Iterable[str], patterns: Sequence[str] = ()) -> list[str]:
-    """The models of `sources` whose name, with or without its source, fits one of `patterns`.
+    """Return the models of `sources` whose name, with or without its source, matches a pattern.
 
     A source is `torchvision`, `timm`, or `PACKAGE.MODULE:FACTORY`, which is one model.
     Raises CaffeError for a pattern that fits nothing.
@@ -147,7 +147,10 @@ def _of_source(source: str) -> list[str]:
 
 
 def _torchvision_names() -> list[str]:
-    """All models but the quantized, each part of a detection model under a name of its own."""
+    """Return all models but the quantized.
+
+    The parts of detection models have names of their own.
+    """
     import torchvision
 
     plain = [name for name in torchvision.models.list_models() if "quantized" not in name]
@@ -160,7 +163,7 @@ def _parts(name: str) -> Mapping[str, Any]:
 
 
 def make(name: str, small: bool, seed: int = 0) -> Made:
-    """The model of a name that `names` gave, in eval mode, with its inputs."""
+    """Return the model of a name that `names` returned, in eval mode, with its inputs."""
     torch.manual_seed(seed)
     source, _, own = name.partition(":")
     if source == "torchvision":
@@ -190,11 +193,11 @@ def _make_timm(name: str, small: bool) -> Made:
 
 
 def _takes(model: nn.Module, shape: Shape) -> bool:
-    """Whether a model runs on this size: timm does not say which it takes."""
+    """Whether a model runs on this size; timm does not state which sizes it takes."""
     try:
         with torch.no_grad():
             model(*random_inputs([shape]))
-    except Exception:  # whatever a model does with a size that it is not made for
+    except Exception:  # models raise anything for a size that they are not made for
         return False
     return True
 
@@ -206,19 +209,19 @@ def _make_own(name: str) -> Made:
 
 
 def random_inputs(shapes: Iterable[Shape]) -> tuple[Tensor, ...]:
-    """Normal random numbers, a batch of one."""
+    """Return normal random tensors with a batch of one."""
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(1, *shape, generator=generator) for shape in shapes)
 
 
 def torchvision_model(name: str, **options: Any) -> nn.Module:
-    """A model of torchvision by name, with random weights. Raises CaffeError if there is none."""
+    """Return a torchvision model with random weights. Raises CaffeError for an unknown name."""
     import torchvision
 
     if name not in torchvision.models.list_models():
         raise CaffeError(f"torchvision has no model {name!r}")
     builder = torchvision.models.get_model_builder(name)
-    # GoogLeNet and Inception warn about, and take long for, weights that are not given.
+    # GoogLeNet and Inception warn about, and are slow in, initializing weights by default.
     quick = "init_weights" in inspect.signature(builder).parameters
     known: dict[str, Any] = {"init_weights": False} if quick else {}
     if "weights_backbone" in inspect.signature(builder).parameters:
@@ -228,7 +231,7 @@ def torchvision_model(name: str, **options: Any) -> nn.Module:
 
 
 def from_factory(text: str) -> tuple[nn.Module, Any]:
-    """The model that PACKAGE.MODULE:FACTORY gives, and its inputs if it gives them, else None.
+    """Return the model of PACKAGE.MODULE:FACTORY, and its inputs (None if it gives none).
 
     The factory is an nn.Module, or a callable without arguments that gives one, or one with
     its inputs. Raises CaffeError if it is not there, or gives something else.

@@ -1,4 +1,4 @@
-"""Worker processes within a memory budget: one model each, so that none takes others along."""
+"""Worker processes within a memory budget: a model that crashes takes no other along."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from fx2caffe.targets import find_target
 from fx2caffe.zoo.result import FAILED, Job, Row, read
 
 GIGABYTE = 1 << 30
-# Of a job: Python with torch and Caffe, and what export and verdict hold for each byte of weights
-# (the model, its net, both in float64, the file, Caffe's own).
+# Memory of a job: Python with torch and Caffe, and what export and verdict hold for each byte of
+# weights (the model, its net, both in float64, the file, Caffe's own).
 OWN, FOR_EACH_BYTE = GIGABYTE, 12
 
 
@@ -43,15 +43,15 @@ def run(
     largest: float | None = None,
     progress: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Export and verify each model in a process of its own; one row a model, in their order.
+    """Export and verify each model in a process of its own; return one row per model, in order.
 
     `models` are names as `names` gives them: "torchvision:resnet18", "timm:resnet18", or
-    "PACKAGE.MODULE:FACTORY" for a callable that gives an nn.Module, or one with its inputs.
+    "PACKAGE.MODULE:FACTORY" for a callable that returns an nn.Module, or one with its inputs.
     Models of torchvision and timm get random weights that keep their signal alive; nothing is
     downloaded, and their weight files are not kept.
 
-    `output` receives a JSON file and a prototxt a model, and `manifest.json`. A row that is
-    there already for the same question is taken, unless its verdict is in `again`. `batch` is
+    `output` receives a JSON file and a prototxt per model, and `manifest.json`. A row that is
+    there already for the same job is taken, unless its verdict is in `again`. `batch` is
     a second batch to verify with, where the batch is free. At most `jobs` processes run at a
     time, and only so many as fit into `memory` (in GB, by default three quarters of the
     machine's); a model of its own size beyond that runs alone. Models with more than `largest`
@@ -76,7 +76,7 @@ def run(
 
 
 def _known(job: Job, folder: Path, again: Collection[str]) -> list[Row]:
-    """The row that an earlier run left, unless it answers another question."""
+    """Return the row of an earlier run of the same job, unless its verdict is in `again`."""
     path = _path(job, folder)
     if not path.exists():
         return []
@@ -94,7 +94,7 @@ def _save_manifest(rows: Sequence[Row], path: Path) -> None:
 
 
 def _machine() -> float:
-    """Three quarters of the machine's memory in GB; 8 where it does not say."""
+    """Return three quarters of the machine's memory in GB; 8 if it is unknown."""
     try:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -103,7 +103,7 @@ def _machine() -> float:
 
 
 class _Admit:
-    """Memory that jobs claim and give back; one that wants more than there is gets all.
+    """A memory budget that jobs claim from and return to; a larger claim gets all of it.
 
     Models with more than `largest` bytes of parameters are not admitted.
     """
@@ -117,7 +117,7 @@ class _Admit:
 
     @contextmanager
     def claim(self, parameters: int) -> Iterator[bool]:
-        """Wait until a model has the memory that it needs; whether it is admitted at all."""
+        """Wait until the memory that a model needs is free; yield whether it is admitted at all."""
         admitted = parameters <= self.largest
         size = min(OWN + FOR_EACH_BYTE * parameters, self.total) if admitted else 0
         with self.changed:
@@ -132,7 +132,7 @@ class _Admit:
 
 
 def _made(todo: Sequence[Job], folder: Path, jobs: int, admit: _Admit) -> Iterator[Row]:
-    """The rows of the jobs as they come; none for a model that is too large."""
+    """Yield the rows of the jobs as they finish; a model that is too large has none."""
     if jobs < 1:
         raise CaffeError(f"jobs needs to be 1 or more, got {jobs}")
     with ThreadPoolExecutor(jobs) as threads, _Idle(jobs) as idle:
@@ -147,7 +147,7 @@ def _made(todo: Sequence[Job], folder: Path, jobs: int, admit: _Admit) -> Iterat
 
 
 def _work(job: Job, folder: Path, idle: _Idle, admit: _Admit) -> Row | None:
-    """Have a job done; None for a model that was not admitted."""
+    """Run a job in a worker; return its row, None for a model that was not admitted."""
     path = _path(job, folder)
     path.unlink(missing_ok=True)
     told = {"job": job.__dict__, "path": str(path.resolve()), "memory": admit.total}
@@ -159,7 +159,7 @@ def _work(job: Job, folder: Path, idle: _Idle, admit: _Admit) -> Row | None:
 
 
 class _Idle:
-    """The workers that wait for a job; all are ended when the block is left."""
+    """The idle workers; all are ended when the block is left."""
 
     def __init__(self, jobs: int) -> None:
         self.all = [_Worker(max(1, (os.cpu_count() or 1) // jobs)) for _ in range(jobs)]
@@ -176,7 +176,7 @@ class _Idle:
 
     @contextmanager
     def worker(self) -> Iterator[_Worker]:
-        """A worker for the time of one job."""
+        """Yield a worker for the time of one job."""
         worker = self.waiting.get()
         try:
             yield worker
@@ -185,18 +185,18 @@ class _Idle:
 
 
 class _Worker:
-    """A worker process, started when there is something to do."""
+    """A worker process, started when its first job comes."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.process: subprocess.Popen[str] | None = None
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        self.before = 0  # what it held before the last job
+        self.before = 0  # size of its stderr before the last job
 
     def do(self, told: Mapping[str, Any], admit: _Admit) -> int | None:
-        """Do one job once it is admitted; its exit status, negative for a signal.
+        """Run one job once it is admitted; return its exit status, negative for a signal.
 
-        None if the model was not admitted.
+        Returns None if the model was not admitted.
         """
         self.before = os.fstat(self.errors.fileno()).st_size
         process, admitted = self._started(), True
@@ -207,17 +207,17 @@ class _Worker:
                     line = _asked(process, "go" if admitted else "leave it out")
             if line.startswith("ended"):
                 return int(line.split()[1]) if admitted else None
-        status = process.wait()  # it died, or does one job only
+        status = process.wait()  # it crashed, or runs one job only
         return status if admitted else None
 
     def said(self) -> str:
-        """The last line that the job wrote to standard error."""
+        """Return the last line that the job wrote to standard error."""
         self.errors.seek(self.before)
         lines = self.errors.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
     def end(self) -> None:
-        """End the process with all that it has started."""
+        """Kill the process and all that it has started."""
         process = self.process
         if process is not None:
             if hasattr(os, "killpg"):
@@ -229,7 +229,7 @@ class _Worker:
         self.errors.close()
 
     def _started(self) -> subprocess.Popen[str]:
-        """The process; a new one finds the modules which this process finds."""
+        """Return the process; a new one gets this process's module search path."""
         if self.process is None or self.process.poll() is not None:
             environment = {"OMP_NUM_THREADS": str(self.threads), **os.environ}
             environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -240,20 +240,20 @@ class _Worker:
                 stderr=self.errors,
                 env=environment,
                 text=True,
-                start_new_session=True,  # so that all of it can be ended at once
+                start_new_session=True,  # so that the whole group can be killed
             )
         return self.process
 
 
 def _asked(process: subprocess.Popen[str], line: str) -> str:
-    """What a worker answers; empty if it has ended."""
+    """Send a line to a worker and return its answer; empty if the worker has ended."""
     assert process.stdin is not None and process.stdout is not None
     print(line, file=process.stdin, flush=True)
     return process.stdout.readline()
 
 
 def _dead(job: Job, path: Path, status: int, said: str) -> Row:
-    """The row of a process that ended without one."""
+    """Write and return the row of a process that ended without one."""
     ended = f"status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
     row = Row(job, FAILED, (f"its process ended with {ended}: {said}",))
     row.save(path)

@@ -1,4 +1,4 @@
-"""What became of one model: one row of the zoo's table, one JSON file in its folder."""
+"""The result of one model: a row of the zoo's table, and a JSON file in its folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERDICTS = (EQUAL, DIFFERS, NOT_PROVEN, REFUSED, FAILED)
 
 @dataclass(frozen=True)
 class Job:
-    """A model and what is asked of it; `batch` is a second one to verify with, 0 for none."""
+    """A model and the question about it; `batch` is a second batch to verify with, 0 for none."""
 
     name: str
     target: str = "bvlc"
@@ -33,7 +33,7 @@ class Job:
 
     @property
     def stem(self) -> str:
-        """The name of its files, without their ending."""
+        """The name of its files, without the suffix."""
         return re.sub(r"[^\w.-]", "-", self.name)
 
 
@@ -43,9 +43,9 @@ class Row:
 
     `verdict` is `equal` (every feature map is), `differs`, `not proven` (none differs, but no
     input that was tried moves some), `refused` (it cannot be exported exactly) or `failed` (it
-    did not run); `reasons` says why it is not `equal`. `error` is the
-    worst of all errors as a share of its limit, `bytes` the sizes of prototxt and caffemodel,
-    and `batch_faults` says why the batch is fixed, where it is.
+    did not run); `reasons` states why it is not `equal`. `error` is the worst of all errors as a
+    share of its limit, `bytes` the sizes of prototxt and caffemodel, and `batch_faults` states why
+    the batch is fixed, where it is.
     """
 
     job: Job
@@ -61,19 +61,19 @@ class Row:
     batch_faults: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write the row as JSON, atomically."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields; JSON has no NaN and no Infinity: they become text."""
+        """Return the fields; NaN and Infinity become text, since JSON has neither."""
         values = asdict(self)
         error = values["error"]
         return {**values, "error": error if isfinite(error) else str(error)}
 
 
 def read(path: Path) -> Row:
-    """The row of a JSON file. Raises CaffeFormatError for any other file."""
+    """Return the row of a JSON file. Raises CaffeFormatError for any other file."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["job"] = Job(**values["job"])

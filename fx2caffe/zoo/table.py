@@ -1,4 +1,4 @@
-"""The rows of a zoo as a table in Markdown, on its own or inside another document."""
+"""The rows of a zoo as a Markdown table, on its own or inside another document."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ COLUMNS = (
     "batch, or reasons",
 )
 BEGIN, END = "<!-- zoo: begin -->", "<!-- zoo: end -->"
-LONGEST = 160  # characters of a reason
+LONGEST = 160  # characters of a reason in the table
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """A line that sums up, and the table."""
+    """Return the summary line and the table."""
     head = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
     lines = [f"| {' | '.join(cells(row))} |" for row in rows]
     return "\n".join([summary(rows), "", *head, *lines]) + "\n"
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How many rows have which verdict."""
+    """Return the number of rows of each verdict, as a sentence."""
     verdicts = [row.verdict for row in rows]
     counted = [(verdicts.count(name), name) for name in VERDICTS]
     parts = [f"{count} {name}" for count, name in counted if count or name == EQUAL]
@@ -44,7 +44,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """What stands in each column."""
+    """Return the text of each column."""
     return [
         f"`{row.job.name}`",
         ", ".join("x".join(map(str, shape)) for shape in row.inputs),
@@ -61,7 +61,7 @@ def cells(row: Row) -> list[str]:
 
 
 def _remark(row: Row) -> str:
-    """Why it is not equal, or else which batches it runs."""
+    """Return the reason for which a row is not equal, else the batches that it runs."""
     if row.reasons:
         more = f" (and {len(row.reasons) - 1} more)" if len(row.reasons) > 1 else ""
         return _short(row.reasons[0]) + more
@@ -69,7 +69,7 @@ def _remark(row: Row) -> str:
 
 
 def _short(reason: str) -> str:
-    """One line without the place in the source and what Markdown would read as its own."""
+    """Return a reason as one line, without its source line and without Markdown's markup."""
     text = re.sub(r"\s+", " ", reason.replace("|", "/"))
     text = visible(re.sub(r"<(\w+)>", r"\1", text), lines=False)
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
@@ -77,7 +77,7 @@ def _short(reason: str) -> str:
 
 
 def write(rows: Sequence[Row], path: str | Path) -> None:
-    """Write the table; in a file that has the marks, what stands between them is replaced."""
+    """Write the table; in a file that has the marks, the text between them is replaced."""
     with file_errors():
         document = Path(path)
         old = document.read_text("utf-8") if document.exists() else f"{BEGIN}\n{END}\n"

@@ -1,9 +1,9 @@
-"""The process that does the jobs of a zoo: `python -m fx2caffe.zoo.worker`.
+"""The worker process that runs the jobs of a zoo: `python -m fx2caffe.zoo.worker`.
 
-It reads jobs, and does each in a copy of itself, which has torch imported already and takes
-nothing along if it dies. For a job it makes the model, answers `bytes` with what its parameters
-take, waits for `go`, writes the row, and answers `ended` with the exit status. Where a process
-cannot be copied, it does one job itself and ends.
+It reads jobs and runs each in a fork of itself, which has torch imported already and may crash
+alone. For a job it makes the model, answers `bytes` with the size of its parameters, waits for
+`go`, writes the row, and answers `ended` with the exit status. Where a process cannot be forked, it
+runs one job itself and ends.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ Admit = Callable[[int], bool]
 
 
 def main() -> None:
-    """Do the jobs of standard input; standard output is for the answers alone."""
+    """Run the jobs of standard input; standard output carries the answers only."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a model prints is no answer
+    os.dup2(2, 1)  # a model's output is not an answer
 
     def answer(text: str) -> None:
         print(text, file=answers, flush=True)
 
     for line in iter(sys.stdin.readline, ""):
         if not line.startswith("{"):
-            continue  # an answer to a job that died before it could read it
+            continue  # an answer to a job that died before reading it
         child = os.fork() if hasattr(os, "fork") else 0
         if not child:
             _do(json.loads(line), answer)
@@ -68,7 +68,7 @@ def _do(told: dict[str, Any], answer: Callable[[str], None]) -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Let an allocation fail before the machine runs out, and let this process be the victim."""
+    """Limit this process's memory, and make it the first that the system kills."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -78,7 +78,7 @@ def _limit_memory(limit: int) -> None:
 
 
 def run(job: Job, folder: Path, admitted: Admit) -> Row | None:
-    """Export and verify; whatever goes wrong is in the row. None for a model not admitted."""
+    """Export and verify a model; errors are in the row. Returns None for a model not admitted."""
     row = Row(job, FAILED)
     try:
         made = make(job.name, job.small)
@@ -99,7 +99,7 @@ def run(job: Job, folder: Path, admitted: Admit) -> Row | None:
 
 
 def parameter_bytes(model: nn.Module) -> int:
-    """What the parameters and buffers of a model take."""
+    """Return the bytes of a model's parameters and buffers."""
     return sum(value.nbytes for value in chain(model.parameters(), model.buffers()))
 
 
@@ -108,7 +108,7 @@ def _described(exported: Export) -> dict[str, Any]:
 
 
 def _saved(exported: Export, stem: Path, keep: bool) -> tuple[int, int]:
-    """The sizes of both files; random weights are not kept."""
+    """Save both files and return their sizes; random weights are deleted again."""
     suffixes = ".prototxt", weights_suffix(exported.net)
     files = [stem.with_name(f"{stem.name}{suffix}") for suffix in suffixes]
     exported.save(*files)
@@ -143,7 +143,7 @@ def _reports(job: Job, exported: Export) -> list[Report]:
 
 
 def _share(row: MapRow) -> float:
-    """The worse of both errors, as a share of what it may be."""
+    """Return the worse of both errors, as a share of its limit."""
     pairs = (row.alone, row.alone_limit), (row.end_to_end, row.end_to_end_limit)
     measured = [(error, limit) for error, limit in pairs if error is not None]
     shares = [error / limit if limit > 0 else float(error > 0) for error, limit in measured]

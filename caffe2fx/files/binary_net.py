@@ -1,4 +1,4 @@
-"""Binary nets of other Caffes: their field numbers mean something else, and are refused."""
+"""Binary nets of other Caffes: their field numbers mean something else, so they are refused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from caffe2fx.messages.v1 import V1_TYPES
 
 GIVE = "; give the prototxt, where fields have names"
 
-# BVLC's own numbers that forks used for another field of the same message.
+# Field numbers of BVLC's that forks used for another field of the same message.
 _AMBIGUOUS = {("PoolingParameter", 13), ("ConvolutionParameter", 16), ("ConvolutionParameter", 17)}
 
 
 def refuse(net: Any, source: str) -> None:
-    """Raise CaffeFormatError for what the message holds and BVLC's Caffe does not have."""
+    """Raise CaffeFormatError if the message holds fields that BVLC's Caffe does not have."""
     found = [f"  {what}" for layer in (*net.layer, *net.layers) for what in _in_layer(layer)]
     found += [f"  field {number} of the net" for number in _unknown(net)]
     if found:
@@ -30,7 +30,7 @@ def refuse(net: Any, source: str) -> None:
 
 
 def _has_parameters(layer: Any) -> bool:
-    """Weights files that Caffe itself did not write have none; every net has some."""
+    """Whether the layer has parameters: of weights files only those that Caffe wrote have any."""
     return any(field.name.endswith(("_param", "layer")) for field, _ in layer.ListFields())
 
 
@@ -57,7 +57,7 @@ def _in_layer(layer: Any) -> Iterator[str]:
 
 
 def _fields(meanings: list[type[Layer]]) -> dict[str, set[str]]:
-    """The messages that a layer of these records reads, with the names of their fields."""
+    """Return the messages that a layer of these records reads, with the names of their fields."""
     own = {}
     for kind in meanings:
         fields = {name for name, _ in kind.wires()}
@@ -69,7 +69,7 @@ def _fields(meanings: list[type[Layer]]) -> dict[str, set[str]]:
 
 
 def _numbers(message: Any) -> Iterator[int]:
-    """Numbers of fields that BVLC's schema lacks, in this message and in those that it holds."""
+    """Yield the field numbers that BVLC's schema does not have, in this message and nested ones."""
     yield from _unknown(message)
     for described, value in message.ListFields():
         if (message.DESCRIPTOR.name, described.number) in _AMBIGUOUS:

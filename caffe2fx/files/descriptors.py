@@ -27,7 +27,7 @@ from caffe2fx.messages.message import Message, Shape, Wire, is_enum, is_message
 from caffe2fx.messages.v1 import V1LayerParameter
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_FREE = 100_000  # above the numbers that Caffe and its forks have given
+_FREE = 100_000  # above the numbers that Caffe and its forks use
 _TOP_LEVEL_ENUMS: tuple[type[enum.IntEnum], ...] = (Phase,)
 _LOCK = Lock()
 
@@ -44,7 +44,7 @@ _NET_FIELDS: tuple[tuple[str, Wire], ...] = (
     ("layer", Wire(100, LayerParameter, "repeated")),
     ("layers", Wire(2, V1LayerParameter, "repeated")),
 )
-# With which precision, memory and machines forks run a net: read, and of no meaning here.
+# The precision, memory and machines with which forks run a net: read, and ignored here.
 FORKED_NET_FIELDS: tuple[tuple[str, Wire], ...] = (
     ("default_forward_type", Wire(0, Type)),
     ("default_backward_type", Wire(0, Type)),
@@ -63,7 +63,7 @@ FORKED_NET_FIELDS: tuple[tuple[str, Wire], ...] = (
 
 
 def new(message: str) -> ProtoMessage:
-    """An empty protobuf message, for example `new("NetParameter")`."""
+    """Return an empty protobuf message, for example `new("NetParameter")`."""
     known = tuple(records())
     with _LOCK:
         return _classes(known)[f"caffe.{message}"]()
@@ -71,10 +71,10 @@ def new(message: str) -> ProtoMessage:
 
 @lru_cache(maxsize=1)
 def _classes(known: tuple[type[Layer], ...]) -> Mapping[str, type[ProtoMessage]]:
-    """The class of every message of the registered records, in a pool of their own.
+    """Return the class of every message of the registered records, in a pool of their own.
 
-    All are made at once and kept. protobuf would make each when it is first reached and let it
-    go with its last message, which threads that parse at the same time do not survive.
+    All are made at once and kept. protobuf would make each when it is first reached and free it
+    with its last message, which threads that parse at the same time do not survive.
     """
     pool, file = descriptor_pool.DescriptorPool(), file_descriptor()
     pool.Add(file)
@@ -82,7 +82,7 @@ def _classes(known: tuple[type[Layer], ...]) -> Mapping[str, type[ProtoMessage]]
 
 
 def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
-    """The whole schema as protobuf describes files."""
+    """Return the whole schema as protobuf describes files."""
     file = descriptor_pb2.FileDescriptorProto(
         name="caffe2fx/caffe.proto", package="caffe", syntax="proto2"
     )
@@ -103,7 +103,7 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
 
 
 def _typed_parameters() -> Iterator[tuple[str, Wire]]:
-    """The messages that layers have for their types, each name once."""
+    """Yield the typed parameter messages of all layers, each name once."""
     ordered = sorted(records(), key=_is_forked)
     yield from _numbered(
         (name, wire) for record in ordered for name, wire in _parameters_of(record)
@@ -119,7 +119,7 @@ def _parameters_of(record: type[Layer]) -> Iterator[tuple[str, Wire]]:
 
 
 def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:
-    """The roots and all messages that their fields hold, each record once."""
+    """Return the roots and all messages that their fields hold, each record once."""
     found: list[type[Message]] = []
     waiting = list(roots)[::-1]
     while waiting:
@@ -132,7 +132,7 @@ def _reachable(roots: Iterable[type[Message]]) -> list[type[Message]]:
 
 
 def _merged(records: Iterable[type[Message]]) -> dict[str, dict[str, Wire]]:
-    """The fields of each message, of all records that read it: those of BVLC first."""
+    """Return the fields of each message, from all records that read it: those of BVLC first."""
     fields: dict[str, list[tuple[str, Wire]]] = {}
     for record in sorted(records, key=_is_forked):
         fields.setdefault(record.message, []).extend(wires_of(record))
@@ -144,7 +144,7 @@ def _is_forked(record: type[Message]) -> bool:
 
 
 def _numbered(wires: Iterable[tuple[str, Wire]]) -> dict[str, Wire]:
-    """Each field once, with a number of its own: the first keeps what several have.
+    """Return each field once, with a unique number: of fields with one number the first keeps it.
 
     Text is read by names alone, and no two forks agree on numbers.
     """
@@ -194,7 +194,7 @@ def _describe_field(message: descriptor_pb2.DescriptorProto, name: str, wire: Wi
 
 
 def _enum_name(message: descriptor_pb2.DescriptorProto, numbers: type[enum.IntEnum]) -> str:
-    """Full name of an enumeration, which is nested into the message that uses it."""
+    """Return the full name of an enumeration, which is nested into the message that uses it."""
     if numbers in _TOP_LEVEL_ENUMS:
         return f".caffe.{numbers.__name__}"
     if numbers.__name__ not in {nested.name for nested in message.enum_type}:
@@ -204,7 +204,7 @@ def _enum_name(message: descriptor_pb2.DescriptorProto, numbers: type[enum.IntEn
 
 def _describe_enum(numbers: type[enum.IntEnum]) -> descriptor_pb2.EnumDescriptorProto:
     made = descriptor_pb2.EnumDescriptorProto(name=numbers.__name__)
-    for name, member in numbers.__members__.items():  # with other names of the same numbers
+    for name, member in numbers.__members__.items():  # also other names of the same numbers
         made.value.add(name=name, number=member.value)
     if len(numbers.__members__) > len(numbers):
         made.options.allow_alias = True

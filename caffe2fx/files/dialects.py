@@ -1,4 +1,4 @@
-"""Which meaning a layer type has, where the forks of Caffe gave one name several.
+"""The choice of a record for a layer type to which the forks of Caffe gave several meanings.
 
 A type with one meaning has it in every net. Of several, `dialect` decides; without one, the
 fields that the text names, how many bottoms and tops it has, how many weights the file holds,
@@ -21,9 +21,9 @@ from caffe2fx.origin import Origin
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known of a net besides its text.
+    """The information about a net besides its text.
 
-    `blobs` says how many weight blobs a layer of that name has in the weights file.
+    `blobs` maps a layer's name to the number of its weight blobs in the weights file.
     """
 
     dialect: str | None = None
@@ -36,15 +36,15 @@ class Hints:
 
 
 def dialects() -> list[str]:
-    """The names of the Caffes that some record belongs to."""
+    """Return the names of the Caffes that some record belongs to."""
     return sorted({name for record in records() for name in record.dialects})
 
 
 def kinds(layers: Sequence[Any], origins: Sequence[Origin], hints: Hints) -> list[type[Layer]]:
-    """The record class of each LayerParameter message.
+    """Return the record class of each LayerParameter message.
 
-    Raises CaffeFormatError for types that stay ambiguous, all of them at once, and for fields
-    that the layer's type does not have.
+    Raises CaffeFormatError for types that stay ambiguous, all of them at once, and for fields that
+    the layer's type does not have.
     """
     found = [
         _candidates(layer, origin, hints) for layer, origin in zip(layers, origins, strict=True)
@@ -64,7 +64,7 @@ def _named(layer: Any, candidates: Sequence[type[Layer]]) -> str:
 
 
 def _narrowed(candidates: list[type[Layer]], spoken: set[str]) -> list[type[Layer]]:
-    """Those of a dialect that the rest of the net speaks, if there are any."""
+    """Return the candidates in a dialect that the rest of the net uses; all if there are none."""
     return [kind for kind in candidates if spoken.intersection(kind.dialects)] or candidates
 
 
@@ -88,14 +88,14 @@ def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
 
 
 def _meanings(layer: Any) -> tuple[type[Layer], ...]:
-    """The records of the layer's type; of a type without any the layer is one that reads data."""
+    """Return the records of the layer's type; a type without any is one that reads data."""
     return registered().get(layer.type) or (data_layer(layer.type),)
 
 
 def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[type[Layer], ...]:
-    """The meaning in that dialect; all of them if it has none of its own.
+    """Return the records of the type in that dialect; all of them if it has none of its own.
 
-    What a fork added to a layer of BVLC's counts only where the text names it.
+    A fork's extension of a layer of BVLC's applies only where the text sets its fields.
     """
     own = tuple(kind for kind in meanings if dialect in kind.dialects)
     if any(BVLC in kind.dialects for kind in meanings):
@@ -104,9 +104,9 @@ def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[ty
 
 
 def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
-    """Why the layer cannot be of that kind, None if it can.
+    """Return why the layer cannot be of that kind, None if it can.
 
-    What a kind with the only meaning takes, and how many, the layer itself checks in time.
+    Where the type has one meaning, the layer itself checks its fields and counts later.
     """
     said = _said(kind, layer)
     if foreign := said - {name for name, _ in kind.wires()}:
@@ -125,7 +125,7 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
 
 
 def _said(kind: type[Layer], layer: Any) -> set[str]:
-    """The fields that the text names in the messages of this type, whatever its meaning."""
+    """Return the fields that the text sets in the messages of this type, whatever its meaning."""
     names = {name for meaning in _meanings(layer) for name in meaning.parameter_names()}
     own = set(kind.parameter_names())
     given = [name for name in names if layer.HasField(name)]
@@ -134,7 +134,7 @@ def _said(kind: type[Layer], layer: Any) -> set[str]:
 
 
 def _with_blobs(fitting: list[type[Layer]], layer: Any, count: int) -> list[type[Layer]]:
-    """Those that take as many weight blobs as the file holds, if there are any."""
+    """Return those that take as many weight blobs as the file holds; all if there are none."""
     if len(fitting) == 1:
         return fitting
     bottoms: list[Shape] = [(1, 1, 1, 1)] * len(layer.bottom)

@@ -1,4 +1,4 @@
-"""Dumps of other programs: a reader for each kind of file, and a name map for what they lack."""
+"""Dumps of other programs: a reader for each kind of file, and a name map for missing names."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LAYOUTS = ("NCHW", "NHWC")
 
 
 def register_reader(suffix: str) -> Callable[[Reader], Reader]:
-    """Let a function read the files of dumps whose names end in `suffix`.
+    """Register a function as the reader of files of dumps whose names end in `suffix`.
 
-    It gets a path and gives arrays by name; an array that was quantized comes as a FeatureMap.
-    Of several suffixes that fit a name the longest decides. CaffeError for one that is taken.
+    It takes a path and returns arrays by name; an array that was quantized is a FeatureMap. Of
+    several suffixes that fit a name the longest decides. CaffeError for one that is taken.
     """
     if not suffix.startswith(".") or suffix in _READERS:
         raise CaffeError(f"register_reader needs a new suffix like '.bin', got {suffix!r}")
@@ -46,7 +46,7 @@ def register_reader(suffix: str) -> Callable[[Reader], Reader]:
 
 
 def unregister_reader(suffix: str) -> None:
-    """Forget the reader of a suffix."""
+    """Remove the reader of a suffix."""
     if _READERS.pop(suffix, None) is None:
         raise CaffeError(f"unregister_reader needs one of {sorted(_READERS)}, got {suffix!r}")
 
@@ -68,7 +68,7 @@ def _safetensors(path: Path) -> Mapping[str, Array]:
 
 @register_reader(".txt")
 def _text(path: Path) -> Mapping[str, Array]:
-    """Numbers in decimal, one a line; nothing of a file that starts with something else."""
+    """Read numbers in decimal, one a line; return nothing for a file that starts otherwise."""
     words = path.read_text(encoding="utf-8").split()
     if not words or _number(words[0]) is None:
         return {}
@@ -82,7 +82,7 @@ def _number(word: str) -> float | None:
         return None
 
 
-FRACTION = 12  # bits behind the point in NNIE's results
+FRACTION = 12  # fractional bits in NNIE's results
 _NNIE = re.compile(
     r"seg(?P<seg>\d+)_layer(?P<layer>\d+)_(output(?P<output>\d+)|input\((?P<input>.+)\))_\w+"
 )
@@ -90,7 +90,7 @@ _NNIE = re.compile(
 
 @register_reader(".hex")
 def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
-    """NNIE's numbers: signed, of 32 bits, with FRACTION bits behind the point, one a line."""
+    """Read NNIE's hexadecimal values: signed 32-bit with FRACTION fractional bits, one a line."""
     bits = np.array([int(word, 16) for word in path.read_text("ascii").split()], dtype=np.int64)
     if bits.size and not -(2**31) <= bits.min() <= bits.max() < 2**32:
         raise ValueError("needs hexadecimal numbers of 32 bits")
@@ -109,9 +109,9 @@ def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
 
 @dataclass(frozen=True)
 class MapSpec:
-    """What a name map says of one array: its blob or layer, quantization and layout.
+    """The entry of a name map for one array: its blob or layer, quantization and layout.
 
-    The number of an integer `q` is (q - zero_point) * scale.
+    An integer `q` is dequantized as (q - zero_point) * scale.
     """
 
     blob: str
@@ -124,14 +124,14 @@ Names = Mapping[str, Any] | str | Path | None
 
 
 def read_dump(path: str | Path, *, names: Names = None, layout: str = "NCHW") -> Dump:
-    """The feature maps of a folder, an archive or a single file.
+    """Read the feature maps of a folder, an archive or a single file.
 
-    `names` gives for the dump's own name of an array a blob or layer name, or a MapSpec (or its
-    fields as a dict); it may be a .json file of that, or a .tsv with the columns name, blob,
-    scale, zero_point, layout, of which the last three may be left out. An NNIE result is listed
-    as "seg0_layer7_output0", "seg0_layer7" or "7". `layout` is that of arrays for which `names`
-    has none. Raises CaffeFormatError for files that are not what their names say, and CaffeError
-    for integers without a scale.
+    `names` maps the dump's own name of an array to a blob or layer name, or a MapSpec (or its
+    fields as a dict); it may be a .json file of that, or a .tsv with the columns name, blob, scale,
+    zero_point, layout, of which the last three may be left out. An NNIE result is listed as
+    "seg0_layer7_output0", "seg0_layer7" or "7". `layout` is that of arrays for which `names` has
+    none. Raises CaffeFormatError for files whose content does not match their suffix, and
+    CaffeError for integers without a scale.
     """
     if layout not in LAYOUTS:
         raise CaffeError(f"layout needs to be one of {', '.join(LAYOUTS)}, got {layout!r}")
@@ -147,7 +147,7 @@ def read_dump(path: str | Path, *, names: Names = None, layout: str = "NCHW") ->
 
 
 def _foreign(path: Path) -> Dump:
-    """A dump without a manifest; of a folder every file that has a reader."""
+    """Read a dump without a manifest; of a folder every file that has a reader."""
     files = sorted(path.iterdir(), key=_natural) if path.is_dir() else [path]
     maps: list[FeatureMap] = []
     skipped: list[str] = []
@@ -166,7 +166,7 @@ def _foreign(path: Path) -> Dump:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts layer10 behind layer9."""
+    """Return a sort key by which layer10 comes after layer9."""
     parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
@@ -240,7 +240,7 @@ def _spec(name: str, value: Any) -> MapSpec:
 def _specified(
     one: FeatureMap, specs: Mapping[str, MapSpec], layout: str, unused: set[str]
 ) -> FeatureMap:
-    """The map under the name that `specs` gives it, in floats."""
+    """Return the map under the name that `specs` gives it, dequantized to floats."""
     key = next((name for name in (one.name, *one.aliases) if name in specs), None)
     spec = MapSpec("") if key is None else specs[key]
     unused.discard(key or "")

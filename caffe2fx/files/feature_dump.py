@@ -30,7 +30,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 
 Array = np.ndarray[Any, Any]
-Add = Callable[[str, Array], str]  # writes an array under a name, and gives its file
+Add = Callable[[str, Array], str]  # writes an array under a name, and returns its file
 _Sink = tuple[Add, Callable[[str], None]]  # the second writes the manifest's text
 
 
@@ -38,10 +38,10 @@ _Sink = tuple[Add, Callable[[str], None]]  # the second writes the manifest's te
 class FeatureMap:
     """One array of a dump.
 
-    `name` is what the dump calls it: of our own dumps "blob", or "blob@layer" where in-place
-    layers overwrite the blob; of others the key or the file name. `aliases` are other names under
-    which a name map may list it, `output` is the index among its layer's tops. `is_exact` is
-    false for what was quantized; `layout` is NCHW or NHWC.
+    `name` is its name in the dump: in our own dumps "blob", or "blob@layer" where in-place layers
+    overwrite the blob; in others the key or the file name. `aliases` are other names under which a
+    name map may list it, `output` is the index among its layer's tops. `is_exact` is false for a
+    quantized array; `layout` is NCHW or NHWC.
     """
 
     name: str
@@ -58,7 +58,7 @@ class FeatureMap:
 class Dump:
     """The feature maps of one run, in their order, with the inputs by blob.
 
-    `outputs` are names of maps in the model's own order, empty where the dump does not say;
+    `outputs` are names of maps in the model's own order, empty where the dump does not list them;
     `skipped` are files of a folder that no reader takes.
     """
 
@@ -69,7 +69,7 @@ class Dump:
 
 
 def as_array(value: Tensor) -> Array:
-    """The tensor as a NumPy array, which has no bfloat16."""
+    """Return the tensor as a NumPy array; bfloat16, which NumPy does not have, as float32."""
     plain = value.detach().cpu()
     array: Array = (plain.float() if plain.dtype is torch.bfloat16 else plain).numpy()
     return array
@@ -81,7 +81,7 @@ def write_dump(
     maps: Iterable[FeatureMap],
     outputs: Sequence[str] = (),
 ) -> None:
-    """Write maps as they come: into `path`.npz or .safetensors, else into the folder `path`."""
+    """Write maps as they come, to `path` if it ends in .npz or .safetensors, else to a folder."""
     taken = {Path(MANIFEST).stem}
     manifest: dict[str, Any] = {"format": FORMAT, "version": VERSION, "outputs": list(outputs)}
     with file_errors(), _sink(Path(path)) as (add, finish):
@@ -92,7 +92,7 @@ def write_dump(
 
 
 def _written(one: FeatureMap, add: Add, taken: set[str]) -> dict[str, Any]:
-    """Write one map; its entry in the manifest."""
+    """Write one map; return its entry in the manifest."""
     value = one.value
     file = add(file_name(one.name, taken), np.asarray(value, order="C"))
     about = {"name": one.name, "blob": one.blob, "layer": one.layer, "file": file}
@@ -103,7 +103,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # devices 
 
 
 def file_name(name: str, taken: set[str]) -> str:
-    """A name that any file system takes, other than those taken in any case of letters."""
+    """Return a name that any file system takes, distinct from those taken in any letter case."""
     plain = re.sub(r"[^\w.@-]", "_", name, flags=re.ASCII).lstrip(".")[:100] or "_"
     plain = f"_{plain}" if _RESERVED.match(plain) else plain
     return unique_name(plain, taken, key=str.lower)
@@ -117,7 +117,7 @@ def _sink(path: Path) -> AbstractContextManager[_Sink]:
 
 @contextmanager
 def _into_folder(folder: Path) -> Iterator[_Sink]:
-    """The manifest goes first and comes last: a folder with one is whole."""
+    """Yield a sink into a folder; it writes the manifest last: a folder that has one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
 
@@ -171,7 +171,7 @@ def _safetensors() -> ModuleType:
 
 
 def own_dump(path: Path) -> Dump | None:
-    """A dump that `write_dump` wrote, None for a folder or an archive without a manifest."""
+    """Read a dump that `write_dump` wrote; None for a folder or an archive without a manifest."""
     arrays, manifest = _arrays(path)
     if manifest is None:
         return None
@@ -202,7 +202,7 @@ def is_exact(value: Array) -> bool:
 
 
 def _arrays(path: Path) -> tuple[Callable[[str], Array], str | None]:
-    """How to get an array by its file, and the text of the manifest."""
+    """Return a function that reads an array by its file, and the text of the manifest."""
     if path.is_dir():
         place = path / MANIFEST
         text = place.read_text(encoding="utf-8") if place.exists() else None
@@ -228,7 +228,7 @@ def _in_zip(path: Path) -> str | None:
 
 
 def npz_of(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz by name; CaffeFormatError for what is none."""
+    """Return the arrays of an .npz by name; raise CaffeFormatError if it is not one."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != MANIFEST}
@@ -237,7 +237,7 @@ def npz_of(path: Path) -> dict[str, Array]:
 
 
 def safetensors_of(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays of a .safetensors file by name, and its metadata."""
+    """Return the arrays of a .safetensors file by name, and its metadata."""
     _safetensors()
     from safetensors import SafetensorError, safe_open
 

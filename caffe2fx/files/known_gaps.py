@@ -1,7 +1,7 @@
-"""Fields and layers of forks that are refused: what is known of them, and what helps.
+"""Fields and layers of forks that are refused: notes on each, and workarounds.
 
-Of most the forks' schemas give the name alone, and nothing that runs here tells what they
-compute; of others it hangs on the fork, or on the engine that runs the layer.
+Of most the forks' schemas give the name alone, and no program here shows what they compute; the
+meaning of others depends on the fork, or on the engine that runs the layer.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ TYPES: Mapping[str, str] = {
 
 
 def about_field(message: str, name: str) -> str:
-    """What is known of a field that no record has; empty if nothing."""
+    """Return a note on a field that no record has; empty if there is none."""
     return FIELDS.get((message, name)) or FIELDS.get(("", name), "")
 
 
 def about_type(type_: str) -> str:
-    """What is known of a layer type without a record; empty if nothing."""
+    """Return a note on a layer type without a record; empty if there is none."""
     return TYPES.get(type_, "")

@@ -1,4 +1,4 @@
-"""Where the layers stand in prototxt text: protobuf's own parser keeps no positions."""
+"""Line numbers of layers in prototxt text: protobuf's own parser keeps none."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Found(NamedTuple):
 
 
 def with_comments(text: str, change: Callable[[str], str]) -> str:
-    """The text with each of its comments changed."""
+    """Return the text with `change` applied to each of its comments."""
     return _TOKEN.sub(
         lambda token: change(token[0]) if token[0].startswith("#") else token[0], text
     )
 
 
 def entries(text: str) -> list[Found]:
-    """The layers of the text in order, whether or not it is valid."""
+    """Return the layers of the text in order, whether or not it is valid."""
     found: list[Found] = []
     before = ""
     for token, depth, line in _tokens(text):
@@ -42,7 +42,7 @@ def entries(text: str) -> list[Found]:
 
 
 def says(text: str, field: str) -> int | None:
-    """The line where a layer names such a field; None where none does."""
+    """Return the line where a layer sets such a field; None where none does."""
     tokens = _tokens(text) if field in text else ()
     return next((line for token, depth, line in tokens if depth == 1 and token == field), None)
 
@@ -51,14 +51,14 @@ MAX_DEPTH = 100  # more than any layer's messages need, and few enough to read t
 
 
 def too_deep(text: str) -> int | None:
-    """The line where brackets nest deeper than MAX_DEPTH; None where none do."""
+    """Return the line where brackets nest deeper than MAX_DEPTH; None where none do."""
     return next((line for _, depth, line in _tokens(text, "{<[", "}>]") if depth > MAX_DEPTH), None)
 
 
 def _tokens(text: str, opening: str = "{<", closing: str = "}>") -> Iterator[tuple[str, int, int]]:
-    """Each token with how deep it stands, its own bracket counted, and its line.
+    """Yield each token, its depth with its own bracket counted, and its line.
 
-    Entries may stand in a list, `layer [{}]`, so that its brackets are no depth of theirs.
+    Entries may be in a list, `layer [{}]`, whose brackets add no depth.
     """
     depth, line = 0, 1
     for found in _TOKEN.finditer(text):

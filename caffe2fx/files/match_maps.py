@@ -1,4 +1,4 @@
-"""Which array of a dump is which value of a net: by layer and blob names, and in its shape."""
+"""Match the arrays of a dump to the values of a net: by layer and blob names, and by shape."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 
-ROUGHLY = 0.05  # of the largest number: how far quantizing may move an input
+ROUGHLY = 0.05  # share of the largest magnitude by which quantizing may change an input
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The values of a net that a dump knows, and what of both sides has no partner.
+    """The values of a net that a dump has, and the names on both sides without a partner.
 
-    `wrong` says of a value why its array cannot be it; `inexact` are values that were quantized,
+    `wrong` states for a value why its array cannot be it; `inexact` are values that were quantized,
     `only_dump` are names of arrays.
     """
 
@@ -36,7 +36,7 @@ class Matched:
 
 @dataclass(frozen=True)
 class _Place:
-    """A value of a net with all that may name it."""
+    """A value of a net with all the names by which a dump may call it."""
 
     value: Value
     step: Step
@@ -48,12 +48,12 @@ Keys = Iterable[Hashable]
 
 
 def match_maps(net: Net, dump: Dump) -> Matched:
-    """Pair the maps of a dump with the values of a net that they are.
+    """Pair the maps of a dump with the values of a net.
 
-    First decides the layer together with the blob, then the blob, then the layer alone, and at
-    last the spelling that a file name leaves of either. A name that fits several is no partner.
-    Where more names are layers than are blobs, the dump goes by layers, and they come first:
-    "conv1" is then what layer conv1 wrote, and not what in-place layers made of that blob.
+    First decides the layer together with the blob, then the blob, then the layer alone, and at last
+    the form of either that a file name keeps. A name that fits several is no partner. Where more
+    names are layers than are blobs, the dump goes by layers, and they come first: "conv1" is then
+    the output of layer conv1, and not the blob after its in-place layers.
     """
     left, places = list(dump.maps), _places(net)
     found: dict[Value, FeatureMap] = {}
@@ -82,7 +82,7 @@ def _pairs(
     of_map: Callable[[FeatureMap], Keys],
     of_place: Callable[[_Place], Keys],
 ) -> list[tuple[FeatureMap, _Place]]:
-    """What shares a key that nothing else has."""
+    """Return the pairs of a map and a value that share a key which nothing else has."""
     by_key: dict[Hashable, tuple[list[FeatureMap], list[_Place]]] = {}
     for one in maps:
         for key in set(of_map(one)):
@@ -95,7 +95,7 @@ def _pairs(
 
 
 def _without_conflicts(pairs: list[tuple[FeatureMap, _Place]]) -> list[tuple[FeatureMap, _Place]]:
-    """Each map and each place once: two keys may say the same, or contradict each other."""
+    """Return each map and each value once: two keys may give the same pair, or contradict."""
     maps: set[int] = set()
     places: set[Value] = set()
     kept = []
@@ -108,7 +108,7 @@ def _without_conflicts(pairs: list[tuple[FeatureMap, _Place]]) -> list[tuple[Fea
 
 
 def _plain(name: str) -> str:
-    """What a program leaves of a name in a file's name."""
+    """Return the form of a name that a file name keeps: lower case, other characters as "_"."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower())
 
 
@@ -135,7 +135,7 @@ _BY_SPELLED_LAYER: _Rule = (
 
 
 def _rules(maps: Sequence[FeatureMap], places: Sequence[_Place]) -> tuple[_Rule, ...]:
-    """The rules in their order for this dump."""
+    """Return the rules in their order for this dump."""
     spelled = (_BY_SPELLED_NAME, _BY_SPELLED_LAYER)
     blobs, layers = (len(_pairs(maps, places, *rule)) for rule in spelled)
     if layers > blobs:
@@ -159,7 +159,7 @@ def _fitted(net: Net, found: Mapping[Value, FeatureMap], only_dump: tuple[str, .
 
 
 def misfit(one: FeatureMap, shape: Shape) -> str:
-    """Why an array cannot be a map of that shape, with both sides named."""
+    """Return why an array cannot be a map of that shape, with both sides named."""
     said = f"shape {list(one.value.shape)} in the dump, {list(shape)} in the net"
     other = next(layout for layout in ("NHWC", "NCHW") if layout != one.layout)
     hint = f" (in layout {other} it fits)" if fitted(one.value, shape, other) is not None else ""
@@ -167,7 +167,7 @@ def misfit(one: FeatureMap, shape: Shape) -> str:
 
 
 def fitted(value: Array, shape: Shape, layout: str) -> Array | None:
-    """The array in the shape, None if it is not the same numbers in the same order.
+    """Return the array in the shape; None if it does not have the same elements in the same order.
 
     The array may be flat, or without axes of size 1 (the batch's among them).
     """
@@ -182,7 +182,7 @@ def fitted(value: Array, shape: Shape, layout: str) -> Array | None:
 
 
 def own_inputs(net: Net, dump: Dump) -> dict[Value, tuple[Tensor, bool]]:
-    """The inputs that a dump was made from, each with whether it is exact."""
+    """Return the inputs that a dump was made from, each with whether it is exact."""
     matched = match_maps(net, dump)
     found = {value: (matched.values[value], value not in matched.inexact)
              for value in net.inputs if value in matched.values}  # fmt: skip
@@ -193,9 +193,9 @@ def own_inputs(net: Net, dump: Dump) -> dict[Value, tuple[Tensor, bool]]:
 
 
 def check_same_input(name: str, mine: Tensor, theirs: Tensor, exact: bool) -> None:
-    """Raise unless an input is what a dump was made from, as far as the dump can tell.
+    """Raise unless an input equals the dump's, as far as the dump's precision shows.
 
-    That is to float32's last places, or roughly where the dump has it quantized.
+    That is to float32's last bits, or roughly where the dump has it quantized.
     """
     if mine.shape != theirs.shape:
         shapes = f"{list(theirs.shape)} as in the dump, got {list(mine.shape)}"
@@ -209,9 +209,9 @@ def check_same_input(name: str, mine: Tensor, theirs: Tensor, exact: bool) -> No
 
 
 def names_of_outputs(outputs: Sequence[Tensor], blobs: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Which of a Caffe net's outputs each output of a model is, by their shapes and numbers.
+    """Return for each output of a model its name in a Caffe net, by shapes and values.
 
-    Caffe lists outputs by the alphabet and not in the model's order, so that nothing else tells;
+    Caffe lists outputs alphabetically and not in the model's order, so that nothing else shows it;
     the pair that differs least is taken first. ShapeMismatchError where one has no partner.
     """
     pairs = [

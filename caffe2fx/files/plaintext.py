@@ -20,9 +20,9 @@ def is_binary(path: str | Path) -> bool:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file, with bytes of its comments that are no UTF-8 replaced.
+    """Return the text of a file; bytes of its comments that are not UTF-8 are replaced.
 
-    Raises CaffeFormatError for a file that is no such text and for such bytes anywhere else.
+    Raises CaffeFormatError for a file that is not text and for such bytes anywhere else.
     """
     data = Path(path).read_bytes()
     _check_kind(data, str(path))

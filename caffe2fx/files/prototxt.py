@@ -1,4 +1,4 @@
-"""prototxt text to Net and back."""
+"""Parse prototxt text to a Net, and write a Net as text."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def read(
     stages: Sequence[str] = (),
     hints: Hints | None = None,
 ) -> Net:
-    """The net that a prototxt file of any age describes, without weights.
+    """Return the net that a prototxt file of any age describes, without weights.
 
-    Layers stay or go by their include and exclude rules for `phase`, `level` and `stages`.
-    Raises CaffeFormatError with line and column for text that Caffe would not take, and
-    UnknownLayerError that lists every layer type without a record.
+    Include and exclude rules are matched against `phase`, `level` and `stages`. Raises
+    CaffeFormatError with line and column for text that Caffe would not take, and UnknownLayerError
+    that lists every layer type without a record.
     """
     text = read_text(path)
     return parse(text, source=str(path), phase=phase, level=level, stages=stages, hints=hints)
@@ -63,7 +63,7 @@ def parse(
     stages: Sequence[str] = (),
     hints: Hints | None = None,
 ) -> Net:
-    """The net that prototxt text describes; `source` names it in errors."""
+    """Return the net that prototxt text describes; `source` names it in errors."""
     proto = _proto(text, source)
     places = upgrade.upgrade(proto, source)
     _check_types(proto, source)
@@ -87,7 +87,7 @@ def net_of(
     state: NetState,
     hints: Hints | None = None,
 ) -> Net:
-    """The net of a NetParameter message in today's form, for a phase, level and stages."""
+    """Return the net of a NetParameter message in today's form, for a phase, level and stages."""
     if not proto.layer:
         raise CaffeFormatError(f"{source} needs at least one layer, got none")
     if state.phase == Phase.TRAIN and proto.bn_stats_batch_size:
@@ -115,10 +115,10 @@ def inside(
     level: int = 0,
     stages: Sequence[str] = (),
 ) -> Net:
-    """The net that a .caffemodel describes beside its blobs, read by BVLC's field numbers.
+    """Return the net that a .caffemodel describes beside its blobs, read by BVLC's field numbers.
 
-    Forks gave the same numbers to other fields. So CaffeFormatError for any field or layer that
-    is not BVLC's, or that a fork could have meant otherwise.
+    Forks gave the same numbers to other fields. So CaffeFormatError for any field or layer that is
+    not BVLC's, or that a fork could have meant otherwise.
     """
     source = str(path)
     proto: Any = descriptors.new("NetParameter")
@@ -160,7 +160,7 @@ def _proto(text: str, source: str) -> Any:
 
 
 def _sources(text: str) -> set[str]:
-    """The types without a record of which layers read data."""
+    """Return the types without a record whose layers read data."""
     return {
         found.type
         for found in layer_positions.entries(text)
@@ -170,7 +170,7 @@ def _sources(text: str) -> set[str]:
 
 
 def _check_required(proto: Any, text: str, source: str) -> None:
-    """Caffe's own parser wants the required fields of all messages that a text has."""
+    """Raise CaffeFormatError for a missing required field, as Caffe's own parser does."""
     for missing in proto.FindInitializationErrors():
         place, *inside = missing.split(".")
         found = layer_positions.entries(text)[int(place.partition("[")[2].rstrip("]"))]
@@ -202,13 +202,13 @@ def _nearest_field(what: str) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-# What a solver's file says, which a user may take for the net's.
+# Fields of a solver's file, which a user may take for the net's.
 _SOLVERS = {"net", "train_net", "test_net", "net_param", "base_lr", "lr_policy", "max_iter",
             "test_iter", "test_interval", "display", "snapshot", "solver_mode", "type"}  # fmt: skip
 
 
 def _refuse_unknown_types(text: str, source: str) -> None:
-    """An unknown type brings unknown fields: name the types, all at once, rather than a field."""
+    """Raise for all unknown types at once: they bring unknown fields, and the parser names one."""
     known = v1_words.words()
     unknown = [
         (found.name, found.type, _meant(found.type) or _nearest_word(found.type, known))
@@ -226,7 +226,7 @@ def _refuse_unknown_types(text: str, source: str) -> None:
 
 
 def _meant(word: str) -> str:
-    """Which types the word could be, if several."""
+    """Return as a hint which types the word could be, if several."""
     could = v1_words.meanings().get(word, ())
     return f" (which of {', '.join(could)}?)" if len(could) > 1 else ""
 
@@ -287,7 +287,7 @@ def _check_rules(entries: Sequence[Entry]) -> None:
 
 
 def _check_rates(layers: Sequence[tuple[Any, Origin]]) -> None:
-    """Of blobs that share a name those that state lr_mult or decay_mult have to agree."""
+    """Raise unless blobs that share a name agree in the lr_mult and the decay_mult that are set."""
     first: dict[tuple[str, str], float] = {}
     for layer, origin in layers:
         for spec, name in product(layer.param, ("lr_mult", "decay_mult")):
@@ -302,7 +302,7 @@ def _check_rates(layers: Sequence[tuple[Any, Origin]]) -> None:
 
 
 def _steps(entries: Sequence[Entry], forced: bool) -> tuple[Step, ...]:
-    """The layers as steps; with force_backward gradients are `forced` down all ways."""
+    """Return the layers as steps; with force_backward gradients are `forced` along all paths."""
     values = single_assignment(
         [
             (f"{origin}: layer {generic.name!r}", generic.bottom, generic.top)
@@ -328,7 +328,7 @@ def _steps(entries: Sequence[Entry], forced: bool) -> tuple[Step, ...]:
 
 
 def _blobs(generic: LayerParameter, origin: Origin) -> tuple[Tensor, ...]:
-    """Weights that stand in the text itself: Caffe starts with them."""
+    """Return the weights in the text itself, with which Caffe starts."""
     return tuple(_blob(blob, generic, origin) for blob in generic.blobs)
 
 
@@ -345,9 +345,9 @@ def _blob(blob: BlobProto, generic: LayerParameter, origin: Origin) -> Tensor:
 
 
 def text_of(net: Net, *, header: str = "", hints: bool = True) -> str:
-    """The prototxt of a net: layer parameters live here, and weights in the caffemodel.
+    """Return the prototxt of a net: it has the layer parameters, the caffemodel the weights.
 
-    Without `hints` what only tells forks how to run a layer is left out.
+    Without `hints` fields that only state how forks run a layer are left out.
     """
     proto = descriptors.new("NetParameter")
     if net.name:

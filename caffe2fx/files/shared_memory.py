@@ -1,4 +1,4 @@
-"""What Caffe's own memory does to a net: blobs that are one memory, and losses behind Splits.
+"""Effects of Caffe's memory on a net: blobs that are one memory, and losses behind Splits.
 
 A layer that shares memory (Split, Flatten, Reshape ...) has no copy for its top. A later layer
 that overwrites that top in place changes the bottom too, for all who read it afterwards:
@@ -25,16 +25,16 @@ from caffe2fx.net.step import Step, Value
 
 
 def with_shared_memory(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps, with every blob that another layer overwrites as a further version of itself.
+    """Return the steps; a blob that another layer overwrites gets a version of its own there.
 
-    Raises CaffeFormatError for what Caffe computes otherwise at every forward, or by chance.
+    Raises CaffeFormatError where Caffe's result changes with every forward, or is undefined.
     """
     found = _Memory(steps)
     return tuple(made for index, step in enumerate(steps) for made in found.after(index, step))
 
 
 class _Memory:
-    """Which blobs are one memory, as the steps are gone through."""
+    """Tracks which blobs are one memory, step by step."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.now: dict[Value, Value] = {}  # a value of the steps -> its version here
@@ -46,7 +46,7 @@ class _Memory:
             self.last.update(dict.fromkeys((value.blob for value in step.reads), index))
 
     def after(self, index: int, step: Step) -> Iterator[Step]:
-        """The step, and those for the blobs that it overwrites without naming them."""
+        """Yield the step, and those for the blobs that it overwrites without naming them."""
         made = step.reading(self.now)
         tops = tuple(self._next(top) for top in step.tops)
         yield replace(made, tops=tops)
@@ -85,7 +85,7 @@ class _Memory:
             )
 
     def _others(self, index: int, step: Step, new: Value) -> Iterator[Step]:
-        """Steps for the other blobs of that memory which anyone reads later, or nobody at all."""
+        """Yield steps for the other blobs of that memory which are read later, or by none at all."""
         owner = self.owner[new.blob]
         others = [b for b, o in self.owner.items() if o == owner and b != new.blob]
         for blob in others:
@@ -108,8 +108,8 @@ def _fills_once(layer: Layer) -> bool:
 def check_losses(steps: Sequence[Step]) -> None:
     """Raise CaffeFormatError where Caffe loses a loss_weight, or counts one twice.
 
-    A top that has a loss_weight and a reader becomes the bottom of a Split, which takes the
-    weight over; all the weights of the layer itself are then forgotten, and a loss has 1 again.
+    A top that has a loss_weight and a reader becomes the bottom of a Split, which takes the weight
+    over; all the weights of the layer itself are then lost, and a loss has 1 again.
     """
     readers = Counter(value for step in steps for value in step.bottoms)
     overwritten = {top._replace(version=top.version - 1) for s in steps for top in s.tops}

@@ -1,4 +1,4 @@
-"""How other programs write what Caffe's own text says otherwise: as data."""
+"""Rewrites of Caffe's own prototxt text into the forms that other programs read, as data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Respelling:
-    """In layers of `type`, the text that matches `written` stands as `instead` (as in re.sub)."""
+    """In layers of `type`, `instead` replaces the text that matches `written` (as in re.sub)."""
 
     type: str
     written: str
@@ -19,7 +19,7 @@ class Respelling:
 # OpenCV and the SSD family know floor pooling by another name than Caffe's of 2018.
 CEIL_MODE = Respelling("Pooling", "round_mode: FLOOR", "ceil_mode: false")
 
-# OpenCV wants the method of a global pooling said, also where it is Caffe's own default.
+# OpenCV requires the method of a global pooling, also where it is Caffe's own default.
 GLOBAL_MAX = Respelling(
     "Pooling",
     r"pooling_param \{\n    global_pooling",
@@ -34,7 +34,7 @@ INPUT_FIELDS = Respelling(
     r"input: \1\ninput_shape {\n\2}\n",
 )
 
-# MNN leaves a Crop out, without a word, unless both its axis and an offset are given.
+# MNN ignores a Crop silently unless both its axis and an offset are given.
 WHOLE_CROP = (
     Respelling("Crop", r"(  top: .*\n)\}", r"\1  crop_param {\n    axis: 2\n    offset: 0\n  }\n}"),
     Respelling("Crop", r"(crop_param \{\n    axis: .*\n)  \}", r"\1    offset: 0\n  }"),
@@ -43,7 +43,7 @@ WHOLE_CROP = (
 
 
 def rewritten_text(text: str, text_rewrites: Sequence[Respelling]) -> str:
-    """A prototxt as a program with this spelling reads it."""
+    """Return a prototxt as rewritten for another program."""
     if not text_rewrites:
         return text
     blocks = re.split(r"^(?=layer \{)", text, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Nets of 2013 and 2014 brought to today's form, step by step as Caffe's own upgrade does it.
+"""Upgrade nets of 2013 and 2014 to today's form, step by step as Caffe itself does it.
 
 V0: `layers { layer { name: "c" type: "conv" kernelsize: 3 } }`, with padding as layers;
 V1: `layers { name: "c" type: CONVOLUTION convolution_param { kernel_size: 3 } }`;
@@ -14,8 +14,8 @@ from caffe2fx.errors import CaffeFormatError, UnknownLayerError
 from caffe2fx.files.v1_words import words
 from caffe2fx.messages.v1 import V1_TYPES, LayerType
 
-INPUT_NAME = "input"  # of the layer that old input fields become
-# What V0 calls them.
+INPUT_NAME = "input"  # the name of the layer that old input fields become
+# V0's words for V1's layer types.
 V0_TYPES = {
     "accuracy": "ACCURACY",
     "bnll": "BNLL",
@@ -42,16 +42,16 @@ V0_TYPES = {
     "tanh": "TANH",
     "window_data": "WINDOW_DATA",
 }
-Proto = Any  # messages of schema.py's pool: their classes are made at run time
+Proto = Any  # messages of the descriptors' pool: their classes are made at run time
 
 
 def upgrade(net: Proto, source: str) -> list[int | None]:
     """Bring a NetParameter of any age to today's form, in place.
 
-    Returns for each layer it then has which entry of the file that was, None for the Input layer
-    that old input fields become. What Caffe's upgrade drops with a log message, this drops too: a
-    field of another layer type in V0, and beside V0 layers `state` and `input_shape`.
-    Raises CaffeFormatError, UnknownLayerError.
+    Returns for each layer that it then has the index of its entry in the file, None for the Input
+    layer that old input fields become. Drops what Caffe's upgrade drops with a log message: a field
+    of another layer type in V0, and beside V0 layers `state` and `input_shape`. Raises
+    CaffeFormatError, UnknownLayerError.
     """
     places: list[int | None] = list(range(max(len(net.layers), len(net.layer))))
     if net.layers:
@@ -103,7 +103,7 @@ def _check_v0(net: Proto, source: str) -> None:
 
 
 def _without_padding(net: Proto, source: str) -> list[int]:
-    """Move what padding layers do into the convolutions and poolings that read them.
+    """Move the pads of padding layers into the convolutions and poolings that read them.
 
     data -> padding -> conv   becomes   data -> conv { pad }
     """
@@ -139,7 +139,7 @@ def _pad(layer: Proto, position: int, padding: Proto, source: str) -> None:
     layer.bottom[position] = padding.bottom[0]
 
 
-# Where a field of V0 goes in V1, for each of V0's types.
+# The field of V1 that a field of V0 becomes, for each of V0's types.
 _CONV, _IP, _POOL = "convolution_param", "inner_product_param", "pooling_param"
 _DATA, _IMAGES, _WINDOW = "data_param", "image_data_param", "window_data_param"
 _HDF5 = "hdf5_data_param"
@@ -214,7 +214,7 @@ def _has(message: Proto, name: str) -> bool:
 
 
 def _set(message: Proto, name: str, value: Any) -> None:
-    """Give a field its value, whether it is a number, a list of them or a message."""
+    """Set a field to its value, whether it is a scalar, a list of them or a message."""
     target = getattr(message, name)
     if hasattr(target, "append"):
         target.append(value)
@@ -231,7 +231,7 @@ _FORMER_TRANSFORMATION = {"Data": _DATA, "ImageData": _IMAGES, "WindowData": _WI
 
 
 def _move_transformation(layer: Proto) -> None:
-    """scale, mean_file, crop_size and mirror were fields of the data layers themselves."""
+    """Move scale, mean_file, crop_size and mirror from data layers' fields to transform_param."""
     former = _FORMER_TRANSFORMATION.get(V1_TYPES.get(layer.type, ""))
     if former is None or not layer.HasField(former):
         return
@@ -257,7 +257,7 @@ def _upgrade_v1(old: Proto, new: Proto, type_: str) -> None:
 
 
 def _upgrade_params(old: Proto, new: Proto) -> None:
-    """Four lists with an item for each blob become one list of messages."""
+    """Convert four lists with an item for each blob to one list of messages."""
     lists: Mapping[str, Sequence[Any]] = {
         "name": old.param,
         "share_mode": old.blob_share_mode,
@@ -275,7 +275,7 @@ def _upgrade_params(old: Proto, new: Proto) -> None:
 
 
 def _upgrade_inputs(net: Proto, source: str) -> bool:
-    """`input:` fields become one Input layer in front, if it has any to make."""
+    """Convert `input:` fields to one Input layer in front; return whether there was one to make."""
     layers = [type(layer).FromString(layer.SerializeToString()) for layer in net.layer]
     shapes = _input_shapes(net, source)
     names = list(net.input) if shapes else _without_layer(net)
@@ -291,13 +291,13 @@ def _upgrade_inputs(net: Proto, source: str) -> bool:
 
 
 def _without_layer(net: Proto) -> list[str]:
-    """The inputs that no layer makes: of inputs without any shape Caffe takes no notice."""
+    """Return the inputs that no layer makes; Caffe ignores inputs if there are no shapes at all."""
     made = {top for layer in net.layer for top in layer.top}
     return [name for name in net.input if name not in made]
 
 
 def _input_shapes(net: Proto, source: str) -> list[Sequence[int]]:
-    """The shape of each input, none where the text tells none; Caffe ignores those left over."""
+    """Return the shape of each input, none where the text has none; Caffe ignores excess ones."""
     shapes = [tuple(shape.dim) for shape in net.input_shape]
     dims, count = list(net.input_dim), len(net.input)
     if (not shapes and count > len(dims) // 4 > 0) or len(dims) in (1, 2, 3):
@@ -309,7 +309,7 @@ def _input_shapes(net: Proto, source: str) -> list[Sequence[int]]:
 
 
 def _upgrade_batch_norm(layer: Proto) -> None:
-    """Three param specs said that BatchNorm's statistics are not learned: now they are not."""
+    """Drop BatchNorm's three param specs, which once marked its statistics as not learned."""
     if layer.type == "BatchNorm" and len(layer.param) == 3:
         for spec in layer.param:
             spec.lr_mult = spec.decay_mult = 0.0

@@ -1,4 +1,4 @@
-"""The words that texts of 2014 have for layer types, those of registered records included."""
+"""The words for layer types in texts of 2014, those of registered records included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from caffe2fx.messages.v1 import OUR_NUMBERS, V1_LAYERS, V0LayerParameter, V1Lay
 
 
 def wires_of(message: type[Message]) -> Iterator[tuple[str, Wire]]:
-    """The fields of a message; in those of V0 and V1 with what follows from the records."""
+    """Yield the fields of a message; those of V0 and V1 with what follows from the records."""
     if message is V1LayerParameter:
         known = {word: number for word, (number, _) in words().items()}
         for name, wire in message.wires():
@@ -26,11 +26,11 @@ def wires_of(message: type[Message]) -> Iterator[tuple[str, Wire]]:
 
 
 def words() -> dict[str, tuple[int, str]]:
-    """V1's words for layer types, each with its number and today's name.
+    """Return V1's words for layer types, each with its number and today's name.
 
-    Forks of V1's days had words of their own (CROP, INTERP, BN). So every registered type is
-    known by its name, and by that in capitals, with and without underscores between its parts;
-    a word that several types could mean by that is known for none.
+    Forks of V1's days had words of their own (CROP, INTERP, BN). So every registered type has its
+    name as a word, and that in capitals, with and without underscores between its parts; a word
+    that several types could mean is left out.
     """
     known = {word: (number, type_) for word, number, type_ in V1_LAYERS}
     meant = {word: types for word, types in meanings().items() if len(types) == 1}
@@ -40,7 +40,7 @@ def words() -> dict[str, tuple[int, str]]:
 
 
 def meanings() -> dict[str, list[str]]:
-    """Which types that V1 has no word for could be meant by a word, in their order."""
+    """Return for each such word the types that V1 has no word for and it could mean, in order."""
     types = sorted(registered().keys() - {type_ for _, _, type_ in V1_LAYERS})
     types = [type_ for type_ in types if type_.isidentifier()]
     found = {type_: [type_] for type_ in types}

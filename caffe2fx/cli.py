@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(program: str, run: object) -> int:
-    """Run a command; what a user can cause becomes a message instead of a traceback."""
+    """Run a command; errors that a user can cause become messages instead of tracebacks."""
     try:
         return int(run())  # type: ignore[operator]
     except (CaffeError, OSError) as error:
@@ -82,7 +82,7 @@ def _named_shape(text: str) -> tuple[str, Shape]:
 
 
 def _sizes(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of load that every command on a net has."""
+    """Return the options of load that every command on a net has."""
     shapes = dict(arguments.shape)
     return {"batch": arguments.batch, "shapes": shapes, "dialect": arguments.dialect}
 
@@ -94,7 +94,7 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
 
 
 def _state(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Which layers of a net are meant."""
+    """Return the phase, level and stages that choose the layers of a net."""
     return {"phase": arguments.phase, "level": arguments.level, "stages": arguments.stage}
 
 
@@ -149,7 +149,7 @@ def _save(module: CaffeGraphModule, output: Path) -> None:
 
 
 def random_inputs(net: Net, seed: int = 0) -> list[Tensor]:
-    """Normal random numbers for every input of a net."""
+    """Return standard normal values for every input of a net."""
     generator = torch.Generator().manual_seed(seed)
     shapes = net.shapes()
     return [torch.randn(shapes[value], generator=generator) for value in net.inputs]
@@ -231,7 +231,7 @@ def _compare_dump(arguments: argparse.Namespace) -> Report:
 
 
 def _inputs(paths: Sequence[Path]) -> Any:
-    """The arrays of .npy files in their order, or those of an .npz by name."""
+    """Return the arrays of .npy files in their order, or those of an .npz by name."""
     read = [read_dump(path) for path in paths]
     if len(read) == 1 and len(read[0].maps) > 1:
         return {one.name: one.value for one in read[0].maps}
@@ -257,7 +257,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def layer_table(net: Net) -> Table:
-    """Layers with their parameters, bottoms, top shapes and weights."""
+    """Return a table of layers with their parameters, bottoms, top shapes and weights."""
     table = Table("layer", "parameters", "bottoms", "tops", "weights", box=None)
     shapes = net.shapes()
     for step in net.steps:

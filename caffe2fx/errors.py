@@ -1,4 +1,4 @@
-"""The one tree of errors. Each says which layer or operation, which constraint, which value."""
+"""The one tree of errors. A message names the layer or operation, its constraint and the value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class CaffeError(Exception):
 
 
 class CaffeFormatError(CaffeError, ValueError):
-    """A prototxt or caffemodel is not what Caffe reads; the message names file and place."""
+    """A prototxt or caffemodel cannot be read by Caffe's rules; the message names file and line."""
 
 
 class UnknownLayerError(CaffeFormatError):
@@ -20,7 +20,7 @@ class ShapeMismatchError(CaffeError, ValueError):
 
 
 class CaffeFileError(CaffeError, OSError):
-    """A file cannot be read or written; `filename` and `strerror` say which and why."""
+    """A file cannot be read or written; `filename` and `strerror` hold which and why."""
 
 
 class EngineError(CaffeError, RuntimeError):

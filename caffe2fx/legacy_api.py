@@ -89,7 +89,7 @@ class {name}(legacy_api_of_{name}.FromFiles):
 
 
 class FromFiles(CaffeGraphModule):
-    """A loaded Caffe net as a class of its own: what Net.py inherits from.
+    """A loaded Caffe net as a class of its own: the base class in the written PytorchModel.py.
 
     The weights are those of `state`, a saved state_dict, if that file exists.
     """
@@ -120,8 +120,8 @@ def compare_caffe_model(
     """Compare two Caffe files with the feature maps that create_model_weight left.
 
     The files run on `numpy_input` (C x H x W or with a batch; a list where the net has several
-    inputs) in real Caffe where it is there, else in torch. The prototxt may have been edited:
-    maps are matched by layer and blob names, and what has no partner is listed. Each layer is
+    inputs) in real Caffe where it is installed, else in torch. The prototxt may have been edited:
+    maps are matched by layer and blob names, and those without a partner are listed. Each layer is
     logged as it comes, those in place too, and the table with the first divergence at the end.
     """
     with shown():
@@ -137,8 +137,8 @@ def compare_caffe_pytorch_model(
 ) -> DumpReport:
     """Compare two Caffe files with a PyTorch model, feature map by feature map.
 
-    Of a `model` that did not come from Caffe the outputs are compared. `feature_dir` receives
-    the model's feature maps; all else is as in compare_caffe_model.
+    If `model` did not come from Caffe its outputs are compared. `feature_dir` receives the model's
+    feature maps; all else is as in compare_caffe_model.
     """
     with shown():
         net = load(prototxt_path, weights_path, strict=False).caffe
@@ -165,7 +165,7 @@ def _many(inputs: Any) -> Any:
 
 @torch.no_grad()
 def _dump_of(model: nn.Module, net: CaffeView, inputs: Sequence[Tensor]) -> Dump:
-    """The feature maps of a model that came from Caffe, or the outputs of any other."""
+    """Return the feature maps of a model that came from Caffe, or the outputs of any other."""
     if isinstance(model, CaffeGraphModule):
         view = model.caffe
         return Dump(tuple(feature_maps(view.net, view.stream(*inputs))), outputs=view.outputs)

@@ -1,4 +1,4 @@
-"""Where something came from: the module path and the line that a person can open."""
+"""Origin: the module path and the source line of a step, node or error."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Origin:
-    """The place in the user's own files that a step, node or error stands for.
+    """The position in the user's own files of a step, node or error.
 
-    `module` is the path of the nn.Module whose forward ran ("layer1.0"; empty for the
-    root), `file` and `line` are the innermost frame outside torch and these packages
-    (or the place in a prototxt), and `source` is the text of that line. `rules` are the rewrite
-    rules that made a layer out of one that the target does not have, the outermost first.
+    `module` is the path of the nn.Module whose forward ran ("layer1.0"; empty for the root), `file`
+    and `line` are the innermost frame outside torch and these packages (or the line of a prototxt),
+    and `source` is the text of that line. `rules` are the rewrite rules that made a layer out of
+    one that the target does not have, the outermost first.
     """
 
     module: str = ""

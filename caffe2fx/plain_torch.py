@@ -1,4 +1,4 @@
-"""torch without what its user has chosen for the whole process or the running block."""
+"""torch without the settings of its user for the whole process or the running block."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 @contextmanager
 def on_cpu() -> Iterator[None]:
-    """Tensors are made on the CPU, also under torch.set_default_device."""
+    """Make tensors on the CPU in this block, also under torch.set_default_device."""
     with torch.device("cpu"):
         yield
 
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Tensors are made on the CPU, and nothing is cast, also under torch.autocast."""
+    """Make tensors on the CPU in this block and cast nothing, also under torch.autocast."""
     with torch.device("cpu"), torch.autocast("cpu", enabled=False):
         yield

@@ -11,10 +11,10 @@ NAMES = ("torch", "pycaffe", "opencv")
 
 
 def engine(name: str | Engine) -> Engine:
-    """The engine of that name; "best" is real Caffe where it is there, else torch.
+    """Return the engine of that name; "best" is real Caffe where it is installed, else torch.
 
-    An engine of the caller's own is taken as it is. Raises EngineError for an unknown name or a
-    missing engine.
+    An Engine object is returned as it is. Raises EngineError for an unknown name or a missing
+    engine.
     """
     if not isinstance(name, str):
         return name
@@ -42,13 +42,13 @@ def _engine(name: str) -> Engine:
 
 
 def best_engine(among: Collection[str] = ("pycaffe",)) -> str:
-    """The strongest engine of those that is there: real Caffe, OpenCV, else the embedded one."""
+    """Return the strongest installed engine of `among`: real Caffe, OpenCV, else the embedded."""
     strongest = (name for name in ("pycaffe", "opencv") if name in among)
     return next((name for name in strongest if _engine(name).why_missing() is None), "torch")
 
 
 def all_engines() -> list[Engine]:
-    """Every engine, whether or not it is there."""
+    """Return every engine, whether or not it is installed."""
     return [_engine(name) for name in NAMES]
 
 

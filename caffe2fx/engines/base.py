@@ -1,4 +1,4 @@
-"""What every engine offers: net files in, every layer's result out."""
+"""The interface of every engine: net files in, every layer's result out."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Session(AbstractContextManager["Session"], Protocol):
         """Change the shapes of the inputs, in their order."""
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Each step in order with its tops, as they are before anything overwrites them."""
+        """Yield each step in order with its tops, as they are before anything overwrites them."""
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The tops of one step for the given bottoms; `run` must have been exhausted before."""
+        """Return the tops of one step for the given bottoms; `run` must be exhausted before."""
 
     def published(self) -> Mapping[str, Tensor]:
-        """The outputs by name, as the program itself gives them to who runs the files.
+        """Return the outputs by name, as the program itself returns them to users of the files.
 
-        They belong to the inputs of the last `run`, which was exhausted, and no `feed` was since.
-        Where that is `published_coarsely`, the program by default does not run layer by layer as
-        `run` does, but merges layers and rounds more.
+        They belong to the inputs of the last `run`, which was exhausted, with no `feed` since. With
+        `published_coarsely` the program by default does not run layer by layer as `run` does, but
+        merges layers and rounds more.
         """
 
 
@@ -52,7 +52,7 @@ class Closing:
         self.close()
 
     def close(self) -> None:
-        """Give back what the session holds; by default nothing."""
+        """Release the resources of the session; by default there are none."""
 
 
 class Engine(Protocol):
@@ -61,10 +61,10 @@ class Engine(Protocol):
     name: str
 
     def why_missing(self) -> str | None:
-        """What to do to have this engine; None if it is there."""
+        """Return how to install this engine; None if it is installed."""
 
     def describe(self) -> str:
-        """One line on what would be run."""
+        """Return one line about the program that would run."""
 
     def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> Session:
         """Load a net. Raises EngineError with the engine's own message.

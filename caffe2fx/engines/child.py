@@ -1,7 +1,7 @@
-"""A child process that answers requests: what else it prints does no harm, and it may not hang.
+"""A child process that answers requests: it may print anything, and it must not hang.
 
-The child is told a word at its start (argv), and every answer begins with it: all before is what
-the child or its start-up prints, and is kept for the error message.
+The child gets a random word at its start (argv), and every answer begins with it: all before is
+output of the child or its start-up, and is kept for the error message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO
 from caffe2fx.errors import EngineError
 
 VARIABLE = "CAFFE2FX_TIMEOUT"
-SILENT_SECONDS = 120.0  # without a byte or any time on a processor
+SILENT_SECONDS = 120.0  # without a byte or any processor time
 _BUSY_FACTOR = 10  # so many times that for one answer, whatever the child does
 _STRAY_BYTES = 4096  # of what is printed between answers
 _HEADER_BYTES = 64 << 20
@@ -31,15 +31,15 @@ _LAST_SECONDS = 2.0  # for a child that closed its pipes to end
 
 
 class Ended(Exception):
-    """The child is gone, hangs, or answers what is none; the text says which."""
+    """The child has ended, hangs, or sends something that is no answer; the text states which."""
 
 
 class Hung(Ended):
-    """The child lives and does not come to an end."""
+    """The child is alive and does not come to an end."""
 
 
 def silent_seconds() -> float:
-    """For how long a child may show no sign of life: the environment's word, or the default."""
+    """Return how long a child may show no sign of life: from the environment, or the default."""
     said = os.environ.get(VARIABLE, "")
     try:
         seconds = float(said or SILENT_SECONDS)
@@ -94,7 +94,7 @@ class Child:
                 wait.renew()
 
     def receive(self) -> bytes:
-        """The head of the next answer. Raises Ended where there is none."""
+        """Return the head of the next answer. Raises Ended where there is none."""
         wait = _Wait(self.process.pid, self._patience)
         mark = b"\n" + self._word.encode() + b" "
         while mark not in self._buffer:
@@ -140,7 +140,7 @@ class Child:
         return chunk
 
     def last_words(self) -> tuple[int | None, list[str]]:
-        """End the child; its exit status, None if it was still alive, and the lines it printed."""
+        """End the child; return its exit status (None if it was alive) and the lines it printed."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_LAST_SECONDS)
         code = self.process.poll()
@@ -151,8 +151,8 @@ class Child:
         return code, [line for line in printed.decode(errors="replace").splitlines() if line]
 
     def close(self) -> None:
-        """End the child and all that it started."""
-        if self.process.returncode is None:  # else its number may be another's by now
+        """End the child and all processes that it started."""
+        if self.process.returncode is None:  # else its id may be another process's by now
             self._kill()
         self._errors.close()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -173,7 +173,7 @@ _READV = hasattr(os, "readv")
 
 
 class _Wait:
-    """Waits for a pipe as long as the child shows signs of life: bytes, or time on a processor."""
+    """Waits for a pipe as long as the child shows signs of life: bytes, or processor time."""
 
     def __init__(self, group: int, patience: float) -> None:
         self._group, self._patience = group, patience
@@ -181,7 +181,7 @@ class _Wait:
         self._ticks = -1
 
     def renew(self) -> None:
-        """Note that bytes went through a pipe. Raises Hung where they never end."""
+        """Restart the wait, since bytes went through a pipe. Raises Hung where they never end."""
         self._seen = time.monotonic()
         self._check_total()
 
@@ -210,7 +210,7 @@ class _Wait:
 
 
 def _ticks_of(group: int) -> int:
-    """The processor time of all processes of the group, in the kernel's ticks; 0 if unknown."""
+    """Return the processor time of all processes of the group in kernel ticks; 0 if unknown."""
     total = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""Engine `dump`: what another program computed, from its files of feature maps."""
+"""Engine `dump`: the results of another program, from its files of feature maps."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from caffe2fx.net.step import Step, Value, is_input
 class DumpEngine:
     """Feature maps that a program dumped, in place of the program itself.
 
-    Maps that the dump lacks follow from those that it has by the layers' meaning. A layer fed
-    with other bottoms than the dump's errs by what it erred there. `names` and `layout` are those
-    of caffe2fx.read_dump.
+    Maps that the dump does not have are computed from those that it has by the layers' meaning. A
+    layer fed with other bottoms than the dump's has the error that it had there. `names` and
+    `layout` are those of caffe2fx.read_dump.
     """
 
     name = "dump"
@@ -36,11 +36,11 @@ class DumpEngine:
         self._dump = read_dump(path, names=names, layout=layout)
 
     def why_missing(self) -> str | None:
-        """Never missing: the files were read."""
+        """Return None: the files were read already."""
         return None
 
     def describe(self) -> str:
-        """How many maps there are, and where."""
+        """Return the number of maps, and their path."""
         return f"{len(self._dump.maps)} feature maps of {self._path}"
 
     def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> DumpSession:
@@ -59,7 +59,7 @@ class DumpSession(Closing):
         self._errors: dict[str, tuple[Tensor, ...]] = {}  # of each layer alone, in float64
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
-        """Hold the maps against the shapes that the net has for such inputs."""
+        """Match the maps to the shapes that the net has for such inputs."""
         self.net = self.net.reshaped(shapes)
         wrong = match_maps(self.net, self._dump).wrong
         if wrong:
@@ -68,9 +68,9 @@ class DumpSession(Closing):
 
     @torch.no_grad()
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Each step with its tops; CaffeError unless the inputs are those of the dump.
+        """Yield each step with its tops; raise CaffeError unless the inputs are those of the dump.
 
-        Once they were, others follow from the layers' meaning and the errors made in the dump.
+        After that, other inputs give the layers' meaning plus the errors made in the dump.
         """
         if self._errors and not all(map(torch.equal, inputs, self._inputs)):
             yield from self._follow(inputs)
@@ -112,11 +112,11 @@ class DumpSession(Closing):
         return tuple(top - exact for top, exact in zip(tops, meant, strict=True))
 
     def published(self) -> Mapping[str, Tensor]:
-        """The outputs of the dump."""
+        """Return the outputs of the dump."""
         return self._published
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The layer's meaning for these bottoms, and the error that it made in the dump."""
+        """Return the layer's meaning for these bottoms, plus the error that it made in the dump."""
         if is_input(step):
             return tuple(bottoms)
         meant = step.compute(dict(zip(step.reads, bottoms, strict=True)), torch.float64)

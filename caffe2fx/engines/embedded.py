@@ -18,16 +18,16 @@ from caffe2fx.net.step import Step, Value, is_input
 
 
 class EmbeddedEngine:
-    """Always there; proves the files and our reading of them, not Caffe's."""
+    """Always available; proves the files and our reading of them, not Caffe's."""
 
     name = "torch"
 
     def why_missing(self) -> str | None:
-        """Never missing."""
+        """Return None: it is always available."""
         return None
 
     def describe(self) -> str:
-        """The version of torch that runs the net."""
+        """Return the version of torch that runs the net."""
         return f"torch {torch.__version__}, embedded"
 
     def open(self, prototxt: Path, caffemodel: Path, **options: Any) -> EmbeddedSession:
@@ -45,12 +45,12 @@ class EmbeddedSession(Closing):
         self._published: dict[str, Tensor] = {}
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
-        """Check the shapes as Caffe would; the modules themselves take any."""
+        """Check the shapes as Caffe would; the modules themselves accept any."""
         self.net = self.net.reshaped(shapes)
         self.net.shapes()
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Each step in order with its tops."""
+        """Yield each step in order with its tops."""
         values: dict[Value, Tensor] = {}
         stream = self.module.caffe.stream(*inputs)
         for step in self.net.steps:
@@ -63,11 +63,11 @@ class EmbeddedSession(Closing):
             yield step, tops
 
     def published(self) -> Mapping[str, Tensor]:
-        """The outputs of the last run."""
+        """Return the outputs of the last run."""
         return self._published
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The tops of one step for the given bottoms."""
+        """Return the tops of one step for the given bottoms."""
         if is_input(step):
             return tuple(bottoms)
         if not step.tops:

@@ -34,7 +34,7 @@ class OpenCVEngine:
     name = "opencv"
 
     def why_missing(self) -> str | None:
-        """How to get it, None if it is there."""
+        """Return how to install it, None if it is installed."""
         try:
             import cv2
         except ImportError:
@@ -44,7 +44,7 @@ class OpenCVEngine:
         return None
 
     def describe(self) -> str:
-        """The version of OpenCV."""
+        """Return the version of OpenCV."""
         import cv2
 
         return f"OpenCV {cv2.__version__}"
@@ -64,7 +64,7 @@ def _read(prototxt: Path, weights: Path) -> Any:
 
 
 def _one_by_one(net: Any) -> Any:
-    """The net with every layer run by itself."""
+    """Set the net to run every layer by itself, and return it."""
     # A fused layer would give its successor's result, and Winograd's convolution rounds more.
     net.enableFusion(False)
     net.enableWinograd(False)
@@ -72,13 +72,13 @@ def _one_by_one(net: Any) -> Any:
 
 
 class OpenCVSession(Closing):
-    """One net in this process; OpenCV throws where Caffe would abort.
+    """One net in this process; OpenCV raises where Caffe would abort.
 
-    Layers and blobs go in under numbers, each top a blob of its own: OpenCV takes a "." in a
-    name that it is asked for as "layer.output", and calls some layers by their blob. Where a
-    layer has several tops, a copy of each is asked for: OpenCV gives none of what nobody reads,
-    and has overwritten others than the first by the end of the run. `published` runs the files
-    themselves, under their own names and with all of OpenCV's optimizations.
+    Layers and blobs get numbers as names, each top a blob of its own: OpenCV parses a "." in a
+    requested name as "layer.output", and calls some layers by their blob. Where a layer has several
+    tops, a copy of each is requested: OpenCV returns none that has no reader, and has overwritten
+    others than the first by the end of the run. `published` runs the files themselves, under their
+    own names and with all of OpenCV's optimizations.
     """
 
     published_coarsely = True
@@ -119,14 +119,14 @@ class OpenCVSession(Closing):
         return _one_by_one(_read(*files))
 
     def close(self) -> None:
-        """End what runs the net."""
+        """Release the net that runs."""
         self._folder.cleanup()
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
-        """OpenCV takes the shapes from the inputs themselves."""
+        """Do nothing: OpenCV takes the shapes from the inputs themselves."""
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Each step in order with its tops."""
+        """Yield each step in order with its tops."""
         self._given = given = dict(zip(self.net.inputs, inputs, strict=True))
         asked = [step for step in self.net.steps if step.tops and not is_input(step)]
         names = {id(step): _asked_for(self._numbered(step)) for step in asked}
@@ -145,7 +145,7 @@ class OpenCVSession(Closing):
     def _forward(
         self, running: Any, given: dict[Value, Tensor], names: Sequence[str]
     ) -> list[list[Tensor]]:
-        """The tops of each layer of these names."""
+        """Return the tops of each layer of these names."""
         import cv2
 
         try:
@@ -157,7 +157,7 @@ class OpenCVSession(Closing):
         return [[torch.from_numpy(np.array(top)) for top in tops] for tops in results]
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The tops of one step, as a net of that one layer."""
+        """Return the tops of one step, run as a net of that one layer."""
         if is_input(step) or not step.tops:
             return tuple(bottoms) if is_input(step) else ()
         alone, given = _alone(step, bottoms)
@@ -167,7 +167,7 @@ class OpenCVSession(Closing):
         return _shaped([tops[0] for tops in results], shapes)
 
     def published(self) -> dict[str, Tensor]:
-        """The outputs of the files as they are, each asked for by the layer that makes it."""
+        """Return the outputs of the files as they are, each requested by the layer's name."""
         makers = self.net.producers()
         wanted = [value for value in self.net.outputs if not is_input(makers[value])]
         if not wanted:
@@ -181,7 +181,7 @@ class OpenCVSession(Closing):
         return {value.blob: top for value, top in zip(wanted, shaped, strict=True)}
 
     def _as_saved(self) -> tuple[Path, Path]:
-        """The files of the net, or copies where OpenCV cannot read how they are written."""
+        """Return the files of the net, or rewritten copies if OpenCV cannot read their form."""
         prototxt, weights = self._saved
         text = prototxt.read_text(encoding="utf-8")
         readable = rewritten_text(text, SPELLING)
@@ -204,7 +204,7 @@ def _check_memory(net: Net) -> None:
 
 
 def _shaped(results: Sequence[Tensor], shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-    """A Mat has two axes at least: a value of one comes back as a column of that many rows."""
+    """Reshape results: a Mat has at least two axes, so a vector comes back as a column."""
     return tuple(
         result.flatten() if len(shape) == 1 and result.dim() == 2 and result.shape[1] == 1
         else result
@@ -213,7 +213,7 @@ def _shaped(results: Sequence[Tensor], shapes: Sequence[Shape]) -> tuple[Tensor,
 
 
 def _copies(step: Step) -> tuple[Step, ...]:
-    """A layer for each top that reads it and changes nothing."""
+    """Return for each top a layer that copies it."""
     names = [f"{top.blob}copy" for top in step.tops]
     return tuple(
         Step(name, Power(), (top,), (Value(name),))
@@ -222,12 +222,12 @@ def _copies(step: Step) -> tuple[Step, ...]:
 
 
 def _asked_for(step: Step) -> list[str]:
-    """The layers whose results are the tops of a step."""
+    """Return the names of the layers whose results are the tops of a step."""
     return [step.name] if len(step.tops) == 1 else [copy.name for copy in _copies(step)]
 
 
 def _alone(step: Step, bottoms: Sequence[Tensor]) -> tuple[Net, dict[Value, Tensor]]:
-    """A net of one layer between inputs of its own and tops of its own."""
+    """Return a net of one layer between inputs of its own and tops of its own, and the inputs."""
     values = [Value(f"in{index}") for index in range(len(bottoms))]
     inputs = [
         Step(v.blob, Input(shape=(tuple(b.shape),)), (), (v,))

@@ -32,7 +32,7 @@ HOW = (
 
 
 def starter() -> tuple[tuple[str, ...], Mapping[str, str] | None] | None:
-    """Command and environment of a Python with caffe: the named one, the cache's, or this one."""
+    """Return command and environment of a Python with caffe: named, in the cache, or this one."""
     named = os.environ.get("CAFFE2FX_PYCAFFE")
     if named:
         return (named,), None
@@ -56,11 +56,11 @@ class PycaffeEngine:
     name = "pycaffe"
 
     def why_missing(self) -> str | None:
-        """How to get it, None if it is there."""
+        """Return how to install it, None if it is installed."""
         return None if starter() is not None else f"no pycaffe found: {HOW}"
 
     def describe(self) -> str:
-        """Version, number of layer types and the interpreter."""
+        """Return version, number of layer types and the interpreter."""
         with Worker() as worker:
             hello = worker.hello
         return f"Caffe {hello['version']}, {len(hello['types'])} layer types ({worker.command[0]})"
@@ -77,7 +77,7 @@ class PycaffeEngine:
 
 
 class Worker(Closing):
-    """The child process and what it is asked."""
+    """The child process and the requests to it."""
 
     def __init__(self) -> None:
         found = starter()
@@ -99,17 +99,17 @@ class Worker(Closing):
 
     @property
     def alive(self) -> bool:
-        """Whether the child is still there."""
+        """Whether the child is still running."""
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the child, and all that it started."""
+        """End the child, and all processes that it started."""
         self._child.close()
 
     def ask(
         self, operation: str, arrays: Sequence[np.ndarray] = (), **request: Any
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """One request and its answer. Raises EngineError with Caffe's own message."""
+        """Send one request, return its answer. Raises EngineError with Caffe's own message."""
         if self._fate:
             raise EngineError(self._fate)
         try:
@@ -130,7 +130,7 @@ class Worker(Closing):
         self._child.send([head, *(body.data for body in bodies if body.size)])
 
     def _array(self, kind: Any) -> np.ndarray:
-        """The next array of an answer, of the type and shape that its head states."""
+        """Return the next array of an answer, of the type and shape that its head states."""
         try:
             (name, shape), limit = kind, _MOST_VALUES
             dtype = np.dtype(str(name))
@@ -154,11 +154,11 @@ class Worker(Closing):
         return f"pycaffe {fault} when asked to {operation}, and was ended{longer}: {said}"
 
 
-_MOST_VALUES = 2**31 - 1  # of a blob of Caffe's
+_MOST_VALUES = 2**31 - 1  # in a blob of Caffe's
 
 
 def _answer(head: bytes) -> dict[str, Any]:
-    """The head of an answer, with the list of its arrays."""
+    """Return the head of an answer, with the list of its arrays."""
     try:
         answer = json.loads(head)
         if isinstance(answer, dict) and isinstance(answer["arrays"], list):
@@ -209,7 +209,7 @@ class PycaffeSession(Closing):
         self._remembers = True
 
     def _match(self) -> list[int]:
-        """The place of each step among Caffe's layers, between which it inserts Splits."""
+        """Return the index of each step among Caffe's layers, between which it inserts Splits."""
         found, at = [], 0
         for step in self.net.steps:
             if not step.layer.in_files:
@@ -222,7 +222,7 @@ class PycaffeSession(Closing):
         return found
 
     def close(self) -> None:
-        """End what runs the net."""
+        """End the child that runs the net."""
         self._worker.close()
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
@@ -232,14 +232,14 @@ class PycaffeSession(Closing):
         self._worker.ask("reshape", shapes=self._shapes)
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Each step in order with its tops; layer by layer, so that in-place tops are seen."""
+        """Yield each step in order with its tops; layer by layer, to read in-place tops too."""
         self._begin(self.net.steps)
         names = [value.blob for value in self.net.inputs]
         self._ask(names, [_array(value) for value in inputs], 0, -1, [])
         start = 0
         for index, step in enumerate(self.net.steps):
             end = self._index[index]
-            # A layer that reads data would overwrite what was put.
+            # A layer that reads data would overwrite the inputs.
             last = end - 1 if is_input(step) else end
             wanted = self._tops(step, end)
             results = self._ask([], [], start, last, wanted)
@@ -249,11 +249,11 @@ class PycaffeSession(Closing):
             self._ask([], [], start, len(self._layers) - 1, [])
 
     def published(self) -> Mapping[str, Tensor]:
-        """The blobs that Caffe itself counts as outputs, as forward left them."""
+        """Return the blobs that Caffe itself counts as outputs, as forward left them."""
         return dict(zip(self.outputs, self._ask([], [], 0, -1, self.outputs), strict=True))
 
     def _tops(self, step: Step, at: int) -> list[str]:
-        """The blobs in which Caffe has the tops of a step, whose layer is the one at that place."""
+        """Return the blobs of Caffe's that hold the tops of a step, whose layer has index `at`."""
         if not step.layer.in_files:
             return [top.blob for top in step.tops]
         # A loss that names no top has one in Caffe, called "(automatic)".
@@ -261,7 +261,7 @@ class PycaffeSession(Closing):
         return tops[: len(step.tops)]
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The tops of one step for what it reads."""
+        """Return the tops of one step for the values that it reads."""
         if is_input(step):
             return tuple(bottoms)
         if not step.layer.in_files:

@@ -25,7 +25,7 @@ WORD, LIMIT = (sys.argv[1:] + ["", ""])[:2]
 
 
 def end_in_time():
-    """Start the clock of a request anew. It needs no Python, which a layer that hangs may hold."""
+    """Restart the clock of a request. It needs no Python, which a layer that hangs may hold."""
     if faulthandler is not None and LIMIT:
         faulthandler.dump_traceback_later(float(LIMIT), exit=True)
 
@@ -37,7 +37,7 @@ def wait_for_ever():
 
 
 def take_pipes():
-    """Our two pipes, with standard output redirected to standard error for everybody else."""
+    """Return our two pipes, with standard output redirected to standard error for all others."""
     source = getattr(sys.stdin, "buffer", sys.stdin)
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -45,7 +45,7 @@ def take_pipes():
 
 
 def receive(source):
-    """The next request and its arrays, or (None, None) at the end."""
+    """Return the next request and its arrays, or (None, None) at the end."""
     line = source.readline()
     if not line:
         return None, None
@@ -58,7 +58,7 @@ def receive(source):
 
 
 def send(sink, answer, arrays=()):
-    """One answer and its arrays."""
+    """Send one answer and its arrays."""
     arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
     answer["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
     head = json.dumps(answer).encode("utf-8")
@@ -115,7 +115,7 @@ class Runner(object):
         return {}, []
 
     def run(self, request, arrays):
-        """Fill blobs, run the layers from `start` to `end`, give back blobs."""
+        """Fill blobs, run the layers from `start` to `end`, send blobs back."""
         for name, array in zip(request["blobs"], arrays):
             self.put(name, array)
         if request["start"] <= request["end"]:

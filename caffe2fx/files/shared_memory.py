@@ -85,7 +85,7 @@ class _Memory:
             )
 
     def _others(self, index: int, step: Step, new: Value) -> Iterator[Step]:
-        """Yield steps for the other blobs of that memory which are read later, or by none at all."""
+        """Yield steps for the other blobs of that memory which are read later, or never at all."""
         owner = self.owner[new.blob]
         others = [b for b, o in self.owner.items() if o == owner and b != new.blob]
         for blob in others:

@@ -1,4 +1,4 @@
-"""Builder: from a net to a GraphModule of torch.nn modules, with identifiers for its names."""
+"""The builder of a GraphModule of torch.nn modules from a net, with identifiers for its names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from caffe2fx.net.unique_names import unique_name
 
 
 def graph_module(net: Net) -> CaffeGraphModule:
-    """The net as a GraphModule of torch.nn modules (and Operations where torch.nn has none).
+    """Return the net as a GraphModule of torch.nn modules (RecordModules where torch.nn has none).
 
-    Raises ShapeMismatchError or CaffeFormatError for what Caffe would abort on.
+    Raises ShapeMismatchError or CaffeFormatError where Caffe would abort.
     """
     builder = _Builder(net)
     for step in net.steps:
@@ -27,7 +27,7 @@ def graph_module(net: Net) -> CaffeGraphModule:
 
 
 class _Builder:
-    """Wires the graph; the layers themselves come from the records."""
+    """Wires the graph; the records build the modules of the layers."""
 
     def __init__(self, net: Net) -> None:
         self.net = net
@@ -38,7 +38,7 @@ class _Builder:
         self.nodes: dict[Value, fx.Node] = {}
         self.step_nodes: list[tuple[str, ...]] = []
         self.module_names: dict[str, str] = {}
-        self.modules: dict[int, nn.Module] = {}  # by the position of the step
+        self.modules: dict[int, nn.Module] = {}  # by the index of the step
 
     def add(self, step: Step) -> None:
         if is_input(step):
@@ -66,7 +66,7 @@ class _Builder:
         self.step_nodes.append(tuple(top.name for top in tops))
 
     def _read(self, step: Step) -> tuple[fx.Node, ...]:
-        """What the step reads, cut off where the file says that no gradient goes there."""
+        """Return the nodes that the step reads, detached where the file stops the gradient."""
         nodes = [self.nodes[value] for value in step.reads]
         for index in range(len(step.bottoms)):
             if not step.passes_gradient(index):
@@ -97,7 +97,7 @@ _RESERVED = {
 
 
 def identifier(name: str, taken: set[str]) -> str:
-    """A Python name for any layer name, different from those taken; ASCII, never code."""
+    """Return a Python name for any layer name, distinct from those taken; ASCII, no keyword."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)
     plain = plain if plain and not plain[0].isdigit() else f"_{plain}"
     plain = f"{plain}_" if plain in _RESERVED else plain

@@ -1,4 +1,4 @@
-"""Net to torch.fx.GraphModule: one module a layer, no source file in between."""
+"""A torch.fx.GraphModule made from a net: one module a layer, no source file in between."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from caffe2fx.net.step import Step, Value, is_input
 
 @dataclass(frozen=True)
 class Names:
-    """Where the steps of a net went in a GraphModule."""
+    """The nodes and modules of a GraphModule that the steps of a net became."""
 
     nodes: tuple[tuple[str, ...], ...]  # for each step the node of each top
     modules: Mapping[str, str]  # module name in the GraphModule -> layer name in Caffe
 
 
 class CaffeView:
-    """What a GraphModule built from a Caffe net still knows of it; found as `gm.caffe`."""
+    """A view of the Caffe net that a GraphModule was built from; found as `gm.caffe`."""
 
     def __init__(self, module: CaffeGraphModule, net: Net, names: Names) -> None:
         self._module = module
@@ -44,7 +44,7 @@ class CaffeView:
 
     @property
     def input_ranks(self) -> tuple[int, ...]:
-        """How many axes each input has, the batch included."""
+        """The number of axes of each input, the batch included."""
         shapes = (s for step in self.net.steps if is_input(step) for s in step.top_shapes(()))
         return tuple(map(len, shapes))
 
@@ -56,16 +56,16 @@ class CaffeView:
 
     @property
     def preprocessing(self) -> dict[str, Transform]:
-        """For each input of images what Caffe does to them before, by the input's blob name.
+        """Return by blob name the transform that Caffe applies to the images of each input.
 
         The modules are in the mode, train or eval, that the net is in. CaffeFileError names a
-        mean_file that is not there.
+        mean_file that does not exist.
         """
         made = transforms(self.net)
         return {name: transform.train(self._module.training) for name, transform in made.items()}
 
     def layers(self) -> Iterator[tuple[Step, nn.Module]]:
-        """Each step that runs, with the module that it became."""
+        """Yield each step that runs, with the module that it became."""
         made = iter(self.names.modules)
         for step in self.net.steps:
             if step.tops and not is_input(step):
@@ -73,16 +73,16 @@ class CaffeView:
 
     @property
     def unmatched(self) -> Unmatched:
-        """What of the net and of the weights file that it was loaded from did not fit."""
+        """The layers of the net and of the weights file it was loaded from that did not match."""
         found: Unmatched = self._module.meta.get("caffe_unmatched", Unmatched())
         return found
 
     def values(self, *inputs: Any) -> dict[Value, Tensor]:
-        """Every value of the net, those that are overwritten in place included."""
+        """Return every value of the net, those that are overwritten in place included."""
         return dict(self.stream(*inputs))
 
     def stream(self, *inputs: Any) -> Iterator[tuple[Value, Tensor]]:
-        """Every value of the net as it is computed; kept is only what later ones need."""
+        """Yield every value of the net as it is computed; keep only those that later ones need."""
         self._module.check_files()
         given = as_tensors(inputs, self.inputs, self.input_ranks)
         values = {
@@ -95,10 +95,10 @@ class CaffeView:
                 yield values[node.name], result
 
     def loss(self, *inputs: Any) -> Tensor:
-        """The net's loss for these inputs, as Caffe's forward returns it; `backward` goes from it.
+        """Return the net's loss for these inputs, as Caffe's forward; `backward` starts from it.
 
-        It is the sum over all tops of loss_weight times the sum of the top's values. A loss layer
-        has a loss_weight of 1 unless the file says another, and every other layer one of 0.
+        It is the sum over all tops of loss_weight times the sum of the top's elements. The
+        loss_weight of a loss layer is 1 by default, and that of every other layer 0.
         """
         values = self.values(*inputs)
         terms = [
@@ -111,10 +111,10 @@ class CaffeView:
         return torch.stack(terms).sum() if terms else torch.zeros(())
 
     def blobs(self, *inputs: Any) -> dict[str, Tensor]:
-        """Every layer's result by Caffe name, like pycaffe's net.blobs after a forward.
+        """Return every layer's result by Caffe name, like pycaffe's net.blobs after a forward.
 
-        A blob that in-place layers overwrite stands under its own name with its final content,
-        and under "blob@layer" with what each of its layers produced.
+        A blob that in-place layers overwrite has its final content under its own name, and the
+        output of each of its layers under "blob@layer".
         """
         values = self.values(*inputs)
         return {name: values[value] for name, value in self.net.names().items()}
@@ -132,7 +132,7 @@ class CaffeView:
 
 
 def feature_maps(net: Net, values: Iterable[tuple[Value, Tensor]]) -> Iterator[FeatureMap]:
-    """What a dump holds of a net's values, as they come: all but the inputs."""
+    """Yield the maps that a dump holds of a net's values, as they come: all but the inputs."""
     names = {value: name for name, value in net.names().items()}
     layers = {value: step for value, step in net.producers().items() if not is_input(step)}
     for value, tensor in values:
@@ -143,7 +143,7 @@ def feature_maps(net: Net, values: Iterable[tuple[Value, Tensor]]) -> Iterator[F
 
 
 def _tops(step: Step, values: Mapping[Value, Tensor]) -> Sequence[Tensor]:
-    """What the step made; a loss without a top in the file is not in the graph."""
+    """Return the tops of a step; a loss without a top in the file is not in the graph."""
     if step.tops:
         return [values[top] for top in step.tops]
     return step.layer.compute([values[bottom] for bottom in step.bottoms], step.blobs, 1)
@@ -161,7 +161,7 @@ class CaffeGraphModule(fx.GraphModule):
     def check_files(self, *, copying: bool = False) -> None:
         """Raise CaffeFileError if the weights are bytes of a file that was written into.
 
-        `copying` means those of the net too, which has them as they were loaded.
+        With `copying` also for the weights in the net, which are as they were loaded.
         """
         watch = self.meta.get("caffe_watch")
         if watch is not None and not torch.compiler.is_compiling():
@@ -173,10 +173,10 @@ class CaffeGraphModule(fx.GraphModule):
         self.check_files()
         return super().__call__(*args, **kwargs)
 
-    # All that reads every weight looks at the files first: what a file lost ends the process.
+    # All that reads every weight checks the files first: a file cut short ends the process.
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """As in torch; CaffeFileError as in `check_files`."""
+        """Return torch's state_dict; raise CaffeFileError as `check_files` does."""
         self.check_files()
         return super().state_dict(*args, **kwargs)
 
@@ -189,7 +189,7 @@ class CaffeGraphModule(fx.GraphModule):
         return super().__deepcopy__(memo)
 
     def train(self, mode: bool = True) -> CaffeGraphModule:
-        """As in torch, but for layers whose file states a phase: they stay in it, as in Caffe."""
+        """Set the mode as torch does, except in layers whose file states a phase, as in Caffe."""
         super().train(mode)
         for step, module in self.caffe.layers():
             if step.phase is not None:
@@ -216,10 +216,10 @@ def _restored(reduced: tuple[Any, ...], meta: dict[str, Any]) -> CaffeGraphModul
 def as_tensors(
     inputs: Sequence[Any], names: Sequence[str], ranks: Sequence[int] | None = None
 ) -> tuple[Tensor, ...]:
-    """Tensors in the net's order from tensors, arrays, a tuple or a dict by blob name.
+    """Return tensors in the net's order from tensors, arrays, a tuple or a dict by blob name.
 
-    An array of rank 3 (C, H, W) gets its batch axis where the net's input has rank 4 (the
-    default of `ranks`).
+    An array of rank 3 (C, H, W) gets a batch axis where the net's input has rank 4 (the default of
+    `ranks`).
     """
     given: Any = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""What Caffe does to images before they enter a net (transform_param), as a torch module."""
+"""Caffe's transformations of images before they enter a net (transform_param), as a module."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from caffe2fx.weights.caffemodel import read_blob
 
 
 def read_mean(path: str | Path) -> Tensor:
-    """The mean image (C, H, W) of a .binaryproto file, in Caffe's order of channels.
+    """Return the mean image (C, H, W) of a .binaryproto file, in Caffe's order of channels.
 
-    Raises CaffeFormatError for a file that holds something else, CaffeFileError for none.
+    Raises CaffeFormatError for a file that holds something else, CaffeFileError for a missing one.
     """
     with file_errors():
         mean = read_blob(path)
@@ -30,17 +30,17 @@ def read_mean(path: str | Path) -> Tensor:
 
 
 class Transform(nn.Module):
-    """Decoded images (N, C, H, W), or one (C, H, W), to what a net is fed with.
+    """Transforms decoded images (N, C, H, W), or one (C, H, W), to the input of a net.
 
-    As in Caffe: a crop of crop_size, at the centre in eval mode and anywhere in train mode; of
-    each crop the mean at its own place is taken away; in either mode half of all images are
-    mirrored if `mirror` is set; then all is multiplied by `scale`. Each image has its own place
-    and its own chance, drawn from torch's generator. Caffe's images hold 0 to 255, and their
-    channels are blue, green and red.
+    As in Caffe: each image is cropped to crop_size, at the centre in eval mode and at random in
+    train mode; the mean of the same window is subtracted; in either mode half of all images are
+    mirrored if `mirror` is set; then all is multiplied by `scale`. Each image draws its own window
+    and mirroring from torch's generator. Caffe's images hold 0 to 255, and their channels are blue,
+    green and red.
 
-    Images are not decoded or resized here, which force_color, force_gray, new_height and
-    new_width are about; `size` is what they have been resized to, if the file says so. `mean`
-    is the mean image that mean_file names, or another one.
+    Images are not decoded or resized here, as force_color, force_gray, new_height and new_width
+    ask; `size` is the size they were resized to, if the file states it. `mean` is the mean image
+    that mean_file names, or another one.
 
     Raises ShapeMismatchError for images that Caffe would not take.
     """
@@ -106,10 +106,10 @@ class Transform(nn.Module):
 
 
 def transforms(net: Net) -> dict[str, Transform]:
-    """For each input of images what Caffe would do to them, by blob name.
+    """Return the transform that Caffe applies to the images of each input, by blob name.
 
-    Raises CaffeFileError where a mean_file is neither where the text says nor beside the text,
-    and CaffeError where a fork would do more to the images than BVLC's Caffe.
+    Raises CaffeFileError where a mean_file is found neither by its path nor beside the prototxt,
+    and CaffeError where a fork transforms the images further than BVLC's Caffe.
     """
     return {
         step.tops[0].blob: _transform(step, step.layer)

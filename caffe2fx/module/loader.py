@@ -1,4 +1,4 @@
-"""caffe2fx.load: two Caffe files in, one torch.fx.GraphModule out."""
+"""caffe2fx.load: read two Caffe files, return one torch.fx.GraphModule."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Path_ = str | Path
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What of a net to take, and with which sizes; `load` says what each option means."""
+    """Options for the part of a net to load and its sizes; `load` documents each."""
 
     outputs: Sequence[str] | None = None
     phase: str = "TEST"
@@ -47,7 +47,7 @@ class Options:
 
 
 def read_net(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
-    """The net of two Caffe files with its weights, before it becomes a module.
+    """Return the net of two Caffe files with its weights, before it becomes a module.
 
     `options` are those of `load`, but for `freeze`.
     """
@@ -55,7 +55,7 @@ def read_net(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
 
 
 def describe(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
-    """The net as `load` would take it, but without filling what no weights are given for."""
+    """Return the net as `load` reads it, but with no filler run where `weights` is None."""
     chosen = Options(**options)
     if weights is not None:
         return _read(prototxt, weights, chosen)[0]
@@ -66,7 +66,7 @@ def describe(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
 def read_weights(
     path: Path_, *, may_map: bool = True, max_bytes: int | None = None
 ) -> tuple[LayerWeights, ...]:
-    """The layers of a .caffemodel, which may be mapped, or of a .caffemodel.h5, which is read."""
+    """Return the layers of a .caffemodel, which may be mapped, or of a .caffemodel.h5."""
     if str(path).endswith(".h5"):
         return hdf5.read(path, max_bytes=max_bytes)
     return caffemodel.read(path, may_map=may_map)[1]
@@ -90,26 +90,24 @@ def load(
 ) -> CaffeGraphModule:
     """Load a Caffe net of any age as a torch.fx.GraphModule.
 
-    Without `weights` the net starts as Caffe's fillers start it. A .caffemodel in the place of
-    the prototxt is both, if Caffe itself wrote it: then the net is inside.
-    `outputs` names the blobs that forward returns, in that order; the default is Caffe's own,
-    every blob that no layer reads, alphabetically. "conv1" is the final content of a blob, and
-    "conv1@bn1" what layer bn1 put there. forward returns one tensor, or a tuple.
-    `phase` ("TRAIN" or "TEST"), `level` and `stages` are what the layers' include and exclude
-    rules are held against. The module comes in the mode of its phase, train() or eval(), which
-    Dropout and BatchNorm then follow as they do in Caffe.
-    `dialect` says whose Caffe the net is for ("yolo", "segnet" ...); it matters only for layer
-    types to which forks gave different meanings, and where the net itself leaves it open.
-    `batch` replaces the first size of every input, `shapes` the whole shapes of the inputs that
-    it names.
-    With strict=False layers whose weights are missing or of other shapes start as without
-    `weights`, and gm.caffe.unmatched lists them.
-    A .caffemodel beyond 16 MB is mapped: its weights are read as they are used, and before each use
-    the module makes sure that nobody has written into the file in place (CaffeFileError), since
-    its weights would change too. With mmap=False every file is read into memory at once.
-    The values of an HDF5 file, which may be compressed, may take 64 MB and 16 times the file's size
-    in memory, or `max_bytes`; weights that fillers make, the machine's memory, or `max_bytes`.
-    With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
+    Without `weights` the net starts as Caffe's fillers start it. A .caffemodel in the place of the
+    prototxt is both, if Caffe itself wrote it: then the net is inside. `outputs` names the blobs
+    that forward returns, in that order; the default is Caffe's own, every blob that no layer reads,
+    alphabetically. "conv1" is the final content of a blob, and "conv1@bn1" the output of layer bn1
+    in it. forward returns one tensor, or a tuple. `phase` ("TRAIN" or "TEST"), `level` and `stages`
+    are matched against the layers' include and exclude rules. The module comes in the mode of its
+    phase, train() or eval(), which Dropout and BatchNorm then follow as they do in Caffe. `dialect`
+    is the Caffe that the net is for ("yolo", "segnet" ...); it matters only for layer types to
+    which forks gave different meanings, and where the net itself leaves it open. `batch` replaces
+    the first dimension of every input, `shapes` the whole shapes of the inputs that it names. With
+    strict=False layers whose weights are missing or of other shapes start as without `weights`, and
+    gm.caffe.unmatched lists them. A .caffemodel beyond 16 MB is mapped: its weights are read as
+    they are used, and before each use the module makes sure that nobody has written into the file
+    in place (CaffeFileError), since its weights would change too. With mmap=False every file is
+    read into memory at once. The values of an HDF5 file, which may be compressed, may take 64 MB
+    and 16 times the file's size in memory, or `max_bytes`; weights that fillers make, the machine's
+    memory, or `max_bytes`. With `freeze` parameters that Caffe's solver would not change (lr_mult
+    0) need no gradient.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
     of another net), UnknownLayerError (lists all layer types without a record), ShapeMismatchError
@@ -166,7 +164,7 @@ def _entries(path: Path_, options: Options) -> tuple[LayerWeights, ...]:
 
 
 def _described(path: Path_, weights: Sequence[LayerWeights], options: Options) -> Net:
-    """The net of the prototxt, or the one inside a caffemodel."""
+    """Return the net of the prototxt, or the one inside a caffemodel."""
     phase, level, stages = options.phase, options.level, options.stages
     if is_binary(path):
         if str(path).endswith(".h5"):
@@ -177,9 +175,9 @@ def _described(path: Path_, weights: Sequence[LayerWeights], options: Options) -
 
 
 def reshaped(net: Net, options: Options) -> Net:
-    """The net with the input sizes that are wanted.
+    """Return the net with the input sizes that `options` give.
 
-    ShapeMismatchError names the layer that cannot have them.
+    ShapeMismatchError names the layer that does not fit them.
     """
     batch, shapes = options.batch, options.shapes or {}
     known = [value.blob for value in net.inputs]
@@ -193,7 +191,7 @@ def reshaped(net: Net, options: Options) -> Net:
 
 
 def _input_shapes(net: Net, given: Mapping[str, Shape]) -> list[Shape]:
-    """The shape of every input: the given one, or what the layer that makes it says."""
+    """Return the shape of every input: the given one, or the one in the text."""
     wanted = {name: tuple(shape) for name, shape in given.items()}
     return [
         shape

@@ -31,12 +31,12 @@ def save(
 ) -> None:
     """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
 
-    `spelling` is how the program writes that is to read them, where Caffe itself writes otherwise.
-    Both state one identifier, by which `load` knows that they belong together. Scratch files need
-    not be `durable`: that is, on the disk before they get their names.
+    `text_rewrites` are the spellings of the program that is to read them, where it differs from
+    Caffe. Both files state one identifier, by which `load` knows that they belong together.
+    `durable` files are on the disk before they get their names; scratch files need not be.
 
-    Nothing is replaced unless both files were written whole. Raises CaffeFileError where a
-    folder is missing, and where both paths are one file.
+    Nothing is replaced unless both files were written whole. Raises CaffeFileError where a folder
+    is missing, and where both paths are one file.
     """
     if os.path.realpath(prototxt) == os.path.realpath(weights):
         raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
@@ -51,7 +51,7 @@ def save(
 
 
 def prototxt_of(net: Net, *, header: str = "", text_rewrites: Sequence[Respelling] = ()) -> str:
-    """The text that `save` writes."""
+    """Return the text that `save` writes."""
     return _text_and_identifier(net, header, text_rewrites)[0]
 
 
@@ -78,8 +78,8 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
 def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> None:
     """Write the weights of a net alone; a path ending in .h5 makes an HDF5 file.
 
-    `identifier` is what the prototxt states that they are for, by default what `save` would have
-    it state.
+    `identifier` is the one in the prototxt that they are for, by default the one that `save` would
+    write.
     """
     layers = weights_of(net)
     stated = identifier_of(text_of(net)) if identifier is None else identifier
@@ -88,9 +88,9 @@ def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> 
 
 
 def current_net(module: CaffeGraphModule) -> Net:
-    """The net of a loaded module with the weights that the module holds now."""
+    """Return the net of a loaded module with the weights that the module holds now."""
     module.check_files()
-    # By position: names may come twice.
+    # By identity: names may come twice.
     modules = {id(step): made for step, made in module.caffe.layers()}
     net = module.caffe.net
     steps = tuple(
@@ -108,7 +108,7 @@ def _blobs(step: Step, module: nn.Module) -> tuple[Tensor, ...]:
 
 
 def weights_suffix(net: Net) -> str:
-    """How the weights file of a net is called, that Caffe can read: HDF5 beyond 2 GB."""
+    """Return the suffix of a net's weights file that Caffe can read: HDF5 beyond 2 GB."""
     return ".caffemodel" if caffemodel.fits(net.name, weights_of(net)) else ".caffemodel.h5"
 
 
@@ -126,9 +126,9 @@ def _write_weights(
 
 
 def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:
-    """The layers of the net as a weights file lists them.
+    """Return the layers of the net as a weights file lists them.
 
-    One whose weights the net computes is left out, which Caffe takes for: keep what you have.
+    A layer whose weights the net computes is left out; Caffe then keeps the weights that it has.
     """
     return tuple(
         caffemodel.LayerWeights(

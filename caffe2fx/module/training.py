@@ -1,4 +1,4 @@
-"""What training a loaded net takes: the learning rates that its prototxt states."""
+"""Training of a loaded net: the learning rates that its prototxt states."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ONCE: Multipliers = (1.0, 1.0)
 
 
 def _multipliers(step: Step, owner: nn.Module) -> Iterator[tuple[nn.Parameter, Multipliers]]:
-    """Each parameter of the step's module with what the file says of its blob."""
+    """Yield each parameter of the step's module with the multipliers in the file."""
     blobs = step.layer.blobs_of(owner)
     specs = (*step.params, *(ParamSpec(),) * len(blobs))
     found = [(spec.lr_mult, spec.decay_mult) for spec in specs[: len(blobs)]]
@@ -59,5 +59,5 @@ def _multipliers(step: Step, owner: nn.Module) -> Iterator[tuple[nn.Parameter, M
 
 
 def _agreed(before: Multipliers | None, now: Multipliers) -> Multipliers:
-    """Of layers that share a blob the one that states something decides; no file has two."""
+    """Return the multipliers of a shared blob: those that some layer states; no file has two."""
     return now if before is None or before == _ONCE else before

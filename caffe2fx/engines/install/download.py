@@ -31,7 +31,7 @@ _NETWORK = (OSError, HTTPException, ValueError)
 
 @dataclass(frozen=True)
 class Package:
-    """One row of the lock list; `path` is the file's place below a mirror's root."""
+    """One row of the lock list; `path` is the file's path below a mirror's root."""
 
     architecture: str
     name: str
@@ -47,7 +47,7 @@ class Package:
 
 @dataclass
 class Mirror:
-    """A mirror's root and what came of asking it, so that a dead one is asked only once."""
+    """A mirror's root and its failures, so that a dead one is asked only once."""
 
     root: str
     delivered: int = 0
@@ -66,7 +66,7 @@ class Downloads:
     mirrors: Sequence[Mirror] = field(default_factory=tuple)
 
     def fetch_all(self, packages: Sequence[Package], progress: Progress | None = None) -> None:
-        """Bring in what is missing, 8 at a time; what arrived stays even if one fails."""
+        """Fetch the missing files, 8 at a time; those that arrived stay even if one fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
         pool = ThreadPoolExecutor(THREADS)
         try:
@@ -79,7 +79,7 @@ class Downloads:
             pool.shutdown(cancel_futures=True)
 
     def fetch(self, package: Package) -> Path:
-        """The package's file, from the folder or from the first mirror that has it."""
+        """Return the package's file, from the folder or from the first mirror that has it."""
         kept = self.kept(package)
         if kept is not None:
             return kept
@@ -92,7 +92,7 @@ class Downloads:
         raise EngineError(_no_mirror_text(package, answers, self.folder))
 
     def kept(self, package: Package) -> Path | None:
-        """The file if it is there and right, by its hash or, put there by hand, by its name."""
+        """Return the file if it is there and right, by hash or, put there by hand, by name."""
         for path in (self._place(package), self.folder / package.file_name):
             if path.is_file() and not _wrong(package, *_measure(path)):
                 return path
@@ -102,7 +102,7 @@ class Downloads:
         return self.folder / f"{package.sha256}.deb"
 
     def _ask(self, mirror: Mirror, package: Package) -> str:
-        """Fetch from one mirror; the answer is why that did not do, and empty if it did."""
+        """Fetch from one mirror; return why that failed, empty if it did not."""
         answer = mirror.unreachable
         for _ in range(0 if answer else ATTEMPTS):
             try:
@@ -142,7 +142,7 @@ class _Cut(_Unreached):
 
 
 class _Wrong(Exception):
-    """The mirror answers, and has not the locked file."""
+    """The mirror answers, and does not have the locked file."""
 
 
 def _opened(uri: str) -> Any:
@@ -157,14 +157,14 @@ def _opened(uri: str) -> Any:
 
 
 def lock_text() -> str:
-    """The lock list as it was shipped."""
+    """Return the text of the lock list as it was shipped."""
     return (
         resources.files("caffe2fx.engines.install").joinpath("lock.tsv").read_text(encoding="utf-8")
     )
 
 
 def read_lock(text: str, architecture: str) -> list[Package]:
-    """The rows of a lock list (tab separated, after a head line) for one architecture."""
+    """Return the rows of a lock list (tab separated, after a head line) for one architecture."""
     rows = (line.split("\t") for line in text.splitlines()[1:] if line)
     return [
         Package(row[0], row[1], row[2], row[3], int(row[4]), row[5])
@@ -174,14 +174,14 @@ def read_lock(text: str, architecture: str) -> list[Package]:
 
 
 def digest(packages: Iterable[Package]) -> str:
-    """One SHA256 that stands for these packages, whatever their order in the list."""
+    """Return one SHA256 that identifies these packages, whatever their order in the list."""
     return hashlib.sha256(
         "".join(sorted(package.sha256 for package in packages)).encode()
     ).hexdigest()
 
 
 def _copy(source: Any, target: IO[bytes], limit: int) -> tuple[int, str]:
-    """Size and SHA256 of what was copied; a body longer than the limit is not read out."""
+    """Return size and SHA256 of the copied bytes; a body longer than the limit is not read out."""
     size, sha256 = 0, hashlib.sha256()
     end = time.monotonic() + TIMEOUT_SECONDS + limit / SLOWEST
     while size <= limit and (chunk := _read(source, end)):
@@ -192,7 +192,7 @@ def _copy(source: Any, target: IO[bytes], limit: int) -> tuple[int, str]:
 
 
 def _read(source: Any, end: float) -> bytes:
-    """What has come; a mirror that sends too little in its time is given up."""
+    """Return the bytes that have come; a mirror that sends too few in its time is given up."""
     try:
         chunk = bytes(source.read1(_CHUNK))
     except _NETWORK as error:
@@ -208,7 +208,7 @@ def _measure(path: Path) -> tuple[int, str]:
 
 
 def _wrong(package: Package, size: int, sha256: str) -> str:
-    """How the bytes differ from the locked ones; empty if they do not."""
+    """Return how the bytes differ from the locked ones; empty if they do not."""
     if size > package.size:
         return f"{package.file_name} needs {package.size} bytes, got more"
     if size != package.size:
@@ -219,7 +219,7 @@ def _wrong(package: Package, size: int, sha256: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What a failed connection says, without urllib's wrapping."""
+    """Return the text of a failed connection's error, without urllib's wrapping."""
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
     return str(inner) or type(inner).__name__
 

@@ -1,4 +1,4 @@
-"""The child process that holds real Caffe: which files it starts from, and in which environment."""
+"""The child process that holds real Caffe: the files it starts from, and its environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from caffe2fx.errors import EngineError
 
 @dataclass(frozen=True)
 class Machine:
-    """What differs between the machines for which Debian built Caffe."""
+    """The differences between the machines for which Debian built Caffe."""
 
     architecture: str  # Debian's name
     triplet: str
@@ -35,8 +35,8 @@ MACHINES: Mapping[str, Machine] = {
 class Installed:
     """How to start a Python that can `import caffe`.
 
-    `command` is the argv prefix to which a script's path is appended, and `env` the
-    complete environment of the child: nothing of the parent's may leak in.
+    `command` is the argv prefix to which a script's path is appended, and `env` the complete
+    environment of the child: nothing of the parent's may leak in.
     """
 
     command: tuple[str, ...]
@@ -44,12 +44,12 @@ class Installed:
 
 
 def this_machine() -> Machine | None:
-    """What is known of the machine that this runs on, or None if there is no Caffe for it."""
+    """Return the entry of the machine that this runs on; None if there is no Caffe for it."""
     return MACHINES.get(platform.machine()) if sys.platform == "linux" else None
 
 
 def started_from(root: Path, machine: Machine) -> Installed:
-    """The Python of the packages unpacked at `root`, run by their own ld.so and C library."""
+    """Return the Python of the packages unpacked at `root`, run by their own ld.so and libc."""
     libraries = machine.libraries(root)
     library_path = [
         root / "stubs/lib",
@@ -75,7 +75,7 @@ def _environment(root: Path, machine: Machine) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",  # ~/.local/lib/python3.9 is not for this Python
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
-        "GLOG_minloglevel": "2",  # errors only; a failed CHECK still says why
+        "GLOG_minloglevel": "2",  # errors only; a failed CHECK still prints why
         "OPENBLAS_NUM_THREADS": "1",  # the bits of a sum depend on the thread count
     }
     if machine.architecture == "amd64" and _has_avx2():
@@ -84,7 +84,7 @@ def _environment(root: Path, machine: Machine) -> dict[str, str]:
 
 
 def _has_avx2() -> bool:
-    """OpenBLAS' Haswell kernels stop with an illegal instruction on CPUs without these."""
+    """Whether the CPU has AVX2 and FMA, without which OpenBLAS' Haswell kernels crash."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -93,7 +93,7 @@ def _has_avx2() -> bool:
 
 
 def run(caffe: Installed, *arguments: str) -> str:
-    """The child's standard output; EngineError with its stderr if it fails."""
+    """Return the child's standard output; raise EngineError with its stderr if it fails."""
     try:
         done = subprocess.run(
             [*caffe.command, *arguments],
@@ -114,7 +114,7 @@ def run(caffe: Installed, *arguments: str) -> str:
 
 
 def check(caffe: Installed) -> None:
-    """Run a one-layer net in this Caffe and look at its numbers; EngineError if it is not fit."""
+    """Run a one-layer net in this Caffe and check its result; raise EngineError if it is wrong."""
     with tempfile.TemporaryDirectory() as folder:
         net = Path(folder) / "relu.prototxt"
         net.write_text(_CHECK_NET, encoding="ascii")

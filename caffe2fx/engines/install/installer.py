@@ -48,7 +48,7 @@ _UNUSABLE = ":;$"  # ld.so and Python split or expand paths at these
 
 
 def cache_dir() -> Path:
-    """$CAFFE2FX_CACHE, else $XDG_CACHE_HOME/caffe2fx, else ~/.cache/caffe2fx."""
+    """Return $CAFFE2FX_CACHE, else $XDG_CACHE_HOME/caffe2fx, else ~/.cache/caffe2fx."""
     own = os.environ.get("CAFFE2FX_CACHE")
     if own:
         return Path(own).expanduser()
@@ -58,7 +58,7 @@ def cache_dir() -> Path:
 
 
 def installed(root: Path | None = None) -> Installed | None:
-    """The Caffe below `root` (default: in the cache), or None if it is not completely there."""
+    """Return the Caffe below `root` (default: in the cache), None if it is not completely there."""
     machine, place = this_machine(), _place(root)
     if machine is None or _marker(place) != _identity(_packages(machine)):
         return None
@@ -70,11 +70,11 @@ def installed(root: Path | None = None) -> Installed | None:
 def install(
     root: Path | None = None, mirror: str | None = None, progress: Progress | None = None
 ) -> Installed:
-    """Fetch, check, unpack and try real Caffe; does nothing if it is there already.
+    """Fetch, check, unpack and try real Caffe; do nothing if it is installed already.
 
-    `progress` gets the steps done, all steps, and what was done last. Raises EngineError
-    if the machine is not supported, no mirror delivers, or the result does not run; what
-    was there before then stays.
+    `progress` is called with the steps done, all steps, and the last step's text. Raises
+    EngineError if the machine is not supported, no mirror delivers, or the result does not run; a
+    previous install then stays.
     """
     machine, place = _supported_machine(), _place(root)
     try:
@@ -132,7 +132,7 @@ def _unpack_all(packages: Sequence[Package], downloads: Downloads, root: Path) -
 
 
 def _swap_in(scratch: Path, place: Path) -> None:
-    """Rename the finished folder into its place, and an old one out of it."""
+    """Rename the finished folder to its place, and an old one away."""
     old = scratch.with_name(scratch.name + "-old")
     try:
         if place.exists():
@@ -148,7 +148,7 @@ def _swap_in(scratch: Path, place: Path) -> None:
 
 @contextmanager
 def _scratch(place: Path) -> Iterator[Path]:
-    """A folder beside `place`, on the same file system, that is gone afterwards."""
+    """Yield a folder beside `place`, on the same file system, that is removed afterwards."""
     scratch = Path(tempfile.mkdtemp(prefix=place.name + _PARTIAL, dir=place.parent))
     scratch.chmod(0o755)
     try:
@@ -159,7 +159,7 @@ def _scratch(place: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Hold the place's lock file, and clear away what a killed install left."""
+    """Hold the place's lock file, and remove what a killed install left."""
     import fcntl  # only where Caffe runs at all
 
     with place.with_name(place.name + ".lock").open("w") as file:
@@ -201,7 +201,7 @@ def _packages(machine: Machine) -> list[Package]:
 
 
 def _identity(packages: Sequence[Package]) -> str:
-    """What the marker of a complete install says: these packages and these stubs."""
+    """Return the content of a complete install's marker: these packages and these stubs."""
     return hashlib.sha256(f"{digest(packages)} stubs {STUBS_VERSION}".encode()).hexdigest()
 
 
@@ -213,4 +213,4 @@ def _marker(place: Path) -> str:
 
 
 def _silent(done: int, steps: int, text: str) -> None:
-    """The progress of those who asked for none."""
+    """Ignore the progress, for callers that pass no function."""

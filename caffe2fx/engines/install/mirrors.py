@@ -1,4 +1,4 @@
-"""Where Debian's package files can be had: the user's mirror, apt's mirrors, the archive."""
+"""The sources of Debian's package files: the user's mirror, apt's mirrors, the archive."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ _FIELD = re.compile(r"^(\S+?):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 
 
 def mirrors(given: str | None = None, apt: Path = APT) -> list[str]:
-    """All mirror roots to try, best first, each once and without a slash at its end.
+    """Return all mirror roots to try, best first, each once and without a slash at its end.
 
-    Who names a mirror means that one: no other is asked then. EngineError for a folder that is
-    not there.
+    A mirror that the user names is the only one. EngineError for a folder that does not exist.
     """
     found = [*apt_mirrors(apt), *SNAPSHOTS] if given is None else [_as_uri(given)]
     return list(dict.fromkeys(uri.rstrip("/") for uri in found))
 
 
 def apt_mirrors(apt: Path = APT) -> list[str]:
-    """The Debian archives that the package sources below `apt` name, in apt's order."""
+    """Return the Debian archives in the package sources below `apt`, in apt's order."""
     uris: list[str] = []
     for path in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))):
         text = _text(path)
@@ -47,12 +46,12 @@ def apt_mirrors(apt: Path = APT) -> list[str]:
 
 
 def one_line_uris(text: str) -> list[str]:
-    """The URIs of a sources.list: `deb [options] URI suite component ...`."""
+    """Return the URIs of a sources.list: `deb [options] URI suite component ...`."""
     return _ONE_LINE.findall(text)
 
 
 def deb822_uris(text: str) -> list[str]:
-    """The URIs of a .sources file: stanzas of `Field: value`, but for disabled stanzas."""
+    """Return the URIs of a .sources file: stanzas of `Field: value`, but for disabled stanzas."""
     uris: list[str] = []
     for stanza in re.split(r"\n[ \t]*\n", _COMMENT.sub("", text)):
         fields = {name.lower(): value for name, value in _FIELD.findall(stanza)}
@@ -62,7 +61,7 @@ def deb822_uris(text: str) -> list[str]:
 
 
 def _expanded(uris: Iterable[str]) -> Iterator[str]:
-    """Cloud images name a file that lists the mirrors (mirror+file:): read it."""
+    """Yield the URIs; a file of mirrors, as cloud images name one (mirror+file:), is read."""
     for uri in uris:
         if uri.startswith("mirror+file:"):
             listed = _COMMENT.sub("", _text(Path(unquote(urlsplit(uri).path))))
@@ -72,13 +71,13 @@ def _expanded(uris: Iterable[str]) -> Iterator[str]:
 
 
 def _is_debian(uri: str) -> bool:
-    """Other vendors' archives are left alone; so are passwords, which errors would print."""
+    """Whether it is Debian's archive; other vendors' are skipped, and URIs with passwords."""
     parts = urlsplit(uri)
     return parts.scheme in ("http", "https") and "debian" in uri.lower() and "@" not in parts.netloc
 
 
 def _as_uri(mirror: str) -> str:
-    """A mirror given as a folder of this machine becomes a file: URI."""
+    """Return a mirror as a URI; a folder of this machine becomes a file: URI."""
     if "://" in mirror:
         return mirror
     folder = Path(mirror).expanduser().resolve()

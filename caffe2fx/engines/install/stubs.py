@@ -1,7 +1,7 @@
-"""Stand-ins for what `import caffe` names but no net needs: OpenCV, LevelDB, LMDB, scipy.
+"""Stubs for modules that `import caffe` needs but no net does: OpenCV, LevelDB, LMDB, scipy.
 
-Real OpenCV alone would bring a hundred packages. Only the Data, ImageData and WindowData
-layers and caffe.io's image helpers lose their function, and say so when they are used.
+Real OpenCV alone would bring a hundred packages. Only the Data, ImageData and WindowData layers and
+caffe.io's image helpers lose their function, and state so when they are used.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def write_stubs(libcaffe: Path, folder: Path) -> None:
 
 
 def undefined_symbols(elf: bytes) -> tuple[int, list[str]]:
-    """The machine of a 64-bit ELF library, and the names that it expects from others."""
+    """Return the machine of a 64-bit ELF library, and the names that it expects from others."""
     if elf[:6] != b"\x7fELF\x02\x01":
         raise EngineError(f"libcaffe needs to be a 64-bit little-endian ELF, got {elf[:6]!r}")
     header = struct.unpack_from(_EHDR, elf)
@@ -88,7 +88,7 @@ def undefined_symbols(elf: bytes) -> tuple[int, list[str]]:
 
 
 def stub_library(soname: str, symbols: Sequence[str], machine: int) -> bytes:
-    """A shared library whose functions say what is missing and end the process with 70."""
+    """Return a shared library whose functions print what is missing and exit with 70."""
     strings, offsets = _string_table([soname, *symbols])
     layout = _Layout(len(symbols), len(strings))
     bodies = [_body(_message(soname, symbol), machine) for symbol in symbols]
@@ -115,10 +115,10 @@ def stub_library(soname: str, symbols: Sequence[str], machine: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the parts of a stub library lie: headers, hash, symbols, strings, code, dynamic.
+    """The offsets of a stub library's parts: headers, hash, symbols, strings, code, dynamic.
 
-    One segment is for reading and running. The dynamic section has its own, since ld.so
-    writes into it: the same file offset, one page further in memory.
+    One segment is for reading and running. The dynamic section has its own, since ld.so writes into
+    it: the same file offset, one page further in memory.
     """
 
     symbol_count: int
@@ -174,13 +174,13 @@ def _dynamic(layout: _Layout, string_size: int, soname: int) -> bytes:
 
 
 def _hash(symbol_count: int) -> list[int]:
-    """A hash table of one bucket that chains all symbols: right for any hash function."""
+    """Return a hash table of one bucket that chains all symbols: right for any hash function."""
     chain = [*range(2, symbol_count + 1), 0] if symbol_count else []
     return [1, 1 + symbol_count, min(1, symbol_count), 0, *chain]
 
 
 def _body(message: bytes, machine: int) -> bytes:
-    """The code of one function, with the message that it prints behind it."""
+    """Return the code of one function, with the message that it prints behind it."""
     codes: Mapping[int, Callable[[int], bytes]] = {_X86_64: _x86_64, _AARCH64: _aarch64}
     if machine not in codes:
         raise EngineError(f"libcaffe needs to be for x86-64 or aarch64, got ELF machine {machine}")
@@ -189,7 +189,7 @@ def _body(message: bytes, machine: int) -> bytes:
 
 
 def _x86_64(length: int) -> bytes:
-    """write(2, the bytes behind this code, length); exit_group(70)."""
+    """Return code for write(2, the bytes behind this code, length); exit_group(70)."""
     rest = (
         b"\xba" + struct.pack("<I", length)  # mov edx, length
         + b"\xbf" + struct.pack("<I", 2)  # mov edi, stderr
@@ -203,7 +203,7 @@ def _x86_64(length: int) -> bytes:
 
 
 def _aarch64(length: int) -> bytes:
-    """write(2, the bytes behind this code, length); exit_group(70)."""
+    """Return code for write(2, the bytes behind this code, length); exit_group(70)."""
     svc = 0xD4000001
     words = [
         _movz(2, length), _movz(0, 2), _movz(8, 64), svc,
@@ -226,7 +226,7 @@ def _message(soname: str, symbol: str) -> bytes:
 
 
 def _string_table(strings: Sequence[str]) -> tuple[bytes, list[int]]:
-    """An ELF string table and each string's offset in it."""
+    """Return an ELF string table and each string's offset in it."""
     table, offsets = b"\0", []
     for string in strings:
         offsets.append(len(table))

@@ -1,4 +1,4 @@
-"""Debian packages unpacked below any folder, by the standard library and without root."""
+"""Unpack Debian packages below any folder, with the standard library and without root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from caffe2fx.errors import EngineError
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER = 60
 _UNREADABLE = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, ValueError, RuntimeError)
-# What a full or read-only disk does not say, but a member that cannot stand where it is to.
+# Errors that no full or read-only disk gives, but a member that cannot be at its path.
 _MISPLACED = {
     getattr(errno, name)
     for name in ("EEXIST", "EISDIR", "ENOTDIR", "ENOENT", "ENAMETOOLONG", "ELOOP", "EINVAL")
@@ -25,10 +25,10 @@ _MISPLACED = {
 
 
 def unpack(deb: Path, root: Path) -> None:
-    """Write the files of a .deb below `root`; absolute links are made to stay inside it.
+    """Write the files of a .deb below `root`; absolute links are rewritten to stay inside it.
 
-    EngineError names the package that is damaged, or that has a member which is none of a folder,
-    a file and a link, or does not stay inside.
+    EngineError names the package that is damaged, that has a member which is not a folder, a file
+    or a link, or one that does not stay inside.
     """
     try:
         with tarfile.open(fileobj=BytesIO(_data_member(deb)), mode="r:*") as tar:
@@ -50,14 +50,14 @@ def unpack(deb: Path, root: Path) -> None:
 
 
 def _read_out(tar: tarfile.TarFile) -> None:
-    """Read what follows the last member: a checksum stands at the end."""
+    """Read all that follows the last member: a checksum is at the end."""
     source = tar.fileobj
     while source is not None and source.read(1 << 20):
         pass
 
 
 def _data_member(deb: Path) -> bytes:
-    """The archive of files inside a .deb, which is an `ar` file with 60-byte headers."""
+    """Return the archive of files inside a .deb, which is an `ar` file with 60-byte headers."""
     content = deb.read_bytes()
     if not content.startswith(_AR_MAGIC):
         raise EngineError(f"{deb} needs to be a Debian package, got {content[:8]!r} at its start")
@@ -73,7 +73,7 @@ def _data_member(deb: Path) -> bytes:
 
 
 def _member_size(deb: Path, header: bytes, there: int) -> int:
-    """How many bytes follow the header; no more than are there."""
+    """Return how many bytes follow the header; raise where fewer are there."""
     said = header[48:58].strip()
     if len(header) < _AR_HEADER or not said.isdigit() or int(said) > there:
         limit = f"members of up to {there} bytes"
@@ -111,7 +111,7 @@ def _write_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> 
 
 
 def _inside(name: str, member: str, root: Path) -> Path:
-    """The place of an archive path below `root`, refused if it or a link on it leads out."""
+    """Return the path of an archive member below `root`; raise if it or a link on it leads out."""
     if ".." in name.split("/"):
         raise _escape(member, name)
     path = root / posixpath.normpath(name).lstrip("/")
@@ -121,7 +121,7 @@ def _inside(name: str, member: str, root: Path) -> Path:
 
 
 def _link_text(member: tarfile.TarInfo) -> str:
-    """The link's target relative to its own folder, which an unpacked root needs."""
+    """Return the link's target relative to its own folder, which an unpacked root needs."""
     folder = posixpath.join("/", posixpath.dirname(member.name))
     if member.linkname.startswith("/"):
         return posixpath.relpath(member.linkname, folder)

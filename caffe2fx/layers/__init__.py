@@ -17,7 +17,7 @@ from caffe2fx.layers.activation import (
     Threshold,
 )
 from caffe2fx.layers.arithmetic import AbsVal, Exp, Log
-from caffe2fx.layers.convolution import Convolution, Deconvolution, Im2col, InnerProduct
+from caffe2fx.layers.convolution import Convolution, Deconvolution, Im2col
 from caffe2fx.layers.data import (
     DummyData,
     HDF5Data,
@@ -45,6 +45,7 @@ from caffe2fx.layers.forks.synopsys import DepthToSpace
 from caffe2fx.layers.forks.training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.layers.images import Data, ImageData, MemoryData, WindowData
+from caffe2fx.layers.inner_product import InnerProduct
 from caffe2fx.layers.layer import Layer
 from caffe2fx.layers.lookup import BatchReindex, Embed, Filter
 from caffe2fx.layers.loss import (

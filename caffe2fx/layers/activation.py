@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.convolution import adopt
-from caffe2fx.layers.layer import MASTER, Layer, axis_of
+from caffe2fx.layers.layer import MASTER, Layer, adopt, axis_of
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, hint, required

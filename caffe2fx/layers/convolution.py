@@ -1,4 +1,4 @@
-"""Convolution and InnerProduct: the layers that multiply by a weight matrix."""
+"""Convolution, its transpose Deconvolution, and Im2col: layers over windows of a bottom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import MANY, Layer, axis_of
+from caffe2fx.layers.layer import MANY, Layer, adopt, axis_of, needs_one
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, hint, once_per_axis, repeated
@@ -295,19 +295,6 @@ class Im2col(Windows):
         return (top.permute(order).reshape(self.top_shapes([shape], tops)[0]),)
 
 
-def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
-    """Put blobs in the place of a module's parameters, in order, without a copy."""
-    for (name, _), blob in zip(list(module.named_parameters()), blobs, strict=True):
-        module.register_parameter(name, nn.Parameter(blob))
-    return module
-
-
-def needs_one(what: str, got: int) -> None:
-    """Refuse a count of 0, which is what an absent one reads as."""
-    if got < 1:
-        raise ShapeMismatchError(f"needs {what} of 1 or more, got {got}")
-
-
 def _sides(
     what: str, values: Sequence[int], h: int | None, w: int | None, default: int | None = None
 ) -> Shape:
@@ -346,68 +333,3 @@ def _spread(what: str, values: Shape, axes: int, default: int | None) -> Shape:
     if len(values) not in (1, axes):
         raise ShapeMismatchError(f"needs {what} once or {axes} times, got {values}")
     return values * axes if len(values) == 1 else values
-
-
-class FlattenedLinear(nn.Linear):
-    """nn.Linear that flattens all axes from `axis` on first, as InnerProduct does."""
-
-    axis: int = 1
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.flatten(self.axis))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class InnerProduct(Layer):
-    """The axes from `axis` on, flattened, times weights (num_output, K)."""
-
-    type = "InnerProduct"
-    parameter = ("inner_product_param", 117)
-    message = "InnerProductParameter"
-
-    num_output: int = field(1, "uint32", absent=0)
-    bias_term: bool = field(2, "bool", True)
-    weight_filler: Filler | None = field(3, Filler)
-    bias_filler: Filler | None = field(4, Filler)
-    axis: int = field(5, "int32", 1)
-    transpose: bool = field(6, "bool", False)
-    engine: Engine | None = hint(Engine)
-
-    def compute(
-        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
-    ) -> tuple[Tensor, ...]:
-        axis = axis_of(self.axis, bottoms[0].dim())
-        weight = blobs[0].t() if self.transpose else blobs[0]
-        flat = bottoms[0].reshape(*bottoms[0].shape[:axis], weight.shape[1])
-        return (F.linear(flat, weight, blobs[1] if self.bias_term else None),)
-
-    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
-        super().check(bottoms, tops)
-        needs_one("num_output", self.num_output)
-
-    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        return ((*bottoms[0][: axis_of(self.axis, len(bottoms[0]))], self.num_output),)
-
-    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
-        width = prod(bottoms[0][axis_of(self.axis, len(bottoms[0])) :])
-        weight = (width, self.num_output) if self.transpose else (self.num_output, width)
-        return (weight, (self.num_output,)) if self.bias_term else (weight,)
-
-    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
-        return prod(bottoms[0][axis_of(self.axis, len(bottoms[0])) :])
-
-    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        axis = axis_of(self.axis, len(bottoms[0]))
-        if self.transpose or axis == 0:
-            return super().module(bottoms, blobs, tops)
-        flat = axis == len(bottoms[0]) - 1
-        made = (nn.Linear if flat else FlattenedLinear)(
-            prod(bottoms[0][axis:]), self.num_output, self.bias_term, device="meta"
-        )
-        if isinstance(made, FlattenedLinear):
-            made.axis = axis
-        return adopt(made, blobs)
-
-
-__all__ = ["Convolution", "Deconvolution", "FlattenedLinear", "Im2col", "InnerProduct", "adopt"]

@@ -242,3 +242,16 @@ def axis_of(axis: int, rank: int, *, most: int | None = None) -> int:
 def of_four_axes(shape: Shape) -> Shape:
     """Return the shape padded to four axes with trailing 1s, as older layers assume."""
     return (*shape, *(1,) * (4 - len(shape)))
+
+
+def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
+    """Put blobs in the place of a module's parameters, in order, without a copy."""
+    for (name, _), blob in zip(list(module.named_parameters()), blobs, strict=True):
+        module.register_parameter(name, nn.Parameter(blob))
+    return module
+
+
+def needs_one(what: str, got: int) -> None:
+    """Refuse a count of 0, which is what an absent one reads as."""
+    if got < 1:
+        raise ShapeMismatchError(f"needs {what} of 1 or more, got {got}")

@@ -1,8 +1,8 @@
-"""Rows of Convolution and InnerProduct."""
+"""Rows of Convolution, Deconvolution and Im2col."""
 
 from __future__ import annotations
 
-from caffe2fx.layers import Convolution, Deconvolution, Im2col, InnerProduct
+from caffe2fx.layers import Convolution, Deconvolution, Im2col
 from caffe2fx.messages.common import Engine, Filler
 from tests.layers.row import Refusal, Row
 
@@ -122,18 +122,6 @@ ROWS = (
     conv("kernel is the input", Convolution(num_output=3, kernel_size=(9, 7))),
     conv("last column left over", Convolution(num_output=3, kernel_size=(2,), stride=(4,))),
     conv("long sums", Convolution(num_output=2, kernel_size=(3,)), (1, 300, 4, 4)),
-    Row("ip", InnerProduct(num_output=3), (IMAGE,)),
-    Row("ip of rank 2", InnerProduct(num_output=3), ((2, 5),)),
-    Row("ip no bias", InnerProduct(num_output=3, bias_term=False), (IMAGE,)),
-    Row("ip transpose", InnerProduct(num_output=3, transpose=True), ((2, 5),)),
-    Row("ip transpose, axis 2", InnerProduct(num_output=3, transpose=True, axis=2), (IMAGE,)),
-    Row("ip axis 0", InnerProduct(num_output=3, axis=0), ((4, 5),)),
-    Row("ip axis 2", InnerProduct(num_output=3, axis=2), (IMAGE,)),
-    Row("ip axis -1", InnerProduct(num_output=3, axis=-1), (IMAGE,)),
-    Row("ip axis -2", InnerProduct(num_output=3, axis=-2, bias_term=False), (IMAGE,)),
-    Row("ip fillers", InnerProduct(
-        num_output=3, weight_filler=Filler(type="xavier"), bias_filler=Filler(value=1)), ((2, 5),)),
-    Row("ip long sums", InnerProduct(num_output=3), ((2, 5000),)),
 )  # fmt: skip
 
 
@@ -187,9 +175,4 @@ REFUSALS = (
     refuse("one top for two bottoms", "needs one top a bottom, got 2 and 1",
            "num_output: 3 kernel_size: 3", (2, 4, 5, 5), (2, 4, 5, 5)),
     refuse("axis", r"needs an axis in \[-4, 4\), got 4", "num_output: 3 kernel_size: 3 axis: 4"),
-    Refusal("ip no num_output", "InnerProduct", "needs num_output of 1 or more, got 0"),
-    Refusal("ip axis", "InnerProduct", r"needs an axis in \[-4, 4\), got 5",
-            "inner_product_param { num_output: 2 axis: 5 }"),
-    Refusal("ip two bottoms", "InnerProduct", r"needs 1 bottom\(s\), got 2",
-            "inner_product_param { num_output: 2 }", ((2, 3), (2, 3))),
 )  # fmt: skip

@@ -28,6 +28,7 @@ from tests.layers import (
     convolution,
     data,
     elementwise,
+    inner_product,
     lookup,
     loss,
     neuron,
@@ -44,8 +45,8 @@ from tests.layers.real import IN_PLACE, results, runs_in_place
 from tests.layers.row import Refusal, Row, Tops
 
 FAMILIES = (
-    convolution, transposed, pooling, activation, neuron, arithmetic, normalization, response,
-    elementwise, reduction, recurrent, lookup, shape, data, loss, user,
+    convolution, transposed, inner_product, pooling, activation, neuron, arithmetic, normalization,
+    response, elementwise, reduction, recurrent, lookup, shape, data, loss, user,
 )  # fmt: skip
 ROWS = {row.id: row for family in FAMILIES for row in family.ROWS}
 REFUSALS = {row.id: row for family in FAMILIES for row in family.REFUSALS}

@@ -16,6 +16,7 @@ from caffe2fx.layers.activation import (
     TanH,
     Threshold,
 )
+from caffe2fx.layers.affine import Bias, Scale
 from caffe2fx.layers.arithmetic import AbsVal, Exp, Log
 from caffe2fx.layers.convolution import Convolution, Deconvolution, Im2col
 from caffe2fx.layers.data import (
@@ -57,7 +58,7 @@ from caffe2fx.layers.loss import (
     SigmoidCrossEntropyLoss,
     SoftmaxWithLoss,
 )
-from caffe2fx.layers.normalization import LRN, MVN, BatchNorm, Bias, NormRegion, Scale
+from caffe2fx.layers.normalization import LRN, MVN, BatchNorm, NormRegion
 from caffe2fx.layers.pooling import SPP, Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.proposal import Proposal
 from caffe2fx.layers.python_layers import PythonData, proposal_layer

@@ -24,6 +24,7 @@ from caffe2fx.net.step import Step
 from caffe2fx.weights import caffemodel
 from tests.layers import (
     activation,
+    affine,
     arithmetic,
     convolution,
     data,
@@ -46,7 +47,7 @@ from tests.layers.row import Refusal, Row, Tops
 
 FAMILIES = (
     convolution, transposed, inner_product, pooling, activation, neuron, arithmetic, normalization,
-    response, elementwise, reduction, recurrent, lookup, shape, data, loss, user,
+    affine, response, elementwise, reduction, recurrent, lookup, shape, data, loss, user,
 )  # fmt: skip
 ROWS = {row.id: row for family in FAMILIES for row in family.ROWS}
 REFUSALS = {row.id: row for family in FAMILIES for row in family.REFUSALS}

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
+from caffe2fx.layers.affine import along_channels
 from caffe2fx.layers.forks.shape import SSD, needs_rank
 from caffe2fx.layers.layer import Layer
-from caffe2fx.layers.normalization import along_channels
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, forked

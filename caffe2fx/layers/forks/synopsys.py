@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
+from caffe2fx.layers.affine import along_channels
 from caffe2fx.layers.detection import DetectionOutput
 from caffe2fx.layers.forks.position import scale_up
 from caffe2fx.layers.forks.shape import needs_rank
 from caffe2fx.layers.layer import MANY, Evidence, Layer
-from caffe2fx.layers.normalization import BatchNorm, along_channels
+from caffe2fx.layers.normalization import BatchNorm
 from caffe2fx.layers.registry import register
 from caffe2fx.layers.shape import Reshape
 from caffe2fx.messages.common import Engine

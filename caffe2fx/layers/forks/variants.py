@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
+from caffe2fx.layers.affine import along_channels
 from caffe2fx.layers.layer import Evidence, RecordModule
-from caffe2fx.layers.normalization import BatchNorm, along_channels, normalized_statistics
+from caffe2fx.layers.normalization import BatchNorm, normalized_statistics
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field

@@ -42,7 +42,7 @@ from caffe2fx.layers.forks.recurrent import Lstm
 from caffe2fx.layers.forks.resize import Interp
 from caffe2fx.layers.forks.shape import Padding, Permute, Reverse, ShuffleChannel
 from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
-from caffe2fx.layers.forks.synopsys import DepthToSpace
+from caffe2fx.layers.forks.tensorflow import DepthToSpace
 from caffe2fx.layers.forks.training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.layers.images import Data, ImageData, MemoryData, WindowData

@@ -1,13 +1,11 @@
-"""BVLC's layers as Synopsys extended them, and layers of TensorFlow's that only this fork has."""
+"""Layers of Caffe's and of Darknet's as Synopsys' fork extended them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from math import floor, prod
-from typing import Any
+from math import prod
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +21,7 @@ from caffe2fx.layers.normalization import BatchNorm
 from caffe2fx.layers.registry import register
 from caffe2fx.layers.shape import Reshape
 from caffe2fx.messages.common import Engine
-from caffe2fx.messages.message import Shape, field, forked, required
+from caffe2fx.messages.message import Shape, field, forked
 
 SYNOPSYS: tuple[str, ...] = ("synopsys",)
 
@@ -166,174 +164,6 @@ class UpsampleDarknet(Layer):
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         return nn.Upsample(scale_factor=self.stride, mode="nearest")
-
-
-def _side_axes(data_format: str) -> tuple[int, int]:
-    """Which axes are height and width."""
-    axes = {"NHWC": (1, 2), "NCHW": (2, 3)}
-    if data_format not in axes:
-        raise ShapeMismatchError(f"needs data_format NHWC or NCHW, got {data_format!r}")
-    return axes[data_format]
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DepthToSpace(Layer):
-    """Channels to squares of `block_size`: of NHWC as in TensorFlow, of NCHW as in ONNX (DCR)."""
-
-    type = "DepthToSpace"
-    parameter = ("depth_to_space_param", 208)
-    message = "DepthToSpaceParameter"
-    dialects = SYNOPSYS
-    evidence = Evidence.SOURCE
-
-    block_size: int = required(1, "int32")
-    data_format: str = field(2, "string", "NHWC")
-
-    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
-        super().check(bottoms, tops)
-        needs_rank(bottoms[0], 4)
-        channels = bottoms[0][3 if _side_axes(self.data_format) == (1, 2) else 1]
-        if self.block_size < 1 or channels % self.block_size**2:
-            raise ShapeMismatchError(
-                f"needs channels divisible by block_size^2, got {channels} and {self.block_size}"
-            )
-
-    def compute(
-        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
-    ) -> tuple[Tensor, ...]:
-        b = self.block_size
-        if _side_axes(self.data_format) == (1, 2):
-            n, h, w, _ = bottoms[0].shape
-            parts = bottoms[0].reshape(n, h, w, b, b, -1).permute(0, 1, 3, 2, 4, 5)
-            return (parts.reshape(n, h * b, w * b, -1),)
-        n, _, h, w = bottoms[0].shape
-        parts = bottoms[0].reshape(n, b, b, -1, h, w).permute(0, 3, 4, 1, 5, 2)
-        return (parts.reshape(n, -1, h * b, w * b),)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Resize(Layer):
-    """Base of the two ways to resize height and width: to `output_*`, or by `scale_*`."""
-
-    dialects = SYNOPSYS
-
-    align_corners: bool = field(1, "bool", False)
-    output_height: int | None = field(2, "int32")
-    output_width: int | None = field(3, "int32")
-    data_format: str = field(4, "string", "NHWC")
-    scale_height: float = field(5, "float", 1.0)
-    scale_width: float = field(6, "float", 1.0)
-    half_pixel_centers: bool = field(7, "bool", False)
-
-    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
-        super().check(bottoms, tops)
-        needs_rank(bottoms[0], 4)
-        if self.align_corners + self._shifts() > 1:
-            raise ShapeMismatchError(f"needs one way to place pixels at most, got {self}")
-        if min(self._sizes(bottoms[0])) < 1:
-            raise ShapeMismatchError(f"needs sizes of 1 or more, got {self} of {bottoms[0]}")
-
-    def _shifts(self) -> int:
-        """How many ways are named that count from the middles of pixels."""
-        return int(self.half_pixel_centers)
-
-    def _sizes(self, bottom: Shape) -> tuple[int, ...]:
-        high, wide = (bottom[axis] for axis in _side_axes(self.data_format))
-        # As the fork does: in float32.
-        scaled = (float(np.float32(high) * np.float32(self.scale_height)),
-                  float(np.float32(wide) * np.float32(self.scale_width)))  # fmt: skip
-        said = self.output_height, self.output_width
-        return tuple(floor(by) if to is None else to for by, to in zip(scaled, said, strict=True))
-
-    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        top = list(bottoms[0])
-        for axis, size in zip(_side_axes(self.data_format), self._sizes(bottoms[0]), strict=True):
-            top[axis] = size
-        return (tuple(top),)
-
-    def compute(
-        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
-    ) -> tuple[Tensor, ...]:
-        top, sizes = bottoms[0], self._sizes(tuple(bottoms[0].shape))
-        for axis, size in zip(_side_axes(self.data_format), sizes, strict=True):
-            top = self._along(top, axis, size)
-        return (top,)
-
-    def _along(self, bottom: Tensor, axis: int, size: int) -> Tensor:
-        """The bottom resized along one axis."""
-        raise NotImplementedError
-
-    def _step(self, before: int, size: int) -> Any:
-        """How far the pixels of the top are from each other in the bottom."""
-        if self.align_corners and size > 1:
-            return np.float32(before - 1) / np.float32(size - 1)
-        return np.float32(before) / np.float32(size)
-
-
-def _taken(bottom: Tensor, axis: int, index: Any) -> Tensor:
-    return bottom.index_select(axis, torch.as_tensor(index.astype(np.int64), device=bottom.device))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class ResizeNearestNeighbor(_Resize):
-    """The pixel under each place: floor(i * step), round with align_corners, floor((i + .5) step)
-    with half_pixel_centers, and floor((i + .5) * step - .5) with half_pixel_onnx.
-    """
-
-    type = "ResizeNearestNeighbor"
-    evidence = Evidence.SOURCE
-    parameter = ("resize_nearest_neighbor_param", 210)
-    message = "ResizeNearestNeighborParameter"
-
-    half_pixel_onnx: bool = field(8, "bool", False)
-
-    def _shifts(self) -> int:
-        return self.half_pixel_centers + self.half_pixel_onnx
-
-    def _along(self, bottom: Tensor, axis: int, size: int) -> Tensor:
-        before = bottom.shape[axis]
-        step, half = self._step(before, size), np.float32(0.5)
-        places = np.arange(size, dtype=np.float32)
-        places = (places + half) * step if self._shifts() else places * step
-        places = places - half if self.half_pixel_onnx else places
-        places = places + half if self.align_corners else places  # roundf of what is not negative
-        return _taken(bottom, axis, np.floor(places).clip(0, before - 1))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class ResizeBilinear(_Resize):
-    """Between the two pixels at each place i * step, or (i + .5) * step - .5 from the middles.
-
-    With pytorch_half_pixel a size of 1 takes the first pixel.
-    """
-
-    type = "ResizeBilinear"
-    evidence = Evidence.SOURCE
-    parameter = ("resize_bilinear_param", 226)
-    message = "ResizeBilinearParameter"
-
-    pytorch_half_pixel: bool = field(8, "bool", False)
-
-    def _shifts(self) -> int:
-        return self.half_pixel_centers + self.pytorch_half_pixel
-
-    def _along(self, bottom: Tensor, axis: int, size: int) -> Tensor:
-        before = bottom.shape[axis]
-        step, half = self._step(before, size), np.float32(0.5)
-        places = np.arange(size, dtype=np.float32)
-        places = (places + half) * step - half if self._shifts() else places * step
-        places = places - places - half if self.pytorch_half_pixel and size == 1 else places
-        low, high = np.floor(places).clip(0, None), np.ceil(places).clip(0, before - 1)
-        lower = _taken(bottom, axis, low)
-        if (low == high).all():
-            return lower
-        upper = _taken(bottom, axis, high)
-        share = torch.as_tensor(places - np.floor(places)).to(bottom)
-        share = share.reshape([-1 if at == axis else 1 for at in range(bottom.dim())])
-        return lower + (upper - lower) * share
 
 
 @register

@@ -72,14 +72,12 @@ from caffe2fx.layers.forks.shape import (
 from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
 from caffe2fx.layers.forks.synopsys import (
     BatchNormEps,
-    DepthToSpace,
     DetectionOutputHeads,
     ReLUBounded,
     ReshapeShuffled,
-    ResizeBilinear,
-    ResizeNearestNeighbor,
     UpsampleDarknet,
 )
+from caffe2fx.layers.forks.tensorflow import DepthToSpace, ResizeBilinear, ResizeNearestNeighbor
 from caffe2fx.layers.forks.training import (
     AccuracyMetric,
     Arc,

@@ -28,9 +28,8 @@ from caffe2fx.layers.forks.synopsys import (
     DetectionOutputHeads,
     ReLUBounded,
     ReshapeShuffled,
-    ResizeBilinear,
-    ResizeNearestNeighbor,
 )
+from caffe2fx.layers.forks.tensorflow import ResizeBilinear, ResizeNearestNeighbor
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.pooling import LOWEST, Pooling, PoolMethod, RoundMode

@@ -24,16 +24,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from math import inf, isnan, nan
+from math import inf, isnan
 
 import torch
 from torch import Tensor
 
 from caffe2fx.engines.base import Session
-from caffe2fx.net.evaluate import Filled, Reference, StepwiseEvaluation, own_reference
+from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
+from caffe2fx.verdict.carried_errors import CarriedErrors
+from caffe2fx.verdict.dependence import depends_on_inputs, unreached
 from caffe2fx.verdict.measures import (
     _worst,
     alone_limit,
@@ -125,7 +127,7 @@ class _Trial:
     ) -> None:
         self._net, self._session, self._reference = net, session, reference
         self._inputs = [value.to(torch.float32) for value in inputs]
-        self._moving = _depends_on_inputs(net)
+        self._moving = depends_on_inputs(net)
         self._theirs: list[Step] = []  # the engine's own steps
         self._seen: dict[Value, _Seen] = {}
         self._constant: set[Value] = set()
@@ -149,7 +151,7 @@ class _Trial:
         # Where a shape is wrong nothing is carried on.
         fit = all(seen.fits for seen in self._seen.values())
         if fit and any(row.status is Status.DIFFERS and not row.diverges for row in rows):
-            rows = list(self._rows(_Carried(self._net, self._inputs)))
+            rows = list(self._rows(CarriedErrors(self._net, self._inputs)))
         return {top: self._published(top, row) for top, row in zip(tops, rows, strict=True)}
 
     def _published(self, value: Value, row: Row) -> Row:
@@ -186,7 +188,8 @@ class _Trial:
             for stream in streams:
                 stream.leave(mine)
         self._read_outputs(outputs)
-        self._constant = self._unreached({value for value in self._moving if self._stays(value)})
+        still = {value for value in self._moving if self._stays(value)}
+        self._constant = unreached(self._net, self._inputs, still)
 
     def _read_outputs(self, outputs: dict[Value, Tensor]) -> None:
         """Hold what the engine gives by the outputs' names against what they are to be."""
@@ -210,31 +213,6 @@ class _Trial:
         known = value in self._reference.known
         return known and seen is not None and not seen.change > 0 and not seen.masked
 
-    def _unreached(self, values: set[Value]) -> set[Value]:
-        """Those of the values that no number of the input reaches.
-
-        Such are the parts of a map that are constant, as a class token before it has seen an
-        image. What is dead otherwise moves: by NaN (zero weights, a ReLU that is never passed)
-        or by what is beyond every threshold.
-        """
-        for extreme in (nan, inf, -inf):
-            values = self._unmoved(values, extreme) if values else values
-        return values
-
-    def _unmoved(self, values: set[Value], extreme: float) -> set[Value]:
-        """Those of the values that are the same where every number of the input is that one."""
-        found: set[Value] = set()
-        usual = StepwiseEvaluation(self._net, own_reference(self._net), self._inputs)
-        void = Filled(self._net, self._inputs, extreme)
-        for step in self._net.steps:
-            for stream in (usual, void):
-                stream.enter(step)
-            tops = values.intersection(step.tops)
-            found |= {v for v in tops if torch.equal(usual.values[v], void.values[v])}
-            for stream in (usual, void):
-                stream.leave(step)
-        return found
-
     def moved_by(self, inputs: Sequence[Tensor], values: set[Value]) -> set[Value]:
         """Those of the values that other inputs change in the reference, if it takes them."""
         usual = self._stream(self._inputs)
@@ -255,7 +233,7 @@ class _Trial:
             return set()
         return {value for value in values if changes[value] > 0}
 
-    def _rows(self, carried: _Carried | None = None) -> Iterator[Row]:
+    def _rows(self, carried: CarriedErrors | None = None) -> Iterator[Row]:
         """A row for each feature map, from what the engine makes of the reference's inputs."""
         exact = self._exactly()
         for mine, step in zip(self._net.steps, self._theirs, strict=True):
@@ -344,41 +322,6 @@ class _Trial:
         return moves and value in self._moving and value not in self._constant
 
 
-class _Carried:
-    """What the errors come to that the engine's layers make alone, carried through the net."""
-
-    def __init__(self, net: Net, inputs: Sequence[Tensor]) -> None:
-        self._stream = StepwiseEvaluation(
-            net, own_reference(net), [value.double() for value in inputs]
-        )
-
-    def enter(self, step: Step) -> None:
-        """Go on over a step that makes no errors."""
-        self._stream.enter(step)
-        self._stream.leave(step)
-
-    def rows(
-        self,
-        step: Step,
-        rows: Sequence[Row],
-        alone: Sequence[Tensor | None],
-        exact: StepwiseEvaluation,
-    ) -> Iterator[Row]:
-        """The step's rows, each with the limit for what came to it; its own errors join in."""
-        self._stream.enter(step)
-        values = self._stream.values
-        meant = step.compute(exact.values, torch.float64)
-        for value, row, top, straight in zip(step.tops, rows, alone, meant, strict=True):
-            true = exact.values[value]
-            # An error beyond its limit is a fault, which excuses none that come after it.
-            own = true if row.diverges or top is None else top
-            made = own + (values[value] - straight)
-            values[value] = torch.where(made.isfinite(), made, true)
-            limit = end_limit(moved(values[value], true), row.signal)
-            yield replace(row, end_to_end_limit=max(row.end_to_end_limit, limit))
-        self._stream.leave(step)
-
-
 def _magnitude(value: Tensor) -> float:
     """The largest magnitude of what is a number."""
     size = largest(value)
@@ -402,12 +345,3 @@ def _own_noise(step: Step, value: Value, exact: StepwiseEvaluation) -> float:
         step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
     )
     return moved(rounded, double)
-
-
-def _depends_on_inputs(net: Net) -> set[Value]:
-    moving: set[Value] = set()
-    for step in net.steps:
-        follows = moving.intersection(step.reads) and not step.layer.is_constant
-        if is_input(step) or follows:
-            moving.update(step.tops)
-    return moving

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.files import layer_positions
-from caffe2fx.weights.caffemodel import looks_like
+from caffe2fx.weights.file_kinds import looks_like
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 

@@ -17,7 +17,7 @@ from caffe2fx.messages.common import ParamSpec, Phase
 from caffe2fx.messages.layer_parameter import LayerHints
 from caffe2fx.messages.message import Shape
 from caffe2fx.origin import Origin
-from caffe2fx.weights.caffemodel import MAX_COUNT
+from caffe2fx.weights.blob_message import MAX_COUNT
 
 
 class Value(NamedTuple):

@@ -6,40 +6,25 @@ numbers mean different things in different forks of Caffe.
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.messages.v1 import V1_TYPES
 from caffe2fx.weights import wire_format
+from caffe2fx.weights.blob_message import MAX_AXES, blob_head, dated_blob
+from caffe2fx.weights.file_kinds import hint
 from caffe2fx.weights.mapped import memory_of
 
 SIZE_LIMIT = 2**31 - 1  # bytes: Caffe's parser takes no longer message
-MAX_AXES = 32
-MAX_COUNT = 2**31 - 1  # values in a blob: Caffe counts them in an int
 
-_ALIGNMENT = 64
-_LENGTH_BYTES = 5  # of a varint that is written before its value is final; parsers take no more
 _NET_NAME = 1
 _NET_STATE, _STAGE = 6, 3  # whose stages no Caffe reads in a weights file
-_NUM, _CHANNELS, _HEIGHT, _WIDTH = 1, 2, 3, 4  # what BlobProto had before `shape`
-_DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 9, 10, 12
-_DIM = 1
 _IDENTIFIED, _LONGEST = "caffe2fx id: ", "0" * 16
-_NUMBERS = {
-    _DATA: ("data", 4),
-    _DIFF: ("diff", 4),
-    _DOUBLE_DATA: ("double_data", 8),
-    _DOUBLE_DIFF: ("double_diff", 8),
-}
-_RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVIDIA's and OpenCV's enum Type
 
 
 @dataclass(frozen=True)
@@ -74,31 +59,6 @@ _V2 = _LayerFields("layer", name=1, type=2, bottom=3, top=4, blobs=7)
 _V1 = _LayerFields("layers", name=4, type=5, bottom=2, top=3, blobs=6, nested=1)
 _V0 = _LayerFields("layers.layer", name=1, type=2, bottom=0, top=0, blobs=50)
 _LAYERS = {100: _V2, 2: _V1}
-
-# Also what a text file can turn out to be.
-_NO_FILES_OF_CAFFE = (
-    (rb"\x89HDF\r\n", "an HDF5 file: name it .caffemodel.h5"),
-    (rb"PK\x03\x04", "a zip archive, as torch.save writes"),
-    (rb"version https://git-lfs", "a Git LFS pointer: fetch the file with git lfs pull"),
-    (rb"(?i)\s*<(!doctype|html|head|body|\?xml|!--)", "a web page: the download failed"),
-)
-_OTHER_FORMATS = (
-    *_NO_FILES_OF_CAFFE,
-    (
-        rb"\x08[\x80-\xff]*[\x00-\x7f]\x10[\x80-\xff]*[\x00-\x7f]\x18",
-        "a .binaryproto: a mean image, which no layer holds; give the .caffemodel",
-    ),
-    (rb"\x2a", "a .binaryproto: a mean image, which no layer holds; give the .caffemodel"),
-    (
-        rb"\x08[\x80-\xff]*[\x00-\x7f]\x12(?s:.*)\.caffemodel",
-        "a .solverstate: what a solver needs to go on; give the .caffemodel that it names",
-    ),
-    (rb"\x08", "a .solverstate, a mean file or an ONNX model: give the .caffemodel"),
-    (
-        rb"[^\x00-\x08\x0e-\x1f]*[:{][^\x00-\x08\x0e-\x1f]*\Z",
-        "text: a prototxt holds no weights, give the .caffemodel",
-    ),
-)
 
 
 def fits(net_name: str, layers: Sequence[LayerWeights]) -> bool:
@@ -139,14 +99,14 @@ def read(
 
     Blobs are float32 tensors over the file's bytes where it holds float32, which are mapped if
     they may be and are many (see caffe2fx.weights.mapped): nothing is read until it is used,
-    writing to a blob does not reach the file, and a blob may start at any byte (see `realigned`).
+    writing to a blob does not reach the file, and a blob may start at any byte.
     Types of V0 layers are V0's own words. CaffeFormatError names the byte where the file is wrong.
     """
     source = _source(path, may_map=may_map)
     try:
         return _net(source)
     except CaffeFormatError as error:
-        raise CaffeFormatError(f"{error}{_hint(source.data[:256])}") from None
+        raise CaffeFormatError(f"{error}{hint(source.data[:256])}") from None
 
 
 def identifier(path: str | os.PathLike[str]) -> str:
@@ -180,7 +140,7 @@ def definition(path: str | os.PathLike[str]) -> bytes:
     try:
         return _without(_BLOBS, source, 0, len(source.data))
     except CaffeFormatError as error:
-        raise CaffeFormatError(f"{error}{_hint(source.data[:256])}") from None
+        raise CaffeFormatError(f"{error}{hint(source.data[:256])}") from None
 
 
 def _without(places: _Places, source: wire_format.Source, begin: int, end: int) -> bytes:
@@ -199,14 +159,7 @@ def read_blob(path: str | os.PathLike[str]) -> torch.Tensor:
     """The one blob of a .binaryproto: a mean image, or the matrix of an InfogainLoss."""
     source = _source(path)
     whole = wire_format.Field(0, wire_format.DELIMITED, 0, 0, len(source.data))
-    return float32(_blob(source, whole, "the blob"))
-
-
-def realigned(blob: torch.Tensor) -> torch.Tensor:
-    """`blob`, or a copy if it starts at an address where its elements are slow to compute with."""
-    if blob.data_ptr() % blob.element_size() == 0:
-        return blob
-    return blob.clone(memory_format=torch.contiguous_format)
+    return float32(dated_blob(source, whole, "the blob")[0])
 
 
 def float32(blob: torch.Tensor) -> torch.Tensor:
@@ -248,10 +201,10 @@ def _layout(
     tag = wire_format.encode_tag(100, wire_format.DELIMITED)
     for layer in layers:
         refuse_unwritable(layer)
-        offset += len(tag) + _LENGTH_BYTES
+        offset += len(tag) + wire_format.LENGTH_BYTES
         body = list(_layer_pieces(layer, offset))
         length = sum(map(_size, body))
-        yield tag + wire_format.encode_varint(length, _LENGTH_BYTES)
+        yield tag + wire_format.encode_varint(length, wire_format.LENGTH_BYTES)
         yield from body
         offset += length
 
@@ -265,40 +218,10 @@ def _layer_pieces(layer: LayerWeights, offset: int) -> Iterator[_Piece]:
     yield head
     offset += len(head)
     for blob in layer.blobs:
-        head = _blob_head(blob.shape, offset)
+        head = blob_head(_V2.blobs, blob.shape, offset)
         yield head
         yield blob
         offset += len(head) + _size(blob)
-
-
-def _blob_head(shape: Sequence[int], offset: int) -> bytes:
-    """All of a blob but its values, of such a length that those start aligned.
-
-    A scalar has an empty shape, which must still be present.
-    """
-    dims = b"".join(wire_format.encode_varint(dim) for dim in shape)
-    axes = wire_format.encode_delimited(
-        _SHAPE, wire_format.encode_delimited(_DIM, dims) if dims else b""
-    )
-    bytes_of_data = 4 * math.prod(shape)
-    data = wire_format.encode_tag(_DATA, wire_format.DELIMITED) + wire_format.encode_varint(
-        bytes_of_data
-    )
-    tag = wire_format.encode_tag(_V2.blobs, wire_format.DELIMITED)
-    unpadded = len(tag) + _LENGTH_BYTES + len(axes) + len(data)
-    padding = _padding(-(offset + unpadded) % _ALIGNMENT)
-    length = len(axes) + len(padding) + len(data) + bytes_of_data
-    return tag + wire_format.encode_varint(length, _LENGTH_BYTES) + axes + padding + data
-
-
-def _padding(size: int) -> bytes:
-    """`size` bytes that add no value: empty chunks of packed data, each two to six bytes long."""
-    if size == 1:
-        size += _ALIGNMENT
-    tag = wire_format.encode_tag(_DATA, wire_format.DELIMITED)
-    chunks = math.ceil(size / (len(tag) + _LENGTH_BYTES))
-    sizes = [(size + index) // chunks for index in range(chunks)]
-    return b"".join(tag + wire_format.encode_varint(0, size - len(tag)) for size in sizes)
 
 
 # Reading
@@ -306,20 +229,6 @@ def _padding(size: int) -> bytes:
 
 def _source(path: str | os.PathLike[str], *, may_map: bool = True) -> wire_format.Source:
     return wire_format.Source(os.fspath(path), memory_of(path, may_map=may_map))
-
-
-def looks_like(head: bytes) -> str:
-    """What a file that starts so is, if it is none of Caffe's at all; else empty."""
-    return _first(_NO_FILES_OF_CAFFE, head)
-
-
-def _hint(head: bytes) -> str:
-    meaning = _first(_OTHER_FORMATS, head)
-    return f" (this looks like {meaning})" if meaning else ""
-
-
-def _first(formats: Sequence[tuple[bytes, str]], head: bytes) -> str:
-    return next((meaning for pattern, meaning in formats if re.match(pattern, head)), "")
 
 
 def _net(source: wire_format.Source) -> tuple[str, tuple[LayerWeights, ...]]:
@@ -356,7 +265,7 @@ def _layer(
     draft = _Draft()
     _collect(source, message, numbers, draft)
     blobs = [
-        _dated_blob(source, blob, f"layer {draft.name!r}, blob {index}")
+        dated_blob(source, blob, f"layer {draft.name!r}, blob {index}")
         for index, blob in enumerate(draft.blobs)
     ]
     return LayerWeights(
@@ -394,105 +303,3 @@ def _layer_type(source: wire_format.Source, found: wire_format.Field, numbers: _
         return source.text(found, "type")
     source.require(found, "type", wire_format.VARINT)
     return V1_TYPES.get(found.value, "")
-
-
-@dataclass
-class _BlobDraft:
-    """A blob while its fields are read: nothing is taken from the mapped file yet."""
-
-    dims: list[int] = field(default_factory=list)
-    legacy: dict[int, int] = field(default_factory=dict)
-    runs: dict[int, list[wire_format.Run]] = field(
-        default_factory=lambda: {n: [] for n in _NUMBERS}
-    )
-    raw_type: int = 0
-    raw: wire_format.Field | None = None
-
-
-def _blob(source: wire_format.Source, message: wire_format.Field, where: str) -> torch.Tensor:
-    return _dated_blob(source, message, where)[0]
-
-
-def _dated_blob(
-    source: wire_format.Source, message: wire_format.Field, where: str
-) -> tuple[torch.Tensor, bool]:
-    """The blob, and whether its shape is in the fields that BlobProto had before `shape`."""
-    source.require(message, "blobs", wire_format.DELIMITED)
-    draft = _BlobDraft()
-    at = message.begin
-    while at < message.end:
-        found = source.field(at, message.end)
-        at = _take(source, found, message.end, draft)
-    shape = _shape(source, message, draft, where)
-    runs, dtype = _values(source, draft)
-    expected, count = math.prod(shape), sum(run.length for run in runs)
-    if count != expected:
-        values = f"{expected} values for {where} of shape {shape}"
-        gradients = any(draft.runs[number] for number in (_DIFF, _DOUBLE_DIFF))
-        only = " and gradients (diff)" if gradients and not count else ""
-        raise source.error(message.offset, f"{values}, found {count}{only}")
-    return source.tensor(runs, dtype).reshape(shape), bool(draft.legacy)
-
-
-def _take(source: wire_format.Source, found: wire_format.Field, end: int, draft: _BlobDraft) -> int:
-    """Note one field of a blob, and say where the next one starts."""
-    if found.number in _NUMBERS:
-        run = source.numbers(found, *_NUMBERS[found.number], end)
-        draft.runs[found.number].append(run)
-        return run.end
-    if found.number == _SHAPE:
-        _take_dims(source, found, draft.dims)
-    elif found.number <= _WIDTH:
-        source.require(found, "num, channels, height or width", wire_format.VARINT)
-        draft.legacy[found.number] = wire_format.signed(found.value)
-    elif found.number == _RAW_TYPE:
-        source.require(found, "raw_data_type", wire_format.VARINT)
-        draft.raw_type = found.value
-    elif found.number == _RAW_DATA:
-        source.require(found, "raw_data", wire_format.DELIMITED)
-        draft.raw = found
-    return found.end
-
-
-def _take_dims(source: wire_format.Source, message: wire_format.Field, dims: list[int]) -> None:
-    source.require(message, "shape", wire_format.DELIMITED)
-    for found in source.fields(message.begin, message.end):
-        if found.number != _DIM:
-            continue
-        for dim in source.integers(found, "dim"):
-            dims.append(dim)
-            if len(dims) > MAX_AXES:
-                raise source.error(found.offset, f"at most {MAX_AXES} axes, found more")
-
-
-def _shape(
-    source: wire_format.Source, message: wire_format.Field, draft: _BlobDraft, where: str
-) -> tuple[int, ...]:
-    """The blob's shape; as in Caffe the four legacy fields go before `shape` if one is there."""
-    shape = tuple(draft.dims)
-    if draft.legacy:
-        shape = tuple(draft.legacy.get(axis, 0) for axis in (_NUM, _CHANNELS, _HEIGHT, _WIDTH))
-    # An axis of 0 must not hide the others: tensors have strides even where they are empty.
-    if min(shape, default=0) < 0 or math.prod(max(dim, 1) for dim in shape) > MAX_COUNT:
-        limit = f"axes from 0 up and at most {MAX_COUNT} values for {where}"
-        raise source.error(message.offset, f"{limit}, found shape {shape}")
-    return shape
-
-
-def _values(source: wire_format.Source, draft: _BlobDraft) -> tuple[list[wire_format.Run], str]:
-    """Where the blob's values lie, and as which dtype; doubles go first, as in Caffe."""
-    if any(run.length for run in draft.runs[_DOUBLE_DATA]):
-        return draft.runs[_DOUBLE_DATA], "<f8"
-    if draft.raw is None:
-        return draft.runs[_DATA], "<f4"
-    raw = draft.raw
-    if draft.raw_type not in _RAW_DTYPES:
-        expected = "raw_data of type 0 (double), 1 (float) or 2 (float16)"
-        raise source.error(raw.offset, f"{expected}, found {draft.raw_type}")
-    dtype = _RAW_DTYPES[draft.raw_type]
-    size = np.dtype(dtype).itemsize
-    count, rest = divmod(raw.end - raw.begin, size)
-    if rest:
-        found = f"found {raw.end - raw.begin}"
-        raise source.error(raw.begin, f"a multiple of {size} bytes of raw_data, {found}")
-    return [wire_format.Run(raw.begin, count, size, raw.end)], dtype

@@ -18,7 +18,8 @@ import torch
 
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.weights.atomic import enduring
-from caffe2fx.weights.caffemodel import MAX_COUNT, LayerWeights, float32, refuse_unwritable
+from caffe2fx.weights.blob_message import MAX_COUNT
+from caffe2fx.weights.caffemodel import LayerWeights, float32, refuse_unwritable
 
 _DEPTH = 64  # nested groups: a layer's name has as many parts
 _EXPANSION, _ALWAYS = 16, 1 << 26  # memory for the values: so many times the file, and 64 MB

@@ -16,6 +16,7 @@ from caffe2fx.errors import CaffeFormatError
 
 VARINT, FIXED64, DELIMITED, START_GROUP, END_GROUP, FIXED32 = range(6)
 
+LENGTH_BYTES = 5  # of a varint that is written before its value is final; parsers take no more
 _MAX_VARINT_BYTES = 10
 _MAX_FIELD_NUMBER = 2**29 - 1
 _FIRST_SCAN = 256

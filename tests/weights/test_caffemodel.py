@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.weights import caffemodel
-from caffe2fx.weights.caffemodel import LayerWeights, read, realigned, write
+from caffe2fx.weights.caffemodel import LayerWeights, read, write
 
 # message: name, number, kind; a capital letter starts a message's name, "*" means repeated and
 # "+" repeated and packed.
@@ -336,16 +336,6 @@ def test_blobs_outlive_a_replaced_file(path: Path) -> None:
     path.unlink()
     write(path, "other", LAYERS[:1])
     assert torch.equal(blob, count_up(130, 70))
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 4])
-def test_realigned_copies_only_what_is_misaligned(path: Path, length: int) -> None:
-    data = net(name="n" * length, layer=[{"blobs": [{"shape": SHAPE, "data": SIX}]}])
-    blob = read_bytes(path, data)[1][0].blobs[0]
-    aligned = realigned(blob)
-    assert aligned.data_ptr() % 4 == 0
-    assert (aligned is blob) == (blob.data_ptr() % 4 == 0)
-    assert torch.equal(aligned, torch.tensor(SIX).reshape(2, 3))
 
 
 # What is refused

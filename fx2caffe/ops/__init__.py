@@ -36,6 +36,7 @@ from fx2caffe.ops import (
     softmax,
     sorting,
     trigonometric,
+    unpooling,
     vision,
 )
 
@@ -75,5 +76,6 @@ __all__ = [
     "softmax",
     "sorting",
     "trigonometric",
+    "unpooling",
     "vision",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.messages.message import Shape
@@ -48,3 +49,6 @@ class Symbol:
         if self.carries_batch(axis):
             raise Refused(f"needs a size that does not depend on the batch, got axis {axis}")
         return self.shape[axis]
+
+
+Operand = Symbol | Tensor  # traced, or a constant

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from fx2caffe.ir.symbol import Refused, Symbol
 
+Sizes = int | Sequence[int]  # for all axes, or one for each
 
-def per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+
+def per_axis(value: Sizes, axes: int) -> tuple[int, ...]:
     """Expand torch's "an int or one per axis" to one int per axis."""
     if isinstance(value, int):
         return (value,) * axes

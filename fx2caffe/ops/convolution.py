@@ -14,14 +14,11 @@ from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.arguments import constant, per_axis
+from fx2caffe.ops.arguments import Sizes, constant, per_axis
 from fx2caffe.ops.elementwise import add
-
-Sizes = int | Sequence[int]
-Operand = Symbol | Tensor
 
 
 @handles(F.conv1d, F.conv2d, F.conv3d)

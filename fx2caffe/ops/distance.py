@@ -16,14 +16,12 @@ from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, positive
 from fx2caffe.ops.blocks import affine, difference, extreme, product, quotient
 from fx2caffe.ops.index_map import expanded
 from fx2caffe.ops.reduction import normed, reduced
-
-Operand = Symbol | Tensor
 
 
 @handles(torch.dist)

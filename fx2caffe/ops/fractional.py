@@ -17,8 +17,7 @@ from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.arguments import constant, per_axis
-from fx2caffe.ops.pooling_windows import Sizes
+from fx2caffe.ops.arguments import Sizes, constant, per_axis
 from fx2caffe.ops.reduction import reduced
 
 

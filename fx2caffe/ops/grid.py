@@ -16,12 +16,10 @@ from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import positions, rearrange, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import difference, product
-
-Operand = Symbol | Tensor
 
 
 @handles(torch.broadcast_tensors)

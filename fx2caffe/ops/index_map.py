@@ -20,15 +20,14 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import per_axis, positive
 from fx2caffe.ops.blocks import clipped, side_by_side
-from fx2caffe.ops.lookup import indexed
+from fx2caffe.ops.indexing import indexed
 from fx2caffe.ops.selection import select
 
-Operand = Symbol | Tensor
 Parts = tuple[Operand, ...]  # empty tensors are constants
 
 

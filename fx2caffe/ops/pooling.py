@@ -19,11 +19,10 @@ from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.arguments import per_axis
+from fx2caffe.ops.arguments import Sizes, per_axis
 from fx2caffe.ops.pooling_windows import Windows, adaptive_windows, bins
 from fx2caffe.ops.resize import along
 
-Sizes = int | Sequence[int]
 AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 

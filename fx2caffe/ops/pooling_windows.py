@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.symbol import Refused
-from fx2caffe.ops.arguments import per_axis
-
-Sizes = int | Sequence[int]
+from fx2caffe.ops.arguments import Sizes, per_axis
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE, ROWS
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
@@ -34,8 +34,6 @@ from fx2caffe.ops.blocks import (
     rounded,
     weighted_sum,
 )
-
-Operand = Symbol | Tensor
 
 
 class Tap(NamedTuple):

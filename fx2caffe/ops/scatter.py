@@ -19,7 +19,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.assign import setitem
@@ -39,7 +39,6 @@ from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.reduction import reduced
 
-Operand = Symbol | Tensor
 Value = Symbol | Tensor | float
 Write = Callable[[Tensor, Tensor], Tensor]
 

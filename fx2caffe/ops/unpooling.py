@@ -18,8 +18,9 @@ from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
+from fx2caffe.ops.arguments import Sizes
 from fx2caffe.ops.blocks import PRODUCT, above, difference, opposite
-from fx2caffe.ops.pooling import Pooled, Sizes, as_image
+from fx2caffe.ops.pooling import Pooled, as_image
 
 
 def _max_unpool(axes: int) -> Any:

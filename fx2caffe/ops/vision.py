@@ -17,15 +17,13 @@ from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
 from fx2caffe.ops.blocks import above, affine, clipped, difference, inside, weighted_sum
 from fx2caffe.ops.regions import averaged, fits, largest_in, own_channels
 from fx2caffe.ops.sampling import Edge, Tap, linear, linear_taps, looked_up, table_of
-
-Operand = Symbol | Tensor
 
 
 @handles("torchvision.roi_align")

@@ -1,0 +1,224 @@
+"""index_select, take and subscripts by tensors of indices that the net computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import ArgMax, Flatten, Power, Reshape
+from caffe2fx.messages.message import Shape
+from fx2caffe.ir.data_movement import rearrange
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
+from fx2caffe.lowering.registry import handles
+from fx2caffe.ops.arguments import positive
+from fx2caffe.ops.blocks import inside, product, weighted_sum
+from fx2caffe.ops.division import floor_divide
+from fx2caffe.ops.lookup import rows_of
+
+
+def viewed_any(net: Emitter, value: Operand, shape: Shape) -> Operand:
+    """A constant or traced tensor in another shape that follows from its number of elements."""
+    if isinstance(value, Tensor):
+        return value.reshape(shape)
+    return viewed(net, value, lambda s: (prod(s),), suffix="flat")
+
+
+@handles(torch.index_select)
+def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symbol:
+    if isinstance(index, Tensor):
+        assert isinstance(input, Symbol)  # a call of constants alone is not traced
+        return rearrange(net, input, lambda x: x.index_select(dim, index))
+    if not len(input.shape):
+        raise Refused("needs a tensor with axes, got a scalar")
+    numbers = viewed(net, index, lambda s: s or (1,), suffix="elements")
+    axis = positive(dim, max(1, input.dim() if isinstance(input, Tensor) else input.rank))
+    return _picked(net, input, [axis], numbers, axis)
+
+
+def _picked(
+    net: Emitter, input: Operand, axes: Sequence[int], numbers: Symbol, place: int
+) -> Symbol:
+    """Of some axes seen as one, the places of these numbers; their axes come to stand at `place`.
+
+    The other axes, and the batch among them, are part of the rows.
+    """
+    rank = input.dim() if isinstance(input, Tensor) else input.rank
+    order = [*axes, *(axis for axis in range(rank) if axis not in axes)]
+    count = len(axes)
+    table: Operand
+    if isinstance(input, Tensor):
+        table = input.permute(order).flatten(0, count - 1)
+    else:
+        front = rearrange(net, input, lambda x: x.permute(order))
+        table = viewed(net, front, lambda s: (prod(s[:count]), *s[count:]), suffix="table")
+    found = rows_of(net, table, numbers)
+    many = numbers.rank
+    back = [
+        *range(many, many + place),
+        *range(many),
+        *range(many + place, many + rank - count),
+    ]
+    return rearrange(net, found, lambda x: x.permute(back))
+
+
+@handles(torch.take)
+def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
+    if isinstance(index, Tensor):
+        assert isinstance(input, Symbol)  # a call of constants alone is not traced
+        return rearrange(net, input, lambda x: x.take(index))
+    line = viewed_any(net, input, (-1,))
+    if isinstance(line, Symbol) and line.carries_batch(0):
+        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
+    return indexed(net, line, index)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """An index as what only cuts, and the tensors, by the axis of the cut input they pick from."""
+
+    basic: tuple[Any, ...]
+    tensors: tuple[tuple[int, Operand], ...]
+
+    @classmethod
+    def of(cls, index: Any, rank: int) -> _Parts:
+        parts = list(index) if isinstance(index, tuple | list) else [index]
+        used = sum(_axes_used(part) for part in parts)
+        if Ellipsis not in [part for part in parts if not isinstance(part, Symbol | Tensor)]:
+            parts.append(Ellipsis)
+        basic: list[Any] = []
+        tensors: list[tuple[int, Operand]] = []
+        axis = 0
+        for part in parts:
+            if part is Ellipsis:
+                basic += [slice(None)] * (rank - used)
+                axis += rank - used
+            elif isinstance(part, Symbol | Tensor | list):
+                for one in _as_places(part):
+                    basic.append(slice(None))
+                    tensors.append((axis, one))
+                    axis += 1
+            else:
+                basic.append(part)
+                axis += not isinstance(part, int)
+        return cls(tuple(basic), tuple(tensors))
+
+
+def _axes_used(part: Any) -> int:
+    if part is None or part is Ellipsis:
+        return 0
+    if isinstance(part, Tensor) and part.dtype is torch.bool:
+        return part.dim()
+    return 1
+
+
+def _as_places(part: Symbol | Tensor | list[Any]) -> Sequence[Operand]:
+    if isinstance(part, Symbol):
+        return (part,)
+    tensor = torch.as_tensor(part)
+    return tensor.nonzero(as_tuple=True) if tensor.dtype is torch.bool else (tensor,)
+
+
+def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
+    """input[index], where the index has traced tensors in it."""
+    rank = input.dim() if isinstance(input, Tensor) else input.rank
+    parts = _Parts.of(index, rank)
+    cut = _moved(net, input, lambda x: x[parts.basic])
+    axes = [axis for axis, _ in parts.tensors]
+    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
+    if not adjacent and any(_rank(tensor) == 0 for _, tensor in parts.tensors):
+        raise Refused("needs index tensors of rank 1 or more where slices stand between them")
+    sizes = [cut.shape[axis] for axis in axes]
+    places = [
+        from_front(net, tensor, size)
+        for (_, tensor), size in zip(parts.tensors, sizes, strict=True)
+    ]
+    doubled = [axis for axis, (_, twice) in zip(axes, places, strict=True) if twice]
+    cut = twice_along(net, cut, doubled)
+    longer = [size * (1 + twice) for size, (_, twice) in zip(sizes, places, strict=True)]
+    numbers = _numbers(net, [place for place, _ in places], longer)
+    return _picked(net, cut, axes, numbers, axes[0] if adjacent else 0)
+
+
+def _moved(net: Emitter, input: Operand, move: Callable[[Tensor], Tensor]) -> Operand:
+    return move(input) if isinstance(input, Tensor) else rearrange(net, input, move)
+
+
+def _rank(value: Operand) -> int:
+    return value.dim() if isinstance(value, Tensor) else value.rank
+
+
+def from_front(net: Emitter, places: Operand, size: int) -> tuple[Operand, bool]:
+    """Places counted from the front, and whether of an axis that has to stand there twice.
+
+    A place may be counted from the end, -1 being the last: on an axis twice as long, `size`
+    places further there is always one, and it holds the same number.
+    """
+    if isinstance(places, Tensor):
+        return torch.where(places < 0, places + size, places), False
+    if _is_from_front(net, places):
+        return places, False
+    return net.add(Power(shift=size), places, suffix="second"), True
+
+
+def _is_from_front(net: Emitter, places: Symbol) -> bool:
+    """Whether places are sure not to be negative, as those that ArgMax gives."""
+    made = {top: step for step in net.steps for top in step.tops}
+    step = made[places.value]
+    while isinstance(step.layer, Reshape | Flatten | Power) and step.bottoms[0] in made:
+        turned = isinstance(step.layer, Power) and step.layer != Power(
+            scale=-1, shift=step.layer.shift
+        )
+        if turned:
+            return False
+        step = made[step.bottoms[0]]
+    return isinstance(step.layer, ArgMax) and not step.layer.out_max_val
+
+
+def twice_along(net: Emitter, input: Operand, axes: Sequence[int]) -> Operand:
+    """The input with its numbers twice along each of some axes."""
+    if not axes:
+        return input
+    times = [2 if axis in axes else 1 for axis in range(_rank(input))]
+    return _moved(net, input, lambda x: x.repeat(times))
+
+
+def _numbers(net: Emitter, places: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
+    """The places on several axes as one number each."""
+    total: Operand | None = None
+    for position, place in enumerate(places):
+        step = prod(sizes[position + 1 :])
+        term = _times(net, place, step)
+        total = term if total is None else _plus(net, total, term)
+    assert isinstance(total, Symbol)  # an index of constants alone takes another way
+    return total
+
+
+def _times(net: Emitter, places: Operand, step: int) -> Operand:
+    if step == 1:
+        return places
+    return places * step if isinstance(places, Tensor) else product(net, places, step, "steps")
+
+
+def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
+    if isinstance(one, Tensor) and isinstance(two, Tensor):
+        return one + two
+    return weighted_sum(net, one, two, suffix="indices")
+
+
+@handles(torch.unravel_index)
+def unravel_index(net: Emitter, indices: Symbol, shape: int | Sequence[int]) -> tuple[Symbol, ...]:
+    """The place on each axis: how often the numbers behind it go into what is left."""
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    places, rest = [], indices
+    for axis in range(len(sizes) - 1):
+        step = prod(sizes[axis + 1 :])
+        places.append(inside(net, f"axis{axis}", floor_divide, rest, step))
+        rest = weighted_sum(net, rest, places[-1], (1.0, -float(step)), f"rest{axis}")
+    return *places, rest

@@ -1,0 +1,81 @@
+"""searchsorted, bucketize and isin: where an element stands among the elements of a sequence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from caffe2fx.layers import AbsVal, Reduction
+from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reduce import ReduceOp
+from fx2caffe.ir.reshape import viewed
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
+from fx2caffe.lowering.registry import handles
+from fx2caffe.ops.blocks import above, difference, negated, opposite
+from fx2caffe.ops.reduction import reduced
+
+
+@handles(torch.searchsorted)
+def searchsorted(
+    net: Emitter,
+    sorted_sequence: Operand,
+    input: Operand | float,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Operand | None = None,
+) -> Symbol:
+    if sorter is not None:
+        raise Refused("needs a sequence that is sorted already, got a sorter")
+    return _count_below(net, sorted_sequence, input, right or side == "right")
+
+
+@handles(torch.bucketize)
+def bucketize(
+    net: Emitter,
+    input: Operand | float,
+    boundaries: Operand,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+) -> Symbol:
+    return _count_below(net, boundaries, input, right)
+
+
+def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right: bool) -> Symbol:
+    """How many numbers of a sequence are below each of the input, or (`right`) not above it."""
+    values = as_symbol(net, torch.as_tensor(input) if not isinstance(input, Symbol) else input)
+    numbers = as_symbol(net, sequence, suffix="sequence")
+    last = viewed(net, values, lambda s: (*s, 1), suffix="last")
+    if numbers.rank > 1:
+        numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
+    first, second = (numbers, last) if right else (last, numbers)
+    apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, suffix="difference")
+    counted = above(net, apart, 0, "is_above")
+    if right:
+        counted = opposite(net, counted, "is_not_above")
+    return net.add(Reduction(axis=-1), counted)
+
+
+@handles(torch.isin)
+def isin(
+    net: Emitter,
+    elements: Operand,
+    test_elements: Operand | float,
+    *,
+    assume_unique: bool = False,
+    invert: bool = False,
+) -> Symbol:
+    """Whether the distance to the nearest of the tested numbers is 0."""
+    if isinstance(elements, Tensor) or isinstance(test_elements, Symbol):
+        raise Refused("needs constant test_elements, got some that depend on the input")
+    tested = torch.as_tensor(test_elements).flatten()
+    last = viewed(net, elements, lambda s: (*s, 1), suffix="last")
+    apart = net.add(AbsVal(), difference(net, last, tested, "steps"), suffix="distance")
+    nearness = negated(net, apart, "nearness")
+    nearest = reduced(net, ReduceOp.MAX, nearness, -1, suffix="nearest")
+    is_other = above(net, negated(net, nearest, "distance"), 0, "" if invert else "is_other")
+    return is_other if invert else opposite(net, is_other)

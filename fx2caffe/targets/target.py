@@ -14,6 +14,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.step import Step
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.proto import Messages, messages
+from fx2caffe.targets.vocabulary import OF_TAG_1_0
 
 Merge = Callable[[Step, Step], bool]  # of a layer and the only one that reads it
 
@@ -132,12 +133,10 @@ class Target:
 
         A schema does not list layers without parameters: those of 2017 are taken to be there.
         """
-        from fx2caffe.targets.catalogue import BVLC as OF_2017
-
         known = messages(Path(path).read_text(encoding="utf-8"))
         if "type" not in known.get("LayerParameter", {}):
             raise CaffeError(f"{path} needs to describe LayerParameter with a type, got none")
-        found = {layer.type for layer in records() if _is_described(layer, known, OF_2017)}
+        found = {layer.type for layer in records() if _is_described(layer, known)}
         text_rewrites: tuple[Respelling, ...] = ()
         if "Input" not in found and "input_shape" in known.get("NetParameter", {}):
             found, text_rewrites = {*found, "Input"}, (INPUT_FIELDS,)
@@ -194,12 +193,12 @@ def _described(layer: type[Layer], known: Messages) -> Mapping[str, str]:
     return known.get(named[0].rpartition(".")[2], {}) if named else {}
 
 
-def _is_described(layer: type[Layer], known: Messages, base: Target) -> bool:
+def _is_described(layer: type[Layer], known: Messages) -> bool:
     names = set(layer.parameter_names())
     if BVLC not in layer.dialects:
         # What borrows the parameters of a layer of Caffe's own does not show in them.
         own = (record for record in records() if BVLC in record.dialects)
         names -= {name for record in own for name in record.parameter_names()}
     elif not names:
-        return layer.type in base.types
+        return layer.type in OF_TAG_1_0
     return not names.isdisjoint(known["LayerParameter"])

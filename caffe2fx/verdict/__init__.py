@@ -1,1 +1,1 @@
-"""Comparison of feature maps: what is measured, how it is judged and reported."""
+"""Comparison of feature maps: measures, judgement and reports."""

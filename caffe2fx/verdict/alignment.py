@@ -1,4 +1,4 @@
-"""Which layer of one net is which of another, where the two nets are not the same."""
+"""Alignment of the layers of two nets that are not the same."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PASSING = frozenset({"Dropout", "Split"})  # their tops are their bottom
 
 @dataclass
 class Alignment:
-    """The values of a judged net that a reference net knows, and how their layers differ.
+    """The values of a judged net that a reference net has too, and how their layers differ.
 
-    `inputs` are the reference's inputs in the judged net's order. `changes` says by layer name
-    what a judged layer has otherwise than its partner; `added` are the names of judged layers
-    without a partner and `missing` the reference's layers without one; `lacking` and `extra` are
-    the outputs that one side alone has.
+    `inputs` are the reference's inputs in the judged net's order. `changes` states by layer name
+    how a judged layer differs from its partner; `added` are the names of judged layers without a
+    partner and `missing` the reference's layers without one; `lacking` and `extra` are the outputs
+    that one side alone has.
     """
 
     values: dict[Value, Value] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Alignment:
 
 
 def align(judged: Net, reference: Net, *, is_cut: bool = False) -> Alignment:
-    """Pair the layers of two nets by their names, and what is left by what they compute of what.
+    """Pair the layers of two nets by their names, and the others by type, parameters and bottoms.
 
     With `is_cut` the reference has other outputs by its user's choice, and ends there.
     """
@@ -55,7 +55,7 @@ def align(judged: Net, reference: Net, *, is_cut: bool = False) -> Alignment:
 
 
 def _inputs(judged: Net, reference: Net) -> tuple[Value, ...]:
-    """The reference's inputs by the names of the judged net's, or else in their own order."""
+    """Return the reference's inputs by the names of the judged net's, else in their own order."""
     by_name = {value.blob: value for value in reference.inputs}
     if {value.blob for value in judged.inputs} == set(by_name):
         return tuple(by_name[value.blob] for value in judged.inputs)
@@ -63,7 +63,7 @@ def _inputs(judged: Net, reference: Net) -> tuple[Value, ...]:
 
 
 def _roots(net: Net) -> dict[Value, Value]:
-    """Each value by the one that layers without an effect pass on."""
+    """Return for each value the one that layers without an effect pass on as it."""
     roots: dict[Value, Value] = {}
     for step in net.steps:
         passing = step.layer.type in PASSING
@@ -79,7 +79,7 @@ def _alike(
     left: Mapping[str, Step],
     names: set[str],
 ) -> Step | None:
-    """The reference's layer of another name that computes the same of the same values."""
+    """Return the reference's layer of another name with equal parameters and equal bottoms."""
     reads = [_root(values.get(value), roots) for value in step.reads]
     for other in left.values():
         alike = other.layer == step.layer and _shapes(other) == _shapes(step)
@@ -98,7 +98,7 @@ def _shapes(step: Step) -> list[tuple[int, ...]]:
 
 
 def _pair(step: Step, partner: Step | None, found: Alignment, roots: Mapping[Value, Value]) -> None:
-    """Note what the step's tops are to be, and what it has otherwise than its partner."""
+    """Note the partners of the step's tops, and how the step differs from its partner."""
     if partner is not None and len(partner.tops) == len(step.tops):
         found.values.update(zip(step.tops, partner.tops, strict=True))
         changes = "; ".join(_changes(step, partner, found.values, roots))
@@ -113,7 +113,7 @@ def _pair(step: Step, partner: Step | None, found: Alignment, roots: Mapping[Val
 def _changes(
     step: Step, partner: Step, values: Mapping[Value, Value], roots: Mapping[Value, Value]
 ) -> Iterator[str]:
-    """What a layer has otherwise than its partner, each with both sides."""
+    """Yield each difference of a layer from its partner, with both sides."""
     mine, theirs = step.layer, partner.layer
     pairs: list[tuple[str, Any, Any]] = [("type", theirs.type, mine.type)]
     if type(mine) is type(theirs):

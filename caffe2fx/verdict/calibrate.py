@@ -1,4 +1,4 @@
-"""Weights for tests: any net gets weights that keep its signal alive from input to output."""
+"""Weights for tests: they keep the signal of any net alive from input to output."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from caffe2fx.layers.layer import RecordModule
 def calibrate(model: nn.Module, inputs: Sequence[Tensor], *, seed: int = 0) -> nn.Module:
     """Give `model` random weights under which every feature map depends on the input.
 
-    Matrices are scaled by their fan-in and then by what really reaches them, so that depth
-    neither blows the signal up nor lets it die; BatchNorm statistics are those that the inputs
-    really have there, layer after layer (of many samples, if they are to hold for others).
-    Caffe's own fillers would not do: their default is zero, and fresh BatchNorm blobs explode.
-    The model is changed, given back, and left in eval mode.
+    Matrices are scaled by their fan-in and then by the values that reach them, so that depth
+    neither lets the signal explode nor vanish; BatchNorm statistics are those of the given inputs
+    there, layer after layer (of many samples, if they are to hold for others). Caffe's own fillers
+    do not suffice: their default is zero, and fresh BatchNorm blobs explode. The model is changed,
+    returned, and left in eval mode.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def _fill(name: str, parameter: Tensor, generator: torch.Generator) -> None:
 
 
 def _measure(model: nn.Module, inputs: Sequence[Tensor]) -> None:
-    """One forward in which each layer is fitted to what reaches it."""
+    """Run one forward in which each layer is fitted to the values that reach it."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     handles = [norm.register_forward_pre_hook(_take_statistics) for norm in norms]
     handles += [
@@ -80,7 +80,7 @@ def _moments(value: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _UnitVariance:
-    """Scales the weights of a product so that its results spread by 1 (at its first call)."""
+    """Scales a product's weights so that its results have a deviation of 1 (at its first call)."""
 
     def __init__(self) -> None:
         self.done = False
@@ -105,7 +105,7 @@ def _take_statistics(norm: nn.Module, args: tuple[Any, ...]) -> None:
         norm.running_var.copy_(variance)
         factor = getattr(norm, "factor", None)
         if isinstance(factor, Tensor):
-            factor.fill_(1)  # a fresh one is 0, for which the statistics would not count
+            factor.fill_(1)  # a fresh one is 0, by which the statistics would have no effect
 
 
 def _take_blobs(operation: nn.Module, args: tuple[Any, ...]) -> None:

@@ -53,23 +53,22 @@ def compare(
 ) -> Report:
     """Compare two nets: modules, or pairs (prototxt, caffemodel), which run in `engine`.
 
-    The module is the reference where only one side is a pair; else `a` is. The layers of Caffe
-    nets are paired by name and by what they compute of what: each is judged alone and end to end
-    (see verdict.judge), one that changed is named with both sides' parameters, and maps that one
-    side alone has are listed. Of a module that did not come from Caffe the outputs are compared,
-    also nested ones, by their names, else by shape and numbers: a Caffe net's have no order
-    (fx2caffe's Export.verify knows all feature maps). An output that one side lacks is a fault.
+    The module is the reference where only one side is a pair; else `a` is. The layers of Caffe nets
+    are paired by name, and else by parameters and bottoms: each is judged alone and end to end (see
+    verdict.judge), one that changed is named with both sides' parameters, and maps that one side
+    alone has are listed. Of a module that did not come from Caffe the outputs are compared, also
+    nested ones, by their names, else by shape and values: a Caffe net's have no order (fx2caffe's
+    Export.verify knows all feature maps). An output that one side alone has is a fault.
 
-    `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets.
-    `dialect`, `batch` and `shapes` are for the sides that are files, and mean what they mean in
-    caffe2fx.load.
+    `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets. `dialect`,
+    `batch` and `shapes` are for the sides that are files, and mean the same as in caffe2fx.load.
     `inputs`: a tensor, a tuple, or a dict by blob name.
 
-    A side may also be a dump of feature maps: a path, or what read_dump gives. The result is a
-    DumpReport then; `inputs` default to the dump's own, and `thresholds` (a Thresholds or a dict
-    of its measures) decide where they are given or the dump was quantized.
+    A side may also be a dump of feature maps: a path, or the result of read_dump. The result is a
+    DumpReport then; `inputs` default to the dump's own, and `thresholds` (a Thresholds or a dict of
+    its measures) decide where they are given or the dump was quantized.
 
-    Raises what load and the engines raise, and ShapeMismatchError for inputs that do not fit.
+    Raises the errors of load and of the engines, and ShapeMismatchError for inputs that do not fit.
     """
     if isinstance(a, DUMPS) or isinstance(b, DUMPS):
         net, dump = (b, a) if isinstance(a, DUMPS) else (a, cast(Any, b))
@@ -95,7 +94,7 @@ def compare(
 def _opened(
     judged: Side, engine: str | Engine, options: Mapping[str, Any]
 ) -> Iterator[tuple[Session, str]]:
-    """The judged net in its engine, and the engine's name."""
+    """Yield the judged net in its engine, and the engine's name."""
     if isinstance(judged, CaffeGraphModule):
         judged.check_files()
         yield EmbeddedSession(judged), EmbeddedEngine.name
@@ -110,7 +109,7 @@ def _opened(
 
 
 def _net(judged: Side, options: Mapping[str, Any]) -> Net:
-    """The judged net with its weights: an engine may know the text alone."""
+    """Return the judged net with its weights: an engine may have the text alone."""
     if isinstance(judged, CaffeGraphModule):
         return current_net(judged)
     return read_net(*cast(Files, judged), **options)
@@ -119,7 +118,7 @@ def _net(judged: Side, options: Mapping[str, Any]) -> Net:
 def _by_layers(
     module: CaffeGraphModule, net: Net, session: Session, inputs: Sequence[Tensor], engine: str
 ) -> Report:
-    """Judge each layer that has a partner, list the others, and name outputs that lack one."""
+    """Judge each layer that has a partner, list the others, and report outputs without one."""
     reference, is_cut = reference_of(module), bool(module.meta.get("caffe_is_cut"))
     found = align(net, module.caffe.net, is_cut=is_cut)
     given = dict(zip(module.caffe.net.inputs, inputs, strict=True))
@@ -133,7 +132,7 @@ def _by_layers(
 
 
 def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value]) -> Reference:
-    """The reference in the judged net's values, for inputs in the judged net's order."""
+    """Return the reference in the judged net's values, for inputs in the judged net's order."""
     mine: dict[Value, list[Value]] = {}
     for value, partner in found.values.items():
         mine.setdefault(partner, []).append(value)
@@ -148,7 +147,7 @@ def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value])
 
 
 def _explained(row: Row, found: Alignment) -> Row:
-    """A row with what its layer has otherwise than its partner."""
+    """Return the row with a note on how its layer differs from its partner."""
     if row.layer in found.added:
         return replace(row, note="the reference has no such layer")
     change = found.changes.get(row.layer)
@@ -159,7 +158,7 @@ def _explained(row: Row, found: Alignment) -> Row:
 
 
 def _listed(step: Step, top: Value) -> Row:
-    """A row for a map that the reference alone has."""
+    """Return a row for a map that the reference alone has."""
     return _unmeasured(step.name, step.layer.type, top, unverified="the reference alone has it")
 
 
@@ -203,7 +202,7 @@ def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:
 
 
 def reference_of(module: CaffeGraphModule) -> Reference:
-    """The module as the verdict's reference: it knows every value of its net."""
+    """Return the module as the verdict's reference: it knows every value of its net."""
 
     def run(inputs: Sequence[Tensor]) -> Iterator[tuple[Value, Tensor]]:
         with in_precision(module, inputs[0].dtype) as typed:
@@ -220,7 +219,7 @@ class _Module:
         self.module = module
 
     def results(self, inputs: Sequence[Tensor]) -> Results:
-        """The outputs: those of a Caffe net by blob, of others by their place."""
+        """Return the outputs: those of a Caffe net by blob, of others by their position."""
         if isinstance(self.module, CaffeGraphModule):
             self.module.check_files()
         with torch.no_grad(), in_precision(self.module, inputs[0].dtype) as module:
@@ -237,7 +236,7 @@ class _Outputs:
         self.session = session
 
     def results(self, inputs: Sequence[Tensor]) -> Results:
-        """What the engine gives for each output, by its blob."""
+        """Return the engine's result for each output, by its blob."""
         self.session.reshape([tuple(value.shape) for value in inputs])
         order = [top for step, _ in self.session.run(inputs) for top in step.tops]
         given = self.session.published()
@@ -248,7 +247,7 @@ class _Outputs:
 def _by_outputs(
     reference: nn.Module, judged: _Module | _Outputs, inputs: Sequence[Tensor], engine: str
 ) -> Report:
-    """End to end only, where one side's layers are not known: its outputs."""
+    """Compare outputs end to end, where one side's layers are not known."""
     floats = [value.float() for value in inputs]
     runs = _Module(reference)
     known = Known(
@@ -263,9 +262,9 @@ def _by_outputs(
 
 
 def _others(runs: _Module, inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-    """The first second inputs that the reference takes."""
+    """Return the first second inputs that the reference accepts."""
     for drawn in other_inputs(inputs):
-        with suppress(Exception):  # in words of the model's own
+        with suppress(Exception):  # errors of the model's own
             runs.results(drawn)
             return [drawn]
     return []

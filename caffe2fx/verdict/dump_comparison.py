@@ -1,8 +1,8 @@
-"""A net in an engine, held against the feature maps of a dump.
+"""Compare a net in an engine with the feature maps of a dump.
 
-The dump stands in for the reference of verdict.judge: the whole net runs on the dump's inputs,
-and each layer alone runs on the dump's own maps, so that what a layer loses itself is told from
-what came to it. Maps that the dump lacks follow from those that it has by the layers' meaning.
+The dump is the reference of verdict.judge: the whole net runs on the dump's inputs, and each layer
+alone runs on the dump's own maps, so that a layer's own loss is separate from the loss before it.
+Maps that the dump does not have are computed from those that it has by the layers' meaning.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def side_with_dump(
     thresholds: GivenThresholds,
     options: Mapping[str, Any],
 ) -> DumpReport:
-    """Hold a module, or a pair of files that run in `engine`, against a dump."""
+    """Compare a module, or a pair of files that run in `engine`, with a dump."""
     if isinstance(side, DUMPS):
         raise CaffeError("compare needs a net beside a dump, got two dumps")
     read = dump if isinstance(dump, Dump) else read_dump(dump)
@@ -87,7 +87,7 @@ def files_with_dump(
     strict: bool = True,
     **options: Any,
 ) -> DumpReport:
-    """Hold a pair of files, run in `engine`, against a dump; `options` are those of load."""
+    """Compare a pair of files, run in `engine`, with a dump; `options` are those of load."""
     module = load(prototxt, weights, strict=strict, **options)
     runner = engine_of(engine)
     if runner.name == "torch":
@@ -108,11 +108,12 @@ def compare_with_dump(
     thresholds: GivenThresholds = None,
     seen: Seen | None = None,
 ) -> DumpReport:
-    """Hold a net, run in `session` or else as the module, against a dump of the same inputs.
+    """Compare a net, run in `session` or else as the module, with a dump of the same inputs.
 
-    `inputs` default to the dump's own; CaffeError where neither has them, or both and unlike.
+    `inputs` default to the dump's own; CaffeError where neither has them, or both and they differ.
     Where `thresholds` are given or the dump was quantized, they decide instead of the limits of
-    float32. `seen` is told each map (step, value, the net's, the dump's, measures) as it comes.
+    float32. `seen` is called with each map (step, value, the net's, the dump's, measures) as it
+    comes.
     """
     values = dump_inputs(module, dump, inputs)
     net = current_net(module).reshaped([tuple(value.shape) for value in values])
@@ -137,7 +138,7 @@ def compare_with_dump(
 def outputs_with_dump(
     module: nn.Module, dump: Dump, inputs: Any, thresholds: GivenThresholds = None
 ) -> DumpReport:
-    """Hold the outputs of a module that did not come from Caffe against those of a dump."""
+    """Compare the outputs of a module that did not come from Caffe with those of a dump."""
     values = _module_inputs(dump, inputs)
     other = _outputs(module, [another(value) for value in values], dump)
     rounded = _outputs(module, values, dump)
@@ -160,7 +161,7 @@ def outputs_with_dump(
 
 
 def _fitted(one: FeatureMap, like: Tensor) -> Tensor:
-    """The map in the shape of a tensor, or as it is where it does not fit."""
+    """Return the map in the shape of a tensor, or as it is where it does not fit."""
     array = fitted(one.value, tuple(like.shape), one.layout)
     return torch.tensor(one.value if array is None else array).float()
 
@@ -175,7 +176,7 @@ def _module_inputs(dump: Dump, inputs: Any) -> list[Tensor]:
 
 
 def _outputs(module: nn.Module, inputs: Sequence[Tensor], dump: Dump) -> dict[str, Tensor]:
-    """The tensors that a module returns, under the names that the dump has for them."""
+    """Return the tensors that a module returns, under the names that the dump has for them."""
     result = module(*inputs)
     leaves = list(flattened(result).values())
     known = {one.name for one in dump.maps}
@@ -191,7 +192,7 @@ def _outputs(module: nn.Module, inputs: Sequence[Tensor], dump: Dump) -> dict[st
 
 
 def dump_inputs(module: CaffeGraphModule, dump: Dump, inputs: Any) -> list[Tensor]:
-    """The inputs of a run that a dump stands for, in the net's order."""
+    """Return the inputs of the run that a dump holds, in the net's order."""
     view = module.caffe
     own = own_inputs(view.net, dump)
     if inputs is None:
@@ -207,7 +208,7 @@ def dump_inputs(module: CaffeGraphModule, dump: Dump, inputs: Any) -> list[Tenso
 
 
 def _reference(net: Net, matched: Matched, inputs: Sequence[Tensor]) -> Reference:
-    """The dump on its own inputs; on all others the layers' meaning."""
+    """Return a reference that gives the dump on its own inputs, else the layers' meaning."""
     given = dict(zip(net.inputs, inputs, strict=True))
     known = {**{v: t for v, t in matched.values.items() if v not in given}, **given}
 
@@ -242,21 +243,21 @@ class _Watched(Closing):
         self._mine, self._session, self._matched, self._seen = net, session, matched, seen
         self._found: dict[Value, Similarity] = {}
         self._alone: dict[Value, Similarity] = {}
-        self._steps: dict[int, Step] = {}  # by the identity of the engine's own
+        self._steps: dict[int, Step] = {}  # by id of the engine's own steps
         tops = ((step, top) for step in net.steps for top in step.tops)
         self._values = {(step.name, top.blob): top for step, top in tops}
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
-        """As the session does."""
+        """Reshape the session."""
         self._session.reshape(shapes)
         self.net = self._session.net
 
     def published(self) -> Mapping[str, Tensor]:
-        """As the session does."""
+        """Return the session's published outputs."""
         return self._session.published()
 
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """The session's run, measured where it is the dump's: the judge may try other inputs."""
+        """Yield the session's run, measured if its inputs are the dump's: the judge has others."""
         self._is_own = all(map(torch.equal, inputs, self._inputs))
         for mine, (step, tops) in zip(self._mine.steps, self._session.run(inputs), strict=True):
             self._steps[id(step)] = mine
@@ -265,7 +266,7 @@ class _Watched(Closing):
             yield step, tops
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the session makes of the reference's bottoms, measured."""
+        """Return the session's tops for the reference's bottoms, after measuring them."""
         tops = self._session.feed(step, bottoms)
         self._measure(self._steps[id(step)], tops, self._alone, None)
         return tops
@@ -285,7 +286,7 @@ class _Watched(Closing):
                     seen(step, value, top, theirs, into[value])
 
     def row(self, row: Row, thresholds: Thresholds | None) -> MapRow:
-        """The verdict's row with the measures, judged by the thresholds where there are some."""
+        """Return the verdict's row with the measures, judged by the thresholds if there are any."""
         value = self._values[row.layer, row.blob]
         found = self._found.get(value, NO_SIMILARITY)
         alone = self._alone.get(value, NO_SIMILARITY)
@@ -298,7 +299,7 @@ class _Watched(Closing):
 
 
 def _judged(row: MapRow, thresholds: Thresholds | None) -> MapRow:
-    """The row as it is, or judged by thresholds instead of the limits of float32."""
+    """Return the row as it is, or judged by thresholds instead of the limits of float32."""
     if thresholds is None:
         return row
     fault = thresholds.fault(row.found)

@@ -15,7 +15,7 @@ from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a map of a quantized run needs, None for a measure that does not matter.
+    """The limits for a map of a quantized run, None for a measure that is not checked.
 
     `cosine`, `relu_cosine` and `sqnr` (dB) are the least, `l2`, `max_abs` and `error` (as a share
     of the largest magnitude) the most that is accepted.
@@ -29,7 +29,7 @@ class Thresholds:
     error: float | None = None
 
     def fault(self, found: Similarity) -> str:
-        """Which measure is beyond its threshold, empty if none is."""
+        """Return which measure is beyond its threshold, empty if none is."""
         for name, limit in asdict(self).items():
             value = getattr(found, name)
             least = name in ("cosine", "relu_cosine", "sqnr")
@@ -40,7 +40,7 @@ class Thresholds:
 
 
 def as_thresholds(given: Thresholds | Mapping[str, float] | None) -> Thresholds | None:
-    """Thresholds from those of the caller, of which a dict names the only ones that matter."""
+    """Return Thresholds from the caller's; a dict names the only measures that are checked."""
     if given is None or isinstance(given, Thresholds):
         return given
     known = [one.name for one in fields(Thresholds)]
@@ -52,10 +52,10 @@ def as_thresholds(given: Thresholds | Mapping[str, float] | None) -> Thresholds 
 
 @dataclass(frozen=True)
 class MapRow(Row):
-    """One feature map beside its map in a dump.
+    """One feature map and its measures against its map in a dump.
 
-    `found` measures the map end to end, `found_alone` what its layer makes of the dump's own
-    maps. `lost_here` says that the layer itself is beyond the thresholds.
+    `found` measures the map end to end, `found_alone` the layer's result from the dump's own maps.
+    `lost_here` states that the layer itself is beyond the thresholds.
     """
 
     found: Similarity = NO_SIMILARITY
@@ -69,15 +69,15 @@ class MapRow(Row):
 
     @property
     def loss(self) -> float:
-        """The SQNR in dB that the layer alone costs: of the two ways to measure it the milder.
+        """The SQNR in dB of the layer alone: the higher of end to end and fed with the dump's maps.
 
-        The layer after a map that alone was changed is fed with the change, and yet right.
+        A layer after a map that was changed by itself is fed with the change, and yet right.
         """
         ways = (self.found.sqnr, self.found_alone.sqnr)
         return max((value for value in ways if value == value), default=-inf)
 
     def cells(self) -> tuple[str, ...]:
-        """The columns of the report's table."""
+        """Return the columns of the report's table."""
         one = self.found
         measures = (one.cosine, one.relu_cosine, one.l2, one.max_abs, one.error, one.sqnr)
         texts = (f"{value:.4g}" for value in (*measures, self.found_alone.sqnr))
@@ -90,11 +90,11 @@ _HEAD = ("layer", "blob", "cosine", "relu_cosine", "l2", "max_abs", "error", "SQ
 
 
 class DumpReport(Report):
-    """All feature maps of a net beside those of a dump, in order of execution.
+    """All feature maps of a net compared with those of a dump, in order of execution.
 
-    `only_dump` are names of maps that the net has no partner for; rows that the dump has none
-    for are not verified. `skipped` are files of the dump's folder that no reader takes, `unmatched`
-    says which weights of the net's file did not fit its layers.
+    `only_dump` are names of maps without a partner in the net; rows without one in the dump are not
+    verified. `skipped` are files of the dump's folder that no reader takes, `unmatched` holds the
+    weights of the net's file that did not fit its layers.
     """
 
     rows: tuple[MapRow, ...]
@@ -115,12 +115,12 @@ class DumpReport(Report):
 
     @property
     def only_net(self) -> tuple[str, ...]:
-        """Names of the layers whose maps the dump lacks."""
+        """Names of the layers whose maps the dump does not have."""
         return tuple(row.layer for row in self.rows if row.unverified)
 
     @property
     def ranked(self) -> tuple[MapRow, ...]:
-        """The compared maps, that first whose layer loses most (see MapRow.loss)."""
+        """The compared maps, the one whose layer loses most first (see MapRow.loss)."""
         compared = (row for row in self.rows if not row.unverified)
         return tuple(sorted(compared, key=lambda row: row.loss))
 

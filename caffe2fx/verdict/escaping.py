@@ -1,4 +1,4 @@
-"""Names and messages out of files and models, as they may stand in a terminal or in HTML.
+"""Escape names and messages from files and models for a terminal or for HTML.
 
 A name may hold escape sequences that move the cursor, marks that turn the direction of writing, or
 markup. One function for each place where text ends; nothing else prints.
@@ -14,7 +14,7 @@ from rich.text import Text
 
 
 def visible(text: object, *, lines: bool = True) -> str:
-    """The text with every character that is not seen as itself by its code: \\x1b, \\u202e.
+    """Return the text with every invisible character as its code: \\x1b, \\u202e.
 
     Ends of lines and tabs stay, unless `lines` is off, as within a line of a table.
     """
@@ -26,18 +26,18 @@ def visible(text: object, *, lines: bool = True) -> str:
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """Print to a terminal or a pipe, whatever characters it can take."""
+    """Print to a terminal or a pipe, whatever characters it can encode."""
     stream = sys.stdout if file is None else file
     print(_encodable(visible(text), stream), file=stream, flush=True)
 
 
 def cell(text: object) -> Text:
-    """A cell of a table on standard output: without markup, in one line."""
+    """Return a cell of a table on standard output: without markup, in one line."""
     return Text(_encodable(visible(text, lines=False), sys.stdout))
 
 
 def page(text: object) -> str:
-    """Text in HTML, in one line."""
+    """Return text for HTML, in one line."""
     return html.escape(visible(text, lines=False))
 
 

@@ -1,4 +1,4 @@
-"""The older tool's log of feature maps: a line a layer as they come, and a table at the end."""
+"""The older tool's log of feature maps: one line per layer as they come, and a table at the end."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def log_line(step: Step, value: Value, caffe: Tensor, pytorch: Tensor, found: Si
 
 
 class _Lines(logging.Formatter):
-    """Lines that start as glog's do: level, date, time, process, file and line."""
+    """Formats lines that start as glog's do: level, date, time, process, file and line."""
 
     def __init__(self) -> None:
         place = "%(process)d %(filename)s:%(lineno)d"
         super().__init__(f"%(levelname).1s%(asctime)s {place}] %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        """Month, day and time to the microsecond."""
+        """Return month, day and time to the microsecond."""
         return datetime.fromtimestamp(record.created).strftime("%m%d %H:%M:%S.%f")
 
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Within this block the log goes to stderr, unless the caller has configured logging."""
+    """Log to stderr within this block, unless the caller has configured logging."""
     if log.hasHandlers():
         yield
         return

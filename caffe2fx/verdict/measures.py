@@ -1,4 +1,4 @@
-"""Measures and limits of the verdict: error, signal, and how much of each is allowed."""
+"""Measures and limits of the verdict: error, signal, and the error that is allowed."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ ALONE = 1e-5  # of the signal, for sums of up to SHORT terms
 SHORT = 1024
 NOISE_FACTOR = 4.0
 NOISE_FLOOR = 1e-6  # of the signal
-ULP = 2.0**-23  # of the largest value: what float32 tells apart
-PIECE = 2**22  # numbers that are compared at a time
+ULP = 2.0**-23  # of the largest value: the precision of float32
+PIECE = 2**22  # elements that are compared at a time
 
 
 def alone_limit(signal: float, length: float, size: float = 0.0, noise: float = 0.0) -> float:
-    """How far a layer of such sums may be off alone; `noise` is what float32 itself loses in it."""
+    """Return a layer's error limit alone, for sums of `length` terms; `noise` is float32's own."""
     return max(ALONE * signal * sqrt(max(1.0, length / SHORT)), NOISE_FACTOR * noise, ULP * size)
 
 
 def end_limit(noise: float, signal: float) -> float:
-    """How far a map may be off at the end of all that came before it."""
+    """Return the limit of a map's error end to end."""
     return NOISE_FACTOR * noise + NOISE_FLOOR * signal
 
 
 def largest(value: Tensor) -> float:
-    """The largest magnitude; NaN where one is in it, 0 for an empty tensor.
+    """Return the largest magnitude; NaN if there is one, 0 for an empty tensor.
 
-    Infinities are no signal (masks are made of them): the rest has to be right to its own.
+    Infinities are no signal (masks consist of them): the finite elements have to be right by their
+    own magnitude.
     """
     worst = _worst(value)
     return _worst(value.detach()[~value.isinf()]) if worst == inf else worst
 
 
 def moved(one: Tensor, two: Tensor) -> float:
-    """The largest finite change between two maps; equal infinities are none."""
+    """Return the largest finite change between two maps; equal infinities are none."""
     return _of_pieces(_moved, one, two)
 
 
@@ -46,7 +47,7 @@ def _moved(one: Tensor, two: Tensor) -> float:
 
 
 def _of_pieces(measure: Callable[[Tensor, Tensor], float], one: Tensor, two: Tensor) -> float:
-    """The largest measure of two maps' pieces, NaN if one is: of whole ones it takes memory."""
+    """Return the largest measure of two maps' pieces, NaN if one is; pieces save memory."""
     pieces = (torch.split(value.reshape(-1), PIECE) for value in (one, two))
     measures = [measure(*pair) for pair in zip(*pieces, strict=True)]
     return nan if any(value != value for value in measures) else max(measures)
@@ -57,14 +58,14 @@ def _worst(value: Tensor) -> float:
 
 
 def difference(mine: Tensor, reference: Tensor) -> float:
-    """The largest absolute difference; infinite where shapes differ or NaN stands on one side."""
+    """Return the largest absolute difference; infinite where shapes differ or one side is NaN."""
     if tuple(mine.shape) != tuple(reference.shape):
         return inf
     return _of_pieces(_difference, mine, reference)
 
 
 def shape_fault(got: Tensor, wanted: Tensor) -> str:
-    """What is wrong with the shape of a result, empty if nothing is."""
+    """Return how the shape of a result is wrong, empty if it is right."""
     if got.shape == wanted.shape:
         return ""
     return f"it needs shape {tuple(wanted.shape)}, got {tuple(got.shape)}"

@@ -1,4 +1,4 @@
-"""The outputs of two programs that share no layers: matched by name, else one by one."""
+"""Compare the outputs of two programs that share no layers: by name, else by value and shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Results = Mapping[str, Tensor]
 
 
 def flattened(outputs: Any) -> dict[str, Tensor]:
-    """Every tensor of nested tuples, lists and dicts, by its place: "output 1.boxes"."""
+    """Return every tensor of nested tuples, lists and dicts by its path: "output 1.boxes"."""
     return _flattened([outputs] if isinstance(outputs, Tensor) else outputs, "output")
 
 
@@ -39,29 +39,29 @@ def _flattened(outputs: Any, name: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Known:
-    """What a reference gives: in float64, in float32, and in float32 for other inputs."""
+    """The results of a reference: in float64, in float32, and in float32 for other inputs."""
 
     exact: Results
     rounded: Results
     others: Sequence[Results]
 
     def signal(self, name: str) -> float:
-        """The smaller of the largest value and the largest change; a constant's is its size."""
+        """Return the smaller of largest value and largest change; for a constant its value."""
         size, change = largest(self.exact[name]), self.change(name)
         alive = any(self.change(other) > 0 for other in self.exact)
         return min(size, change) if change > 0 or not alive else size
 
     def change(self, name: str) -> float:
-        """The largest change of a result under the other inputs."""
+        """Return the largest change of a result under the other inputs."""
         return max((moved(other[name], self.rounded[name]) for other in self.others), default=0.0)
 
     def limit(self, name: str) -> float:
-        """How far a result may be off."""
+        """Return the limit of a result's error."""
         return end_limit(moved(self.rounded[name], self.exact[name]), self.signal(name))
 
 
 def output_rows(known: Known, mine: Results) -> Iterator[Row]:
-    """A row for each output of either side."""
+    """Yield a row for each output of either side."""
     pairs = dict(_matched(known, mine))
     for name, exact in known.exact.items():
         if name not in pairs:
@@ -79,14 +79,14 @@ def output_rows(known: Known, mine: Results) -> Iterator[Row]:
 
 
 def end_to_end_row(name: str, mine: Tensor, exact: Tensor, rounded: Tensor, other: Tensor) -> Row:
-    """The end-to-end measure of one named result, where nothing can be fed layer by layer."""
+    """Return the end-to-end row of one named result, where nothing can be fed layer by layer."""
     known = Known({name: exact}, {name: rounded}, [{name: other}])
     (row,) = output_rows(known, {name: mine})
     return row
 
 
 def _matched(known: Known, mine: Results) -> Iterator[tuple[str, str]]:
-    """The partner of each output: of its own name, else the equal one, else of its shape."""
+    """Yield the partner of each output: of its own name, else an equal one, else of its shape."""
     named = {name.rpartition(" ")[2]: name for name in known.exact}
     left, open_ = list(known.exact), list(mine)
 

@@ -1,6 +1,6 @@
-"""One more run of a judged net, held by its outputs alone: with another batch, or other settings.
+"""One more run of a judged net for its outputs alone: with another batch, or other settings.
 
-Where the layers were judged already, only what the whole run gives its users is left to see.
+The layers were judged already, so only the results of the whole run are left to compare.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.measures import difference, largest, shape_fault
 from caffe2fx.verdict.report import Report, Row
 
-FACTOR = 4.0  # of the limit that an output had: what it is held against is in float32 itself
+FACTOR = 4.0  # times the limit that an output had: the reference here is itself in float32
 SHARE = 1e-3  # of the largest value, where it had none
 
 
@@ -35,9 +35,9 @@ def with_outputs_tried(
     inputs: Sequence[Tensor],
     what: str,
 ) -> Report:
-    """The report, in which an output is wrong that is not right on these inputs too.
+    """Return the report with outputs marked wrong that are not right on these inputs too.
 
-    The engine's outputs are read by their names; `what` says how the run differs from the one
+    The engine's outputs are read by their names; `what` states how the run differs from the one
     that was judged, as "with a batch of 3".
     """
     floats = [value.to(torch.float32) for value in inputs]

@@ -1,4 +1,4 @@
-"""The result of a comparison: one row a feature map, readable as text, HTML or JSON."""
+"""The result of a comparison: one row per feature map, readable as text, HTML or JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from caffe2fx.weights.atomic import file_errors, replacing
 
 
 class Status(str, Enum):
-    """What is known of a feature map, or of a whole net."""
+    """The verdict on a feature map, or on a whole net."""
 
     EQUAL = "equal"
     DIFFERS = "differs"
@@ -27,16 +27,16 @@ class Status(str, Enum):
 
     @property
     def exit_code(self) -> int:
-        """The exit status of a command line that found this; 2 is for errors of usage."""
+        """The exit status of a command line with this verdict; 2 is for errors of usage."""
         return {Status.EQUAL: 0, Status.DIFFERS: 1}.get(self, 3)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One feature map: its errors, what they may be, and why it failed if it did.
+    """One feature map: its errors, their limits, and why it failed if it did.
 
-    Errors are the largest absolute difference, None where it was not computed; `signal` is what
-    they are measured against.
+    Errors are the largest absolute difference, None where it was not computed; `signal` is the
+    magnitude that they are relative to.
     """
 
     layer: str
@@ -51,8 +51,8 @@ class Row:
     origin: Origin
     dead: bool = False
     unverified: str = ""  # why nothing was compared here
-    wrong: str = ""  # a difference that is no number: another shape, an output that is not there
-    note: str = ""  # what the layer has otherwise than the reference's
+    wrong: str = ""  # a fault that has no number: another shape, a missing output
+    note: str = ""  # how the layer differs from the reference's
 
     @property
     def status(self) -> Status:
@@ -65,14 +65,14 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """One word or the reason against it."""
+        """The word "ok", or the reason against it."""
         if self.unverified:
             return f"not verified: {self.unverified}"
         return self.fault or (f"ok; {self.note}" if self.note else "ok")
 
     @property
     def fault(self) -> str:
-        """Why this feature map is not known to be equal, empty if it is."""
+        """Why this feature map is not proven to be equal, empty if it is."""
         if self.status is Status.NOT_PROVEN:
             return "not proven, no signal: it does not change with the inputs that were tried"
         return self._difference
@@ -125,7 +125,7 @@ class Report:
     def ok(self) -> bool:
         """Whether every feature map that could be compared is proven to be equal.
 
-        False is not yet a fault: `status` tells what differs from what nothing proved.
+        False is not yet a fault: `status` separates maps that differ from maps that are not proven.
         """
         return self.status is Status.EQUAL
 
@@ -137,7 +137,7 @@ class Report:
 
     @property
     def first_unproven(self) -> Row | None:
-        """The first feature map that none of the inputs moved."""
+        """The first feature map that did not change with any of the inputs."""
         return self._first(Status.NOT_PROVEN)
 
     def _first(self, status: Status) -> Row | None:
@@ -158,7 +158,7 @@ class Report:
         return "\n".join([*lines, visible(self.summary())])
 
     def summary(self) -> str:
-        """One line: how many feature maps passed, in which engine, and the first that did not."""
+        """Return one line: how many maps passed, in which engine, and the first that did not."""
         count = Counter(row.status for row in self.rows)
         judged = len(self.rows) - count[Status.UNVERIFIED]
         text = f"{count[Status.EQUAL]} of {judged} feature maps equal in engine {self.engine}"
@@ -169,7 +169,7 @@ class Report:
         return f"{text}; {self.first_unproven}" if self.first_unproven else text
 
     def save(self, path: str | Path) -> None:
-        """Write the report; the path's ending (.html, .json, other: text) chooses the form."""
+        """Write the report; the path's suffix (.html, .json, other: text) chooses the format."""
         form = {".html": self._html, ".json": self._json}.get(Path(path).suffix, self.__str__)
         with file_errors(), replacing(path) as temporary:
             temporary.write_text(form(), encoding="utf-8")
@@ -189,7 +189,7 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no Infinity: they become text."""
+    """Return the value for JSON, which has no NaN and no Infinity: they become text."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return value if not isinstance(value, float) or isfinite(value) else str(value)

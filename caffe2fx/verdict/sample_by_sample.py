@@ -1,4 +1,4 @@
-"""SampleBySample: convolutions in float64 one sample at a time, to save memory."""
+"""Convolutions in float64 one sample at a time, to save memory."""
 
 from __future__ import annotations
 

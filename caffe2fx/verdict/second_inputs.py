@@ -1,4 +1,4 @@
-"""Other inputs like the example's: under them a map has to move, or nothing is known of it."""
+"""Second inputs like the example's: a map that does not change with them is not proven."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from caffe2fx.layers import Bias, Power, Threshold
 from caffe2fx.net.net import Net
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
-MOST = 16  # of the numbers that a net compares with
+MOST = 16  # of the values that a net compares with
 
 
 def another(value: Tensor) -> Tensor:
-    """A second input like the first, of its own numbers: floats in another order, a bit smaller.
+    """Return a second input like the first: floats in another order, a bit smaller.
 
-    The order alone would not change x - x.mean().sum(); numbers nearer to 0 stay in any range.
-    What counts or names something is drawn from 0 to itself, and the numbers of a table stay in
-    their column: of a row that is a box one number may name its image, and torchvision reads
-    from behind the last image for a number that names none.
+    The order alone would not change x - x.mean().sum(); values nearer to 0 stay in any range.
+    Counts and indices are drawn from 0 to their value, and the values of a table stay in their
+    column: in a row that is a box one value may be the index of its image, and torchvision reads
+    out of bounds for an index that is not there.
     """
     generator = _seeded(value.numel())
     if is_whole(value):
@@ -31,20 +31,20 @@ def another(value: Tensor) -> Tensor:
 
 
 def is_whole(value: Tensor) -> bool:
-    """Whether an input is of whole numbers, which count or name something."""
+    """Whether an input is integral: its elements are counts or indices."""
     return not value.is_floating_point() or torch.equal(value, value.round())
 
 
 def is_one_number(value: Tensor) -> bool:
-    """Whether an input of whole numbers is the same all over, so that nothing depends on where."""
+    """Whether an integral input has one value everywhere, so that nothing depends on positions."""
     numbers = value.reshape(-1)
     return is_whole(value) and len(numbers) > 1 and bool((numbers == numbers[0]).all())
 
 
 def other_inputs(inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Candidates for the second inputs: the first that the reference takes are the ones.
+    """Yield candidates for the second inputs: the first that the reference accepts is used.
 
-    The example's own, which move nothing, are always taken.
+    The example's own inputs, which change nothing, are always accepted.
     """
     yield [another(value) for value in inputs]
     yield [value if is_whole(value) else another(value) for value in inputs]
@@ -52,10 +52,10 @@ def other_inputs(inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """More inputs, for what the second ones did not move, each further from the example's.
+    """Yield more inputs, for maps that the second ones did not change, each further away.
 
-    Whole numbers come from their range down to 0 and up to 1 (a mask of ones was all that the
-    example had), and from those that the net compares with (an id that pads).
+    Integers are drawn from their range extended to 0 and 1 (a mask may be all ones in the example),
+    and from those that the net compares with (a padding index).
     """
     compared = torch.tensor(sorted({0.0, 1.0, *numbers_compared_with(net)}))
     ways: list[tuple[Draw, float]] = [
@@ -71,14 +71,14 @@ def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator) -> Tensor:
-    """Integers by the draw, for torch refuses what names nothing; other tables in their columns."""
+    """Draw integers by `draw`, as torch refuses invalid indices; other tables by column."""
     if value.is_floating_point() and value.dim() == 2:
         return _towards_zero(_column_wise(value, generator), generator)
     return draw(value, generator) if is_whole(value) else another(value) * factor
 
 
 def numbers_compared_with(net: Net) -> list[float]:
-    """The whole numbers that layers take off or compare with."""
+    """Return the integers that layers subtract or compare with."""
     found: dict[float, None] = {}
     for step in net.steps:
         if isinstance(step.layer, Power) and step.layer.scale:
@@ -113,7 +113,7 @@ def _in_range(value: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _mixed_with(compared: Tensor) -> Draw:
-    """Half of the example's numbers give way to such as the net compares with."""
+    """Return a draw that replaces half of the elements by values that the net compares with."""
 
     def draw(value: Tensor, generator: torch.Generator) -> Tensor:
         theirs = torch.rand(value.shape, generator=generator) < 0.5
@@ -129,7 +129,7 @@ def _mixed(value: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _column_wise(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Each number from another row of its own column."""
+    """Take each element from another row of its own column."""
     if value.dim() < 2:
         return _mixed(value, generator)
     rows = torch.randint(len(value), value.shape, generator=generator)
@@ -137,7 +137,7 @@ def _column_wise(value: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _towards_zero(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Each number between 0 and itself, whole where all are."""
+    """Draw each element between 0 and itself, integral where all are."""
     share = torch.rand(value.shape, generator=generator, dtype=torch.float64)
     if not is_whole(value):
         return (value * share).to(value.dtype)

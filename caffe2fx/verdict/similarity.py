@@ -1,4 +1,4 @@
-"""How alike two feature maps are, in the measures that dumps and older tools are judged by."""
+"""Similarity of two feature maps, in the measures by which dumps and older tools judge."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Similarity:
     """Measures of one map against a reference; NaN where the shapes differ.
 
     `cosine` is that of the angle between the two (1 where both are zero), `relu_cosine` the same
-    after a ReLU, `l2` the Euclidean distance, `max_abs` the largest difference, `error` the
-    same as a share of the reference's largest magnitude, and `sqnr` the energy of the reference
-    over that of the difference in dB (infinite where nothing differs).
+    after a ReLU, `l2` the Euclidean distance, `max_abs` the largest difference, `error` the same as
+    a share of the reference's largest magnitude, and `sqnr` the energy of the reference over that
+    of the difference in dB (infinite where nothing differs).
     """
 
     cosine: float
@@ -33,7 +33,7 @@ NO_SIMILARITY = Similarity(nan, nan, nan, nan, nan, nan)
 
 
 def similarity(mine: Tensor, reference: Tensor) -> Similarity:
-    """The measures of a map against the reference."""
+    """Return the measures of a map against the reference."""
     if mine.shape != reference.shape:
         return NO_SIMILARITY
     one, other = mine.detach().double().flatten(), reference.detach().double().flatten()

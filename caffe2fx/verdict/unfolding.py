@@ -1,4 +1,4 @@
-"""Convolution as a product of unfolded images: Caffe's own way, which rounds unlike oneDNN's."""
+"""Convolution as a product of unfolded images: Caffe's own method, which rounds unlike oneDNN."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def convolution(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The result of torch.conv1d, conv2d and conv3d, with their arguments."""
+    """Return the result of torch.conv1d, conv2d and conv3d, with their arguments."""
     images = input if input.dim() == weight.dim() else input.unsqueeze(0)
     kernel = weight.shape[2:]
     spread = [_each(dilation, axis) * (size - 1) + 1 for axis, size in enumerate(kernel)]
@@ -58,7 +58,7 @@ def _sample(
     gaps: Sequence[int],
     groups: int,
 ) -> Tensor:
-    """One image (channels, sides) convolved with the kernels of every group."""
+    """Return one image (channels, sides) convolved with the kernels of every group."""
     axes = len(spread)
     for axis, (size, step) in enumerate(zip(spread, steps, strict=True)):
         image = image.unfold(1 + axis, size, step)
@@ -78,7 +78,7 @@ def _each(sizes: Sizes, axis: int) -> int:
 
 
 def _pads(padding: Sizes | str, spread: Sequence[int]) -> list[int]:
-    """What F.pad takes: both sides of each axis, the last one first."""
+    """Return the pads for F.pad: both sides of each axis, the last one first."""
     if padding == "same":
         pairs = [((size - 1) // 2, size // 2) for size in spread]
     else:

@@ -13,7 +13,7 @@ from caffe2fx.origin import Origin
 class Refusal:
     """An operation that cannot be exported: its name, the reason, and the user's line.
 
-    `targets` names the targets that would take it.
+    `targets` names the targets in which it could be exported.
     """
 
     op: str

@@ -1,6 +1,6 @@
 """The rounds of an export: for any batch or for one, with the leaves whole or expanded.
 
-What a round could not do is a value: the next round is chosen by it, and nothing is thrown about.
+The refusals of a round are a value by which the next round is chosen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Leaves = Callable[[nn.Module], bool]  # which leaf modules are expanded
 
 @dataclass(frozen=True)
 class Attempt(Generic[T]):
-    """What a round gave: a result, or else the refusals, and why the batch was fixed, if it was."""
+    """The outcome of a round: a result, or the refusals; and why the batch was fixed, if so."""
 
     result: T | None
     refusals: tuple[Refusal, ...] = ()
@@ -33,7 +33,7 @@ class Attempt(Generic[T]):
 
     @classmethod
     def of(cls, build: Callable[[], T]) -> Attempt[T]:
-        """Return the result of `build`, or what it was refused for."""
+        """Return the result of `build`, or its refusals."""
         try:
             return cls(build())
         except BatchFixed as error:
@@ -75,12 +75,12 @@ def expanding_refused_leaves(
     *,
     placeholders: bool,
 ) -> T:
-    """Return what `build` gives with the leaves whole, or else with those expanded that can be.
+    """Return `build`'s result with the leaves whole, or else with those expanded that can be.
 
-    Where the target does not have layers that only forks of Caffe have, the model is traced once
-    more as if torch's functions stood there that such layers mean; if some of these are refused
-    too, a last time with the layers that they stand in left whole. So only what cannot be
-    expressed at all is refused, or becomes a placeholder. Raises UnsupportedError.
+    Where the target does not have layers that only forks of Caffe have, the model is traced again
+    with the torch functions that define such layers in their place; if some of these are refused
+    too, a last time with those layers whole. So only what cannot be expressed at all is refused,
+    or becomes a placeholder. Raises UnsupportedError.
     """
     expanded = {path: part for path, part in parts.items() if _is_missing(target, part)}
     first = attempt = Attempt.of(partial(build, _among({}), False))
@@ -100,7 +100,7 @@ def _among(parts: Mapping[str, nn.Module]) -> Leaves:
 
 
 def _is_missing(target: Target, module: nn.Module) -> bool:
-    """Whether the module is a layer that only forks of Caffe have, and not the target."""
+    """Whether the module is a layer that only forks of Caffe have, and the target has not."""
     if not isinstance(module, RecordModule):
         return False
     return BVLC not in module.layer.dialects and not target.has(module.layer)

@@ -76,10 +76,7 @@ class Map(Sequence[Place]):
         raise self._unknown(module, {path for place in self for path in place.returned_by})
 
     def module(self, layer: str) -> str:
-        """Return the path of the module that a layer came from.
-
-        Raises CaffeError for an unknown layer.
-        """
+        """Return the path of a layer's module. Raises CaffeError for an unknown layer."""
         for place in self:
             if place.layer == layer:
                 return place.module
@@ -90,10 +87,7 @@ class Map(Sequence[Place]):
         return CaffeError(f"the map has no {name!r}; near names: {', '.join(near) or 'none'}")
 
     def save(self, path: str | Path) -> None:
-        """Write the table as .json (a list of objects) or .tsv.
-
-        Raises CaffeError for another suffix.
-        """
+        """Write the table as .json (a list of objects) or .tsv. Raises CaffeError for others."""
         forms = {".json": self._json, ".tsv": self._tsv}
         if Path(path).suffix not in forms:
             raise CaffeError(f"a map needs a name ending in .json or .tsv, got {str(path)!r}")

@@ -105,10 +105,7 @@ def _wide_tensor(result: Any) -> Any:
 def with_signals(
     values: Sequence[Tensor], batch: int | None, generator: torch.Generator
 ) -> list[Tensor]:
-    """Apply `with_signal` to each input; only those with the first one's batch size get another.
-
-    A scalar has no batch.
-    """
+    """Apply `with_signal` to each input; those with the first one's batch size get the new one."""
     own = values[0].shape[:1] if values else ()
     return [
         with_signal(value, batch if own and value.shape[:1] == own else None, generator)

@@ -236,7 +236,7 @@ class Export:
         self.net.reshaped(shapes).check_blobs()
 
     def _raw(self, blob: str, value: Tensor) -> Tensor:
-        """What the net takes in order that the model is fed with `value`."""
+        """Return the net's input (raw pixels, perhaps) for which the model gets `value`."""
         wanted = self.preprocessing.get(blob)
         return value if wanted is None else wanted.undo(value)
 

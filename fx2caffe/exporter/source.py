@@ -29,7 +29,7 @@ class Source:
 
     @classmethod
     def prepared(cls, model: nn.Module, example_inputs: Any) -> Source:
-        """Return what is traced in place of the caller's: a leaf alone gets a module around it."""
+        """Return the source to trace; a model that is a leaf itself gets a module around it."""
         for part in model.modules() if isinstance(model, nn.Module) else ():
             if isinstance(part, CaffeGraphModule):
                 part.check_files()
@@ -44,7 +44,7 @@ class Source:
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The modules of the model by path; none of a plain function."""
+        """The modules of the model by path; a plain function has none."""
         return dict(self.model.named_modules()) if isinstance(self.model, nn.Module) else {}
 
     @property
@@ -58,7 +58,7 @@ class Source:
         return self.model if isinstance(self.model, CaffeGraphModule) else None
 
     def input_names(self, traced: Trace, given: Sequence[str] | None) -> dict[str, str]:
-        """The blob names by placeholder: those given, those in Caffe, `data` for a single one."""
+        """Return blob names by placeholder: the given ones, those in Caffe, or `data` for one."""
         own = [node.name for node in traced.module.graph.nodes if node.op == "placeholder"]
         usual: Sequence[str] = ["data"] if len(own) == 1 else traced.input_names
         if self._caffe is not None and len(own) == len(self._caffe.caffe.inputs):
@@ -90,14 +90,14 @@ class Source:
         ).run()
 
     def _tops(self) -> Mapping[str, Sequence[str]]:
-        """The blobs of each layer of a net of Caffe's, by module path."""
+        """Return the blobs of each layer of a net that came from Caffe, by module path."""
         if self._caffe is None:
             return {}
         layers = zip(self._caffe.caffe.names.modules, self._caffe.caffe.layers(), strict=True)
         return {path: [top.blob for top in step.tops] for path, (step, _) in layers}
 
     def output_blobs(self, lowered: Lowered) -> dict[Value, str]:
-        """The blobs that the outputs of a net of Caffe's were."""
+        """Return the blob names that the outputs of a net from Caffe had there."""
         names = () if self._caffe is None else self._caffe.caffe.outputs
         if len(names) != len(lowered.outputs):
             return {}

@@ -17,7 +17,10 @@ LARGEST = torch.finfo(torch.float32).max
 
 
 def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
-    """Return a Symbol unchanged; emit a constant as a DummyData or Parameter layer."""
+    """Return a Symbol unchanged; emit a constant as a DummyData or Parameter layer.
+
+    Raises Refused for an empty tensor and for values that float32 cannot hold.
+    """
     if isinstance(value, Symbol):
         return value
     tensor = as_float32(value)

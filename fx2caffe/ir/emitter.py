@@ -1,4 +1,4 @@
-"""The emitter, the only way in which handlers and rules add layers to a net."""
+"""The emitter, through which alone handlers and rules add layers to a net."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Emitter:
         """Add a layer with one top and return it.
 
         `suffix` is appended to the name of an auxiliary layer; `dynamic` are weights that the net
-        computes, in place of `blobs`.
+        computes, in place of `blobs`. Raises Refused if the layer does not take these shapes.
         """
         return self.add_many(layer, *bottoms, blobs=blobs, suffix=suffix, tops=1, dynamic=dynamic)[
             0
@@ -186,10 +186,7 @@ class Emitter:
             self.fix_batch(f"{step.name}: {error}")
 
     def fix_batch(self, reason: str) -> NoReturn:
-        """Give up the net for any batch size.
-
-        Raises BatchFixed; the caller exports for one size.
-        """
+        """Give up the net for any batch. Raises BatchFixed: the caller exports for one size."""
         raise BatchFixed(reason)
 
     def unique(self, name: str) -> str:

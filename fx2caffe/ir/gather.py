@@ -17,10 +17,7 @@ ROWS = 1 << 24  # row indices that float32 represents exactly
 
 @dataclass(frozen=True, kw_only=True)
 class Gather(IntermediateRecord):
-    """Gather from the flattened axes `first` to `last`.
-
-    The blob is flat indices of shape `sizes`.
-    """
+    """Gather from axes `first` to `last`, flattened, by a blob of flat indices of shape `sizes`."""
 
     type = "Gather"
 

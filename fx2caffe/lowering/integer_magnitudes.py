@@ -71,7 +71,7 @@ class IntegerRanges:
         names: Mapping[str, str],
         ranges: Ranges | None = None,
     ) -> None:
-        """`names` are the inputs' blob names by node, by which `ranges` are given."""
+        """Analyse a graph; `names` are the inputs' blob names by node, the keys of `ranges`."""
         self._module, self._names = module, names
         inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
         self._example = dict(zip(inputs, example, strict=True))

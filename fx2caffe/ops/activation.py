@@ -145,10 +145,7 @@ def silu(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
 
 @handles(F.hardswish)
 def hardswish(net: Emitter, input: Symbol, inplace: bool = False) -> Symbol:
-    """Compute x * clip(x + 3, 0, 6) / 6.
-
-    The division comes last, since first it costs two digits.
-    """
+    """Compute x * clip(x + 3, 0, 6) / 6; dividing first would cost two digits."""
     shifted = net.add(Power(shift=3), input, suffix="shifted")
     gate = clipped(net, shifted, 0, 6, suffix="clip")
     return net.add(Power(scale=1 / 6), net.add(PRODUCT, input, gate, suffix="product"))

@@ -117,10 +117,7 @@ def times(net: Emitter, input: Symbol, factor: Tensor, suffix: str = "") -> Symb
 
 
 def quotient(net: Emitter, input: Operand, other: Operand, suffix: str = "") -> Symbol:
-    """Compute input / other.
-
-    A constant divisor becomes a factor, with at most one more rounding.
-    """
+    """Compute input / other; a constant divisor is a factor, at most one rounding worse."""
     if isinstance(input, Symbol) and isinstance(other, Symbol):
         return net.add(Binary(op=BinaryOp.DIV), input, other, suffix=suffix)
     if isinstance(other, Symbol):

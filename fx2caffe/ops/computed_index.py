@@ -51,10 +51,7 @@ def region_of(parts: Parts) -> tuple[Parts, int]:
 def written_region(
     net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Symbol | Tensor
 ) -> Symbol:
-    """Return a region of `base` with `value` at computed indices of an axis.
-
-    Later duplicates win.
-    """
+    """Return a region of `base` with `value` at computed indices; the last duplicate wins."""
     old = rearrange(net, base, lambda x: x[region])
     size = old.static_size(axis)
     chosen = _chosen(net, positions, size)

@@ -66,10 +66,7 @@ def einsum(net: Emitter, equation: str, *operands: Any) -> Symbol:
 
 
 def parsed(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
-    """Return the labels of each operand and of the result.
-
-    Raises Refused for a malformed equation.
-    """
+    """Return the labels of operands and result. Raises Refused for a malformed equation."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     sides = left.split(",")
     if len(sides) != len(ranks):

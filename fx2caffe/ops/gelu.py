@@ -45,10 +45,7 @@ _ERFC = (
 
 @handles(F.gelu)
 def gelu(net: Emitter, input: Symbol, approximate: str = "none") -> Symbol:
-    """Compute x P(x) = x sigmoid(log(P / (1 - P))).
-
-    For "tanh" the logit is a polynomial exactly.
-    """
+    """Compute x P(x) = x sigmoid(log(P / (1 - P))); for "tanh" the logit is a polynomial."""
     if approximate == "tanh":
         double = 2 * math.sqrt(2 / math.pi)
         return _by_logit(net, input, (double, 0.044715 * double))

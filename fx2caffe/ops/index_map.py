@@ -45,10 +45,7 @@ def getitem(net: Emitter, input: Any, index: Any) -> Any:
 def unsafe_masked_index(
     net: Emitter, input: Operand, mask: Operand, indices: Sequence[Operand], fill: float
 ) -> Symbol:
-    """Return input[indices] where the mask is true, else `fill`.
-
-    There indices may exceed the axis.
-    """
+    """Return input[indices] where the mask is true, else `fill`, where indices may be too large."""
     sizes = zip(indices, input.shape, strict=False)
     places = tuple(_within(net, index, size) for index, size in sizes)
     return select(net, mask, getitem(net, input, places), fill)

@@ -58,10 +58,7 @@ class Windows:
         return _beside(self, Windows((1,), (1,), (0,), (1,), self.ceil))
 
     def taps(self, axis: int, size: int) -> list[list[int]]:
-        """Return the indices that each window reads.
-
-        An index outside is replaced by another inside.
-        """
+        """Return the indices that each window reads; one outside is replaced by one inside."""
         found = []
         for index in range(self.count(axis, size)):
             start = index * self.stride[axis] - self.pad[axis]

@@ -56,10 +56,7 @@ def _sequence(
     batch_first: bool,
     layer: Layers,
 ) -> tuple[Symbol | None, ...]:
-    """Apply all layers in order.
-
-    Return the last one's output at all time steps and the final states.
-    """
+    """Apply all layers; return the output at all time steps, and the final states."""
     x = net.add(Permute(order=(1, 0, 2)), input, suffix="steps") if batch_first else input
     if x.carries_batch(0):
         net.fix_batch(f"{net.scope[0]} has a layer or a weight for each step")
@@ -132,10 +129,7 @@ def _run(
 
 
 def _lstm(net: Emitter, run: Run, ones: Symbol, x: Symbol, index: int) -> tuple[Symbol, State]:
-    """Emit an LSTM layer.
-
-    It exposes its state where an initial one is given or the final c is read.
-    """
+    """Emit an LSTM; it exposes its state if an initial one is given or the final c is read."""
     weights = run.weights[index]
     size = weights.hidden.shape[1]
     exposed = 2 in run.wanted or not all(map(is_zero, run.initial))

@@ -211,10 +211,7 @@ def linear(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
 
 
 def linear_taps(net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symbol]) -> list[Tap]:
-    """Return the two taps around each coordinate.
-
-    `place` gives their indices from the lower one.
-    """
+    """Return the taps on both sides; `place` maps the lower index and 0 or 1 to an index."""
     low = whole_below(net, steps, "low")
     part = combined(net, [(1, steps), (-1, low)], "part")
     return [Tap(place(low, 0), opposite(net, part, "remainder")), Tap(place(low, 1), part)]

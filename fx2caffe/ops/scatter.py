@@ -194,10 +194,7 @@ def _check_work(new: Symbol, size: int) -> None:
 def scatter(
     net: Emitter, input: Operand, dim: int, index: Operand, src: Value, *, reduce: str | None = None
 ) -> Symbol:
-    """Write at indices of an axis.
-
-    For duplicates torch keeps any, so only a single value is safe.
-    """
+    """Write at indices of an axis; torch keeps any duplicate, so only a single value is safe."""
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
     if reduce is not None:

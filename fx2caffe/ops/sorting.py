@@ -55,10 +55,7 @@ def _count(shape: Sequence[int]) -> int:
 
 
 def first_largest(net: Emitter, input: Symbol, axis: int) -> Symbol:
-    """Return the index of the largest element of an axis, reduced to size 1.
-
-    Ties give the lowest.
-    """
+    """Return the (lowest) index of the largest element of an axis, which becomes size 1."""
     return ranks(net, input, axis, 1, first=True)
 
 
@@ -123,10 +120,7 @@ def topk(
     *,
     out: Expected,
 ) -> Pair:
-    """Return the k largest elements and indices.
-
-    Torch specifies no order of ties, here last first.
-    """
+    """Return the k largest elements and indices; ties, unordered in torch, come last first."""
     if not sorted and k > 1:
         raise Refused("needs sorted=True, whose order torch promises, got False")
     pair = ordered(net, input, dim, k, descending=largest, first=False)

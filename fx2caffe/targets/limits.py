@@ -206,10 +206,7 @@ def unpadded(*methods: PoolMethod) -> Limit:
 
 
 def met_windows() -> Limit:
-    """Return a limit: every pooling window covers some of the input.
-
-    Programs differ on empty ones.
-    """
+    """Return a limit: no pooling window is empty, for which programs differ."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         assert isinstance(layer, Pooling)

@@ -46,8 +46,8 @@ def fit_mvit(model: Any, shapes: Shapes) -> None:
 class Family:
     """Input shapes, without the batch, of the models whose names match.
 
-    `small` is the smallest that runs and leaves feature maps of more than one element. A model
-    for one size only is `sized` (its constructor takes `image_size`), or `fit` changes it.
+    `small` is the smallest that runs and still proves something. A model for one size only is
+    `sized` (its constructor takes `image_size`), or `fit` changes it.
     """
 
     names: str  # patterns, separated by spaces
@@ -109,7 +109,7 @@ class Made:
     own_weights: bool = False  # whether the user made the weights, rather than at random
 
     def repeated(self) -> list[Tensor]:
-        """Random inputs like the example, of a batch large enough for statistics."""
+        """Return random inputs shaped like the example, of a batch that suffices for statistics."""
         generator = torch.Generator().manual_seed(1)
         values = flatten(self.inputs).tensors
         batch = 600_000 // sum(value.numel() for value in values)
@@ -147,10 +147,7 @@ def _of_source(source: str) -> list[str]:
 
 
 def _torchvision_names() -> list[str]:
-    """Return all models but the quantized.
-
-    The parts of detection models have names of their own.
-    """
+    """Return all models but the quantized; parts of detection models are named apart."""
     import torchvision
 
     plain = [name for name in torchvision.models.list_models() if "quantized" not in name]

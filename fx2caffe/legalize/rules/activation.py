@@ -74,7 +74,7 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     """Scale max(x - b, 0), clipped at 1, until no element lies strictly between 0 and 1.
 
     The difference of two unequal float32 is never 0, so this is exact for all x but NaN, which
-    stays NaN. It runs on negative numbers, as Eltwise has a maximum and no minimum.
+    stays NaN. It runs on negated values, as Eltwise has a maximum and no minimum.
 
     before: Threshold{b}
     after:  Power{shift: -b}, ReLU, Power{scale: -1}, Eltwise{MAX} with -1, Power{scale: 2^100},
@@ -160,7 +160,7 @@ _ZERO = 2.0**-76  # times the reciprocal of the least square root this is still 
 def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     """Compute ln(x) = 2 ln(s) with s = sqrt(x), and ln(s) = t + s e^-t - 1 for t close to ln(s).
 
-    Of 0 it is -inf, of negative numbers NaN, as it should be: with s both come to the sum.
+    At 0 the result is -inf, below it NaN, as for Log: both enter the sum with s.
 
     before: Log
     after:  Power{0.5} s, the powers and products of _nearly t, Exp of -t, Eltwise{PROD} with s,

@@ -1,4 +1,4 @@
-"""fx2caffe.export: an nn.Module in, a Caffe net out, with what is needed to prove it."""
+"""fx2caffe.export: from an nn.Module to a Caffe net, with all that verifying it takes."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ def export(
     on_unsupported: str = "refuse",
     input_ranges: Ranges | None = None,
 ) -> Export:
-    """Turn a model into a Caffe net for `target`.
+    """Export a model as a Caffe net for `target`.
 
     `example_inputs`: a tensor, a tuple of forward's arguments, or a dict by argument name;
     numpy arrays are taken too. Models in half or double precision, or on another device, are
-    exported as float32. `outputs` cuts the net at module paths (what the last call of
-    "layer3" returned, or the first of "layer3:0"; where every name has its number, what comes
-    after is not even run) or names of traced nodes. `preprocessing` makes the net take raw
+    exported as float32. `outputs` cuts the net at module paths (the result of the last
+    call of "layer3", or of the first as "layer3:0"; where every name has a number, the rest of the
+    model is not run) or names of traced nodes. `preprocessing` makes the net take raw
     pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
     into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
     characters) and `name_alphabet` (a regular expression for one character) limit layer and
     blob names; beyond 2 GB, which only HDF5 holds, they have no "/" in any case. With
-    `on_unsupported="custom"` what would be refused goes out as the target's own placeholder (a
-    Custom layer for nnie, a Python layer for others): such a net runs only where somebody gives
-    those a meaning, and `Export.unverified` lists them. `input_ranges` are the (low, high) of
-    inputs by blob name: with them it is known whether integers stay within 2^24; without them
-    the example tells, and what it does not tell is warned of.
+    `on_unsupported="custom"` refused operations become the target's own placeholder (a Custom
+    layer for nnie, a Python layer for others): such a net runs only where those are implemented,
+    and `Export.unverified` lists them. `input_ranges` are the (low, high) of inputs by blob name:
+    they decide whether integers stay within 2^24; without them the example does, with a warning
+    where it cannot.
 
     The model is not changed. Raises UnsupportedError that lists every operation that cannot
     be exported exactly, with its module and source line, and CaffeError for options that do
@@ -86,7 +86,7 @@ def export(
 
 
 def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholders: bool) -> Export:
-    """Trace, lower, legalize and run the passes: for any batch if that can be."""
+    """Trace, lower, legalize and run the passes, for any batch if that is possible."""
     how = _tracing(options, expand)
     traced = trace(source.model, source.inputs, held_to_model=True, **how)
     batch = find_batch(source.model, source.inputs, traced, **how)
@@ -121,7 +121,7 @@ def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholde
 
 
 def _tracing(options: ExportOptions, expand: Leaves) -> dict[str, Any]:
-    """The arguments of trace: which modules and functions are leaves, and where the net ends."""
+    """Return the arguments of trace: which modules and functions are leaves, where the net ends."""
     modules, functions = leaves()
     return {
         "leaf_modules": modules,

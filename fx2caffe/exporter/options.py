@@ -13,7 +13,7 @@ from fx2caffe.targets import Target
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The options of export, as it states them. Raises CaffeError for one that cannot be."""
+    """The options of export, named as there. Raises CaffeError for an invalid one."""
 
     target: Target
     outputs: Sequence[str] | None = None
@@ -38,7 +38,7 @@ class ExportOptions:
         return self.on_unsupported == "custom"
 
     def preprocessing_of(self, inputs: Sequence[str]) -> dict[str, Preprocessing]:
-        """The preprocessing by input blob. Raises CaffeError for one value and several inputs."""
+        """Return the preprocessing by input blob. Raises CaffeError for one with many inputs."""
         if not isinstance(self.preprocessing, Preprocessing):
             return dict(self.preprocessing or {})
         if len(inputs) != 1:

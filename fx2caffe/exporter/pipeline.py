@@ -1,4 +1,4 @@
-"""From lowered steps to a net in the target's layers, with every traced node followed."""
+"""The pipeline from lowered steps to a net in the target's layers, which keeps track of nodes."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class Options:
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)  # by input blob
     name_limit: int | None = None
     name_alphabet: str | None = None
-    placeholders: bool = False  # for what is refused
-    parameters: Collection[int] = ()  # their addresses
+    placeholders: bool = False  # instead of refusals
+    parameters: Collection[int] = ()  # memory addresses
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A net, which traced node each of its values stands for, and its placeholders."""
+    """A net, the traced node that each of its values holds, and its placeholders."""
 
     net: Net
     nodes: Mapping[Value, str]
     unverified: tuple[Unverified, ...] = ()
 
 
-# A pass is given the blob names, too, that values of a net of Caffe's had there.
+# A pass also receives the blob names that values had in the Caffe net they came from.
 Pass = Callable[[Net, Options, Mapping[Value, str]], PassResult]
 
 
@@ -64,7 +64,7 @@ def _folding(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResu
 
 
 def _naming(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:
-    # HDF5, which large nets need, has "/" for groups.
+    # HDF5, which large nets need, uses "/" for groups.
     default = "[^/]" if weights_suffix(net).endswith(".h5") else None
     return limit_names(net, options.name_limit, options.name_alphabet or default)
 
@@ -74,19 +74,19 @@ PASSES: tuple[Pass, ...] = (
     lambda net, options, blobs: absorb_preprocessing(net, options.preprocessing),
     # Before outputs get copies and layers run in place: both give a BatchNorm another reader.
     _folding,
-    # Before layers run in place: what an output's own top holds must not be overwritten.
+    # Before layers run in place: an output's own top must not be overwritten.
     lambda net, options, blobs: expose_outputs(net, by_layer=options.target.outputs_by_layer),
     # After outputs got copies, which are readers too, and before layers run in place.
     lambda net, options, blobs: keep_apart(net, options.target),
-    # The last pass that changes which layers there are to read or write a value.
+    # The last pass that adds or removes readers and writers of a value.
     lambda net, options, blobs: run_in_place(net, blobs, by_layer=options.target.outputs_by_layer),
     # After folding: weights into which something different was folded are no longer shared.
     lambda net, options, blobs: share_weights(net, options.parameters),
-    # After layers run in place, which decides what a blob holds in the end.
+    # After layers run in place, which decides which value a blob holds in the end.
     lambda net, options, blobs: restore_blob_names(
         net, {} if options.target.outputs_by_layer else blobs
     ),
-    # Last, so that the names of all layers, copies and shared weights are there to be limited.
+    # Last, so that the names of all layers, copies and shared weights exist.
     _naming,
 )
 
@@ -94,9 +94,9 @@ PASSES: tuple[Pass, ...] = (
 def legal_net(
     lowered: Lowered, symbols: dict[Value, Symbol], target: Target, *, placeholders: bool = False
 ) -> Net:
-    """What the outputs need, in the target's layers; `symbols` receives those of all values.
+    """Return the steps that the outputs need, in the target's layers.
 
-    Raises UnsupportedError for what the target cannot say.
+    `symbols` receives those of all values. Raises UnsupportedError with every refusal.
     """
     wanted = tuple(output.value for output in lowered.outputs)
     fused = drop_dead_steps(Net(tuple(fuse_into_forks(lowered.steps, target)), wanted))
@@ -112,14 +112,14 @@ def legal_net(
 
 
 def _in_target(net: Net, symbols: dict[Value, Symbol], target: Target, placeholders: bool) -> Net:
-    """What the outputs need, in the target's layers."""
+    """Legalize a net and drop the steps that its outputs do not need."""
     emitter = legalize(net.steps, symbols, target, placeholders=placeholders)
     outputs = tuple(symbols[value].value for value in net.outputs)
     return drop_dead_steps(Net(tuple(emitter.steps), outputs))
 
 
 def finish(lowered: Lowered, options: Options) -> Finished:
-    """Legalize and run the passes. Raises UnsupportedError for what the target does not have."""
+    """Legalize and run the passes. Raises UnsupportedError with every refusal."""
     symbols = dict(lowered.symbols)
     net = legal_net(lowered, symbols, options.target, placeholders=options.placeholders)
     net = replace(net, name=options.name)
@@ -134,7 +134,7 @@ def finish(lowered: Lowered, options: Options) -> Finished:
 
 
 def _check_target(net: Net, target: Target) -> None:
-    """Raise UnsupportedError for every step that the target does not have: no pass adds one."""
+    """Raise UnsupportedError for all steps that the target does not have; no pass may add one."""
     shapes = net.shapes()
     refusals = [
         Refusal(step.layer.type, lacking, step.origin)
@@ -154,7 +154,7 @@ def _check_target(net: Net, target: Target) -> None:
 
 
 def _unread(net: Net, target: Target) -> list[Refusal]:
-    """A refusal for each top that nobody reads, with which OpenCV does not run a net at all."""
+    """Return a refusal for each top without a reader, with which OpenCV does not run a net."""
     unread = unread_tops(net)
     what = f"needs a layer that reads it in target {target.name!r}, got none for"
     return [

@@ -27,9 +27,9 @@ from fx2caffe.ops.lookup import one_hot_of, rows_of
 def gather(
     net: Emitter, input: Operand, dim: int, index: Operand, *, sparse_grad: bool = False
 ) -> Symbol:
-    """result[i, j] = input[index[i, j], j], for dim 0."""
+    """Compute result[i, j] = input[index[i, j], j] for dim 0, and likewise for others."""
     if isinstance(index, Tensor):
-        assert isinstance(input, Symbol)  # a call of constants alone is not traced
+        assert isinstance(input, Symbol)  # a call on constants is not lowered
         return rearrange(net, input, lambda x: x.gather(dim, index))
     source = as_symbol(net, input, suffix="input")
     source = viewed(net, source, lambda s: s or (1,), suffix="flat")
@@ -45,7 +45,7 @@ def gather(
 
 
 def _by_one_hot(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
-    """Each line times ones and zeros, summed: the batch stays free."""
+    """Multiply each vector by one-hot indices and sum; the batch stays free."""
     line = _cut_to(net, rearrange(net, input, lambda x: x.movedim(axis, -1)), axis, index)
     asked = rearrange(net, index, lambda x: x.movedim(axis, -1))
     ones = one_hot_of(net, asked, input.static_size(axis))
@@ -56,7 +56,7 @@ def _by_one_hot(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol
 
 
 def _cut_to(net: Emitter, line: Symbol, axis: int, index: Symbol) -> Symbol:
-    """The lines that the index asks; it may have fewer than the input on the other axes."""
+    """Cut the other axes to the index's sizes, which may be smaller than the input's."""
     kept = tuple(n for a, n in enumerate(index.shape) if a != axis)
     others = tuple(n for a, n in enumerate(index.other_shape) if a != axis)
     if line.shape[:-1] == kept and line.other_shape[:-1] == others:
@@ -68,7 +68,7 @@ def _cut_to(net: Emitter, line: Symbol, axis: int, index: Symbol) -> Symbol:
 
 
 def _by_number(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
-    """Rows of one number each, counted over the whole input."""
+    """Gather single elements by flat indices over the whole input, which fixes the batch."""
     if input.shape != input.other_shape or index.shape != index.other_shape:
         net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     start = positions(input.shape).narrow(axis, 0, 1)
@@ -81,7 +81,7 @@ def _by_number(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
 
 
 def _column(net: Emitter, input: Symbol) -> Symbol:
-    """All numbers as rows."""
+    """Flatten the input to rows of one element."""
     return viewed(net, input, lambda s: (prod(s),), suffix="flat")
 
 
@@ -89,24 +89,24 @@ def _column(net: Emitter, input: Symbol) -> Symbol:
 def take_along_dim(
     net: Emitter, input: Operand, indices: Operand, dim: int | None = None, *, out: Expected
 ) -> Symbol:
-    """`gather`, with input and indices repeated to each other's size on the other axes."""
+    """Apply `gather` to input and indices broadcast to each other on the other axes."""
     if dim is None:
         line, places = (viewed_any(net, each, (-1,)) for each in (input, indices))
         found = take_along_dim(net, line, places, 0, out=out)
         return reshaped(net, found, out.shape, out.other_shape)
     if isinstance(indices, Tensor):
-        assert isinstance(input, Symbol)  # a call of constants alone is not traced
+        assert isinstance(input, Symbol)  # a call on constants is not lowered
         return rearrange(net, input, lambda x: x.take_along_dim(indices, dim))
     source = as_symbol(net, input, suffix="input")
     axis = positive(dim, source.rank)
     places, twice = from_front(net, indices, source.static_size(axis))
-    assert isinstance(places, Symbol)  # as the indices are
+    assert isinstance(places, Symbol)  # since the indices are one
     doubled = twice_along(net, _grown(net, source, axis, indices), [axis] if twice else [])
     return gather(net, doubled, axis, _grown(net, places, axis, source))
 
 
 def _grown(net: Emitter, input: Symbol, axis: int, like: Symbol) -> Symbol:
-    """The input repeated along its axes of 1 where the other is longer, except on one."""
+    """Expand axes of size 1 to the size in `like`, except for one axis."""
     sizes = [1 if a == axis else n for a, n in enumerate(like.shape)]
     if all(n in (1, m) for n, m in zip(sizes, input.shape, strict=True)):
         return input

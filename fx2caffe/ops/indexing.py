@@ -24,7 +24,7 @@ from fx2caffe.ops.lookup import rows_of
 
 
 def viewed_any(net: Emitter, value: Operand, shape: Shape) -> Operand:
-    """A constant or traced tensor in another shape that follows from its number of elements."""
+    """Reshape a constant, or flatten a traced tensor (`shape` is (-1,) for it)."""
     if isinstance(value, Tensor):
         return value.reshape(shape)
     return viewed(net, value, lambda s: (prod(s),), suffix="flat")
@@ -33,7 +33,7 @@ def viewed_any(net: Emitter, value: Operand, shape: Shape) -> Operand:
 @handles(torch.index_select)
 def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symbol:
     if isinstance(index, Tensor):
-        assert isinstance(input, Symbol)  # a call of constants alone is not traced
+        assert isinstance(input, Symbol)  # a call on constants is not lowered
         return rearrange(net, input, lambda x: x.index_select(dim, index))
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
@@ -45,9 +45,9 @@ def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symb
 def _picked(
     net: Emitter, input: Operand, axes: Sequence[int], numbers: Symbol, place: int
 ) -> Symbol:
-    """Of some axes seen as one, the places of these numbers; their axes come to stand at `place`.
+    """Gather by flat indices over some axes, whose result axes start at axis `place`.
 
-    The other axes, and the batch among them, are part of the rows.
+    The other axes, the batch among them, are part of the rows.
     """
     rank = input.dim() if isinstance(input, Tensor) else input.rank
     order = [*axes, *(axis for axis in range(rank) if axis not in axes)]
@@ -71,7 +71,7 @@ def _picked(
 @handles(torch.take)
 def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
     if isinstance(index, Tensor):
-        assert isinstance(input, Symbol)  # a call of constants alone is not traced
+        assert isinstance(input, Symbol)  # a call on constants is not lowered
         return rearrange(net, input, lambda x: x.take(index))
     line = viewed_any(net, input, (-1,))
     if isinstance(line, Symbol) and line.carries_batch(0):
@@ -81,7 +81,7 @@ def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
 
 @dataclass(frozen=True)
 class _Parts:
-    """An index as what only cuts, and the tensors, by the axis of the cut input they pick from."""
+    """An index as its basic part, and its tensors with the axis of input[basic] of each."""
 
     basic: tuple[Any, ...]
     tensors: tuple[tuple[int, Operand], ...]
@@ -126,7 +126,7 @@ def _as_places(part: Symbol | Tensor | list[Any]) -> Sequence[Operand]:
 
 
 def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
-    """input[index], where the index has traced tensors in it."""
+    """Compute input[index], where the index contains traced tensors."""
     rank = input.dim() if isinstance(input, Tensor) else input.rank
     parts = _Parts.of(index, rank)
     cut = _moved(net, input, lambda x: x[parts.basic])
@@ -155,10 +155,10 @@ def _rank(value: Operand) -> int:
 
 
 def from_front(net: Emitter, places: Operand, size: int) -> tuple[Operand, bool]:
-    """Places counted from the front, and whether of an axis that has to stand there twice.
+    """Return nonnegative indices, and whether they are into an axis repeated twice.
 
-    A place may be counted from the end, -1 being the last: on an axis twice as long, `size`
-    places further there is always one, and it holds the same number.
+    Negative indices count from the end: on an axis that is repeated twice, index + `size` is never
+    negative and reads the same element.
     """
     if isinstance(places, Tensor):
         return torch.where(places < 0, places + size, places), False
@@ -168,7 +168,7 @@ def from_front(net: Emitter, places: Operand, size: int) -> tuple[Operand, bool]
 
 
 def _is_from_front(net: Emitter, places: Symbol) -> bool:
-    """Whether places are sure not to be negative, as those that ArgMax gives."""
+    """Whether indices are certainly not negative, as those of ArgMax."""
     made = {top: step for step in net.steps for top in step.tops}
     step = made[places.value]
     while isinstance(step.layer, Reshape | Flatten | Power) and step.bottoms[0] in made:
@@ -182,7 +182,7 @@ def _is_from_front(net: Emitter, places: Symbol) -> bool:
 
 
 def twice_along(net: Emitter, input: Operand, axes: Sequence[int]) -> Operand:
-    """The input with its numbers twice along each of some axes."""
+    """Repeat the input twice along each of the axes."""
     if not axes:
         return input
     times = [2 if axis in axes else 1 for axis in range(_rank(input))]
@@ -190,13 +190,13 @@ def twice_along(net: Emitter, input: Operand, axes: Sequence[int]) -> Operand:
 
 
 def _numbers(net: Emitter, places: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
-    """The places on several axes as one number each."""
+    """Combine the indices of several axes to flat indices."""
     total: Operand | None = None
     for position, place in enumerate(places):
         step = prod(sizes[position + 1 :])
         term = _times(net, place, step)
         total = term if total is None else _plus(net, total, term)
-    assert isinstance(total, Symbol)  # an index of constants alone takes another way
+    assert isinstance(total, Symbol)  # an index of constants only is not handled here
     return total
 
 
@@ -214,7 +214,7 @@ def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
 
 @handles(torch.unravel_index)
 def unravel_index(net: Emitter, indices: Symbol, shape: int | Sequence[int]) -> tuple[Symbol, ...]:
-    """The place on each axis: how often the numbers behind it go into what is left."""
+    """Compute the index on each axis by floor division, and the remainder for the next."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     places, rest = [], indices
     for axis in range(len(sizes) - 1):

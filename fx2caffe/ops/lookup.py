@@ -25,9 +25,9 @@ from fx2caffe.ops.reduction import reduced
 
 
 def rows_of(net: Emitter, table: Operand, numbers: Symbol, suffix: str = "") -> Symbol:
-    """The rows (axis 0) of a table by their numbers: the shape of `numbers`, then of a row.
+    """Gather rows (axis 0) of a table: the result has the shape of `numbers`, then that of a row.
 
-    A constant table is the weight of an Embed, which any batch of numbers can ask.
+    A constant table is the weight of an Embed, which takes any batch of indices.
     """
     count = table.shape[0]
     if count > ROWS:
@@ -88,7 +88,7 @@ def embedding(
 def _embedded(net: Emitter, input: Operand, weight: Operand) -> Symbol:
     if isinstance(input, Symbol):
         return rows_of(net, weight, input)
-    assert isinstance(weight, Symbol)  # a call of constants alone is not traced
+    assert isinstance(weight, Symbol)  # a call on constants is not lowered
     return rearrange(net, weight, lambda x: x[input])
 
 
@@ -107,7 +107,7 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Symbol:
-    """Bags of equal length as rows of a matrix, or one after the other from constant offsets."""
+    """Reduce bags, which are the rows of a matrix, or consecutive parts at constant offsets."""
     if max_norm is not None:
         raise Refused(f"needs max_norm=None, since it changes the weight, got {max_norm}")
     if padding_idx is not None:
@@ -134,7 +134,7 @@ def _unsqueezed(net: Emitter, value: Operand) -> Operand:
 
 
 def _bags(net: Emitter, rows: Symbol, bags: Sequence[tuple[int, int]], mode: str) -> Symbol:
-    """Sums and means as a matrix of weights; an empty bag gives zeros."""
+    """Compute sums or means by a matrix of weights; an empty bag gives zeros."""
     if mode == "max":
         raise Refused("needs bags of equal length, as rows of a matrix, for mode='max'")
     matrix = torch.zeros(len(bags), rows.static_size(0), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Poolings of one to three axes; Caffe's own has two, and other edges than torch's."""
+"""Poolings over one to three axes; Caffe's has two axes, and other edges than torch's."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class Pooled(NamedTuple):
-    """What gave the indices of a max pooling: its windows, and the sizes of what they lay on."""
+    """The max pooling that gave some indices: its windows, and the spatial sizes of its bottom."""
 
     windows: Windows
     sizes: Shape
 
 
 def pooling(method: PoolMethod, windows: Windows) -> Pooling:
-    """The record of windows over two axes."""
+    """Return the Pooling record of windows over two axes."""
     return Pooling(
         pool=method,
         kernel_h=windows.kernel[0],
@@ -48,7 +48,7 @@ def pooling(method: PoolMethod, windows: Windows) -> Pooling:
 
 
 def _with_indices(pool: Any) -> Any:
-    """Torch's form that gives indices whatever it is told; they are made if they are read."""
+    """Wrap `pool` as torch's form that always returns indices, emitted only if they are read."""
 
     def both(net: Emitter, *args: Any, out: Expected, **kwargs: Any) -> Any:
         bound = signature(pool).bind(net, *args, **kwargs)
@@ -93,7 +93,7 @@ handles(F.max_pool3d_with_indices)(_with_indices(_max_pool(3)))
 
 
 def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[int]]]) -> Symbol:
-    """The maximum over any places of each axis: these next to each other, and windows on them."""
+    """Take the maximum over given indices of each axis: gather them side by side, then pool."""
     first = input.rank - len(taps)
     places = {axis: [p for window in one for p in window] for axis, one in enumerate(taps, first)}
     spread = index_map(net, input, places, suffix="taps")
@@ -105,7 +105,7 @@ def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[in
 def _pooled(
     net: Emitter, method: PoolMethod, input: Symbol, windows: Windows, tops: int = 1
 ) -> tuple[Symbol, ...]:
-    """Windows over the last axes; three axes as two and then one."""
+    """Pool over the last axes, three axes as two and then one; return the tops."""
     axes = len(windows.kernel)
     sizes = [input.static_size(axis) for axis in range(input.rank - axes, input.rank)]
     counts = tuple(windows.count(axis, size) for axis, size in enumerate(sizes))
@@ -124,12 +124,12 @@ def _pooled(
 
 
 def _only(tops: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
-    """What torch returns: one tensor, or several."""
+    """Return what torch returns: the one tensor, or all."""
     return tops if len(tops) > 1 else tops[0]
 
 
 def as_image(net: Emitter, input: Symbol, axes: int) -> Symbol:
-    """An input of one or two spatial axes, with or without a batch, as (N, C, H, W)."""
+    """Reshape an input of one or two spatial axes, with or without a batch, to (N, C, H, W)."""
     if input.rank == 4 and axes == 2:
         return input
     lead = input.rank - axes
@@ -140,10 +140,10 @@ def as_image(net: Emitter, input: Symbol, axes: int) -> Symbol:
 def _trimmed(
     net: Emitter, method: PoolMethod, image: Symbol, windows: Windows, tops: int
 ) -> Symbol:
-    """The image without what no window reads.
+    """Crop the image to the rows and columns that windows read.
 
-    Without padding, Caffe has windows that lie wholly outside where the kernel is smaller
-    than the stride; torch drops them.
+    Where the kernel is smaller than the stride and nothing is padded, Caffe has windows that lie
+    wholly outside; torch drops them.
     """
     if any(windows.pad) or (method is PoolMethod.MAX and not windows.ceil):
         return image
@@ -162,7 +162,7 @@ def _trimmed(
 def _in_two(
     net: Emitter, method: PoolMethod, input: Symbol, windows: Windows, counts: Shape
 ) -> Symbol:
-    """(.., D, H, W): over H and W with D among the channels, then over D."""
+    """Pool (.., D, H, W) over H and W with D among the channels, then over D."""
     batch = viewed(net, input, lambda s: (*(1,) * (5 - len(s)), *s), suffix="batch")
     channels, depth = batch.static_size(1), batch.static_size(2)
     planes = viewed(net, batch, lambda s: (s[0], s[1] * s[2], *s[3:]), suffix="planes")
@@ -203,7 +203,7 @@ handles(F.avg_pool3d)(_avg_pool(3))
 
 
 def _rescaled(net: Emitter, mean: Symbol, ones: Tensor, windows: Windows, wanted: Tensor) -> Symbol:
-    """Caffe's mean times its divisor (the window with its pad) over torch's."""
+    """Multiply Caffe's mean by its divisor (the window with its pad) over torch's."""
     covered = _mean_in_caffe(ones, windows)
     factor = (wanted / covered)[0, 0]
     if bool(((factor - 1).abs() < 1e-12).all()):
@@ -216,7 +216,7 @@ def _rescaled(net: Emitter, mean: Symbol, ones: Tensor, windows: Windows, wanted
 
 
 def _mean_in_caffe(ones: Tensor, windows: Windows) -> Tensor:
-    """What Caffe's own averaging gives for ones, axis by axis."""
+    """Return Caffe's average pooling of ones, computed axis by axis."""
     result = torch.ones(1, 1, dtype=torch.float64)
     for axis, size in enumerate(ones.shape[2:]):
         line = pooling(PoolMethod.AVE, windows.only(axis).before())
@@ -240,7 +240,7 @@ handles(F.adaptive_avg_pool3d)(_adaptive_avg(3))
 
 
 def adaptive_average(net: Emitter, input: Symbol, wanted: Shape) -> Symbol:
-    """Windows that tile the axes where they can, else one matrix an axis."""
+    """Average by windows that tile the axes if they do, else by one matrix per axis."""
     first = input.rank - len(wanted)
     sizes = [input.static_size(axis) for axis in range(first, input.rank)]
     if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
@@ -288,7 +288,7 @@ def _wanted(input: Symbol, output_size: int | Sequence[int | None], axes: int) -
 def _tiled(
     net: Emitter, method: PoolMethod, input: Symbol, wanted: Shape, tops: int = 1
 ) -> tuple[Symbol, ...]:
-    """Windows that tile the input; one window over an image is Caffe's global pooling."""
+    """Pool by windows that tile the input; one window over an image is Caffe's global pooling."""
     if wanted == (1, 1) and input.rank == 4:
         made = net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
         if tops > 1:
@@ -307,7 +307,7 @@ def _lp_pool(axes: int) -> Any:
         stride: Sizes | None = None,
         ceil_mode: bool = False,
     ) -> Symbol:
-        """The root of the mean of powers, times the numbers under a whole window."""
+        """Compute the root of the mean of powers, times the elements of a whole window."""
         powers = net.add(Power(power=norm_type), input, suffix="powers")
         mean = _avg_pool(axes)(net, powers, kernel_size, stride, 0, ceil_mode)
         return net.add(Power(power=1 / norm_type, scale=prod(per_axis(kernel_size, axes))), mean)

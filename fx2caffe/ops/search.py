@@ -1,4 +1,4 @@
-"""searchsorted, bucketize and isin: where an element stands among the elements of a sequence."""
+"""searchsorted, bucketize and isin, by comparison with every element of a sequence."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def bucketize(
 
 
 def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right: bool) -> Symbol:
-    """How many numbers of a sequence are below each of the input, or (`right`) not above it."""
+    """Count the elements of a sequence below each input element, or (`right`) not above it."""
     values = as_symbol(net, torch.as_tensor(input) if not isinstance(input, Symbol) else input)
     numbers = as_symbol(net, sequence, suffix="sequence")
     last = viewed(net, values, lambda s: (*s, 1), suffix="last")
@@ -69,7 +69,7 @@ def isin(
     assume_unique: bool = False,
     invert: bool = False,
 ) -> Symbol:
-    """Whether the distance to the nearest of the tested numbers is 0."""
+    """Compute whether the distance to the nearest test element is 0."""
     if isinstance(elements, Tensor) or isinstance(test_elements, Symbol):
         raise Refused("needs constant test_elements, got some that depend on the input")
     tested = torch.as_tensor(test_elements).flatten()

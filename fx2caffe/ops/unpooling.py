@@ -1,4 +1,4 @@
-"""Max unpooling, by the windows that each element of the result lay in."""
+"""Max unpooling, by the windows that contain each element of the result."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def _max_unpool(axes: int) -> Any:
         *,
         out: Expected,
     ) -> Symbol:
-        """Each place of the result asks the windows that it lay in whether it was their largest.
+        """Compare, for each element of the result, the index of every window that contains it.
 
-        That needs indices that a pooling gave: others could point anywhere.
+        The indices must come from a max pooling in the net: others could be anywhere.
         """
         if axes == 3:
             raise Refused("needs one or two dimensions, where a pooling gives indices, got three")
@@ -72,7 +72,7 @@ handles(F.max_unpool3d)(_max_unpool(3))
 
 
 def _pooled_by(net: Emitter, indices: Symbol) -> Pooled | None:
-    """What gave the indices, if they are still in the shape in which it gave them."""
+    """Return the pooling that gave the indices, if they still have their shape; else None."""
     shape = indices.shape
     while indices.value in net.reshape_sources:
         indices = net.reshape_sources[indices.value]
@@ -87,9 +87,9 @@ def _asked(
     covers: Sequence[Sequence[int]],
     before: Symbol | None,
 ) -> Symbol:
-    """The number of one window over each place where it came from there, else what was `before`.
+    """Return a window's element where its index is the result's own, else `before` (or 0).
 
-    Windows that overlap may name one place twice: with the same number.
+    Overlapping windows may have the same index: then their elements are equal too.
     """
     where = dict(enumerate(covers, 2))
     sizes = tuple(len(cover) for cover in covers)

@@ -1,4 +1,4 @@
-"""What a program that reads Caffe nets has, as a value."""
+"""Target: the layers and limits of a program that reads Caffe nets, as a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.proto import Messages, messages
 from fx2caffe.targets.vocabulary import OF_TAG_1_0
 
-Merge = Callable[[Step, Step], bool]  # of a layer and the only one that reads it
+Merge = Callable[[Step, Step], bool]  # takes a layer and its only reader
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Target:
     `types` are the layer types, with the meaning that they have in one of its `dialects`;
     `without` the fields of a type that it does not know, `limits` its rules by layer type
     (EVERY: for all), and `text_rewrites` how it writes what Caffe itself writes otherwise. `judges`
-    names the engines that can prove its nets, and `placeholder` the layer type that stands for
-    what it lacks, if the user asks for that.
+    names the engines that verify its nets, and `placeholder` the layer type that replaces refused
+    operations, if the user asks for that.
     A target with a `batch` runs nets of that batch only, one with `outputs` nets of at most so
-    many outputs. With `outputs_by_layer` it gives results by the layers that make them, the last
-    layer's where none is named: each output is then the only top of the layer of its name.
-    `wrong_merges` tell of a layer and its only reader whether the program makes one layer of the
-    two that computes something else.
+    many outputs. With `outputs_by_layer` it returns results by layer name, the last layer's where
+    none is given: each output is then the only top of the layer of its name.
+    `wrong_merges` take a layer and its only reader, and return whether the program merges the two
+    into one that computes something else.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Target:
     about: str = ""
 
     def why_unsupported(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
-        """Why the target cannot run this layer, None if it can."""
+        """Return why the target cannot run this layer, None if it can."""
         if not self.has(layer):
             return f"needs layer {layer.type}, which target {self.name!r} does not have"
         missing = self._missing_field(layer)
@@ -65,15 +65,15 @@ class Target:
         return fault and f"as {layer.type} {fault} in target {self.name!r}"
 
     def has(self, layer: Layer) -> bool:
-        """Whether it has layers of this type at all, with this meaning."""
+        """Whether the target has layers of this type, with this meaning."""
         return layer.type in self.types and not self.dialects.isdisjoint(layer.dialects)
 
     def merges_wrongly(self, first: Step, second: Step) -> bool:
-        """Whether it would merge a layer with its only reader into something else."""
+        """Whether the target would merge a layer with its only reader into something else."""
         return any(merge(first, second) for merge in self.wrong_merges)
 
     def _missing_field(self, layer: Layer) -> str | None:
-        """The first field that is not at its default and that the target does not know."""
+        """Return the first field that is not at its default and that the target does not know."""
         unknown = self.without.get(layer.type, frozenset())
         for item in fields(layer):  # type: ignore[arg-type]
             value = getattr(layer, item.name)
@@ -81,7 +81,7 @@ class Target:
                 return f"{item.name}: {getattr(value, 'name', value)}"
         if BVLC not in layer.dialects:
             return None
-        found = next(layer.beyond_bvlc(), None)  # of which forks it does not say
+        found = next(layer.beyond_bvlc(), None)  # fields that only some forks have
         return found and f"{found[0]}: {getattr(found[1], 'name', found[1])}"
 
     def derived(
@@ -94,7 +94,7 @@ class Target:
         without: Mapping[str, Iterable[str]] | None = None,
         **changes: object,
     ) -> Target:
-        """A target like this one with layers added and removed, and further limits.
+        """Return a target like this one with layers added and removed, and further limits.
 
         `changes` are other fields of Target: dialects, judges, placeholder, batch ...
         """
@@ -115,9 +115,10 @@ class Target:
 
     @classmethod
     def from_layer_list(cls, names: Iterable[str], name: str = "mine") -> Target:
-        """The target of a Caffe whose `caffe.layer_type_list()` is given.
+        """Return the target of a Caffe, given its `caffe.layer_type_list()`.
 
-        A Caffe without Clip is taken for older than Pooling's round_mode, which came before it.
+        A Caffe without Clip is taken to be older than Pooling's round_mode, which is older than
+        Clip. Raises CaffeError for names that are not a Caffe's.
         """
         types = frozenset(names)
         if not types & {"Convolution", "InnerProduct"}:
@@ -129,9 +130,10 @@ class Target:
 
     @classmethod
     def from_proto(cls, path: str | Path, name: str = "mine") -> Target:
-        """The target of a Caffe whose caffe.proto is given: its layer parameters and their fields.
+        """Return the target of a Caffe, given its caffe.proto: layer parameters and their fields.
 
-        A schema does not list layers without parameters: those of 2017 are taken to be there.
+        A schema does not list layers without parameters: those of 2017 are assumed. Raises
+        CaffeError for a file without LayerParameter.
         """
         known = messages(Path(path).read_text(encoding="utf-8"))
         if "type" not in known.get("LayerParameter", {}):
@@ -153,10 +155,10 @@ class Target:
 
 
 def _clear(types: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """The types whose meaning is clear, and the dialects that they are of.
+    """Return the types whose meaning is clear, and the dialects that they belong to.
 
-    A type that is none of Caffe's own and that forks use in several ways is left out: which
-    way is meant, only a derived target can say.
+    A type that is not Caffe's own and that forks use in several ways is left out; only a derived
+    target can state which is meant.
     """
     kept, dialects = set(), {BVLC}
     for type_ in types:
@@ -173,7 +175,7 @@ def _top_shapes(layer: Layer, bottoms: Sequence[Shape], tops: int) -> Sequence[S
     try:
         return layer.top_shapes(bottoms, tops)
     except CaffeError:
-        return ()  # whoever adds the layer says what is wrong with it
+        return ()  # the emitter reports the error when the layer is added
 
 
 def _items(
@@ -187,7 +189,7 @@ def _many(limits: Limit | Sequence[Limit]) -> tuple[Limit, ...]:
 
 
 def _described(layer: type[Layer], known: Messages) -> Mapping[str, str]:
-    """The fields that the schema gives a layer's parameters."""
+    """Return the fields that the schema gives a layer's parameters."""
     of_layer = known["LayerParameter"]
     named = [of_layer[name] for name in layer.parameter_names() if name in of_layer]
     return known.get(named[0].rpartition(".")[2], {}) if named else {}
@@ -196,7 +198,7 @@ def _described(layer: type[Layer], known: Messages) -> Mapping[str, str]:
 def _is_described(layer: type[Layer], known: Messages) -> bool:
     names = set(layer.parameter_names())
     if BVLC not in layer.dialects:
-        # What borrows the parameters of a layer of Caffe's own does not show in them.
+        # A fork's layer that borrows the parameters of one of Caffe's own does not show in them.
         own = (record for record in records() if BVLC in record.dialects)
         names -= {name for record in own for name in record.parameter_names()}
     elif not names:

@@ -68,7 +68,7 @@ class Child:
                 stderr=self._errors,
                 env=None if env is None else dict(env),
                 bufsize=0,
-                start_new_session=True,  # what it starts is ended with it, and Ctrl-C is not its
+                start_new_session=True,  # its children end with it, and Ctrl-C does not reach it
             )
         except OSError:
             self._errors.close()

@@ -2,10 +2,10 @@
 
 It is started as a script and shares no code with its parent. Requests come on standard input: a
 line of JSON {"op", "arrays": [[dtype, shape], ...], ...}, then the bytes of the arrays. Answers go
-to standard output in the same form, with a line before that holds the word that the first argument
-names and the length of the JSON: whatever is printed between answers can be told from them. What
-Caffe itself prints goes to standard error. The second argument says after how many seconds an
-answer is given up: then the process ends itself, also if its parent is gone.
+to standard output in the same form, after a line with the first argument (a word) and the length of
+the JSON: so they are distinct from all that is printed between them. Caffe itself prints to
+standard error. The second argument is the time limit of an answer in seconds: then the process ends
+itself, also if its parent is gone.
 """
 
 from __future__ import absolute_import, print_function

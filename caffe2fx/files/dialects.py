@@ -1,8 +1,8 @@
 """The choice of a record for a layer type to which the forks of Caffe gave several meanings.
 
-A type with one meaning has it in every net. Of several, `dialect` decides; without one, the
-fields that the text names, how many bottoms and tops it has, how many weights the file holds,
-and the dialects that the net's other layers belong to alone. What is then still open is an error.
+A type with one meaning has it in every net. Of several, `dialect` decides; without one, the fields
+that the text sets, the numbers of bottoms and tops, the number of weights in the file, and the
+dialects that the net's other layers belong to alone. A type still ambiguous is an error.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class _Memory:
     def __init__(self, steps: Sequence[Step]) -> None:
         self.now: dict[Value, Value] = {}  # a value of the steps -> its version here
         self.owner: dict[str, str] = {}  # a blob -> the blob whose memory it has
-        self.filled_once: set[str] = set()  # blobs that hold what was put there before
+        self.filled_once: set[str] = set()  # blobs filled before the first forward
         self.last: dict[str, int] = {}  # a blob -> the last step that reads it
         self.content: dict[str, Value] = {}  # a blob -> its version here
         for index, step in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Scale and Bias: a factor and a term over a run of the bottom's axes."""
+"""Scale and Bias: a factor and a summand over consecutive axes of the bottom."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def along_channels(blob: Tensor, rank: int, axis: int = 1) -> Tensor:
 
 
 class _Affine(Neuron):
-    """Base of Scale and Bias: a blob, or a second bottom, over a run of the bottom's axes."""
+    """Base of Scale and Bias: a blob, or a second bottom, over consecutive axes of the bottom."""
 
     bottoms = (1, 2)
     axis: int

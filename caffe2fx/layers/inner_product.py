@@ -1,4 +1,4 @@
-"""InnerProduct: a weight matrix over all that lies behind an axis."""
+"""InnerProduct: a weight matrix over all axes from one on, flattened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FlattenedLinear(nn.Linear):
 @register
 @dataclass(frozen=True, kw_only=True)
 class InnerProduct(Layer):
-    """The axes from `axis` on, flattened, times weights (num_output, K)."""
+    """Multiply the axes from `axis` on, flattened, by weights (num_output, K)."""
 
     type = "InnerProduct"
     parameter = ("inner_product_param", 117)

@@ -31,20 +31,19 @@ class Evidence(Enum):
 class Layer(Message):
     """Base of all layer records.
 
-    A subclass is a frozen dataclass whose fields are the fields of the layer's own message.
-    It states `type` (Caffe's type name), `parameter` (name and number of its field in
-    LayerParameter; None for a layer without parameters), how many bottoms and tops it takes,
-    whether Caffe computes it rightly when its top is its bottom (`in_place`), and when its tops
-    are its bottom's memory under another name (`shares_memory`); what files do not have is a step
-    of the single-assignment form alone (`in_files`). A loss (`is_loss`) has a
-    weight of 1 in the net's total, and its one top even where the file names none. Where the
-    bottoms' elements decide how many rows the tops have (`has_dynamic_shape`), `top_shapes` gives
-    those that Caffe takes them for before it runs.
+    A subclass is a frozen dataclass whose fields are the fields of the layer's own message. It
+    states `type` (Caffe's type name), `parameter` (name and number of its field in LayerParameter;
+    None for a layer without parameters), how many bottoms and tops it takes, whether Caffe computes
+    it correctly when its top is its bottom (`in_place`), and when its tops are its bottom's memory
+    under another name (`shares_memory`). Without `in_files` the layer is in no file, only in the
+    single-assignment form. A loss (`is_loss`) has a weight of 1 in the net's total, and its one top
+    even where the file names none. Where the bottoms' elements decide how many rows the tops have
+    (`has_dynamic_shape`), `top_shapes` returns the shapes that Caffe assumes before it runs.
 
-    `dialects` are the Caffes in which `type` has this meaning; what "bvlc" has all forks have.
-    `since` is the first version of BVLC's Caffe that has the layer (TAG_1_0 of 2017, or the
-    MASTER branch of 2018 and later), and `evidence` is how its meaning is known.
-    `aliases` are other names that forks give to the field `parameter`.
+    `dialects` are the Caffes in which `type` has this meaning; all forks have what "bvlc" has.
+    `since` is the first version of BVLC's Caffe that has the layer (TAG_1_0 of 2017, or the MASTER
+    branch of 2018 and later), and `evidence` is how its meaning is known. `aliases` are other names
+    that forks give to the field `parameter`.
     """
 
     type: ClassVar[str] = ""
@@ -245,13 +244,13 @@ def of_four_axes(shape: Shape) -> Shape:
 
 
 def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
-    """Put blobs in the place of a module's parameters, in order, without a copy."""
+    """Replace a module's parameters by blobs, in order, without a copy; return the module."""
     for (name, _), blob in zip(list(module.named_parameters()), blobs, strict=True):
         module.register_parameter(name, nn.Parameter(blob))
     return module
 
 
 def needs_one(what: str, got: int) -> None:
-    """Refuse a count of 0, which is what an absent one reads as."""
+    """Raise ShapeMismatchError for a count of 0, which is also the value of an absent field."""
     if got < 1:
         raise ShapeMismatchError(f"needs {what} of 1 or more, got {got}")

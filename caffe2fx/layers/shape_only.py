@@ -40,7 +40,7 @@ class _Found(ShapeOnly):
 @register
 @dataclass(frozen=True, kw_only=True)
 class YoloDetectionOutput(_Found):
-    """Boxes from YOLOv2 maps; two `biases` an anchor."""
+    """Boxes from YOLOv2 maps; two `biases` per anchor."""
 
     type = "YoloDetectionOutput"
     parameter = ("yolo_detection_output_param", 601)

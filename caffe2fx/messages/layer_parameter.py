@@ -69,7 +69,7 @@ class MemoryOptimization(Message):
 class LayerHints(Message):
     """How forks are to run a layer: in which precision, by which implementation.
 
-    The weights are those of the net in float32, and so is what is computed here.
+    The net's weights are float32 whatever these fields hold, and so is all computation here.
     """
 
     message = "LayerParameter"
@@ -108,7 +108,7 @@ class LayerParameter(LayerHints):
         return LayerHints(**{name: getattr(self, name) for name in names})
 
     def stands_in(self, state: NetState) -> bool:
-        """Return whether include and exclude rules keep this layer in a net of that state."""
+        """Whether include and exclude rules keep this layer in a net of that state."""
         if self.include:
             return any(rule.meets(state) for rule in self.include)
         return not any(rule.meets(state) for rule in self.exclude)

@@ -89,7 +89,7 @@ class Choice(enum.IntEnum):
 
     @property
     def is_forked(self) -> bool:
-        """Return whether only forks have this member: BVLC's Caffe cannot read its name."""
+        """Whether only forks have this member: BVLC's Caffe cannot read its name."""
         raise NotImplementedError
 
     @property
@@ -196,12 +196,12 @@ def _normal_one(value: Any, type_: Any) -> Any:
 
 
 def is_message(type_: Any) -> bool:
-    """Return whether a wire type is another record."""
+    """Whether a wire type is another record."""
     return isinstance(type_, type) and issubclass(type_, Message)
 
 
 def is_enum(type_: Any) -> bool:
-    """Return whether a wire type is an enumeration."""
+    """Whether a wire type is an enumeration."""
     return isinstance(type_, type) and issubclass(type_, enum.IntEnum)
 
 

@@ -1,1 +1,1 @@
-"""From a net to a torch.fx.GraphModule, and its weights back to a file."""
+"""Build a torch.fx.GraphModule from a net, and write its weights back to a file."""

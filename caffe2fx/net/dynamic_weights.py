@@ -1,4 +1,4 @@
-"""Dynamic weights, as files say them: before: one step that reads its weight; after: four layers.
+"""Dynamic weights in files; before: one step that reads its weight; after: four layers.
 
 The Parameter's top is the memory of its weight and of all that share it by name, so that what
 the Eltwise writes over it in place is the weight of the layer that follows:

@@ -39,8 +39,8 @@ def own_reference(net: Net) -> Reference:
 class StepwiseEvaluation:
     """Evaluates a net on one set of inputs, step by step, in the float type of the inputs.
 
-    What the reference knows comes from it, all else from the layers' own meaning. Between
-    `enter` and `leave` of a step, `values` holds what it reads and its tops.
+    The values that the reference knows come from it, all others from the layers' own meaning.
+    Between `enter` and `leave` of a step, `values` holds its reads and its tops.
     """
 
     def __init__(self, net: Net, reference: Reference, inputs: Sequence[Tensor]) -> None:

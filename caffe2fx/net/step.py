@@ -70,7 +70,7 @@ class Step:
     hints: LayerHints = LayerHints()
 
     def passes_gradient(self, bottom: int) -> bool:
-        """Return whether gradients of this step reach the layers that compute that bottom."""
+        """Whether gradients of this step reach the layers that compute that bottom."""
         return not self.propagate_down or self.propagate_down[bottom]
 
     @property
@@ -85,7 +85,7 @@ class Step:
 
     @property
     def shares_memory(self) -> bool:
-        """Return whether Caffe makes this step's tops the very memory of its bottom."""
+        """Whether Caffe makes this step's tops the very memory of its bottom."""
         return self.layer.shares(len(self.bottoms), len(self.tops))
 
     @property
@@ -212,5 +212,5 @@ def _list(shapes: Sequence[Shape]) -> str:
 
 
 def is_input(step: Step) -> bool:
-    """Return whether the caller fills this step's tops."""
+    """Whether the caller fills this step's tops."""
     return isinstance(step.layer, Source)

@@ -16,7 +16,7 @@ from caffe2fx.verdict.report import Row
 
 
 class CarriedErrors:
-    """The net's values with the errors in them that the engine's layers make alone."""
+    """The net's values with the errors that the engine's layers make alone, carried along."""
 
     def __init__(self, net: Net, inputs: Sequence[Tensor]) -> None:
         self._stream = StepwiseEvaluation(
@@ -24,7 +24,7 @@ class CarriedErrors:
         )
 
     def enter(self, step: Step) -> None:
-        """Go on over a step that makes no errors."""
+        """Compute a step that adds no errors."""
         self._stream.enter(step)
         self._stream.leave(step)
 
@@ -35,7 +35,7 @@ class CarriedErrors:
         alone: Sequence[Tensor | None],
         exact: StepwiseEvaluation,
     ) -> Iterator[Row]:
-        """The step's rows, each with the limit for what came to it; its own errors join in."""
+        """Yield the step's rows with limits for earlier errors, and add the step's own errors."""
         self._stream.enter(step)
         values = self._stream.values
         meant = step.compute(exact.values, torch.float64)

@@ -1,4 +1,4 @@
-"""Which values of a net follow its inputs: by the graph, and by what extreme inputs change."""
+"""The values of a net that depend on its inputs, by its graph and by runs on extreme inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe2fx.net.step import Value, is_input
 
 
 def depends_on_inputs(net: Net) -> set[Value]:
-    """The values that a path of the net joins to its inputs."""
+    """Return the values to which a path of the net leads from its inputs."""
     moving: set[Value] = set()
     for step in net.steps:
         follows = moving.intersection(step.reads) and not step.layer.is_constant
@@ -24,11 +24,11 @@ def depends_on_inputs(net: Net) -> set[Value]:
 
 
 def unreached(net: Net, inputs: Sequence[Tensor], values: set[Value]) -> set[Value]:
-    """Those of the values that no element of the inputs reaches.
+    """Return those of `values` that no element of the inputs reaches.
 
-    Such are the parts of a map that are constant, as a class token before it has seen an
-    image. What is dead otherwise moves: by NaN (zero weights, a ReLU that is never passed)
-    or by what is beyond every threshold.
+    These are the constant parts of a map, as a class token before it has seen an image. Values that
+    are dead for other reasons change: by NaN (zero weights, a ReLU that is never passed) or by
+    inputs beyond every threshold.
     """
     for extreme in (nan, inf, -inf):
         values = _unmoved(net, inputs, values, extreme) if values else values
@@ -36,7 +36,7 @@ def unreached(net: Net, inputs: Sequence[Tensor], values: set[Value]) -> set[Val
 
 
 def _unmoved(net: Net, inputs: Sequence[Tensor], values: set[Value], extreme: float) -> set[Value]:
-    """Those of the values that are the same where every element of the inputs is that one."""
+    """Return those of `values` that stay the same where every input element is `extreme`."""
     found: set[Value] = set()
     usual = StepwiseEvaluation(net, own_reference(net), inputs)
     void = Filled(net, inputs, extreme)

@@ -1,4 +1,4 @@
-"""BlobProto, the message of one blob: read where it lies whatever its age, and its head written."""
+"""BlobProto, the message of one blob: reads it in place, whatever its age, and writes its head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe2fx.weights import wire_format
 MAX_AXES = 32
 MAX_COUNT = 2**31 - 1  # values in a blob: Caffe counts them in an int
 _ALIGNMENT = 64
-_NUM, _CHANNELS, _HEIGHT, _WIDTH = 1, 2, 3, 4  # what BlobProto had before `shape`
+_NUM, _CHANNELS, _HEIGHT, _WIDTH = 1, 2, 3, 4  # BlobProto's fields before `shape`
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 9, 10, 12
 _DIM = 1
 _NUMBERS = {
@@ -42,7 +42,7 @@ class _BlobDraft:
 def dated_blob(
     source: wire_format.Source, message: wire_format.Field, where: str
 ) -> tuple[torch.Tensor, bool]:
-    """The blob, and whether its shape is in the fields that BlobProto had before `shape`."""
+    """Return the blob, and whether its shape is in the fields that BlobProto had before `shape`."""
     source.require(message, "blobs", wire_format.DELIMITED)
     draft = _BlobDraft()
     at = message.begin
@@ -61,7 +61,7 @@ def dated_blob(
 
 
 def _take(source: wire_format.Source, found: wire_format.Field, end: int, draft: _BlobDraft) -> int:
-    """Note one field of a blob, and say where the next one starts."""
+    """Note one field of a blob; return the offset of the next one."""
     if found.number in _NUMBERS:
         run = source.numbers(found, *_NUMBERS[found.number], end)
         draft.runs[found.number].append(run)
@@ -94,7 +94,7 @@ def _take_dims(source: wire_format.Source, message: wire_format.Field, dims: lis
 def _shape(
     source: wire_format.Source, message: wire_format.Field, draft: _BlobDraft, where: str
 ) -> tuple[int, ...]:
-    """The blob's shape; as in Caffe the four legacy fields go before `shape` if one is there."""
+    """Return the shape; as in Caffe the four legacy fields take precedence over `shape`."""
     shape = tuple(draft.dims)
     if draft.legacy:
         shape = tuple(draft.legacy.get(axis, 0) for axis in (_NUM, _CHANNELS, _HEIGHT, _WIDTH))
@@ -106,7 +106,7 @@ def _shape(
 
 
 def _values(source: wire_format.Source, draft: _BlobDraft) -> tuple[list[wire_format.Run], str]:
-    """Where the blob's values lie, and as which dtype; doubles go first, as in Caffe."""
+    """Return the runs of the blob's values, and their dtype; doubles go first, as in Caffe."""
     if any(run.length for run in draft.runs[_DOUBLE_DATA]):
         return draft.runs[_DOUBLE_DATA], "<f8"
     if draft.raw is None:
@@ -125,7 +125,7 @@ def _values(source: wire_format.Source, draft: _BlobDraft) -> tuple[list[wire_fo
 
 
 def blob_head(number: int, shape: Sequence[int], offset: int) -> bytes:
-    """All of a blob in field `number` but its values, of such a length that those start aligned.
+    """Return all of a blob in field `number` but its values, of a length that aligns these.
 
     A scalar has an empty shape, which must still be present.
     """
@@ -145,7 +145,7 @@ def blob_head(number: int, shape: Sequence[int], offset: int) -> bytes:
 
 
 def _padding(size: int) -> bytes:
-    """`size` bytes that add no value: empty chunks of packed data, each two to six bytes long."""
+    """Return `size` bytes that add no value: empty chunks of packed data, two to six bytes each."""
     if size == 1:
         size += _ALIGNMENT
     tag = wire_format.encode_tag(_DATA, wire_format.DELIMITED)

@@ -1,11 +1,11 @@
-"""What a file is that is no weights file of Caffe's, by its first bytes."""
+"""The likely kinds of files that are no weights files of Caffe's, by their first bytes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-# Also what a text file can turn out to be.
+# Kinds that may also be given in place of a prototxt.
 _NO_FILES_OF_CAFFE = (
     (rb"\x89HDF\r\n", "an HDF5 file: name it .caffemodel.h5"),
     (rb"PK\x03\x04", "a zip archive, as torch.save writes"),
@@ -34,12 +34,12 @@ _OTHER_FORMATS = (
 
 
 def looks_like(head: bytes) -> str:
-    """What a file that starts so is, if it is none of Caffe's at all; else empty."""
+    """Return what a file with these first bytes is if it is none of Caffe's; else empty."""
     return _first(_NO_FILES_OF_CAFFE, head)
 
 
 def hint(head: bytes) -> str:
-    """The end of an error about a file that starts so: what it looks like, if that is known."""
+    """Return the end of an error about such a file: its likely kind, empty if there is none."""
     meaning = _first(_OTHER_FORMATS, head)
     return f" (this looks like {meaning})" if meaning else ""
 

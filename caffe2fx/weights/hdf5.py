@@ -52,9 +52,9 @@ def write(
 def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple[LayerWeights, ...]:
     """Return the layers in HDF5's order, which is alphabetical; their types are not stored: "".
 
-    Nested groups are layers whose names contain "/". What compressed or shared values take in
-    memory may be 16 times the file, and beyond that `max_bytes`. CaffeFormatError names the file
-    and the group or dataset that is wrong, or that lies in another file.
+    Nested groups are layers whose names contain "/". Compressed or shared values may take 16 times
+    the file's size in memory, and beyond that `max_bytes`. CaffeFormatError names the file and the
+    group or dataset that is wrong, or that lies in another file.
     """
     size = os.stat(path).st_size
     with _opened(path) as file:
@@ -101,7 +101,7 @@ def _refuse_names(names: Sequence[str]) -> None:
 
 
 def _is_within(group: h5py.Group, key: str) -> bool:
-    """Return whether the member is an object of the file itself, and no link by a path."""
+    """Whether the member is an object of the file itself, and no link by a path."""
     return isinstance(group.get(key, getlink=True), h5py.HardLink)
 
 

@@ -37,7 +37,7 @@ class Mapping(mmap.mmap):
         return _stamp(self.descriptor) != self.stamp
 
     def holds(self, tensor: Tensor) -> bool:
-        """Return whether the tensor's memory is bytes of the file."""
+        """Whether the tensor's memory is bytes of the file."""
         return tensor.numel() > 0 and 0 <= tensor.data_ptr() - self.begin < len(self)
 
     def __del__(self) -> None:

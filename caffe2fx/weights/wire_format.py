@@ -185,7 +185,8 @@ class Source:
     def _repeats(self, at: int, end: int, tag: int, stride: int) -> int:
         """Count the records of `stride` bytes from `at` on that begin with the byte `tag`.
 
-        Looks ahead in growing steps: work is in proportion to what is found, not to what is left.
+        Looks ahead in growing steps: the work is proportional to the records found, not to the
+        rest.
         """
         total, found, step = (end - at) // stride, 0, _FIRST_SCAN
         while found < total:

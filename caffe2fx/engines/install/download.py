@@ -134,11 +134,11 @@ class Downloads:
 
 
 class _Unreached(Exception):
-    """The mirror cannot be reached, or stops before all is there; another try may do."""
+    """The mirror cannot be reached, or stops before all is there; another try may succeed."""
 
 
 class _Cut(_Unreached):
-    """The body ends too early, which says nothing of the mirror's other files."""
+    """The body ends too early; the mirror's other files may be complete all the same."""
 
 
 class _Wrong(Exception):

@@ -20,7 +20,7 @@ from caffe2fx.messages.message import Shape, field, required
 
 
 def _side_axes(data_format: str) -> tuple[int, int]:
-    """Which axes are height and width."""
+    """Return the axes of height and width."""
     axes = {"NHWC": (1, 2), "NCHW": (2, 3)}
     if data_format not in axes:
         raise ShapeMismatchError(f"needs data_format NHWC or NCHW, got {data_format!r}")
@@ -30,7 +30,7 @@ def _side_axes(data_format: str) -> tuple[int, int]:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DepthToSpace(Layer):
-    """Channels to squares of `block_size`: of NHWC as in TensorFlow, of NCHW as in ONNX (DCR)."""
+    """Move channels to squares of `block_size`: NHWC as in TensorFlow, NCHW as in ONNX (DCR)."""
 
     type = "DepthToSpace"
     parameter = ("depth_to_space_param", 208)
@@ -65,7 +65,7 @@ class DepthToSpace(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class _Resize(Layer):
-    """Base of the two ways to resize height and width: to `output_*`, or by `scale_*`."""
+    """Base of the two resizes of height and width: to `output_*`, or by `scale_*`."""
 
     dialects = SYNOPSYS
 
@@ -86,7 +86,7 @@ class _Resize(Layer):
             raise ShapeMismatchError(f"needs sizes of 1 or more, got {self} of {bottoms[0]}")
 
     def _shifts(self) -> int:
-        """How many ways are named that count from the middles of pixels."""
+        """Return how many of the fields are set that count from pixel centres."""
         return int(self.half_pixel_centers)
 
     def _sizes(self, bottom: Shape) -> tuple[int, ...]:
@@ -112,11 +112,11 @@ class _Resize(Layer):
         return (top,)
 
     def _along(self, bottom: Tensor, axis: int, size: int) -> Tensor:
-        """The bottom resized along one axis."""
+        """Return the bottom resized along one axis."""
         raise NotImplementedError
 
     def _step(self, before: int, size: int) -> Any:
-        """How far the pixels of the top are from each other in the bottom."""
+        """Return the distance in the bottom between neighbouring pixels of the top."""
         if self.align_corners and size > 1:
             return np.float32(before - 1) / np.float32(size - 1)
         return np.float32(before) / np.float32(size)
@@ -129,8 +129,10 @@ def _taken(bottom: Tensor, axis: int, index: Any) -> Tensor:
 @register
 @dataclass(frozen=True, kw_only=True)
 class ResizeNearestNeighbor(_Resize):
-    """The pixel under each place: floor(i * step), round with align_corners, floor((i + .5) step)
-    with half_pixel_centers, and floor((i + .5) * step - .5) with half_pixel_onnx.
+    """Resize to nearest neighbours: pixel i is the bottom's pixel at floor(i * step).
+
+    With align_corners it is that at round(i * step), with half_pixel_centers at floor((i + .5) *
+    step), and with half_pixel_onnx at floor((i + .5) * step - .5).
     """
 
     type = "ResizeNearestNeighbor"
@@ -156,7 +158,7 @@ class ResizeNearestNeighbor(_Resize):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ResizeBilinear(_Resize):
-    """Between the two pixels at each place i * step, or (i + .5) * step - .5 from the middles.
+    """Resize bilinearly: pixel i reads at i * step, or (i + .5) * step - .5 by pixel centres.
 
     With pytorch_half_pixel a size of 1 takes the first pixel.
     """

@@ -41,7 +41,7 @@ class _Detector(ShapeOnly, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RegionLoss(_Detector):
-    """YOLOv2's loss; two `biases` an anchor."""
+    """YOLOv2's loss; two `biases` per anchor."""
 
     type = "RegionLoss"
     parameter = ("region_loss_param", 600)

@@ -214,11 +214,12 @@ def register(
 
     `blobs` returns the shapes of the weight blobs and defaults to none; `tops` those of the tops,
     and is needed only for functions that cannot run on torch's meta tensors. A file may leave out
-    the last `optional` tops. A Python layer is named by its class: `register("Python",
-    layer="MyLayer")`. In place of a builder a record can be decorated, a dataclass that inherits
-    from caffe2fx.layers.layer.Layer.
+    the last `optional` tops.
 
-    Raises CaffeError for a type that is registered already or is Caffe's own.
+    A Python layer is named by its class: `register("Python", layer="MyLayer")`. In place of a
+    builder a record can be decorated, a dataclass that inherits from caffe2fx.layers.layer.Layer.
+
+    Raises CaffeError for a type that is registered already, as all of Caffe's own are.
     """
 
     def decorate(target: B) -> B:

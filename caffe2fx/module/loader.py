@@ -91,23 +91,33 @@ def load(
     """Load a Caffe net of any age as a torch.fx.GraphModule.
 
     Without `weights` the net starts as Caffe's fillers start it. A .caffemodel in the place of the
-    prototxt is both, if Caffe itself wrote it: then the net is inside. `outputs` names the blobs
-    that forward returns, in that order; the default is Caffe's own, every blob that no layer reads,
-    alphabetically. "conv1" is the final content of a blob, and "conv1@bn1" the output of layer bn1
-    in it. forward returns one tensor, or a tuple. `phase` ("TRAIN" or "TEST"), `level` and `stages`
-    are matched against the layers' include and exclude rules. The module comes in the mode of its
-    phase, train() or eval(), which Dropout and BatchNorm then follow as they do in Caffe. `dialect`
-    is the Caffe that the net is for ("yolo", "segnet" ...); it matters only for layer types to
-    which forks gave different meanings, and where the net itself leaves it open. `batch` replaces
-    the first dimension of every input, `shapes` the whole shapes of the inputs that it names. With
-    strict=False layers whose weights are missing or of other shapes start as without `weights`, and
-    gm.caffe.unmatched lists them. A .caffemodel beyond 16 MB is mapped: its weights are read as
-    they are used, and before each use the module makes sure that nobody has written into the file
-    in place (CaffeFileError), since its weights would change too. With mmap=False every file is
-    read into memory at once. The values of an HDF5 file, which may be compressed, may take 64 MB
-    and 16 times the file's size in memory, or `max_bytes`; weights that fillers make, the machine's
-    memory, or `max_bytes`. With `freeze` parameters that Caffe's solver would not change (lr_mult
-    0) need no gradient.
+    prototxt is both, if Caffe itself wrote it: then the net is inside.
+
+    `outputs` names the blobs that forward returns, in that order, as one tensor or a tuple; the
+    default is Caffe's own, every blob that no layer reads, alphabetically. "conv1" is the final
+    content of a blob, and "conv1@bn1" the output of layer bn1 in it.
+
+    `phase` ("TRAIN" or "TEST"), `level` and `stages` are matched against the layers' include and
+    exclude rules. The module comes in the mode of its phase, train() or eval(), which Dropout and
+    BatchNorm then follow as they do in Caffe.
+
+    `dialect` is the Caffe that the net is for ("yolo", "segnet" ...); it matters only for layer
+    types to which forks gave different meanings, and where the net itself leaves it open.
+
+    `batch` replaces the first dimension of every input, `shapes` the whole shapes of the inputs
+    that it names.
+
+    With strict=False layers whose weights are missing or of other shapes start as without
+    `weights`, and gm.caffe.unmatched lists them.
+
+    A .caffemodel beyond 16 MB is mapped: its weights are read as they are used, and before each use
+    the module makes sure that nobody has written into the file in place (CaffeFileError), since its
+    weights would change too. With mmap=False every file is read into memory at once.
+
+    The values of an HDF5 file, which may be compressed, may take 64 MB and 16 times the file's size
+    in memory, or `max_bytes`; weights that fillers make, the machine's memory, or `max_bytes`.
+
+    With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
     of another net), UnknownLayerError (lists all layer types without a record), ShapeMismatchError

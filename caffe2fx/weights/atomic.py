@@ -52,12 +52,12 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def replacing_all(paths: Sequence[PathLike], *, durable: bool = True) -> Iterator[tuple[Path, ...]]:
-    """Do the same for several files: renamed in the given order once all are written.
+    """Yield temporary paths for several files, renamed in the given order once all are written.
 
     Put the file that announces the others last. FileNotFoundError if a directory is missing,
     or if the block leaves one of the files unwritten; then nothing is renamed. All contents are
     on the disk before the first rename, unless `durable` is off, which is for scratch files.
-    The renames of two processes do not mix, and what a killed process left is cleared away.
+    The renames of two processes do not mix, and leftovers of a killed process are removed.
     """
     targets = [_target(path) for path in paths]
     if len(set(targets)) < len(targets):

@@ -86,8 +86,3 @@ class Net:
             for step in self.steps
         )
         return replace(self, steps=steps)
-
-    def with_batch(self, batch: int) -> Net:
-        """Return the same net with another first dimension of every input."""
-        shapes = self.shapes()
-        return self.reshaped([(batch, *shapes[value][1:]) for value in self.inputs])

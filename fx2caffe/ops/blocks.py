@@ -312,7 +312,6 @@ def polynomial(net: Emitter, input: Symbol, factors: Sequence[float], suffix: st
 
 # Rounding
 
-HALF_RANGE = 2.0**22  # below this, x + WHOLE has no fraction and is otherwise exact
 WHOLE = 1.5 * 2.0**23
 
 
@@ -349,10 +348,3 @@ def without_multiples(
     """Compute input - count * period; the subtrahend is exact for counts up to 2^16."""
     parts = split_number(period, 8, 4)
     return combined(net, [(1, input), *((-piece, count) for piece in parts)], suffix)
-
-
-def constant_number(name: str, value: Operand) -> float:
-    """Return an operand as a constant number. Raises Refused if it is not a single known one."""
-    if isinstance(value, Symbol) or (isinstance(value, Tensor) and value.numel() != 1):
-        raise Refused(f"needs a constant number as {name}, got a tensor of {tuple(value.shape)}")
-    return float(value)

@@ -114,7 +114,8 @@ def _fed(path: Path, folder: Path) -> Path:
 def _small(net: Net) -> Net:
     """The net with a batch of one, where it allows that: some have thousands."""
     try:
-        one = net.with_batch(1)
+        shapes = net.shapes()
+        one = net.reshaped([(1, *shapes[value][1:]) for value in net.inputs])
         one.shapes()
     except ShapeMismatchError:
         return net

@@ -109,17 +109,16 @@ def test_a_step_without_a_file_names_no_place() -> None:
     assert str(fault) == "layer 'a' (ReLU) needs x"
 
 
-def test_reshaped_and_with_batch() -> None:
+def test_reshaped() -> None:
     net = parse(TEXT)
     wider = net.reshaped([(1, 3, 9, 8)])
     assert wider.shapes()[Value("right")] == (1, 2, 7, 6)
-    assert net.with_batch(7).shapes()[Value("fc")] == (7, 2)
-    assert net.with_batch(2) == net
+    assert net.reshaped([(7, 3, 6, 5)]).shapes()[Value("fc")] == (7, 2)
+    assert net.reshaped([(2, 3, 6, 5)]) == net
     assert net.shapes()[Value("data")] == (2, 3, 6, 5)  # the net itself stays
     two = parse('layer { name: "in" type: "Input" top: "a" top: "b" '
                 "input_param { shape { dim: 2 dim: 3 } } }")  # fmt: skip
     assert two.reshaped([(4,), (5, 6)]).steps[0].layer == Input(shape=((4,), (5, 6)))
-    assert two.with_batch(9).shapes() == {Value("a"): (9, 3), Value("b"): (9, 3)}
 
 
 def test_a_batch_that_weights_do_not_allow_is_refused() -> None:

@@ -9,9 +9,12 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from caffe2fx.layers import Eltwise, EltwiseOp
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.record import IntermediateRecord
 from fx2caffe.ir.symbol import Refused
+
+PRODUCT = Eltwise(operation=EltwiseOp.PROD)  # of bottoms of one shape
 
 
 class BinaryOp(Enum):

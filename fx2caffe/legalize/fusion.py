@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import BNLL, Eltwise, EltwiseOp, Interp, Mish, TanH
+from caffe2fx.layers import BNLL, Interp, Mish, TanH
 from caffe2fx.layers.layer import Layer
 from caffe2fx.net.step import Step, Value
 from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.index_map import NOWHERE, IndexMap
 from fx2caffe.targets import Target
 
@@ -55,7 +56,7 @@ def _aligns_corners(matrix: Tensor) -> bool:
 
 
 def _mish(step: Step, made: dict[Value, Step]) -> Step | None:
-    if step.layer != Eltwise(operation=EltwiseOp.PROD) or len(step.bottoms) != 2:
+    if step.layer != PRODUCT or len(step.bottoms) != 2:
         return None
     for bottom, gate in (step.bottoms, step.bottoms[::-1]):
         tanh = made.get(gate)

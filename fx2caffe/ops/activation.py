@@ -14,7 +14,6 @@ from caffe2fx.layers import (
     ELU,
     AbsVal,
     Eltwise,
-    EltwiseOp,
     Power,
     PReLU,
     ReLU,
@@ -24,6 +23,7 @@ from caffe2fx.layers import (
     TanH,
     Threshold,
 )
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -32,8 +32,6 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, positive
 from fx2caffe.ops.blocks import clipped, inside
 from fx2caffe.ops.selection import select
-
-PRODUCT = Eltwise(operation=EltwiseOp.PROD)
 
 
 @handles(F.relu)

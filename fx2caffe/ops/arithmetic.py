@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Exp, Log, Power
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
-    PRODUCT,
-    Operand,
+    AnyOperand,
     affine,
     below,
     combined,
@@ -58,7 +58,7 @@ def reciprocal(net: Emitter, input: Symbol) -> Symbol:
 
 
 @handles(torch.pow, torch.float_power)
-def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
+def power(net: Emitter, input: AnyOperand, exponent: AnyOperand) -> Symbol:
     """Emit one layer if base or exponent is a single number, else exp(y log(x)).
 
     The latter adds an error of 2^-24 y log(x); a base that may be 0 or less goes through |x| and a
@@ -68,7 +68,7 @@ def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
         return net.add(Exp(base=_base(number)), exponent)
     if not isinstance(input, Symbol):
         _base(float(as_float32(input).min()))
-        logarithm: Operand = as_float32(input).double().log().float()
+        logarithm: AnyOperand = as_float32(input).double().log().float()
         return net.add(Exp(), product(net, logarithm, exponent, suffix="exponent"))
     if not isinstance(exponent, Symbol) and (_is_lone(exponent) or not is_positive(net, input)):
         return _constant_powers(net, input, as_float32(exponent))
@@ -78,12 +78,12 @@ def power(net: Emitter, input: Operand, exponent: Operand) -> Symbol:
     return net.add(Exp(), product(net, logarithm, exponent, suffix="exponent"))
 
 
-def _is_lone(exponents: Operand) -> bool:
+def _is_lone(exponents: AnyOperand) -> bool:
     """Whether the exponents are a constant with a single value."""
     return not isinstance(exponents, Symbol) and len(_different(exponents)) == 1
 
 
-def _different(exponents: Operand) -> list[float]:
+def _different(exponents: AnyOperand) -> list[float]:
     return sorted(set(as_float32(exponents).flatten().tolist()))
 
 
@@ -136,7 +136,7 @@ def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
     return net.add(Log(scale=-2, shift=1), broken, suffix="nan")
 
 
-def _number(value: Operand) -> float | None:
+def _number(value: AnyOperand) -> float | None:
     """Return a constant scalar as a float; None for other constants and traced tensors."""
     if isinstance(value, Symbol):
         return None

@@ -18,7 +18,7 @@ from fx2caffe.ir.data_movement import box_of, line_at_origin, positions, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import NOWHERE, index_map
 from fx2caffe.ir.reshape import reshaped
-from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside
 from fx2caffe.ops.computed_index import region_of, written_region
@@ -94,7 +94,7 @@ def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:
     return select(net, replace(aligned, dtype=torch.bool), value, base)
 
 
-def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
+def _written(base: Symbol, index: Any, value: Operand) -> list[Tensor]:
     """Return the flat source index of each element of the result, at both batch sizes."""
     return [
         graph_functions.setitem(positions(shape), index, positions(own, prod(shape)))
@@ -102,7 +102,7 @@ def _written(base: Symbol, index: Any, value: Symbol | Tensor) -> list[Tensor]:
     ]
 
 
-def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
+def _shapes(value: Operand) -> tuple[Shape, Shape]:
     if isinstance(value, Symbol):
         return value.shape, value.other_shape
     return tuple(value.shape), tuple(value.shape)
@@ -110,7 +110,7 @@ def _shapes(value: Symbol | Tensor) -> tuple[Shape, Shape]:
 
 @handles(graph_functions.index_map)
 def map_of_memory(
-    net: Emitter, tensors: Sequence[Symbol | Tensor], index: Tensor, shape: Sequence[int]
+    net: Emitter, tensors: Sequence[Operand], index: Tensor, shape: Sequence[int]
 ) -> Symbol:
     symbols = [as_symbol(net, t, suffix=f"part{i}") for i, t in enumerate(tensors)]
     if any(symbol.shape != symbol.other_shape for symbol in symbols):
@@ -125,9 +125,7 @@ def _unbatched(value: T) -> T:
     return replace(value, other_shape=value.shape) if isinstance(value, Symbol) else value
 
 
-def _overlaid(
-    net: Emitter, base: Symbol, value: Symbol | Tensor, index: Tensor, other: Tensor
-) -> Symbol:
+def _overlaid(net: Emitter, base: Symbol, value: Operand, index: Tensor, other: Tensor) -> Symbol:
     """Return `base` where the index is below its size, else the elements of `value`."""
     sizes = prod(base.shape), prod(base.other_shape)
     masks = index >= sizes[0], other >= sizes[1]

@@ -30,15 +30,14 @@ from caffe2fx.layers import (
     Threshold,
 )
 from caffe2fx.net.step import Step, Value
-from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.binary import PRODUCT, Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_float32, as_symbol
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 
-Operand = Symbol | Tensor | float | int
+AnyOperand = Operand | float | int  # also a number
 Arguments = ParamSpec("Arguments")
 
-PRODUCT = Eltwise(operation=EltwiseOp.PROD)
 MAXIMUM = Eltwise(operation=EltwiseOp.MAX)
 
 
@@ -65,8 +64,8 @@ def side_by_side(net: Emitter, parts: Sequence[Symbol], axis: int, suffix: str =
 
 def weighted_sum(
     net: Emitter,
-    first: Operand,
-    second: Operand,
+    first: AnyOperand,
+    second: AnyOperand,
     coeff: tuple[float, float] = (1.0, 1.0),
     suffix: str = "",
 ) -> Symbol:
@@ -90,12 +89,12 @@ def weighted_sum(
     return net.add(Bias(axis=run[0], num_axes=run[1].dim()), first, blobs=[run[1]], suffix=suffix)
 
 
-def difference(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
+def difference(net: Emitter, first: AnyOperand, second: AnyOperand, suffix: str = "") -> Symbol:
     """Compute first - second."""
     return weighted_sum(net, first, second, (1.0, -1.0), suffix)
 
 
-def product(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
+def product(net: Emitter, first: AnyOperand, second: AnyOperand, suffix: str = "") -> Symbol:
     """Compute first * second; at least one of them is traced."""
     if not isinstance(first, Symbol):
         first, second = second, first
@@ -116,7 +115,7 @@ def times(net: Emitter, input: Symbol, factor: Tensor, suffix: str = "") -> Symb
     return net.add(Scale(axis=run[0], num_axes=run[1].dim()), input, blobs=[run[1]], suffix=suffix)
 
 
-def quotient(net: Emitter, input: Operand, other: Operand, suffix: str = "") -> Symbol:
+def quotient(net: Emitter, input: AnyOperand, other: AnyOperand, suffix: str = "") -> Symbol:
     """Compute input / other; a constant divisor is a factor, at most one rounding worse."""
     if isinstance(input, Symbol) and isinstance(other, Symbol):
         return net.add(Binary(op=BinaryOp.DIV), input, other, suffix=suffix)
@@ -131,7 +130,7 @@ def quotient(net: Emitter, input: Operand, other: Operand, suffix: str = "") -> 
 
 
 def extreme(
-    net: Emitter, op: BinaryOp, first: Operand, second: Operand, suffix: str = ""
+    net: Emitter, op: BinaryOp, first: AnyOperand, second: AnyOperand, suffix: str = ""
 ) -> Symbol:
     """Compute the elementwise maximum or minimum of two operands, at least one of them traced."""
     if not isinstance(first, Symbol):
@@ -154,7 +153,7 @@ def clipped(
     return net.add(Clip(min=min(least, most), max=most), input, suffix=suffix)
 
 
-def spread(net: Emitter, first: Operand, second: Operand) -> tuple[Symbol, Symbol]:
+def spread(net: Emitter, first: AnyOperand, second: AnyOperand) -> tuple[Symbol, Symbol]:
     """Broadcast two operands to their common shape."""
     one, two = as_symbol(net, first, suffix="first"), as_symbol(net, second, suffix="second")
     return _spread(net, one, two, (1.0, 0.0), "first"), _spread(net, one, two, (0.0, 1.0), "second")

@@ -11,7 +11,6 @@ from torch import Tensor
 from caffe2fx.layers import (
     Bias,
     Eltwise,
-    EltwiseOp,
     InnerProduct,
     Power,
     Reduction,
@@ -22,17 +21,16 @@ from caffe2fx.layers import (
     TanH,
 )
 from caffe2fx.layers.layer import Layer
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
 
 State = tuple[Symbol, ...]
-Given = Symbol | Tensor
-PROD = Eltwise(operation=EltwiseOp.PROD)
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Weights:
     projection: Tensor | None = None
 
     @classmethod
-    def of(cls, blobs: Sequence[Given], has_biases: bool) -> Weights:
+    def of(cls, blobs: Sequence[Operand], has_biases: bool) -> Weights:
         """Return the weights of one direction, listed in torch's order."""
         found = [constant("weights", blob) for blob in blobs]
         biases = found[2:4] if has_biases else (None, None)
@@ -57,7 +55,7 @@ class Weights:
 Step = Callable[[Emitter, Symbol, State, Weights], State]
 
 
-def initial_state(net: Emitter, ones: Symbol, value: Given, index: int) -> Symbol:
+def initial_state(net: Emitter, ones: Symbol, value: Operand, index: int) -> Symbol:
     """Return the initial state (1, N, size); a constant one follows the batch size of `ones`."""
     if isinstance(value, Symbol):
         return index_map(net, value, {0: [index]}, suffix="state")
@@ -84,11 +82,11 @@ def product(net: Emitter, x: Symbol, weight: Tensor, bias: Tensor | None, suffix
     return net.add(layer, x, blobs=[weight] if bias is None else [weight, bias], suffix=suffix)
 
 
-def is_zero(value: Given) -> bool:
+def is_zero(value: Operand) -> bool:
     return isinstance(value, Tensor) and not bool(value.any())
 
 
-def begun(states: Sequence[Given]) -> Sequence[Given]:
+def begun(states: Sequence[Operand]) -> Sequence[Operand]:
     """Drop trailing states that are zero, whose products need no layers."""
     moving = len(states)
     while moving and is_zero(states[moving - 1]):
@@ -107,10 +105,10 @@ def lstm_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> St
         net.add(Sigmoid(), gate, suffix=f"{name}_gate")
         for gate, name in ((i, "input"), (f, "forget"), (o, "output"))
     )
-    c = net.add(PROD, i, net.add(TanH(), g, suffix="cell_candidate"), suffix="cell_update")
+    c = net.add(PRODUCT, i, net.add(TanH(), g, suffix="cell_candidate"), suffix="cell_update")
     for old in state[1:]:
-        c = net.add(Eltwise(), net.add(PROD, f, old, suffix="cell_kept"), c, suffix="cell")
-    h = net.add(PROD, o, net.add(TanH(), c, suffix="cell_tanh"), suffix="hidden")
+        c = net.add(Eltwise(), net.add(PRODUCT, f, old, suffix="cell_kept"), c, suffix="cell")
+    h = net.add(PRODUCT, o, net.add(TanH(), c, suffix="cell_tanh"), suffix="hidden")
     if weights.projection is not None:
         h = product(net, h, weights.projection, None, suffix="projected")
     return h, c
@@ -129,10 +127,10 @@ def gru_step(net: Emitter, gates: Symbol, state: State, weights: Weights) -> Sta
     )
     sigmoid = net.add(Sigmoid(), net.add(Eltwise(), gate, hidden, suffix="gates"), suffix="sigmoid")
     r, z = net.add_many(Slice(axis=axis), sigmoid, suffix="reset_update", tops=2)
-    remembered = net.add(PROD, r, remembered, suffix="reset_hidden")
+    remembered = net.add(PRODUCT, r, remembered, suffix="reset_hidden")
     n = net.add(TanH(), net.add(Eltwise(), new, remembered, suffix="sum"), suffix="candidate")
     change = net.add(Eltwise(coeff=(1.0, -1.0)), h, n, suffix="difference")
-    return (net.add(Eltwise(), net.add(PROD, z, change, suffix="update"), n, suffix="hidden"),)
+    return (net.add(Eltwise(), net.add(PRODUCT, z, change, suffix="update"), n, suffix="hidden"),)
 
 
 def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
@@ -148,7 +146,7 @@ def _gru_first(net: Emitter, gates: Symbol, weights: Weights) -> State:
         remembered = net.add(Scale(axis=axis), r, blobs=[bias[2 * size :]], suffix="reset_hidden")
         new = net.add(Eltwise(), new, remembered, suffix="sum")
     n = net.add(TanH(), new, suffix="candidate")
-    update = net.add(PROD, z, n, suffix="update")
+    update = net.add(PRODUCT, z, n, suffix="update")
     return (net.add(Eltwise(coeff=(1.0, -1.0)), n, update, suffix="hidden"),)
 
 
@@ -182,12 +180,12 @@ STEPS = {
 @handles(torch.lstm_cell)
 def lstm_cell(
     net: Emitter,
-    input: Given,
-    hx: Sequence[Given],
-    w_ih: Given,
-    w_hh: Given,
-    b_ih: Given | None = None,
-    b_hh: Given | None = None,
+    input: Operand,
+    hx: Sequence[Operand],
+    w_ih: Operand,
+    w_hh: Operand,
+    b_ih: Operand | None = None,
+    b_hh: Operand | None = None,
 ) -> State:
     return _cell(net, lstm_step, input, hx, (w_ih, w_hh, b_ih, b_hh))
 
@@ -195,9 +193,9 @@ def lstm_cell(
 def _cell(
     net: Emitter,
     step: Step,
-    input: Given,
-    states: Sequence[Given],
-    blobs: Sequence[Given | None],
+    input: Operand,
+    states: Sequence[Operand],
+    blobs: Sequence[Operand | None],
 ) -> State:
     weights = Weights(*(None if b is None else constant("weights", b) for b in blobs))  # type: ignore[arg-type]
     like = next(value for value in (input, *states) if isinstance(value, Symbol))
@@ -208,7 +206,7 @@ def _cell(
     return step(net, gates, tuple(state), weights)
 
 
-def _sample_rows(net: Emitter, ones: Symbol, value: Given) -> Symbol:
+def _sample_rows(net: Emitter, ones: Symbol, value: Operand) -> Symbol:
     """Return rows (N, size); a constant must be the same for each sample of `ones`, (1, N)."""
     if isinstance(value, Symbol):
         return value
@@ -226,12 +224,12 @@ def _cells() -> None:
 
         def cell(
             net: Emitter,
-            input: Given,
-            hx: Given,
-            w_ih: Given,
-            w_hh: Given,
-            b_ih: Given | None = None,
-            b_hh: Given | None = None,
+            input: Operand,
+            hx: Operand,
+            w_ih: Operand,
+            w_hh: Operand,
+            b_ih: Operand | None = None,
+            b_hh: Operand | None = None,
             _step: Step = step,
         ) -> Symbol:
             return _cell(net, _step, input, [hx], (w_ih, w_hh, b_ih, b_hh))[0]

@@ -11,7 +11,7 @@ from math import pi
 import torch
 
 from caffe2fx.layers import AbsVal, Power
-from fx2caffe.ir.binary import BinaryOp
+from fx2caffe.ir.binary import PRODUCT, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_float32
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -19,8 +19,7 @@ from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
-    PRODUCT,
-    Operand,
+    AnyOperand,
     above,
     affine,
     after,
@@ -40,7 +39,7 @@ from fx2caffe.ops.blocks import (
 from fx2caffe.ops.blocks import sign as sign_of
 
 
-def _number(value: Operand) -> float | None:
+def _number(value: AnyOperand) -> float | None:
     """Return a constant scalar as a float32 value; None for other constants and traced tensors."""
     if isinstance(value, Symbol):
         return None
@@ -49,7 +48,7 @@ def _number(value: Operand) -> float | None:
 
 
 @handles(torch.gt)
-def gt(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def gt(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     if isinstance(input, Symbol) and (bound := _number(other)) is not None:
         return above(net, input, bound)
     if isinstance(other, Symbol) and (bound := _number(input)) is not None:
@@ -58,7 +57,7 @@ def gt(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.ge)
-def ge(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def ge(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x >= b as x > b' with the float32 below b; for two tensors as not (b > x)."""
     if isinstance(input, Symbol) and (bound := _number(other)) is not None:
         return above(net, input, before(bound))
@@ -68,17 +67,17 @@ def ge(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.lt)
-def lt(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def lt(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return gt(net, other, input)
 
 
 @handles(torch.le)
-def le(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def le(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return ge(net, other, input)
 
 
 @handles(torch.eq)
-def eq(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def eq(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x == b as x >= b and not x > b; for two tensors as not |x - b| > 0."""
     symbol, number = _with_number(input, other)
     if symbol is None or number is None:
@@ -90,7 +89,7 @@ def eq(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.ne)
-def ne(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def ne(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     symbol, number = _with_number(input, other)
     if symbol is not None and number is not None:
         return opposite(net, inside(net, "equal", eq, symbol, number))
@@ -100,14 +99,14 @@ def ne(net: Emitter, input: Operand, other: Operand) -> Symbol:
     return above(net, apart, 0)
 
 
-def _with_number(input: Operand, other: Operand) -> tuple[Symbol | None, float | None]:
+def _with_number(input: AnyOperand, other: AnyOperand) -> tuple[Symbol | None, float | None]:
     symbol, value = (input, other) if isinstance(input, Symbol) else (other, input)
     return symbol if isinstance(symbol, Symbol) else None, _number(value)
 
 
 @handles(torch.isclose)
 def isclose(
-    net: Emitter, input: Operand, other: Operand, rtol: float = 1e-05, atol: float = 1e-08
+    net: Emitter, input: AnyOperand, other: AnyOperand, rtol: float = 1e-05, atol: float = 1e-08
 ) -> Symbol:
     """Compute |x - y| <= atol + rtol |y|, for finite elements."""
     apart = net.add(AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance")
@@ -192,24 +191,24 @@ def _finite(net: Emitter, part: Symbol, instead: float | None, suffix: str) -> S
 # Logic
 
 
-def _mask(net: Emitter, value: Operand, suffix: str) -> Operand:
+def _mask(net: Emitter, value: AnyOperand, suffix: str) -> AnyOperand:
     if isinstance(value, Symbol):
         return nonzero(net, value, suffix)
     return (torch.as_tensor(value) != 0).float()
 
 
 @handles(torch.logical_and)
-def logical_and(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def logical_and(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return product(net, _mask(net, input, "first"), _mask(net, other, "second"))
 
 
 @handles(torch.logical_or)
-def logical_or(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def logical_or(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return extreme(net, BinaryOp.MAX, _mask(net, input, "first"), _mask(net, other, "second"))
 
 
 @handles(torch.logical_xor)
-def logical_xor(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def logical_xor(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute logical_xor as the absolute difference of two masks."""
     masks = _mask(net, input, "first"), _mask(net, other, "second")
     return net.add(AbsVal(), difference(net, *masks, suffix="difference"))
@@ -221,19 +220,19 @@ def logical_not(net: Emitter, input: Symbol) -> Symbol:
 
 
 @handles(torch.bitwise_and)
-def bitwise_and(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
+def bitwise_and(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
     _refuse_integers(out)
     return logical_and(net, input, other)
 
 
 @handles(torch.bitwise_or)
-def bitwise_or(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
+def bitwise_or(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
     _refuse_integers(out)
     return logical_or(net, input, other)
 
 
 @handles(torch.bitwise_xor)
-def bitwise_xor(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
+def bitwise_xor(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
     _refuse_integers(out)
     return logical_xor(net, input, other)
 
@@ -268,9 +267,9 @@ def signbit(net: Emitter, input: Symbol) -> Symbol:
 
 
 @handles(torch.copysign)
-def copysign(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def copysign(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute |x| (1 - 2 signbit(y))."""
-    size: Operand = (
+    size: AnyOperand = (
         net.add(AbsVal(), input, suffix="size")
         if isinstance(input, Symbol)
         else as_float32(input).abs()
@@ -282,7 +281,7 @@ def copysign(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.heaviside)
-def heaviside(net: Emitter, input: Operand, values: Operand) -> Symbol:
+def heaviside(net: Emitter, input: AnyOperand, values: AnyOperand) -> Symbol:
     """Return 1 where x > 0, `values` where x is 0, 0 where x < 0."""
     if not isinstance(input, Symbol):
         constant = as_float32(input)

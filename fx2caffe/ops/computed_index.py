@@ -6,16 +6,15 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.ops.blocks import (
-    PRODUCT,
     above,
     below,
     combined,
@@ -49,7 +48,7 @@ def region_of(parts: Parts) -> tuple[Parts, int]:
 
 
 def written_region(
-    net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Symbol | Tensor
+    net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Operand
 ) -> Symbol:
     """Return a region of `base` with `value` at computed indices; the last duplicate wins."""
     old = rearrange(net, base, lambda x: x[region])

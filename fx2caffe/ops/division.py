@@ -19,7 +19,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
-    Operand,
+    AnyOperand,
     above,
     combined,
     difference,
@@ -35,7 +35,7 @@ from fx2caffe.ops.rounding import round as nearest
 
 @handles(torch.div)
 def div(
-    net: Emitter, input: Operand, other: Operand, *, rounding_mode: str | None = None
+    net: Emitter, input: AnyOperand, other: AnyOperand, *, rounding_mode: str | None = None
 ) -> Symbol:
     if rounding_mode == "floor":
         return floor_divide(net, input, other)
@@ -45,14 +45,14 @@ def div(
 
 
 @handles(torch.floor_divide)
-def floor_divide(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def floor_divide(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute floor(x / d)."""
     parts = _divided(net, input, other)
     return difference(net, parts.whole, parts.over)
 
 
 @handles(torch.remainder)
-def remainder(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def remainder(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x - floor(x / d) d, which has the sign of d; for quotients up to 2^23."""
     parts = _divided(net, input, other)
     back = product(net, parts.over, other, suffix="back")
@@ -60,44 +60,44 @@ def remainder(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.fmod)
-def fmod(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def fmod(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute the remainder of |x| and |d|, with the sign of x; for quotients up to 2^23."""
     sizes = _size(net, input), _size(net, other)
     return _signed(net, inside(net, "remainder", remainder, *sizes), input)
 
 
 @handles(torch.bitwise_left_shift)
-def bitwise_left_shift(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def bitwise_left_shift(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute input * 2^other for integers."""
     return product(net, input, _power_of_two(other))
 
 
 @handles(torch.bitwise_right_shift)
-def bitwise_right_shift(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def bitwise_right_shift(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute floor(input / 2^other) for integers."""
     return floor_divide(net, input, _power_of_two(other))
 
 
-def _power_of_two(other: Operand) -> Tensor:
+def _power_of_two(other: AnyOperand) -> Tensor:
     if isinstance(other, Symbol):
         raise Refused("needs a constant number of places, got one that depends on the input")
     return torch.exp2(as_float32(other))
 
 
-def _truncated(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def _truncated(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute floor(|x| / |d|), with the sign of the quotient."""
     sizes = _size(net, input), _size(net, other)
     count = inside(net, "count", floor_divide, *sizes)
     return _signed(net, count, quotient(net, input, other, suffix="signed"))
 
 
-def _size(net: Emitter, value: Operand) -> Operand:
+def _size(net: Emitter, value: AnyOperand) -> AnyOperand:
     if isinstance(value, Symbol):
         return net.add(AbsVal(), value, suffix="size")
     return as_float32(value).abs()
 
 
-def _signed(net: Emitter, size: Symbol, signed: Operand) -> Symbol:
+def _signed(net: Emitter, size: Symbol, signed: AnyOperand) -> Symbol:
     if isinstance(signed, Symbol):
         return product(net, size, sign(net, signed, suffix="sign"))
     return product(net, size, torch.sign(as_float32(signed)))
@@ -114,13 +114,13 @@ class Divided(NamedTuple):
     over: Symbol
 
 
-def _divided(net: Emitter, input: Operand, other: Operand) -> Divided:
+def _divided(net: Emitter, input: AnyOperand, other: AnyOperand) -> Divided:
     count = inside(net, "count", nearest, quotient(net, input, other, suffix="quotient"))
     excess = _excess(net, count, input, other)
     return Divided(count, excess, above(net, _towards(net, excess, other), 0, suffix="over"))
 
 
-def _excess(net: Emitter, count: Symbol, input: Operand, other: Operand) -> Symbol:
+def _excess(net: Emitter, count: Symbol, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute count * d - x; a constant d is split into terms so that nothing is rounded."""
     number = None if isinstance(other, Symbol) else as_float32(other)
     whole = isinstance(input, Symbol) and input.shape == count.shape
@@ -134,7 +134,7 @@ def _excess(net: Emitter, count: Symbol, input: Operand, other: Operand) -> Symb
     return combined(net, terms, suffix="excess")
 
 
-def _towards(net: Emitter, excess: Symbol, other: Operand) -> Symbol:
+def _towards(net: Emitter, excess: Symbol, other: AnyOperand) -> Symbol:
     if isinstance(other, Symbol):
         return product(net, excess, inverse(net, other, suffix="inverse"), suffix="part")
     signs = torch.sign(as_float32(other))

@@ -17,10 +17,10 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.elementwise import mul
-from fx2caffe.ops.matmul import Matrix, product
+from fx2caffe.ops.matmul import product
 from fx2caffe.ops.reduction import reduced
 
 Labels = tuple[int, ...]
@@ -29,7 +29,7 @@ ELLIPSIS = 1000  # labels of the axes of an ellipsis, counted from its last axis
 
 
 @handles(torch.inner)
-def inner(net: Emitter, input: Matrix, other: Matrix) -> Symbol:
+def inner(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """Sum the products over the last axis of both; a scalar multiplies."""
     ranks = len(input.shape), len(other.shape)
     if 0 in ranks:
@@ -39,7 +39,7 @@ def inner(net: Emitter, input: Matrix, other: Matrix) -> Symbol:
 
 @handles(torch.tensordot)
 def tensordot(
-    net: Emitter, a: Matrix, b: Matrix, dims: int | Sequence[Sequence[int]] = 2
+    net: Emitter, a: Operand, b: Operand, dims: int | Sequence[Sequence[int]] = 2
 ) -> Symbol:
     ranks = len(a.shape), len(b.shape)
     if isinstance(dims, int):
@@ -93,7 +93,7 @@ def _labels(side: str, rank: int) -> Labels:
 class _Term:
     """A tensor with a label for each of its axes."""
 
-    value: Matrix
+    value: Operand
     labels: Labels
 
     def sizes(self, label: int) -> tuple[int, int]:
@@ -166,7 +166,7 @@ class _Term:
             net.fix_batch(f"{net.scope[0]} repeats the only sample")
         return False
 
-    def shaped(self, net: Emitter, view: View, suffix: str) -> Matrix:
+    def shaped(self, net: Emitter, view: View, suffix: str) -> Operand:
         if isinstance(self.value, Tensor):
             return self.value.reshape(view(tuple(self.value.shape)))
         return viewed(net, self.value, view, suffix)
@@ -192,14 +192,14 @@ def _times(net: Emitter, one: _Term, two: _Term, kept: Collection[int]) -> _Term
     return _Term(value, (*batch, *left, *right))
 
 
-def _rows(net: Emitter, term: _Term, ends: Sequence[int]) -> Matrix:
+def _rows(net: Emitter, term: _Term, ends: Sequence[int]) -> Operand:
     batch, left, _, _ = ends
     return term.shaped(
         net, lambda s: (*s[:batch], prod(s[batch : batch + left]), prod(s[batch + left :])), "rows"
     )
 
 
-def _columns(net: Emitter, term: _Term, ends: Sequence[int]) -> Matrix:
+def _columns(net: Emitter, term: _Term, ends: Sequence[int]) -> Operand:
     batch, _, terms, _ = ends
     return term.shaped(
         net,
@@ -218,7 +218,7 @@ def _spread(net: Emitter, made: Symbol, first: _Term, second: _Term, ends: Seque
     return reshaped(net, made, shape, other)
 
 
-def _both(value: Matrix) -> tuple[Shape, Shape]:
+def _both(value: Operand) -> tuple[Shape, Shape]:
     if isinstance(value, Symbol):
         return value.shape, value.other_shape
     return tuple(value.shape), tuple(value.shape)
@@ -232,7 +232,7 @@ def _outer(net: Emitter, one: _Term, two: _Term, labels: Labels) -> _Term:
     return _Term(mul(net, spread[0], spread[1]), labels)
 
 
-def _wide(net: Emitter, term: _Term, labels: Labels) -> Matrix:
+def _wide(net: Emitter, term: _Term, labels: Labels) -> Operand:
     there = [label for label in labels if label in term.labels]
     places = [there.index(label) if label in there else None for label in labels]
     return term.arranged(net, there).shaped(

@@ -13,7 +13,7 @@ from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
-    Operand,
+    AnyOperand,
     affine,
     clipped,
     difference,
@@ -27,8 +27,8 @@ from fx2caffe.ops.blocks import (
 @handles(torch.add)
 def add(
     net: Emitter,
-    input: Operand,
-    other: Operand,
+    input: AnyOperand,
+    other: AnyOperand,
     alpha: float = 1,
     *,
     out: Expected | None = None,
@@ -40,28 +40,28 @@ def add(
 
 
 @handles(torch.sub)
-def sub(net: Emitter, input: Operand, other: Operand, alpha: float = 1) -> Symbol:
+def sub(net: Emitter, input: AnyOperand, other: AnyOperand, alpha: float = 1) -> Symbol:
     return weighted_sum(net, input, other, (1.0, -float(alpha)))
 
 
 @handles(torch.mul)
-def mul(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def mul(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return product(net, input, other)
 
 
 @handles(torch.maximum, torch.fmax)
-def maximum(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def maximum(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return extreme(net, BinaryOp.MAX, input, other)
 
 
 @handles(torch.minimum, torch.fmin)
-def minimum(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def minimum(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return extreme(net, BinaryOp.MIN, input, other)
 
 
 @handles(torch.clamp)
 def clamp(
-    net: Emitter, input: Symbol, min: Operand | None = None, max: Operand | None = None
+    net: Emitter, input: Symbol, min: AnyOperand | None = None, max: AnyOperand | None = None
 ) -> Symbol:
     if not isinstance(min, Symbol | Tensor) and not isinstance(max, Symbol | Tensor):
         return clipped(net, input, min, max)
@@ -70,17 +70,17 @@ def clamp(
 
 
 @handles(torch.clamp_min)
-def clamp_min(net: Emitter, input: Symbol, min: Operand) -> Symbol:
+def clamp_min(net: Emitter, input: Symbol, min: AnyOperand) -> Symbol:
     return clamp(net, input, min=min)
 
 
 @handles(torch.clamp_max)
-def clamp_max(net: Emitter, input: Symbol, max: Operand) -> Symbol:
+def clamp_max(net: Emitter, input: Symbol, max: AnyOperand) -> Symbol:
     return clamp(net, input, max=max)
 
 
 @handles(torch.lerp)
-def lerp(net: Emitter, input: Operand, end: Operand, weight: Operand) -> Symbol:
+def lerp(net: Emitter, input: AnyOperand, end: AnyOperand, weight: AnyOperand) -> Symbol:
     """Compute (1 - weight) input + weight end, for tensors as input + weight (end - input)."""
     if not isinstance(weight, Symbol | Tensor) or (
         isinstance(weight, Tensor) and weight.dim() == 0
@@ -90,7 +90,7 @@ def lerp(net: Emitter, input: Operand, end: Operand, weight: Operand) -> Symbol:
     return weighted_sum(net, step, input)
 
 
-def _difference(net: Emitter, first: Operand, second: Operand) -> Operand:
+def _difference(net: Emitter, first: AnyOperand, second: AnyOperand) -> AnyOperand:
     if isinstance(first, Symbol) or isinstance(second, Symbol):
         return difference(net, first, second, suffix="difference")
     return torch.as_tensor(first) - torch.as_tensor(second)
@@ -98,11 +98,11 @@ def _difference(net: Emitter, first: Operand, second: Operand) -> Operand:
 
 @handles(torch.addcmul)
 def addcmul(
-    net: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1
+    net: Emitter, input: AnyOperand, tensor1: AnyOperand, tensor2: AnyOperand, *, value: float = 1
 ) -> Symbol:
     """Compute input + value * tensor1 * tensor2."""
     if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
-        made: Operand = product(net, tensor1, tensor2, suffix="product")
+        made: AnyOperand = product(net, tensor1, tensor2, suffix="product")
     else:
         made = torch.as_tensor(tensor1) * torch.as_tensor(tensor2)
     return weighted_sum(net, input, made, (1.0, float(value)))
@@ -110,31 +110,31 @@ def addcmul(
 
 @handles(torch.addcdiv)
 def addcdiv(
-    net: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1
+    net: Emitter, input: AnyOperand, tensor1: AnyOperand, tensor2: AnyOperand, *, value: float = 1
 ) -> Symbol:
     """Compute input + value * tensor1 / tensor2."""
     if isinstance(tensor1, Symbol) or isinstance(tensor2, Symbol):
-        made: Operand = quotient(net, tensor1, tensor2, suffix="quotient")
+        made: AnyOperand = quotient(net, tensor1, tensor2, suffix="quotient")
     else:
         made = torch.as_tensor(tensor1) / torch.as_tensor(tensor2)
     return weighted_sum(net, input, made, (1.0, float(value)))
 
 
 @handles(torch.hypot)
-def hypot(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def hypot(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute sqrt(x^2 + y^2) for magnitudes from 1e-19 to 1e19, whose squares float32 holds."""
     total = weighted_sum(net, _square(net, input), _square(net, other), suffix="sum")
     return net.add(Power(power=0.5), total)
 
 
-def _square(net: Emitter, side: Operand) -> Operand:
+def _square(net: Emitter, side: AnyOperand) -> AnyOperand:
     if isinstance(side, Symbol):
         return net.add(Power(power=2), side, suffix="square")
     return as_float32(side) ** 2
 
 
 @handles(torch.ldexp)
-def ldexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def ldexp(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute input * 2^other for a constant `other`."""
     if isinstance(other, Symbol):
         raise Refused("needs a constant other, got one that depends on the input")
@@ -142,7 +142,7 @@ def ldexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.fill)
-def fill(net: Emitter, input: Symbol, value: Operand) -> Symbol:
+def fill(net: Emitter, input: Symbol, value: AnyOperand) -> Symbol:
     """Fill a tensor of the input's shape with a value."""
     if not isinstance(value, Symbol):
         return affine(net, input, 0, float(as_float32(value)))

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from caffe2fx.layers import BNLL, AbsVal, Exp, Log, Power, ReLU, TanH
-from fx2caffe.ir.binary import BinaryOp
+from fx2caffe.ir.binary import PRODUCT, BinaryOp
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
-    PRODUCT,
-    Operand,
+    AnyOperand,
     above,
     affine,
     before,
@@ -106,7 +105,7 @@ def logit(net: Emitter, input: Symbol, eps: float | None = None) -> Symbol:
 
 
 @handles(torch.xlogy)
-def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def xlogy(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x log(y), and 0 where x is 0 (the logarithm is taken of 1 there)."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other)))
@@ -118,7 +117,7 @@ def xlogy(net: Emitter, input: Operand, other: Operand) -> Symbol:
 
 
 @handles(torch.special.xlog1py)
-def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def xlog1py(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x log(1 + y), and 0 where x is 0 (the logarithm is taken of 1 there)."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other) + 1))
@@ -126,7 +125,7 @@ def xlog1py(net: Emitter, input: Operand, other: Operand) -> Symbol:
     return product(net, inside(net, "log", log1p, kept), input)
 
 
-def _some(net: Emitter, input: Operand) -> Operand:
+def _some(net: Emitter, input: AnyOperand) -> AnyOperand:
     """Return 1 where an operand is not 0, else 0."""
     if isinstance(input, Symbol):
         return above(net, net.add(AbsVal(), input, suffix="size"), 0, suffix="nonzero")
@@ -149,18 +148,18 @@ def entr(net: Emitter, input: Symbol) -> Symbol:
 
 
 @handles(torch.logaddexp)
-def logaddexp(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def logaddexp(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute max + log(1 + exp(-|x - y|)), for finite elements."""
     return _log_add(net, input, other, 1.0)
 
 
 @handles(torch.logaddexp2)
-def logaddexp2(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def logaddexp2(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute max + log2(1 + 2^-|x - y|), for finite elements."""
     return _log_add(net, input, other, logarithm(2))
 
 
-def _log_add(net: Emitter, input: Operand, other: Operand, unit: float) -> Symbol:
+def _log_add(net: Emitter, input: AnyOperand, other: AnyOperand, unit: float) -> Symbol:
     largest = extreme(net, BinaryOp.MAX, input, other, suffix="largest")
     apart = difference(net, input, other, suffix="difference")
     distance = net.add(AbsVal(), apart, suffix="distance")

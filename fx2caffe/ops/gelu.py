@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from caffe2fx.layers import AbsVal, Exp, Log, Power, ReLU, Sigmoid, TanH
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
-    PRODUCT,
     above,
     affine,
     below,

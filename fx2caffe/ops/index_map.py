@@ -185,43 +185,39 @@ def _part(cut: Callable[[Tensor], Sequence[Tensor]], index: int, value: Tensor) 
 
 
 @handles(torch.stack)
-def stack(
-    net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0, *, out: Expected
-) -> Symbol:
+def stack(net: Emitter, tensors: Sequence[Operand], dim: int = 0, *, out: Expected) -> Symbol:
     axis = positive(dim, len(out.shape))
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, axis, lambda sizes: (*sizes[:axis], 1, *sizes[axis:]))
 
 
 @handles(torch.hstack)
-def hstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+def hstack(net: Emitter, tensors: Sequence[Operand]) -> Symbol:
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     is_line = all(part.rank < 2 for part in parts)
     return _joined(net, parts, 0 if is_line else 1, lambda sizes: sizes or (1,))
 
 
 @handles(torch.vstack)
-def vstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+def vstack(net: Emitter, tensors: Sequence[Operand]) -> Symbol:
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 0, lambda sizes: (1,) * (2 - len(sizes)) + sizes)
 
 
 @handles(torch.column_stack)
-def column_stack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+def column_stack(net: Emitter, tensors: Sequence[Operand]) -> Symbol:
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 1, lambda s: (*(s or (1,)), 1) if len(s) < 2 else s)
 
 
 @handles(torch.dstack)
-def dstack(net: Emitter, tensors: Sequence[Symbol | Tensor]) -> Symbol:
+def dstack(net: Emitter, tensors: Sequence[Operand]) -> Symbol:
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     return _joined(net, parts, 2, lambda s: (1,) * (2 - len(s)) + s + (1,) * (len(s) < 3))
 
 
 @handles(torch._chunk_cat)
-def chunk_cat(
-    net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int, num_chunks: int
-) -> Symbol:
+def chunk_cat(net: Emitter, tensors: Sequence[Operand], dim: int, num_chunks: int) -> Symbol:
     """Pad each tensor to equal chunks along an axis and concatenate the chunks."""
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]
     axis = positive(dim, parts[0].rank)

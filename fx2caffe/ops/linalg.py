@@ -18,7 +18,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.matmul import MatMul
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops import blocks
@@ -27,15 +27,13 @@ from fx2caffe.ops.elementwise import add
 from fx2caffe.ops.matmul import addmm, product, with_column, with_row
 from fx2caffe.ops.reduction import kept, normed, reduced
 
-Matrix = Symbol | Tensor
-
 
 @handles(torch.addbmm)
 def addbmm(
     net: Emitter,
-    input: Matrix,
-    batch1: Matrix,
-    batch2: Matrix,
+    input: Operand,
+    batch1: Operand,
+    batch2: Operand,
     beta: float = 1,
     alpha: float = 1,
     *,
@@ -51,11 +49,11 @@ def addbmm(
 
 def _arranged(
     net: Emitter,
-    stack: Matrix,
+    stack: Operand,
     move: Callable[[Tensor], Tensor],
     view: Callable[[Shape], Shape],
     suffix: str,
-) -> Matrix:
+) -> Operand:
     if isinstance(stack, Tensor):
         return move(stack).reshape(view(tuple(move(stack).shape)))
     return viewed(net, rearrange(net, stack, move), view, suffix)
@@ -64,16 +62,16 @@ def _arranged(
 @handles(torch.addr)
 def addr(
     net: Emitter,
-    input: Matrix,
-    vec1: Matrix,
-    vec2: Matrix,
+    input: Operand,
+    vec1: Operand,
+    vec2: Operand,
     beta: float = 1,
     alpha: float = 1,
     *,
     out: Expected,
 ) -> Symbol:
     """Compute beta * input + alpha * outer(vec1, vec2)."""
-    term: Matrix
+    term: Operand
     if isinstance(vec1, Tensor) and isinstance(vec2, Tensor):
         term = torch.outer(vec1, vec2) * alpha
     else:
@@ -85,7 +83,7 @@ def addr(
 
 
 @handles(torch.matrix_power)
-def matrix_power(net: Emitter, input: Symbol, n: int, *, out: Expected) -> Matrix:
+def matrix_power(net: Emitter, input: Symbol, n: int, *, out: Expected) -> Operand:
     """Compute a matrix power by squaring: n = 13 is x^8 x^4 x."""
     if n < 0:
         raise Refused(f"needs a power of 0 or more, since others are of the inverse, got {n}")
@@ -102,12 +100,12 @@ def matrix_power(net: Emitter, input: Symbol, n: int, *, out: Expected) -> Matri
 
 
 @handles(torch.linalg.matrix_power)
-def linalg_matrix_power(net: Emitter, A: Symbol, n: int, *, out: Expected) -> Matrix:
+def linalg_matrix_power(net: Emitter, A: Symbol, n: int, *, out: Expected) -> Operand:
     return matrix_power(net, A, n, out=out)
 
 
 @handles(torch.linalg.multi_dot)
-def multi_dot(net: Emitter, tensors: Sequence[Matrix], *, out: Expected) -> Symbol:
+def multi_dot(net: Emitter, tensors: Sequence[Operand], *, out: Expected) -> Symbol:
     """Multiply from left to right; adjacent constants are folded first."""
     first, *others, last = tensors
     chain = [with_row(net, first), *others, with_column(net, last)]
@@ -117,12 +115,12 @@ def multi_dot(net: Emitter, tensors: Sequence[Matrix], *, out: Expected) -> Symb
 
 
 @handles(torch.chain_matmul)
-def chain_matmul(net: Emitter, *matrices: Matrix, out: Expected) -> Matrix:
+def chain_matmul(net: Emitter, *matrices: Operand, out: Expected) -> Operand:
     return multi_dot(net, matrices, out=out) if len(matrices) > 1 else matrices[0]
 
 
-def _folded(chain: Sequence[Matrix]) -> list[Matrix]:
-    found: list[Matrix] = []
+def _folded(chain: Sequence[Operand]) -> list[Operand]:
+    found: list[Operand] = []
     for matrix in chain:
         if found and isinstance(found[-1], Tensor) and isinstance(matrix, Tensor):
             found[-1] = found[-1].double() @ matrix.double()
@@ -131,12 +129,12 @@ def _folded(chain: Sequence[Matrix]) -> list[Matrix]:
     return found
 
 
-def _product(net: Emitter, one: Matrix, two: Matrix) -> Matrix:
+def _product(net: Emitter, one: Operand, two: Operand) -> Operand:
     return product(net, one, two)
 
 
 @handles(torch.linalg.vecdot)
-def vecdot(net: Emitter, x: Matrix, y: Matrix, *, dim: int = -1) -> Symbol:
+def vecdot(net: Emitter, x: Operand, y: Operand, *, dim: int = -1) -> Symbol:
     """Sum the products along an axis."""
     return reduced(net, ReduceOp.SUM, blocks.product(net, x, y, "product"), dim)
 
@@ -147,8 +145,8 @@ def cov(
     input: Symbol,
     *,
     correction: int = 1,
-    fweights: Matrix | None = None,
-    aweights: Matrix | None = None,
+    fweights: Operand | None = None,
+    aweights: Operand | None = None,
     out: Expected,
 ) -> Symbol:
     """Compute the mean product of the centred rows, for each pair of rows."""
@@ -172,7 +170,7 @@ def _rows(net: Emitter, input: Symbol) -> Symbol:
     return viewed(net, input, lambda s: s if len(s) == 2 else (1, prod(s)), suffix="rows")
 
 
-def _weights(rows: Symbol, given: Matrix | None) -> Tensor:
+def _weights(rows: Symbol, given: Operand | None) -> Tensor:
     """Return the weight of each observation, 1 by default."""
     if isinstance(given, Symbol):
         raise Refused("needs constant weights, got some that depend on the input")

@@ -17,7 +17,7 @@ from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.matmul import MatMul
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside
@@ -25,33 +25,32 @@ from fx2caffe.ops.elementwise import add, mul
 from fx2caffe.ops.index_map import expanded
 from fx2caffe.ops.softmax import log_sum_exp, safe_softmax
 
-Matrix = Symbol | Tensor
 # Added to masked scores: e to the power of it minus any score is 0 in float32.
 MASKED = -1e30
 
 
 @handles(torch.matmul, torch.mm, torch.bmm, torch.mv)
-def matmul(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
+def matmul(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
     first = with_row(net, input)
     second = with_column(net, other)
     return reshaped(net, product(net, first, second), out.shape, out.other_shape)
 
 
-def with_row(net: Emitter, value: Matrix) -> Matrix:
+def with_row(net: Emitter, value: Operand) -> Operand:
     """Return a vector as a matrix of one row, a matrix unchanged."""
     if len(value.shape) != 1:
         return value
     return viewed(net, value, lambda s: (1, *s)) if isinstance(value, Symbol) else value[None]
 
 
-def with_column(net: Emitter, value: Matrix) -> Matrix:
+def with_column(net: Emitter, value: Operand) -> Operand:
     """Return a vector as a matrix of one column, a matrix unchanged."""
     if len(value.shape) != 1:
         return value
     return viewed(net, value, lambda s: (*s, 1)) if isinstance(value, Symbol) else value[:, None]
 
 
-def product(net: Emitter, first: Matrix, second: Matrix, suffix: str = "") -> Symbol:
+def product(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
     """Multiply two (batches of) matrices, broadcast as by torch.matmul."""
     if isinstance(first, Symbol) and isinstance(second, Tensor) and second.dim() == 2:
         return net.add(
@@ -89,9 +88,9 @@ def _led(net: Emitter, symbol: Symbol, lead: Shape, other: Shape) -> Symbol:
 @handles(torch.addmm, torch.baddbmm, torch.addmv)
 def addmm(
     net: Emitter,
-    input: Matrix,
-    first: Matrix,
-    second: Matrix,
+    input: Operand,
+    first: Operand,
+    second: Operand,
     beta: float = 1,
     alpha: float = 1,
     *,
@@ -106,17 +105,17 @@ def addmm(
 
 
 @handles(torch.dot, torch.vdot)
-def dot(net: Emitter, input: Matrix, other: Matrix, *, out: Expected) -> Symbol:
+def dot(net: Emitter, input: Operand, other: Operand, *, out: Expected) -> Symbol:
     return matmul(net, input, other, out=out)
 
 
 @handles(torch.outer)
-def outer(net: Emitter, input: Matrix, vec2: Matrix) -> Symbol:
+def outer(net: Emitter, input: Operand, vec2: Operand) -> Symbol:
     return mul(net, with_column(net, input), vec2)
 
 
 @handles(F.linear)
-def linear(net: Emitter, input: Matrix, weight: Matrix, bias: Matrix | None = None) -> Symbol:
+def linear(net: Emitter, input: Operand, weight: Operand, bias: Operand | None = None) -> Symbol:
     first = as_symbol(net, input, "input")
     count = weight.shape[0] if len(weight.shape) == 2 else 1
     layer = InnerProduct(num_output=count, axis=1 if first.rank == 2 else -1)
@@ -127,7 +126,7 @@ def linear(net: Emitter, input: Matrix, weight: Matrix, bias: Matrix | None = No
     return net.add(layer, first, blobs=[weight, bias])
 
 
-def _linear_of_traced(net: Emitter, input: Symbol, weight: Matrix, bias: Matrix | None) -> Symbol:
+def _linear_of_traced(net: Emitter, input: Symbol, weight: Operand, bias: Operand | None) -> Symbol:
     """Compute linear with traced weights; an input or weight that is a vector loses its axis."""
     matrix, rows = as_symbol(net, weight, "weight"), input
     if matrix.rank == 1:
@@ -145,10 +144,10 @@ def _linear_of_traced(net: Emitter, input: Symbol, weight: Matrix, bias: Matrix 
 @handles(F.scaled_dot_product_attention)
 def attention(
     net: Emitter,
-    query: Matrix,
-    key: Matrix,
-    value: Matrix,
-    attn_mask: Matrix | None = None,
+    query: Operand,
+    key: Operand,
+    value: Operand,
+    attn_mask: Operand | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
@@ -165,14 +164,16 @@ def attention(
     return product(net, weights, v)
 
 
-def _scores(net: Emitter, q: Symbol, k: Symbol, mask: Matrix | None, scale: float | None) -> Symbol:
+def _scores(
+    net: Emitter, q: Symbol, k: Symbol, mask: Operand | None, scale: float | None
+) -> Symbol:
     factor = 1 / sqrt(q.shape[-1]) if scale is None else scale
     q = q if factor == 1 else net.add(Power(scale=factor), q, suffix="scaled")
     scores = product(net, q, _transposed(net, k), suffix="scores")
     return scores if mask is None else _masked(net, scores, mask)
 
 
-def _weights(net: Emitter, scores: Symbol, mask: Matrix | None) -> Symbol:
+def _weights(net: Emitter, scores: Symbol, mask: Operand | None) -> Symbol:
     """Compute softmax over the last axis; a fully masked row has weights of 0, as in torch."""
     if isinstance(mask, Symbol) and mask.dtype is not torch.bool:
         return inside(net, "weights", safe_softmax, scores, -1)
@@ -186,13 +187,13 @@ def _weights(net: Emitter, scores: Symbol, mask: Matrix | None) -> Symbol:
 @handles(torch._scaled_dot_product_flash_attention_for_cpu)
 def flash_attention(
     net: Emitter,
-    query: Matrix,
-    key: Matrix,
-    value: Matrix,
+    query: Operand,
+    key: Operand,
+    value: Operand,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     *,
-    attn_mask: Matrix | None = None,
+    attn_mask: Operand | None = None,
     scale: float | None = None,
     out: Expected,
 ) -> tuple[Symbol, Symbol | None]:
@@ -236,7 +237,7 @@ def _kept(mask: Tensor) -> Tensor:
     return mask if mask.dtype is torch.bool else mask > -inf
 
 
-def _masked(net: Emitter, scores: Symbol, mask: Matrix) -> Symbol:
+def _masked(net: Emitter, scores: Symbol, mask: Operand) -> Symbol:
     if isinstance(mask, Symbol):
         if mask.dtype is torch.bool:
             # 0 where a score is kept, MASKED where it is not.

@@ -17,13 +17,12 @@ from caffe2fx.layers import LSTM, Scale, Slice
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.permute import Permute
-from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import side_by_side
 from fx2caffe.ops.cells import (
     STEPS,
-    Given,
     State,
     Step,
     Weights,
@@ -42,7 +41,7 @@ class Run:
 
     weights: tuple[Weights, ...]  # by layer, then by direction
     directions: int
-    initial: tuple[Given, ...]  # h, and for an LSTM c, of all layers and directions
+    initial: tuple[Operand, ...]  # h, and for an LSTM c, of all layers and directions
     wanted: frozenset[int]  # indices of the results that are read: output, h, c
 
 
@@ -95,8 +94,8 @@ def _reversed(net: Emitter, x: Symbol) -> Symbol:
 def lstm(
     net: Emitter,
     input: Symbol,
-    hx: Sequence[Given],
-    params: Sequence[Given],
+    hx: Sequence[Operand],
+    params: Sequence[Operand],
     has_biases: bool,
     num_layers: int,
     dropout: float,
@@ -112,8 +111,8 @@ def lstm(
 
 
 def _run(
-    initial: Sequence[Given],
-    params: Sequence[Given],
+    initial: Sequence[Operand],
+    params: Sequence[Operand],
     has_biases: bool,
     num_layers: int,
     bidirectional: bool,
@@ -190,8 +189,8 @@ def _sequences() -> None:
         def unrolled(
             net: Emitter,
             input: Symbol,
-            hx: Given,
-            params: Sequence[Given],
+            hx: Operand,
+            params: Sequence[Operand],
             has_biases: bool,
             num_layers: int,
             dropout: float,

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from caffe2fx.layers import AbsVal, Eltwise, EltwiseOp, Power
-from fx2caffe.ir.binary import Binary, BinaryOp
+from caffe2fx.layers import AbsVal, Power
+from fx2caffe.ir.binary import PRODUCT, Binary, BinaryOp
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import INNER, Reduce, ReduceOp, leaves_ones
@@ -250,7 +250,7 @@ def renorm(net: Emitter, input: Symbol, p: float, dim: int, maxnorm: float) -> S
     inverse = net.add(Power(power=-1, shift=1e-7), size, suffix="inverse")
     less = net.add(Power(scale=maxnorm, shift=-1), inverse, suffix="less")
     is_larger = above(net, size, maxnorm, "is_larger")
-    chosen = net.add(Eltwise(operation=EltwiseOp.PROD), less, is_larger, suffix="selected")
+    chosen = net.add(PRODUCT, less, is_larger, suffix="selected")
     factor = net.add(Power(shift=1), chosen, suffix="factor")
     return net.add(Binary(op=BinaryOp.MUL), input, factor)
 

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch
 
 from caffe2fx.layers import Power
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.blocks import PRODUCT, above, affine, combined, inside, negated, rounded
+from fx2caffe.ops.blocks import above, affine, combined, inside, negated, rounded
 
 
 class Split(NamedTuple):

@@ -14,6 +14,7 @@ from torch import Tensor
 from caffe2fx.layers import AbsVal, BatchReindex, Eltwise, Scale
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
@@ -24,7 +25,6 @@ from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
-    PRODUCT,
     above,
     affine,
     clipped,

@@ -29,7 +29,7 @@ from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
@@ -163,8 +163,8 @@ def diff(
     input: Symbol,
     n: int = 1,
     dim: int = -1,
-    prepend: Symbol | Tensor | None = None,
-    append: Symbol | Tensor | None = None,
+    prepend: Operand | None = None,
+    append: Operand | None = None,
 ) -> Symbol:
     axis = positive(dim, input.rank)
     parts = [prepend, input, append]
@@ -190,8 +190,8 @@ def _neighbours(net: Emitter, input: Symbol, axis: int) -> tuple[Symbol, Symbol]
 @handles(torch.trapezoid, torch.trapz)
 def trapezoid(
     net: Emitter,
-    y: Symbol | Tensor,
-    x: Symbol | Tensor | None = None,
+    y: Operand,
+    x: Operand | None = None,
     *,
     dx: float = 1,
     dim: int = -1,
@@ -207,8 +207,8 @@ def trapezoid(
 @handles(torch.cumulative_trapezoid)
 def cumulative_trapezoid(
     net: Emitter,
-    y: Symbol | Tensor,
-    x: Symbol | Tensor | None = None,
+    y: Operand,
+    x: Operand | None = None,
     *,
     dx: float = 1,
     dim: int = -1,
@@ -221,7 +221,7 @@ def cumulative_trapezoid(
     return cumsum(net, areas, dim, out=out)
 
 
-def _is_line(x: Symbol | Tensor | None) -> bool:
+def _is_line(x: Operand | None) -> bool:
     """Whether the sample positions are constant and the same for all vectors."""
     return x is None or (isinstance(x, Tensor) and x.dim() == 1)
 

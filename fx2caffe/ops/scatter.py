@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caffe2fx.layers import Eltwise
 from fx2caffe.ir.axis_matrix import AxisMatrix
-from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.binary import PRODUCT, Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_symbol
 from fx2caffe.ir.data_movement import positions, rearrange
 from fx2caffe.ir.emitter import Emitter
@@ -25,7 +25,7 @@ from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.assign import setitem
 from fx2caffe.ops.blocks import (
     MAXIMUM,
-    PRODUCT,
+    AnyOperand,
     affine,
     clipped,
     combined,
@@ -39,11 +39,10 @@ from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.reduction import reduced
 
-Value = Symbol | Tensor | float
 Write = Callable[[Tensor, Tensor], Tensor]
 
 
-def written(net: Emitter, input: Operand, value: Value, write: Write) -> Symbol:
+def written(net: Emitter, input: Operand, value: AnyOperand, write: Write) -> Symbol:
     """Apply torch's own `write` of a value: each result element comes from `input` or the value."""
     base = as_symbol(net, input, suffix="base")
     new = as_symbol(net, value, suffix="value")
@@ -55,7 +54,7 @@ def written(net: Emitter, input: Operand, value: Value, write: Write) -> Symbol:
 
 
 @handles(torch.select_scatter)
-def select_scatter(net: Emitter, input: Operand, src: Value, dim: int, index: int) -> Symbol:
+def select_scatter(net: Emitter, input: Operand, src: AnyOperand, dim: int, index: int) -> Symbol:
     return written(net, input, src, lambda x, y: x.select_scatter(y, dim, index))
 
 
@@ -63,7 +62,7 @@ def select_scatter(net: Emitter, input: Operand, src: Value, dim: int, index: in
 def slice_scatter(
     net: Emitter,
     input: Operand,
-    src: Value,
+    src: AnyOperand,
     dim: int = 0,
     start: int | None = None,
     end: int | None = None,
@@ -74,7 +73,7 @@ def slice_scatter(
 
 @handles(torch.diagonal_scatter)
 def diagonal_scatter(
-    net: Emitter, input: Operand, src: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
+    net: Emitter, input: Operand, src: AnyOperand, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Symbol:
     return written(net, input, src, lambda x, y: x.diagonal_scatter(y, offset, dim1, dim2))
 
@@ -87,7 +86,7 @@ def _known(name: str, index: Any) -> Tensor:
 
 
 @handles(torch.index_fill)
-def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: Value) -> Symbol:
+def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: AnyOperand) -> Symbol:
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
     places = (slice(None),) * (dim % len(input.shape)) + (_known("index", index),)
@@ -95,7 +94,9 @@ def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: Va
 
 
 @handles(torch.index_copy)
-def index_copy(net: Emitter, input: Operand, dim: int, index: Operand, source: Value) -> Symbol:
+def index_copy(
+    net: Emitter, input: Operand, dim: int, index: Operand, source: AnyOperand
+) -> Symbol:
     if isinstance(index, Symbol):
         region = (slice(None),) * (dim % len(input.shape)) + (index,)
         return setitem(net, input, region, source)
@@ -104,7 +105,7 @@ def index_copy(net: Emitter, input: Operand, dim: int, index: Operand, source: V
 
 @handles(torch.index_put, torch.ops.aten.index_put.default)
 def index_put(
-    net: Emitter, input: Operand, indices: Any, values: Value, accumulate: bool = False
+    net: Emitter, input: Operand, indices: Any, values: AnyOperand, accumulate: bool = False
 ) -> Symbol:
     if not accumulate:
         return setitem(net, input, tuple(indices), values)
@@ -151,7 +152,7 @@ def _turns(targets: Tensor) -> Tensor:
 
 
 @handles(torch.masked_scatter)
-def masked_scatter(net: Emitter, input: Operand, mask: Operand, source: Value) -> Symbol:
+def masked_scatter(net: Emitter, input: Operand, mask: Operand, source: AnyOperand) -> Symbol:
     chosen = _known("mask", mask)
     return written(net, input, source, lambda x, y: x.masked_scatter(chosen, y))
 
@@ -192,7 +193,13 @@ def _check_work(new: Symbol, size: int) -> None:
 
 @handles(torch.scatter)
 def scatter(
-    net: Emitter, input: Operand, dim: int, index: Operand, src: Value, *, reduce: str | None = None
+    net: Emitter,
+    input: Operand,
+    dim: int,
+    index: Operand,
+    src: AnyOperand,
+    *,
+    reduce: str | None = None,
 ) -> Symbol:
     """Write at indices of an axis; torch keeps any duplicate, so only a single value is safe."""
     if not len(input.shape):
@@ -211,7 +218,7 @@ def scatter(
     return _number_at(net, input, dim, index, src)
 
 
-def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: Value) -> Symbol:
+def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: AnyOperand) -> Symbol:
     """Write one value at computed indices, by a mask."""
     base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
@@ -223,7 +230,7 @@ def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: Va
     return weighted_sum(net, kept, product(net, mask, number, "value"))
 
 
-def _like(index: Operand, src: Value) -> Operand:
+def _like(index: Operand, src: AnyOperand) -> Operand:
     if isinstance(src, Symbol | Tensor):
         return src
     return torch.full(tuple(index.shape), float(src))

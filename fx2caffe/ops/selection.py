@@ -22,7 +22,7 @@ from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
-    Operand,
+    AnyOperand,
     affine,
     combined,
     negated,
@@ -35,16 +35,16 @@ from fx2caffe.ops.blocks import (
 
 
 @handles(torch.where)
-def where(net: Emitter, condition: Operand, input: Operand, other: Operand) -> Symbol:
+def where(net: Emitter, condition: AnyOperand, input: AnyOperand, other: AnyOperand) -> Symbol:
     return select(net, condition, input, other)
 
 
 @handles(torch.masked_fill)
-def masked_fill(net: Emitter, input: Operand, mask: Operand, value: Operand) -> Symbol:
+def masked_fill(net: Emitter, input: AnyOperand, mask: AnyOperand, value: AnyOperand) -> Symbol:
     return select(net, mask, value, input)
 
 
-def select(net: Emitter, condition: Operand, chosen: Operand, other: Operand) -> Symbol:
+def select(net: Emitter, condition: AnyOperand, chosen: AnyOperand, other: AnyOperand) -> Symbol:
     """Return `chosen` where the condition is not 0, else `other`."""
     mask = _mask(net, condition)
     risks = may_be_infinite(net, chosen), may_be_infinite(net, other)
@@ -58,13 +58,13 @@ def select(net: Emitter, condition: Operand, chosen: Operand, other: Operand) ->
     return _by_maximum(net, mask, chosen, other, all(risks))
 
 
-def _mask(net: Emitter, condition: Operand) -> Operand:
+def _mask(net: Emitter, condition: AnyOperand) -> AnyOperand:
     if isinstance(condition, Symbol):
         return nonzero(net, condition, suffix="mask")
     return (torch.as_tensor(condition) != 0).float()
 
 
-def _opposite(net: Emitter, mask: Operand) -> Operand:
+def _opposite(net: Emitter, mask: AnyOperand) -> AnyOperand:
     return opposite(net, mask, suffix="opposite") if isinstance(mask, Symbol) else 1 - mask
 
 
@@ -73,7 +73,7 @@ def _opposite(net: Emitter, mask: Operand) -> Operand:
 Term = tuple[float, Symbol]
 
 
-def _by_products(net: Emitter, mask: Operand, chosen: Operand, other: Operand) -> Symbol:
+def _by_products(net: Emitter, mask: AnyOperand, chosen: AnyOperand, other: AnyOperand) -> Symbol:
     if isinstance(mask, Symbol):
         return _total(net, _computed_terms(net, mask, chosen, other), None)
     terms: list[Term] = []
@@ -88,7 +88,9 @@ def _by_products(net: Emitter, mask: Operand, chosen: Operand, other: Operand) -
     return _total(net, terms, constant if bool((constant != 0).any()) else None)
 
 
-def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand) -> list[Term]:
+def _computed_terms(
+    net: Emitter, mask: Symbol, chosen: AnyOperand, other: AnyOperand
+) -> list[Term]:
     """Return the terms other - mask other + mask chosen; x - x is exactly 0."""
     terms: list[Term] = []
     if isinstance(other, Symbol):
@@ -103,7 +105,7 @@ def _computed_terms(net: Emitter, mask: Symbol, chosen: Operand, other: Operand)
     return [*terms, (1.0, taken)]
 
 
-def _constant_terms(net: Emitter, mask: Symbol, value: Operand) -> list[Term]:
+def _constant_terms(net: Emitter, mask: Symbol, value: AnyOperand) -> list[Term]:
     """Return the terms of mask * value: the finite part by a product, infinity by logarithms."""
     constant = as_float32(value)
     finite = torch.where(constant.isinf(), 0.0, constant)
@@ -135,14 +137,16 @@ def _total(net: Emitter, terms: list[Term], constant: Tensor | None) -> Symbol:
     return total if constant is None else weighted_sum(net, total, constant)
 
 
-def _is_infinite(value: Operand) -> bool:
+def _is_infinite(value: AnyOperand) -> bool:
     return not isinstance(value, Symbol) and bool(as_float32(value).isinf().all())
 
 
 # By a maximum, for values that may be infinite or NaN
 
 
-def _by_maximum(net: Emitter, mask: Operand, chosen: Operand, other: Operand, both: bool) -> Symbol:
+def _by_maximum(
+    net: Emitter, mask: AnyOperand, chosen: AnyOperand, other: AnyOperand, both: bool
+) -> Symbol:
     """Compute max(chosen + log(mask), other + log(1 - mask)); Caffe drops a first bottom's NaN.
 
     With a third bottom in between, it drops a NaN in the last bottom too.
@@ -157,7 +161,7 @@ def _by_maximum(net: Emitter, mask: Operand, chosen: Operand, other: Operand, bo
     return net.add(MAXIMUM, first, affine(net, first, 0, -inf, suffix="least"), last)
 
 
-def _plus(net: Emitter, first: Operand, second: Operand, suffix: str) -> Operand:
+def _plus(net: Emitter, first: AnyOperand, second: AnyOperand, suffix: str) -> AnyOperand:
     if not isinstance(first, Symbol) and not bool((as_float32(first) != 0).any()):
         return second
     if isinstance(first, Symbol) or isinstance(second, Symbol):
@@ -165,7 +169,7 @@ def _plus(net: Emitter, first: Operand, second: Operand, suffix: str) -> Operand
     return as_float32(first) + as_float32(second)
 
 
-def _logarithm(net: Emitter, mask: Operand, scale: float, shift: float) -> Operand:
+def _logarithm(net: Emitter, mask: AnyOperand, scale: float, shift: float) -> AnyOperand:
     """Compute log(scale * mask + shift)."""
     if isinstance(mask, Symbol):
         return net.add(Log(scale=scale, shift=shift), mask, suffix="penalty")
@@ -176,7 +180,7 @@ def _logarithm(net: Emitter, mask: Operand, scale: float, shift: float) -> Opera
 _MIXING = frozenset({"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Standardize"})
 
 
-def may_be_infinite(net: Emitter, value: Operand, *, inputs: bool = False) -> bool:
+def may_be_infinite(net: Emitter, value: AnyOperand, *, inputs: bool = False) -> bool:
     """Whether a value derives elementwise from one that may be infinite or NaN.
 
     The net's inputs count as such if `inputs` is set: masks of -inf are fed to nets.

@@ -11,7 +11,7 @@ from torch import Tensor
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped
-from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
@@ -19,7 +19,7 @@ from fx2caffe.ops.blocks import side_by_side
 
 
 @handles(torch.cat)
-def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbol:
+def cat(net: Emitter, tensors: Sequence[Operand], dim: int = 0) -> Symbol:
     symbols = [
         as_symbol(net, tensor, suffix=f"part{index}") for index, tensor in enumerate(tensors)
     ]
@@ -30,9 +30,7 @@ def cat(net: Emitter, tensors: Sequence[Symbol | Tensor], dim: int = 0) -> Symbo
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten, torch.ravel,
     torch.view_copy, torch.squeeze_copy, torch.unsqueeze_copy,
 )  # fmt: skip
-def reshape(
-    net: Emitter, input: Symbol | Tensor, *args: Any, out: Expected, **kwargs: Any
-) -> Symbol | Tensor:
+def reshape(net: Emitter, input: Operand, *args: Any, out: Expected, **kwargs: Any) -> Operand:
     if isinstance(input, Tensor):
         return input.reshape(out.shape)
     return reshaped(net, input, out.shape, out.other_shape)

@@ -11,13 +11,13 @@ from math import pi
 import torch
 
 from caffe2fx.layers import AbsVal, Power, ReLU
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
-    PRODUCT,
-    Operand,
+    AnyOperand,
     above,
     affine,
     below,
@@ -141,7 +141,7 @@ def _mirrored(
 
 
 @handles(torch.atan2)
-def atan2(net: Emitter, input: Operand, other: Operand) -> Symbol:
+def atan2(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute the angle of (x, y) by octants, for finite coordinates; -0 counts as 0."""
     y, x = spread(net, input, other)
     high, wide = (net.add(AbsVal(), side, suffix="size") for side in (y, x))

@@ -9,25 +9,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from caffe2fx.layers import AbsVal, Eltwise, Power
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reshape import viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import Sizes
-from fx2caffe.ops.blocks import PRODUCT, above, difference, opposite
+from fx2caffe.ops.blocks import above, difference, opposite
 from fx2caffe.ops.pooling import Pooled, as_image
 
 
 def _max_unpool(axes: int) -> Any:
     def max_unpool(
         net: Emitter,
-        input: Symbol | Tensor,
-        indices: Symbol | Tensor,
+        input: Operand,
+        indices: Operand,
         kernel_size: Sizes,
         stride: Sizes | None = None,
         padding: Sizes = 0,

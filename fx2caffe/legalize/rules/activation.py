@@ -24,6 +24,7 @@ from caffe2fx.layers import (
     Swish,
     Threshold,
 )
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.constants import LARGEST
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
@@ -64,7 +65,7 @@ def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
     if layer.beta != 1:
         scaled = net.add(Power(scale=layer.beta), bottom, suffix="scaled")
     gate = net.add(Sigmoid(), scaled, suffix="sigmoid")
-    return (net.add(Eltwise(operation=EltwiseOp.PROD), bottom, gate),)
+    return (net.add(PRODUCT, bottom, gate),)
 
 
 _FAR = 2.0**100  # applied twice, it scales the least float32, 2^-149, above 1
@@ -138,7 +139,7 @@ def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
     cut = Slice(axis=1, slice_point=(1,))
     mine, other = net.add_many(cut, share, suffix="shares", tops=2)
     inverse = net.add(Power(power=-1), other, suffix="inverse")
-    made = net.add(Eltwise(operation=EltwiseOp.PROD), mine, inverse, suffix="exp")
+    made = net.add(PRODUCT, mine, inverse, suffix="exp")
     return (reshaped(net, made, bottom.shape, bottom.other_shape),)
 
 
@@ -150,7 +151,6 @@ def relu6(net: Emitter, call: LayerCall[Clip]) -> Tops:
     return (net.add(ReLU6(), call.bottom),)
 
 
-PROD = Eltwise(operation=EltwiseOp.PROD)
 _ROOT = 512.0
 # The range of this root of a square root, from the least positive float32 to the largest.
 _LEAST, _LARGEST = 2.0 ** (-75 / _ROOT), 2.0 ** (65 / _ROOT)
@@ -171,7 +171,7 @@ def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     root = net.add(Power(power=0.5), call.bottom, suffix="root")
     nearly = _nearly(net, root)
     inverse = net.add(Exp(), net.add(Power(scale=-1), nearly, suffix="negative"), suffix="inverse")
-    ratio = net.add(PROD, root, inverse, suffix="ratio")
+    ratio = net.add(PRODUCT, root, inverse, suffix="ratio")
     total = net.add(Eltwise(), nearly, ratio, suffix="total")
     finite = net.add(Power(scale=2, shift=-2), total, suffix="finite")
     return (net.add(Eltwise(coeff=(1, -1)), finite, _of_zero(net, root)),)
@@ -185,7 +185,7 @@ def _nearly(net: Emitter, root: Symbol) -> Symbol:
     z = net.add(Power(scale=-2, shift=1), share, suffix="z")
     series = net.add(Power(power=2), z, suffix="square")
     series = net.add(Power(scale=2 * _ROOT / 3, shift=2 * _ROOT), series, suffix="series")
-    return net.add(PROD, z, series, suffix="nearly")
+    return net.add(PRODUCT, z, series, suffix="nearly")
 
 
 def _of_zero(net: Emitter, root: Symbol) -> Symbol:

@@ -12,7 +12,6 @@ from caffe2fx.layers import (
     LRN,
     Bias,
     Eltwise,
-    EltwiseOp,
     NormRegion,
     Pooling,
     PoolMethod,
@@ -22,6 +21,7 @@ from caffe2fx.layers import (
     Scale,
 )
 from caffe2fx.layers.layer import axis_of
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reshape import around, as_image, reshaped, viewed
@@ -69,7 +69,7 @@ def by_averages(net: Emitter, call: LayerCall[Standardize]) -> Tops:
     variance = net.add(average, square, suffix="variance")
     inverse = net.add(Power(power=-0.5, shift=layer.eps), variance, suffix="inverse")
     factor = index_map(net, inverse, copies, suffix="factor")
-    normal = net.add(Eltwise(operation=EltwiseOp.PROD), image, factor, suffix="normal")
+    normal = net.add(PRODUCT, image, factor, suffix="normal")
     return (reshaped(net, normal, bottom.shape, bottom.other_shape),)
 
 

@@ -9,7 +9,6 @@ from caffe2fx.layers import (
     LSTM,
     Concat,
     Eltwise,
-    EltwiseOp,
     InnerProduct,
     Power,
     Sigmoid,
@@ -18,12 +17,12 @@ from caffe2fx.layers import (
 )
 from caffe2fx.net.net import Net
 from caffe2fx.net.subnet import reachable_steps
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
-PROD = Eltwise(operation=EltwiseOp.PROD)
 State = tuple[Symbol, Symbol]  # the states h and c
 
 
@@ -67,8 +66,8 @@ def _next(net: Emitter, gates: Symbol, state: State | None, weight: Tensor, size
     hidden = net.add(product, state[0], blobs=[weight], suffix="hidden")
     gates = net.add(Eltwise(), gates, hidden, suffix="gates")
     (i, f, o), new = _gates(net, gates, 3, size)
-    kept = net.add(PROD, f, state[1], suffix="cell_kept")
-    update = net.add(PROD, i, new, suffix="cell_update")
+    kept = net.add(PRODUCT, f, state[1], suffix="cell_kept")
+    update = net.add(PRODUCT, i, new, suffix="cell_update")
     return _output(net, o, net.add(Eltwise(), kept, update, suffix="cell"))
 
 
@@ -76,7 +75,7 @@ def _first(net: Emitter, gates: Symbol, size: int) -> State:
     """Return h and c after a step from the zero state, which needs no forget gate."""
     read = (*range(size), *range(2 * size, 4 * size))
     (i, o), new = _gates(net, index_map(net, gates, {2: read}, suffix="read"), 2, size)
-    return _output(net, o, net.add(PROD, i, new, suffix="cell_update"))
+    return _output(net, o, net.add(PRODUCT, i, new, suffix="cell_update"))
 
 
 def _gates(net: Emitter, gates: Symbol, count: int, size: int) -> tuple[Tops, Symbol]:
@@ -90,7 +89,7 @@ def _gates(net: Emitter, gates: Symbol, count: int, size: int) -> tuple[Tops, Sy
 
 
 def _output(net: Emitter, gate: Symbol, c: Symbol) -> State:
-    return net.add(PROD, gate, net.add(TanH(), c, suffix="cell_tanh"), suffix="hidden"), c
+    return net.add(PRODUCT, gate, net.add(TanH(), c, suffix="cell_tanh"), suffix="hidden"), c
 
 
 def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:

@@ -9,8 +9,6 @@ import torch
 
 from caffe2fx.layers import (
     ArgMax,
-    Eltwise,
-    EltwiseOp,
     Pooling,
     PoolMethod,
     Power,
@@ -21,6 +19,7 @@ from caffe2fx.layers import (
 from caffe2fx.layers.layer import axis_of
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
+from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import GLOBAL, INNER, Reduce, ReduceOp, leaves_ones
 from fx2caffe.ir.reshape import around, as_image, reshaped, reshaped_source
@@ -88,12 +87,12 @@ def _multiplied(net: Emitter, bottom: Symbol, axis: int, suffix: str) -> Symbol:
     cut = Slice(axis=axis, slice_point=points)
     parts = net.add_many(cut, bottom, suffix="parts", tops=1 + len(points))
     whole = parts[: size // length]
-    product = net.add(Eltwise(operation=EltwiseOp.PROD), *whole, suffix=suffix)
+    product = net.add(PRODUCT, *whole, suffix=suffix)
     product = _multiplied(net, product, axis, suffix)
     if len(whole) == len(parts):
         return product
     rest = _multiplied(net, parts[-1], axis, suffix)
-    return net.add(Eltwise(operation=EltwiseOp.PROD), product, rest, suffix=suffix)
+    return net.add(PRODUCT, product, rest, suffix=suffix)
 
 
 def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:

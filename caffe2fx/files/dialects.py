@@ -106,7 +106,7 @@ def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[ty
 def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
     """Return why the layer cannot be of that kind, None if it can.
 
-    Where the type has one meaning, the layer itself checks its fields and counts later.
+    Where the type has one meaning, the layer itself checks its bottoms and tops later.
     """
     said = _said(kind, layer)
     if foreign := said - {name for name, _ in kind.wires()}:

@@ -309,7 +309,7 @@ def _input_shapes(net: Proto, source: str) -> list[Sequence[int]]:
 
 
 def _upgrade_batch_norm(layer: Proto) -> None:
-    """Drop BatchNorm's three param specs, which once marked its statistics as not learned."""
+    """Set the multipliers of BatchNorm's three param specs to 0: its statistics are not learned."""
     if layer.type == "BatchNorm" and len(layer.param) == 3:
         for spec in layer.param:
             spec.lr_mult = spec.decay_mult = 0.0

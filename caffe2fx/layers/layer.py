@@ -204,7 +204,7 @@ class RecordModule(nn.Module):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """Return the weight blobs in file order."""
+        """The weight blobs in file order."""
         return tuple(getattr(self, f"blob{index}") for index in range(self._count))
 
     def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -50,12 +50,12 @@ class DefinedLayer(Layer):
 
     @property
     def definition(self) -> UserLayerDefinition:
-        """Return the definition that the user registered for this layer."""
+        """The definition that the user registered for this layer."""
         raise NotImplementedError
 
     @property
     def parameters(self) -> Parameters:
-        """Return the fields of the layer in the file, as a nested dict by their names."""
+        """The fields of the layer in the file, as a nested dict by their names."""
         raise NotImplementedError
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -103,7 +103,7 @@ class LayerParameter(LayerHints):
 
     @property
     def hints(self) -> LayerHints:
-        """Return the fields that only tell a fork how to run the layer."""
+        """The fields that only state how forks run the layer."""
         names = [item.name for item in dataclasses.fields(LayerHints)]
         return LayerHints(**{name: getattr(self, name) for name in names})
 

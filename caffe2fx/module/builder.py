@@ -97,7 +97,7 @@ _RESERVED = {
 
 
 def identifier(name: str, taken: set[str]) -> str:
-    """Return a Python name for any layer name, distinct from those taken; ASCII, no keyword."""
+    """Return a Python name for any layer name, distinct from those taken; ASCII, never reserved."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)
     plain = plain if plain and not plain[0].isdigit() else f"_{plain}"
     plain = f"{plain}_" if plain in _RESERVED else plain

@@ -56,7 +56,7 @@ class CaffeView:
 
     @property
     def preprocessing(self) -> dict[str, Transform]:
-        """Return by blob name the transform that Caffe applies to the images of each input.
+        """The transform that Caffe applies to the images of each input, by blob name.
 
         The modules are in the mode, train or eval, that the net is in. CaffeFileError names a
         mean_file that does not exist.

@@ -136,7 +136,7 @@ def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
 
 
 def _wide(value: Tensor) -> Tensor:
-    """Return floating values in float64; integers and booleans as they are."""
+    """Return a copy in float64, or in its own dtype if that is not a floating-point one."""
     return value.double() if value.is_floating_point() else value.clone()
 
 

@@ -101,7 +101,7 @@ class Reshaped(RecordModule):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """Return the weight blobs in file order, each in this layer's own shape."""
+        """The weight blobs in file order, each in this layer's own shape."""
         return tuple(map(Tensor.reshape, super().blobs, self.shapes))
 
 

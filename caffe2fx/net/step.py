@@ -75,7 +75,7 @@ class Step:
 
     @property
     def loss_weights(self) -> tuple[float, ...]:
-        """Return the weight of each top in the net's loss; a loss's first top has 1 by default.
+        """The weight of each top in the net's loss; a loss's first top has 1 by default.
 
         A loss whose file names no top has one all the same.
         """
@@ -90,7 +90,7 @@ class Step:
 
     @property
     def reads(self) -> tuple[Value, ...]:
-        """Return the bottoms, and then the values of dynamic weights."""
+        """The bottoms, and then the values of dynamic weights."""
         return (*self.bottoms, *(weight.value for weight in self.dynamic))
 
     def reading(self, new: Mapping[Value, Value]) -> Step:

@@ -24,7 +24,7 @@ class _Detector(ShapeOnly, Loss):
 
     @property
     def channels(self) -> int:
-        """Return the number of channels that the map needs."""
+        """The number of channels that the map needs."""
         raise NotImplementedError
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
@@ -197,7 +197,7 @@ class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SmoothL1LossOHEM(ShapeOnly, Loss):
-    """R-FCN's loss of predicted boxes, their targets and weights; the second top is each term."""
+    """R-FCN's loss of predicted boxes, their targets and weights; second top: loss per position."""
 
     type = "SmoothL1LossOHEM"
     parameter = ("smooth_l1_loss_param", 8266712)

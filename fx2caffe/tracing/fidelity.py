@@ -81,8 +81,8 @@ def own_outputs(
         if calls is None:
             return list(copied(original.run(*args, **kwargs)))
         values = CutValues(calls)
-        path = ModulePath(original.root, lambda _: None, values.note)
-        with path.follow(), suppress(AllOutputsSeen):
+        path = ModulePath(original.root)
+        with path.follow(lambda _: None, values.note), suppress(AllOutputsSeen):
             original.run(*args, **kwargs)
         return values.values()
 

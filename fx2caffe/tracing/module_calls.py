@@ -5,31 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+Elsewhere = Callable[[str], None]
+Returned = Callable[[str, Any], None]
+
 
 class ModulePath:
     """The path of the module whose forward runs, kept by torch's global forward hooks.
 
-    The hooks see every module call of the process; only calls of the tracing thread count,
-    and a module of the copy that runs in another thread is reported to `elsewhere`. What each
-    module of the copy returned is reported to `returned`.
+    The hooks see every module call of the process; only calls of the tracing thread count.
     """
 
-    def __init__(
-        self,
-        root: nn.Module,
-        elsewhere: Callable[[str], None],
-        returned: Callable[[str, Any], None],
-    ) -> None:
+    def __init__(self, root: nn.Module) -> None:
         self._paths = {id(module): path for path, module in root.named_modules()}
-        self._root = root
         self._thread = threading.get_ident()
-        self._elsewhere = elsewhere
-        self._returned = returned
         # Torch runs the global hooks first: what a module's own hooks change comes after them.
         self._hooked = [module for module in root.modules() if module._forward_hooks]
         self._stack: list[str] = []
@@ -38,31 +32,36 @@ class ModulePath:
     def current(self) -> str:
         return self._stack[-1] if self._stack else ""
 
-    def _enter(self, module: nn.Module, _: Any) -> None:
+    def _enter(self, elsewhere: Elsewhere, module: nn.Module, _: Any) -> None:
         path = self._paths.get(id(module))
         if threading.get_ident() != self._thread:
             if path is not None:
-                self._elsewhere(path)
+                elsewhere(path)
         else:
             self._stack.append(self.current if path is None else path)
 
-    def _leave(self, module: nn.Module, _: Any, result: Any) -> None:
+    def _leave(self, returned: Returned, module: nn.Module, _: Any, result: Any) -> None:
         if threading.get_ident() == self._thread and self._stack:
             self._stack.pop()
             if not any(module is hooked for hooked in self._hooked):
-                self._report(module, _, result)
+                self._report(returned, module, _, result)
 
-    def _report(self, module: nn.Module, _: Any, result: Any) -> None:
+    def _report(self, returned: Returned, module: nn.Module, _: Any, result: Any) -> None:
         path = self._paths.get(id(module))
         if path is not None and threading.get_ident() == self._thread:
-            self._returned(path, result)
+            returned(path, result)
 
     @contextmanager
-    def follow(self) -> Iterator[None]:
-        """Keep `current` while the model runs; the hooks are gone afterwards."""
-        entered = register_module_forward_pre_hook(self._enter)
-        left = register_module_forward_hook(self._leave, always_call=True)
-        own = [module.register_forward_hook(self._report) for module in self._hooked]
+    def follow(self, elsewhere: Elsewhere, returned: Returned) -> Iterator[None]:
+        """Keep `current` while the model runs; the hooks are gone afterwards.
+
+        A module of the model that runs in another thread is reported to `elsewhere`, and what
+        each module of the model returned to `returned`.
+        """
+        report = partial(self._report, returned)
+        entered = register_module_forward_pre_hook(partial(self._enter, elsewhere))
+        left = register_module_forward_hook(partial(self._leave, returned), always_call=True)
+        own = [module.register_forward_hook(report) for module in self._hooked]
         try:
             yield
         finally:

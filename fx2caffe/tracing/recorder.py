@@ -65,6 +65,7 @@ class Recorder(TorchFunctionMode):
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()
         self._tracer = tracer
+        self._log = tracer.log
         self._table = tracer.table
         self._guard = tracer.guard
         self._values = tracer.values
@@ -78,7 +79,7 @@ class Recorder(TorchFunctionMode):
         try:
             return self._dispatch(func, args, kwargs)
         except UnseenWrite as error:
-            self._tracer.refuse(_title(func), str(error))
+            self._log.refuse(_title(func), str(error))
 
     def _dispatch(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         owner, name = name_of(func)
@@ -152,21 +153,21 @@ class Recorder(TorchFunctionMode):
 
     def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-            self._tracer.refuse(_title(func), AUTOCAST)
+            self._log.refuse(_title(func), AUTOCAST)
         if name_of(func).name == "_pack_padded_sequence":
-            self._tracer.refuse("pack_padded_sequence", PACKED)
+            self._log.refuse("pack_padded_sequence", PACKED)
         if isinstance(func, torch._ops.HigherOrderOperator):
-            self._tracer.refuse(_title(func), HIGHER_ORDER)
+            self._log.refuse(_title(func), HIGHER_ORDER)
         if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
-            self._tracer.refuse(_title(func), WRAPPED)
+            self._log.refuse(_title(func), WRAPPED)
 
     # Calls that are no operation of a network
 
     def _read(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Refused; with real values the run goes on, so that one run tells all refusals."""
-        self._tracer.note(_title(func), READS_DATA)
+        self._log.note(_title(func), READS_DATA)
         if not self._values.readable:
-            raise self._tracer.error()
+            raise self._log.error()
         self._guard.opaque = True
         try:
             return func(*args, **kwargs)
@@ -185,7 +186,7 @@ class Recorder(TorchFunctionMode):
         if not isinstance(source, Tensor):
             if not any(self._table.owns(tensor) for tensor in tensors_in(source)):
                 return self._shape_only(func, args, kwargs)
-            self._tracer.refuse(_title(func), READS_DATA + "; use torch.stack")
+            self._log.refuse(_title(func), READS_DATA + "; use torch.stack")
         if name in ("tensor", "new_tensor"):
             source = self._identity(Tensor.clone, (source,), {}, [source])
         dtype = kwargs.get("dtype") or source.dtype
@@ -212,7 +213,7 @@ class Recorder(TorchFunctionMode):
         target, source = args
         node = self._tracer.node(source) if self._table.owns(source) else None
         if source.is_meta != target.is_meta:
-            self._tracer.refuse("data", NEEDS_REAL)
+            self._log.refuse("data", NEEDS_REAL)
         with self._guard.calling(traced=True):
             func(target, source)
         self._table.forget(target)
@@ -265,9 +266,9 @@ class Recorder(TorchFunctionMode):
             func, args, kwargs = call
         result, changed = self._run(func, args, kwargs, operands)
         if changed:
-            self._tracer.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
+            self._log.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
         if not tensors_in(result):
-            self._tracer.note(_title(func), READS_DATA)
+            self._log.note(_title(func), READS_DATA)
             return result
         if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
             return result
@@ -308,7 +309,7 @@ class Recorder(TorchFunctionMode):
             unreadable = isinstance(error, NotImplementedError) or "meta tensor" in str(error)
             if self._values.readable or not unreadable:
                 raise
-            self._tracer.refuse(_title(func), NEEDS_REAL)
+            self._log.refuse(_title(func), NEEDS_REAL)
 
     def bind(self, result: Any, node: Node) -> None:
         """Let `node`, or an item of it, stand for each tensor of a result."""
@@ -318,7 +319,7 @@ class Recorder(TorchFunctionMode):
             try:
                 self._table.bind(result, node)
             except NotImplementedError:
-                self._tracer.refuse(node.name, NO_STORAGE)
+                self._log.refuse(node.name, NO_STORAGE)
         elif isinstance(result, tuple | list | dict):
             items = result.items() if isinstance(result, dict) else enumerate(result)
             for key, item in items:
@@ -343,7 +344,7 @@ class Recorder(TorchFunctionMode):
         if name not in RESHAPED and any(map(self._overlaps, targets)):
             return self._write_part(func, call, args)
         if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
-            self._tracer.refuse(_title(func), NO_FORM)
+            self._log.refuse(_title(func), NO_FORM)
         inputs = self._tracer.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
         value = self._written_value(name, call, inputs, likes, targets)
@@ -354,7 +355,7 @@ class Recorder(TorchFunctionMode):
         same = self._table.same_memory
         extra = [t for t in changed if not any(same(t, target) for target in targets)]
         if extra:
-            self._tracer.refuse(_title(func), HIDDEN_WRITE.format(_named(extra[0], kwargs)))
+            self._log.refuse(_title(func), HIDDEN_WRITE.format(_named(extra[0], kwargs)))
         for target, node in zip(targets, value(targets), strict=True):
             self._table.write(target, node)
         return result
@@ -367,7 +368,7 @@ class Recorder(TorchFunctionMode):
         """`x[index] = value` where x overlaps itself: torch writes the view, and so all copies."""
         index = plain_index(args[1], self._table.owns) if call.target is setitem else [[]]
         if not is_basic(index):
-            self._tracer.refuse(_title(func), OVERLAPS)
+            self._log.refuse(_title(func), OVERLAPS)
         part = self._dispatch(Tensor.__getitem__, (args[0], index), {})
         value = args[2]
         if not isinstance(value, Tensor):

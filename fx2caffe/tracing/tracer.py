@@ -5,10 +5,10 @@ from __future__ import annotations
 import operator
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,9 +17,6 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.overrides import handle_torch_function
 
-from caffe2fx.errors import CaffeError, ShapeMismatchError
-from caffe2fx.origin import Origin
-from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.ir.graph_functions import index_map
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.aliasing import Table, UnseenWrite, version
@@ -33,13 +30,12 @@ from fx2caffe.tracing.leaf_functions import SEE_THROUGH, LeafProfile, bound_argu
 from fx2caffe.tracing.module_calls import ModulePath
 from fx2caffe.tracing.original import ALONE, Original, private_copy
 from fx2caffe.tracing.recorder import Recorder
-from fx2caffe.tracing.source_lines import origin_here, origin_of
+from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.tensor_meta import TensorMeta, meta_of, tensors_in
 from fx2caffe.tracing.value_modes import FakeValues, RealValues, Values
 
 __all__ = ["TensorMeta", "Trace", "Tracer", "trace"]
 
-COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
 DIFFERS = (
     "gives something else by itself than while it is traced ({}): forward needs to do the same "
     "each time that it runs on the same inputs"
@@ -125,7 +121,6 @@ class Tracer(torch.fx.Tracer):
         self.see_through = SEE_THROUGH - self.leaf_functions
         self._kind = values
         self.held_to_model = False
-        self._refusals: list[Refusal] = []
         self._leaf: tuple[Any, list[tuple[Tensor, int]]] | None = None
 
     def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
@@ -147,14 +142,14 @@ class Tracer(torch.fx.Tracer):
         again = Original(root)
         again.move_as(self.original)
         calls = None if self._outputs is None else self.returned.wanted_calls()
-        with self._refusing():
+        with self.log.refusing():
             given = flat.rebuild([tensor.detach().clone() for tensor in flat.tensors])
             own = own_outputs(again, calls, *given)
             difference = first_difference(self.result.module, flat.tensors, own)
             if difference:
-                self.refuse(type(self.root).__name__, DIFFERS.format(difference))
+                self.log.refuse(type(self.root).__name__, DIFFERS.format(difference))
             if checksums(again.tensors) != self._sums:
-                self.refuse("forward", UNSEEN.format("memory of the model"))
+                self.log.refuse("forward", UNSEEN.format("memory of the model"))
 
     def _attempt(
         self, root: Any, args: Any, kwargs: Any, names: tuple[str, ...], everything: bool
@@ -164,7 +159,7 @@ class Tracer(torch.fx.Tracer):
         if self.held_to_model and not everything:
             self._sums = checksums(self.original.tensors)
         self._prepare(flat.tensors, everything)
-        with torch.no_grad(), self._refusing(), self.original.protected():
+        with torch.no_grad(), self.log.refusing(), self.original.protected():
             given = [self.values.enter(tensor) for tensor in flat.tensors]
             for tensor, name in zip(given, names, strict=True):
                 self.table.bind(tensor, self._input(name, tensor))
@@ -177,13 +172,13 @@ class Tracer(torch.fx.Tracer):
         self.graph = torch.fx.Graph(tracer_cls=Tracer)
         self.root = self.original.root
         self.returned = ModuleResults(self.root, self._traced_node, self._outputs)
-        self.path = ModulePath(self.root, self._elsewhere, self._note_returned)
+        self.path = ModulePath(self.root)
+        self.log = RefusalLog(self.path)
         self.table = Table(self._index_map)
         known = Known(self.original.tensors, everything)
-        self.guard = Guard(self.table.owns, self.original, self.refuse, known)
+        self.guard = Guard(self.table.owns, self.original, self.log.refuse, known)
         self.constants = Constants(self.original, self._attribute)
         self.recorder = Recorder(self)
-        self._refusals = []
 
     def _input(self, name: str, tensor: Tensor) -> Node:
         node = self.create_node("placeholder", name, (), {}, name)
@@ -196,7 +191,7 @@ class Tracer(torch.fx.Tracer):
         with ExitStack() as stack:
             self._mark_leaf_modules()
             stack.enter_context(exporting())
-            stack.enter_context(self.path.follow())
+            stack.enter_context(self.path.follow(self.log.note_thread, self._note_returned))
             stack.enter_context(self.guard)
             stack.enter_context(self.recorder)
             stack.enter_context(leaves.follow())
@@ -205,17 +200,17 @@ class Tracer(torch.fx.Tracer):
             except AllOutputsSeen:
                 output = None
         if before != _random_states():
-            self.note("random", RANDOM)
+            self.log.note("random", RANDOM)
         unseen = self.original.written_unseen()
         if unseen:
-            self.note("forward", UNSEEN.format(", ".join(unseen)))
+            self.log.note("forward", UNSEEN.format(", ".join(unseen)))
         return output
 
     def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
         output_names, nodes, rebuild = self._results(output)
         self.graph.output(nodes)
-        if self._refusals:
-            raise self.error()
+        if self.log:
+            raise self.log.error()
         _drop_unused(self.graph)
         kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
         attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
@@ -228,14 +223,14 @@ class Tracer(torch.fx.Tracer):
     ) -> tuple[tuple[str, ...], tuple[Node, ...], Callable[[Sequence[Any]], Any]]:
         """Names and nodes of the outputs, and what puts results in their place."""
         if self._outputs is not None:
-            cut = [] if self._refusals else self.returned.cut(self.graph)
+            cut = [] if self.log else self.returned.cut(self.graph)
             return tuple(name for name, _ in cut), tuple(node for _, node in cut), as_one(len(cut))
         hidden = pytree.hidden_tensors(output)
         if hidden:
-            self.refuse(hidden, HIDDEN)
+            self.log.refuse(hidden, HIDDEN)
         flat = pytree.flatten(output)
-        if not flat.tensors and not self._refusals:
-            self.refuse("output", NO_OUTPUTS.format(type(output).__name__))
+        if not flat.tensors and not self.log:
+            self.log.refuse("output", NO_OUTPUTS.format(type(output).__name__))
         nodes = tuple(self.node(tensor) for tensor in flat.tensors)
         return pytree.output_names(flat), nodes, flat.rebuild
 
@@ -279,7 +274,7 @@ class Tracer(torch.fx.Tracer):
         return self.constants.node(torch.full(like.shape, value, dtype=like.dtype, device=device))
 
     def _describe(self, node: Node, meta: Any) -> Node:
-        node.meta["origin"] = self.origin()
+        node.meta["origin"] = self.log.origin()
         node.meta["value"] = meta
         return node
 
@@ -306,11 +301,11 @@ class Tracer(torch.fx.Tracer):
         if isinstance(a, np.generic):
             return a.item()
         if isinstance(a, torch.ScriptObject):
-            self.refuse(type(a).__name__, PACKED)
+            self.log.refuse(type(a).__name__, PACKED)
         try:
             return super().create_arg(a)
         except NotImplementedError:
-            self.refuse(type(a).__name__, "can not be an argument of a graph")
+            self.log.refuse(type(a).__name__, "can not be an argument of a graph")
 
     def node(self, tensor: Tensor) -> Node:
         """The node of a tensor's present values, traced or constant."""
@@ -318,10 +313,10 @@ class Tracer(torch.fx.Tracer):
         if node is not None:
             return node
         if tensor.is_meta or tensor not in self.guard.known:
-            self.refuse("tensor", UNKNOWN)
+            self.log.refuse("tensor", UNKNOWN)
         unlike = model_inputs.unlike_a_blob(tensor)
         if unlike and not tensor.is_complex():  # handlers refuse complex constants by name
-            self.refuse("constant", f"needs {unlike}")
+            self.log.refuse("constant", f"needs {unlike}")
         return self.constants.node(tensor)
 
     def adopt(self, tensor: Tensor) -> None:
@@ -338,48 +333,6 @@ class Tracer(torch.fx.Tracer):
         self.table.bind(whole, self.constants.node(whole))
         if isinstance(self.values, FakeValues):
             self.table.share(whole, self.values.shadow(whole))
-
-    # Refusals
-
-    def origin(self) -> Origin:
-        return origin_here(self.path.current)
-
-    def note(self, op: str, reason: str) -> None:
-        """Remember a refusal and go on."""
-        refusal = Refusal(op, reason, self.origin())
-        if refusal not in self._refusals:
-            self._refusals.append(refusal)
-
-    def refuse(self, op: str, reason: str) -> NoReturn:
-        self.note(op, reason)
-        raise self.error()
-
-    def error(self) -> UnsupportedError:
-        return UnsupportedError(self._refusals)
-
-    def _elsewhere(self, path: str) -> None:
-        self._refusals.append(Refusal(path, "runs in another thread", Origin(path)))
-
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        """What was refused is told even where the model caught the error or failed after it."""
-        try:
-            yield
-        except UnsupportedError:
-            raise self.error() from None
-        except UnseenWrite as error:
-            self.refuse("output", str(error))
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                place = origin_of(error, self.path.current)
-                self._refusals.append(Refusal("torch.compile", COMPILES, place))
-            if self._refusals:
-                raise self.error() from error
-            if isinstance(error, CaffeError):
-                raise
-            raise _as_ours(error, self.path.current) from error
 
     # Leaves
 
@@ -408,7 +361,7 @@ class Tracer(torch.fx.Tracer):
         inputs, operands = self._leaf
         with torch._C.DisableTorchFunction():
             if any(version(tensor) != before for tensor, before in operands):
-                self.refuse(function.__name__, "writes its arguments")
+                self.log.refuse(function.__name__, "writes its arguments")
             self.recorder.bind(result, self.emit(function, inputs, meta_of(result)))
             self.guard.opaque = False
 
@@ -427,14 +380,6 @@ class _Dispatch:
         if threading.get_ident() != self._thread:
             return self._call(*args, **kwargs)
         return handle_torch_function(self._call, (), *args, **kwargs)
-
-
-def _as_ours(error: BaseException, module: str) -> CaffeError:
-    """An error of the model's own forward, with the user's line."""
-    shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
-    kind = ShapeMismatchError if shapes else CaffeError
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return kind(f"the model does not run on these inputs: {text}; {origin_of(error, module)}")
 
 
 def _random_states() -> tuple[Any, ...]:

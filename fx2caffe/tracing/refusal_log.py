@@ -1,0 +1,85 @@
+"""RefusalLog: all that one run of the model refuses, each with the user's line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.origin import Origin
+from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.tracing.aliasing import UnseenWrite
+from fx2caffe.tracing.module_calls import ModulePath
+from fx2caffe.tracing.source_lines import origin_here, origin_of
+
+COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
+
+
+class RefusalLog:
+    """The refusals of one run of the model, in the order in which they were found.
+
+    `path` knows which module runs when something is refused.
+    """
+
+    def __init__(self, path: ModulePath) -> None:
+        self._path = path
+        self._refusals: list[Refusal] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._refusals)
+
+    def origin(self) -> Origin:
+        """Return the module that runs and the innermost line of the user's own code."""
+        return origin_here(self._path.current)
+
+    def note(self, op: str, reason: str) -> None:
+        """Remember a refusal and go on."""
+        refusal = Refusal(op, reason, self.origin())
+        if refusal not in self._refusals:
+            self._refusals.append(refusal)
+
+    def note_thread(self, path: str) -> None:
+        """Remember that the module at `path` ran in another thread."""
+        self._refusals.append(Refusal(path, "runs in another thread", Origin(path)))
+
+    def refuse(self, op: str, reason: str) -> NoReturn:
+        """Raise UnsupportedError with all refusals so far, of which this is the last."""
+        self.note(op, reason)
+        raise self.error()
+
+    def error(self) -> UnsupportedError:
+        """Return the error that lists all refusals so far."""
+        return UnsupportedError(self._refusals)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Raise what was refused even if the model caught the error or failed after it.
+
+        An error of the model's own becomes a CaffeError with the user's line.
+        """
+        try:
+            yield
+        except UnsupportedError:
+            raise self.error() from None
+        except UnseenWrite as error:
+            self.refuse("output", str(error))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                place = origin_of(error, self._path.current)
+                self._refusals.append(Refusal("torch.compile", COMPILES, place))
+            if self._refusals:
+                raise self.error() from error
+            if isinstance(error, CaffeError):
+                raise
+            raise _as_caffe_error(error, self._path.current) from error
+
+
+def _as_caffe_error(error: BaseException, module: str) -> CaffeError:
+    """An error of forward itself becomes a CaffeError with the user's line."""
+    shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
+    kind = ShapeMismatchError if shapes else CaffeError
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return kind(f"the model does not run on these inputs: {text}; {origin_of(error, module)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +15,12 @@ from torch.overrides import TorchFunctionMode
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
 from fx2caffe.tracing.canonical import Call, canonical, written
-from fx2caffe.tracing.dispatch_guard import READS_DATA
+from fx2caffe.tracing.dispatch_guard import READS_DATA, Guard
+from fx2caffe.tracing.graph_builder import GraphBuilder
 from fx2caffe.tracing.leaf_call import LeafCall
-from fx2caffe.tracing.leaf_functions import see_through
+from fx2caffe.tracing.leaf_functions import SEE_THROUGH, see_through
+from fx2caffe.tracing.original import Original
+from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
 from fx2caffe.tracing.torch_names import (
     DATA_ATTRIBUTES,
@@ -29,9 +32,7 @@ from fx2caffe.tracing.torch_names import (
     Function,
     name_of,
 )
-
-if TYPE_CHECKING:
-    from fx2caffe.tracing.tracer import Tracer
+from fx2caffe.tracing.value_modes import Values
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -44,7 +45,6 @@ LENDS = (
 FILLS = ("copy_", "fill_", "zero_")
 HIDDEN_WRITE = "writes {}, which its name does not tell"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
-NO_STORAGE = "gives a tensor that is not dense"
 NEEDS_REAL = "can not run on fake values: use values='real'"
 PACKED = "packs sequences by their lengths: pass them padded, in a net all are equally long"
 OVERLAPS = "writes memory that overlaps itself (expand, unfold): call .clone() on it first"
@@ -62,13 +62,20 @@ def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
 class Recorder(TorchFunctionMode):
     """Runs every torch function of the model, and records those that touch a traced value."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        log: RefusalLog,
+        guard: Guard,
+        values: Values,
+        original: Original,
+        leaf_functions: frozenset[Function],
+    ) -> None:
         super().__init__()
-        self._tracer = tracer
-        self._log = tracer.log
-        self._table = tracer.table
-        self._guard = tracer.guard
-        self._values = tracer.values
+        self._builder, self._table = builder, builder.table
+        self._log, self._guard, self._values, self._original = log, guard, values, original
+        self._leaf_functions = leaf_functions
+        self._see_through = SEE_THROUGH - leaf_functions
 
     def __torch_function__(
         self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None
@@ -87,8 +94,8 @@ class Recorder(TorchFunctionMode):
             return self._metadata(func, owner, name, args, kwargs)
         targets = written(func, args, kwargs)
         for target in targets:
-            if self._tracer.original.shares(target):
-                self._tracer.original.rehome(target)
+            if self._original.shares(target):
+                self._original.rehome(target)
         operands = tensors_in((args, kwargs))
         touched = any(self._table.owns(tensor) for tensor in (*operands, *targets))
         # A leaf module is a node even if it makes a constant: its caller asked for it by name.
@@ -112,11 +119,11 @@ class Recorder(TorchFunctionMode):
 
     def _constant(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         if args and isinstance(args[0], Tensor) and name_of(func).name in LENDS:
-            self._tracer.original.lend(args[0])
+            self._original.lend(args[0])
         with self._guard.calling(traced=False):
             result = func(*args, **kwargs)
         for tensor in tensors_in(result):
-            self._tracer.original.note(tensor)
+            self._original.note(tensor)
         return result
 
     def _record(
@@ -130,9 +137,9 @@ class Recorder(TorchFunctionMode):
         targets: list[Tensor],
     ) -> Any:
         self._refuse_surroundings(func, operands)
-        if func in self._tracer.leaf_functions or isinstance(func, LeafCall):
+        if func in self._leaf_functions or isinstance(func, LeafCall):
             return self._leaf(func, args, kwargs, operands)
-        if func in self._tracer.see_through:
+        if func in self._see_through:
             with self:
                 return see_through(func)(*args, **kwargs)
         if name in READS or (owner == "get" and name in READS):
@@ -193,7 +200,7 @@ class Recorder(TorchFunctionMode):
         return self._functional(Tensor.to, (source, dtype), {}, [source])
 
     def _identity(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
-        node = self._tracer.node(operands[0])
+        node = self._builder.node(operands[0])
         if name_of(func).name in MOVES and not self._values.readable:
             return args[0]  # fake values are on no device
         result, _ = self._run(func, args, kwargs, operands)
@@ -203,7 +210,7 @@ class Recorder(TorchFunctionMode):
 
     def _as_strided(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         source = args[0]
-        self._tracer.node(source)
+        self._builder.node(source)
         result, _ = self._run(func, args, kwargs, [source])
         self._table.derive(result, source)
         return result
@@ -211,7 +218,7 @@ class Recorder(TorchFunctionMode):
     def _set_data(self, func: Function, args: Args) -> Any:
         """`x.data = y`: x is another name of y's memory from here on."""
         target, source = args
-        node = self._tracer.node(source) if self._table.owns(source) else None
+        node = self._builder.node(source) if self._table.owns(source) else None
         if source.is_meta != target.is_meta:
             self._log.refuse("data", NEEDS_REAL)
         with self._guard.calling(traced=True):
@@ -260,7 +267,7 @@ class Recorder(TorchFunctionMode):
     def _plain(
         self, func: Function, call: Call, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> Any:
-        inputs = self._tracer.create_arg((call.args, call.kwargs))
+        inputs = self._builder.create_arg((call.args, call.kwargs))
         if call.target is Tensor.to and not self._values.readable:
             # Fake values are on no device that they could be moved from.
             func, args, kwargs = call
@@ -273,7 +280,7 @@ class Recorder(TorchFunctionMode):
         if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
             return result
         result = map_tensors(result, self._constant_if_empty)
-        self.bind(result, self._tracer.emit(call.target, inputs, meta_of(result)))
+        self._builder.bind(result, self._builder.emit(call.target, inputs, meta_of(result)))
         return result
 
     def _constant_if_empty(self, tensor: Tensor) -> Tensor:
@@ -311,21 +318,6 @@ class Recorder(TorchFunctionMode):
                 raise
             self._log.refuse(_title(func), NEEDS_REAL)
 
-    def bind(self, result: Any, node: Node) -> None:
-        """Let `node`, or an item of it, stand for each tensor of a result."""
-        if isinstance(result, Tensor):
-            if not result.numel():
-                return
-            try:
-                self._table.bind(result, node)
-            except NotImplementedError:
-                self._log.refuse(node.name, NO_STORAGE)
-        elif isinstance(result, tuple | list | dict):
-            items = result.items() if isinstance(result, dict) else enumerate(result)
-            for key, item in items:
-                if tensors_in(item):
-                    self.bind(item, self._tracer.item(node, key, meta_of(item)))
-
     # Writes
 
     def _write(
@@ -339,13 +331,14 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         for target in targets:
             if not self._table.owns(target):
-                self._tracer.adopt(target)
+                with self._guard.calling(None):
+                    self._builder.adopt(target)
         call = canonical(func, args, kwargs)
         if name not in RESHAPED and any(map(self._overlaps, targets)):
             return self._write_part(func, call, args)
         if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
             self._log.refuse(_title(func), NO_FORM)
-        inputs = self._tracer.create_arg((call.args, call.kwargs))
+        inputs = self._builder.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
         value = self._written_value(name, call, inputs, likes, targets)
         result, changed = self._run(func, args, kwargs, [*operands, *_missing(targets, operands)])
@@ -383,27 +376,27 @@ class Recorder(TorchFunctionMode):
         self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]
     ) -> Callable[[list[Tensor]], list[Node]]:
         """What makes the nodes of the targets' new values, once the call has run."""
-        tracer = self._tracer
+        builder = self._builder
         if name in ("copy_", "zero_", "fill_"):
             fill = 0 if name == "zero_" else _written_by(call.args, call.kwargs)
             if isinstance(fill, Tensor):
                 source = _written_by(*inputs)
-                return lambda _: [tracer.cast(source, meta_of(fill), likes[0])]
-            return lambda _: [tracer.filled(likes[0], fill, targets[0])]
+                return lambda _: [builder.cast(source, meta_of(fill), likes[0])]
+            return lambda _: [builder.filled(likes[0], fill, targets[0])]
         if name in RESHAPED:
-            return lambda now: [tracer.emit(call.target, inputs, meta_of(now[0]))]
+            return lambda now: [builder.emit(call.target, inputs, meta_of(now[0]))]
         if call.target is setitem:
-            return lambda _: [tracer.emit(setitem, inputs, likes[0])]
+            return lambda _: [builder.emit(setitem, inputs, likes[0])]
         return lambda now: self._functional_values(call, inputs, now)
 
     def _functional_values(self, call: Call, inputs: Any, targets: list[Tensor]) -> list[Node]:
         metas = self._meta_result(call, targets)
-        node = self._tracer.emit(call.target, inputs, metas)
+        node = self._builder.emit(call.target, inputs, metas)
         if isinstance(metas, TensorMeta):
-            return [self._tracer.cast(node, metas, meta_of(targets[0]))]
-        parts = [self._tracer.item(node, i, meta) for i, meta in enumerate(metas)]
+            return [self._builder.cast(node, metas, meta_of(targets[0]))]
+        parts = [self._builder.item(node, i, meta) for i, meta in enumerate(metas)]
         return [
-            self._tracer.cast(part, meta, meta_of(target))
+            self._builder.cast(part, meta, meta_of(target))
             for part, meta, target in zip(parts, metas, targets, strict=True)
         ]
 

@@ -1,4 +1,4 @@
-"""RefusalLog: all that one run of the model refuses, each with the user's line."""
+"""RefusalLog collects all that one run of the model refuses, each with the user's line."""
 
 from __future__ import annotations
 

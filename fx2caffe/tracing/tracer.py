@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,16 +16,15 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.overrides import handle_torch_function
 
-from fx2caffe.ir.graph_functions import index_map
 from fx2caffe.tracing import model_inputs, pytree
-from fx2caffe.tracing.aliasing import Table, UnseenWrite, version
-from fx2caffe.tracing.constants import Constants
+from fx2caffe.tracing.aliasing import UnseenWrite, version
 from fx2caffe.tracing.cut_points import AllOutputsSeen, ModuleResults, as_one
 from fx2caffe.tracing.dispatch_guard import RANDOM, Guard, Known
 from fx2caffe.tracing.export_flags import exporting
 from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
+from fx2caffe.tracing.graph_builder import GraphBuilder
 from fx2caffe.tracing.leaf_call import LeafCall
-from fx2caffe.tracing.leaf_functions import SEE_THROUGH, LeafProfile, bound_arguments
+from fx2caffe.tracing.leaf_functions import LeafProfile, bound_arguments
 from fx2caffe.tracing.module_calls import ModulePath
 from fx2caffe.tracing.original import ALONE, Original, private_copy
 from fx2caffe.tracing.recorder import Recorder
@@ -46,8 +44,6 @@ UNSEEN = (
 )
 HIDDEN = "is an output whose tensors can not be found: return tensors in tuples, lists or dicts"
 NO_OUTPUTS = "needs tensors that forward returns (in tuples, lists or dicts), got none in {}"
-PACKED = "holds packed weights (quantization, TorchScript): export the float model it was made of"
-UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
 
 
 @dataclass(frozen=True)
@@ -90,18 +86,15 @@ def trace(
     """
     tracer = Tracer(leaf_modules, leaf_functions, values, outputs, taken_apart)
     tracer.held_to_model = held_to_model
-    tracer.trace(model, example_inputs)
-    return tracer.result
+    return tracer.trace(model, example_inputs)
 
 
-class Tracer(torch.fx.Tracer):
-    """A torch.fx tracer that runs the model on values instead of proxies."""
+class Tracer:
+    """Runs the model on values, and makes a graph of its torch calls."""
 
-    graph: torch.fx.Graph
     result: Trace
     original: Original
     returned: ModuleResults
-    table: Table
     guard: Guard
     values: Values
 
@@ -113,20 +106,18 @@ class Tracer(torch.fx.Tracer):
         outputs: Sequence[str] | None = None,
         taken_apart: Callable[[nn.Module], bool] = lambda module: False,
     ) -> None:
-        super().__init__()
         self._taken_apart = taken_apart
         self._outputs = outputs
         self.leaf_modules = tuple(leaf_modules)
         self.leaf_functions = frozenset(leaf_functions)
-        self.see_through = SEE_THROUGH - self.leaf_functions
         self._kind = values
         self.held_to_model = False
         self._leaf: tuple[Any, list[tuple[Tensor, int]]] | None = None
 
-    def trace(self, root: Any, concrete_args: Any = None) -> torch.fx.Graph:
-        """The graph of `root` run on `concrete_args`, its example inputs."""
+    def trace(self, root: Any, example_inputs: Any) -> Trace:
+        """Return the graph of `root` run on its example inputs."""
         model_inputs.check_model(root)
-        args, kwargs = model_inputs.as_inputs(root, concrete_args)
+        args, kwargs = model_inputs.as_inputs(root, example_inputs)
         names = model_inputs.input_names(root, args, kwargs)
         with ALONE:
             self._attempt(root, args, kwargs, names, everything=False)
@@ -134,7 +125,7 @@ class Tracer(torch.fx.Tracer):
                 self._attempt(root, args, kwargs, names, everything=True)
             if self.held_to_model:
                 self._hold(root, args, kwargs)
-        return self.graph
+        return self.result
 
     def _hold(self, root: Any, args: Any, kwargs: Any) -> None:
         """Refuse a graph that gives something else than the model does by itself."""
@@ -162,27 +153,23 @@ class Tracer(torch.fx.Tracer):
         with torch.no_grad(), self.log.refusing(), self.original.protected():
             given = [self.values.enter(tensor) for tensor in flat.tensors]
             for tensor, name in zip(given, names, strict=True):
-                self.table.bind(tensor, self._input(name, tensor))
+                self.builder.input(name, tensor)
             output = self._forward(*flat.rebuild(given))
             self.result = self._finish(output, names)
 
     def _prepare(self, inputs: Sequence[Tensor], everything: bool) -> None:
         device = inputs[0].device if inputs else torch.device("cpu")
         self.values = FakeValues(device) if self._kind == "fake" else RealValues()
-        self.graph = torch.fx.Graph(tracer_cls=Tracer)
         self.root = self.original.root
         self.returned = ModuleResults(self.root, self._traced_node, self._outputs)
         self.path = ModulePath(self.root)
         self.log = RefusalLog(self.path)
-        self.table = Table(self._index_map)
         known = Known(self.original.tensors, everything)
-        self.guard = Guard(self.table.owns, self.original, self.log.refuse, known)
-        self.constants = Constants(self.original, self._attribute)
-        self.recorder = Recorder(self)
-
-    def _input(self, name: str, tensor: Tensor) -> Node:
-        node = self.create_node("placeholder", name, (), {}, name)
-        return self._describe(node, TensorMeta(tuple(tensor.shape), tensor.dtype))
+        self.builder = GraphBuilder(self.original, self.values, self.log, known)
+        self.guard = Guard(self.builder.table.owns, self.original, self.log.refuse, known)
+        self.recorder = Recorder(
+            self.builder, self.log, self.guard, self.values, self.original, self.leaf_functions
+        )
 
     def _forward(self, args: Any, kwargs: Any) -> Any:
         """Run the model with everything recorded."""
@@ -208,22 +195,18 @@ class Tracer(torch.fx.Tracer):
 
     def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
         output_names, nodes, rebuild = self._results(output)
-        self.graph.output(nodes)
         if self.log:
             raise self.log.error()
-        _drop_unused(self.graph)
-        kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
-        attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
-        module = GraphModule(attributes, self.graph, type(self.root).__name__)
-        module.training = False
-        return Trace(module, names, output_names, rebuild, self.returned.names(self.graph))
+        module = self.builder.module(nodes, type(self.root).__name__)
+        returned = self.returned.names(self.builder.graph)
+        return Trace(module, names, output_names, rebuild, returned)
 
     def _results(
         self, output: Any
     ) -> tuple[tuple[str, ...], tuple[Node, ...], Callable[[Sequence[Any]], Any]]:
         """Names and nodes of the outputs, and what puts results in their place."""
         if self._outputs is not None:
-            cut = [] if self.log else self.returned.cut(self.graph)
+            cut = [] if self.log else self.returned.cut(self.builder.graph)
             return tuple(name for name, _ in cut), tuple(node for _, node in cut), as_one(len(cut))
         hidden = pytree.hidden_tensors(output)
         if hidden:
@@ -231,7 +214,7 @@ class Tracer(torch.fx.Tracer):
         flat = pytree.flatten(output)
         if not flat.tensors and not self.log:
             self.log.refuse("output", NO_OUTPUTS.format(type(output).__name__))
-        nodes = tuple(self.node(tensor) for tensor in flat.tensors)
+        nodes = tuple(self.builder.node(tensor) for tensor in flat.tensors)
         return pytree.output_names(flat), nodes, flat.rebuild
 
     def _note_returned(self, path: str, result: Any) -> None:
@@ -242,97 +225,9 @@ class Tracer(torch.fx.Tracer):
         """The node of what a module returned, None for a constant."""
         with torch._C.DisableTorchFunction(), self.guard.calling(None):
             try:
-                return self.table.node(tensor)
+                return self.builder.table.node(tensor)
             except UnseenWrite:
                 return None  # told where the tensor is used, if it is
-
-    # Nodes
-
-    def emit(self, target: Callable[..., Any], inputs: tuple[Any, Any], meta: Any) -> Node:
-        """A node of `inputs` (args, kwargs), with its origin and the shapes of its result."""
-        args, kwargs = inputs
-        if isinstance(target, LeafCall):
-            return self._describe(self.create_node("call_module", target.path, args, kwargs), meta)
-        return self._describe(self.create_node("call_function", target, args, kwargs), meta)
-
-    def item(self, node: Node, key: Any, meta: Any) -> Node:
-        """One of the results of a function that has several."""
-        return self.emit(operator.getitem, ((node, key), {}), meta)
-
-    def cast(self, node: Node, have: TensorMeta, want: TensorMeta) -> Node:
-        """`node` with the dtype and shape that writing it into a tensor gives."""
-        if have.dtype != want.dtype:
-            meta = TensorMeta(have.shape, want.dtype)
-            node = self.emit(Tensor.to, ((node, want.dtype), {}), meta)
-        if have.shape != want.shape:
-            node = self.emit(Tensor.expand, ((node, want.shape), {}), want)
-        return node
-
-    def filled(self, like: TensorMeta, value: Any, target: Tensor) -> Node:
-        """A constant of one number, for a tensor that was filled with it."""
-        device = self.values.device(target)
-        return self.constants.node(torch.full(like.shape, value, dtype=like.dtype, device=device))
-
-    def _describe(self, node: Node, meta: Any) -> Node:
-        node.meta["origin"] = self.log.origin()
-        node.meta["value"] = meta
-        return node
-
-    def _attribute(self, name: str, value: Tensor) -> Node:
-        node = self.create_node("get_attr", name, (), {})
-        return self._describe(node, TensorMeta(tuple(value.shape), value.dtype))
-
-    def _index_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node:
-        if len(sources) == 1 and _is_whole(index, sources[0]):
-            return self.emit(torch.reshape, ((sources[0], meta.shape), {}), meta)
-        name = self.constants.fresh()
-        self.constants.attributes[name] = index
-        args = sources, self._attribute(name, index), meta.shape
-        return self.emit(index_map, (args, {}), meta)
-
-    def create_arg(self, a: Any) -> Any:
-        """An argument with nodes in place of tensors; torch.fx's own rules for the rest."""
-        if isinstance(a, Tensor):
-            return self.node(a)
-        if isinstance(a, torch.Size):
-            return tuple(a)
-        if isinstance(a, np.ndarray):
-            return self.constants.node(torch.from_numpy(a))
-        if isinstance(a, np.generic):
-            return a.item()
-        if isinstance(a, torch.ScriptObject):
-            self.log.refuse(type(a).__name__, PACKED)
-        try:
-            return super().create_arg(a)
-        except NotImplementedError:
-            self.log.refuse(type(a).__name__, "can not be an argument of a graph")
-
-    def node(self, tensor: Tensor) -> Node:
-        """The node of a tensor's present values, traced or constant."""
-        node = self.table.node(tensor)
-        if node is not None:
-            return node
-        if tensor.is_meta or tensor not in self.guard.known:
-            self.log.refuse("tensor", UNKNOWN)
-        unlike = model_inputs.unlike_a_blob(tensor)
-        if unlike and not tensor.is_complex():  # handlers refuse complex constants by name
-            self.log.refuse("constant", f"needs {unlike}")
-        return self.constants.node(tensor)
-
-    def adopt(self, tensor: Tensor) -> None:
-        """Make the memory of a constant traced, before a traced value is written into it."""
-        with self.guard.calling(None):
-            self._adopt(tensor)
-
-    def _adopt(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        count = storage.nbytes() // tensor.element_size()
-        whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-        whole.set_(storage, 0, (count,), (1,))
-        self.guard.known.add(whole)
-        self.table.bind(whole, self.constants.node(whole))
-        if isinstance(self.values, FakeValues):
-            self.table.share(whole, self.values.shadow(whole))
 
     # Leaves
 
@@ -340,7 +235,7 @@ class Tracer(torch.fx.Tracer):
         for path, module in self.root.named_modules():
             if not isinstance(module, self.leaf_modules or ()) or self._taken_apart(module):
                 continue
-            self.constants.attributes[path] = private_copy(module)
+            self.builder.constants.attributes[path] = private_copy(module)
             # The snapshot of the model takes it away again.
             module.forward = _Dispatch(LeafCall(path, module))
 
@@ -350,9 +245,9 @@ class Tracer(torch.fx.Tracer):
         with torch._C.DisableTorchFunction():
             operands = tensors_in((args, kwargs))
             self._leaf = None
-            if any(self.table.owns(tensor) for tensor in operands):
+            if any(self.builder.table.owns(tensor) for tensor in operands):
                 self.guard.opaque = True
-                inputs = self.create_arg((args, kwargs))
+                inputs = self.builder.create_arg((args, kwargs))
                 self._leaf = inputs, [(t, version(t)) for t in operands]
 
     def _leave_leaf(self, function: Callable[..., Any], result: Any) -> None:
@@ -362,7 +257,7 @@ class Tracer(torch.fx.Tracer):
         with torch._C.DisableTorchFunction():
             if any(version(tensor) != before for tensor, before in operands):
                 self.log.refuse(function.__name__, "writes its arguments")
-            self.recorder.bind(result, self.emit(function, inputs, meta_of(result)))
+            self.builder.bind(result, self.builder.emit(function, inputs, meta_of(result)))
             self.guard.opaque = False
 
 
@@ -387,16 +282,3 @@ def _random_states() -> tuple[Any, ...]:
     state = np.random.get_state(legacy=False)
     assert isinstance(state, dict)
     return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]
-
-
-def _is_whole(index: Tensor, node: Node) -> bool:
-    """Whether an index map only gives the elements of its source another shape."""
-    meta = node.meta["value"]
-    count = torch.Size(meta.shape).numel()
-    return len(index) == count and torch.equal(index, torch.arange(count))
-
-
-def _drop_unused(graph: torch.fx.Graph) -> None:
-    for node in reversed(graph.nodes):
-        if node.op not in ("placeholder", "output") and not node.users:
-            graph.erase_node(node)

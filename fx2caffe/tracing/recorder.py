@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 
 from fx2caffe.ir.graph_functions import plain_index, setitem
@@ -33,6 +31,7 @@ from fx2caffe.tracing.torch_names import (
     name_of,
 )
 from fx2caffe.tracing.value_modes import Values
+from fx2caffe.tracing.written_values import WrittenValues
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -74,6 +73,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self._builder, self._table = builder, builder.table
         self._log, self._guard, self._values, self._original = log, guard, values, original
+        self._written = WrittenValues(builder, guard)
         self._leaf_functions = leaf_functions
         self._see_through = SEE_THROUGH - leaf_functions
 
@@ -340,7 +340,7 @@ class Recorder(TorchFunctionMode):
             self._log.refuse(_title(func), NO_FORM)
         inputs = self._builder.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
-        value = self._written_value(name, call, inputs, likes, targets)
+        value = self._written.nodes_of(name, call, inputs, likes, targets)
         result, changed = self._run(func, args, kwargs, [*operands, *_missing(targets, operands)])
         if name in RESHAPED:
             targets = [args[0]]
@@ -371,51 +371,6 @@ class Recorder(TorchFunctionMode):
             shape = value.shape[value.dim() - part.dim() :]
             value = self._dispatch(Tensor.reshape, (value, shape), {})
         self._dispatch(Tensor.copy_, (part, value), {})
-
-    def _written_value(
-        self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]
-    ) -> Callable[[list[Tensor]], list[Node]]:
-        """What makes the nodes of the targets' new values, once the call has run."""
-        builder = self._builder
-        if name in ("copy_", "zero_", "fill_"):
-            fill = 0 if name == "zero_" else _written_by(call.args, call.kwargs)
-            if isinstance(fill, Tensor):
-                source = _written_by(*inputs)
-                return lambda _: [builder.cast(source, meta_of(fill), likes[0])]
-            return lambda _: [builder.filled(likes[0], fill, targets[0])]
-        if name in RESHAPED:
-            return lambda now: [builder.emit(call.target, inputs, meta_of(now[0]))]
-        if call.target is setitem:
-            return lambda _: [builder.emit(setitem, inputs, likes[0])]
-        return lambda now: self._functional_values(call, inputs, now)
-
-    def _functional_values(self, call: Call, inputs: Any, targets: list[Tensor]) -> list[Node]:
-        metas = self._meta_result(call, targets)
-        node = self._builder.emit(call.target, inputs, metas)
-        if isinstance(metas, TensorMeta):
-            return [self._builder.cast(node, metas, meta_of(targets[0]))]
-        parts = [self._builder.item(node, i, meta) for i, meta in enumerate(metas)]
-        return [
-            self._builder.cast(part, meta, meta_of(target))
-            for part, meta, target in zip(parts, metas, targets, strict=True)
-        ]
-
-    def _meta_result(self, call: Call, targets: list[Tensor]) -> Any:
-        """Shape and dtype that the functional form gives; in-place forms keep their own."""
-        if name_of(call.target).owner == "F":
-            return meta_of(targets[0])
-        with self._guard.calling(None):
-            args, kwargs = map_tensors((call.args, call.kwargs), _without_memory)
-            return meta_of(call.target(*args, **kwargs))
-
-
-def _written_by(args: Args, kwargs: Kwargs) -> Any:
-    """What copy_ and fill_ write, given by place or by name."""
-    return args[1] if len(args) > 1 else kwargs.get("value", kwargs.get("other"))
-
-
-def _without_memory(tensor: Tensor) -> Tensor:
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:

@@ -30,7 +30,7 @@ def with_initial_weights(net: Net, max_bytes: int | None = None) -> Net:
     steps = tuple(map(_fresh, net.steps, bottoms))
     # Shared blobs start by the owner's filler, whatever the others' fillers are.
     owners_last = [step.name for step in reversed(steps)]
-    return with_shared_blobs(replace(net, steps=steps), owners_last)
+    return with_shared_blobs(net.refilled(steps), owners_last)
 
 
 def _is_given(step: Step) -> bool:

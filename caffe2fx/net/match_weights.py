@@ -74,7 +74,7 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weigh
     )
     _check_names_are_used_once(steps)
     try:
-        filled = with_shared_blobs(replace(net, steps=steps), _order(weights))
+        filled = with_shared_blobs(net.refilled(steps), _order(weights))
         filled.check_blobs()
     except ShapeMismatchError as error:
         raise ShapeMismatchError(f"{source}: {error}") from None
@@ -94,7 +94,7 @@ def with_what_fits(net: Net, weights: Sequence[LayerWeights], source: str = "wei
         blobs = () if entry is None else _blobs(entry, shapes)
         steps.append(replace(step, blobs=blobs) if _shapes(blobs) == shapes else fresh)
     try:
-        return with_shared_blobs(replace(net, steps=tuple(steps)), _order(weights))
+        return with_shared_blobs(net.refilled(steps), _order(weights))
     except ShapeMismatchError as error:
         raise ShapeMismatchError(f"{source}: {error}") from None
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
 from caffe2fx.layers import Source
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.step import Step, Value, is_input
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,22 @@ class Net:
     outputs: tuple[Value, ...]
     name: str = ""
     overwritten: frozenset[Value] = frozenset()
+    _facts: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return what `compute` gives, computed once for all nets that differ in weights alone.
+
+        It has to follow from the layers and from which values they read, never from the weights.
+        """
+        if name not in self._facts:
+            self._facts[name] = compute()
+        return cast("T", self._facts[name])
+
+    def refilled(self, steps: Sequence[Step]) -> Net:
+        """Return the net with steps that differ from its own in their weights alone."""
+        net = replace(self, steps=tuple(steps))
+        net._facts.update(self._facts)
+        return net
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -64,6 +83,9 @@ class Net:
 
     def shapes(self) -> dict[Value, Shape]:
         """Return the shape of every value; raise where Caffe would abort, with the layer's name."""
+        return dict(self.once("shapes", self._shapes))
+
+    def _shapes(self) -> dict[Value, Shape]:
         known: dict[Value, Shape] = {}
         for step in self.steps:
             bottoms = [known[bottom] for bottom in step.bottoms]

@@ -29,6 +29,10 @@ class Place(NamedTuple):
 
 def shared_places(net: Net) -> dict[str, list[Place]]:
     """Return for each name that several blobs have their positions, the owner's first."""
+    return net.once("shared", lambda: _shared_places(net))
+
+
+def _shared_places(net: Net) -> dict[str, list[Place]]:
     found: dict[str, list[Place]] = defaultdict(list)
     for index, step in enumerate(net.steps):
         for position, spec in enumerate(step.params):
@@ -59,8 +63,7 @@ def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
             _check(net.steps[place.step], place, blobs, there[0])
             own = blobs[place.step][place.blob]
             blobs[place.step][place.blob] = value if own is value else value.reshape(own.shape)
-    steps = [replace(step, blobs=tuple(blobs[i])) for i, step in enumerate(net.steps)]
-    return replace(net, steps=tuple(steps))
+    return net.refilled([replace(s, blobs=tuple(blobs[i])) for i, s in enumerate(net.steps)])
 
 
 def _without_own(

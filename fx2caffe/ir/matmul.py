@@ -35,5 +35,5 @@ class MatMul(IntermediateRecord):
         first, second = bottoms
         return (torch.matmul(first, second.mT if self.transposed else second),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return bottoms[0][-1]

@@ -60,7 +60,7 @@ class Reduce(IntermediateRecord):
         ]
         return (tuple(kept),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][axis] for axis in self.axes)
 
     def compute(

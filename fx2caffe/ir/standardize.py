@@ -28,7 +28,7 @@ class Standardize(IntermediateRecord):
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0]),)
 
-    def reduction(self, bottoms: Sequence[Shape]) -> int:
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(bottoms[0][self.axis :])
 
     def compute(

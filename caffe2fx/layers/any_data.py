@@ -9,29 +9,13 @@ from functools import cache
 from typing import Any
 
 from caffe2fx.layers.data import Given, Source
-from caffe2fx.layers.layer import Layer
-from caffe2fx.messages.message import Shape, field
-from caffe2fx.messages.text_fields import normal
+from caffe2fx.layers.free_text import FreeText
+from caffe2fx.messages.message import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyData(Source):
-    """A layer that reads data and has no record; `text` are its own fields as in the prototxt."""
-
-    message = ""
-
-    text: str = field(1, "string", absent="")
-
-    def _canonical(self) -> dict[str, Any]:
-        return {"text": normal(self.text)}
-
-    @classmethod
-    def read(cls, proto: Any) -> Layer:
-        return cls(text=proto.user_text)
-
-    def write(self, proto: Any) -> None:
-        if self.text:
-            proto.user_text = self.text
+class AnyData(FreeText, Source):
+    """A layer that reads data and has no record."""
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:
         return tuple(given)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import gcd, prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,8 +19,6 @@ from caffe2fx.messages.message import Shape, field, hint, once_per_axis, repeate
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _DECONVOLVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-_MODULES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 class AlgorithmSeeker(IntEnum):
@@ -118,6 +116,7 @@ class Filters(Windows):
 
     bottoms = (1, MANY)
     tops = (1, MANY)
+    _twins: ClassVar[Mapping[int, Callable[..., nn.Module]]]  # torch's modules by spatial axes
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -156,7 +155,25 @@ class Filters(Windows):
 
     def _has_twin(self, bottoms: Sequence[Shape]) -> bool:
         lead, _, sizes = self._split(bottoms[0])
-        return len(bottoms) == 1 and len(lead) == 1 and len(sizes) in _MODULES
+        return len(bottoms) == 1 and len(lead) == 1 and len(sizes) in self._twins
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        if not self._has_twin(bottoms):
+            return super().module(bottoms, blobs, tops)
+        spatial = len(bottoms[0]) - 2
+        kernel, stride, pad, dilation = self.geometry(spatial)
+        made = self._twins[spatial](
+            bottoms[0][1],
+            self.num_output,
+            kernel,
+            stride,
+            pad,
+            dilation=dilation,
+            groups=self.group,
+            bias=self.bias_term,
+            device="meta",
+        )
+        return adopt(made, blobs)
 
 
 @register
@@ -165,6 +182,7 @@ class Convolution(Filters):
     """Cross-correlation over the axes after `axis`, with weights (num_output, C/group, k...)."""
 
     type = "Convolution"
+    _twins = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         spatial = bottom.dim() - 2
@@ -184,24 +202,6 @@ class Convolution(Filters):
     def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
         return prod(self.blob_shapes(bottoms)[0][1:])
 
-    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        if not self._has_twin(bottoms):
-            return super().module(bottoms, blobs, tops)
-        spatial = len(bottoms[0]) - 2
-        kernel, stride, pad, dilation = self.geometry(spatial)
-        made = _MODULES[spatial](
-            bottoms[0][1],
-            self.num_output,
-            kernel,  # type: ignore[arg-type]
-            stride,  # type: ignore[arg-type]
-            pad,  # type: ignore[arg-type]
-            dilation,  # type: ignore[arg-type]
-            self.group,
-            self.bias_term,
-            device="meta",
-        )
-        return adopt(made, blobs)
-
 
 @register
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +209,7 @@ class Deconvolution(Filters):
     """The transpose of a convolution, with weights (C, num_output/group, k...)."""
 
     type = "Deconvolution"
+    _twins = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         spatial = bottom.dim() - 2
@@ -241,24 +242,6 @@ class Deconvolution(Filters):
         kernel, stride, _, dilation = self.geometry(len(sizes))
         apart = [s // gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
         return channels // self.group * prod(-(-k // a) for k, a in zip(kernel, apart, strict=True))
-
-    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        if not self._has_twin(bottoms):
-            return super().module(bottoms, blobs, tops)
-        spatial = len(bottoms[0]) - 2
-        kernel, stride, pad, dilation = self.geometry(spatial)
-        made = _TRANSPOSED[spatial](
-            bottoms[0][1],
-            self.num_output,
-            kernel,  # type: ignore[arg-type]
-            stride,  # type: ignore[arg-type]
-            pad,  # type: ignore[arg-type]
-            groups=self.group,
-            bias=self.bias_term,
-            dilation=dilation,  # type: ignore[arg-type]
-            device="meta",
-        )
-        return adopt(made, blobs)
 
 
 @register

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers import registry
+from caffe2fx.layers.free_text import FreeText
 from caffe2fx.layers.layer import MANY, Evidence, Layer, RecordModule
 from caffe2fx.messages.message import Message, Shape, field, sibling_message
-from caffe2fx.messages.text_fields import normal, parameters
+from caffe2fx.messages.text_fields import parameters
 
 Parameters = dict[str, Any]
 Computed = Tensor | Sequence[Tensor]
@@ -109,26 +110,12 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserLayer(DefinedLayer):
-    """A layer of a type that a user registered; `text` are its own fields as in the prototxt."""
+class UserLayer(FreeText, DefinedLayer):
+    """A layer of a type that a user registered."""
 
-    message = ""
     since = ""
     evidence = Evidence.DOCUMENT
     own: ClassVar[UserLayerDefinition]
-
-    text: str = field(1, "string", absent="")
-
-    def _canonical(self) -> dict[str, Any]:
-        return {"text": normal(self.text)}
-
-    @classmethod
-    def read(cls, proto: Any) -> Layer:
-        return cls(text=proto.user_text)
-
-    def write(self, proto: Any) -> None:
-        if self.text:
-            proto.user_text = self.text
 
     @property
     def definition(self) -> UserLayerDefinition:

@@ -90,15 +90,19 @@ class ConvolutionDepthwise(_Delegating):
         return _as(Convolution, self, group=bottom[1])
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Video(_Delegating):
     """Base of C3D's convolutions: bottoms of (N, C, frames, H, W), one kernel size for H and W.
 
     The bias is a blob of five axes.
     """
 
-    kernel_depth: int
-    temporal_stride: int
-    temporal_pad: int
+    dialects = ("c3d",)
+    evidence = Evidence.SOURCE
+
+    kernel_depth: int = forked("uint32", absent=1)
+    temporal_stride: int = forked("uint32", 1)
+    temporal_pad: int = forked("uint32", 0)
 
     def _plain(self, kind: type[Filters], bottom: Shape) -> Filters:
         needs_rank(bottom, 5)
@@ -135,12 +139,6 @@ class Convolution3D(_Video):
     """C3D's convolution over frames, rows and columns."""
 
     type = "Convolution3D"
-    dialects = ("c3d",)
-    evidence = Evidence.SOURCE
-
-    kernel_depth: int = forked("uint32", absent=1)
-    temporal_stride: int = forked("uint32", 1)
-    temporal_pad: int = forked("uint32", 0)
 
     def plain(self, bottom: Shape) -> Filters:
         return self._plain(Convolution, bottom)
@@ -152,12 +150,6 @@ class Deconvolution3D(_Video):
     """C3D's transposed convolution."""
 
     type = "Deconvolution3D"
-    dialects = ("c3d",)
-    evidence = Evidence.SOURCE
-
-    kernel_depth: int = forked("uint32", absent=1)
-    temporal_stride: int = forked("uint32", 1)
-    temporal_pad: int = forked("uint32", 0)
 
     def plain(self, bottom: Shape) -> Filters:
         return self._plain(Deconvolution, bottom)

@@ -130,6 +130,23 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._inside = self._constant = self._checks = False
         self._fresh: set[int] | None = None
 
+    def suspend(self) -> None:
+        """Neither check nor record anything until `resume`: a leaf runs, or a refused call."""
+        self.opaque = True
+
+    def resume(self) -> None:
+        """Check and record again."""
+        self.opaque = False
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Neither check nor record what runs inside."""
+        self.suspend()
+        try:
+            yield
+        finally:
+            self.resume()
+
     @contextmanager
     def calling(self, traced: bool | None, checks: bool = False) -> Iterator[None]:
         """During a call of the tracer's: of traced values, of constants, or of both (None).

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from torch import nn
+from torch.overrides import handle_torch_function
 
 from caffe2fx.layers.layer import RecordModule
 
@@ -25,3 +27,19 @@ class LeafCall:
         if self._operation is None or kwargs:
             return None
         return self._operation.without_data(*args)
+
+
+class LeafForward:
+    """A forward that hands itself to the function mode, as torch's own functions do.
+
+    Other threads that run the model at this time run the module's own forward.
+    """
+
+    def __init__(self, call: LeafCall) -> None:
+        self._call = call
+        self._thread = threading.get_ident()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return self._call(*args, **kwargs)
+        return handle_torch_function(self._call, (), *args, **kwargs)

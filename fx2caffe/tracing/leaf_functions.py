@@ -11,8 +11,15 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fx2caffe.tracing.aliasing import version
+from fx2caffe.tracing.dispatch_guard import Guard
+from fx2caffe.tracing.graph_builder import GraphBuilder
+from fx2caffe.tracing.refusal_log import RefusalLog
+from fx2caffe.tracing.tensor_meta import meta_of, tensors_in
 
 
 def _never(*_: Any, **__: Any) -> bool:
@@ -93,10 +100,40 @@ class LeafProfile:
             sys.setprofile(before)
 
 
+class LeafFunctionCalls:
+    """Makes one node of each call of a leaf function; nothing inside the call is recorded."""
+
+    def __init__(self, builder: GraphBuilder, log: RefusalLog, guard: Guard) -> None:
+        self._builder, self._log, self._guard = builder, log, guard
+        self._call: tuple[Any, list[tuple[Tensor, int]]] | None = None
+
+    def enter(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
+        """Begin a call, whose frame holds its arguments in `values`."""
+        args, kwargs = bound_arguments(function, values)
+        with torch._C.DisableTorchFunction():
+            operands = tensors_in((args, kwargs))
+            self._call = None
+            if any(self._builder.table.owns(tensor) for tensor in operands):
+                self._guard.suspend()
+                inputs = self._builder.create_arg((args, kwargs))
+                self._call = inputs, [(t, version(t)) for t in operands]
+
+    def leave(self, function: Callable[..., Any], result: Any) -> None:
+        """End the call that was begun last. Raises UnsupportedError if it wrote its arguments."""
+        if self._call is None:
+            return
+        inputs, operands = self._call
+        with torch._C.DisableTorchFunction():
+            if any(version(tensor) != before for tensor, before in operands):
+                self._log.refuse(function.__name__, "writes its arguments")
+            self._builder.bind(result, self._builder.emit(function, inputs, meta_of(result)))
+            self._guard.resume()
+
+
 def bound_arguments(
     function: Callable[..., Any], values: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call, from the parameters that its frame holds."""
+    """Return the arguments of a call, from the parameters that its frame holds."""
     signature = inspect.signature(inspect.unwrap(function))
     held = {name: values[name] for name in signature.parameters if name in values}
     bound = inspect.BoundArguments(signature, OrderedDict(held))

@@ -175,11 +175,8 @@ class Recorder(TorchFunctionMode):
         self._log.note(_title(func), READS_DATA)
         if not self._values.readable:
             raise self._log.error()
-        self._guard.opaque = True
-        try:
+        with self._guard.suspended():
             return func(*args, **kwargs)
-        finally:
-            self._guard.opaque = False
 
     def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Torch reads no data of its arguments here, but the guard can not know that."""
@@ -241,11 +238,8 @@ class Recorder(TorchFunctionMode):
                 if known is not None:
                     return known
             args, kwargs = map_tensors((args, kwargs), self._values.example)
-            self._guard.opaque = True
-            try:
+            with self._guard.suspended():
                 return map_tensors(func(*args, **kwargs), self._values.held)
-            finally:
-                self._guard.opaque = False
 
         return self._plain(run, Call(func, args, kwargs), args, kwargs, operands)
 

@@ -37,11 +37,11 @@ from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.carried_errors import CarriedErrors
 from caffe2fx.verdict.dependence import depends_on_inputs, unreached
 from caffe2fx.verdict.measures import (
-    _worst,
     alone_limit,
     difference,
     end_limit,
     largest,
+    largest_of_all,
     moved,
     shape_fault,
 )
@@ -333,7 +333,7 @@ def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Ten
         change=moved(other, rounded),
         noise=max(moved(rounded, exact), moved(again, exact)),
         end=difference(top, exact),
-        masked=_worst(other) == inf and bool((other.isinf() != rounded.isinf()).any()),
+        masked=largest_of_all(other) == inf and bool((other.isinf() != rounded.isinf()).any()),
         shape_fault=shape_fault(top, exact),
     )
 

@@ -32,8 +32,8 @@ def largest(value: Tensor) -> float:
     Infinities are no signal (masks consist of them): the finite elements have to be right by their
     own magnitude.
     """
-    worst = _worst(value)
-    return _worst(value.detach()[~value.isinf()]) if worst == inf else worst
+    worst = largest_of_all(value)
+    return largest_of_all(value.detach()[~value.isinf()]) if worst == inf else worst
 
 
 def moved(one: Tensor, two: Tensor) -> float:
@@ -53,7 +53,8 @@ def _of_pieces(measure: Callable[[Tensor, Tensor], float], one: Tensor, two: Ten
     return nan if any(value != value for value in measures) else max(measures)
 
 
-def _worst(value: Tensor) -> float:
+def largest_of_all(value: Tensor) -> float:
+    """Return the largest magnitude, infinities among them; NaN if there is one, 0 for none."""
     return float(value.detach().abs().max()) if value.numel() else 0.0
 
 
@@ -75,5 +76,5 @@ def _difference(mine: Tensor, reference: Tensor) -> float:
     apart = (mine.double() - reference).abs()
     same = (mine == reference) | (mine.isnan() & reference.isnan())
     apart = torch.where(same, torch.zeros_like(apart), apart)
-    worst = _worst(apart)
+    worst = largest_of_all(apart)
     return inf if worst != worst else worst

@@ -24,23 +24,22 @@ Runs = Sequence[Sequence[int]]  # lists of axes
 
 def by_swaps(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """Permute by swaps of two axes, each a copy without weights (Im2col)."""
-    bottoms = call.bottoms
-    (source,) = bottoms
-    return swap_by_swap(
+    (source,) = call.bottoms
+    return _swap_by_swap(
         net,
-        call.layer,
-        source,
+        call,
         lambda symbol, runs: _swapped(net, symbol, [_Run.of(source, run) for run in runs]),
     )
 
 
-def swap_by_swap(
-    net: Emitter, layer: Permute, source: Symbol, swap: Callable[[Symbol, Runs], Symbol]
+def _swap_by_swap(
+    net: Emitter, call: LayerCall[Permute], swap: Callable[[Symbol, Runs], Symbol]
 ) -> Tops:
     """Permute by swapping two neighbouring runs of axes at a time.
 
     `swap` swaps the inner two of the four runs into which the axes are divided.
     """
+    layer, (source,) = call.layer, call.bottoms
     symbol = source
     # Axes of size 1 do not matter to the memory layout.
     order = [
@@ -109,12 +108,10 @@ def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
 
 def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """Permute by swaps of two axes, each by one-hot filters."""
-    bottoms = call.bottoms
-    (source,) = bottoms
-    return swap_by_swap(
+    (source,) = call.bottoms
+    return _swap_by_swap(
         net,
-        call.layer,
-        source,
+        call,
         lambda symbol, runs: _swapped_by_filter(net, symbol, [_size(source, run) for run in runs]),
     )
 

@@ -109,10 +109,12 @@ class LeafFunctionCalls:
 
     def enter(self, function: Callable[..., Any], values: dict[str, Any]) -> None:
         """Begin a call, whose frame holds its arguments in `values`."""
+        self._call = None
+        if self._guard.opaque:  # inside a leaf module, of which the call is a part
+            return
         args, kwargs = bound_arguments(function, values)
         with torch._C.DisableTorchFunction():
             operands = tensors_in((args, kwargs))
-            self._call = None
             if any(self._builder.table.owns(tensor) for tensor in operands):
                 self._guard.suspend()
                 inputs = self._builder.create_arg((args, kwargs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import threading
 from array import array
 from collections.abc import Callable
@@ -223,6 +224,29 @@ def test_leaves(values: Any) -> None:
     assert [n.target for n in calls][:3] == ["scale", torch.add, leaf_function]
     assert calls[2].args[1:] == (3.0,)
     torch.testing.assert_close(traced.module(x)[0], model(x))
+
+
+class ScaleOfLeaf(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = leaf_function(x)
+        return first if second.is_meta or second.sum() > 0 else second
+
+
+@pytest.mark.parametrize("values", ["real", "fake"])
+def test_a_leaf_function_inside_a_leaf_module_is_a_part_of_it(values: Any) -> None:
+    model, x = nn.Sequential(ScaleOfLeaf(), nn.ReLU()), torch.rand(3, 4)
+    leaves = {"leaf_modules": [ScaleOfLeaf], "leaf_functions": [leaf_function]}
+    traced = trace(model, x, values=values, **leaves)
+    calls = [n for n in traced.module.graph.nodes if n.op.startswith("call")]
+    assert [n.target for n in calls] == ["0", F.relu]
+    torch.testing.assert_close(traced.module(x)[0], model(x))
+
+
+def test_a_traced_module_is_read_again_from_its_pickle() -> None:
+    x = torch.rand(2, 4)
+    traced = trace(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), x).module
+    again = pickle.loads(pickle.dumps(traced))
+    torch.testing.assert_close(again(x)[0], traced(x)[0])
 
 
 def test_training_mode_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""One spelling for what torch lets users write as function, method, operator or in-place."""
+"""Functions, methods, operators and in-place forms of one operation become one canonical call."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
 @per_function
 def place_of_inplace(function: Function) -> int | None:
-    """Position of the parameter `inplace`, where torch.nn.functional has one."""
+    """Return the position of the parameter `inplace`; None for a function without one."""
     if name_of(function).owner != "F" or not inspect.isfunction(function):
         return None
     names = list(inspect.signature(function).parameters)
@@ -57,7 +57,7 @@ def is_inplace_flag_set(function: Function, args: tuple[Any, ...], kwargs: dict[
 
 
 def written(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The tensors that a call writes, as its name and its arguments tell."""
+    """Return the tensors that a call writes by its name, by `out` or by `inplace`."""
     out = kwargs.get("out")
     if out is not None:
         return [out] if isinstance(out, Tensor) else [t for t in out if isinstance(t, Tensor)]
@@ -80,7 +80,7 @@ def _writes_by_name(function: Function) -> bool:
 
 @cache
 def _home(name: str, owner: str) -> Function | None:
-    """The canonical function of that name; None where torch has none."""
+    """Return the canonical function of that name; None if torch has none."""
     if name in FUNCTIONAL or (owner == "F" and hasattr(F, name)):
         found: Function = getattr(F, name)
         return found
@@ -92,7 +92,7 @@ def _home(name: str, owner: str) -> Function | None:
 
 
 def canonical_function(function: Function) -> Function:
-    """The spelling of a function that nodes carry; itself where torch has no other."""
+    """Return the function that nodes carry in place of this one; itself if there is no other."""
     return _other_spelling(function) or function
 
 
@@ -128,7 +128,7 @@ _OPERATORS: dict[Function, str] = {
 
 
 def canonical(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """The one spelling of a call: function, arguments and no writing.
+    """Return the canonical form of a call, in which it writes none of its arguments.
 
     `1 - x`, `x.rsub(1)` and `torch.sub(1, x)` are all torch.sub(1, x); in-place forms and
     `out=` become the functional form. Prefers torch.nn.functional where it has the same
@@ -152,7 +152,7 @@ def canonical(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 @per_function
 def _respelling(function: Function) -> Callable[..., Any] | None:
-    """What turns a call of an operator into one that a user writes; None for other functions."""
+    """Return what turns a call of an operator into one that a user writes; None if nothing does."""
     owner, name = name_of(function)
     if owner not in ("aten", "torch", "Tensor") or inspect.isfunction(function):
         return None
@@ -175,7 +175,7 @@ def _without_inplace(
 
 
 def _one_tuple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """x.view(2, -1), x.view((2, -1)) and x.view(size=(2, -1)) with one tuple."""
+    """Give x.view(2, -1), x.view((2, -1)) and x.view(size=(2, -1)) the sizes as one tuple."""
     kwargs = dict(kwargs)
     sizes = args[1:] or next(
         ((kwargs.pop(k),) for k in ("size", "shape", "dims", "sizes", "repeats") if k in kwargs),
@@ -202,7 +202,7 @@ def _like(target: Function) -> Callable[..., Call]:
 
 
 def _to(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """x.to(...) in all its forms as Tensor.to(x, dtype): devices are no operation."""
+    """Turn all forms of x.to(...) into Tensor.to(x, dtype), since devices are no operation."""
     dtype = kwargs.get("dtype")
     other = kwargs.get("other")
     for value in args[1:]:
@@ -253,14 +253,14 @@ def _split(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
 
 
 def _norm(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """The method takes dtype where torch.norm takes `out`."""
+    """Pass dtype by name: the method takes it where torch.norm takes `out`."""
     if name_of(function).owner == "Tensor" and len(args) > 4:
         args, kwargs = args[:4], {**kwargs, "dtype": args[4]}
     return Call(canonical_function(function), args, kwargs)
 
 
 def _joined(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """Tensors without numbers add none."""
+    """Leave out the tensors without elements, which add nothing to the result."""
     kwargs = dict(kwargs)
     tensors = tuple(args[0] if args else kwargs.pop("tensors"))
     filled = tuple(tensor for tensor in tensors if tensor.numel())
@@ -268,7 +268,7 @@ def _joined(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """torch.softmax has dtype where F.softmax has _stacklevel."""
+    """Pass dtype by name: torch.softmax takes it where F.softmax takes _stacklevel."""
     kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
     if len(args) > 2:
         args, kwargs = args[:2], {**kwargs, "dtype": args[2]}
@@ -276,7 +276,7 @@ def _softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _f_softmax(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """F.softmax without _stacklevel, and with the axis that torch takes where none is given."""
+    """Drop _stacklevel, and pass the axis that torch takes if none is given."""
     kwargs = {key: value for key, value in kwargs.items() if key != "_stacklevel"}
     dim = args[1] if len(args) > 1 else kwargs.pop("dim", None)
     if dim is None:
@@ -293,7 +293,7 @@ _WEIGHTED = {
 
 
 def _weighted(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """torch.addcmul(x, 2, y, z), as torch still takes it, is torch.addcmul(x, y, z, value=2)."""
+    """Turn torch.addcmul(x, 2, y, z), an old form, into torch.addcmul(x, y, z, value=2)."""
     function = canonical_function(function)
     count, names = _WEIGHTED[function.__name__]
     tensors = tuple(value for value in args if isinstance(value, Tensor))

@@ -47,7 +47,7 @@ class Constants:
         self._captured: dict[int, list[Captured]] = {}
 
     def node(self, tensor: Tensor) -> Node:
-        """The get_attr node of a constant's present values."""
+        """Return the get_attr node of a constant's present values."""
         if self._original.shares(tensor):
             name = self._places.get((storage_key(tensor), geometry(tensor)))
             if name is not None:
@@ -75,7 +75,7 @@ class Constants:
         return node
 
     def fresh(self) -> str:
-        """A name that neither the model nor another constant has."""
+        """Return a name that neither the model nor another constant has."""
         while (name := f"_constant{self._count}") in self._own or name in self.attributes:
             self._count += 1
         return name

@@ -1,4 +1,4 @@
-"""Proof that no operation on a traced value escaped the tracer."""
+"""The guard proves that no operation on a traced value escaped the tracer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RANDOM = "draws random numbers: needs eval mode: call model.eval()"
 
 @dataclass(frozen=True)
 class Traits:
-    """What torch's own schema and tags tell of one operator."""
+    """The properties of one operator by torch's own schema and tags."""
 
     name: str
     users: bool  # an operator that neither torch nor torchvision has
@@ -95,7 +95,7 @@ class Known:
             self._weak[key] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
     def __contains__(self, tensor: Tensor) -> bool:
-        """Also memory of NumPy's: a storage that torch did not allocate can not be resized."""
+        """Tell whether the storage is known, or NumPy's: one that torch did not allocate."""
         key = storage_key(tensor)
         if key is None or key in self._weak or not tensor.untyped_storage().resizable():
             return True
@@ -131,7 +131,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._fresh: set[int] | None = None
 
     def suspend(self) -> None:
-        """Neither check nor record anything until `resume`: a leaf runs, or a refused call."""
+        """Check and record nothing until `resume`, as inside a leaf."""
         self.opaque = True
 
     def resume(self) -> None:
@@ -140,7 +140,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Neither check nor record what runs inside."""
+        """Check and record nothing of what runs inside."""
         self.suspend()
         try:
             yield
@@ -202,7 +202,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return any(self._owns(t) or storage_key(t) in fresh for t in tensors)
 
     def _remember(self, tensors: list[Tensor], result: Any) -> None:
-        """Results of operators on traced values are traced too until the call is over."""
+        """Count the results of operators on traced values as traced until the call is over."""
         made = tensors_in(result)
         for tensor in made:
             self.known.add(tensor)
@@ -211,7 +211,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
-    """Attention without dropout and rrelu outside training carry the tag but draw nothing."""
+    """Tell whether an argument turns the randomness off: dropout_p 0, training False."""
     return any(not _argument(args, kwargs, place, name, 0) for place, name in traits.switches)
 
 
@@ -220,7 +220,7 @@ def _argument(args: Any, kwargs: Any, place: int, name: str, default: Any) -> An
 
 
 def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:
-    """The tensors whose data decide the shape: for indexing, the masks alone."""
+    """Return the tensors whose data decide the shape: for indexing, the masks alone."""
     if traits.name not in ("index", "index_put", "index_put_", "_index_put_impl_"):
         return tensors
     indices = tensors_in(args[1]) if len(args) > 1 else []

@@ -23,7 +23,7 @@ class LeafCall:
         return self.forward(*args, **kwargs)
 
     def without_data(self, *args: Any, **kwargs: Any) -> Any:
-        """The results without data, where a layer of Caffe's tells their shapes; else None."""
+        """Return results without data if a layer of Caffe's knows their shapes; else None."""
         if self._operation is None or kwargs:
             return None
         return self._operation.without_data(*args)

@@ -40,7 +40,7 @@ SEE_THROUGH: frozenset[Callable[..., Any]] = frozenset(
 
 @cache
 def see_through(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A copy of a Python function of torch's that does not hand itself to a function mode."""
+    """Return a copy of a Python function of torch's that hands itself to no function mode."""
     function = inspect.unwrap(function)
     if not isinstance(function, types.FunctionType):
         raise TypeError(f"{function} needs to be a Python function to be seen through")

@@ -15,7 +15,7 @@ from fx2caffe.tracing.pytree import flatten
 
 
 def check_model(model: Any) -> None:
-    """Raise CaffeError for what is no model that could run."""
+    """Raise CaffeError for a model that is no nn.Module instance and no function."""
     if isinstance(model, type):
         raise CaffeError(f"model needs an instance, got the class {model.__name__}: call it first")
     if not callable(model):
@@ -34,7 +34,7 @@ def check_inputs(tensors: Iterable[Tensor]) -> None:
 
 
 def unlike_a_blob(tensor: Tensor) -> str:
-    """Which constraint a tensor misses to be dense, real and in memory; "" if none."""
+    """Return why a tensor is not dense, real and in memory, with the way out; "" if it is."""
     if tensor.is_nested:
         return "dense tensors, got a nested one: pass x.to_padded_tensor(0.0)"
     if tensor.layout is not torch.strided:
@@ -51,7 +51,7 @@ def unlike_a_blob(tensor: Tensor) -> str:
 def as_inputs(
     model: nn.Module | Callable[..., Any], example_inputs: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The positional and keyword arguments of forward that `example_inputs` stands for.
+    """Return the positional and keyword arguments of forward that `example_inputs` stands for.
 
     A tuple or list gives the arguments in order; a dict whose keys are forward's own
     parameter names gives them by name; anything else is the one argument. NumPy arrays
@@ -81,7 +81,7 @@ def _dtype_of(model: nn.Module | Callable[..., Any]) -> torch.dtype:
 
 
 def signature_of(model: nn.Module | Callable[..., Any]) -> inspect.Signature | None:
-    """The signature that inputs are bound to: forward's own; None where there is none."""
+    """Return the signature of forward, to which inputs are bound; None if it has none."""
     try:
         return inspect.signature(model.forward if isinstance(model, nn.Module) else model)
     except (TypeError, ValueError):
@@ -117,7 +117,7 @@ def _as_tensor(array: np.ndarray[Any, Any], dtype: torch.dtype) -> Tensor:
 def input_names(
     model: nn.Module | Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, ...]:
-    """One name per input tensor: forward's parameter, with a suffix for each nesting."""
+    """Return a name for each input tensor: forward's parameter, with a suffix for each nesting."""
     names = [f"{_parameter(model, i)}" for i in range(len(args))] + list(kwargs)
     leaves = [flatten(value).paths for value in (*args, *kwargs.values())]
     return tuple(

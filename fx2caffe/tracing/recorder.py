@@ -53,7 +53,7 @@ WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
 
 
 def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Whether a call reads its arguments in order to refuse wrong ones, and for nothing else."""
+    """Tell whether a call reads its arguments only in order to refuse wrong ones."""
     count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
     return bool(name_of(func).name == "one_hot" and count != -1)
 
@@ -171,7 +171,7 @@ class Recorder(TorchFunctionMode):
     # Calls that are no operation of a network
 
     def _read(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
-        """Refused; with real values the run goes on, so that one run tells all refusals."""
+        """Refuse a read of data; with real values the run goes on and finds all refusals."""
         self._log.note(_title(func), READS_DATA)
         if not self._values.readable:
             raise self._log.error()
@@ -179,13 +179,13 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
 
     def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
-        """Torch reads no data of its arguments here, but the guard can not know that."""
+        """Run a call that reads no data, which the guard can not know."""
         with self._guard.calling(None):
             args, kwargs = map_tensors((args, kwargs), self._values.example)
             return func(*args, **kwargs)
 
     def _from_data(self, func: Function, name: str, args: Args, kwargs: Kwargs) -> Any:
-        """torch.tensor(x) is a copy; torch.tensor([x, 1]) reads x."""
+        """Record torch.tensor(x) as a copy, and refuse torch.tensor([x, 1]), which reads x."""
         source = args[1] if name == "new_tensor" else args[0] if args else kwargs.get("data")
         if not isinstance(source, Tensor):
             if not any(self._table.owns(tensor) for tensor in tensors_in(source)):
@@ -213,7 +213,7 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _set_data(self, func: Function, args: Args) -> Any:
-        """`x.data = y`: x is another name of y's memory from here on."""
+        """Run `x.data = y`, after which x is an alias of y."""
         target, source = args
         node = self._builder.node(source) if self._table.owns(source) else None
         if source.is_meta != target.is_meta:
@@ -227,7 +227,7 @@ class Recorder(TorchFunctionMode):
     # Calls that are
 
     def _leaf(self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]) -> Any:
-        """A call that is not looked into.
+        """Record a call of a leaf as one node, without a look inside.
 
         Where values are fake it needs data all the same, unless it is a layer of Caffe's.
         """
@@ -278,7 +278,7 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _constant_if_empty(self, tensor: Tensor) -> Tensor:
-        """A tensor without numbers is known before the net runs; Caffe has no such blobs."""
+        """Make a tensor without elements a constant, since Caffe has no such blobs."""
         if tensor.numel():
             return tensor
         device = "cpu" if tensor.is_meta else tensor.device
@@ -289,7 +289,7 @@ class Recorder(TorchFunctionMode):
     def _run(
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> tuple[Any, list[Tensor]]:
-        """The result of a call, and the arguments that it wrote."""
+        """Run a call and return its result and the arguments that it wrote."""
         with self._guard.calling(traced=True, checks=_only_checks(func, args, kwargs)):
             given = [self._values.operand(t, self._table.owns(t)) for t in operands]
             stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
@@ -352,7 +352,7 @@ class Recorder(TorchFunctionMode):
             return overlaps_itself(tensor)
 
     def _write_part(self, func: Function, call: Call, args: Args) -> None:
-        """`x[index] = value` where x overlaps itself: torch writes the view, and so all copies."""
+        """Record `x[index] = value` of an x that overlaps itself as a write of the view."""
         index = plain_index(args[1], self._table.owns) if call.target is setitem else [[]]
         if not is_basic(index):
             self._log.refuse(_title(func), OVERLAPS)

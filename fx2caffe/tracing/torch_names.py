@@ -1,4 +1,4 @@
-"""The names that torch has for its functions, and what a name tells of a call."""
+"""Names of torch's functions: which are aliases, and which read, write or keep the values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Function = Callable[..., Any]
 
 
 class Name(NamedTuple):
-    """Where a function is found: owner ("Tensor", "torch", "F", "get", "set", "aten") and name."""
+    """The name of a function and its owner: "Tensor", "torch", "F", "get", "set", "aten"."""
 
     owner: str
     name: str
@@ -135,7 +135,7 @@ RESHAPED = frozenset({
 
 @per_function
 def name_of(function: Function) -> Name:
-    """Under which owner and name torch has this function."""
+    """Return the owner and the name under which torch has this function."""
     if isinstance(function, torch._ops.OpOverload):
         function = function.overloadpacket
     if isinstance(function, torch._ops.OpOverloadPacket):

@@ -45,9 +45,9 @@ NO_OUTPUTS = "needs tensors that forward returns (in tuples, lists or dicts), go
 
 @dataclass(frozen=True)
 class Trace:
-    """A model as a flat functional graph, with what its inputs and outputs are called.
+    """A traced model: a flat functional graph and the names of its inputs and outputs.
 
-    `returned` says for each module path which nodes each of its calls returned.
+    `returned` holds for each module path the names of the nodes that each of its calls returned.
     """
 
     module: GraphModule
@@ -243,7 +243,7 @@ class Tracer:
 
 
 def _random_states() -> tuple[Any, ...]:
-    """Python's and NumPy's generators; torch's are watched operator by operator."""
+    """Return the states of Python's and NumPy's generators; the guard watches torch's own."""
     state = np.random.get_state(legacy=False)
     assert isinstance(state, dict)
     return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]

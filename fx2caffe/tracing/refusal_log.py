@@ -14,6 +14,7 @@ from fx2caffe.tracing.module_calls import ModulePath
 from fx2caffe.tracing.source_lines import origin_here, origin_of
 
 COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
+SCRIPTED = "has no Python form (torch.jit.load, CompilationUnit): pass the plain Python form"
 
 
 class RefusalLog:
@@ -67,14 +68,22 @@ class RefusalLog:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
-            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                place = origin_of(error, self._path.current)
-                self._refusals.append(Refusal("torch.compile", COMPILES, place))
+            compiled = _compiled(error)
+            if compiled is not None:
+                self._refusals.append(Refusal(*compiled, origin_of(error, self._path.current)))
             if self._refusals:
                 raise self.error() from error
             if isinstance(error, CaffeError):
                 raise
             raise _as_caffe_error(error, self._path.current) from error
+
+
+def _compiled(error: BaseException) -> tuple[str, str] | None:
+    """Return which compiler of torch's raised an error and why it is refused; None if none did."""
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return "torch.compile", COMPILES
+    # Under export torch runs what a script function was made of, by this attribute.
+    return ("torch.jit", SCRIPTED) if "_torchdynamo_inline" in str(error) else None
 
 
 def _as_caffe_error(error: BaseException, module: str) -> CaffeError:

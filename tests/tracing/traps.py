@@ -722,9 +722,18 @@ def scripted(x: Tensor) -> Tensor:
     return torch.relu(x) * 2
 
 
-@refused("pass the plain Python form")
+@allowed
 def script_function(x: Tensor, y: Tensor) -> Tensor:
-    return scripted(x)
+    return scripted(x)  # torch runs its Python form while a model is exported
+
+
+WITHOUT_PYTHON = torch.jit.CompilationUnit("def doubled(x):\n  return torch.relu(x) * 2\n")
+
+
+@refused("pass the plain Python form")
+def script_function_without_python_form(x: Tensor, y: Tensor) -> Tensor:
+    result: Tensor = WITHOUT_PYTHON.doubled(x)
+    return result
 
 
 @refused("can not be recorded")

@@ -267,6 +267,12 @@ class Power(Neuron):
         return (affine.clone() if affine is bottoms[0] else affine,)
 
 
+def needs_dropout_ratio(ratio: float) -> None:
+    """Refuse a ratio that is no probability: Caffe stops at its first pass in TRAIN."""
+    if not 0 <= ratio <= 1:
+        raise ShapeMismatchError(f"needs dropout_ratio from 0 to 1, got {ratio}")
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Neuron):
@@ -279,6 +285,10 @@ class Dropout(Neuron):
     dropout_ratio: float = field(1, "float", 0.5)
     engine: Engine | None = hint(Engine)
     random_seed: int | None = hint("int64")  # NVIDIA's
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        needs_dropout_ratio(self.dropout_ratio)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

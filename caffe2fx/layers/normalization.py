@@ -62,6 +62,8 @@ class BatchNorm(Neuron):
         super().check(bottoms, tops)
         if len(bottoms[0]) < 2:
             raise ShapeMismatchError(f"needs a bottom of rank 2 or more, got {bottoms[0]}")
+        if self.eps < 0:
+            raise ShapeMismatchError(f"needs eps of 0 or more, got {self.eps}")
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -237,7 +237,7 @@ class Crop(Layer):
     offset: Shape = repeated(2, "uint32")
 
     def _canonical(self) -> dict[str, Shape]:
-        return {"offset": () if not any(self.offset) else self.offset}
+        return {"offset": () if self.offset == (0,) else self.offset}
 
     def _offsets(self, rank: int) -> Shape:
         axis = axis_of(self.axis, rank)

@@ -55,6 +55,10 @@ REFUSALS = (
     Refusal("softmax axis", "Softmax", r"needs an axis in \[-1, 1\), got 1", "", ((5,),)),
     Refusal("softmax axis -5", "Softmax", r"needs an axis in \[-4, 4\), got -5",
             "softmax_param { axis: -5 }"),
+    *(Refusal(f"dropout ratio {ratio}", "Dropout", f"needs dropout_ratio from 0 to 1, got {ratio}",
+              f"dropout_param {{ dropout_ratio: {ratio} }}",
+              here_only="TEST does not read it; TRAIN stops at its first pass")
+      for ratio in ("-0.5", "2.0", "nan")),
     Refusal("relu two tops", "ReLU", r"needs 1 top\(s\), got 2", tops=2),
     Refusal("relu no bottom", "ReLU", r"needs 1 bottom\(s\), got 0", bottoms=()),
 )  # fmt: skip

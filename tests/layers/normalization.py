@@ -26,4 +26,8 @@ ROWS = (
 )  # fmt: skip
 
 
-REFUSALS = (Refusal("bn rank 1", "BatchNorm", "needs a bottom of rank 2 or more", "", ((3,),)),)
+REFUSALS = (
+    Refusal("bn rank 1", "BatchNorm", "needs a bottom of rank 2 or more", "", ((3,),)),
+    Refusal("bn eps", "BatchNorm", "needs eps of 0 or more, got -1.0",
+            "batch_norm_param { eps: -1 }", here_only="it takes the root of what may be negative"),
+)  # fmt: skip

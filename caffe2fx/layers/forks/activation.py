@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caffe2fx.layers.activation import Neuron
+from caffe2fx.layers.activation import Neuron, needs_dropout_ratio
 from caffe2fx.layers.forks.shape import SSD
 from caffe2fx.layers.layer import Evidence, Layer, axis_of
 from caffe2fx.layers.registry import register
@@ -113,6 +113,10 @@ class SeLuDropout(Neuron):
     evidence = Evidence.SOURCE
 
     dropout_ratio: float = field(1, "float", 0.1)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        needs_dropout_ratio(self.dropout_ratio)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -58,6 +58,10 @@ class Interp(Layer):
             raise ShapeMismatchError(f"needs sizes of 1 or more, got {self} of {bottoms[0]}")
 
     def _check_ways(self, bottoms: int) -> None:
+        if min(self.height, self.width) < 0:
+            raise ShapeMismatchError(
+                f"needs height and width of 1 or more, got {self.height} and {self.width}"
+            )
         if (self.height > 0) != (self.width > 0):
             raise ShapeMismatchError("needs both height and width, got only one")
         if self.use_blob_size != (bottoms == 2):

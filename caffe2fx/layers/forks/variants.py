@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.activation import Neuron
+from caffe2fx.layers.activation import Neuron, needs_dropout_ratio
 from caffe2fx.layers.affine import along_channels
 from caffe2fx.layers.layer import Evidence, RecordModule
 from caffe2fx.layers.normalization import BatchNorm, normalized_statistics
@@ -34,6 +34,10 @@ class DropoutUnscaled(Neuron):
 
     dropout_ratio: float = field(1, "float", 0.5)
     scale_train: bool | None = field(2, "bool", True, absent=None)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        needs_dropout_ratio(self.dropout_ratio)
 
     @classmethod
     def matches_fields(cls, said: Set[str]) -> bool:
@@ -145,6 +149,10 @@ class SpatialDropout(Neuron):
     evidence = Evidence.SOURCE
 
     dropout_ratio: float = field(1, "float", 0.5)
+
+    def check(self, bottoms: Sequence[Shape], tops: int) -> None:
+        super().check(bottoms, tops)
+        needs_dropout_ratio(self.dropout_ratio)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

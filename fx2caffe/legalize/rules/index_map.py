@@ -103,6 +103,7 @@ def _cropped(
         raise Refused("needs a fixed size on all axes from the first cut on")
     size = net.add(DummyData(shape=((*(1,) * first, *top),)), suffix="size")
     offset = tuple(starts.get(axis, 0) for axis in range(first, bottom.rank))
+    offset = offset if any(offset) else ()
     return net.add(Crop(axis=first, offset=offset), bottom, size)
 
 

@@ -58,6 +58,10 @@ _SORTS = frozenset(
     """sort topk max min kthvalue median cummax cummin msort max_pool1d_with_indices
     max_pool2d_with_indices""".split()  # noqa: SIM905
 )
+# Divisions that are exact for operands up to 2^24, whose results tell nothing of the operands.
+_DIVISIONS = frozenset(
+    "div floor_divide remainder fmod bitwise_right_shift".split()  # noqa: SIM905
+)
 _ONES = frozenset("one_hot sign sgn heaviside signbit isin".split())  # noqa: SIM905
 
 
@@ -80,8 +84,8 @@ class IntegerRanges:
         shown = {node: _largest(v) for node, v in self._example.items() if _is_integer(node)}
         self._likely = self._magnitudes({**self._promised(), **shown})
         self._known = self._magnitudes(self._promised())
-        open_ends = [n for n in module.graph.nodes if _sums(n) and isinf(self._known[n])]
-        self._seen = self._observed(open_ends)
+        judged = dict.fromkeys(n for node in module.graph.nodes for n in _judged(node))
+        self._seen = self._observed([node for node in judged if isinf(self._known[node])])
 
     def _promised(self) -> dict[fx.Node, float]:
         """Return the magnitudes of the inputs by their ranges, or by their dtypes."""
@@ -110,8 +114,10 @@ class IntegerRanges:
         """Raise Refused where a node's integers exceed 2^24; warn where they may."""
         if node.op == "placeholder" and _is_integer(node):
             self._check_input(node)
-        if not _sums(node):
-            return
+        for judged in _judged(node):
+            self._check_magnitude(judged)
+
+    def _check_magnitude(self, node: fx.Node) -> None:
         magnitude = self._known[node]
         if isinf(magnitude):
             self._check_seen(node)
@@ -188,10 +194,15 @@ class IntegerRanges:
         return float(result.max()) if isinstance(result, Tensor) and result.numel() else inf
 
     def _observed(self, nodes: Sequence[fx.Node]) -> dict[fx.Node, float]:
-        """Return each node's largest sum of magnitudes on the example; partial sums are smaller."""
-        values = self._values(_ancestors(nodes)) if nodes else {}
-        sums = {node: self._run(node, lambda s: values[s].double().abs()) for node in nodes}
-        return {node: value for node, value in sums.items() if not isinf(value)}
+        """Return each node's largest magnitude on the example; of sums that of partial ones too."""
+        values = self._values(_ancestors(nodes).union(nodes)) if nodes else {}
+        seen = {
+            node: self._run(node, lambda s: values[s].double().abs())
+            if _sums(node)
+            else _largest(values[node])
+            for node in nodes
+        }
+        return {node: value for node, value in seen.items() if not isinf(value)}
 
     def _values(self, needed: set[fx.Node]) -> dict[fx.Node, Any]:
         runner = fx.Interpreter(self._module)
@@ -211,6 +222,14 @@ _OR = "compute in floating point, where rounding is torch's own too, or give inp
 
 def _sums(node: fx.Node) -> bool:
     return node.op == "call_function" and _is_integer(node) and _name(node) in _SUMS
+
+
+def _judged(node: fx.Node) -> list[fx.Node]:
+    """Return the nodes whose magnitudes a node is judged by: itself, or what it divides."""
+    if _sums(node):
+        return [node]
+    divides = node.op == "call_function" and _is_integer(node) and _name(node) in _DIVISIONS
+    return [source for source in node.all_input_nodes if divides and _is_integer(source)]
 
 
 def _is_integer(node: fx.Node) -> bool:

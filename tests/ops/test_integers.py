@@ -19,6 +19,15 @@ SMALL = torch.tensor([[3, 5, 7, 2]])
 LARGE = torch.tensor([[3000, 5001, 4999, 4001]])
 HUGE = torch.tensor([[1 << 23, (1 << 23) + 1, 5, 1 << 22]])
 WEIGHT = torch.full((2, 4), 4999)
+BIG = LARGE.float()
+DIVISIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "remainder": lambda x: x % 10,
+    "fmod": lambda x: torch.fmod(x, 7),
+    "floor_divide": lambda x: x // 10,
+    "div": lambda x: torch.div(x, 10, rounding_mode="trunc"),
+    "shift": lambda x: x >> 3,
+    "clamp": lambda x: x.abs().clamp(max=1 << 26) % 10,
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,14 @@ BEYOND = [
     Case("sums_that_cancel", lambda x: (x * torch.tensor([1, -1, 1, -1])).sum(1), HUGE),
     Case("index_add", lambda x: x.t().index_add(0, torch.tensor([0, 0]), x.t()[:2]), HUGE),
     Case("after_a_cast", lambda x: (x.float() * 1e4).long() * 3, LARGE),
+    *(
+        Case(
+            f"divided_after_a_cast_by_{name}",
+            lambda x, divide=divide: divide((x * 1e4).long()),
+            BIG,
+        )
+        for name, divide in DIVISIONS.items()
+    ),
     Case("an_input", lambda x: x, torch.tensor([[1 << 25]])),
     Case("after_moves", lambda x: x.flip(1).reshape(2, 2)[:, :1] * 5, HUGE.flip(1)),
 ]

@@ -90,7 +90,7 @@ class Recorder(TorchFunctionMode):
 
     def _dispatch(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         owner, name = name_of(func)
-        if name in METADATA or _is_metadata_attribute(owner, name):
+        if _is_metadata(owner, name, args, kwargs):
             return self._metadata(func, owner, name, args, kwargs)
         targets = written(func, args, kwargs)
         for target in targets:
@@ -110,6 +110,9 @@ class Recorder(TorchFunctionMode):
                 return device
             if name in ("is_meta", "is_cpu", "is_cuda"):
                 return f"is_{device.type}" == name
+        if name == "type" and not self._values.readable:
+            device = self._values.device(args[0])
+            return torch.empty(0, dtype=args[0].dtype, device=device).type()
         if isinstance(func, torch._ops.OpOverload):  # an assertion of torch.export's
             if not self._values.readable:
                 return None
@@ -254,6 +257,9 @@ class Recorder(TorchFunctionMode):
         used = tensors_in((call.args, call.kwargs))
         if not any(self._table.owns(tensor) for tensor in used):
             return self._constant(call.target, call.args, call.kwargs)
+        if call.target is Tensor.to and not self._values.readable:
+            # Fake values are on no device that they could be moved from.
+            func, args, kwargs = call
         if call.target is Tensor.to and call.args[0].dtype == call.args[1]:
             return self._identity(func, args, kwargs, operands)
         return self._plain(func, call, args, kwargs, operands)
@@ -262,9 +268,6 @@ class Recorder(TorchFunctionMode):
         self, func: Function, call: Call, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> Any:
         inputs = self._builder.create_arg((call.args, call.kwargs))
-        if call.target is Tensor.to and not self._values.readable:
-            # Fake values are on no device that they could be moved from.
-            func, args, kwargs = call
         result, changed = self._run(func, args, kwargs, operands)
         if changed:
             self._log.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
@@ -371,7 +374,12 @@ def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:
     return [t for t in tensors if not any(t is other for other in among)]
 
 
-def _is_metadata_attribute(owner: str, name: str) -> bool:
+def _is_metadata(owner: str, name: str, args: Args, kwargs: Kwargs) -> bool:
+    """Whether a call tells about a tensor without reading its data."""
+    if name == "type":  # the name of the type, or a cast to one
+        return len(args) == 1 and kwargs.get("dtype") is None
+    if name in METADATA:
+        return True
     if owner == "get":
         return name not in DATA_ATTRIBUTES and name not in READS
     return owner == "set" and name != "data"

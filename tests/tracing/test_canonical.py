@@ -100,7 +100,8 @@ ROWS: list[tuple[str, list[Any]]] = [
                         "F.dropout(x, 0.5, False)", "torch.clone(x)", "x.to(y.device)",
                         "nn.Dropout().eval()(x)", "nn.Identity()(x)", "copy.deepcopy(x)",
                         "torch.tensor(x)", "torch.as_tensor(x)", "+x",
-                        "x.to(memory_format=torch.channels_last)", "x.type_as(y)")),
+                        "x.to(memory_format=torch.channels_last)", "x.type_as(y)",
+                        "x.type(x.type())")),
     *((e, [torch.where]) for e in ("torch.where(c, x, y)", "x.where(c, y)")),
     *((e, [torch.split, operator.getitem]) for e in (
         "x.split(1, 1)[0]", "torch.split(x, 1, dim=1)[0]", "x.split([1, 2], 1)[0]",

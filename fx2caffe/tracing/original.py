@@ -234,12 +234,24 @@ def _refuse_untraceable(root: nn.Module) -> None:
 
 
 def _quantized(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of torch's quantization, without those inside them or inside FakeQuantize."""
+    """The modules of torch's quantization, without those inside them or inside FakeQuantize.
+
+    A FakeQuantize of which all is switched off is the identity, unless it is fused.
+    """
     inside: tuple[str, ...] = ()
     for path, module in root.named_modules():
         kind = type(module).__module__
+        fake = kind.endswith(".quantization.fake_quantize")
         quantized = any(word in kind for word in _QUANTIZATION)
-        if quantized and not path.startswith(inside):
+        if (quantized or (fake and _is_switched_on(module))) and not path.startswith(inside):
             yield path, module
-        if quantized or kind.endswith(".quantization.fake_quantize"):
+        if quantized or fake:
             inside = (*inside, f"{path}." if path else "")
+
+
+def _is_switched_on(module: nn.Module) -> bool:
+    """Whether a FakeQuantize quantizes or observes; a fused one writes its state in any case."""
+    if isinstance(module, torch.ao.quantization.FusedMovingAvgObsFakeQuantize):
+        return True
+    switches = (module.fake_quant_enabled, module.observer_enabled)
+    return any(isinstance(switch, Tensor) and bool(switch.any()) for switch in switches)

@@ -159,9 +159,28 @@ def quantized(steps: int) -> nn.Module:
     return model
 
 
+def quantized_in_training(version: int = 0, **switches: bool) -> nn.Module:
+    """A model of torch's quantization-aware training, whose FakeQuantize is fused in version 1."""
+    model: Any = Quantized().train()
+    model.qconfig = ao.quantization.get_default_qat_qconfig("fbgemm", version)
+    ao.quantization.prepare_qat(model, inplace=True)
+    model(torch.randn(1, 3, 4, 4))
+    for name, on in switches.items():
+        module = ao.quantization.fake_quantize
+        model.apply(getattr(module, f"{'enable' if on else 'disable'}_{name}"))
+    return model.eval()
+
+
 def dynamic() -> nn.Module:
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(32, 4)).eval()
     return ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
+
+
+FAKE = {
+    "enter.activation_post_process",
+    "conv.weight_fake_quant",
+    "conv.activation_post_process",
+}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -172,10 +191,20 @@ def test_quantized_models_are_refused_by_module() -> None:
         (quantized(1), {"enter.activation_post_process", "conv.activation_post_process"}),
         (quantized(2), {"enter", "conv", "leave"}),
         (dynamic(), {"2"}),
+        (quantized_in_training(), FAKE),
+        (quantized_in_training(1), FAKE),
+        (quantized_in_training(observer=False), FAKE),
+        (quantized_in_training(fake_quant=False), FAKE),
     ):
         refusals = fx2caffe.check(model, image)
         assert {refusal.origin.module for refusal in refusals} == modules
         assert all("export the float model" in refusal.reason for refusal in refusals)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fake_quantization_that_is_switched_off_is_the_identity() -> None:
+    model = quantized_in_training(observer=False, fake_quant=False)
+    assert fx2caffe.check(model, torch.randn(1, 3, 4, 4)) == ()
 
 
 class Slotted:

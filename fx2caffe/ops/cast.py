@@ -11,8 +11,6 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside, nonzero
 from fx2caffe.ops.rounding import trunc
 
-HALVES = frozenset({torch.float16, torch.bfloat16})
-
 
 @handles(Tensor.to)
 def to(net: Emitter, input: Symbol, dtype: torch.dtype) -> Symbol:

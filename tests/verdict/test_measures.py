@@ -18,7 +18,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from caffe2fx.engines.embedded import EmbeddedSession
-from caffe2fx.layers import AbsVal, Concat, Eltwise, Input, Parameter, Power, ReLU, Slice, Threshold
+from caffe2fx.layers import (
+    AbsVal,
+    Concat,
+    Eltwise,
+    Exp,
+    Input,
+    Parameter,
+    Power,
+    ReLU,
+    Slice,
+    Threshold,
+)
 from caffe2fx.module.builder import graph_module
 from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
@@ -211,12 +222,15 @@ def test_a_part_that_no_input_reaches_is_a_constant() -> None:
     last = Step("last", ReLU(), (Value("low"),), (Value("y"),))
     step = Step("last", Threshold(threshold=100.0), (Value("q"),), last.tops)
     size = Step("size", AbsVal(), (Value("q"),), (Value("size"),))
+    vanished = Step("last", Exp(scale=-1e4), (Value("size"),), last.tops)  # 0 for inf, too
     for dead in (
         chain(token, both, parts, power("low", Value("q"), shift=-100), last),
+        chain(token, both, parts, size, vanished),
         chain(token, both, parts, size, power("low", Value("size"), scale=-1), last),
         chain(token, both, parts, step),
     ):
-        assert [row.layer for row in report_of(dead, dead, X / 3).rows if row.dead] == ["last"]
+        beside = replace(dead, outputs=(*dead.outputs, Value("q")))  # an output that moves
+        assert [row.layer for row in report_of(beside, beside, X / 3).rows if row.dead] == ["last"]
     assert report_of(net, net, X).ok  # numbers that may name something
 
 

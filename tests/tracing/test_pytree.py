@@ -193,6 +193,7 @@ def test_quantized_models_are_refused_by_module() -> None:
         (dynamic(), {"2"}),
         (quantized_in_training(), FAKE),
         (quantized_in_training(1), FAKE),
+        (quantized_in_training(1, observer=False, fake_quant=False), FAKE),
         (quantized_in_training(observer=False), FAKE),
         (quantized_in_training(fake_quant=False), FAKE),
     ):

@@ -173,10 +173,12 @@ def _check_required(proto: Any, text: str, source: str) -> None:
     """Raise CaffeFormatError for a missing required field, as Caffe's own parser does."""
     for missing in proto.FindInitializationErrors():
         place, *inside = missing.split(".")
-        found = layer_positions.entries(text)[int(place.partition("[")[2].rstrip("]"))]
+        keyword, _, index = place.rstrip("]").partition("[")
+        entries = [e for e in layer_positions.entries(text) if e.keyword == keyword]
+        found = entries[int(index)]
+        layer = f"layer {found.name!r} ({found.type})" if found.type else f"`{keyword}`"
         raise CaffeFormatError(
-            f"layer {found.name!r} ({found.type}) needs {'.'.join(inside)} to be given, got none "
-            f"({source}:{found.line})"
+            f"{layer} needs {'.'.join(inside)} to be given, got none ({source}:{found.line})"
         )
 
 
@@ -339,7 +341,7 @@ def _blob(blob: BlobProto, generic: LayerParameter, origin: Origin) -> Tensor:
     if values.numel() != math.prod(shape) or min(shape, default=1) < 1:
         where = f"{origin}: layer {generic.name!r}"
         raise CaffeFormatError(
-            f"{where} needs blobs with a value for each place, got {values.numel()} for {shape}"
+            f"{where} needs blobs with a value for each element, got {values.numel()} for {shape}"
         )
     return values.reshape(shape)
 

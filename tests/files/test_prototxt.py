@@ -120,7 +120,11 @@ ERRORS = {
     "a required field that is absent, in V0": (
         'input: "x" input_dim: [1, 1, 1, 1]\n'
         'layers { layer { name: "a" type: "relu" } bottom: "x" top: "y" clip_param { } }',
-        r"needs clip_param\.min to be given, got none \(net\.prototxt:2\)",
+        r"`layers` needs clip_param\.min to be given, got none \(net\.prototxt:2\)",
+    ),
+    "a required field that is absent, in V1 after a layer": (
+        INPUT + 'layers { name: "a" type: RELU bottom: "x" top: "y" clip_param { } }',
+        r"layer 'a' \(RELU\) needs clip_param\.min to be given, got none \(net\.prototxt:2\)",
     ),
     "a field that we fold others' into": (
         INPUT + relu("a", "x", "y", '\nuser_text: "relu_param { negative_slope: 1 }"'),
@@ -129,7 +133,7 @@ ERRORS = {
     "weights of negative sizes": (
         INPUT + 'layer { name: "s" type: "Scale" bottom: "x" top: "y"\n'
         "blobs { num: -1 channels: -1 height: 1 width: 1 data: 1 } }",
-        r"layer 's' needs blobs with a value for each place, got 1 for \(-1, -1, 1, 1\)",
+        r"layer 's' needs blobs with a value for each element, got 1 for \(-1, -1, 1, 1\)",
     ),
     "one shape for two inputs": (
         'input: "x" input: "z" input_shape { dim: 1 }\n' + relu("a", "x", "y"),

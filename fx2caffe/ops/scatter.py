@@ -121,6 +121,8 @@ MOST_AT_ONE_PLACE = 64
 def _accumulated(net: Emitter, base: Symbol, new: Symbol, places: tuple[Any, ...]) -> Symbol:
     """Sum the base and, for each turn of a repeated index, zeros with that turn's values."""
     counts = _turns(positions(base.shape)[places])
+    if not counts.numel():  # a mask without an element
+        return base
     most = int(counts.max()) + 1
     if most > MOST_AT_ONE_PLACE:
         raise Refused(f"needs at most {MOST_AT_ONE_PLACE} values at one place, got {most}")

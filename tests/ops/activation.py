@@ -86,7 +86,7 @@ ROWS = [
     Row("hardsigmoid", nn.Hardsigmoid, layers=(P, *TO_ONE)),
     Row("hardsigmoid_rank_2", nn.Hardsigmoid, ((2, 5),), (P, *TO_ONE)),
     master("hardsigmoid", nn.Hardsigmoid, P, "Clip"),
-    Row("elu_of_three_factors", function(lambda x: torch.ops.aten.elu(x, 0.7, 1.3, 0.5)),
+    Row("elu_of_torch_export", function(lambda x: torch.ops.aten.elu(x, 0.7, 1.3, 0.5)),
         layers=(P, "ELU", P)),
     Row("softplus", nn.Softplus, layers=("BNLL",)),
     Row("softplus_beta", lambda: nn.Softplus(3.0), ((2, 5),), (P, "BNLL", P)),

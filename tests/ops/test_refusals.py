@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import RoIPool
 
 import fx2caffe
 from caffe2fx.errors import CaffeError
@@ -95,6 +96,18 @@ def test_the_error_says_why() -> None:
     assert why["torch.linalg.svd"].startswith("needs a matrix factorization")
     assert why["torch.fft.fft"].startswith("needs complex numbers")
     assert why["torch.nextafter"].startswith("needs the bits")
+
+
+class OtherSample(nn.Module):
+    """Regions of a sample that the images do not have: torchvision reads what lies there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return RoIPool(2, 0.5)(x, torch.tensor([[2, 0.2, 0.2, 3.2, 3.2]]))
+
+
+def test_regions_of_a_sample_that_is_not_there() -> None:
+    (refusal,) = fx2caffe.check(OtherSample(), torch.randn(2, 3, 10, 12))
+    assert "needs boxes of samples 0 to 1" in refusal.reason
 
 
 def test_master_target_takes_round_mode() -> None:

@@ -164,7 +164,7 @@ def _unravelled(r: Random) -> Arguments:
     return (r.integers(r.shape(0, 3), math.prod(shape)), shape), {}
 
 
-@family(torch.index_put)
+@family(torch.index_put, torch.ops.aten.index_put.default)
 def _put(r: Random) -> Arguments:
     shape = r.shape(1, 4)
     count, axes_ = r.number(1, 3), r.number(1, len(shape))

@@ -58,6 +58,12 @@ def _threshold(r: Random) -> Arguments:
     return (r.tensor(r.shape(), r.choice("normal", "halves")), *numbers), {}
 
 
+@family(torch._C._nn.elu)
+def _elu_of_three_factors(r: Random) -> Arguments:
+    factors = [r.choice(0.5, 1.0, 1.5) for _ in range(3)]
+    return (r.tensor(r.shape()), *factors), {}
+
+
 @family(F.prelu)
 def _prelu(r: Random) -> Arguments:
     shape = r.shape(1, 4)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.ops.families.base import Arguments, Family, Random, broadcast, family
+from tests.ops.families.base import Arguments, Family, Random, broadcast, calls, family
 
 
 @family(torch.matmul)
@@ -125,6 +125,16 @@ def _batch_norm(r: Random) -> Arguments:
     shape = (r.number(1, 3), r.number(1, 3), *r.shape(0, 3, 4))
     statistics = r.tensor(shape[1:2]), r.tensor(shape[1:2], "positive")
     return (r.tensor(shape), *statistics, *weights(r, shape[1:2])), {}
+
+
+@calls(
+    torch._native_batch_norm_legit_no_training,
+    lambda *args: torch._native_batch_norm_legit_no_training(*args)[0],
+)
+def _batch_norm_of_export(r: Random) -> Arguments:
+    shape = (r.number(1, 3), r.number(1, 3), *r.shape(0, 3, 4))
+    statistics = r.tensor(shape[1:2]), r.tensor(shape[1:2], "positive")
+    return (r.tensor(shape), r.tensor(shape[1:2]), r.tensor(shape[1:2]), *statistics, 0.1, 1e-5), {}
 
 
 @family(F.local_response_norm)

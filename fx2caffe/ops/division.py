@@ -25,11 +25,13 @@ from fx2caffe.ops.blocks import (
     difference,
     inside,
     inverse,
+    negated,
     product,
     quotient,
     sign,
     split_number,
 )
+from fx2caffe.ops.rounding import Ratio
 from fx2caffe.ops.rounding import round as nearest
 
 
@@ -41,7 +43,25 @@ def div(
         return floor_divide(net, input, other)
     if rounding_mode == "trunc":
         return _truncated(net, input, other)
-    return quotient(net, input, other)
+    found = quotient(net, input, other)
+    if _is_integer(input) and _is_integer(other):
+        # Rounded to float32 the quotient may fall short of the integer that it is.
+        net.annotations[found.value] = Ratio(
+            floor=lambda: floor_divide(net, input, other),
+            ceil=lambda: _negative(net, floor_divide(net, _negative(net, input), other)),
+            trunc=lambda: _truncated(net, input, other),
+        )
+    return found
+
+
+def _is_integer(value: AnyOperand) -> bool:
+    if isinstance(value, Symbol | Tensor):
+        return not value.dtype.is_floating_point
+    return float(value).is_integer()
+
+
+def _negative(net: Emitter, value: AnyOperand) -> AnyOperand:
+    return negated(net, value, suffix="negative") if isinstance(value, Symbol) else -value
 
 
 @handles(torch.floor_divide)

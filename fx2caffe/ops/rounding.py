@@ -7,7 +7,8 @@ change values of 2^23 and more, or leave an integer rest), and the rest is round
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
@@ -34,6 +35,20 @@ def split(net: Emitter, input: Symbol) -> Split:
     return Split(coarse, rest, rounded(net, rest, suffix="near"))
 
 
+class Ratio(NamedTuple):
+    """A quotient of integers, which is rounded to an integer exactly where that is asked for."""
+
+    floor: Callable[[], Any]
+    ceil: Callable[[], Any]
+    trunc: Callable[[], Any]
+
+
+def _exactly(net: Emitter, input: Symbol, mode: str) -> Symbol | None:
+    """Return the rounded quotient where the input is one of integers, else None."""
+    ratio = net.annotations.get(input.value)
+    return getattr(ratio, mode)() if isinstance(ratio, Ratio) else None
+
+
 def is_whole(input: Symbol) -> bool:
     """Whether torch's dtype is an integer or mask dtype."""
     return not input.dtype.is_floating_point
@@ -56,6 +71,8 @@ def round(net: Emitter, input: Symbol, *, decimals: int = 0) -> Symbol:
 @handles(torch.floor)
 def floor(net: Emitter, input: Symbol) -> Symbol:
     """Compute the floor: the rounded value, minus 1 where it was rounded up."""
+    if (found := _exactly(net, input, "floor")) is not None:
+        return found
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
@@ -68,6 +85,8 @@ def floor(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.ceil)
 def ceil(net: Emitter, input: Symbol) -> Symbol:
     """Compute the ceiling: the rounded value, plus 1 where it was rounded down."""
+    if (found := _exactly(net, input, "ceil")) is not None:
+        return found
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
@@ -83,6 +102,8 @@ def trunc(net: Emitter, input: Symbol) -> Symbol:
 
     That is where x and the rise (near - rest) have the same sign; sign(x) is then subtracted.
     """
+    if (found := _exactly(net, input, "trunc")) is not None:
+        return found
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)

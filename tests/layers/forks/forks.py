@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from caffe2fx.layers.data import Source, TransformationParameter
 from caffe2fx.layers.detection import (
     CodeType,
     DetectionOutput,
@@ -34,21 +33,6 @@ from caffe2fx.layers.forks.convolution import (
     DepthwiseConvolution,
     Pooling3D,
 )
-from caffe2fx.layers.forks.images import (
-    AnnotatedData,
-    AnnotatedDataParameter,
-    AnnotationType,
-    BatchSampler,
-    DenseImageData,
-    ImageSegData,
-    LabelType,
-    LaneData,
-    SampleConstraint,
-    Sampler,
-    VideoData,
-    VideoDataParameter,
-    VideoType,
-)
 from caffe2fx.layers.forks.loss import SmoothL1Loss
 from caffe2fx.layers.forks.normalization import BN, BNMode, BNOfBoth, BNScale, Normalize
 from caffe2fx.layers.forks.position import Reorg, ReorgSpace, Upsample, UpsampleMask, UpsampleStride
@@ -78,36 +62,13 @@ from caffe2fx.layers.forks.synopsys import (
     UpsampleDarknet,
 )
 from caffe2fx.layers.forks.tensorflow import DepthToSpace, ResizeBilinear, ResizeNearestNeighbor
-from caffe2fx.layers.forks.training import (
-    AccuracyMetric,
-    Arc,
-    BoxAnnotatorOHEM,
-    BoxLoss,
-    RegionLoss,
-    SegAccuracy,
-    SmoothL1LossOHEM,
-    SoftmaxWithLossOHEM,
-    YoloSeg,
-    Yolov3,
-)
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled, SpatialDropout
-from caffe2fx.layers.images import DB
 from caffe2fx.layers.loss import LossParameter, NormalizationMode, SoftmaxWithLoss
 from caffe2fx.layers.pooling import Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.proposal import Proposal
 from caffe2fx.layers.regions import PSROIPooling, ROIAlign, ROIPooling
-from caffe2fx.layers.shape_only import (
-    ConfidenceLoss,
-    DetectionEvaluate,
-    LocationLoss,
-    MatchType,
-    MiningType,
-    MultiBoxLoss,
-    YoloDetectionOutput,
-    Yolov3DetectionOutput,
-)
 from caffe2fx.messages.common import Engine, Filler
-from tests.layers.row import Refusal, Row, Tops
+from tests.layers.row import Row, Tops
 
 
 class Statistics(Row):
@@ -332,253 +293,4 @@ ROWS = (
         confidence_threshold=0.1, visualize_threshold=0.6, save_file="found",
         save_output_param=SaveOutput(output_format="VOC", output_directory="out")),
         ((2, 72), (2, 18), (1, 2, 24))),
-)  # fmt: skip
-
-# Two images with a box each: found once rightly, once of another class, and once too often.
-BOX = (0.1, 0.1, 0.5, 0.5)
-FOUND = (0, 1, 0.9, *BOX, 0, 2, 0.9, *BOX, 0, 2, 0.8, *BOX, 1, 2, 0.9, *BOX, 1, 2, 0.8, *BOX)
-LABELLED = (0, 1, 0, *BOX, 0, 1, 2, 0, *BOX, 0)
-
-SHAPE_ONLY = (
-    Row("yolo", YoloDetectionOutput(
-        num_classes=1, coords=3, biases=(1, 2), side=7, num_box=1, nms_threshold=0.3,
-        confidence_threshold=0.5, label_map_file="names"), ((1, 5, 3, 3),)),
-    Row("yolo 3", Yolov3DetectionOutput(
-        num_classes=1, biases=(1, 2, 3, 4), mask=(0, 1), mask_group_num=1, anchors_scale=(8,),
-        confidence_threshold=0.5, nms_threshold=0.3, num_box=2, gaussian_box=True),
-        ((1, 12, 3, 3),)),
-    Row("evaluation of any size", DetectionEvaluate(num_classes=3),
-        ((1, 1, 5, 7), (1, 1, 2, 8)), values=(FOUND, LABELLED)),
-    Row("evaluation", DetectionEvaluate(
-        num_classes=3, background_label_id=1, overlap_threshold=0.6, evaluate_difficult_gt=False,
-        name_size_file="sizes"), ((1, 1, 5, 7), (1, 1, 2, 8))),
-    Row("multi box", MultiBoxLoss(
-        num_classes=3, loc_loss_type=LocationLoss.L2, conf_loss_type=ConfidenceLoss.LOGISTIC,
-        loc_weight=2, share_location=False, match_type=MatchType.BIPARTITE, overlap_threshold=0.4,
-        use_prior_for_matching=False, background_label_id=1, use_difficult_gt=False,
-        do_neg_mining=True, neg_pos_ratio=2, neg_overlap=0.4, code_type=CodeType.CENTER_SIZE,
-        encode_variance_in_target=True, map_object_to_agnostic=True, bp_inside=True,
-        ignore_cross_boundary_bbox=True, mining_type=MiningType.NONE, sample_size=32,
-        nms_param=NonMaximumSuppression(top_k=5), use_prior_for_nms=True,
-        loss_param=LossParameter(normalization=NormalizationMode.FULL)),
-        ((2, 72), (2, 18), (1, 2, 24), (1, 1, 5, 8))),
-    Row("region loss", RegionLoss(
-        side=7, num_class=2, bias_match=0, coords=3, num=2, softmax=0, jitter=0.3, rescore=0,
-        object_scale=5, class_scale=2, noobject_scale=1, coord_scale=1, absolute=0, thresh=0.6,
-        random=0, biases=(1, 2, 3, 4), softmax_tree="tree", class_map="map"),
-        ((1, 12, 7, 7), (1, 1, 5, 8))),
-    Row("region loss of one map", RegionLoss(
-        side=7, num_class=2, num=2, biases=(1, 2, 3, 4)), ((1, 14, 7, 7), (1, 150)),
-        values=((), (1, 0.5, 0.5, 0.2, 0.3, *(0,) * 145))),
-    Row("yolo 3 loss", Yolov3(
-        side=7, num_class=1, num=2, object_scale=5, class_scale=2, noobject_scale=1,
-        coord_scale=1, thresh=0.6, biases=(1, 2, 3, 4, 5, 6), mask=(1, 2), anchors_scale=16,
-        use_logic_gradient=True, use_focal_loss=True, iou_loss=BoxLoss.CIOU, iou_normalizer=0.5,
-        iou_thresh=0.25, max_delta=5, accumulate=False, label_smooth_eps=0.05, arc=Arc.BCE),
-        ((1, 12, 7, 7), (1, 1, 5, 8))),
-    Row("yolo segmentation", YoloSeg(
-        object_scale=1, class_scale=2, num_class=3, use_logic_gradient=True,
-        use_hardsigmoid=True), ((2, 3, 4, 5), (2, 3, 4, 5))),
-    Row("softmax loss of regions", SoftmaxWithLossOHEM(
-        axis=-1, engine=Engine.CAFFE, loss_param=LossParameter(ignore_label=-1)),
-        ((5, 3), (5, 1, 1, 1)), 3),
-    Row("smooth l1 of regions", SmoothL1LossOHEM(sigma=3), ((5, 8, 1, 1),) * 3, 2),
-    Row("smooth l1 of rows", SmoothL1LossOHEM(), ((5, 8), (5, 8, 1, 1)), 2),
-    Row("box annotator", BoxAnnotatorOHEM(roi_per_img=128, ignore_label=255),
-        ((5, 5, 1, 1), (5, 1, 1, 1), (5, 1, 1, 1), (5, 8, 1, 1)), 2),
-    Row("segmentation accuracy", SegAccuracy(
-        ignore_label=(255, 0), reset=False, metric=AccuracyMetric.PixelIOU),
-        ((2, 3, 4, 5), (2, 1, 4, 5))),
-)  # fmt: skip
-
-# All the fields of the data layers that say nothing of a shape, at other values than their own.
-READ = {"source": "db", "rand_skip": 1, "shuffle": True, "cache": True, "precache": True,
-        "threads": 2, "scale": 0.5, "mean_file": "old.binaryproto", "crop_size": 3,
-        "mirror": True}  # fmt: skip
-BASE = {"backend": DB.LMDB, "force_encoded_color": True, "prefetch": 2, "parser_threads": 3, **READ}
-CROP = TransformationParameter(crop_size=5, mean_value=(1, 2, 3))
-PARTS = BatchSampler(
-    use_original_image=False, max_sample=1, max_trials=50,
-    sampler=Sampler(min_scale=0.3, max_scale=0.9, min_aspect_ratio=0.5, max_aspect_ratio=2),
-    sample_constraint=SampleConstraint(
-        min_jaccard_overlap=0.1, max_jaccard_overlap=0.9, min_sample_coverage=0.2,
-        max_sample_coverage=0.8, min_object_coverage=0.3, max_object_coverage=0.7))  # fmt: skip
-LANES = AnnotatedDataParameter(
-    batch_sampler=(PARTS, BatchSampler(max_sample=2)), label_map_file="names",
-    anno_type=AnnotationType.LANE, yolo_data_type=1, yolo_data_jitter=0.2, train_diffcult=False,
-    single_class=False, seg_scales=4, seg_resize_height=6, seg_resize_width=7,
-    difficult_label_warmup=True)  # fmt: skip
-BOXED = AnnotatedDataParameter(batch_sampler=(PARTS,), anno_type=AnnotationType.BBOX)
-FRAMES = VideoDataParameter(
-    video_type=VideoType.VIDEO, device_id=1, video_file="film", skip_frames=2)  # fmt: skip
-SAID = "data_param { batch_size: 2 } transform_param { crop_size: 5 mean_value: [1, 2, 3] }"
-
-
-def source(id: str, layer: Source, tops: int = 2) -> Row:
-    """A data layer, with images of which the text tells the size."""
-    return Row(id, layer.replace(transform_param=CROP), tops=tops, needs_files=True)
-
-
-SOURCES = (
-    source("boxes", AnnotatedData(batch_size=2, annotated_data_param=BOXED, **BASE)),
-    source("boxes in another form", AnnotatedData(batch_size=2, annotated_data_param=LANES), 1),
-    source("lanes", LaneData(batch_size=2, annotated_data_param=LANES), 1),
-    source("frames", VideoData(batch_size=2, video_data_param=FRAMES)),
-    source(
-        "pixels",
-        ImageSegData(
-            batch_size=2,
-            new_height=6,
-            new_width=7,
-            root_folder="here",
-            label_type=LabelType.PIXEL,
-            ignore_label=254,
-            **READ,
-        ),
-    ),
-    source("images and numbers", ImageSegData()),
-    source(
-        "images of labels",
-        DenseImageData(
-            source="list",
-            batch_size=2,
-            rand_skip=1,
-            shuffle=True,
-            new_height=6,
-            new_width=7,
-            mean_file="mean",
-            root_folder="here",
-            mirror=True,
-            crop_width=5,
-            crop_height=4,
-        ),
-    ),
-    Row(
-        "labels in gray",
-        DenseImageData(is_color=False, new_height=5, new_width=5),
-        tops=2,
-        needs_files=True,
-    ),
-    Row(
-        "pixels in gray",
-        ImageSegData(
-            is_color=False,
-            label_type=LabelType.PIXEL,
-            transform_param=TransformationParameter(crop_size=5),
-        ),
-        tops=2,
-        needs_files=True,
-        spelled="image_data_param { images_in_color: false label_type: PIXEL }"
-        " transform_param { crop_size: 5 }",
-    ),
-)
-
-REFUSALS = (
-    Refusal("permute", "Permute", "distinct axes", "permute_param { order: 1 order: 1 }"),
-    Refusal("transpose", "Transpose", "needs each axis of", "transpose_param { dim: [1, 0, 2] }"),
-    Refusal("shuffle", "ShuffleChannel", "divides 4", "shuffle_channel_param { group: 3 }"),
-    Refusal("shuffle of rank 5", "ShuffleChannel", "at most 4 axes", bottoms=(VIDEO,)),
-    Refusal("normalize of rank 5", "Normalize", "2 to 4 axes", bottoms=(VIDEO,)),
-    Refusal("reverse", "Reverse", "needs an axis"),
-    Refusal("padding", "Padding", "pads of 0", "padding_param { pad_l: -1 }"),
-    Refusal("pad axes", "Pad", "needs 8 paddings", "pad_param { paddings: 1 }"),
-    Refusal("pixel shuffle", "PixelShuffle", "by 3", "pixelshuffle_param { upscale_factor: 3 }"),
-    Refusal("squeeze", "Squeeze", "axes of size 1", "squeeze_param { axis: 0 }"),
-    Refusal("unsqueeze", "Unsqueeze", "needs an axis", "unsqueeze_param { dim: 5 }"),
-    Refusal("crop centre", "CropCenter", "needs 4", "crop_center_param { crop_size: 1 }"),
-    Refusal("crop centre far", "CropCenter", "within",
-            "crop_center_param { crop_size: 0 crop_size: 2 crop_size: 0 crop_size: 0 }"),
-    Refusal("upsample", "Upsample", "scale of 1", "upsample_param { scale: 0 }"),
-    Refusal("upsample stride", "Upsample", "strides of 1", "upsample_param { stride: 0 }"),
-    Refusal("upsample mask", "Upsample", "needs a mask",
-            bottoms=((1, 1, 2, 2), (1, 1, 2, 3))),
-    Refusal("interp pad", "Interp", "0 or less", "interp_param { pad_beg: 1 }"),
-    Refusal("interp both", "Interp", "which of them rules",
-            "interp_param { height: 9 width: 9 zoom_factor: 2 }"),
-    Refusal("interp height", "Interp", "only one", "interp_param { height: 9 }"),
-    Refusal("interp negative", "Interp", "height and width of 1 or more",
-            "interp_param { height: -1 width: 0 }"),
-    Refusal("spatial dropout", "SpatialDropout", "dropout_ratio from 0 to 1, got 2",
-            "spatial_dropout_param { dropout_ratio: 2 }"),
-    Refusal("dropout unscaled", "Dropout", "dropout_ratio from 0 to 1, got 2",
-            "dropout_param { dropout_ratio: 2 scale_train: false }"),
-    Refusal("selu dropout", "SeLuDropout", "dropout_ratio from 0 to 1, got -1",
-            "selu_dropout_param { dropout_ratio: -1 }"),
-    Refusal("interp bottoms", "Interp", "use_blob_size", bottoms=((1, 1, 2, 2),) * 2),
-    Refusal("axpy", "Axpy", "needs .N, C, 1, 1.", bottoms=((2, 4, 1, 2),) * 3),
-    Refusal("matmul", "MatMul", "needs bottoms of", "matmul_param { dim_1: 2 }",
-            bottoms=((2, 3), (4, 3))),
-    Refusal("matmul batched", "MatMul", "that fit", bottoms=((2, 3), (4, 3))),
-    Refusal("correlation", "Correlation", "an odd kernel_size", bottoms=((1, 2, 9, 9),) * 2),
-    Refusal("smooth l1", "SmoothL1Loss", "of one shape", bottoms=((2, 3), (2, 4))),
-    Refusal("convolution depthwise", "ConvolutionDepthwise", "num_output of 4",
-            "convolution_param { num_output: 8 kernel_size: 1 }"),
-    Refusal("pooling both", "Pooling", "round_mode or ceil_mode",
-            "pooling_param { kernel_size: 2 round_mode: FLOOR ceil_mode: true }"),
-    Refusal("foreign field", "Convolution", "has no kernel_depth",
-            "convolution_param { num_output: 1 kernel_size: 1 kernel_depth: 2 }"),
-    Refusal("foreign field 3d", "Pooling3D", "has no global_pooling",
-            "pooling_param { global_pooling: true }", bottoms=(VIDEO,)),
-    Refusal("parameters twice", "HardSigmoid", "its parameters once",
-            "hardsigmoid_param { alpha: 1 } hard_sigmoid_param { beta: 1 }"),
-    Refusal("regions", "ROIPooling", "shape .R, 5.", "roi_pooling_param { pooled_h: 1 }",
-            bottoms=(IMAGE, (2, 4))),
-    Refusal("region sizes", "ROIPooling", "pooled_h and pooled_w",
-            "roi_pooling_param { pooled_h: 1 }", bottoms=TWO),
-    Refusal("psroi", "PSROIPooling", "needs 18 channels",
-            "psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 1 }", bottoms=TWO),
-    Refusal("proposal", "Proposal", "ratio and scale", bottoms=ANCHORS),
-    Refusal("proposal anchors", "Proposal", "for 1 anchors",
-            "proposal_param { ratio: 1 scale: 1 }", bottoms=ANCHORS),
-    Refusal("prior box", "PriorBox", "min_size above 0", bottoms=MAPS),
-    Refusal("prior box max", "PriorBox", "one max_size",
-            "prior_box_param { min_size: 1 max_size: 2 max_size: 3 }", bottoms=MAPS),
-    Refusal("prior box order", "PriorBox", "max_size above",
-            "prior_box_param { min_size: 2 max_size: 1 }", bottoms=MAPS),
-    Refusal("prior box step", "PriorBox", "both step_h and step_w",
-            "prior_box_param { min_size: 2 step_h: 1 }", bottoms=MAPS),
-    Refusal("prior box variance", "PriorBox", "0, 1 or 4",
-            "prior_box_param { min_size: 2 variance: 1 variance: 1 }", bottoms=MAPS),
-    Refusal("detection classes", "DetectionOutput", "needs num_classes", bottoms=BOXES),
-    Refusal("detection background", "DetectionOutput", "background_label_id",
-            "detection_output_param { num_classes: 3 background_label_id: -1 }", bottoms=BOXES),
-    Refusal("detection counts", "DetectionOutput", "needs 24 locations and 12 scores",
-            "detection_output_param { num_classes: 2 }", bottoms=BOXES),
-    Refusal("sides and pad", "Convolution", "needs pad_l, .* of 0 or more and no pad",
-            "convolution_param { num_output: 1 kernel_size: 3 pad: 1 pad_l: 1 }"),
-    Refusal("sides less than none", "Convolution", "needs pad_l, .* of 0 or more and no pad",
-            "convolution_param { num_output: 1 kernel_size: 3 pad_r: -1 }"),
-    Refusal("sides of a mask", "Pooling", r"needs 1 top\(s\), and MAX or an average",
-            "pooling_param { kernel_size: 3 pad_t: 1 }", tops=2),
-    Refusal("sides of chance", "Pooling", r"and MAX or an average",
-            "pooling_param { pool: STOCHASTIC kernel_size: 3 pad_t: 1 }"),
-    Refusal("sides of same", "Pooling", "needs pad_type 0 or 1, and the latter alone",
-            "pooling_param { kernel_size: 3 pad_type: 1 pad_t: 1 }"),
-    Refusal("heads that lack", "DetectionOutput", "needs 5 bottoms for nbottom 2, got 4",
-            "detection_output_param { num_classes: 2 nbottom: 2 no_permute: true }",
-            bottoms=((1, 8), (1, 16), (1, 2, 16), (1, 2))),
-    Refusal("heads of two images", "DetectionOutput", "needs one image",
-            "detection_output_param { num_classes: 2 nbottom: 2 }",
-            bottoms=((2, 8), (2, 8), (2, 16), (2, 16), (1, 2, 32))),
-    Refusal("depth of space", "DepthToSpace", "needs channels divisible by block_size",
-            "depth_to_space_param { block_size: 2 }", bottoms=((1, 3, 4, 6),)),
-    Refusal("resize both ways", "ResizeBilinear", "needs one way to place pixels at most",
-            "resize_bilinear_param { align_corners: true half_pixel_centers: true }"),
-    Refusal("resize of another format", "ResizeNearestNeighbor", "needs data_format NHWC or NCHW",
-            'resize_nearest_neighbor_param { data_format: "HWC" }'),
-    Refusal("shuffled to no image", "Reshape", r"needs \(N, C / r\^2, r H, r W\)",
-            "reshape_param { pixelshuffler: 2 shape { dim: 0 dim: 2 dim: 10 dim: 5 } }"),
-    Refusal("sides of a deconvolution", "Deconvolution", "has no pad_l",
-            "convolution_param { num_output: 1 kernel_size: 3 pad_l: 1 }"),
-    Refusal("regions of two shapes", "SmoothL1LossOHEM", "needs bottoms of one shape", "",
-            ((5, 8), (5, 4))),
-    Refusal("region loss", "RegionLoss", "needs 12 channels, got 4",
-            "region_loss_param { num_class: 1 num: 2 }"),
-    Refusal("yolo 3 loss", "Yolov3", "needs 12 channels, got 4",
-            "yolov3_param { num_class: 1 num: 2 }"),
-    Refusal("boxes in another form", "AnnotatedData", "needs the shape of its top 1",
-            f"{SAID} annotated_data_param {{ yolo_data_type: 1 }}", (), 2),
-    Refusal("lanes", "LaneData", "needs the shape of its top 1", SAID, (), 2),
-    Refusal("no labels", "ImageSegData", "needs the shape of its top 1",
-            "image_data_param { label_type: NONE } transform_param { crop_size: 5 }", (), 2),
 )  # fmt: skip

@@ -25,7 +25,9 @@ from caffe2fx.module.save import weights_of
 from caffe2fx.net.net import Net
 from caffe2fx.weights import caffemodel
 from tests.layers import data, user
-from tests.layers.forks import forks
+from tests.layers.forks.forks import ROWS
+from tests.layers.forks.shape_only import SHAPE_ONLY
+from tests.layers.forks.sources import SOURCES
 from tests.layers.forks.test_forkcases import CONFIRMED, TEXTS, case, near
 from tests.layers.real import results, runs_in_place
 from tests.layers.row import Row
@@ -76,7 +78,7 @@ OVERHANGING = {
     "pool AVE kernel > input, padded",
 }  # fmt: skip
 
-ASKED = [row for row in forks.ROWS if row.layer.type in HAS or BVLC in row.layer.dialects]
+ASKED = [row for row in ROWS if row.layer.type in HAS or BVLC in row.layer.dialects]
 # Of the others it wants files.
 SHAPES = ("evaluation of any size", "region loss of one map")
 # Layers that read files, of which it has few; its DummyData leaves its tops as they are.
@@ -138,7 +140,7 @@ def equal(row: Row, theirs: Sequence[Tensor] | EngineError) -> bool:
 
 
 def test_which_layers_it_has() -> None:
-    rows = (*forks.ROWS, *forks.SHAPE_ONLY, *forks.SOURCES)
+    rows = (*ROWS, *SHAPE_ONLY, *SOURCES)
     with Worker() as worker:
         types = set(worker.hello["types"])
     assert types & {row.layer.type for row in rows if BVLC not in row.layer.dialects} == HAS
@@ -168,7 +170,7 @@ def test_in_place(row: Row) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_shapes(name: str) -> None:
-    (row,) = (row for row in forks.SHAPE_ONLY if row.id == name)
+    (row,) = (row for row in SHAPE_ONLY if row.id == name)
     formula = row.layer.top_shapes(row.bottoms, row.tops)
     assert formula == tuple(tuple(top.shape) for top in of_row(row))
 

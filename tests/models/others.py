@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.models.detectors import Residual, conv
+from tests.models.blocks import Residual, conv
 
 
 class OpenPose(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffe2fx.engines.pycaffe import starter
+from caffe2fx.engines.pycaffe import PycaffeEngine, starter
 
 _SCRIPT = """
 import json, sys
@@ -61,6 +61,14 @@ gradients = {"%s:%d" % (name, index): blob.diff
              for name, blobs in net.params.items() for index, blob in enumerate(blobs)}
 np.savez(found, **gradients)
 """
+
+
+def real_blobs(text: Path, model: Path, x: Tensor) -> dict[str, Tensor]:
+    """Every blob of real Caffe's forward, the last content of each."""
+    with PycaffeEngine().open(text, model) as session:
+        found = list(session.run([x]))
+    pairs = [pair for step, tops in found for pair in zip(step.tops, tops, strict=True)]
+    return {top.blob: value for top, value in pairs}
 
 
 def gradients(text: Path, weights: Path, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Renaming the files of the rules changes no exported byte: RULES alone orders them."""
+"""Renaming the files of legalize/ changes no exported byte: RULES alone orders the rules."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def rename(rules: Path) -> list[str]:
     return names
 
 
+def rename_others(legalize: Path) -> list[str]:
+    """Do the same to the files beside the rules, and to what imports them in the package."""
+    names = sorted(path.stem for path in legalize.glob("*.py") if path.stem != "__init__")
+    others = {name: f"part{len(names) - index:02}" for index, name in enumerate(names)}
+    for name, other in others.items():
+        (legalize / f"{name}.py").rename(legalize / f"{other}.py")
+    for path in legalize.parent.rglob("*.py"):
+        text = path.read_text("utf-8")
+        for name, other in others.items():
+            text = re.sub(rf"\bfx2caffe\.legalize\.{name}\b", f"fx2caffe.legalize.{other}", text)
+        path.write_text(text, "utf-8")
+    return names
+
+
 IMPORTED = r"from fx2caffe\.legalize\.rules import \(([^)]*)\)"
 
 
@@ -75,7 +89,7 @@ def _renamed(found: re.Match[str], others: dict[str, str]) -> str:
     return f"from fx2caffe.legalize.rules import (\n{''.join(lines)})"
 
 
-def test_renaming_the_files_of_rules_changes_no_exported_byte(tmp_path: Path) -> None:
+def test_renaming_the_files_of_legalize_changes_no_exported_byte(tmp_path: Path) -> None:
     folders = tmp_path / "as_it_is", tmp_path / "renamed"
     for folder in folders:
         ignored = shutil.ignore_patterns("__pycache__")
@@ -83,5 +97,6 @@ def test_renaming_the_files_of_rules_changes_no_exported_byte(tmp_path: Path) ->
     rules = folders[1] / "fx2caffe" / "legalize" / "rules"
     renamed = rename(rules)
     assert len(renamed) >= 15 and not any((rules / f"{name}.py").exists() for name in renamed)
+    assert rename_others(rules.parent) == ["fusion", "legalizer", "placeholders", "rule"]
     before, after = map(exported, folders)
     assert before == after and len(before.split()) == 9

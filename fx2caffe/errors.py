@@ -23,7 +23,7 @@ class Refusal:
 
     @property
     def portable(self) -> str:
-        """The refusal without the user's lines, so that it is the same on every machine."""
+        """Return the refusal without the user's lines, so that it is the same on every machine."""
         where = f", in {self.origin.module}" if self.origin.module else ""
         return f"{self.op} {self.reason}{where}"
 

@@ -44,7 +44,7 @@ class Preprocessing:
 
     @property
     def swaps(self) -> bool:
-        """Whether the caller's channels are in the reverse of the model's order."""
+        """Return whether the caller's channels are in the reverse of the model's order."""
         return self.channel_order == "BGR"
 
     def check(self, blob: str, shape: Shape) -> None:

@@ -99,7 +99,7 @@ class Worker(Closing):
 
     @property
     def alive(self) -> bool:
-        """Whether the child is still running."""
+        """Return whether the child is still running."""
         return self._process.poll() is None
 
     def close(self) -> None:

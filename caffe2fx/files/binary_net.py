@@ -30,7 +30,7 @@ def refuse(net: Any, source: str) -> None:
 
 
 def _has_parameters(layer: Any) -> bool:
-    """Whether the layer has parameters: of weights files only those that Caffe wrote have any."""
+    """Return whether the layer has parameters: of weights files, only Caffe's own have any."""
     return any(field.name.endswith(("_param", "layer")) for field, _ in layer.ListFields())
 
 

@@ -197,7 +197,7 @@ def _read(entry: Mapping[str, Any], arrays: Callable[[str], Array]) -> FeatureMa
 
 
 def is_exact(value: Array) -> bool:
-    """Whether an array was computed in float32 or better, so that float32's limits apply."""
+    """Return whether an array was computed in float32 or better, so that float32's limits apply."""
     return value.dtype in (np.float32, np.float64)
 
 

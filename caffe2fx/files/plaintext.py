@@ -13,7 +13,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def is_binary(path: str | Path) -> bool:
-    """Whether a file holds bytes that no text has, and is not text in UTF-16."""
+    """Return whether a file holds bytes that no text has, and is not text in UTF-16."""
     with Path(path).open("rb") as file:
         head = file.read(4096)
     return not head.startswith(_UTF16) and re.search(rb"[\x00-\x08\x0e-\x1f]", head) is not None

@@ -99,7 +99,7 @@ class _Memory:
 
 
 def _fills_once(layer: Layer) -> bool:
-    """Whether a layer's top is filled before the first forward and then stays as it is."""
+    """Return whether a layer's top is filled before the first forward and then stays as it is."""
     if isinstance(layer, DummyData):
         return all(filler.type == "constant" for filler in layer.data_filler)
     return isinstance(layer, Parameter)

@@ -35,5 +35,5 @@ def data_layer(type_: str) -> builtins.type[AnyData]:
 
 
 def reads_data(type_: str, bottoms: Collection[str], tops: Collection[str]) -> bool:
-    """Whether a layer of a type without a record can only read data: it has tops and no bottoms."""
+    """Return whether a layer without a record can only read data: it has tops and no bottoms."""
     return bool(type_ and tops and not bottoms)

@@ -71,7 +71,7 @@ class Windows(Layer):
         return _sides("stride", self.stride, self.stride_h, self.stride_w)
 
     def geometry(self, spatial: int) -> tuple[Shape, Shape, Shape, Shape]:
-        """Kernel, stride, pad and dilation, each one number a spatial axis."""
+        """Return kernel, stride, pad and dilation, each with one value for each spatial axis."""
         kernel = _sides("kernel", self.kernel_size, self.kernel_h, self.kernel_w)
         stride = self._strides()
         pad = _sides("pad", self.pad, self.pad_h, self.pad_w, 0)
@@ -83,12 +83,12 @@ class Windows(Layer):
         )
 
     def _split(self, bottom: Shape) -> tuple[Shape, int, Shape]:
-        """The axes before `axis`, the channels, and the sizes after it."""
+        """Split a shape into the sizes before `axis`, the channels, and the sizes after it."""
         axis = axis_of(self.axis, len(bottom))
         return bottom[:axis], bottom[axis], bottom[axis + 1 :]
 
     def _windows(self, sizes: Shape) -> Shape:
-        """out = floor((in + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1 on each axis."""
+        """Compute each axis: floor((in + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1."""
         out = tuple(
             (size + 2 * pad - (dilation * (kernel - 1) + 1)) // stride + 1
             for size, kernel, stride, pad, dilation in zip(
@@ -217,7 +217,7 @@ class Deconvolution(Filters):
         return _DECONVOLVE[spatial](bottom, weight, bias, stride, pad, 0, self.group, dilation)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        """out = stride (in - 1) + dilation (kernel - 1) + 1 - 2 pad on each axis."""
+        """Compute out = stride (in - 1) + dilation (kernel - 1) + 1 - 2 pad for each axis."""
         return tuple(self._top_shape(*self._split(bottom)) for bottom in bottoms)
 
     def _top_shape(self, lead: Shape, channels: int, sizes: Shape) -> Shape:
@@ -237,7 +237,7 @@ class Deconvolution(Filters):
         return (weight, (self.num_output,)) if self.bias_term else (weight,)
 
     def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
-        """The channels of a group, times the taps that meet in one place."""
+        """Return the terms in a sum: the channels of a group times the taps that overlap."""
         _, channels, sizes = self._split(bottoms[0])
         kernel, stride, _, dilation = self.geometry(len(sizes))
         apart = [s // gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
@@ -281,7 +281,7 @@ class Im2col(Windows):
 def _sides(
     what: str, values: Sequence[int], h: int | None, w: int | None, default: int | None = None
 ) -> Shape:
-    """The per-axis values, from the list or from the _h and _w pair (Caffe allows one of them)."""
+    """Return the per-axis values, from the list or from the _h and _w pair (Caffe allows one)."""
     if h is None and w is None:
         return tuple(values)
     if values:
@@ -292,7 +292,7 @@ def _sides(
 
 
 def _spell(prefix: str, name: str, sides: Shape, neutral: int | None) -> dict[str, Any]:
-    """One spelling of per-axis values: _h and _w for an unequal pair, the list otherwise.
+    """Return the fields that hold per-axis values: _h and _w for an unequal pair, else the list.
 
     Several runtimes read unequal lists wrongly, and all of them read _h and _w.
     """
@@ -306,7 +306,10 @@ def _spell(prefix: str, name: str, sides: Shape, neutral: int | None) -> dict[st
 
 
 def _spread(what: str, values: Shape, axes: int, default: int | None) -> Shape:
-    """One number an axis, from none, one or all of them."""
+    """Return one value for each axis, given none, one or all of them.
+
+    Raises ShapeMismatchError for any other count, and for none without a default.
+    """
     if not axes and len(values) < 2:
         return ()
     if not values:

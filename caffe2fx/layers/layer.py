@@ -99,7 +99,7 @@ class Layer(Message):
 
     @classmethod
     def matches_fields(cls, said: Set[str]) -> bool:
-        """Whether a file that sets the fields `said` can be meant for this record.
+        """Return whether a file that sets these fields can mean this record.
 
         Called only where a type has several meanings, and no dialect was given.
         """
@@ -126,7 +126,7 @@ class Layer(Message):
         return ()
 
     def shares(self, bottoms: int, tops: int) -> bool:
-        """Whether Caffe makes that many tops the very memory of that many bottoms."""
+        """Return whether Caffe makes that many tops share the memory of that many bottoms."""
         return {
             "never": False,
             "always": True,
@@ -135,7 +135,7 @@ class Layer(Message):
         }[self.shares_memory]
 
     def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
-        """Whether Caffe computes the layer correctly where its top is its bottom's blob.
+        """Return whether Caffe computes the layer correctly where its top is its bottom's blob.
 
         Besides the layers that exports run so (`in_place`), there are those that only files do.
         """
@@ -143,12 +143,12 @@ class Layer(Message):
 
     @property
     def is_constant(self) -> bool:
-        """Whether the tops depend on the bottoms' shapes alone, whatever the bottoms hold."""
+        """Return whether the tops depend on nothing but the shapes of the bottoms."""
         return False
 
     @property
     def is_stateful(self) -> bool:
-        """Whether Caffe goes on from its last forward, whose state `compute` does not have."""
+        """Return whether Caffe keeps state between forwards, which `compute` does not have."""
         return False
 
     def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
@@ -204,7 +204,7 @@ class RecordModule(nn.Module):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """The weight blobs in file order."""
+        """Return the weight blobs in file order."""
         return tuple(getattr(self, f"blob{index}") for index in range(self._count))
 
     def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:

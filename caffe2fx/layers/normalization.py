@@ -77,11 +77,11 @@ class BatchNorm(Neuron):
         return centred / along_channels((variance + self.eps).sqrt(), bottom.dim())
 
     def of_batch(self, bottom: Tensor) -> Tensor:
-        """The bottom normalized by its own statistics."""
+        """Normalize the bottom by its own mean and variance, as Caffe does in TRAIN."""
         return self._normalized(bottom, *_batch_statistics(bottom))
 
     def moved(self, blobs: Sequence[Tensor], bottom: Tensor) -> tuple[Tensor, ...]:
-        """What the blobs are after Caffe has seen one more batch."""
+        """Return the blobs as they are after Caffe has run one more batch in TRAIN."""
         mean, variance = _batch_statistics(bottom.detach())
         count = bottom.numel() // bottom.shape[1]
         correction = count / (count - 1) if count > 1 else 1.0
@@ -134,7 +134,7 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
         return self.running_var
 
     def take(self, blobs: Sequence[Tensor]) -> None:
-        """Have the statistics that these blobs state."""
+        """Set the running statistics to those that the three blobs give."""
         self.running_mean, self.running_var = normalized_statistics(blobs)
         self.factor = blobs[2]
         # The factor may be written in place, and then must not change in both.
@@ -143,7 +143,7 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """The file's blobs as long as the statistics are theirs, else blobs that give these."""
+        """Return the file's blobs while they give the statistics, else blobs that do."""
         stated = self.blob_mean, self.blob_variance, self.blob_factor
         now = self.mean, self.variance, self.factor
         if all(map(torch.equal, now, (*normalized_statistics(stated), self.blob_factor))):
@@ -203,7 +203,7 @@ def _batch_statistics(bottom: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalized_statistics(blobs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and variance with Caffe's factor divided out (0 where the factor is 0)."""
+    """Return mean and variance with Caffe's factor divided out (0 where the factor is 0)."""
     mean, variance, factor = blobs
     scale = torch.where(factor == 0, torch.zeros_like(factor), 1 / factor)
     return mean * scale, variance * scale
@@ -313,6 +313,6 @@ class MVN(Layer):
         return (centred / self._deviation(centred.square().mean(axes, keepdim=True)),)
 
     def _deviation(self, variance: Tensor) -> Tensor:
-        """sqrt(variance) + eps, with the derivative that Caffe's backward takes it to have."""
+        """Compute sqrt(variance) + eps, differentiated as Caffe's backward does."""
         deviation = variance.detach().sqrt() + self.eps
         return deviation + (variance - variance.detach()) / (2 * deviation)

@@ -37,7 +37,7 @@ class PoolMethod(Choice):
 
     @property
     def is_average(self) -> bool:
-        """Whether the method sums a window and divides."""
+        """Return whether the method sums a window and divides."""
         return self in (PoolMethod.AVE, PoolMethod.AVE_EXC_PAD)
 
 

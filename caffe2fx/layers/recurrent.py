@@ -57,7 +57,7 @@ class Recurrent(Layer):
         return not self.expose_hidden
 
     def has_static(self, bottoms: int) -> bool:
-        """Whether, of that many bottoms, one is the static input that every step reads."""
+        """Return whether one of that many bottoms is the static input that every step reads."""
         return bottoms > 2 + self._exposed
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:

@@ -26,7 +26,7 @@ def register(layer: L) -> L:
 
 
 def _is_same(one: type[Layer], two: type[Layer]) -> bool:
-    """Whether neither a dialect nor the number of bottoms distinguishes two records."""
+    """Return whether neither a dialect nor the number of bottoms distinguishes two records."""
     together = max(one.bottoms[0], two.bottoms[0]) <= min(one.bottoms[1], two.bottoms[1])
     return together and not set(one.dialects).isdisjoint(two.dialects)
 

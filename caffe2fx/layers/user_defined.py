@@ -51,12 +51,12 @@ class DefinedLayer(Layer):
 
     @property
     def definition(self) -> UserLayerDefinition:
-        """The definition that the user registered for this layer."""
+        """Return the definition that the user registered for this layer."""
         raise NotImplementedError
 
     @property
     def parameters(self) -> Parameters:
-        """The fields of the layer in the file, as a nested dict by their names."""
+        """Return the fields of the layer in the file, as a nested dict by their names."""
         raise NotImplementedError
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:

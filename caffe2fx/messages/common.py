@@ -86,7 +86,7 @@ class NetStateRule(Message):
     not_stage: tuple[str, ...] = repeated(5, "string")
 
     def meets(self, state: NetState) -> bool:
-        """Whether the net's state fulfils every part of this rule."""
+        """Return whether the net's state fulfils every part of this rule."""
         return (
             (self.phase is None or self.phase == state.phase)
             and (self.min_level is None or state.level >= self.min_level)

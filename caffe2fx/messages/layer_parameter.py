@@ -103,12 +103,12 @@ class LayerParameter(LayerHints):
 
     @property
     def hints(self) -> LayerHints:
-        """The fields that only state how forks run the layer."""
+        """Return the fields that only state how forks run the layer."""
         names = [item.name for item in dataclasses.fields(LayerHints)]
         return LayerHints(**{name: getattr(self, name) for name in names})
 
     def stands_in(self, state: NetState) -> bool:
-        """Whether include and exclude rules keep this layer in a net of that state."""
+        """Return whether include and exclude rules keep this layer in a net of that state."""
         if self.include:
             return any(rule.meets(state) for rule in self.include)
         return not any(rule.meets(state) for rule in self.exclude)

@@ -89,12 +89,12 @@ class Choice(enum.IntEnum):
 
     @property
     def is_forked(self) -> bool:
-        """Whether only forks have this member: BVLC's Caffe cannot read its name."""
+        """Return whether only forks have this member: BVLC's Caffe cannot read its name."""
         raise NotImplementedError
 
     @property
     def is_hint(self) -> bool:
-        """Whether the member states how to compute and not what, so that it may be left out."""
+        """Return whether the member states how to compute, not what, so that it may be left out."""
         return False
 
 
@@ -196,12 +196,12 @@ def _normal_one(value: Any, type_: Any) -> Any:
 
 
 def is_message(type_: Any) -> bool:
-    """Whether a wire type is another record."""
+    """Return whether a wire type is another record."""
     return isinstance(type_, type) and issubclass(type_, Message)
 
 
 def is_enum(type_: Any) -> bool:
-    """Whether a wire type is an enumeration."""
+    """Return whether a wire type is an enumeration."""
     return isinstance(type_, type) and issubclass(type_, enum.IntEnum)
 
 

@@ -39,24 +39,24 @@ class CaffeView:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Blob names of the inputs, in the order of the arguments of forward."""
+        """Return the blob names of the inputs, in the order of the arguments of forward."""
         return tuple(value.blob for value in self.net.inputs)
 
     @property
     def input_ranks(self) -> tuple[int, ...]:
-        """The number of axes of each input, the batch included."""
+        """Return the number of axes of each input, the batch included."""
         shapes = (s for step in self.net.steps if is_input(step) for s in step.top_shapes(()))
         return tuple(map(len, shapes))
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Blob names of the outputs as in `blobs`, in the order of the results of forward."""
+        """Return the outputs' blob names as in `blobs`, in the order of forward's results."""
         names = {value: name for name, value in self.net.names().items()}
         return tuple(names[value] for value in self.net.outputs)
 
     @property
     def preprocessing(self) -> dict[str, Transform]:
-        """The transform that Caffe applies to the images of each input, by blob name.
+        """Return the transform that Caffe applies to the images of each input, by blob name.
 
         The modules are in the mode, train or eval, that the net is in. CaffeFileError names a
         mean_file that does not exist.
@@ -73,7 +73,7 @@ class CaffeView:
 
     @property
     def unmatched(self) -> Unmatched:
-        """The layers of the net and of the weights file it was loaded from that did not match."""
+        """Return the layers of the net and of its weights file that did not match."""
         found: Unmatched = self._module.meta.get("caffe_unmatched", Unmatched())
         return found
 
@@ -154,7 +154,7 @@ class CaffeGraphModule(fx.GraphModule):
 
     @property
     def caffe(self) -> CaffeView:
-        """The net that this module was built from, its names, and `blobs(x)`."""
+        """Return the net that this module was built from, its names, and `blobs(x)`."""
         net, names = self.meta["caffe"]
         return CaffeView(self, net, names)
 

@@ -18,7 +18,7 @@ Multipliers = tuple[float, float]
 def parameter_groups(
     module: CaffeGraphModule, *, lr: float, weight_decay: float = 0.0
 ) -> list[dict[str, Any]]:
-    """Parameter groups for a torch.optim optimizer, one for each lr_mult and decay_mult.
+    """Return parameter groups for a torch.optim optimizer, one for each lr_mult and decay_mult.
 
     `lr` and `weight_decay` are the solver's base_lr and weight_decay. torch.optim.SGD with these
     groups and the solver's momentum does what Caffe's SGD does while the learning rate stays.

@@ -44,7 +44,7 @@ class Net:
 
     @property
     def inputs(self) -> tuple[Value, ...]:
-        """The values that the caller fills: tops of Input and of layers that read data."""
+        """Return the values that the caller fills: tops of Input and of layers that read data."""
         return tuple(top for step in self.steps if is_input(step) for top in step.tops)
 
     def __iter__(self) -> Iterator[Step]:

@@ -104,7 +104,7 @@ class Reshaped(RecordModule):
 
     @property
     def blobs(self) -> tuple[Tensor, ...]:
-        """The weight blobs in file order, each in this layer's own shape."""
+        """Return the weight blobs in file order, each in this layer's own shape."""
         return tuple(map(Tensor.reshape, super().blobs, self.shapes))
 
 

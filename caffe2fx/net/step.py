@@ -70,12 +70,12 @@ class Step:
     hints: LayerHints = LayerHints()
 
     def passes_gradient(self, bottom: int) -> bool:
-        """Whether gradients of this step reach the layers that compute that bottom."""
+        """Return whether gradients of this step reach the layers that compute that bottom."""
         return not self.propagate_down or self.propagate_down[bottom]
 
     @property
     def loss_weights(self) -> tuple[float, ...]:
-        """The weight of each top in the net's loss; a loss's first top has 1 by default.
+        """Return the weight of each top in the net's loss; a loss's first top has 1 by default.
 
         A loss whose file names no top has one all the same.
         """
@@ -85,12 +85,12 @@ class Step:
 
     @property
     def shares_memory(self) -> bool:
-        """Whether Caffe makes this step's tops the very memory of its bottom."""
+        """Return whether Caffe makes this step's tops the very memory of its bottom."""
         return self.layer.shares(len(self.bottoms), len(self.tops))
 
     @property
     def reads(self) -> tuple[Value, ...]:
-        """The bottoms, and then the values of dynamic weights."""
+        """Return the bottoms, and then the values of dynamic weights."""
         return (*self.bottoms, *(weight.value for weight in self.dynamic))
 
     def reading(self, new: Mapping[Value, Value]) -> Step:
@@ -212,5 +212,5 @@ def _list(shapes: Sequence[Shape]) -> str:
 
 
 def is_input(step: Step) -> bool:
-    """Whether the caller fills this step's tops."""
+    """Return whether the caller fills this step's tops."""
     return isinstance(step.layer, Source)

@@ -64,12 +64,12 @@ class MapRow(Row):
 
     @property
     def diverges(self) -> bool:
-        """Whether the layer itself computes something else."""
+        """Return whether the layer itself computes something else."""
         return self.lost_here or super().diverges
 
     @property
     def loss(self) -> float:
-        """The SQNR in dB of the layer alone: the higher of end to end and fed with the dump's maps.
+        """Return the SQNR in dB of the layer alone: the higher of end to end and fed with the dump.
 
         A layer after a map that was changed by itself is fed with the change, and yet right.
         """
@@ -115,12 +115,12 @@ class DumpReport(Report):
 
     @property
     def only_net(self) -> tuple[str, ...]:
-        """Names of the layers whose maps the dump does not have."""
+        """Return the names of the layers whose maps the dump does not have."""
         return tuple(row.layer for row in self.rows if row.unverified)
 
     @property
     def ranked(self) -> tuple[MapRow, ...]:
-        """The compared maps, the one whose layer loses most first (see MapRow.loss)."""
+        """Return the compared maps, the one whose layer loses most first (see MapRow.loss)."""
         compared = (row for row in self.rows if not row.unverified)
         return tuple(sorted(compared, key=lambda row: row.loss))
 

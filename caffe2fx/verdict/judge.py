@@ -84,7 +84,7 @@ def _unproven(rows: Mapping[Value, Row]) -> set[Value]:
 
 
 def _surer(first: Row, second: Row) -> Row:
-    """Of two rows of a map the one that says more: that it differs, else that it is equal."""
+    """Return the row that decides more: one that differs, else one that is equal, else either."""
     order = (Status.DIFFERS, Status.EQUAL, Status.NOT_PROVEN)
     return min(first, second, key=lambda row: order.index(row.status))
 
@@ -101,7 +101,7 @@ class _Seen:
 
     @property
     def fits(self) -> bool:
-        """Whether the engine's shape is the reference's."""
+        """Return whether the engine's shape is the reference's."""
         return not self.shape_fault
 
 
@@ -141,7 +141,10 @@ class _Trial:
         return self._stream([value.double() for value in self._inputs])
 
     def result(self, others: Iterable[Sequence[Tensor]]) -> dict[Value, Row]:
-        """A row for each feature map; the second inputs are the first that the model takes."""
+        """Return a row for each feature map.
+
+        The second inputs are the first ones that the model takes.
+        """
         for inputs in others:
             with suppress(_Refused):
                 self._run(inputs)
@@ -155,7 +158,7 @@ class _Trial:
         return {top: self._published(top, row) for top, row in zip(tops, rows, strict=True)}
 
     def _published(self, value: Value, row: Row) -> Row:
-        """The row, wrong if it is of an output that the program by default gives wrongly."""
+        """Return the row, marked wrong if the engine's published output errs beyond its limit."""
         if row.wrong or value not in self._coarse:
             return row
         error, limit = self._coarse[value], row.end_to_end_limit
@@ -208,13 +211,13 @@ class _Trial:
             self._seen[value] = replace(seen, end=end)
 
     def _stays(self, value: Value) -> bool:
-        """Whether a map that should move with the input did not."""
+        """Return whether a map that should change with the input did not."""
         seen = self._seen.get(value)
         known = value in self._reference.known
         return known and seen is not None and not seen.change > 0 and not seen.masked
 
     def moved_by(self, inputs: Sequence[Tensor], values: set[Value]) -> set[Value]:
-        """Those of the values that other inputs change in the reference, if it takes them."""
+        """Return those of the values that other inputs change in the reference."""
         usual = self._stream(self._inputs)
         other = self._stream([value.to(torch.float32) for value in inputs])
         changes: dict[Value, float] = {}
@@ -234,7 +237,7 @@ class _Trial:
         return {value for value in values if changes[value] > 0}
 
     def _rows(self, carried: CarriedErrors | None = None) -> Iterator[Row]:
-        """A row for each feature map, from what the engine makes of the reference's inputs."""
+        """Yield a row for each feature map, from the engine's results on the reference's inputs."""
         exact = self._exactly()
         for mine, step in zip(self._net.steps, self._theirs, strict=True):
             exact.enter(mine)
@@ -248,7 +251,10 @@ class _Trial:
             exact.leave(mine)
 
     def _alone(self, mine: Step, step: Step, exact: StepwiseEvaluation) -> Sequence[Tensor | None]:
-        """What the engine's step makes of what the reference would feed it with, if it can."""
+        """Run the engine's step on the reference's values of its bottoms; return its tops.
+
+        A top is None where the engine expects bottoms of another shape, or cannot run a step alone.
+        """
         if any(not self._seen[value].fits for value in mine.reads):
             # Its engine expects other shapes here: what it would be fed, it could not take.
             return [None] * len(mine.tops)
@@ -257,7 +263,7 @@ class _Trial:
     def _row(
         self, step: Step, value: Value, alone: Tensor | None, stream: StepwiseEvaluation
     ) -> Row:
-        """The measures of one feature map."""
+        """Measure one feature map against the reference and return its row."""
         exact, seen = stream.values[value], self._seen[value]
         size, known = _magnitude(exact), value in self._reference.known
         dead = self._is_dead(value, size) or bool(exact.isnan().any())
@@ -291,13 +297,13 @@ class _Trial:
         )
 
     def _baked(self, value: Value) -> str:
-        """Why a map may not be a constant, whatever it holds on these inputs."""
+        """Return why a map may not be constant although the engine's is; empty if it may."""
         follows = value in self._moving or value not in self._reference.known
         change = 0.0 if follows else self._seen[value].change
         return f"it needs to follow the inputs (by {change:.2e}), got a constant" if change else ""
 
     def _is_dead(self, value: Value, size: float) -> bool:
-        """Whether nothing proves a map: it is 0 all over, or no input that was tried changes it."""
+        """Return whether nothing proves a map: it is all 0, or no input that was tried moves it."""
         if value in self._net.outputs and self._has_constant_outputs:
             return True
         # A mask of -inf proves itself by where it stands.
@@ -307,12 +313,12 @@ class _Trial:
 
     @property
     def _has_constant_outputs(self) -> bool:
-        """Whether no output depends on the inputs: then the net proves nothing."""
+        """Return whether no output depends on the inputs: then the net proves nothing."""
         following = self._moving - self._constant
         return not following.intersection(self._net.outputs)
 
     def _has_to_move(self, value: Value) -> bool:
-        """Whether a map that does not change with the input is a fault.
+        """Return whether a map that does not change with the input is a fault.
 
         Within an operation some maps may stay (a mask of what is 0, where nothing is): they are
         judged as constants are, by their size, and what the operation gives has to move.
@@ -323,7 +329,7 @@ class _Trial:
 
 
 def _magnitude(value: Tensor) -> float:
-    """The largest magnitude of what is a number."""
+    """Return the largest magnitude in a map, NaN left out."""
     size = largest(value)
     return size if size == size else largest(value[~value.isnan()])
 
@@ -339,7 +345,7 @@ def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Ten
 
 
 def _own_noise(step: Step, value: Value, exact: StepwiseEvaluation) -> float:
-    """What float32 itself loses in this layer: its meaning in float32 against float64."""
+    """Return the largest difference between the layer in float32 and in float64."""
     index = step.tops.index(value)
     double, rounded = (
         step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)

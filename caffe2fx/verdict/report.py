@@ -27,7 +27,7 @@ class Status(str, Enum):
 
     @property
     def exit_code(self) -> int:
-        """The exit status of a command line with this verdict; 2 is for errors of usage."""
+        """Return the exit status of a command line with this verdict; 2 is for errors of usage."""
         return {Status.EQUAL: 0, Status.DIFFERS: 1}.get(self, 3)
 
 
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def status(self) -> Status:
-        """Equal, different, equal but not proven, or not compared."""
+        """Return the verdict on this map: equal, different, not proven, or not compared."""
         if self.unverified:
             return Status.UNVERIFIED
         if self._difference:
@@ -65,14 +65,14 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """The word "ok", or the reason against it."""
+        """Return the word "ok", or the reason against it."""
         if self.unverified:
             return f"not verified: {self.unverified}"
         return self.fault or (f"ok; {self.note}" if self.note else "ok")
 
     @property
     def fault(self) -> str:
-        """Why this feature map is not proven to be equal, empty if it is."""
+        """Return why this feature map is not proven to be equal, empty if it is."""
         if self.status is Status.NOT_PROVEN:
             return "not proven, no signal: it does not change with the inputs that were tried"
         return self._difference
@@ -89,7 +89,7 @@ class Row:
 
     @property
     def diverges(self) -> bool:
-        """Whether the layer itself computes something else."""
+        """Return whether the layer itself computes something else."""
         return not self.unverified and not _within(self.alone, self.alone_limit)
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """Different if one feature map is, else not proven if one is or none was compared."""
+        """Return DIFFERS if one map does, else NOT_PROVEN if one is or none was compared."""
         found = [row.status for row in self.rows if not row.unverified]
         if Status.DIFFERS in found:
             return Status.DIFFERS
@@ -123,7 +123,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every feature map that could be compared is proven to be equal.
+        """Return whether every feature map that could be compared is proven to be equal.
 
         False is not yet a fault: `status` separates maps that differ from maps that are not proven.
         """
@@ -131,13 +131,13 @@ class Report:
 
     @property
     def first_divergence(self) -> Row | None:
-        """The first layer that computes something else, else the first map that differs."""
+        """Return the first layer that computes something else, else the first map that differs."""
         own = next((row for row in self.rows if row.diverges), None)
         return own or self._first(Status.DIFFERS)
 
     @property
     def first_unproven(self) -> Row | None:
-        """The first feature map that did not change with any of the inputs."""
+        """Return the first feature map that did not change with any of the inputs."""
         return self._first(Status.NOT_PROVEN)
 
     def _first(self, status: Status) -> Row | None:

@@ -29,6 +29,6 @@ _CONVOLUTIONS = frozenset({torch.conv1d, torch.conv2d, torch.conv3d})
 
 
 def _unfolds(images: Tensor, weight: Tensor) -> bool:
-    """Whether torch unfolds a batch of images; one image may come without a batch axis."""
+    """Return whether torch unfolds a batch of images; one image may come without a batch axis."""
     by_onednn = images.dtype is torch.float32 and torch.backends.mkldnn.enabled
     return not by_onednn and images.dim() == weight.dim() and len(images) > 1

@@ -31,12 +31,12 @@ def another(value: Tensor) -> Tensor:
 
 
 def is_whole(value: Tensor) -> bool:
-    """Whether an input is integral: its elements are counts or indices."""
+    """Return whether an input is integral: its elements are counts or indices."""
     return not value.is_floating_point() or torch.equal(value, value.round())
 
 
 def is_one_number(value: Tensor) -> bool:
-    """Whether an integral input has one value everywhere, so that nothing depends on positions."""
+    """Return whether an integral input has one value only, so that no position matters."""
     numbers = value.reshape(-1)
     return is_whole(value) and len(numbers) > 1 and bool((numbers == numbers[0]).all())
 

@@ -250,7 +250,7 @@ def _locked(paths: Iterable[Path], patience: float = 0.0) -> Iterator[bool]:
 
 
 def _lock(path: Path, stack: ExitStack, end: float) -> bool:
-    """Whether the path's lock was free before `end`, and belongs to `stack` now."""
+    """Return whether the path's lock was free before `end`, and belongs to `stack` now."""
     if fcntl is None:
         return False
     try:

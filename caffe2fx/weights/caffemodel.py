@@ -62,7 +62,7 @@ _LAYERS = {100: _V2, 2: _V1}
 
 
 def fits(net_name: str, layers: Sequence[LayerWeights]) -> bool:
-    """Whether the weights are few enough for a .caffemodel, as Caffe reads it."""
+    """Return whether the weights are few enough for a .caffemodel, as Caffe reads it."""
     return sum(map(_size, _layout(net_name, layers, _LONGEST))) <= SIZE_LIMIT
 
 
@@ -95,7 +95,7 @@ def write(
 def read(
     path: str | os.PathLike[str], *, may_map: bool = True
 ) -> tuple[str, tuple[LayerWeights, ...]]:
-    """The net's name and its layers, from a file of any age: today's `layer`, V1 or V0.
+    """Read the net's name and its layers from a file of any age: today's `layer`, V1 or V0.
 
     Blobs are float32 tensors over the file's bytes where it holds float32, which are mapped if
     they may be and are many (see caffe2fx.weights.mapped): nothing is read until it is used,
@@ -110,7 +110,7 @@ def read(
 
 
 def identifier(path: str | os.PathLike[str]) -> str:
-    """The identifier that `write` was given, empty for a file that was written otherwise."""
+    """Return the identifier that `write` was given, empty for a file that was written otherwise."""
     source = _source(path)
     for found in source.fields(0, len(source.data)):
         if found.number in _LAYERS:
@@ -132,7 +132,7 @@ _BLOBS: _Places = {
 
 
 def definition(path: str | os.PathLike[str]) -> bytes:
-    """The file without its blobs: a NetParameter message, small enough for protobuf.
+    """Return the file's NetParameter without the blobs, as bytes small enough for protobuf.
 
     CaffeFormatError names the byte where the file is wrong.
     """
@@ -156,14 +156,14 @@ def _without(places: _Places, source: wire_format.Source, begin: int, end: int) 
 
 
 def read_blob(path: str | os.PathLike[str]) -> torch.Tensor:
-    """The one blob of a .binaryproto: a mean image, or the matrix of an InfogainLoss."""
+    """Read the one blob of a .binaryproto: a mean image, or the matrix of an InfogainLoss."""
     source = _source(path)
     whole = wire_format.Field(0, wire_format.DELIMITED, 0, 0, len(source.data))
     return float32(dated_blob(source, whole, "the blob")[0])
 
 
 def float32(blob: torch.Tensor) -> torch.Tensor:
-    """The blob as Caffe keeps it, contiguous in the CPU's memory; itself if it is that already."""
+    """Convert a blob to contiguous float32 in the CPU's memory; itself if it is that already."""
     return blob.detach().to("cpu", torch.float32).contiguous()
 
 
@@ -191,7 +191,7 @@ def _size(piece: _Piece) -> int:
 def _layout(
     net_name: str, layers: Iterable[LayerWeights], identifier: str = ""
 ) -> Iterator[_Piece]:
-    """The file from its first byte to its last: wire bytes, and the tensors between them."""
+    """Yield the file from its first byte to its last: wire bytes, and the tensors between them."""
     head = wire_format.encode_delimited(_NET_NAME, net_name.encode())
     if identifier:
         stage = wire_format.encode_delimited(_STAGE, _IDENTIFIED.encode() + identifier.encode())
@@ -210,7 +210,7 @@ def _layout(
 
 
 def _layer_pieces(layer: LayerWeights, offset: int) -> Iterator[_Piece]:
-    """A layer's message, whose first byte lies at `offset`."""
+    """Yield a layer's message, whose first byte lies at `offset`, as wire bytes and tensors."""
     texts = [(_V2.name, layer.name), (_V2.type, layer.type)]
     texts += [(_V2.bottom, bottom) for bottom in layer.bottoms]
     texts += [(_V2.top, top) for top in layer.tops]
@@ -298,7 +298,7 @@ def _collect(
 
 
 def _layer_type(source: wire_format.Source, found: wire_format.Field, numbers: _LayerFields) -> str:
-    """The type's name; "" for a number that V1 does not have, which Caffe reads as NONE."""
+    """Return the name of a V1 type number; "" for an unknown number, which Caffe reads as NONE."""
     if numbers is not _V1:
         return source.text(found, "type")
     source.require(found, "type", wire_format.VARINT)

@@ -101,7 +101,7 @@ def _refuse_names(names: Sequence[str]) -> None:
 
 
 def _is_within(group: h5py.Group, key: str) -> bool:
-    """Whether the member is an object of the file itself, and no link by a path."""
+    """Return whether the member is an object of the file itself, and no link by a path."""
     return isinstance(group.get(key, getlink=True), h5py.HardLink)
 
 

@@ -33,11 +33,11 @@ class Mapping(mmap.mmap):
 
     @property
     def is_stale(self) -> bool:
-        """Whether somebody has written into the file; a file renamed over it does no harm."""
+        """Return whether somebody has written into the file; one renamed over it does no harm."""
         return _stamp(self.descriptor) != self.stamp
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether the tensor's memory is bytes of the file."""
+        """Return whether the tensor's memory is bytes of the file."""
         return tensor.numel() > 0 and 0 <= tensor.data_ptr() - self.begin < len(self)
 
     def __del__(self) -> None:

@@ -100,7 +100,7 @@ def _among(parts: Mapping[str, nn.Module]) -> Leaves:
 
 
 def _is_missing(target: Target, module: nn.Module) -> bool:
-    """Whether the module is a layer that only forks of Caffe have, and the target has not."""
+    """Return whether a module is a layer of a fork of Caffe that the target does not have."""
     if not isinstance(module, RecordModule):
         return False
     return BVLC not in module.layer.dialects and not target.has(module.layer)

@@ -34,7 +34,7 @@ class ExportOptions:
 
     @property
     def placeholders(self) -> bool:
-        """Whether refused operations go out as the target's placeholder."""
+        """Return whether refused operations go out as the target's placeholder."""
         return self.on_unsupported == "custom"
 
     def preprocessing_of(self, inputs: Sequence[str]) -> dict[str, Preprocessing]:

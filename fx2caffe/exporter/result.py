@@ -71,22 +71,22 @@ class Export:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The blob names of the inputs, in the model's order."""
+        """Return the blob names of the inputs, in the model's order."""
         return tuple(value.blob for value in self.net.inputs)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The blob names of the outputs, in the model's order."""
+        """Return the blob names of the outputs, in the model's order."""
         return tuple(value.blob for value in self.net.outputs)
 
     @property
     def origins(self) -> dict[str, Origin]:
-        """The module and the source line that each layer came from, by the layer's name."""
+        """Return the module and the source line that each layer came from, by the layer's name."""
         return {step.name: step.origin for step in self.net.steps}
 
     @property
     def map(self) -> Map:
-        """The tops of all layers with their modules, blobs, shapes and source lines."""
+        """Return the tops of all layers with their modules, blobs, shapes and source lines."""
         return map_of(self.net, self.nodes, self.trace.returned)
 
     def save_map(self, path: str | Path) -> None:
@@ -95,12 +95,12 @@ class Export:
 
     @property
     def rebuild(self) -> Callable[[Sequence[Any]], Any]:
-        """The function from results in the order of `outputs` to the model's own structure."""
+        """Return the function that rebuilds the model's own results from a list as in `outputs`."""
         return self.trace.rebuild
 
     @property
     def batch_is_fixed(self) -> bool:
-        """Whether the net works for the example's batch only."""
+        """Return whether the net works for the example's batch only."""
         return bool(self.batch_faults)
 
     def save(self, prototxt: str | Path, weights: str | Path) -> None:
@@ -131,7 +131,7 @@ class Export:
 
     @property
     def prototxt(self) -> str:
-        """The text of the prototxt."""
+        """Return the text of the prototxt."""
         return prototxt_of(self.net, header=self._header(), text_rewrites=self.target.text_rewrites)
 
     def _header(self) -> str:

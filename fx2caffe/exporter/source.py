@@ -39,17 +39,17 @@ class Source:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors of the example inputs, in order."""
+        """Return the tensors of the example inputs, in order."""
         return pytree.flatten(model_inputs.as_inputs(self.model, self.inputs)).tensors
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The modules of the model by path; a plain function has none."""
+        """Return the modules of the model by path; a plain function has none."""
         return dict(self.model.named_modules()) if isinstance(self.model, nn.Module) else {}
 
     @property
     def name(self) -> str:
-        """The name of the net."""
+        """Return the name of the net."""
         caffe = self._caffe
         return type(self.model).__name__ if caffe is None else caffe.caffe.net.name
 

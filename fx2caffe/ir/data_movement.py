@@ -79,7 +79,7 @@ class Move:
 
     @property
     def order(self) -> Shape:
-        """The input axes that the result keeps, in the order of the result."""
+        """Return the input axes that the result keeps, in the order of the result."""
         alive = [axis for axis, driver in enumerate(self.drivers) if driver >= 0]
         return tuple(sorted(alive, key=self.drivers.__getitem__))
 

@@ -94,7 +94,7 @@ class Emitter:
 
     @property
     def scope(self) -> tuple[str, Origin]:
-        """The name and the origin that steps added now are given."""
+        """Return the name and the origin that are given to the steps added now."""
         return self._name, self._origin
 
     def add(

@@ -33,7 +33,7 @@ class IndexMap(IntermediateRecord):
 
     @property
     def axes(self) -> range:
-        """The axes that are indexed."""
+        """Return the axes that are indexed."""
         return range(self.first, self.first + len(self.sizes))
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -76,7 +76,7 @@ def index_map(
 
 
 def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
-    """Whether the indices are those of the whole axis in order, at every batch size."""
+    """Return whether the indices are those of the whole axis in order, at every batch size."""
     size = input.shape[axis]
     return len(places) == size == input.other_shape[axis] and tuple(places) == tuple(range(size))
 
@@ -104,11 +104,11 @@ class Span(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether it is a contiguous range without padding."""
+        """Return whether the span is a contiguous range without padding."""
         return self.step == 1 and self.before == self.after == 0
 
     def is_window(self, size: int) -> bool:
-        """Whether 1x1 windows give it: strided from index 0, or padded alike on both sides."""
+        """Return whether 1x1 windows give it: strided from index 0, or padded alike at the ends."""
         if self.start != 0 or self.before != self.after:
             return False
         return self.length == ((size - 1) // self.step + 1 if not self.before else size)

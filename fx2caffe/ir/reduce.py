@@ -75,6 +75,6 @@ INNER = {ReduceOp.SUMSQ: Power(power=2), ReduceOp.ASUM: AbsVal()}
 
 
 def leaves_ones(op: ReduceOp, axes: Shape, rank: int) -> bool:
-    """Whether the layers leave axes of size 1 in place, as keepdim does, without a reshape."""
+    """Return whether the layers keep axes of size 1, as keepdim does, without a reshape."""
     pooled = op in GLOBAL and axes == (2, 3) and rank == 4
     return pooled or op in (ReduceOp.MAX, ReduceOp.PROD) or axes[-1:] != (rank - 1,)

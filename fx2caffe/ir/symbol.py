@@ -35,11 +35,11 @@ class Symbol:
 
     @property
     def rank(self) -> int:
-        """The number of axes."""
+        """Return the number of axes."""
         return len(self.shape)
 
     def carries_batch(self, axis: int) -> bool:
-        """Whether the size of this axis follows the batch size."""
+        """Return whether the size of this axis follows the batch size."""
         return self.shape[axis] != self.other_shape[axis]
 
     def static_size(self, axis: int) -> int:

@@ -217,7 +217,7 @@ class _LegalEmitter(Emitter):
     def _why_unsupported(
         self, layer: Layer, bottoms: Sequence[Symbol], dynamic: Sequence[Symbol], tops: int
     ) -> str | None:
-        """Why the target cannot run the layer or those that compute its weights; None if it can."""
+        """Return why the target cannot run the layer or those that fill its weights, else None."""
         if isinstance(layer, Unsupported):
             return None  # becomes the target's own placeholder later
         asked = [(layer, [bottom.shape for bottom in bottoms], tops)]

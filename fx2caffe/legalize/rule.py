@@ -27,7 +27,7 @@ class LayerCall(Generic[L]):
 
     @property
     def bottom(self) -> Symbol:
-        """The first bottom."""
+        """Return the first bottom."""
         return self.bottoms[0]
 
 
@@ -65,7 +65,7 @@ class UserRule:
     targets: frozenset[str]
 
     def is_for(self, layer: Layer, target: str) -> bool:
-        """Whether the rule is to be tried for a layer in a target."""
+        """Return whether the rule is to be tried for a layer in a target."""
         return type(layer) is self.record and (not self.targets or target in self.targets)
 
 

@@ -15,7 +15,7 @@ from fx2caffe.ir.symbol import Refused, Symbol
 
 
 def reads_constants_alone(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
-    """Whether every tensor that a node reads was lowered to a constant."""
+    """Return whether every tensor that a node reads was lowered to a constant."""
     sources = node.all_input_nodes
     return bool(sources) and all(_is_constant(values[source]) for source in sources)
 

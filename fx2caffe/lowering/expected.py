@@ -18,10 +18,10 @@ class Expected:
 
     @property
     def shape(self) -> Shape:
-        """The shape of the (first) result at the example's batch size."""
+        """Return the shape of the (first) result at the example's batch size."""
         return tuple(self.meta.shape)
 
     @property
     def other_shape(self) -> Shape:
-        """The shape of the (first) result at the other batch size."""
+        """Return the shape of the (first) result at the other batch size."""
         return tuple(self.other_meta.shape)

@@ -86,22 +86,22 @@ def _in_type(value: Any, dtype: Any) -> Any:
 
 
 def _is_whole(dtype: torch.dtype | None) -> bool:
-    """Whether a dtype holds integers or masks."""
+    """Return whether a dtype holds integers or masks."""
     return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 
 def _adds(node: fx.Node) -> bool:
-    """Whether a write adds to, or multiplies, the elements that it writes to."""
+    """Return whether a write adds to, or multiplies, the elements that it writes to."""
     return node.kwargs.get("reduce") is not None or node.kwargs.get("accumulate") is True
 
 
 def _is_mask(node: fx.Node) -> bool:
-    """Whether a node casts a mask, whose 0 and 1 every dtype holds."""
+    """Return whether a node casts a mask, whose 0 and 1 every dtype holds."""
     return node.target is Tensor.to and _kind(node.args[0]) is torch.bool
 
 
 def _is_count(exponent: Any) -> bool:
-    """Whether an exponent gives integers for integer bases."""
+    """Return whether an exponent gives integers for integer bases."""
     return isinstance(exponent, int) and exponent >= 0
 
 

@@ -79,7 +79,7 @@ def power(net: Emitter, input: AnyOperand, exponent: AnyOperand) -> Symbol:
 
 
 def _is_lone(exponents: AnyOperand) -> bool:
-    """Whether the exponents are a constant with a single value."""
+    """Return whether the exponents are a constant with a single value."""
     return not isinstance(exponents, Symbol) and len(_different(exponents)) == 1
 
 

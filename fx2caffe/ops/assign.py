@@ -76,14 +76,14 @@ def _width(part: Any) -> int:
 
 
 def _is_whole(part: Any) -> bool:
-    """Whether a part takes the whole axis at any size; x[:-2] of two samples takes none."""
+    """Return whether a part is the whole axis at any size; x[:-2] of two samples is empty."""
     if not isinstance(part, slice):
         return False
     return part.stop is None and not part.start and part.step in (None, 1)
 
 
 def _is_fill(index: Any, value: Any) -> bool:
-    """Whether a single value is written where a computed mask is true."""
+    """Return whether a single value is written where a computed mask is true."""
     shape = () if isinstance(value, float | int) else tuple(value.shape)
     return isinstance(index, Symbol) and index.dtype is torch.bool and shape == ()
 

@@ -171,7 +171,7 @@ def _spread(
 
 
 def is_number(constant: Tensor, input: Symbol) -> bool:
-    """Whether a constant is a single value that broadcasts to `input`."""
+    """Return whether a constant is a single value that broadcasts to `input`."""
     return constant.numel() == 1 and constant.dim() <= input.rank
 
 
@@ -243,7 +243,7 @@ def with_sign_of(net: Emitter, size: Symbol, input: Symbol, suffix: str = "") ->
 
 
 def is_positive(net: Emitter, value: Symbol) -> bool:
-    """Whether the layer that computes a tensor gives positive elements only."""
+    """Return whether the layer that computes a tensor gives positive elements only."""
     step = _maker(net, value.value)
     if step is None:
         return False

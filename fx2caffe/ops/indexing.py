@@ -168,7 +168,7 @@ def from_front(net: Emitter, places: Operand, size: int) -> tuple[Operand, bool]
 
 
 def _is_from_front(net: Emitter, places: Symbol) -> bool:
-    """Whether indices are certainly not negative, as those of ArgMax."""
+    """Return whether indices are certainly not negative, as those of ArgMax."""
     made = {top: step for step in net.steps for top in step.tops}
     step = made[places.value]
     while isinstance(step.layer, Reshape | Flatten | Power) and step.bottoms[0] in made:

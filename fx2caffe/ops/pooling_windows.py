@@ -31,7 +31,7 @@ class Windows:
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """The arguments of torch's average pooling."""
+        """Return the arguments of torch's average pooling."""
         return self.kernel, self.stride, self.pad, self.ceil
 
     def count(self, axis: int, size: int) -> int:

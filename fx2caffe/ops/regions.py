@@ -25,7 +25,7 @@ Pool = Callable[[Tensor, Tensor], Any]
 
 
 def fits(input: Symbol, boxes: Tensor, pooled: tuple[int, int]) -> bool:
-    """Whether the matrix from all pixels to all bins is within DENSE elements."""
+    """Return whether the matrix from all pixels to all bins has at most DENSE elements."""
     return prod(input.shape) // input.shape[1] * len(boxes) * prod(pooled) <= DENSE
 
 

@@ -50,7 +50,7 @@ def _exactly(net: Emitter, input: Symbol, mode: str) -> Symbol | None:
 
 
 def is_whole(input: Symbol) -> bool:
-    """Whether torch's dtype is an integer or mask dtype."""
+    """Return whether torch's dtype is an integer or mask dtype."""
     return not input.dtype.is_floating_point
 
 

@@ -222,7 +222,7 @@ def cumulative_trapezoid(
 
 
 def _is_line(x: Operand | None) -> bool:
-    """Whether the sample positions are constant and the same for all vectors."""
+    """Return whether the sample positions are constant and the same for all vectors."""
     return x is None or (isinstance(x, Tensor) and x.dim() == 1)
 
 

@@ -181,7 +181,7 @@ _MIXING = frozenset({"Convolution", "Deconvolution", "InnerProduct", "MatMul", "
 
 
 def may_be_infinite(net: Emitter, value: AnyOperand, *, inputs: bool = False) -> bool:
-    """Whether a value derives elementwise from one that may be infinite or NaN.
+    """Return whether a value derives elementwise from one that may be infinite or NaN.
 
     The net's inputs count as such if `inputs` is set: masks of -inf are fed to nets.
     """

@@ -112,7 +112,7 @@ def _rewritten(net: Net, value: Value, change: Any) -> Net:
 
 
 def _folds(step: Step) -> bool:
-    """Whether a step's weights can absorb an affine map of each channel of its bottom."""
+    """Return whether a step's weights can absorb an affine map of each channel of its bottom."""
     layer = step.layer
     if not isinstance(layer, Convolution) or len(step.reads) > 1:
         return False
@@ -120,7 +120,7 @@ def _folds(step: Step) -> bool:
 
 
 def _pads(step: Step) -> bool:
-    """Whether the layer pads; a padded zero in raw pixels is not the model's padded zero."""
+    """Return whether the layer pads; a padded zero in raw pixels is not the model's padded zero."""
     assert isinstance(step.layer, Convolution)
     pad = step.layer.geometry(step.blobs[0].dim() - 2)[2]
     return any(pad)

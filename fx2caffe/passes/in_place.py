@@ -55,7 +55,7 @@ def _keeps_names(step: Step, blobs: Mapping[Value, str]) -> bool:
 
 
 def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Step]) -> bool:
-    """Whether no other step reads the memory that holds a value.
+    """Return whether no other step reads the memory that holds a value.
 
     The top of a Flatten or Reshape is its bottom's memory, and so are all copies that Caffe's
     own Split makes: a second reader of any of them would see what is written here.

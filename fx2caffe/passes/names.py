@@ -103,7 +103,7 @@ class _Rule:
             ) from None
 
     def fits(self, name: str) -> bool:
-        """Whether a name is within the limit and the alphabet."""
+        """Return whether a name is within the limit and the alphabet."""
         return (self.limit is None or len(name) <= self.limit) and all(map(self._takes, name))
 
     def candidate(self, name: str, attempt: int) -> str:

@@ -10,7 +10,7 @@ from caffe2fx.net.step import Step
 
 
 def factor_into_power(first: Step, second: Step) -> bool:
-    """Whether OpenCV 4 takes a (s x)^p + b for (s^p a x + b)^p (if the Power has no shift)."""
+    """Return whether OpenCV 4 merges (s x)^p + b into (s^p a x + b)^p (a Power without a shift)."""
     power = first.layer
     if not isinstance(power, Power) or power.power == 1 or power.shift != 0:
         return False
@@ -18,7 +18,7 @@ def factor_into_power(first: Step, second: Step) -> bool:
 
 
 def _is_one_affine_map(step: Step) -> bool:
-    """Whether a layer multiplies all elements by one factor, or adds one constant to all."""
+    """Return whether a layer multiplies all elements by one factor, or adds one constant to all."""
     if isinstance(step.layer, Power):
         return step.layer.power == 1
     is_affine = isinstance(step.layer, BatchNorm | Scale) and len(step.bottoms) == 1

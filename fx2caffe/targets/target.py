@@ -65,11 +65,11 @@ class Target:
         return fault and f"as {layer.type} {fault} in target {self.name!r}"
 
     def has(self, layer: Layer) -> bool:
-        """Whether the target has layers of this type, with this meaning."""
+        """Return whether the target has layers of this type, with this meaning."""
         return layer.type in self.types and not self.dialects.isdisjoint(layer.dialects)
 
     def merges_wrongly(self, first: Step, second: Step) -> bool:
-        """Whether the target would merge a layer with its only reader into something else."""
+        """Return whether the target would merge a layer with its only reader into a wrong layer."""
         return any(merge(first, second) for merge in self.wrong_merges)
 
     def _missing_field(self, layer: Layer) -> str | None:

@@ -30,7 +30,7 @@ def geometry(tensor: Tensor) -> Geometry:
 
 
 def storage_key(tensor: Tensor) -> int | None:
-    """The address of a tensor's storage; None for tensors that have none (sparse)."""
+    """Return the address of a tensor's storage; None for tensors that have none (sparse)."""
     try:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
@@ -38,7 +38,7 @@ def storage_key(tensor: Tensor) -> int | None:
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor was written; -1 where torch does not count (inference tensors)."""
+    """Return how often a tensor was written; -1 where torch does not count (inference tensors)."""
     try:
         return -1 if tensor.is_inference() else tensor._version
     except RuntimeError:  # a parameter over the memory of an inference tensor
@@ -46,7 +46,7 @@ def version(tensor: Tensor) -> int:
 
 
 def positions(place: Geometry) -> Tensor:
-    """The storage positions of a tensor's elements, in the order of its elements."""
+    """Return the storage positions of a tensor's elements, in the order of its elements."""
     result = torch.full((1,), place.offset)
     for size, stride in zip(place.shape, place.stride, strict=True):
         result = (result[:, None] + torch.arange(size) * stride).flatten()
@@ -54,7 +54,7 @@ def positions(place: Geometry) -> Tensor:
 
 
 def overlaps_itself(tensor: Tensor) -> bool:
-    """Whether two elements of a tensor are one place in memory (expand, unfold, as_strided)."""
+    """Return whether two elements of a tensor share a memory position (expand, unfold)."""
     answer = int(torch._debug_has_internal_overlap(tensor))
     if answer != _TOO_HARD:
         return bool(answer)
@@ -66,7 +66,7 @@ _TOO_HARD = 2  # of torch's quick test
 
 
 def is_basic(index: Any) -> bool:
-    """Whether an index gives a view: numbers, slices, None and Ellipsis."""
+    """Return whether an index gives a view: ints, slices, None and Ellipsis."""
     parts = index if isinstance(index, tuple) else (index,)
     kinds = int | slice | type(None) | type(Ellipsis)
     return all(isinstance(part, kinds) and not isinstance(part, bool) for part in parts)
@@ -124,14 +124,14 @@ class Table:
         self._memories: dict[int, Memory] = {}
 
     def owns(self, tensor: Tensor) -> bool:
-        """Whether the tensor, or any other over its storage, is traced."""
+        """Return whether the tensor, or any other over its storage, is traced."""
         entry = self._entries.get(id(tensor))
         if entry is not None and entry.ref() is tensor:
             return True
         return bool(self._memories) and storage_key(tensor) in self._memories
 
     def node(self, tensor: Tensor) -> Node | None:
-        """The node of a tensor's present values; None for a constant."""
+        """Return the node that gives a tensor's present values; None for a constant."""
         entry = self._entries.get(id(tensor))
         if entry is None or entry.ref() is not tensor:
             memory = self._memories.get(storage_key(tensor) or 0)
@@ -141,7 +141,7 @@ class Table:
         return self._refresh(entry, tensor)
 
     def same_memory(self, tensor: Tensor, other: Tensor) -> bool:
-        """Whether two traced tensors share their memory."""
+        """Return whether two traced tensors share their memory."""
         mine = self._memories.get(storage_key(tensor) or 0)
         return mine is not None and mine is self._memories.get(storage_key(other) or 0)
 
@@ -168,11 +168,11 @@ class Table:
         self._memories[storage_key(twin) or 0] = memory
 
     def forget(self, tensor: Tensor) -> None:
-        """The tensor was given another, constant memory."""
+        """Stop following a tensor that was given another, constant memory."""
         self._entries.pop(id(tensor), None)
 
     def derive(self, tensor: Tensor, source: Tensor) -> Node:
-        """The node of a view (as_strided) that only memory positions explain."""
+        """Return the node of a view (as_strided) that follows from memory positions alone."""
         source_node = self.node(source)
         entry = self._entries[id(source)]
         node = None
@@ -198,7 +198,10 @@ class Table:
         return entry
 
     def _adopt(self, tensor: Tensor, memory: Memory) -> Entry:
-        """A tensor nobody returned, over traced memory: a view of it where that is certain."""
+        """Register a tensor that no call returned as a view of traced memory.
+
+        Raises UnseenWrite if the traced values do not cover all of it.
+        """
         node = self._inside(geometry(tensor), memory.origin, memory.node)
         if node is None:
             raise UnseenWrite("is made where the tracer can not see it")
@@ -207,7 +210,7 @@ class Table:
         return entry
 
     def _inside(self, place: Geometry, base: Geometry, node: Node) -> Node | None:
-        """The values at `place` taken out of `node`, which covers `base`."""
+        """Emit a gather of the elements at `place` from `node` at `base`; None if it lacks some."""
         if place == base:
             return node
         if place.dtype != base.dtype:

@@ -59,7 +59,7 @@ def instance_norm(
 def native_batch_norm(
     input: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
 ) -> Respelled:
-    """The overload without running statistics stays; the other, in eval mode, has a name."""
+    """Respell aten's native_batch_norm; without running statistics it stays the same overload."""
     if len(rest) == 3:
         return torch._native_batch_norm_legit, (input, weight, bias, *rest), {}
     running_mean, running_var, training, *numbers = rest
@@ -93,7 +93,7 @@ def group_norm(
 
 
 def _normalized(target: Callable[..., Any]) -> Callable[..., Respelled]:
-    """The halves of softmax that take half_to_float in place of a dtype."""
+    """Return the respelling of a softmax whose third argument is half_to_float, not a dtype."""
 
     def softmax(input: Tensor, dim: int, half_to_float: bool = False) -> Respelled:
         return target, (input, dim), {}
@@ -139,7 +139,7 @@ def index_put(
 
 
 def _positions(indices: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    """An axis without an index is taken whole."""
+    """Return the indices with a full slice for each axis that has none."""
     return tuple(slice(None) if one is None else one for one in indices)
 
 
@@ -166,7 +166,7 @@ def reshape(input: Tensor, size: Sizes, *_: Any) -> Respelled:
 
 
 def copy(input: Tensor, src: Tensor, non_blocking: bool = False) -> Respelled:
-    """The source in the tensor's shape and dtype: nothing of the tensor is left."""
+    """Respell copy_ as the source in the tensor's shape and dtype: it overwrites every element."""
     if input.dtype != src.dtype:
         return graph_functions.setitem, (input, ..., src), {}
     return Tensor.expand, (src, tuple(input.shape)), {}

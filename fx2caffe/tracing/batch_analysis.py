@@ -34,7 +34,7 @@ class Batch:
     faults: tuple[str, ...] = ()
 
     def shape(self, node: fx.Node, extra: int) -> tuple[int, ...]:
-        """The result's shape of a node for `extra` samples more than the example has."""
+        """Return the shape of a node's result for `extra` samples more than the example has."""
         one, two = node.meta["value"].shape, self.others[node.name].shape
         return tuple(a + (b - a) * extra for a, b in zip(one, two, strict=True))
 
@@ -54,7 +54,7 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
 def _bends(
     model: nn.Module, example_inputs: Any, first: Trace, found: Batch, options: dict[str, Any]
 ) -> list[str]:
-    """Where a much larger batch does not go on as the next one began: `x[:4]`, `if batch > 2`.
+    """List the nodes whose shapes do not grow linearly with the batch: `x[:4]`, `if batch > 2`.
 
     Only shapes are asked, so nothing is computed; what does not run so is run with two samples
     more.
@@ -80,7 +80,7 @@ def _bends(
 def _runs_with_two_more(
     model: nn.Module, example_inputs: Any, options: dict[str, Any]
 ) -> list[str]:
-    """Why a model that ran with one sample more does not with two, as one that is broadcast."""
+    """Return why the model fails with two samples more although one more ran; else empty."""
     try:
         trace(model, larger(model, example_inputs, 2), **options)
     except Exception as error:
@@ -94,7 +94,7 @@ def _does_not_run(error: Exception) -> str:
 
 
 def result_varies(root: nn.Module, node: fx.Node) -> bool:
-    """Whether the numbers decide the shape of the result, so that it says nothing of the batch."""
+    """Return whether element values decide the result's shape, which then shows no batch."""
     module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
     return isinstance(module, RecordModule) and module.layer.has_dynamic_shape
 
@@ -109,7 +109,7 @@ def _on_one_line(one: fx.Node, found: Batch, three: fx.Node) -> bool:
 
 
 def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
-    """The example inputs with `more` samples, where they share the batch of the first input."""
+    """Return the example inputs with `more` samples, those that share the first input's batch."""
     args, kwargs = model_inputs.as_inputs(model, example_inputs)
     flat = pytree.flatten((args, kwargs))
     batch = flat.tensors[0].shape[:1] if flat.tensors else ()
@@ -122,7 +122,7 @@ def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
 
 
 def _more_of(value: Tensor, more: int) -> Tensor:
-    """A few more samples are copies; many take no memory, since nothing is computed on them."""
+    """Append `more` samples: copies if few, else an expanded view, as nothing is computed on it."""
     if more < MANY_MORE:
         return torch.cat([value, *[value[:1]] * more])
     return value[:1].expand(len(value) + more, *value.shape[1:])
@@ -158,7 +158,10 @@ def _difference(first: fx.GraphModule, second: fx.GraphModule, one: fx.Node, two
 
 
 def _rolls_batch(one: fx.Node, two: fx.Node) -> bool:
-    """Whether torch.roll moves samples: by as many places as there are it would seem not to."""
+    """Return whether torch.roll moves samples.
+
+    A roll by as many indices as there are samples would seem not to.
+    """
     dims = one.args[2] if len(one.args) > 2 else one.kwargs.get("dims")
     axes = (dims,) if isinstance(dims, int) else dims
     shapes = one.meta["value"].shape, two.meta["value"].shape
@@ -175,7 +178,7 @@ def _same_constant(one: Tensor, two: Tensor) -> bool:
 
 
 def _same_rows(one: Tensor, two: Tensor) -> bool:
-    """Whether two constants hold the same numbers for each sample."""
+    """Return whether two constants hold the same elements for each sample."""
     if one.dim() != two.dim():
         return False
     for axis, (size, other) in enumerate(zip(one.shape, two.shape, strict=True)):

@@ -59,11 +59,11 @@ class ModuleResults:
             raise AllOutputsSeen
 
     def wanted_calls(self) -> list[Call | None]:
-        """Which module call each wanted name means; None for the name of a node."""
+        """Return the module call that each wanted name means; None for the name of a node."""
         return [self._call(name) for name in self.wanted or ()]
 
     def _call(self, name: str) -> Call | None:
-        """Which module call a name means, None if it means none."""
+        """Return the module call that a name means, None if it means none."""
         if name in self._paths:
             return Call(self._paths[name], None)
         path, colon, index = name.rpartition(":")
@@ -77,7 +77,7 @@ class ModuleResults:
         return made[turn] if 0 <= turn < len(made) else None
 
     def cut(self, graph: Graph) -> list[tuple[str, Node]]:
-        """Names and nodes of the wanted outputs; a module's several results are numbered.
+        """Return names and nodes of the wanted outputs; a module's several results are numbered.
 
         Raises CaffeError for a name that is neither a module that ran nor a traced tensor.
         """
@@ -118,7 +118,7 @@ class ModuleResults:
         return f"; near names: {', '.join(map(repr, dict.fromkeys(near)))}"
 
     def names(self, graph: Graph) -> dict[str, tuple[tuple[str, ...], ...]]:
-        """For each module the names of the nodes that its calls returned, as far as they live."""
+        """Return, by module path, the names of the live nodes that each call returned."""
         alive = set(graph.nodes)
         return {
             path: tuple(tuple(n.name for n in nodes if n and n in alive) for nodes in made)

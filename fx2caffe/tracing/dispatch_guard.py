@@ -149,7 +149,9 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def calling(self, traced: bool | None, checks: bool = False) -> Iterator[None]:
-        """During a call of the tracer's: of traced values, of constants, or of both (None).
+        """Within this block, take operators as parts of one recorded call.
+
+        `traced` is true for a call of traced values, false for one of constants, None for both.
 
         What a call of traced values makes inside counts as traced until it is over. One that
         `checks` its arguments may read them.

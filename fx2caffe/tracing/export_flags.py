@@ -54,7 +54,7 @@ class _InThisThread:
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """torch.compiler.is_exporting() and is_compiling() are true here, in this thread alone.
+    """Within this block, make torch.compiler.is_exporting() and is_compiling() true in this thread.
 
     Libraries ask them before they read data or choose a shape by it, as torch.export wants it.
     """

@@ -21,7 +21,7 @@ NOISE = 16  # times what float32 leaves between the graph and the same graph in 
 
 
 def checksums(tensors: Sequence[Tensor]) -> dict[int, int]:
-    """A checksum of the memory of each tensor that lies on the CPU, by the tensor's address."""
+    """Return, by its id, a checksum of the memory of each tensor that lies on the CPU."""
     found: dict[int, int] = {}
     sums: dict[int, int] = {}
     for tensor in tensors:
@@ -59,7 +59,7 @@ class CutValues:
         return call.turn is not None and len(self._made.get(call.path, ())) > call.turn
 
     def values(self) -> list[Tensor | None]:
-        """The values in the order of the outputs; None for one that has no module call."""
+        """Return the values in the order of the outputs; None for one that is no module call."""
         return [value for call in self._calls for value in self._of(call)]
 
     def _of(self, call: Call | None) -> Sequence[Tensor | None]:
@@ -69,14 +69,14 @@ class CutValues:
 
 
 def copied(output: Any) -> list[Tensor]:
-    """The tensors of a result apart from memory that the model may write."""
+    """Return the tensors of a result as copies, which the model cannot write."""
     return [tensor.detach().clone() for tensor in pytree.flatten(output).tensors]
 
 
 def own_outputs(
     original: Original, calls: Sequence[Call | None] | None, args: Any, kwargs: Any
 ) -> list[Tensor | None]:
-    """What the model returns where no tracer looks on, or what its cut points return."""
+    """Run the model without a tracer; return its outputs, or the results of its cut points."""
     with torch.no_grad(), original.protected():
         if calls is None:
             return list(copied(original.run(*args, **kwargs)))
@@ -90,7 +90,7 @@ def own_outputs(
 def first_difference(
     module: fx.GraphModule, inputs: Sequence[Tensor], own: Sequence[Tensor | None]
 ) -> str:
-    """Where the graph gives something else than the model itself; empty if nowhere."""
+    """Return how the graph's first wrong output differs from the model's; empty if none does."""
     with torch.no_grad():
         mine = module(*(tensor.clone() for tensor in inputs))
     if len(mine) != len(own):
@@ -113,7 +113,7 @@ def _fault(mine: Tensor, own: Tensor) -> str:
 
 
 def _distance(mine: Tensor, own: Tensor) -> float:
-    """The largest difference; of whole numbers, whose order may turn on a rounding, the share."""
+    """Return the largest difference; for integers, whose order rounding may change, the share."""
     if mine.shape != own.shape or mine.dtype != own.dtype:
         return float("inf")
     differ = (mine != own) & ~(mine.isnan() & own.isnan())
@@ -133,7 +133,7 @@ def _scale(own: Tensor) -> float:
 def _noise(
     module: fx.GraphModule, inputs: Sequence[Tensor], mine: Sequence[Tensor], index: int
 ) -> float:
-    """How far the graph in float32 is from itself in float64; 0 where it does not run so."""
+    """Return how far output `index` in float32 is from float64; 0 where float64 fails."""
     wide = [x.double() if x.is_floating_point() else x.clone() for x in inputs]
     try:
         with in_precision(module, torch.float64) as twin, torch.no_grad():

@@ -160,7 +160,7 @@ class GraphBuilder(torch.fx.Tracer):
 
 
 def _is_whole(index: Tensor, node: Node) -> bool:
-    """Whether an index map only gives the elements of its source another shape."""
+    """Return whether an index map only gives the elements of its source another shape."""
     meta = node.meta["value"]
     count = torch.Size(meta.shape).numel()
     return len(index) == count and torch.equal(index, torch.arange(count))

@@ -70,7 +70,7 @@ class Original:
                 _put_back(held)
 
     def shares(self, tensor: Tensor) -> bool:
-        """Whether a write to the tensor would reach the user's memory."""
+        """Return whether a write to the tensor would reach the user's memory."""
         return storage_key(tensor) in self._memories
 
     def note(self, tensor: Tensor) -> None:
@@ -80,12 +80,12 @@ class Original:
             self._aliases.setdefault(key, []).append(weakref.ref(tensor))
 
     def rehome(self, tensor: Tensor) -> None:
-        """Before a write: move everything over this memory of the user's to a private copy."""
+        """Move everything over this memory of the user's to a private copy before a write to it."""
         self._move(storage_key(tensor))
         self._lent.pop(storage_key(tensor), None)
 
     def lend(self, tensor: Tensor) -> None:
-        """Before memory is given away (numpy, data_ptr), and may be written unseen: the same."""
+        """Move memory to a private copy before it is given away (numpy, data_ptr)."""
         storage = self._memories.get(storage_key(tensor))
         if storage is not None:
             self._move(storage_key(tensor))
@@ -97,7 +97,7 @@ class Original:
             self._move(key)
 
     def written_unseen(self) -> list[str]:
-        """Names of the tensors whose memory was given away and then written."""
+        """Return the names of the tensors whose memory was given away and then written."""
         lent = self._lent.items()
         changed = {key for key, pair in lent if not torch.equal(*map(bytes_of, pair))}
         named = {name for name, tensor in self.names().values() if storage_key(tensor) in changed}
@@ -115,7 +115,7 @@ class Original:
                 held.data = _over(private, held)
 
     def names(self) -> dict[int, tuple[str, Tensor]]:
-        """Dotted names of parameters and buffers by identity; the first of tied ones."""
+        """Return name and tensor of each parameter and buffer by id; the first of tied ones."""
         found: dict[int, tuple[str, Tensor]] = {}
         for name, tensor in (
             *self.root.named_parameters(remove_duplicate=False),
@@ -142,7 +142,7 @@ def _put_back(held: _Held) -> None:
 
 
 def private_copy(module: nn.Module) -> nn.Module:
-    """A copy of a module over the memory of its parameters.
+    """Return a copy of a module that shares the memory of its parameters.
 
     Raises UnsupportedError for a module that can not be copied.
     """
@@ -159,12 +159,12 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 
 def parameter_over(held: Tensor) -> nn.Parameter:
-    """A parameter over the memory of another; one made in inference mode takes no gradient."""
+    """Return a parameter over the memory of another; one made in inference mode has no gradient."""
     return nn.Parameter(held.data, held.requires_grad and not held.is_inference())
 
 
 def bytes_of(storage: torch.UntypedStorage) -> Tensor:
-    """The bytes of a memory as a tensor."""
+    """Return the bytes of a storage as a tensor over its memory."""
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
@@ -176,7 +176,7 @@ def _over(storage: torch.UntypedStorage, like: Tensor) -> Tensor:
 def _runnable(
     model: nn.Module | Callable[..., Any],
 ) -> tuple[nn.Module, Callable[..., Any] | None]:
-    """The module that owns all parameters, and the function to run if it is not forward."""
+    """Return the module that owns all parameters, and the function to run if it is not forward."""
     if isinstance(model, nn.Module):
         return getattr(model, "_orig_mod", model), None
     root = nn.Module()
@@ -189,7 +189,7 @@ def _runnable(
 
 
 def _modules_of(function: Any) -> dict[str, nn.Module]:
-    """The modules that a function reaches through its closure, globals or bound arguments."""
+    """Return the modules that a function reaches by its closure, globals or bound arguments."""
     if isinstance(function, functools.partial):
         bound = {f"argument_{i}": a for i, a in enumerate(function.args)} | function.keywords
         return _only_modules(bound) | _modules_of(function.func)
@@ -234,7 +234,7 @@ def _refuse_untraceable(root: nn.Module) -> None:
 
 
 def _quantized(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of torch's quantization, without those inside them or inside FakeQuantize.
+    """Return the modules of torch's quantization, without those inside them or inside FakeQuantize.
 
     A FakeQuantize of which all is switched off is the identity, unless it is fused.
     """
@@ -250,7 +250,7 @@ def _quantized(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _is_switched_on(module: nn.Module) -> bool:
-    """Whether a FakeQuantize quantizes or observes; a fused one writes its state in any case."""
+    """Return whether a FakeQuantize quantizes or observes; a fused one always writes its state."""
     if isinstance(module, torch.ao.quantization.FusedMovingAvgObsFakeQuantize):
         return True
     switches = (module.fake_quant_enabled, module.observer_enabled)

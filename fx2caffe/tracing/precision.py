@@ -16,7 +16,7 @@ from fx2caffe.tracing.snapshot import Snapshot
 
 
 def inputs_in_float32(model: nn.Module, example_inputs: Any) -> Any:
-    """The example inputs in float32 on the CPU; what is so already is not copied."""
+    """Return the example inputs in float32 on the CPU; one that is so already is not copied."""
     args, kwargs = model_inputs.as_inputs(model, example_inputs)
     flat = pytree.flatten((args, kwargs))
     args, kwargs = flat.rebuild([_converted(tensor) for tensor in flat.tensors])
@@ -25,7 +25,7 @@ def inputs_in_float32(model: nn.Module, example_inputs: Any) -> Any:
 
 @contextmanager
 def in_float32(model: nn.Module) -> Iterator[None]:
-    """All tensors of the model are in float32 on the CPU; afterwards they are what they were.
+    """Within this block, hold all tensors of the model in float32 on the CPU; then restore them.
 
     Half precision converts exactly, double precision is rounded. Raises CaffeError for complex
     weights, and for tensors without numbers (meta).

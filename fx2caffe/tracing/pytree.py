@@ -71,7 +71,7 @@ Parts = tuple[list[str], list[Any], Callable[[list[Any]], Any]]
 
 
 def _parts(value: Any) -> Parts | None:
-    """Names and children of a container and what joins them; None for a leaf."""
+    """Return names and children of a container, and a function that joins them; None for a leaf."""
     kind = type(value)
     if isinstance(value, Mapping):
         return _mapping_parts(value)
@@ -108,7 +108,7 @@ def _fill(target: Any, keys: list[Any], items: list[Any]) -> Any:
 
 
 def _object_parts(value: Any, fields: set[str]) -> Parts:
-    """A dataclass is rebuilt attribute by attribute: its __init__ may refuse or compute."""
+    """Return a dataclass's parts; it is rebuilt without its __init__, which may refuse."""
     kind = type(value)
     held = {**{n: getattr(value, n) for n in fields if hasattr(value, n)}, **_dict_of(value)}
     order = [f.name for f in dataclasses.fields(value) if f.name in held]
@@ -132,7 +132,7 @@ _LOOSE = (Set, ValuesView, ItemsView, deque)
 
 
 def hidden_tensors(value: Any) -> str:
-    """The class of a part that holds tensors, or may, which flatten can not see; "" if none."""
+    """Return the class of a part that may hold tensors hidden from flatten; "" if none."""
     parts = _parts(value)
     if parts is not None:
         return next(filter(None, map(hidden_tensors, parts[1])), "")
@@ -151,5 +151,5 @@ def _attributes_of(value: Any) -> dict[str, Any]:
 
 
 def output_names(flat: Flat) -> tuple[str, ...]:
-    """One name per output tensor: its keys joined by dots, "output" for a lone tensor."""
+    """Return one name per output tensor: its keys joined by dots, "output" for a lone tensor."""
     return tuple(".".join(path) or "output" for path in flat.paths)

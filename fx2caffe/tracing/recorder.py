@@ -375,7 +375,7 @@ def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:
 
 
 def _is_metadata(owner: str, name: str, args: Args, kwargs: Kwargs) -> bool:
-    """Whether a call tells about a tensor without reading its data."""
+    """Return whether a call gives metadata of a tensor without reading its elements."""
     if name == "type":  # the name of the type, or a cast to one
         return len(args) == 1 and kwargs.get("dtype") is None
     if name in METADATA:

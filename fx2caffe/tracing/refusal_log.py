@@ -87,7 +87,7 @@ def _compiled(error: BaseException) -> tuple[str, str] | None:
 
 
 def _as_caffe_error(error: BaseException, module: str) -> CaffeError:
-    """An error of forward itself becomes a CaffeError with the user's line."""
+    """Wrap an error that forward itself raised into a CaffeError with the user's line."""
     shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
     kind = ShapeMismatchError if shapes else CaffeError
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

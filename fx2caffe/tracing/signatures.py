@@ -30,14 +30,14 @@ class Signature:
     required: frozenset[str] = frozenset()
 
     def own_name(self, name: str) -> str | None:
-        """The parameter that a keyword means; None where the overload has none of that name."""
+        """Return the parameter that a keyword means; None if the overload has none of that name."""
         for candidate in (name, NUMPY.get(name), "input" if name == "self" else None):
             if candidate in self.positional or candidate in self.keyword:
                 return candidate
         return None
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments | None:
-        """The call with torch's own names and as much as possible by position.
+        """Return the call with torch's own names and as much as possible by position.
 
         None where this overload does not take such a call.
         """
@@ -56,7 +56,7 @@ class Signature:
 
 @per_function
 def signatures(function: Function) -> tuple[Signature, ...]:
-    """Every overload of a torch function; none where torch does not tell them."""
+    """Return every overload of a torch function; none where torch has no signature of it."""
     if isinstance(function, torch._ops.OpOverload):
         return (_of_schema(function._schema, is_method=False),)
     if isinstance(function, torch._ops.OpOverloadPacket):
@@ -71,7 +71,7 @@ def signatures(function: Function) -> tuple[Signature, ...]:
 
 
 def _schemas(name: str) -> Iterable[Any]:
-    """The overloads of an operator that take tensors and write none by name (`out=`)."""
+    """Return the overloads of an operator that take tensors and write none by name (`out=`)."""
     found = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
     return (schema for schema in found if _takes_tensors(schema) and not _writes_by_name(schema))
 
@@ -86,7 +86,7 @@ def _writes_by_name(schema: Any) -> bool:
 
 
 def _of_schema(schema: Any, is_method: bool) -> Signature:
-    """The parameters as Python's callers name them: `self` is `input`, and a method's first."""
+    """Return a schema's parameters as Python names them: `self` is `input` in a function."""
     own = [argument for argument in schema.arguments if not argument.kwarg_only]
     if is_method:
         own.sort(key=lambda argument: argument.name != "self")
@@ -102,7 +102,7 @@ def _python_name(argument: Any) -> str:
 
 
 def _of_python(signature: inspect.Signature) -> Signature | None:
-    """None for a function that takes any number of arguments."""
+    """Return a Python function's parameters; None if it takes any number of arguments."""
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     if inspect.Parameter.VAR_POSITIONAL in kinds or inspect.Parameter.VAR_KEYWORD in kinds:
         return None
@@ -116,7 +116,7 @@ def _of_python(signature: inspect.Signature) -> Signature | None:
 
 
 def by_position(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """A call with torch's own parameter names, and leading keywords given by position.
+    """Return a call with torch's own parameter names, and leading keywords given by position.
 
     `torch.sum(x=y, axis=1, keepdims=True)` is torch.sum(y, 1, True). A call that none of the
     overloads takes is left as it is.

@@ -169,21 +169,21 @@ def _is_foreign_name(module: str) -> bool:
 
 @functools.cache
 def _names(code: types.CodeType) -> frozenset[str]:
-    """The globals and attributes that a function, or one written inside it, names."""
+    """Return the globals and attributes that a function, or one nested in it, reads by name."""
     inner = (_names(c) for c in code.co_consts if isinstance(c, types.CodeType))
     return frozenset(code.co_names).union(*inner)
 
 
 @functools.cache
 def _stored(code: types.CodeType) -> frozenset[str]:
-    """The globals that a function, or one written inside it, assigns."""
+    """Return the globals that a function, or one nested in it, assigns."""
     inner = (_stored(c) for c in code.co_consts if isinstance(c, types.CodeType))
     own = (i.argval for i in dis.get_instructions(code) if i.opname == "STORE_GLOBAL")
     return frozenset(own).union(*inner)
 
 
 def _is_followed(held: Any, code: types.CodeType) -> bool:
-    """Whether a function's global may hold state; an installed package's functions hold none."""
+    """Return whether a function's global may hold state; those of installed packages do not."""
     if held is _MISSING or isinstance(held, _ATOMS):
         return False
     installed = "site-packages" in code.co_filename or "dist-packages" in code.co_filename
@@ -212,7 +212,7 @@ def _set_attribute(owner: Any, name: str, held: Any) -> None:
 
 
 def _own(owner: Any, name: str) -> Any:
-    """What a class holds itself, without binding it, or an attribute of anything else."""
+    """Return an attribute as it is stored: a class's own entry, unbound, or a cell's contents."""
     if isinstance(owner, type):
         return vars(owner).get(name, _MISSING)
     return _contents(owner) if isinstance(owner, types.CellType) else getattr(owner, name, _MISSING)
@@ -231,7 +231,7 @@ def _put_back_class(module: nn.Module, kind: type) -> None:
 
 
 def _items(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    """What a dict holds; a subclass may make something else of it, or refuse writes."""
+    """Return the items of a dict by dict's own methods, as a subclass may override them."""
     return [(key, dict.__getitem__(value, key)) for key in _plain(value).keys(value)]
 
 

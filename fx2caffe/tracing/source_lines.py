@@ -34,7 +34,7 @@ def _is_users(file: str) -> bool:
 
 
 def origin_here(module: str) -> Origin:
-    """The innermost line of the user's; for a model that is torch's own, its export."""
+    """Return the user's innermost running line; for a model of torch's, that of its export."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
@@ -47,7 +47,7 @@ def origin_here(module: str) -> Origin:
 
 
 def origin_of(error: BaseException, module: str) -> Origin:
-    """The innermost line of the user's that an exception passed through."""
+    """Return the user's innermost line that an exception passed through."""
     place, trace = Origin(module), error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename

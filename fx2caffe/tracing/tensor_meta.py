@@ -19,7 +19,7 @@ class TensorMeta:
 
 
 def meta_of(value: Any) -> Any:
-    """A result with each tensor replaced by its TensorMeta."""
+    """Return a result with each tensor replaced by its TensorMeta."""
     if isinstance(value, Tensor):
         return TensorMeta(tuple(value.shape), value.dtype)
     if isinstance(value, tuple):
@@ -32,7 +32,7 @@ def meta_of(value: Any) -> Any:
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
-    """The arguments of a call with every tensor in them changed."""
+    """Return the arguments of a call with every tensor in them replaced by `change` of it."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, torch.Size):
@@ -53,7 +53,7 @@ def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
 
 
 def tensors_in(value: Any, found: list[Tensor] | None = None) -> list[Tensor]:
-    """Every tensor in the arguments of a call, in order."""
+    """Return every tensor in the arguments of a call, in order."""
     found = [] if found is None else found
     if isinstance(value, Tensor):
         found.append(value)

@@ -14,19 +14,19 @@ class Values(Protocol):
     readable: bool
 
     def enter(self, tensor: Tensor) -> Tensor:
-        """What the model is given in place of an example input."""
+        """Return the tensor that the model gets in place of an example input."""
 
     def operand(self, tensor: Tensor, traced: bool) -> Tensor:
-        """What a recorded call is given in place of one of its tensors."""
+        """Return the tensor that a recorded call gets in place of one of its tensors."""
 
     def example(self, tensor: Tensor) -> Tensor:
-        """A real tensor of the same shape, dtype and device, for calls that need no data."""
+        """Return a real tensor of the same shape, dtype and device, for calls that need no data."""
 
     def held(self, tensor: Tensor) -> Tensor:
-        """How a result that was computed on real tensors is held."""
+        """Return the form in which a result that was computed on real tensors is kept."""
 
     def device(self, tensor: Tensor) -> torch.device:
-        """The device the model believes the tensor is on."""
+        """Return the device that the model sees the tensor on."""
 
 
 class RealValues:

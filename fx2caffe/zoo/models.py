@@ -57,7 +57,7 @@ class Family:
     fit: Callable[[Any, Shapes], None] | None = None
 
     def has(self, name: str) -> bool:
-        """Whether a model of this name belongs to the family."""
+        """Return whether a model of this name belongs to the family."""
         return any(fnmatchcase(name, pattern) for pattern in self.names.split())
 
     def options(self, shapes: Shapes) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _make_timm(name: str, small: bool) -> Made:
 
 
 def _takes(model: nn.Module, shape: Shape) -> bool:
-    """Whether a model runs on this size; timm does not state which sizes it takes."""
+    """Return whether a model runs on this input size; timm does not state which it takes."""
     try:
         with torch.no_grad():
             model(*random_inputs([shape]))

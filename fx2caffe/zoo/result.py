@@ -33,7 +33,7 @@ class Job:
 
     @property
     def stem(self) -> str:
-        """The name of its files, without the suffix."""
+        """Return the name of the job's files, without the suffix."""
         return re.sub(r"[^\w.-]", "-", self.name)
 
 

@@ -84,7 +84,7 @@ def _environment(root: Path, machine: Machine) -> dict[str, str]:
 
 
 def _has_avx2() -> bool:
-    """Whether the CPU has AVX2 and FMA, without which OpenBLAS' Haswell kernels crash."""
+    """Return whether the CPU has AVX2 and FMA, without which OpenBLAS' Haswell kernels crash."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

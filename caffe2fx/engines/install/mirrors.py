@@ -71,7 +71,7 @@ def _expanded(uris: Iterable[str]) -> Iterator[str]:
 
 
 def _is_debian(uri: str) -> bool:
-    """Whether it is Debian's archive; other vendors' are skipped, and URIs with passwords."""
+    """Return whether a URI is of Debian's archive, not another vendor's, and holds no password."""
     parts = urlsplit(uri)
     return parts.scheme in ("http", "https") and "debian" in uri.lower() and "@" not in parts.netloc
 

@@ -45,7 +45,7 @@ class Permute(Layer):
             raise ShapeMismatchError(f"needs distinct axes of {bottoms[0]}, got {self.order}")
 
     def shares(self, bottoms: int, tops: int) -> bool:
-        """Whether `order` changes nothing: then Caffe makes the top a second name of the bottom."""
+        """Return whether `order` changes nothing, so that Caffe shares the bottom's memory."""
         return self.order == tuple(range(len(self.order)))
 
     def compute(

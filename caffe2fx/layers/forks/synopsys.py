@@ -231,11 +231,11 @@ class DetectionOutputHeads(DetectionOutput):
         return super().compute((*flat, priors), blobs, tops)
 
     def _by_place(self, head: Tensor) -> Tensor:
-        """(1, shapes * sets * 4, H, W) as (1, shapes, H * W, sets * 4)."""
+        """Reshape (1, shapes * sets * 4, H, W) to (1, shapes, H * W, sets * 4)."""
         return head.reshape(1, -1, self._sets() * 4, head[0, 0].numel()).transpose(2, 3)
 
     def _ordered(self, priors: Tensor, places: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The default boxes of each head by shape and then by place; the variances as they are."""
+        """Yield each head's default boxes ordered by shape, then by position, and its variances."""
         at = 0
         for head in places:
             count = head.numel() // self._sets()

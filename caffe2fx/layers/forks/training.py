@@ -24,7 +24,7 @@ class _Detector(ShapeOnly, Loss):
 
     @property
     def channels(self) -> int:
-        """The number of channels that the map needs."""
+        """Return how many channels the map needs."""
         raise NotImplementedError
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:

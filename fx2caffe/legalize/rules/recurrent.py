@@ -93,7 +93,7 @@ def _output(net: Emitter, gate: Symbol, c: Symbol) -> State:
 
 
 def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
-    """Whether each step continues the one before. Raises Refused if that depends on the inputs."""
+    """Return whether each step continues the one before. Raises Refused if inputs decide that."""
     numbers = _known(net, cont)
     if numbers is None:
         raise Refused("needs a cont that does not depend on the inputs")

@@ -17,6 +17,7 @@ from caffe2fx.errors import EngineError
 from caffe2fx.files.prototxt import text_of
 from caffe2fx.files.text_rewrites import CEIL_MODE, GLOBAL_MAX, rewritten_text
 from caffe2fx.layers import Input, Power
+from caffe2fx.layers.shared_memory import SharedMemory
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.loader import read_net
 from caffe2fx.module.save import weights_of
@@ -128,19 +129,26 @@ class OpenCVSession(Closing):
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
         """Yield each step in order with its tops."""
         self._given = given = dict(zip(self.net.inputs, inputs, strict=True))
-        asked = [step for step in self.net.steps if step.tops and not is_input(step)]
+        asked = [s for s in self.net.steps if s.tops and s.layer.in_files and not is_input(s)]
         names = {id(step): _asked_for(self._numbered(step)) for step in asked}
         numbered = {self._blobs[value]: tensor for value, tensor in given.items()}
         flat = [name for step in asked for name in names[id(step)]]
         results = self._forward(self._running, numbered, flat)
         found = {name: tops[0] for name, tops in zip(flat, results, strict=True)}
         shapes = self.net.shapes()
+        copied = {v for step in self.net.steps if not step.layer.in_files for v in step.bottoms}
+        held = dict(given)
         for step in self.net.steps:
             if is_input(step):
-                yield step, tuple(given[top] for top in step.tops)
+                tops = tuple(given[top] for top in step.tops)
+            elif not step.layer.in_files:
+                tops = (held[step.bottoms[0]],)
             else:
                 mine = [found[name] for name in names.get(id(step), ())]
-                yield step, _shaped(mine, [shapes[top] for top in step.tops])
+                tops = _shaped(mine, [shapes[top] for top in step.tops])
+            pairs = zip(step.tops, tops, strict=True)
+            held.update((top, value) for top, value in pairs if top in copied)
+            yield step, tops
 
     def _forward(
         self, running: Any, given: dict[Value, Tensor], names: Sequence[str]
@@ -158,8 +166,8 @@ class OpenCVSession(Closing):
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the tops of one step, run as a net of that one layer."""
-        if is_input(step) or not step.tops:
-            return tuple(bottoms) if is_input(step) else ()
+        if is_input(step) or not step.tops or not step.layer.in_files:
+            return tuple(bottoms) if step.tops else ()
         alone, given = _alone(step, bottoms)
         one = alone.steps[len(bottoms)]
         results = self._forward(self._loaded(alone), given, _asked_for(one))
@@ -169,7 +177,11 @@ class OpenCVSession(Closing):
     def published(self) -> dict[str, Tensor]:
         """Return the outputs of the files as they are, each requested by the layer's name."""
         makers = self.net.producers()
-        wanted = [value for value in self.net.outputs if not is_input(makers[value])]
+        wanted = [
+            value
+            for value in self.net.outputs
+            if makers[value].layer.in_files and not is_input(makers[value])
+        ]
         if not wanted:
             return {}
         names = [makers[value].name for value in wanted]
@@ -196,7 +208,7 @@ class OpenCVSession(Closing):
 
 def _check_memory(net: Net) -> None:
     for step in net.steps:
-        if not step.layer.in_files:
+        if isinstance(step.layer, SharedMemory):
             raise EngineError(
                 f"opencv: {step.name!r} needs Caffe's memory, where overwriting one blob changes "
                 f"{step.tops[0].blob!r} too; OpenCV has copies"

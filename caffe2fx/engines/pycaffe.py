@@ -19,6 +19,7 @@ from caffe2fx.engines.base import Closing
 from caffe2fx.engines.child import VARIABLE, Child, Ended, Hung
 from caffe2fx.engines.install.installer import installed
 from caffe2fx.errors import EngineError
+from caffe2fx.layers.shared_memory import SharedMemory
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.loader import describe
 from caffe2fx.net.net import Net
@@ -212,7 +213,7 @@ class PycaffeSession(Closing):
         """Return the index of each step among Caffe's layers, between which it inserts Splits."""
         found, at = [], 0
         for step in self.net.steps:
-            if not step.layer.in_files:
+            if isinstance(step.layer, SharedMemory):
                 found.append(at - 1)  # it is done with the layer before
                 continue
             while self._layers[at]["name"] != step.name:

@@ -21,7 +21,8 @@ from caffe2fx.files import binary_net, descriptors, layer_positions, upgrade, v1
 from caffe2fx.files.dialects import Hints, kinds
 from caffe2fx.files.known_gaps import about_field, about_type
 from caffe2fx.files.plaintext import read_text
-from caffe2fx.files.shared_memory import check_losses, with_shared_memory
+from caffe2fx.files.shared_memory import with_shared_memory
+from caffe2fx.files.weighted_tops import with_weighted_tops
 from caffe2fx.layers import REGISTRY, user_defined
 from caffe2fx.layers.any_data import reads_data
 from caffe2fx.layers.layer import BVLC, Layer
@@ -103,8 +104,7 @@ def net_of(
     _check_rates(list(compress(zip(proto.layer, origins, strict=True), standing)))
     kept = list(compress(entries, standing))
     found = _steps(kept, proto.force_backward)
-    check_losses(found)
-    steps = with_shared_memory(read_back(found))
+    steps = with_shared_memory(read_back(with_weighted_tops(found)))
     return Net(steps, unconsumed(steps), proto.name)
 
 

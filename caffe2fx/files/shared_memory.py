@@ -1,4 +1,4 @@
-"""Effects of Caffe's memory on a net: blobs that are one memory, and losses behind Splits.
+"""Effects of Caffe's memory on a net: blobs that are one memory.
 
 A layer that shares memory (Split, Flatten, Reshape ...) has no copy for its top. A later layer
 that overwrites that top in place changes the bottom too, for all who read it afterwards:
@@ -13,7 +13,6 @@ out of the new "a"; no file has it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -103,26 +102,3 @@ def _fills_once(layer: Layer) -> bool:
     if isinstance(layer, DummyData):
         return all(filler.type == "constant" for filler in layer.data_filler)
     return isinstance(layer, Parameter)
-
-
-def check_losses(steps: Sequence[Step]) -> None:
-    """Raise CaffeFormatError where Caffe loses a loss_weight, or counts one twice.
-
-    A top that has a loss_weight and a reader becomes the bottom of a Split, which takes the weight
-    over; all the weights of the layer itself are then lost, and a loss has 1 again.
-    """
-    readers = Counter(value for step in steps for value in step.bottoms)
-    overwritten = {top._replace(version=top.version - 1) for s in steps for top in s.tops}
-    for step in steps:
-        weighted = [top for top, weight in zip(step.tops, step.loss_weight, strict=False) if weight]
-        read = [top for top in weighted if readers[top]]
-        if not read:
-            continue
-        lost = len(read) < len(weighted) or step.layer.is_loss
-        if lost or overwritten.intersection(read):
-            raise step.fault(
-                CaffeFormatError(
-                    f"needs loss_weight on tops that no layer reads, got {read[0].blob!r}, behind "
-                    "which Caffe's Split loses weights or adds some: read a copy of it"
-                )
-            )

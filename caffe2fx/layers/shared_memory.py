@@ -1,4 +1,4 @@
-"""Changes of a blob that a layer causes by overwriting another blob of the same memory."""
+"""Layers that no file has: what Caffe does to a net's blobs by itself, as steps."""
 
 from __future__ import annotations
 
@@ -34,6 +34,31 @@ class SharedMemory(Layer):
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         return ReshapeAs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedTop(Layer):
+    """The output that Caffe adds for a top that has a loss_weight and is read as well.
+
+    Its Split hands the loss_weight to a top of its own, which no layer reads. It has the memory of
+    the bottom.
+    """
+
+    type = "(weighted top)"
+    message = ""
+    in_files = False
+    shares_memory = "always"
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return (tuple(bottoms[0]),)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (bottoms[0],)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.Identity()
 
 
 class ReshapeAs(nn.Module):

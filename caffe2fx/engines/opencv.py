@@ -89,6 +89,7 @@ class OpenCVSession(Closing):
         self.net = net
         self._saved = prototxt, weights
         self._folder = TemporaryDirectory()
+        self._copied: dict[Value, Tensor] = {}  # tops of the last run that no layer of files has
         self._given: dict[Value, Tensor] = {}  # the inputs of the last run
         self._names = {id(step): f"layer{index}" for index, step in enumerate(net.steps)}
         self._blobs = {
@@ -136,18 +137,19 @@ class OpenCVSession(Closing):
         results = self._forward(self._running, numbered, flat)
         found = {name: tops[0] for name, tops in zip(flat, results, strict=True)}
         shapes = self.net.shapes()
-        copied = {v for step in self.net.steps if not step.layer.in_files for v in step.bottoms}
-        held = dict(given)
+        read = {v for step in self.net.steps if not step.layer.in_files for v in step.bottoms}
+        held: dict[Value, Tensor] = {}
         for step in self.net.steps:
             if is_input(step):
                 tops = tuple(given[top] for top in step.tops)
             elif not step.layer.in_files:
                 tops = (held[step.bottoms[0]],)
+                self._copied[step.tops[0]] = tops[0]
             else:
                 mine = [found[name] for name in names.get(id(step), ())]
                 tops = _shaped(mine, [shapes[top] for top in step.tops])
             pairs = zip(step.tops, tops, strict=True)
-            held.update((top, value) for top, value in pairs if top in copied)
+            held.update((top, value) for top, value in pairs if top in read)
             yield step, tops
 
     def _forward(
@@ -177,20 +179,19 @@ class OpenCVSession(Closing):
     def published(self) -> dict[str, Tensor]:
         """Return the outputs of the files as they are, each requested by the layer's name."""
         makers = self.net.producers()
-        wanted = [
-            value
-            for value in self.net.outputs
-            if makers[value].layer.in_files and not is_input(makers[value])
-        ]
+        files = [value for value in self.net.outputs if makers[value].layer.in_files]
+        wanted = [value for value in files if not is_input(makers[value])]
+        # OpenCV has no losses, and so no outputs for their weights.
+        copied = {v.blob: self._copied[v] for v in self.net.outputs if v not in files}
         if not wanted:
-            return {}
+            return copied
         names = [makers[value].name for value in wanted]
         results = self._forward(_read(*self._as_saved()), self._given, names)
         pairs = zip(wanted, results, strict=True)
         tops = [tops[makers[value].tops.index(value)] for value, tops in pairs]
         shapes = self.net.reshaped([tuple(v.shape) for v in self._given.values()]).shapes()
         shaped = _shaped(tops, [shapes[value] for value in wanted])
-        return {value.blob: top for value, top in zip(wanted, shaped, strict=True)}
+        return copied | {value.blob: top for value, top in zip(wanted, shaped, strict=True)}
 
     def _as_saved(self) -> tuple[Path, Path]:
         """Return the files of the net, or rewritten copies if OpenCV cannot read their form."""

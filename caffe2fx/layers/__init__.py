@@ -37,7 +37,7 @@ from caffe2fx.layers.forks.convolution import ConvolutionDepthwise, DepthwiseCon
 from caffe2fx.layers.forks.images import AnnotatedData, ImageSegData, LaneData, VideoData
 from caffe2fx.layers.forks.loss import SmoothL1Loss
 from caffe2fx.layers.forks.normalization import BN, Normalize
-from caffe2fx.layers.forks.position import Reorg, Upsample
+from caffe2fx.layers.forks.position import Reorg, Upsample, UpsampleMask
 from caffe2fx.layers.forks.recurrent import Lstm
 from caffe2fx.layers.forks.resize import Interp
 from caffe2fx.layers.forks.shape import Padding, Permute, Reverse, ShuffleChannel
@@ -193,6 +193,7 @@ __all__ = [
     "Tile",
     "TransformationParameter",
     "Upsample",
+    "UpsampleMask",
     "VideoData",
     "WindowData",
     "YoloDetectionOutput",

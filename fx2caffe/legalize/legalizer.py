@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from caffe2fx.layers import Pooling
 from caffe2fx.layers.layer import Layer
 from caffe2fx.net.dynamic_weights import helpers
 from caffe2fx.net.step import Dynamic, Step, Value, is_input
@@ -16,6 +17,7 @@ from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
+from fx2caffe.ir.unpooling import note_indices
 from fx2caffe.legalize.fusion import fuse_index_maps
 from fx2caffe.legalize.rule import Cheapest, LayerCall, Rule, Tops, name_of
 from fx2caffe.legalize.rules import rules_for
@@ -96,6 +98,8 @@ def _legalize(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) 
             dynamic=dynamic,
             loss_weight=step.loss_weight,
         )
+    if isinstance(step.layer, Pooling):
+        note_indices(emitter, step.layer, bottoms[0], tops)
     symbols.update(zip(step.tops, tops, strict=True))
 
 

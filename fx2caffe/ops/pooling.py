@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from inspect import Parameter, Signature, signature
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.unpooling import note_indices
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import Sizes, per_axis
@@ -24,13 +25,6 @@ from fx2caffe.ops.pooling_windows import Windows, adaptive_windows, bins
 from fx2caffe.ops.resize import along
 
 AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-
-
-class Pooled(NamedTuple):
-    """The max pooling that gave some indices: its windows, and the spatial sizes of its bottom."""
-
-    windows: Windows
-    sizes: Shape
 
 
 def pooling(method: PoolMethod, windows: Windows) -> Pooling:
@@ -117,8 +111,7 @@ def _pooled(
     image = as_image(net, input, axes)
     trimmed = _trimmed(net, method, image, pair, tops)
     made = net.add_many(pooling(method, pair), trimmed, tops=tops)
-    if tops > 1:
-        net.annotations[made[1].value] = Pooled(pair, tuple(image.shape[2:]))
+    note_indices(net, pooling(method, pair), image, made)
     lead = input.rank - axes
     return tuple(viewed(net, top, lambda s: (*s[2 - lead : 2], *counts)) for top in made)
 
@@ -290,10 +283,9 @@ def _tiled(
 ) -> tuple[Symbol, ...]:
     """Pool by windows that tile the input; one window over an image is Caffe's global pooling."""
     if wanted == (1, 1) and input.rank == 4:
-        made = net.add_many(Pooling(pool=method, global_pooling=True), input, tops=tops)
-        if tops > 1:
-            windows = adaptive_windows(input.shape, wanted)
-            net.annotations[made[1].value] = Pooled(windows, tuple(input.shape[2:]))
+        layer = Pooling(pool=method, global_pooling=True)
+        made = net.add_many(layer, input, tops=tops)
+        note_indices(net, layer, input, made)
         return made
     return _pooled(net, method, input, adaptive_windows(input.shape, wanted), tops)
 

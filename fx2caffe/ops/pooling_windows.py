@@ -69,23 +69,6 @@ class Windows:
             found.append([place if 0 <= place < size else inside[0] for place in places])
         return found
 
-    def covers(self, axis: int, size: int) -> list[list[int]]:
-        """Return lists of the last window that contains each index, of the one before, and so on.
-
-        An index that is in fewer windows than others gets -1.
-        """
-        kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
-        count, found = self.count(axis, size), []
-        for back in range(-(-kernel // stride)):
-            windows = [(place + pad) // stride - back for place in range(size)]
-            found.append(
-                [
-                    window if 0 <= window < count and place < window * stride - pad + kernel else -1
-                    for place, window in enumerate(windows)
-                ]
-            )
-        return found
-
 
 def _beside(first: Windows, second: Windows) -> Windows:
     return Windows(

@@ -43,6 +43,7 @@ from caffe2fx.layers import (
     Softmax,
     Swish,
     Threshold,
+    UpsampleMask,
 )
 from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.message import Shape
@@ -58,6 +59,7 @@ from fx2caffe.ir.matmul import MatMul
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce, ReduceOp
 from fx2caffe.ir.standardize import Standardize
+from fx2caffe.ir.unpooling import note_indices
 from fx2caffe.legalize.rule import Cheapest, LayerCall, Rule, Tops, name_of
 from fx2caffe.legalize.rules import (
     RULES,
@@ -76,6 +78,7 @@ from fx2caffe.legalize.rules import (
     recurrent,
     reduction,
     shape,
+    unpooling,
 )
 
 Before = Callable[[Emitter, Tops], Tops]
@@ -129,6 +132,17 @@ def going_on(net: Emitter, inputs: Tops) -> Tops:
     """The steps of an LSTM, of which the first and the third begin anew, by a constant."""
     ones = net.add(Power(scale=0.0, shift=1.0), inputs[1])
     return inputs[0], net.add(Scale(axis=0), ones, blobs=[torch.tensor([0.0, 1.0, 0.0, 1.0])])
+
+
+def pooled(layer: Pooling) -> Before:
+    """A map that has changed since a max pooling, and the mask of this pooling."""
+
+    def before(net: Emitter, inputs: Tops) -> Tops:
+        top, mask = net.add_many(layer, inputs[0], tops=2)
+        note_indices(net, layer, inputs[0], (top, mask))
+        return net.add(Power(power=2, shift=-0.5), top), mask
+
+    return before
 
 
 IMAGE, LARGE, FOUR = ((2, 4, 6, 6),), ((2, 4, 7, 5),), ((1, 8, 5, 3),)
@@ -230,6 +244,10 @@ ROWS = [
     Row(shape.flatten_by_reshape, Flatten(axis=0, end_axis=1), ((2, 3, 4),)),
     Row(shape.from_reshape_source, Reshape(shape=(6, -1)), ((2, 3, 4),), before=flattened),
     Row(shape.equal_slice_points, Slice(axis=1), IMAGE, tops=2),
+    Row(unpooling.by_windows, UpsampleMask(scale=2), IMAGE,
+        before=pooled(Pooling(kernel_size=2, stride=2))),
+    Row(unpooling.by_windows, UpsampleMask(upsample_h=7, upsample_w=5), LARGE,
+        before=pooled(Pooling(kernel_size=3, stride=2, pad=1))),
 ]  # fmt: skip
 # In float64 Newton's steps and sums of exponentials leave what float32 cannot hold.
 RELATIVE = 1e-6

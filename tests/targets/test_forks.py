@@ -88,12 +88,47 @@ def test_sides_are_said_in_caffes_own_layers(type_: str, tmp_path: Path) -> None
     assert made.verify("pycaffe").ok
 
 
+# Windows of SegNet's and ENet's encoders on maps of 9x9, and what their decoders say of the size.
+UNPOOLED = {
+    "whole": ("kernel_size: 3 stride: 3", "scale: 3"),
+    "partial": ("kernel_size: 2 stride: 2", "scale: 2 upsample_h: 9 upsample_w: 9"),
+    "padded out": ("kernel_size: 2 stride: 2", "scale: 2 pad_out_h: true pad_out_w: true"),
+    "overlapping": ("kernel_size: 3 stride: 2", "upsample_h: 9 upsample_w: 9"),
+    "global": ("global_pooling: true", "scale: 9"),
+}
+UNPOOLING = """layer {{ name: "p" type: "Pooling" bottom: "x" top: "p" top: "m"
+  pooling_param {{ {} }} }}
+layer {{ name: "c" type: "Convolution" bottom: "p" top: "c"
+  convolution_param {{ num_output: 4 kernel_size: 1 weight_filler {{ type: "gaussian" }} }} }}
+layer {{ name: "u" type: "Upsample" bottom: "c" bottom: "m" top: "u" upsample_param {{ {} }} }}
+"""
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("name", UNPOOLED, ids=lambda name: name.replace(" ", "_"))
+def test_unpooling_by_a_poolings_mask_is_said_in_caffes_own_layers(
+    name: str, tmp_path: Path
+) -> None:
+    net = loaded(IMAGE + UNPOOLING.format(*UNPOOLED[name]), tmp_path)
+    made = fx2caffe.export(net, torch.randn(1, 4, 9, 9))
+    assert all(BVLC in step.layer.dialects for step in made.net) and not made.batch_is_fixed
+    report = made.verify("pycaffe")
+    assert report.ok, report.summary()
+
+
+def test_unpooling_by_a_mask_of_larger_maps_is_refused(tmp_path: Path) -> None:
+    net = loaded(IMAGE + UNPOOLING.format("kernel_size: 2 stride: 2", "scale: 2"), tmp_path)
+    with pytest.raises(UnsupportedError, match=r"max pooling of images of size \(10, 10\)"):
+        fx2caffe.export(net, torch.randn(1, 4, 9, 9))
+
+
 def of_forks() -> dict[str, Row]:
     """The rows of layers that forks have, and BVLC does not."""
     return {row.id: row for row in ROWS if BVLC not in row.layer.dialects}
 
 
 # Where their numbers say, the tops lie, or how long they are: no layer of Caffe's own does that.
+# (The mask of the row of UpsampleMask is no pooling's.)
 NOT_SAID = (UpsampleMask, ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
 
 # Maps that no input moves: constant boxes, and what is made of a state that begins at zero.

@@ -133,10 +133,10 @@ def test_the_command_says_so(
 INPUT = """layer { name: "data" type: "Input" top: "data"
   input_param { shape { dim: 1 dim: 8 dim: 16 dim: 16 } } }
 """
-UNPOOLING = """layer { name: "p" type: "Pooling" bottom: "x" top: "p" top: "m"
+UNPOOLING = """layer { name: "p" type: "Pooling" bottom: "x" top: "p"
   pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
-layer { name: "u" type: "Upsample" bottom: "p" bottom: "m" top: "u" upsample_param { scale: 2 } }
-"""
+layer { name: "u" type: "Upsample" bottom: "p" bottom: "p" top: "u" upsample_param { scale: 2 } }
+"""  # by a mask that no pooling gave
 FORKED = {
     "Permute": "permute_param { order: 0 order: 2 order: 3 order: 1 }",
     "BN": "bn_param { bn_mode: INFERENCE }",

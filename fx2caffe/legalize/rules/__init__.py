@@ -27,6 +27,7 @@ from caffe2fx.layers import (
     Slice,
     Swish,
     Threshold,
+    UpsampleMask,
 )
 from caffe2fx.layers.layer import Layer
 from fx2caffe.ir.axis_matrix import AxisMatrix
@@ -54,6 +55,7 @@ from fx2caffe.legalize.rules import (
     recurrent,
     reduction,
     shape,
+    unpooling,
 )
 
 R = TypeVar("R", bound=Rule)
@@ -152,6 +154,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     ),
     Swish: (activation.swish_by_sigmoid,),
     Threshold: (activation.by_scaling,),
+    UpsampleMask: (unpooling.by_windows,),
     # Rules for any layer, tried when none of its own applies.
     Layer: (
         any_layer.as_fewer_axes,

@@ -8,20 +8,20 @@ class CaffeError(Exception):
 
 
 class CaffeFormatError(CaffeError, ValueError):
-    """A prototxt or caffemodel cannot be read by Caffe's rules; the message names file and line."""
+    """Raised if Caffe cannot read a prototxt or caffemodel; the message names file and line."""
 
 
 class UnknownLayerError(CaffeFormatError):
-    """A net uses layer types that are not registered; the message lists all of them."""
+    """Raised for layer types that are not registered; the message lists all of a net."""
 
 
 class ShapeMismatchError(CaffeError, ValueError):
-    """Shapes of inputs, weights or layers do not fit together; both sides are named."""
+    """Raised if shapes of inputs, weights or layers do not fit; the message names both sides."""
 
 
 class CaffeFileError(CaffeError, OSError):
-    """A file cannot be read or written; `filename` and `strerror` hold which and why."""
+    """Raised if a file cannot be read or written; see `filename` and `strerror`."""
 
 
 class EngineError(CaffeError, RuntimeError):
-    """An engine is missing, or the program behind it failed; its own message is included."""
+    """Raised if an engine is missing or its program failed; its own message is included."""

@@ -89,7 +89,7 @@ class {name}(legacy_api_of_{name}.FromFiles):
 
 
 class FromFiles(CaffeGraphModule):
-    """A loaded Caffe net as a class of its own: the base class in the written PytorchModel.py.
+    """Loads a Caffe net as a class of its own: the base class in the written PytorchModel.py.
 
     The weights are those of `state`, a saved state_dict, if that file exists.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Origin:
-    """The position in the user's own files of a step, node or error.
+    """Holds the position in the user's own files of a step, node or error.
 
     `module` is the path of the nn.Module whose forward ran ("layer1.0"; empty for the root), `file`
     and `line` are the innermost frame outside torch and these packages (or the line of a prototxt),

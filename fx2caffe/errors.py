@@ -11,7 +11,7 @@ from caffe2fx.origin import Origin
 
 @dataclass(frozen=True)
 class Refusal:
-    """An operation that cannot be exported: its name, the reason, and the user's line.
+    """Names an operation that cannot be exported: its name, the reason, and the user's line.
 
     `targets` names the targets in which it could be exported.
     """

@@ -17,7 +17,7 @@ from fx2caffe.ir.affine import Affine
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The map from raw pixels to the model's input: (pixels * scale - mean) / std.
+    """Holds the map from raw pixels to the model's input: (pixels * scale - mean) / std.
 
     `mean` and `std` are one value, or one for each channel in the model's own order (RGB);
     `channel_order` is the order in which the caller feeds the exported net: OpenCV and Caffe's

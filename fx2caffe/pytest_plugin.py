@@ -94,7 +94,7 @@ def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
 
 
 class RunningNet:
-    """A Caffe net in an engine; call it with inputs to get its blobs by name."""
+    """Runs a Caffe net in an engine; call it with inputs to get its blobs by name."""
 
     def __init__(self, session: Session) -> None:
         shapes = session.net.shapes()

@@ -19,7 +19,7 @@ from caffe2fx.layers.layer import RecordModule
 
 
 class SingleShot(nn.Module):
-    """A torchvision SSD (or SSDlite) with the decoding and suppression behind its heads.
+    """Wraps a torchvision SSD (or SSDlite) with decoding and suppression behind its heads.
 
     forward takes normalized images (N, 3, height, width) and returns Caffe's rows
     (1, 1, found, 7): image, label, score, and the corners relative to the image's sides;

@@ -17,7 +17,7 @@ S = TypeVar("S", bound="Closing")
 
 
 class Session(AbstractContextManager["Session"], Protocol):
-    """One net, loaded into an engine."""
+    """Holds one net that is loaded into an engine."""
 
     net: Net
     published_coarsely: bool
@@ -56,7 +56,7 @@ class Closing:
 
 
 class Engine(Protocol):
-    """A program that runs Caffe nets."""
+    """Describes a program that runs Caffe nets."""
 
     name: str
 

@@ -31,11 +31,11 @@ _LAST_SECONDS = 2.0  # for a child that closed its pipes to end
 
 
 class Ended(Exception):
-    """The child has ended, hangs, or sends something that is no answer; the text states which."""
+    """Raised if the child has ended, hangs or sends no answer; the text states which."""
 
 
 class Hung(Ended):
-    """The child is alive and does not come to an end."""
+    """Raised if the child is alive and does not come to an end."""
 
 
 def silent_seconds() -> float:
@@ -51,7 +51,7 @@ def silent_seconds() -> float:
 
 
 class Child:
-    """One process with its pipes; every wait for it ends."""
+    """Runs one process and its pipes; every wait for it ends."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str] | None) -> None:
         self._word = secrets.token_hex(16)

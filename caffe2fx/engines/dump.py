@@ -22,7 +22,7 @@ from caffe2fx.net.step import Step, Value, is_input
 
 
 class DumpEngine:
-    """Feature maps that a program dumped, in place of the program itself.
+    """Gives the feature maps that a program dumped, in place of the program itself.
 
     Maps that the dump does not have are computed from those that it has by the layers' meaning. A
     layer fed with other bottoms than the dump's has the error that it had there. `names` and
@@ -49,7 +49,7 @@ class DumpEngine:
 
 
 class DumpSession(Closing):
-    """The dump of one net."""
+    """Holds the dump of one net."""
 
     def __init__(self, net: Net, dump: Dump) -> None:
         self.net = net

@@ -18,7 +18,7 @@ from caffe2fx.net.step import Step, Value, is_input
 
 
 class EmbeddedEngine:
-    """Always available; proves the files and our reading of them, not Caffe's."""
+    """Runs nets in torch; always available, but proves our reading of the files, not Caffe's."""
 
     name = "torch"
 
@@ -36,7 +36,7 @@ class EmbeddedEngine:
 
 
 class EmbeddedSession(Closing):
-    """One loaded GraphModule."""
+    """Holds one loaded GraphModule."""
 
     def __init__(self, module: CaffeGraphModule) -> None:
         self.module = module

@@ -30,7 +30,7 @@ HOW = "install it: python -m pip install 'opencv-python-headless<5'"
 
 
 class OpenCVEngine:
-    """cv2.dnn.readNetFromCaffe; its names are those of layers, not of blobs."""
+    """Runs nets by cv2.dnn.readNetFromCaffe; its names are those of layers, not of blobs."""
 
     name = "opencv"
 
@@ -73,7 +73,7 @@ def _one_by_one(net: Any) -> Any:
 
 
 class OpenCVSession(Closing):
-    """One net in this process; OpenCV raises where Caffe would abort.
+    """Runs one net in this process; OpenCV raises where Caffe would abort.
 
     Layers and blobs get numbers as names, each top a blob of its own: OpenCV parses a "." in a
     requested name as "layer.output", and calls some layers by their blob. Where a layer has several

@@ -52,7 +52,7 @@ def _imports_here() -> bool:
 
 
 class PycaffeEngine:
-    """BVLC Caffe or a fork of it, through its Python interface."""
+    """Runs nets in BVLC Caffe or a fork of it, through its Python interface."""
 
     name = "pycaffe"
 
@@ -78,7 +78,7 @@ class PycaffeEngine:
 
 
 class Worker(Closing):
-    """The child process and the requests to it."""
+    """Sends requests to the child process and reads its answers."""
 
     def __init__(self) -> None:
         found = starter()
@@ -178,7 +178,7 @@ def _need(answer: Mapping[str, Any], **kinds: type) -> None:
 
 
 class PycaffeSession(Closing):
-    """One net in one child."""
+    """Holds one net in one child."""
 
     def __init__(self, worker: Worker, net: Net, prototxt: Path, caffemodel: Path) -> None:
         self._worker = worker

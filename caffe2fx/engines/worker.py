@@ -72,7 +72,7 @@ def send(sink, answer, arrays=()):
 
 
 class Runner(object):
-    """One net; every method is a request."""
+    """Holds one net; every method answers a request."""
 
     def __init__(self):
         import caffe

@@ -21,7 +21,7 @@ from caffe2fx.origin import Origin
 
 @dataclass(frozen=True)
 class Hints:
-    """The information about a net besides its text.
+    """Holds the information about a net besides its text that decides on a dialect.
 
     `blobs` maps a layer's name to the number of its weight blobs in the weights file.
     """

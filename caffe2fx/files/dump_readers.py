@@ -109,7 +109,7 @@ def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
 
 @dataclass(frozen=True)
 class MapSpec:
-    """The entry of a name map for one array: its blob or layer, quantization and layout.
+    """Holds the entry of a name map for one array: blob or layer, quantization and layout.
 
     An integer `q` is dequantized as (q - zero_point) * scale.
     """

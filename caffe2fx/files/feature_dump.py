@@ -36,7 +36,7 @@ _Sink = tuple[Add, Callable[[str], None]]  # the second writes the manifest's te
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """One array of a dump.
+    """Holds one array of a dump.
 
     `name` is its name in the dump: in our own dumps "blob", or "blob@layer" where in-place layers
     overwrite the blob; in others the key or the file name. `aliases` are other names under which a
@@ -56,7 +56,7 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class Dump:
-    """The feature maps of one run, in their order, with the inputs by blob.
+    """Holds the feature maps of one run, in their order, with the inputs by blob.
 
     `outputs` are names of maps in the model's own order, empty where the dump does not list them;
     `skipped` are files of a folder that no reader takes.

@@ -10,7 +10,7 @@ _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[][{}<>\
 
 
 class Found(NamedTuple):
-    """One top-level `layer` or `layers` entry, and some of its fields as they are written."""
+    """Holds one top-level `layer` or `layers` entry, and some of its fields as written."""
 
     line: int
     keyword: str

@@ -22,7 +22,7 @@ ROUGHLY = 0.05  # share of the largest magnitude by which quantizing may change 
 
 @dataclass(frozen=True)
 class Matched:
-    """The values of a net that a dump has, and the names on both sides without a partner.
+    """Holds the values of a net that a dump has, and the names on both sides without a partner.
 
     `wrong` states for a value why its array cannot be it; `inexact` are values that were quantized,
     `only_dump` are names of arrays.
@@ -36,7 +36,7 @@ class Matched:
 
 @dataclass(frozen=True)
 class _Place:
-    """A value of a net with all the names by which a dump may call it."""
+    """Holds a value of a net with all the names by which a dump may call it."""
 
     value: Value
     step: Step

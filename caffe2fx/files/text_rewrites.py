@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Respelling:
-    """In layers of `type`, `instead` replaces the text that matches `written` (as in re.sub)."""
+    """Replaces, in layers of `type`, text that matches `written` by `instead`, as re.sub does."""
 
     type: str
     written: str

@@ -28,7 +28,7 @@ class Neuron(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReLU(Neuron):
-    """x where x > 0, negative_slope * x elsewhere."""
+    """Compute x where x > 0, negative_slope * x elsewhere."""
 
     type = "ReLU"
     parameter = ("relu_param", 123)
@@ -49,7 +49,7 @@ class ReLU(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PReLU(Neuron):
-    """x where x > 0, elsewhere x times the slope of its channel (axis 1), or of all channels."""
+    """Compute x where x > 0, elsewhere x times the slope of its channel (axis 1), or of all."""
 
     type = "PReLU"
     parameter = ("prelu_param", 131)
@@ -78,7 +78,7 @@ class PReLU(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ELU(Neuron):
-    """x where x > 0, alpha * (exp(x) - 1) elsewhere."""
+    """Compute x where x > 0, alpha * (exp(x) - 1) elsewhere."""
 
     type = "ELU"
     parameter = ("elu_param", 140)
@@ -98,7 +98,7 @@ class ELU(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Sigmoid(Neuron):
-    """1 / (1 + exp(-x))."""
+    """Compute 1 / (1 + exp(-x))."""
 
     type = "Sigmoid"
     parameter = ("sigmoid_param", 124)
@@ -118,7 +118,7 @@ class Sigmoid(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class TanH(Neuron):
-    """The hyperbolic tangent."""
+    """Compute the hyperbolic tangent."""
 
     type = "TanH"
     parameter = ("tanh_param", 127)
@@ -138,7 +138,7 @@ class TanH(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BNLL(Neuron):
-    """log(1 + exp(x)), computed without overflow; torch calls it softplus."""
+    """Compute log(1 + exp(x)) without overflow; torch calls it softplus."""
 
     type = "BNLL"
     message = ""
@@ -155,7 +155,7 @@ class BNLL(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Swish(Neuron):
-    """x * sigmoid(beta * x)."""
+    """Compute x * sigmoid(beta * x)."""
 
     type = "Swish"
     parameter = ("swish_param", 147)
@@ -176,7 +176,7 @@ class Swish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Threshold(Neuron):
-    """1 where x > threshold, 0 elsewhere (NaN included)."""
+    """Compute 1 where x > threshold, 0 elsewhere (NaN included)."""
 
     type = "Threshold"
     parameter = ("threshold_param", 128)
@@ -198,7 +198,7 @@ def _in_float32(value: float) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Clip(Neuron):
-    """x clamped to [min, max]; min where x is NaN or max is below min.
+    """Clamp x to [min, max]; the top is min where x is NaN or max is below min.
 
     The gradient goes through where x is min or max exactly, but not in torch's Hardtanh.
     """
@@ -236,7 +236,7 @@ ROUNDS = 2.0**23
 @register
 @dataclass(frozen=True, kw_only=True)
 class Power(Neuron):
-    """(shift + scale * x) ** power; scale 0 or power 0 makes a constant of the bottom's shape.
+    """Compute (shift + scale * x) ** power; scale 0 or power 0 gives a constant.
 
     A shift of 2^23 or more rounds to integers, as float32 does.
     """
@@ -276,7 +276,7 @@ def needs_dropout_ratio(ratio: float) -> None:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Neuron):
-    """The identity in TEST; in TRAIN a mask scaled by 1 / (1 - dropout_ratio)."""
+    """Compute the identity in TEST; in TRAIN a mask scaled by 1 / (1 - dropout_ratio)."""
 
     type = "Dropout"
     parameter = ("dropout_param", 108)
@@ -301,7 +301,7 @@ class Dropout(Neuron):
 
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxFields(Layer):
-    """The fields that Softmax and SoftmaxWithLoss share: one message."""
+    """Holds the fields that Softmax and SoftmaxWithLoss share: one message."""
 
     parameter = ("softmax_param", 125)
     message = "SoftmaxParameter"
@@ -313,7 +313,7 @@ class SoftmaxFields(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Softmax(SoftmaxFields, Neuron):
-    """exp(x - max) / sum over one axis."""
+    """Compute exp(x - max) / sum over one axis."""
 
     type = "Softmax"
 

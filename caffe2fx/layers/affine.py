@@ -63,7 +63,7 @@ class _Affine(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Scale(_Affine):
-    """The bottom times a blob (or a second bottom), plus a bias blob of the same shape.
+    """Multiply the bottom by a blob (or a second bottom), and add a bias blob of the same shape.
 
     The blob has the bottom's axes [axis, axis + num_axes); num_axes -1 reaches to the end and
     0 makes it a scalar. A second bottom must equal a contiguous run of axes from `axis` on.
@@ -93,7 +93,7 @@ class Scale(_Affine):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Bias(_Affine):
-    """The bottom plus a blob (or a second bottom) over the axes [axis, axis + num_axes)."""
+    """Add a blob (or a second bottom) over the axes [axis, axis + num_axes) of the bottom."""
 
     type = "Bias"
     parameter = ("bias_param", 141)

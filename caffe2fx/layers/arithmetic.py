@@ -20,7 +20,7 @@ NATURAL = -1.0  # how Caffe spells base e
 @register
 @dataclass(frozen=True, kw_only=True)
 class AbsVal(Neuron):
-    """The absolute value of x; Caffe refuses to compute it in place."""
+    """Compute the absolute value of x, which Caffe refuses to do in place."""
 
     type = "AbsVal"
     message = ""
@@ -49,7 +49,7 @@ class _WithBase(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Exp(_WithBase):
-    """base ** (shift + scale * x); base -1 means e."""
+    """Compute base ** (shift + scale * x); base -1 means e."""
 
     type = "Exp"
     parameter = ("exp_param", 111)
@@ -70,7 +70,7 @@ class Exp(_WithBase):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Log(_WithBase):
-    """The logarithm of shift + scale * x to `base`; base -1 means e."""
+    """Compute the logarithm of shift + scale * x to `base`; base -1 means e."""
 
     type = "Log"
     parameter = ("log_param", 134)

@@ -13,7 +13,7 @@ from caffe2fx.messages.message import Message, field, forked, repeated
 
 
 class ResizeMode(IntEnum):
-    """How an image gets its new size; FIT_SMALL_SIZE does not fix its other side."""
+    """Selects how an image gets its new size; FIT_SMALL_SIZE does not fix its other side."""
 
     WARP = 1
     FIT_SMALL_SIZE = 2
@@ -21,7 +21,7 @@ class ResizeMode(IntEnum):
 
 
 class PadMode(IntEnum):
-    """The content around an image that is smaller than its new size."""
+    """Selects the content around an image that is smaller than its new size."""
 
     CONSTANT = 1
     MIRRORED = 2
@@ -29,7 +29,7 @@ class PadMode(IntEnum):
 
 
 class InterpolationMode(IntEnum):
-    """How OpenCV resizes."""
+    """Selects OpenCV's interpolation for a resize."""
 
     LINEAR = 1
     AREA = 2
@@ -39,7 +39,7 @@ class InterpolationMode(IntEnum):
 
 
 class EmitType(IntEnum):
-    """Which labelled boxes are kept in a crop of an image."""
+    """Selects which labelled boxes are kept in a crop of an image."""
 
     CENTER = 0
     MIN_OVERLAP = 1
@@ -47,7 +47,7 @@ class EmitType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeParameter(Message):
-    """The size of all images, with probability `prob`."""
+    """Holds the size of all images, which is applied with probability `prob`."""
 
     message = "ResizeParameter"
     prob: float = field(1, "float", 1.0)
@@ -63,7 +63,7 @@ class ResizeParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SaltPepperParameter(Message):
-    """Salt-and-pepper noise: single pixels."""
+    """Holds the share and the values of salt-and-pepper noise: single pixels."""
 
     message = "SaltPepperParameter"
     fraction: float = field(1, "float", 0.0)
@@ -72,7 +72,7 @@ class SaltPepperParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseParameter(Message):
-    """Noise of many kinds."""
+    """Holds the probabilities of noise of many kinds."""
 
     message = "NoiseParameter"
     prob: float = field(1, "float", 0.0)
@@ -92,7 +92,7 @@ class NoiseParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class DistortionParameter(Message):
-    """Random changes of brightness, contrast, hue, saturation and exposure."""
+    """Holds random changes of brightness, contrast, hue, saturation and exposure."""
 
     message = "DistortionParameter"
     brightness_prob: float = field(1, "float", 0.0)
@@ -112,7 +112,7 @@ class DistortionParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ExpansionParameter(Message):
-    """An image placed at random inside a larger one."""
+    """Holds the limits for placing an image at random inside a larger one."""
 
     message = "ExpansionParameter"
     prob: float = field(1, "float", 1.0)
@@ -121,7 +121,7 @@ class ExpansionParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class EmitConstraint(Message):
-    """Which labelled boxes are kept in a crop of an image."""
+    """Holds which labelled boxes are kept in a crop of an image."""
 
     message = "EmitConstraint"
     emit_type: EmitType = field(1, EmitType, EmitType.CENTER)
@@ -130,7 +130,7 @@ class EmitConstraint(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomAspectRatioParameter(Message):
-    """Intel's crop with another aspect ratio."""
+    """Holds the limits of Intel's crop with another aspect ratio."""
 
     message = "RandomAspectRatioParameter"
     min_area_ratio: float = field(1, "float", 0.5)
@@ -142,7 +142,7 @@ class RandomAspectRatioParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomResizeParameter(Message):
-    """Intel's random size of the shorter side."""
+    """Holds the limits of Intel's random size of the shorter side."""
 
     message = "RandomResizeParameter"
     min_size: int = field(1, "uint32", 0)
@@ -152,7 +152,7 @@ class RandomResizeParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation(Message):
-    """The fields that forks add to TransformationParameter."""
+    """Holds the fields that forks add to TransformationParameter."""
 
     # SSD's, and of those that took them over; one of them takes several sizes.
     resize_param: tuple[ResizeParameter, ...] = repeated(0, ResizeParameter)

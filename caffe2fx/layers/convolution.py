@@ -22,7 +22,7 @@ _DECONVOLVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose
 
 
 class AlgorithmSeeker(IntEnum):
-    """How NVIDIA's fork chooses one of cuDNN's algorithms."""
+    """Selects how NVIDIA's fork chooses one of cuDNN's algorithms."""
 
     GET = 0
     FINDEX = 1
@@ -30,7 +30,7 @@ class AlgorithmSeeker(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Windows(Layer):
-    """What Convolution, Deconvolution and Im2col share: one message and its geometry."""
+    """Base of Convolution, Deconvolution and Im2col: their one message and its geometry."""
 
     parameter = ("convolution_param", 106)
     message = "ConvolutionParameter"
@@ -112,7 +112,7 @@ class Windows(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Filters(Windows):
-    """What Convolution and Deconvolution share: filters, groups, several bottoms."""
+    """Base of Convolution and Deconvolution: filters, groups, several bottoms."""
 
     bottoms = (1, MANY)
     tops = (1, MANY)
@@ -179,7 +179,7 @@ class Filters(Windows):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Convolution(Filters):
-    """Cross-correlation over the axes after `axis`, with weights (num_output, C/group, k...)."""
+    """Cross-correlate over the axes after `axis`, with weights (num_output, C/group, k...)."""
 
     type = "Convolution"
     _twins = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -206,7 +206,7 @@ class Convolution(Filters):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Deconvolution(Filters):
-    """The transpose of a convolution, with weights (C, num_output/group, k...)."""
+    """Compute the transpose of a convolution, with weights (C, num_output/group, k...)."""
 
     type = "Deconvolution"
     _twins = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -247,7 +247,7 @@ class Deconvolution(Filters):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Im2col(Windows):
-    """The windows that a convolution would read, as channels: (C * kernel, out), zeros outside."""
+    """Move the windows that a convolution would read to channels: (C * kernel, out)."""
 
     type = "Im2col"
 

@@ -22,7 +22,7 @@ Given = Sequence[Shape | None]
 
 @dataclass(frozen=True, kw_only=True)
 class TransformationParameter(Augmentation):
-    """The fields by which Caffe transforms the pixels of an image before they enter the net."""
+    """Holds how Caffe transforms the pixels of an image before they enter the net."""
 
     message = "TransformationParameter"
     scale: float = field(1, "float", 1.0)
@@ -36,7 +36,7 @@ class TransformationParameter(Augmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Layer):
-    """A layer whose tops the caller fills, whatever Caffe would fill them with."""
+    """Base of the layers whose tops the caller fills, whatever Caffe would fill them with."""
 
     bottoms = (0, 0)
     tops = (1, MANY)
@@ -73,7 +73,7 @@ class Source(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Input(Source):
-    """Blobs that the caller fills: one shape for all tops, or one per top.
+    """Take blobs that the caller fills: one shape for all tops, or one per top.
 
     Caffe accepts a transform_param here, and ignores it.
     """
@@ -98,7 +98,7 @@ class Input(Source):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HDF5Data(Source):
-    """Arrays of HDF5 files by their tops' names, batch_size rows at a time."""
+    """Read arrays of HDF5 files by their tops' names, batch_size rows at a time."""
 
     type = "HDF5Data"
     parameter = ("hdf5_data_param", 112)
@@ -122,7 +122,7 @@ class HDF5Data(Source):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HDF5Output(Layer):
-    """Two blobs that Caffe writes to a file as "data" and "label"; here nothing is written."""
+    """Write two blobs to a file as "data" and "label" in Caffe; write nothing here."""
 
     type = "HDF5Output"
     parameter = ("hdf5_output_param", 113)
@@ -144,7 +144,7 @@ class HDF5Output(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DummyData(Layer):
-    """Blobs made by fillers; only the constant filler is the same on every run."""
+    """Make blobs by fillers; only the constant filler is the same on every run."""
 
     type = "DummyData"
     parameter = ("dummy_data_param", 109)
@@ -205,7 +205,7 @@ class DummyData(Layer):
 
 
 class Filled(RecordModule):
-    """A layer without bottoms, whose tops have the dtype and the device of the module."""
+    """Runs a layer without bottoms, whose tops have the dtype and the device of the module."""
 
     like: Tensor
 
@@ -223,7 +223,7 @@ class Filled(RecordModule):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Parameter(Layer):
-    """A weight blob as a top: a constant that the caffemodel carries."""
+    """Give a weight blob as a top: a constant that the caffemodel carries."""
 
     type = "Parameter"
     parameter = ("parameter_param", 145)

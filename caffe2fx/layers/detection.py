@@ -166,7 +166,7 @@ class _PriorBox(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PriorBox(_PriorBox):
-    """SSD's PriorBox: sizes are truncated to integers."""
+    """Compute SSD's default boxes, whose sizes are truncated to integers."""
 
     dialects = FORKS
 
@@ -177,7 +177,7 @@ class PriorBox(_PriorBox):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PriorBoxOffsets(_PriorBox):
-    """OpenCV's: several centres a position, explicit widths and heights, clipped by default."""
+    """Compute OpenCV's default boxes: several centres a position, given sizes; clip by default."""
 
     dialects = ("opencv",)
 
@@ -209,7 +209,7 @@ class PriorBoxOffsets(_PriorBox):
 
 
 class CodeType(IntEnum):
-    """How a predicted box is encoded relative to its default box."""
+    """Selects how a predicted box is encoded relative to its default box."""
 
     CORNER = 1
     CENTER_SIZE = 2
@@ -218,7 +218,7 @@ class CodeType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class NonMaximumSuppression(Message):
-    """The fields by which overlapping boxes are suppressed."""
+    """Holds the fields by which overlapping boxes are suppressed."""
 
     message = "NonMaximumSuppressionParameter"
     nms_threshold: float = field(1, "float", 0.3)
@@ -228,7 +228,7 @@ class NonMaximumSuppression(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SaveOutput(Message):
-    """Where SSD's evaluation writes files; the top does not depend on it."""
+    """Holds where SSD's evaluation writes files; the top does not depend on it."""
 
     message = "SaveOutputParameter"
     output_directory: str = field(1, "string", absent="")

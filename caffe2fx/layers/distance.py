@@ -20,7 +20,7 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class EuclideanLoss(Loss):
-    """Half the squared distance, divided by the batch size; both bottoms have a gradient."""
+    """Compute half the squared distance by batch size; both bottoms have a gradient."""
 
     type = "EuclideanLoss"
     message = ""
@@ -39,7 +39,7 @@ class EuclideanLoss(Loss):
 
 
 class Norm(IntEnum):
-    """The norm of HingeLoss: margins are summed as they are (L1), or squared (L2)."""
+    """Selects how HingeLoss sums margins: as they are (L1), or squared (L2)."""
 
     L1 = 1
     L2 = 2
@@ -48,7 +48,7 @@ class Norm(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HingeLoss(Loss):
-    """max(0, 1 + x), for the labelled class max(0, 1 - x); divided by the batch size.
+    """Sum max(0, 1 + x), for the labelled class max(0, 1 - x); divide by the batch size.
 
     All axes but the first are classes, and only the first N of the labels are used (N: batch size).
     """
@@ -76,7 +76,7 @@ class HingeLoss(Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveLoss(Loss):
-    """Half of d**2 for similar pairs (third bottom not 0), else half of max(margin - d, 0)**2.
+    """Sum d**2 of similar pairs (third bottom not 0) and max(margin - d, 0)**2 of others, halved.
 
     d is the distance of the two bottoms, and the mean over the batch is taken; with legacy_version
     it is max(margin - d**2, 0) for others. The gradient divides by d + 1e-4.

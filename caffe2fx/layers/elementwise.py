@@ -18,7 +18,7 @@ from caffe2fx.messages.message import Shape, field, hint, repeated
 
 
 class EltwiseOp(IntEnum):
-    """How the bottoms are combined."""
+    """Selects how the bottoms are combined."""
 
     PROD = 0
     SUM = 1
@@ -28,7 +28,7 @@ class EltwiseOp(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Eltwise(Layer):
-    """Product, weighted sum or maximum of two or more bottoms of exactly equal shapes."""
+    """Compute the product, weighted sum or maximum of bottoms of exactly equal shapes."""
 
     type = "Eltwise"
     parameter = ("eltwise_param", 110)

@@ -14,7 +14,7 @@ from caffe2fx.messages.message import Shape, field, forked
 
 
 class DB(IntEnum):
-    """The kind of database that holds the images."""
+    """Selects the kind of database that holds the images."""
 
     LEVELDB = 0
     LMDB = 1
@@ -71,7 +71,7 @@ def check_transformation(
 @register
 @dataclass(frozen=True, kw_only=True)
 class Data(Images):
-    """Images of a database. Its own scale, mean_file, crop_size and mirror are deprecated."""
+    """Read images of a database. Its own scale, mean_file, crop_size and mirror are deprecated."""
 
     type = "Data"
     parameter = ("data_param", 107)
@@ -99,7 +99,7 @@ class Data(Images):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ImageData(Images):
-    """Images of files, resized to new_height and new_width before all else."""
+    """Read images of files, resized to new_height and new_width before all else."""
 
     type = "ImageData"
     parameter = ("image_data_param", 115)
@@ -146,7 +146,7 @@ class ImageData(Images):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MemoryData(Images):
-    """Images that a program hands to Caffe, already cropped."""
+    """Read images that a program hands to Caffe, already cropped."""
 
     type = "MemoryData"
     parameter = ("memory_data_param", 119)
@@ -170,7 +170,7 @@ class MemoryData(Images):
 @register
 @dataclass(frozen=True, kw_only=True)
 class WindowData(Images):
-    """Windows of images, warped to crop_size; the number of channels is in its file alone."""
+    """Read windows of images, warped to crop_size; only its file has the number of channels."""
 
     type = "WindowData"
     parameter = ("window_data_param", 129)

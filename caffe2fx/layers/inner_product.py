@@ -16,7 +16,7 @@ from caffe2fx.messages.message import Shape, field, hint
 
 
 class FlattenedLinear(nn.Linear):
-    """nn.Linear that flattens all axes from `axis` on first, as InnerProduct does."""
+    """Flattens all axes from `axis` on, as InnerProduct does, and then runs nn.Linear."""
 
     axis: int = 1
 

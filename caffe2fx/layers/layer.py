@@ -21,7 +21,7 @@ Sharing = Literal["never", "always", "one bottom", "one top"]
 
 
 class Evidence(Enum):
-    """How a record's shapes and meaning are known."""
+    """Selects how a record's shapes and meaning are known."""
 
     RUN = "run in a program that has the layer"
     SOURCE = "read in the fork's source, not run"
@@ -183,7 +183,7 @@ def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
 
 
 class RecordModule(nn.Module):
-    """A module for a layer that has no equal in torch.nn: its record, and its blobs as parameters.
+    """Runs a layer that has no equal in torch.nn: its record, and its blobs as parameters.
 
     The last `dynamic` arguments of forward are weight blobs that the net computes. `loss_weight`
     are the weights of the tops in the net's loss by the file; empty if it has none.

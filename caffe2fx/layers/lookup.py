@@ -18,7 +18,7 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class BatchReindex(Layer):
-    """The rows (axis 0) of the first bottom at the indices in the second, which has rank 1.
+    """Gather rows (axis 0) of the first bottom at the indices in the second, which has rank 1.
 
     Caffe aborts on an index out of range. Indices are float32 truncated to integers, so that only
     those up to 2^24 are distinct.
@@ -47,7 +47,7 @@ class BatchReindex(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Filter(Layer):
-    """The rows (axis 0) of all bottoms but the last for which the last one is not 0.
+    """Keep the rows (axis 0) of all bottoms but the last for which the last one is not 0.
 
     The number of rows depends on the data of each forward. When a net is made, in Caffe as here,
     the layers after this one are given the shape that all rows would have.
@@ -84,7 +84,7 @@ class Filter(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Embed(Layer):
-    """For each index in the bottom, truncated to an integer, a row of the table of weights.
+    """Gather rows of the table of weights at the bottom's indices, truncated to integers.
 
     The table is (input_dim, num_output). Caffe does not check indices outside [0, input_dim) and
     reads whatever memory is there: here they are an error.

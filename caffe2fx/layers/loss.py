@@ -28,7 +28,7 @@ LOG_THRESHOLD = 1e-20  # the same for InfogainLoss and MultinomialLogisticLoss
 
 
 class NormalizationMode(Choice):
-    """The divisor of a loss: all positions, those not ignored, the batch, or 1.
+    """Selects the divisor of a loss: all positions, those not ignored, the batch, or 1.
 
     The last is of forks: a number that the file states.
     """
@@ -46,7 +46,7 @@ class NormalizationMode(Choice):
 
 @dataclass(frozen=True, kw_only=True)
 class LossParameter(Message):
-    """The label that is ignored, and a loss's divisor (`normalize` is the deprecated field)."""
+    """Holds the ignored label and a loss's divisor (`normalize` is the deprecated field)."""
 
     message = "LossParameter"
 
@@ -175,7 +175,7 @@ class _OfSoftmax(Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxWithLoss(SoftmaxFields, _OfSoftmax):
-    """-log softmax(x)[label] over `axis`; the second top is the softmax, without a gradient.
+    """Compute -log softmax(x)[label] over `axis`; the second top, softmax, has no gradient.
 
     A probability below FLT_MIN counts as FLT_MIN; the gradient softmax(x) - onehot is not clamped.
     Without `normalization` the divisor is the number of labels not ignored (VALID).
@@ -195,7 +195,7 @@ class SoftmaxWithLoss(SoftmaxFields, _OfSoftmax):
 @register
 @dataclass(frozen=True, kw_only=True)
 class InfogainLoss(_OfSoftmax):
-    """-sum over classes of H[label, class] log softmax(x)[class].
+    """Sum -H[label, class] log softmax(x)[class] over the classes.
 
     H is the third bottom, or is read from the file `source` (a BlobProto), a path relative to the
     working directory as in Caffe. Without `normalization` the divisor is the number of labels not
@@ -247,7 +247,7 @@ class InfogainLoss(_OfSoftmax):
 
 
 class WithMatrix(RecordModule):
-    """An InfogainLoss that has read H from its file."""
+    """Holds an InfogainLoss that has read H from its file."""
 
     def __init__(self, layer: InfogainLoss, tops: int, matrix: Tensor) -> None:
         super().__init__(layer, (), tops)
@@ -261,7 +261,7 @@ class WithMatrix(RecordModule):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SigmoidCrossEntropyLoss(Loss):
-    """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), for as many targets as scores.
+    """Sum -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), for as many targets as scores.
 
     Without `normalization` the divisor is the batch size.
     """
@@ -290,7 +290,7 @@ class SigmoidCrossEntropyLoss(Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MultinomialLogisticLoss(Loss):
-    """-log p[label] of probabilities, divided by the batch size.
+    """Sum -log p[label] of probabilities, divided by the batch size.
 
     All axes but the first are classes. A probability below 1e-20 counts as 1e-20, also in the
     gradient -1 / p.
@@ -318,7 +318,7 @@ class MultinomialLogisticLoss(Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Accuracy(Layer):
-    """The share of positions whose label is among the top_k classes along `axis`; no gradient.
+    """Compute the share of labels among the top_k classes along `axis`; it has no gradient.
 
     A class of an equal score ranks before the label. The second top is the share of each class.
     """

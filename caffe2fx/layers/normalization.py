@@ -23,7 +23,7 @@ from caffe2fx.messages.message import Shape, field, hint
 @register
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Neuron):
-    """(x - mean) / sqrt(var + eps) per channel, without an affine part.
+    """Compute (x - mean) / sqrt(var + eps) per channel, without an affine part.
 
     The blobs are mean, variance and a factor; both statistics are divided by the factor, and a
     factor of 0 means mean = variance = 0. `use_global_stats` absent means: of the blobs in TEST,
@@ -104,7 +104,7 @@ class BatchNorm(Neuron):
 
 
 class _Twin(nn.modules.batchnorm._BatchNorm):
-    """torch's BatchNorm with statistics that move in train mode as Caffe's blobs do.
+    """Runs torch's BatchNorm with statistics that move in train mode as Caffe's blobs do.
 
     `running_mean` and `running_var` have the factor divided out. The three blobs of the file are
     kept beside them: a factor of 0 makes every mean and variance 0, so that the statistics alone
@@ -162,15 +162,15 @@ _STATED = ("blob_mean", "blob_variance", "blob_factor")
 
 
 class BatchNorm1d(_Twin, nn.BatchNorm1d):
-    """For rank 2 and 3."""
+    """Runs rank 2 and 3."""
 
 
 class BatchNorm2d(_Twin, nn.BatchNorm2d):
-    """For rank 4."""
+    """Runs rank 4."""
 
 
 class BatchNorm3d(_Twin, nn.BatchNorm3d):
-    """For rank 5."""
+    """Runs rank 5."""
 
 
 _BATCH_NORM: dict[int, type[_Twin]] = {
@@ -179,7 +179,7 @@ _BATCH_NORM: dict[int, type[_Twin]] = {
 
 
 class BatchNormModule(RecordModule):
-    """The same where torch has no twin, with the blobs as they stand in the file."""
+    """Runs BatchNorm where torch has no twin, with the blobs as they are in the file."""
 
     def __init__(self, layer: BatchNorm, blobs: Sequence[Tensor], tops: int) -> None:
         super().__init__(layer, (), tops)
@@ -210,7 +210,7 @@ def normalized_statistics(blobs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class NormRegion(IntEnum):
-    """Over what LRN sums the squares."""
+    """Selects the elements over which LRN sums the squares."""
 
     ACROSS_CHANNELS = 0
     WITHIN_CHANNEL = 1
@@ -219,7 +219,7 @@ class NormRegion(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class LRN(Layer):
-    """x / (k + alpha / n * s) ** beta, with s the sum of squares over n = local_size channels.
+    """Compute x / (k + alpha / n * s) ** beta, s the sum of squares over n = local_size.
 
     WITHIN_CHANNEL sums over local_size x local_size positions (n is their number), zeros
     outside counted, and has 1 in the place of k.
@@ -274,7 +274,7 @@ class LRN(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MVN(Layer):
-    """(x - mean) / (std + eps) over H and W, or over C, H and W with across_channels.
+    """Compute (x - mean) / (std + eps) over H and W, or over C, H and W with across_channels.
 
     The deviation is the biased one, and eps is added to it, not to the variance. The top is 4-D
     whatever the rank of the bottom, so that in place it would change its bottom's shape.

@@ -23,7 +23,7 @@ LOWEST = torch.finfo(torch.float32).min  # -FLT_MAX: the maximum of an empty win
 
 
 class PoolMethod(Choice):
-    """How a window is reduced to one value; the last is Synopsys's, which excludes padding."""
+    """Selects how a window is reduced; the last is Synopsys's, which excludes padding."""
 
     MAX = 0
     AVE = 1
@@ -42,7 +42,7 @@ class PoolMethod(Choice):
 
 
 class RoundMode(IntEnum):
-    """How the output size is rounded if a last window is partial; FLOOR exists since 2018 only."""
+    """Selects how a partial last window is rounded; FLOOR exists since 2018 only."""
 
     CEIL = 0
     FLOOR = 1
@@ -214,7 +214,7 @@ class Pooling(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SPP(Layer):
-    """A spatial pyramid: Pooling into 1, 4, 16 ... windows, all in one row (N, C * windows).
+    """Pool into a spatial pyramid: 1, 4, 16 ... windows, in one row (N, C * windows).
 
     On a level with 2^l windows a side, these are ceil(size / 2^l) wide and as far apart, and the
     input is padded by half of the excess. A pyramid of height 1 is its one level, not flattened:

@@ -107,7 +107,7 @@ def _within(boxes: Tensor, bottom: Tensor, right: Tensor) -> Tensor:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Proposal(Layer):
-    """PVANet's layer: a box that is too small is kept with a score of 0.
+    """Compute PVANet's proposals: a box that is too small is kept with a score of 0.
 
     The top is (regions, 5), which Caffe takes for (1, 5) before it runs; a second top holds the
     scores. The treatment of small boxes is from the fork's source, not run; the rest as in OpenCV.

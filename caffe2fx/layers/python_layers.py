@@ -88,7 +88,7 @@ def targets(
 @registry.register
 @dataclass(frozen=True, kw_only=True)
 class PythonData(Source):
-    """A Python layer without bottoms, which reads data: the text does not state their shapes."""
+    """Stands for a Python layer without bottoms, which reads data of shapes not in the text."""
 
     type = "Python"
     message = ""

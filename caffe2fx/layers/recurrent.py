@@ -137,7 +137,7 @@ def _count(what: str, got: int, allowed: Sequence[int]) -> None:
 @register
 @dataclass(frozen=True, kw_only=True)
 class LSTM(Recurrent):
-    """Long short-term memory; the rows of its blobs are the gates i, f, o and g.
+    """Run a long short-term memory; the rows of its blobs are the gates i, f, o and g.
 
     The blobs are W_x (4D, I), b (4D), for static input W_static (4D, S), and W_h (4D, D); the state
     is h and c.
@@ -160,7 +160,7 @@ class LSTM(Recurrent):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RNN(Recurrent):
-    """h = tanh(W_x x + b_h + W_h h), and on top of it the result tanh(W_o h + b_o).
+    """Compute h = tanh(W_x x + b_h + W_h h), and on top of it the result tanh(W_o h + b_o).
 
     The blobs are W_x (D, I), b_h (D), for static input W_static (D, S), W_h (D, D), W_o (D, D)
     and b_o (D); the state is h.
@@ -182,7 +182,7 @@ class RNN(Recurrent):
 @register
 @dataclass(frozen=True, kw_only=True)
 class LSTMUnit(Layer):
-    """One LSTM step without its products: c and h from the previous c, the gates, and cont.
+    """Compute one LSTM step without its products: c and h from the previous c, gates and cont.
 
     The bottoms are (1, N, D), (1, N, 4D) and (1, N). Where cont is 0 the previous c has no effect,
     even where it is NaN.

@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape, field
 
 
 class ReductionOp(IntEnum):
-    """The operation that reduces the elements."""
+    """Selects the operation that reduces the elements."""
 
     SUM = 1
     ASUM = 2
@@ -36,7 +36,7 @@ _REDUCE: Mapping[ReductionOp, Callable[[Tensor], Tensor]] = {
 @register
 @dataclass(frozen=True, kw_only=True)
 class Reduction(Layer):
-    """coeff times the sum (of magnitudes, of squares) or mean over all axes from `axis` on."""
+    """Compute coeff times the sum (of magnitudes, of squares) or mean over the axes from `axis`."""
 
     type = "Reduction"
     parameter = ("reduction_param", 136)
@@ -66,7 +66,7 @@ class Reduction(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ArgMax(Layer):
-    """The top_k largest elements in descending order: their indices, or their values.
+    """Select the top_k largest elements in descending order: their indices, or their values.
 
     Of equal elements the last one counts as the larger. With an axis, that axis becomes top_k long
     and holds indices, or values with out_max_val. Without one, all axes but the first are searched

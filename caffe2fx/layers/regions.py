@@ -60,7 +60,7 @@ class _Pooled(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ROIPooling(_Pooled):
-    """The maximum of each of pooled_h x pooled_w bins of a region; 0 for an empty bin.
+    """Compute the maximum of each of pooled_h x pooled_w bins of a region; 0 for an empty bin.
 
     Regions are in pixels of the image; times `spatial_scale`, rounded, they are in the map's.
     """
@@ -76,7 +76,7 @@ class ROIPooling(_Pooled):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ROIAlign(_Pooled):
-    """The average of each bin of a region, sampled bilinearly about once a pixel.
+    """Average each bin of a region, sampled bilinearly about once a pixel.
 
     Regions are not rounded, and are at least one pixel wide.
     """
@@ -93,7 +93,7 @@ class ROIAlign(_Pooled):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PSROIPooling(Layer):
-    """The average of each of group_size^2 bins of a region, each bin from channels of its own.
+    """Average each of group_size^2 bins of a region, each bin from channels of its own.
 
     The bin in row p and column q of output channel c is read from the bottom's channel (c *
     group_size + p) * group_size + q; an empty bin is 0. Unlike ROIPooling it rounds the region

@@ -19,7 +19,7 @@ from caffe2fx.messages.message import Shape, field, repeated, sibling_message
 
 
 class ShapeOnly(Layer):
-    """Base of these layers: a net that has one loads, and raises when it comes to run it."""
+    """Base of these layers: a net that has one loads, and raises when it is run."""
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -40,7 +40,7 @@ class _Found(ShapeOnly):
 @register
 @dataclass(frozen=True, kw_only=True)
 class YoloDetectionOutput(_Found):
-    """Boxes from YOLOv2 maps; two `biases` per anchor."""
+    """Find boxes in YOLOv2 maps; a pair of `biases` is one anchor."""
 
     type = "YoloDetectionOutput"
     parameter = ("yolo_detection_output_param", 601)
@@ -66,7 +66,7 @@ class YoloDetectionOutput(_Found):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Yolov3DetectionOutput(_Found):
-    """Boxes from several YOLOv3 maps; `mask` names the anchors of each, one after the other."""
+    """Find boxes in several YOLOv3 maps; `mask` lists the anchors of each in turn."""
 
     type = "Yolov3DetectionOutput"
     parameter = ("yolov3_detection_output_param", 602)
@@ -105,7 +105,7 @@ def _check_channels(bottoms: Sequence[Shape], wanted: int) -> None:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DetectionEvaluate(ShapeOnly):
-    """The number of objects of each class, and which of the boxes found are right.
+    """Count the objects of each class, and state which of the boxes found are right.
 
     The top has a row for each class but the background, and for each box found.
     """
@@ -128,28 +128,28 @@ class DetectionEvaluate(ShapeOnly):
 
 
 class LocationLoss(IntEnum):
-    """The loss of locations in MultiBoxLoss."""
+    """Selects the loss of locations in MultiBoxLoss."""
 
     L2 = 0
     SMOOTH_L1 = 1
 
 
 class ConfidenceLoss(IntEnum):
-    """The loss of classes in MultiBoxLoss."""
+    """Selects the loss of classes in MultiBoxLoss."""
 
     SOFTMAX = 0
     LOGISTIC = 1
 
 
 class MatchType(IntEnum):
-    """How default boxes are matched with labelled boxes."""
+    """Selects how default boxes are matched with labelled boxes."""
 
     BIPARTITE = 0
     PER_PREDICTION = 1
 
 
 class MiningType(IntEnum):
-    """Which default boxes without an object are negatives."""
+    """Selects which default boxes without an object are negatives."""
 
     NONE = 0
     MAX_NEGATIVE = 1
@@ -159,7 +159,7 @@ class MiningType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MultiBoxLoss(ShapeOnly, Loss):
-    """SSD's loss, a scalar, from locations, confidences, default boxes and labelled boxes."""
+    """Compute SSD's scalar loss from locations, confidences, default boxes and labelled boxes."""
 
     type = "MultiBoxLoss"
     parameter = ("multibox_loss_param", 201)

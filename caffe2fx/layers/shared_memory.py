@@ -13,7 +13,7 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class SharedMemory(Layer):
-    """A blob after another one, whose memory it shares, was overwritten.
+    """Stands for a blob after another one that shares its memory was overwritten.
 
     Of the two bottoms the first holds the new content, the second is the blob as it was. Caffe has
     no such layer and needs none: this one represents the effect of its shared memory.

@@ -27,7 +27,7 @@ B = TypeVar("B", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class UserLayerDefinition:
-    """How a user defines a layer: its builder, the shapes of its weight blobs and of its tops.
+    """Holds a user's definition of a layer: its builder, and the shapes of blobs and tops.
 
     A file need not name the last `optional` tops.
     """
@@ -44,7 +44,7 @@ class UserLayerDefinition:
 
 @dataclass(frozen=True, kw_only=True)
 class DefinedLayer(Layer):
-    """A layer that a UserLayerDefinition defines."""
+    """Base of the layers that a UserLayerDefinition defines."""
 
     bottoms = (0, MANY)
     tops = (0, MANY)
@@ -111,7 +111,7 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class UserLayer(FreeText, DefinedLayer):
-    """A layer of a type that a user registered."""
+    """Stands for a layer of a type that a user registered."""
 
     since = ""
     evidence = Evidence.DOCUMENT
@@ -142,7 +142,7 @@ _PYTHON: dict[str, UserLayerDefinition] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class PythonParameter(Message):
-    """The Python class that computes a layer in Caffe, and its param_str."""
+    """Holds the Python class that computes a layer in Caffe, and its param_str."""
 
     message = "PythonParameter"
     module: str = field(1, "string", absent="")
@@ -154,7 +154,7 @@ class PythonParameter(Message):
 @registry.register
 @dataclass(frozen=True, kw_only=True)
 class Python(DefinedLayer):
-    """A layer that a Python class computes in Caffe, and here its registered function."""
+    """Run a layer that a Python class computes in Caffe by its registered function."""
 
     type = "Python"
     message = ""

@@ -9,14 +9,14 @@ from caffe2fx.messages.message import Choice, Message, Shape, field, repeated
 
 
 class Phase(enum.IntEnum):
-    """The phase that a net is run in."""
+    """Selects the phase that a net is run in."""
 
     TRAIN = 0
     TEST = 1
 
 
 class VarianceNorm(enum.IntEnum):
-    """The fan that a filler divides by."""
+    """Selects the fan that a filler divides by."""
 
     FAN_IN = 0
     FAN_OUT = 1
@@ -24,14 +24,14 @@ class VarianceNorm(enum.IntEnum):
 
 
 class DimCheckMode(enum.IntEnum):
-    """Whether shared parameters must agree in shape or only in count."""
+    """Selects whether shared parameters must agree in shape or only in count."""
 
     STRICT = 0
     PERMISSIVE = 1
 
 
 class Engine(Choice):
-    """The implementation that a layer asks for; all give equal values. The last are forks'."""
+    """Selects the implementation of a layer; all give equal values. The last are forks'."""
 
     DEFAULT = 0
     CAFFE = 1
@@ -51,7 +51,7 @@ class Engine(Choice):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Filler(Message):
-    """How Caffe fills a blob for which no file has values."""
+    """Holds how Caffe fills a blob for which no file has values."""
 
     message = "FillerParameter"
     type: str = field(1, "string", "constant")
@@ -66,7 +66,7 @@ class Filler(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetState(Message):
-    """The phase, level and stages that include and exclude rules are matched against."""
+    """Holds the phase, level and stages that include and exclude rules are matched against."""
 
     message = "NetState"
     phase: Phase = field(1, Phase, Phase.TEST)
@@ -76,7 +76,7 @@ class NetState(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetStateRule(Message):
-    """One include or exclude rule of a layer."""
+    """Holds one include or exclude rule of a layer."""
 
     message = "NetStateRule"
     phase: Phase | None = field(1, Phase)
@@ -98,7 +98,7 @@ class NetStateRule(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParamSpec(Message):
-    """Sharing and learning rate of one parameter blob."""
+    """Holds sharing and learning rate of one parameter blob."""
 
     message = "ParamSpec"
     name: str = field(1, "string", absent="")
@@ -109,7 +109,7 @@ class ParamSpec(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlobProto(Message):
-    """A blob inside a message; large ones never pass through it (see caffemodel)."""
+    """Holds a blob inside a message; large ones never pass through it (see caffemodel)."""
 
     message = "BlobProto"
     num: int = field(1, "int32", 0)

@@ -10,7 +10,7 @@ from caffe2fx.messages.message import Message, Shape, field, forked, hint, repea
 
 
 class Type(enum.IntEnum):
-    """NVIDIA's precisions."""
+    """Selects one of NVIDIA's precisions."""
 
     DOUBLE = 0
     FLOAT = 1
@@ -21,7 +21,7 @@ class Type(enum.IntEnum):
 
 
 class Precision(enum.IntEnum):
-    """How Ristretto reduces the precision of values."""
+    """Selects how Ristretto reduces the precision of values."""
 
     DYNAMIC_FIXED_POINT = 0
     MINIFLOAT = 1
@@ -29,7 +29,7 @@ class Precision(enum.IntEnum):
 
 
 class Rounding(enum.IntEnum):
-    """How Ristretto rounds."""
+    """Selects how Ristretto rounds."""
 
     NEAREST = 0
     STOCHASTIC = 1
@@ -37,7 +37,7 @@ class Rounding(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Quantization(Message):
-    """The bits and the factors with which Intel's fork can run a layer in integers."""
+    """Holds the bits and the factors with which Intel's fork can run a layer in integers."""
 
     message = "QuantizationParameter"
     precision: Precision | None = hint(Precision)
@@ -57,7 +57,7 @@ class Quantization(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryOptimization(Message):
-    """Whether the fork of the temporal segment networks shares memory between blobs."""
+    """Holds whether the fork of temporal segment networks shares memory between blobs."""
 
     message = "MemoryOptimizationParameter"
     optimize_train: bool | None = hint("bool")
@@ -67,7 +67,7 @@ class MemoryOptimization(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerHints(Message):
-    """How forks are to run a layer: in which precision, by which implementation.
+    """Holds how forks are to run a layer: in which precision, by which implementation.
 
     The net's weights are float32 whatever these fields hold, and so is all computation here.
     """
@@ -85,7 +85,7 @@ class LayerHints(Message):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerParameter(LayerHints):
-    """The fields that every layer has, whatever its type; the Layer records are its typed parts."""
+    """Holds the fields that every layer has; the Layer records hold the typed parts."""
 
     message = "LayerParameter"
     name: str = field(1, "string", absent="")

@@ -16,7 +16,7 @@ T = TypeVar("T", bound="Message")
 
 @dataclasses.dataclass(frozen=True)
 class Wire:
-    """How one field is declared in Caffe's schema.
+    """Holds how one field is declared in Caffe's schema.
 
     `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or `Shape`,
     which is the message BlobShape held as a plain tuple. `default` is the schema's own default,

@@ -25,7 +25,7 @@ _CLOSES = {"{": "}", "<": ">", "[": "]"}
 
 
 class Token(NamedTuple):
-    """A word, a string or a punctuation mark, and its position in the text."""
+    """Holds a word, a string or a punctuation mark, and its position in the text."""
 
     text: str
     begin: int
@@ -33,7 +33,7 @@ class Token(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A field with its value (a list of entries for a message), and its position in the text."""
+    """Holds a field with its value (a list of entries for a message), and its text position."""
 
     name: str
     value: Any

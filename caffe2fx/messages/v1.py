@@ -49,7 +49,7 @@ OUR_NUMBERS = 1 << 20  # from here on: fields that no binary file of BVLC's has,
 
 
 class PoolMethod(enum.IntEnum):
-    """V0's own copy of the enumeration of pooling methods."""
+    """Selects V0's pooling method: its own copy of the enumeration."""
 
     MAX = 0
     AVE = 1
@@ -58,7 +58,7 @@ class PoolMethod(enum.IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class V0LayerParameter(Message):
-    """A layer of 2013: one message holds the parameters of all types."""
+    """Holds a layer of 2013: one message has the parameters of all types."""
 
     message = "V0LayerParameter"
     name: str | None = field(1, "string")
@@ -102,7 +102,7 @@ class V0LayerParameter(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class V1LayerParameter(Message):
-    """A layer of 2014, without its typed parameters (`_V1_PARAMETERS`)."""
+    """Holds a layer of 2014, without its typed parameters (`_V1_PARAMETERS`)."""
 
     message = "V1LayerParameter"
     bottom: tuple[str, ...] = repeated(2, "string")

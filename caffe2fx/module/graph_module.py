@@ -23,14 +23,14 @@ from caffe2fx.net.step import Step, Value, is_input
 
 @dataclass(frozen=True)
 class Names:
-    """The nodes and modules of a GraphModule that the steps of a net became."""
+    """Holds the nodes and modules of a GraphModule that the steps of a net became."""
 
     nodes: tuple[tuple[str, ...], ...]  # for each step the node of each top
     modules: Mapping[str, str]  # module name in the GraphModule -> layer name in Caffe
 
 
 class CaffeView:
-    """A view of the Caffe net that a GraphModule was built from; found as `gm.caffe`."""
+    """Shows the Caffe net that a GraphModule was built from; found as `gm.caffe`."""
 
     def __init__(self, module: CaffeGraphModule, net: Net, names: Names) -> None:
         self._module = module
@@ -150,7 +150,7 @@ def _tops(step: Step, values: Mapping[Value, Tensor]) -> Sequence[Tensor]:
 
 
 class CaffeGraphModule(fx.GraphModule):
-    """A torch.fx.GraphModule that came from a Caffe net; `caffe` survives copies and pickling."""
+    """Wraps a Caffe net as a torch.fx.GraphModule; `caffe` survives copies and pickling."""
 
     @property
     def caffe(self) -> CaffeView:

@@ -32,7 +32,7 @@ Path_ = str | Path
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options for the part of a net to load and its sizes; `load` documents each."""
+    """Holds the options for the part of a net to load and its sizes; `load` documents each."""
 
     outputs: Sequence[str] | None = None
     phase: str = "TEST"

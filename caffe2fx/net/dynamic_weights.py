@@ -69,7 +69,7 @@ def read_back(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 class _Computed:
-    """A Parameter whose memory a later layer overwrites."""
+    """Stands for a Parameter whose memory a later layer overwrites."""
 
     def __init__(self, steps: Sequence[Step], parameter: Step) -> None:
         before = parameter.tops[0]

@@ -21,7 +21,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Reference:
-    """The values that a net is compared with: `known` ones, and how to compute them from inputs.
+    """Holds what a net is compared with: `known` values, and how inputs give them.
 
     `run` computes in the float type of the inputs and yields `known`, among them the net's inputs,
     in any order; in the net's order, few of them have to be kept at a time.

@@ -21,7 +21,7 @@ _LEGACY_AXES = 4
 
 
 class Misfit(NamedTuple):
-    """A layer whose weights have other shapes in the net than in the file."""
+    """Names a layer whose weights have other shapes in the net than in the file."""
 
     layer: str
     net: tuple[Shape, ...]
@@ -30,7 +30,7 @@ class Misfit(NamedTuple):
 
 @dataclass(frozen=True)
 class Unmatched:
-    """The layers of a net and of a weights file that did not match.
+    """Lists the layers of a net and of a weights file that did not match.
 
     `file`: layers that the net does not have, or has no weights in. `net`: layers that need weights
     which the file does not have. `shapes`: layers that both have, with weights of different shapes.

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Net:
-    """Steps in order of execution and the values that are the net's results.
+    """Holds steps in order of execution and the values that are the net's results.
 
     `overwritten`: where this is a part of a net, the values that the rest overwrites in place.
     """

@@ -21,7 +21,7 @@ from caffe2fx.net.step import Step
 
 
 class Place(NamedTuple):
-    """The position of a weight blob: index of its step, index of the blob in it."""
+    """Holds the position of a weight blob: index of its step, index of the blob in it."""
 
     step: int
     blob: int
@@ -96,7 +96,7 @@ def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owne
 
 
 class Reshaped(RecordModule):
-    """A layer that takes a blob of another layer's, in another shape with as many elements."""
+    """Wraps a layer that takes another layer's blob in another shape of as many elements."""
 
     def __init__(self, step: Step) -> None:
         super().__init__(step.layer, step.blobs, len(step.tops))

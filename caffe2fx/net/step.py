@@ -21,7 +21,7 @@ from caffe2fx.weights.blob_message import MAX_COUNT
 
 
 class Value(NamedTuple):
-    """The value that one step writes: the `version`-th content of a blob.
+    """Names the value that one step writes: the `version`-th content of a blob.
 
     In a file a chain of in-place layers writes one blob several times; here each write is a value
     of its own, so the single-assignment form and the file form name the same thing.
@@ -35,7 +35,7 @@ class Value(NamedTuple):
 
 
 class Dynamic(NamedTuple):
-    """A weight blob that the net itself computes, as in a product of two activations.
+    """Names a weight blob that the net itself computes, as in a product of two activations.
 
     In Caffe only a Parameter layer shares its weight with others: its top is the memory of its
     weight, and of every weight that has its param name. Files therefore write a dynamic weight as
@@ -51,7 +51,7 @@ class Dynamic(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One named use of a layer: its record, bottoms, tops, weight blobs and origin.
+    """Holds one named use of a layer: its record, bottoms, tops, weight blobs and origin.
 
     `dynamic` replaces `blobs`: a step that has it has no `blobs`.
     """

@@ -15,7 +15,7 @@ PASSING = frozenset({"Dropout", "Split"})  # their tops are their bottom
 
 @dataclass
 class Alignment:
-    """The values of a judged net that a reference net has too, and how their layers differ.
+    """Holds the values of a judged net that a reference net has too, and how layers differ.
 
     `inputs` are the reference's inputs in the judged net's order. `changes` states by layer name
     how a judged layer differs from its partner; `added` are the names of judged layers without a

@@ -80,7 +80,7 @@ def _moments(value: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _UnitVariance:
-    """Scales a product's weights so that its results have a deviation of 1 (at its first call)."""
+    """Scales a product's weights so that its results have a deviation of 1, at its first call."""
 
     def __init__(self) -> None:
         self.done = False

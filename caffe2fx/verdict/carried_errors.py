@@ -16,7 +16,7 @@ from caffe2fx.verdict.report import Row
 
 
 class CarriedErrors:
-    """The net's values with the errors that the engine's layers make alone, carried along."""
+    """Holds the net's values with the errors that each of the engine's layers adds to them."""
 
     def __init__(self, net: Net, inputs: Sequence[Tensor]) -> None:
         self._stream = StepwiseEvaluation(

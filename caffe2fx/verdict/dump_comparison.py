@@ -228,7 +228,7 @@ def _reference(net: Net, matched: Matched, inputs: Sequence[Tensor]) -> Referenc
 
 
 class _Watched(Closing):
-    """A session whose maps are measured against a dump as they come."""
+    """Wraps a session and measures its maps against a dump as they come."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits for a map of a quantized run, None for a measure that is not checked.
+    """Holds the limits for a map of a quantized run; None for a measure that is not checked.
 
     `cosine`, `relu_cosine` and `sqnr` (dB) are the least, `l2`, `max_abs` and `error` (as a share
     of the largest magnitude) the most that is accepted.
@@ -52,7 +52,7 @@ def as_thresholds(given: Thresholds | Mapping[str, float] | None) -> Thresholds 
 
 @dataclass(frozen=True)
 class MapRow(Row):
-    """One feature map and its measures against its map in a dump.
+    """Holds one feature map's measures against its map in a dump.
 
     `found` measures the map end to end, `found_alone` the layer's result from the dump's own maps.
     `lost_here` states that the layer itself is beyond the thresholds.
@@ -90,7 +90,7 @@ _HEAD = ("layer", "blob", "cosine", "relu_cosine", "l2", "max_abs", "error", "SQ
 
 
 class DumpReport(Report):
-    """All feature maps of a net compared with those of a dump, in order of execution.
+    """Holds all feature maps of a net compared with those of a dump, in order of execution.
 
     `only_dump` are names of maps without a partner in the net; rows without one in the dump are not
     verified. `skipped` are files of the dump's folder that no reader takes, `unmatched` holds the

@@ -91,7 +91,7 @@ def _surer(first: Row, second: Row) -> Row:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The statistics of one value over all runs of the net."""
+    """Holds the statistics of one value over all runs of the net."""
 
     change: float  # under the second input
     noise: float  # of the reference in float32
@@ -106,11 +106,11 @@ class _Seen:
 
 
 class _Refused(Exception):
-    """The reference does not take the second inputs."""
+    """Raised if the reference does not take the second inputs."""
 
 
 class _Refusable(StepwiseEvaluation):
-    """The values on the second inputs, which the model may refuse in words of its own."""
+    """Computes the values on the second inputs, which the model may refuse by its own errors."""
 
     def enter(self, step: Step) -> None:
         try:
@@ -120,7 +120,7 @@ class _Refusable(StepwiseEvaluation):
 
 
 class _Trial:
-    """The engine and the reference side by side: end to end first, then layer by layer."""
+    """Runs the engine and the reference side by side: end to end first, then layer by layer."""
 
     def __init__(
         self, net: Net, session: Session, reference: Reference, inputs: Sequence[Tensor]

@@ -39,7 +39,7 @@ def _flattened(outputs: Any, name: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Known:
-    """The results of a reference: in float64, in float32, and in float32 for other inputs."""
+    """Holds a reference's results: in float64, in float32, and in float32 for other inputs."""
 
     exact: Results
     rounded: Results

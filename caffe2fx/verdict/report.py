@@ -18,7 +18,7 @@ from caffe2fx.weights.atomic import file_errors, replacing
 
 
 class Status(str, Enum):
-    """The verdict on a feature map, or on a whole net."""
+    """Gives the verdict on a feature map, or on a whole net."""
 
     EQUAL = "equal"
     DIFFERS = "differs"
@@ -33,7 +33,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """One feature map: its errors, their limits, and why it failed if it did.
+    """Holds one feature map: its errors, their limits, and why it failed if it did.
 
     Errors are the largest absolute difference, None where it was not computed; `signal` is the
     magnitude that they are relative to.
@@ -106,7 +106,7 @@ def _within(error: float | None, limit: float) -> bool:
 
 
 class Report:
-    """All feature maps of one comparison, in order of execution."""
+    """Holds all feature maps of one comparison, in order of execution."""
 
     def __init__(self, engine: str, rows: Iterable[Row]) -> None:
         self.engine = engine

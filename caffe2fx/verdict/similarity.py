@@ -13,7 +13,7 @@ from caffe2fx.verdict.measures import difference, largest
 
 @dataclass(frozen=True)
 class Similarity:
-    """Measures of one map against a reference; NaN where the shapes differ.
+    """Holds measures of one map against a reference; NaN where the shapes differ.
 
     `cosine` is that of the angle between the two (1 where both are zero), `relu_cosine` the same
     after a ReLU, `l2` the Euclidean distance, `max_abs` the largest difference, `error` the same as

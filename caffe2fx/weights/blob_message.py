@@ -28,7 +28,7 @@ _RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVIDIA's and OpenCV's enum Type
 
 @dataclass
 class _BlobDraft:
-    """A blob while its fields are read: nothing is taken from the mapped file yet."""
+    """Holds a blob while its fields are read: nothing is taken from the mapped file yet."""
 
     dims: list[int] = field(default_factory=list)
     legacy: dict[int, int] = field(default_factory=dict)

@@ -29,7 +29,7 @@ _IDENTIFIED, _LONGEST = "caffe2fx id: ", "0" * 16
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One layer entry of a weights file: its blobs in Caffe's order, found again by name.
+    """Holds one layer entry of a weights file: its name, and its blobs in Caffe's order.
 
     `legacy` are the numbers of the blobs whose file gives num, channels, height and width instead
     of a shape: those have four axes, of which the first ones may be ones that nobody meant.
@@ -44,7 +44,7 @@ class LayerWeights:
 
 
 class _LayerFields(NamedTuple):
-    """The field numbers of one generation of layer messages; 0 where it has no such field."""
+    """Holds the field numbers of one generation of layer messages; 0 for a missing field."""
 
     message: str
     name: int
@@ -250,7 +250,7 @@ def _net(source: wire_format.Source) -> tuple[str, tuple[LayerWeights, ...]]:
 
 @dataclass
 class _Draft:
-    """A layer while its fields are read, which may come in any order."""
+    """Holds a layer while its fields are read, which may come in any order."""
 
     name: str = ""
     type: str = ""

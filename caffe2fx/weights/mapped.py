@@ -24,7 +24,7 @@ _LIVE: weakref.WeakSet[Mapping] = weakref.WeakSet()
 
 
 class Mapping(mmap.mmap):
-    """A private mapping that knows its file and the file's state when it was made."""
+    """Maps a file privately, and knows the file's state when it was mapped."""
 
     path: str
     begin: int  # the address of its first byte
@@ -45,7 +45,7 @@ class Mapping(mmap.mmap):
 
 
 class Watch:
-    """The mapped files that some tensors lie over.
+    """Watches the mapped files that some tensors lie over.
 
     Copies and pickles of a module have memory of their own, and so nothing to watch.
     """

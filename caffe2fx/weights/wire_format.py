@@ -23,7 +23,7 @@ _FIRST_SCAN = 256
 
 
 class Field(NamedTuple):
-    """One field of a message: its tag is at `offset`, its payload from `begin` up to `end`."""
+    """Holds one field of a message: its tag is at `offset`, its payload in [`begin`, `end`)."""
 
     number: int
     wire: int
@@ -34,7 +34,7 @@ class Field(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Fixed-size values in the file: `length` of them, `stride` bytes apart, up to `end`."""
+    """Holds fixed-size values in the file: `length` of them, `stride` bytes apart, up to `end`."""
 
     begin: int
     length: int
@@ -43,7 +43,7 @@ class Run(NamedTuple):
 
 
 class Source:
-    """The bytes of a file as protobuf fields; every error names the file and the byte offset.
+    """Reads the bytes of a file as protobuf fields; every error names file and byte offset.
 
     A claimed length is checked against the bytes that are there before anything relies on it.
     """

@@ -25,7 +25,7 @@ Leaves = Callable[[nn.Module], bool]  # which leaf modules are expanded
 
 @dataclass(frozen=True)
 class Attempt(Generic[T]):
-    """The outcome of a round: a result, or the refusals; and why the batch was fixed, if so."""
+    """Holds the outcome of a round: a result, or the refusals; and why the batch was fixed."""
 
     result: T | None
     refusals: tuple[Refusal, ...] = ()

@@ -20,7 +20,7 @@ from caffe2fx.weights.atomic import file_errors, replacing
 
 @dataclass(frozen=True)
 class Place:
-    """One top of one layer: a row of Export.map.
+    """Holds one top of one layer: a row of Export.map.
 
     `module` is the path of the module whose forward called the operation, `returned_by` are
     the modules whose last call returned this very tensor, and `node` is its traced node; these
@@ -40,7 +40,7 @@ class Place:
 
 
 class Map(Sequence[Place]):
-    """All tops of a net in order of execution, with lookups between modules, layers and blobs."""
+    """Holds all tops of a net in execution order, and finds them by module, layer or blob."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._places = tuple(places)

@@ -13,7 +13,7 @@ from fx2caffe.targets import Target
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The options of export, named as there. Raises CaffeError for an invalid one."""
+    """Holds the options of export, named as there. Raises CaffeError for an invalid one."""
 
     target: Target
     outputs: Sequence[str] | None = None

@@ -34,7 +34,7 @@ from fx2caffe.targets import Target
 
 @dataclass(frozen=True)
 class Options:
-    """The choices of export's caller that concern the net, and the model's own parameters."""
+    """Holds the choices of export's caller that concern the net, and the model's parameters."""
 
     target: Target
     name: str = ""
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Finished:
-    """A net, the traced node that each of its values holds, and its placeholders."""
+    """Holds a net, the traced node that each of its values holds, and its placeholders."""
 
     net: Net
     nodes: Mapping[Value, str]

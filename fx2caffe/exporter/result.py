@@ -49,7 +49,7 @@ from fx2caffe.tracing.tracer import Trace
 
 @dataclass(frozen=True)
 class Export:
-    """A Caffe net made from a model.
+    """Holds a Caffe net made from a model, and saves and verifies it.
 
     `inputs` and `outputs` are blob names in the model's own order (Caffe itself lists outputs
     alphabetically); `rebuild` puts results in that order into the model's own structure.

@@ -22,7 +22,7 @@ from fx2caffe.tracing.tracer import Trace
 
 @dataclass(frozen=True)
 class Source:
-    """A model with example inputs in float32; one that came from Caffe keeps its names."""
+    """Holds a model with example inputs in float32; one that came from Caffe keeps its names."""
 
     model: nn.Module
     inputs: Any

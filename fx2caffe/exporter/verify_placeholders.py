@@ -17,7 +17,7 @@ from fx2caffe.legalize.placeholders import Unverified
 
 
 class Around:
-    """A net in which every placeholder is an Input, and the reference that feeds those."""
+    """Holds a net whose placeholders are Inputs, and the reference that feeds those."""
 
     def __init__(self, net: Net, unverified: Sequence[Unverified], reference: Reference) -> None:
         self._whole, self._of_model = net, reference

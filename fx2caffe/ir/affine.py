@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Affine(NamedTuple):
-    """The map y = factor * x + offset of each channel (axis 1), in float64."""
+    """Holds the map y = factor * x + offset of each channel (axis 1), in float64."""
 
     factor: Tensor
     offset: Tensor

@@ -13,7 +13,7 @@ from fx2caffe.ir.record import IntermediateRecord
 
 @dataclass(frozen=True, kw_only=True)
 class AxisMatrix(IntermediateRecord):
-    """y = M x along `axis` (counted from the front); the blob is M, (rows, size of the axis)."""
+    """Compute y = M x along `axis` (counted from the front); the blob is M, (rows, axis size)."""
 
     type = "AxisMatrix"
 

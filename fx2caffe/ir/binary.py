@@ -18,7 +18,7 @@ PRODUCT = Eltwise(operation=EltwiseOp.PROD)  # of bottoms of one shape
 
 
 class BinaryOp(Enum):
-    """The operation that Binary applies to each pair of elements."""
+    """Selects the operation that Binary applies to each pair of elements."""
 
     ADD = "ADD"
     MUL = "MUL"

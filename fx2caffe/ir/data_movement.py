@@ -67,7 +67,7 @@ def take_at(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol
 
 @dataclass(frozen=True)
 class Move:
-    """A gather that factors by axis: the indices that it reads along each (None for all).
+    """Holds a gather that factors by axis: the indices read along each (None for all).
 
     `drivers[a]` is the axis of the result along which input axis `a` is read (-1: at one index
     only), `copied` are the axes along which the result repeats.

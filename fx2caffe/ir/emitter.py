@@ -25,7 +25,7 @@ E = TypeVar("E", bound="Emitter")
 
 
 class Mark(NamedTuple):
-    """The lengths of an emitter's collections at some moment, to which `undo` returns."""
+    """Holds the lengths of an emitter's collections, to which `undo` returns."""
 
     steps: int
     names: int

@@ -20,7 +20,7 @@ NOWHERE = -1
 
 @dataclass(frozen=True, kw_only=True)
 class IndexMap(IntermediateRecord):
-    """top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
+    """Compute top[.., i, j, ..] = bottom[.., f[i], g[j], ..] over the axes from `first` on.
 
     Each of these axes has a blob that lists its indices; index -1 is padding and gives `outside`.
     """
@@ -82,7 +82,7 @@ def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
 
 
 class Span(NamedTuple):
-    """A strided slice (start, step, length) with `before` and `after` zeros of padding."""
+    """Holds a strided slice (start, step, length) with `before` and `after` zeros of padding."""
 
     before: int
     start: int

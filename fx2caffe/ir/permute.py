@@ -13,7 +13,7 @@ from fx2caffe.ir.record import IntermediateRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Permute(IntermediateRecord):
-    """Axis i of the top is axis `order[i]` of the bottom."""
+    """Permute axes: axis i of the top is axis `order[i]` of the bottom."""
 
     type = "Permute"
 

@@ -9,7 +9,7 @@ from caffe2fx.layers.layer import Layer
 
 
 class IntermediateRecord(Layer):
-    """The base class of the wide records, which are frozen dataclasses without a message."""
+    """Base of the wide records, which are frozen dataclasses without a message."""
 
     message = ""
     dialects = ()  # no Caffe reads them, even where one has a layer of the same name

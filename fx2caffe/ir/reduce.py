@@ -16,7 +16,7 @@ from fx2caffe.ir.record import IntermediateRecord
 
 
 class ReduceOp(Enum):
-    """The reduction that Reduce computes."""
+    """Selects the reduction that Reduce computes."""
 
     SUM = "SUM"
     MEAN = "MEAN"

@@ -22,7 +22,7 @@ class BatchFixed(Exception):
 
 @dataclass(frozen=True)
 class Symbol:
-    """A traced tensor while the net is built: the value that holds it, its shape and dtype.
+    """Stands for a traced tensor while the net is built: its value, shape and dtype.
 
     The shape is known at two batch sizes, the example's and another; an axis carries the batch if
     and only if its size differs.

@@ -116,7 +116,7 @@ def _continue_after_refusal(
 
 
 class _LegalEmitter(Emitter):
-    """An emitter that rewrites each layer it is given until the target has all of the result."""
+    """Rewrites each layer it is given until the target has all of the result."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()

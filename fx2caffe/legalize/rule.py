@@ -18,7 +18,7 @@ Tops = tuple[Symbol, ...]
 
 @dataclass(frozen=True)
 class LayerCall(Generic[L]):
-    """A layer on its bottoms, with its blobs and its number of tops, which a rule decomposes."""
+    """Holds a layer with its bottoms, blobs and number of tops, which a rule decomposes."""
 
     layer: L
     bottoms: Sequence[Symbol]
@@ -38,7 +38,7 @@ Rule = Callable[[Emitter, LayerCall[Any]], Tops | None]
 
 @dataclass(frozen=True)
 class Cheapest:
-    """The first of its rules that applies is taken, unless another is FACTOR times cheaper.
+    """Tries its rules in order; takes the first that applies, or one FACTOR times cheaper.
 
     One that keeps the batch free comes before all that fix it, whatever it costs. Below SMALL
     the cost (see Emitter.cost) of a net does not count: the first rules have the fewest layers.
@@ -58,7 +58,7 @@ SMALL = 1 << 18
 
 @dataclass(frozen=True)
 class UserRule:
-    """A rule that a user registered for a record: for the named targets, for all without names."""
+    """Holds a user's rule for a record: for the named targets, or for all without names."""
 
     record: type[Layer]
     rule: Rule

@@ -10,7 +10,7 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True)
 class Expected:
-    """Torch's results of the node at both batch sizes, for handlers that have a parameter `out`."""
+    """Holds torch's results of the node at both batch sizes, for a handler's parameter `out`."""
 
     meta: Any
     other_meta: Any

@@ -66,7 +66,7 @@ _ONES = frozenset("one_hot sign sgn heaviside signbit isin".split())  # noqa: SI
 
 
 class IntegerRanges:
-    """The magnitudes of a traced graph, bounded by its example where they are infinite."""
+    """Bounds the integers of a traced graph, by its example where they are infinite."""
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ from fx2caffe.tracing.batch_analysis import result_varies
 
 @dataclass
 class Lowered:
-    """The result of lowering: wide steps, and the traced node that each value holds."""
+    """Holds the result of lowering: wide steps, and the traced node that each value holds."""
 
     steps: list[Step]
     outputs: list[Symbol]

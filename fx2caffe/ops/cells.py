@@ -35,7 +35,7 @@ State = tuple[Symbol, ...]
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one direction of one layer, in torch's order of gates."""
+    """Holds the weights of one direction of one layer, in torch's order of gates."""
 
     input: Tensor
     hidden: Tensor

@@ -124,7 +124,7 @@ def _signed(net: Emitter, size: Symbol, signed: AnyOperand) -> Symbol:
 
 
 class Divided(NamedTuple):
-    """A division: `whole` is x / d rounded to an integer, `excess` is whole d - x.
+    """Holds a division: `whole` is x / d rounded to an integer, `excess` is whole d - x.
 
     `over` is 1 where whole d lies beyond x in the direction of d, else 0.
     """

@@ -91,7 +91,7 @@ def _labels(side: str, rank: int) -> Labels:
 
 @dataclass(frozen=True)
 class _Term:
-    """A tensor with a label for each of its axes."""
+    """Holds a tensor with a label for each of its axes."""
 
     value: Operand
     labels: Labels

@@ -81,7 +81,7 @@ def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
 
 @dataclass(frozen=True)
 class _Parts:
-    """An index as its basic part, and its tensors with the axis of input[basic] of each."""
+    """Holds an index as its basic part, and its tensors with their axes of input[basic]."""
 
     basic: tuple[Any, ...]
     tensors: tuple[tuple[int, Operand], ...]

@@ -12,7 +12,7 @@ from fx2caffe.ops.arguments import Sizes, per_axis
 
 @dataclass(frozen=True)
 class Windows:
-    """The kernel, stride, pad and dilation of each axis; `ceil` keeps a partial last window."""
+    """Holds kernel, stride, pad and dilation by axis; `ceil` keeps a partial last window."""
 
     kernel: Shape
     stride: Shape

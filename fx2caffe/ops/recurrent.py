@@ -37,7 +37,7 @@ from fx2caffe.ops.cells import (
 
 @dataclass(frozen=True)
 class Run:
-    """Several layers of one kind over a sequence: their weights and the results that are read."""
+    """Holds several layers of one kind over a sequence: weights, and the results in use."""
 
     weights: tuple[Weights, ...]  # by layer, then by direction
     directions: int

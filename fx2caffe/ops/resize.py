@@ -43,7 +43,7 @@ def interpolate(
 
 @dataclass(frozen=True)
 class _Kind:
-    """A mode of interpolation; `run` applies it to any tensor."""
+    """Holds a mode of interpolation; `run` applies it to any tensor."""
 
     mode: str
     align_corners: bool = False
@@ -139,7 +139,7 @@ def _per_axis(scale: float | Sequence[float] | None, axes: int) -> list[float | 
 
 
 class _Line:
-    """One axis to resize: its size, the new size, and the scale if torch uses one."""
+    """Holds one axis to resize: its size, the new size, and the scale if torch uses one."""
 
     def __init__(self, size: int, out: int, scale: float | None) -> None:
         self.size, self.out, self.scale = size, out, scale

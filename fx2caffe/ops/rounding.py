@@ -21,7 +21,7 @@ from fx2caffe.ops.blocks import above, affine, combined, inside, negated, rounde
 
 
 class Split(NamedTuple):
-    """A split x = coarse + rest, all exact; `near` is the integer nearest to `rest`."""
+    """Holds x = coarse + rest, all exact; `near` is the integer nearest to `rest`."""
 
     coarse: Symbol
     rest: Symbol
@@ -36,7 +36,7 @@ def split(net: Emitter, input: Symbol) -> Split:
 
 
 class Ratio(NamedTuple):
-    """A quotient of integers, which is rounded to an integer exactly where that is asked for."""
+    """Holds a quotient of integers, which is rounded exactly where a caller asks for that."""
 
     floor: Callable[[], Any]
     ceil: Callable[[], Any]

@@ -37,14 +37,14 @@ from fx2caffe.ops.blocks import (
 
 
 class Tap(NamedTuple):
-    """One interpolation tap along an axis: its index and its weight."""
+    """Holds one interpolation tap along an axis: its index and its weight."""
 
     place: Symbol
     weight: Symbol | None  # None for a weight of 1
 
 
 class Table(NamedTuple):
-    """An image as rows of channels, with its spatial sizes and number of samples."""
+    """Holds an image as rows of channels, with its spatial sizes and number of samples."""
 
     rows: Symbol
     sizes: Shape
@@ -165,7 +165,7 @@ def _in_pixels(net: Emitter, line: Symbol, size: int, align: bool) -> Symbol:
 
 
 class Edge(NamedTuple):
-    """torch's padding mode at the ends of an axis; for zeros the table has a border."""
+    """Holds torch's padding mode at the ends of an axis; for zeros the table has a border."""
 
     padding: str
     size: int

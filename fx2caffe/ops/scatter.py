@@ -331,7 +331,7 @@ def index_reduce(
 
 
 class _Reduction(NamedTuple):
-    """A reduction over an axis, of two tensors, and its neutral element."""
+    """Holds a reduction over an axis, of two tensors, and its neutral element."""
 
     op: ReduceOp
     layer: Eltwise

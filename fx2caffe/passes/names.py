@@ -81,7 +81,7 @@ def limited(names: Iterable[str], limit: int | None, alphabet: str | None) -> di
 
 
 class _Rule:
-    """A limit of length and an alphabet for names."""
+    """Holds a limit of length and an alphabet for names."""
 
     def __init__(self, limit: int | None, alphabet: str | None) -> None:
         if limit is not None and limit < 2 * DIGITS:

@@ -15,7 +15,7 @@ Moved = Mapping[Value, tuple[Value, ...]]
 
 @dataclass(frozen=True)
 class PassResult:
-    """The net after a pass, and the values that changed (see `Moved`)."""
+    """Holds the net after a pass, and the values that changed (see `Moved`)."""
 
     net: Net
     moved: Moved = field(default_factory=dict)

@@ -20,7 +20,7 @@ from fx2caffe.passes.pass_result import PassResult
 
 
 class _Memory(NamedTuple):
-    """The memory of a blob's elements."""
+    """Identifies the memory of a blob's elements."""
 
     address: int
     shape: Shape

@@ -21,7 +21,7 @@ Merge = Callable[[Step, Step], bool]  # takes a layer and its only reader
 
 @dataclass(frozen=True)
 class Target:
-    """A program that reads the exported files: its layers and its limits on each.
+    """Describes a program that reads the exported files: its layers and its limits on each.
 
     `types` are the layer types, with the meaning that they have in one of its `dialects`;
     `without` the fields of a type that it does not know, `limits` its rules by layer type

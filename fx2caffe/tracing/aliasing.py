@@ -16,7 +16,7 @@ from fx2caffe.tracing.tensor_meta import TensorMeta
 
 
 class Geometry(NamedTuple):
-    """Where in its storage a tensor's values lie."""
+    """Holds where in its storage a tensor's elements are."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -89,7 +89,7 @@ def overlay(base: Geometry, value: Geometry) -> Tensor | None:
 
 @dataclass
 class Memory:
-    """One traced storage: its first value and every write since, each with its place."""
+    """Holds one traced storage: its first value and every write since, with its geometry."""
 
     weak: StorageWeakRef  # held so that the address can not be given to another storage
     origin: Geometry
@@ -99,7 +99,7 @@ class Memory:
 
 @dataclass
 class Entry:
-    """What is known of one traced tensor."""
+    """Holds the node and the memory of one traced tensor."""
 
     ref: weakref.ref[Tensor]
     node: Node
@@ -112,11 +112,11 @@ Emit = Callable[[list[Node], Tensor, TensorMeta], Node]
 
 
 class UnseenWrite(Exception):
-    """A traced tensor was written where the tracer could not see it."""
+    """Raised if a traced tensor was written where the tracer could not see it."""
 
 
 class Table:
-    """The traced tensors alive, by identity and by storage; holds no tensor itself."""
+    """Finds traced tensors that are alive by identity and by storage; holds none itself."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit

@@ -28,7 +28,7 @@ MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
 
 @dataclass(frozen=True)
 class Batch:
-    """For each node of a trace its result at the other batch size, and what stands in the way."""
+    """Holds each node's result at the other batch size, and the reasons to fix the batch."""
 
     others: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()

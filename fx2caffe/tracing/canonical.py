@@ -33,7 +33,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Call(NamedTuple):
-    """A function with its arguments, in the canonical spelling."""
+    """Holds a function with its arguments, in the canonical spelling."""
 
     target: Function
     args: tuple[Any, ...]

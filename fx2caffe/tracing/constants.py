@@ -19,7 +19,7 @@ Place = tuple[int | None, Geometry]
 
 @dataclass
 class Captured:
-    """One constant as it was when it was first used."""
+    """Holds one constant as it was when it was first used."""
 
     ref: weakref.ref[Tensor]
     value: Tensor

@@ -17,18 +17,18 @@ Nodes = tuple[Node | None, ...]
 
 
 class AllOutputsSeen(BaseException):
-    """Ends forward early; no Exception, so that the model's own handlers let it through."""
+    """Raised to end forward early; no Exception, so that the model's handlers let it through."""
 
 
 class Call(NamedTuple):
-    """One call of a module: `turn` counts from 0, None stands for the last."""
+    """Names one call of a module: `turn` counts from 0, None stands for the last."""
 
     path: str
     turn: int | None
 
 
 class ModuleResults:
-    """The nodes that each call of a module returned, by module path; no tensor is kept.
+    """Holds the nodes that each call of a module returned, by module path, but no tensor.
 
     Where every wanted output says which call it means ("head:0"), the run ends as soon as the
     last of them has returned, so that nothing after it can be refused.

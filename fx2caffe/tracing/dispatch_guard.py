@@ -31,7 +31,7 @@ RANDOM = "draws random numbers: needs eval mode: call model.eval()"
 
 @dataclass(frozen=True)
 class Traits:
-    """The properties of one operator by torch's own schema and tags."""
+    """Holds the properties of one operator by torch's own schema and tags."""
 
     name: str
     users: bool  # an operator that neither torch nor torchvision has
@@ -74,7 +74,7 @@ def _named(arguments: list[tuple[int, str]], name: str) -> tuple[tuple[int, str]
 
 
 class Known:
-    """Storages whose making the tracing thread has seen, or that were there before.
+    """Holds the storages that the tracing thread has seen made, or that were there before.
 
     Anything else was made out of sight, in another thread, and may follow from traced values.
     To know all that was there before takes a walk over every Python object, longer than the

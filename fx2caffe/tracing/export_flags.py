@@ -13,7 +13,7 @@ _FLAGS = ("_is_exporting_flag", "_is_compiling_flag")  # as torch.export sets th
 
 
 class _InThisThread:
-    """A flag that is true in one thread until it is let go; else what it was before."""
+    """Is a flag that is true in one thread until it is let go; else it is as before."""
 
     def __init__(self, before: object) -> None:
         self._before = before

@@ -40,7 +40,7 @@ def _checksum(storage: torch.UntypedStorage) -> int:
 
 
 class CutValues:
-    """Copies of what the calls that are cut points return; ends the run after the last one."""
+    """Copies what the calls that are cut points return; ends the run after the last one."""
 
     def __init__(self, calls: Sequence[Call | None]) -> None:
         self._calls = calls

@@ -12,7 +12,7 @@ from caffe2fx.layers.layer import RecordModule
 
 
 class LeafCall:
-    """A leaf module's forward in the shape of a torch function."""
+    """Wraps a leaf module's forward in the shape of a torch function."""
 
     def __init__(self, path: str, module: nn.Module) -> None:
         self.path, self.forward = path, module.forward
@@ -30,7 +30,7 @@ class LeafCall:
 
 
 class LeafForward:
-    """A forward that hands itself to the function mode, as torch's own functions do.
+    """Wraps a forward so that it hands itself to the function mode, as torch functions do.
 
     Other threads that run the model at this time run the module's own forward.
     """

@@ -16,7 +16,7 @@ Returned = Callable[[str, Any], None]
 
 
 class ModulePath:
-    """The path of the module whose forward runs, kept by torch's global forward hooks.
+    """Holds the path of the module whose forward runs, kept by torch's global forward hooks.
 
     The hooks see every module call of the process; only calls of the tracing thread count.
     """

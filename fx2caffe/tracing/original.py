@@ -30,7 +30,7 @@ _QUANTIZATION = (".nn.quantized.", ".quantized.modules", ".quantization.observer
 
 
 class _Held(NamedTuple):
-    """A tensor of the model's with what its forward can change of it."""
+    """Holds a tensor of the model's and the state of it that forward can change."""
 
     tensor: Tensor
     memory: Tensor
@@ -39,7 +39,7 @@ class _Held(NamedTuple):
 
 
 class Original:
-    """The user's model, whose memory moves elsewhere before its forward writes it.
+    """Wraps the user's model, whose memory moves elsewhere before its forward writes it.
 
     Hooks, closures and globals of a model name the model itself, so that a copy of it would not
     do what it does.

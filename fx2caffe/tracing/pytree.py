@@ -38,7 +38,7 @@ class Rebuild:
 
 @dataclass(frozen=True)
 class Flat:
-    """The tensors of a structure with their paths, and what builds the structure again."""
+    """Holds the tensors of a structure with their paths, and what builds the structure again."""
 
     paths: tuple[tuple[str, ...], ...]
     tensors: tuple[Tensor, ...]

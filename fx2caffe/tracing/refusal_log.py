@@ -18,7 +18,7 @@ SCRIPTED = "has no Python form (torch.jit.load, CompilationUnit): pass the plain
 
 
 class RefusalLog:
-    """The refusals of one run of the model, in the order in which they were found.
+    """Holds the refusals of one run of the model, in the order in which they were found.
 
     `path` knows which module runs when something is refused.
     """

@@ -23,7 +23,7 @@ NUMPY: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of one overload: those given by position, in order, and by name alone."""
+    """Holds the parameters of one overload: those by position, in order, and by name alone."""
 
     positional: tuple[str, ...]
     keyword: frozenset[str] = frozenset()

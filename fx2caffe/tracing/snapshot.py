@@ -28,7 +28,7 @@ _FOREIGN -= {"__main__"}
 
 
 class Snapshot:
-    """What the roots reach: attributes, containers, closures, defaults, globals and tensors.
+    """Holds what the roots reach: attributes, containers, closures, globals and tensors.
 
     Objects of torch, of NumPy and of Python's own library are not entered, but for modules,
     tensors, arrays, containers and functools.partial. `restore` puts back which objects

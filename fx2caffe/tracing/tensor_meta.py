@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TensorMeta:
-    """Shape and dtype of a traced value."""
+    """Holds shape and dtype of a traced value."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype

@@ -15,7 +15,7 @@ Function = Callable[..., Any]
 
 
 class Name(NamedTuple):
-    """The name of a function and its owner: "Tensor", "torch", "F", "get", "set", "aten"."""
+    """Holds a function's name and its owner: "Tensor", "torch", "F", "get", "set", "aten"."""
 
     owner: str
     name: str

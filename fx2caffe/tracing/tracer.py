@@ -45,7 +45,7 @@ NO_OUTPUTS = "needs tensors that forward returns (in tuples, lists or dicts), go
 
 @dataclass(frozen=True)
 class Trace:
-    """A traced model: a flat functional graph and the names of its inputs and outputs.
+    """Holds a traced model: a flat functional graph and the names of its inputs and outputs.
 
     `returned` holds for each module path the names of the nodes that each of its calls returned.
     """
@@ -114,7 +114,7 @@ class Leaves:
 
 
 class Tracer:
-    """One run of a model on values, of whose torch calls a graph is made."""
+    """Runs a model once on values, and makes a graph of its torch calls."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Values(Protocol):
-    """How traced values are held while the model's forward runs."""
+    """Decides how traced values are held while the model's forward runs."""
 
     readable: bool
 
@@ -30,7 +30,7 @@ class Values(Protocol):
 
 
 class RealValues:
-    """Traced values are real tensors: the model runs as it always does."""
+    """Keeps traced values as real tensors: the model runs as it always does."""
 
     readable = True
 
@@ -51,7 +51,7 @@ class RealValues:
 
 
 class FakeValues:
-    """Traced values are tensors without memory; constants stay real.
+    """Keeps traced values as tensors without memory; constants stay real.
 
     They are plain tensors on torch's meta device, not a subclass, so that
     `type(x) is Tensor` holds; the device that the model sees is the real one.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Heads(nn.Module):
-    """Backbone and head of SSD, RetinaNet and FCOS: from images to the head's results."""
+    """Runs backbone and head of SSD, RetinaNet and FCOS: from images to the head's results."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Heads(nn.Module):
 
 
 class Proposals(nn.Module):
-    """Backbone, pyramid and proposal head of an R-CNN: objectness and box deltas of each level."""
+    """Runs an R-CNN's backbone, pyramid and proposal head: objectness and deltas by level."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Proposals(nn.Module):
 
 
 class RegionHeads(nn.Module):
-    """The heads that an R-CNN applies to each region, on features that RoIAlign has cut out.
+    """Applies an R-CNN's heads to each region, on features that RoIAlign has cut out.
 
     `boxes` is N x 256 x 7 x 7; `regions`, for the masks or keypoints, N x 256 x 14 x 14.
     """

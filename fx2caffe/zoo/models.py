@@ -44,7 +44,7 @@ def fit_mvit(model: Any, shapes: Shapes) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """Input shapes, without the batch, of the models whose names match.
+    """Holds input shapes, without the batch, of the models whose names match.
 
     `small` is the smallest that runs and still proves something. A model for one size only is
     `sized` (its constructor takes `image_size`), or `fit` changes it.
@@ -102,7 +102,7 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Made:
-    """A model with the inputs that it is exported with."""
+    """Holds a model with the inputs that it is exported with."""
 
     model: nn.Module
     inputs: Any

@@ -103,7 +103,7 @@ def _machine() -> float:
 
 
 class _Admit:
-    """A memory budget that jobs claim from and return to; a larger claim gets all of it.
+    """Holds a memory budget that jobs claim from and return to; a larger claim gets all of it.
 
     Models with more than `largest` bytes of parameters are not admitted.
     """
@@ -159,7 +159,7 @@ def _work(job: Job, folder: Path, idle: _Idle, admit: _Admit) -> Row | None:
 
 
 class _Idle:
-    """The idle workers; all are ended when the block is left."""
+    """Holds the idle workers; all are ended when the block is left."""
 
     def __init__(self, jobs: int) -> None:
         self.all = [_Worker(max(1, (os.cpu_count() or 1) // jobs)) for _ in range(jobs)]
@@ -185,7 +185,7 @@ class _Idle:
 
 
 class _Worker:
-    """A worker process, started when its first job comes."""
+    """Runs a worker process, started when its first job comes."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads

@@ -23,7 +23,7 @@ VERDICTS = (EQUAL, DIFFERS, NOT_PROVEN, REFUSED, FAILED)
 
 @dataclass(frozen=True)
 class Job:
-    """A model and the question about it; `batch` is a second batch to verify with, 0 for none."""
+    """Holds a model and the question about it; `batch` is a second batch to verify, or 0."""
 
     name: str
     target: str = "bvlc"
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """The result of a job.
+    """Holds the result of a job.
 
     `verdict` is `equal` (every feature map is), `differs`, `not proven` (none differs, but no
     input that was tried moves some), `refused` (it cannot be exported exactly) or `failed` (it

@@ -31,7 +31,7 @@ _NETWORK = (OSError, HTTPException, ValueError)
 
 @dataclass(frozen=True)
 class Package:
-    """One row of the lock list; `path` is the file's path below a mirror's root."""
+    """Holds one row of the lock list; `path` is the file's path below a mirror's root."""
 
     architecture: str
     name: str
@@ -47,7 +47,7 @@ class Package:
 
 @dataclass
 class Mirror:
-    """A mirror's root and its failures, so that a dead one is asked only once."""
+    """Holds a mirror's root and its failures, so that a dead one is asked only once."""
 
     root: str
     delivered: int = 0
@@ -60,7 +60,7 @@ class Mirror:
 
 @dataclass
 class Downloads:
-    """A folder of verified package files, and the mirrors that supply the missing ones."""
+    """Fetches package files into a folder from mirrors, each checked against the lock list."""
 
     folder: Path
     mirrors: Sequence[Mirror] = field(default_factory=tuple)
@@ -134,15 +134,15 @@ class Downloads:
 
 
 class _Unreached(Exception):
-    """The mirror cannot be reached, or stops before all is there; another try may succeed."""
+    """Raised if the mirror cannot be reached, or stops early; another try may succeed."""
 
 
 class _Cut(_Unreached):
-    """The body ends too early; the mirror's other files may be complete all the same."""
+    """Raised if a body ends too early; the mirror's other files may be complete all the same."""
 
 
 class _Wrong(Exception):
-    """The mirror answers, and does not have the locked file."""
+    """Raised if the mirror answers, and does not have the locked file."""
 
 
 def _opened(uri: str) -> Any:

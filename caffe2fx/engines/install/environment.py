@@ -15,7 +15,7 @@ from caffe2fx.errors import EngineError
 
 @dataclass(frozen=True)
 class Machine:
-    """The differences between the machines for which Debian built Caffe."""
+    """Holds the differences between the machines for which Debian built Caffe."""
 
     architecture: str  # Debian's name
     triplet: str
@@ -33,7 +33,7 @@ MACHINES: Mapping[str, Machine] = {
 
 @dataclass(frozen=True)
 class Installed:
-    """How to start a Python that can `import caffe`.
+    """Holds how to start a Python that can `import caffe`: its files and its environment.
 
     `command` is the argv prefix to which a script's path is appended, and `env` the complete
     environment of the child: nothing of the parent's may leak in.

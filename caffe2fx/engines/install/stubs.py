@@ -115,7 +115,7 @@ def stub_library(soname: str, symbols: Sequence[str], machine: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The offsets of a stub library's parts: headers, hash, symbols, strings, code, dynamic.
+    """Holds the offsets of a stub library's parts: headers, hash, symbols, strings and code.
 
     One segment is for reading and running. The dynamic section has its own, since ld.so writes into
     it: the same file offset, one page further in memory.

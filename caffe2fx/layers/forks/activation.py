@@ -20,7 +20,7 @@ from caffe2fx.messages.message import Shape, field, hint
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReLU6(Neuron):
-    """x, at most `threshold`; below 0 it is negative_slope * x."""
+    """Compute x, at most `threshold`; below 0 negative_slope * x."""
 
     type = "ReLU6"
     parameter = ("relu6_param", 211)
@@ -44,7 +44,7 @@ class ReLU6(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSwish(Neuron):
-    """x * min(max(x + 3, 0), 6) / 6."""
+    """Compute x * min(max(x + 3, 0), 6) / 6."""
 
     type = "HardSwish"
     parameter = ("hardswish_param", 8266721)
@@ -65,7 +65,7 @@ class HardSwish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HardSigmoid(Neuron):
-    """alpha * x + beta, clamped to [0, 1]."""
+    """Compute alpha * x + beta, clamped to [0, 1]."""
 
     type = "HardSigmoid"
     parameter = ("hard_sigmoid_param", 258)
@@ -85,7 +85,7 @@ class HardSigmoid(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SeLu(Neuron):
-    """1.0507 x where x > 0, elsewhere 1.0507 * 1.6733 * (exp(x) - 1): torch's SELU constants."""
+    """Compute torch's SELU: 1.0507 x where x > 0, elsewhere 1.0507 * 1.6733 * (exp(x) - 1)."""
 
     type = "SeLu"
     message = ""
@@ -104,7 +104,7 @@ class SeLu(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SeLuDropout(Neuron):
-    """The identity in TEST; in TRAIN a dropout that keeps mean and variance of SeLu's tops."""
+    """Compute the identity in TEST; in TRAIN a dropout that keeps mean and variance of SeLu."""
 
     type = "SeLuDropout"
     parameter = ("selu_dropout_param", 6000)
@@ -130,7 +130,7 @@ class SeLuDropout(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Mish(Neuron):
-    """x * tanh(log(1 + exp(x)))."""
+    """Compute x * tanh(log(1 + exp(x)))."""
 
     type = "Mish"
     message = ""
@@ -148,7 +148,7 @@ class Mish(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class CReLU(Layer):
-    """ReLU of the bottom and of its negative, concatenated along `concat_axis`."""
+    """Concatenate the ReLUs of the bottom and of its negative along `concat_axis`."""
 
     type = "CReLU"
     parameter = ("crelu_param", 213)

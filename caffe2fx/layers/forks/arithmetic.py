@@ -21,7 +21,7 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class Axpy(Layer):
-    """The first bottom, one factor per channel, times the second, plus the third."""
+    """Multiply the second bottom by the first, one factor per channel, and add the third."""
 
     type = "Axpy"
     message = ""
@@ -48,7 +48,7 @@ class Axpy(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MatMul(Layer):
-    """A (dim_1, dim_2) times the transpose of B (dim_3, dim_2), whatever axes they have.
+    """Multiply A (dim_1, dim_2) by the transpose of B (dim_3, dim_2), whatever axes they have.
 
     tpu_mlir's Caffe ignores excess elements; here they are refused.
     """
@@ -92,7 +92,7 @@ class MatMul(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class MatMulBatched(Layer):
-    """The product of the last two axes, each transposed if stated; the other axes are batch axes.
+    """Multiply matrices of the last two axes, each transposed if stated; others are batch axes.
 
     From the fork's source, not run; as in OpenCV where nothing is transposed.
     """
@@ -123,7 +123,7 @@ class MatMulBatched(Layer):
 
 
 class CorrelationType(IntEnum):
-    """How two patches are compared."""
+    """Selects how two patches are compared."""
 
     MULTIPLY = 0
     SUBTRACT = 1
@@ -132,7 +132,7 @@ class CorrelationType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Correlation(Layer):
-    """FlowNet's: correlate every patch of the first map with its neighbourhood in the second.
+    """Correlate every patch of the first map with its neighbourhood in the second (FlowNet's).
 
     The top has one channel per displacement, rows first; products (or absolute differences) are
     averaged over the patch and the channels. From the fork's source, not run; with 1x1 patches as

@@ -24,7 +24,7 @@ from caffe2fx.messages.message import Shape, field, forked
 @register
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseConvolution(Convolution):
-    """Convolution by another implementation; `group` states that it is depthwise."""
+    """Convolve by another implementation; `group` states that it is depthwise."""
 
     type = "DepthwiseConvolution"
     dialects = ("mobilenet", *SSD)
@@ -69,7 +69,7 @@ def _as(kind: type[Filters], layer: Windows, **changes: Any) -> Filters:
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionDepthwise(_Delegating):
-    """One filter per channel, whatever `group` is: weights (C, 1, k...)."""
+    """Convolve by one filter per channel, whatever `group` is: weights (C, 1, k...)."""
 
     type = "ConvolutionDepthwise"
     aliases = ("convolution_depthwise_param",)
@@ -136,7 +136,7 @@ class _Video(_Delegating):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Convolution3D(_Video):
-    """C3D's convolution over frames, rows and columns."""
+    """Convolve over frames, rows and columns (C3D's)."""
 
     type = "Convolution3D"
 
@@ -147,7 +147,7 @@ class Convolution3D(_Video):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Deconvolution3D(_Video):
-    """C3D's transposed convolution."""
+    """Compute the transpose of a convolution over frames, rows and columns (C3D's)."""
 
     type = "Deconvolution3D"
 
@@ -158,7 +158,7 @@ class Deconvolution3D(_Video):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Pooling3D(Layer):
-    """C3D's pooling over frames, rows and columns, rounded as Pooling is.
+    """Pool over frames, rows and columns, rounded as Pooling is (C3D's).
 
     An AVE window divides by its size clipped to the padded input.
     """

@@ -14,7 +14,7 @@ from caffe2fx.messages.message import Message, Shape, field, forked, repeated, s
 
 
 class AnnotationType(IntEnum):
-    """The kind of labels of an image: boxes; in one fork, a map too, or the lanes of a road."""
+    """Selects the labels of an image: boxes; in one fork, a map too, or the lanes of a road."""
 
     BBOX = 0
     BBOXandSeg = 1
@@ -23,7 +23,7 @@ class AnnotationType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(Message):
-    """The range of sizes and aspect ratios of a crop of an image."""
+    """Holds the range of sizes and aspect ratios of a crop of an image."""
 
     message = "Sampler"
     min_scale: float = field(1, "float", 1.0)
@@ -34,7 +34,7 @@ class Sampler(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConstraint(Message):
-    """How much of the labelled boxes a crop of an image must contain."""
+    """Holds how much of the labelled boxes a crop of an image must contain."""
 
     message = "SampleConstraint"
     min_jaccard_overlap: float | None = field(1, "float")
@@ -47,7 +47,7 @@ class SampleConstraint(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSampler(Message):
-    """How crops of images are sampled."""
+    """Holds how crops of images are sampled."""
 
     message = "BatchSampler"
     use_original_image: bool = field(1, "bool", True)
@@ -59,7 +59,7 @@ class BatchSampler(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedDataParameter(Message):
-    """The labels of AnnotatedData, beside the data_param of all databases."""
+    """Holds the labels of AnnotatedData, beside the data_param of all databases."""
 
     message = "AnnotatedDataParameter"
     batch_sampler: tuple[BatchSampler, ...] = repeated(1, BatchSampler)
@@ -79,7 +79,7 @@ class AnnotatedDataParameter(Message):
 @register
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedData(Data):
-    """Images with labelled boxes: tops (N, C, H, W) and (1, 1, boxes of all images, 8).
+    """Read images with labelled boxes: tops (N, C, H, W) and (1, 1, boxes of all images, 8).
 
     A box is: image, class, index among its image's of that class, four corners, difficult.
     """
@@ -99,7 +99,7 @@ class AnnotatedData(Data):
 @register
 @dataclass(frozen=True, kw_only=True)
 class LaneData(AnnotatedData):
-    """Images of roads, with labels of shapes that only their fork knows."""
+    """Read images of roads, with labels of shapes that only their fork knows."""
 
     type = "LaneData"
     dialects = ("yolo",)
@@ -110,7 +110,7 @@ class LaneData(AnnotatedData):
 
 
 class VideoType(IntEnum):
-    """The source of a video."""
+    """Selects the source of a video."""
 
     WEBCAM = 0
     VIDEO = 1
@@ -118,7 +118,7 @@ class VideoType(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoDataParameter(Message):
-    """The video to read, beside the data_param of all databases."""
+    """Holds the video to read, beside the data_param of all databases."""
 
     message = "VideoDataParameter"
     video_type: VideoType = field(1, VideoType, VideoType.WEBCAM)
@@ -130,7 +130,7 @@ class VideoDataParameter(Message):
 @register
 @dataclass(frozen=True, kw_only=True)
 class VideoData(Data):
-    """Frames of a video."""
+    """Read frames of a video."""
 
     type = "VideoData"
     dialects = SSD
@@ -140,7 +140,7 @@ class VideoData(Data):
 
 
 class LabelType(IntEnum):
-    """The label of an image: none, one value, or a value for each pixel."""
+    """Selects the label of an image: none, one value, or a value for each pixel."""
 
     NONE = 0
     IMAGE = 1
@@ -150,7 +150,7 @@ class LabelType(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ImageSegData(ImageData):
-    """Images and a label for each pixel: tops (N, C, H, W), (N, 1, H, W), and their sizes."""
+    """Read images and a label for each pixel: tops (N, C, H, W), (N, 1, H, W), and their sizes."""
 
     type = "ImageSegData"
     dialects = ("pspnet", "deeplab")
@@ -169,7 +169,7 @@ class ImageSegData(ImageData):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DenseImageData(Images):
-    """SegNet's images of files, each with an image of labels: tops (N, C, H, W), (N, 1, H, W)."""
+    """Read SegNet's image files, each with an image of labels: (N, C, H, W) and (N, 1, H, W)."""
 
     type = "DenseImageData"
     parameter = ("dense_image_data_param", 138)

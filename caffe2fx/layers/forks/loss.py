@@ -25,7 +25,7 @@ def check_same_places(bottoms: Sequence[Shape]) -> None:
 @register
 @dataclass(frozen=True, kw_only=True)
 class SmoothL1Loss(Loss):
-    """sigma^2 x^2 / 2 where |x| < 1 / sigma^2, elsewhere |x| - 1 / (2 sigma^2); by batch size.
+    """Sum sigma^2 x^2 / 2 where |x| < 1 / sigma^2, else |x| - 1 / (2 sigma^2); by batch size.
 
     x is the difference of the first bottoms, times the third if there is one; the fourth
     weighs the terms.

@@ -23,7 +23,7 @@ from caffe2fx.messages.message import Shape, field, forked
 @register
 @dataclass(frozen=True, kw_only=True)
 class Normalize(Layer):
-    """x / sqrt(sum of x^2 + eps) times a blob: over C at each position, or over C, H and W.
+    """Divide by sqrt(sum of x^2 + eps) over C, or over C, H and W, and multiply by a blob.
 
     The blob holds one factor per channel, or a single one with `channel_shared`.
     """
@@ -66,7 +66,7 @@ class Normalize(Layer):
 
 
 class BNMode(IntEnum):
-    """Whether SegNet's BN takes its statistics from the batch."""
+    """Selects whether SegNet's BN takes its statistics from the batch."""
 
     LEARN = 0
     INFERENCE = 1
@@ -88,7 +88,7 @@ class _BN(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BN(_BN):
-    """(x - mean) / sqrt(var + eps) * slope + shift; the blobs are slope, shift, mean, variance."""
+    """Compute (x - mean) / sqrt(var + eps) * slope + shift; blobs: slope, shift, mean, variance."""
 
     type = "BN"
     parameter = ("bn_param", 137)
@@ -138,7 +138,7 @@ class BN(_BN):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BNScale(_BN):
-    """SegNet's: INFERENCE is x * scale + shift, LEARN normalizes by the batch's statistics first.
+    """Compute x * scale + shift in INFERENCE; normalize by the batch first in LEARN (SegNet's).
 
     LEARN is from the fork's source, not run; INFERENCE as in tpu_mlir's Caffe.
     """
@@ -180,7 +180,7 @@ class BNScale(_BN):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BNOfBoth(_BN):
-    """PSPNet's BN with four blobs in mode LEARN, SegNet's with two in mode INFERENCE."""
+    """Compute PSPNet's BN of four blobs in mode LEARN, SegNet's of two in mode INFERENCE."""
 
     type = "BN"
     parameter = ("bn_param", 162)

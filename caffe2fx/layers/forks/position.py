@@ -61,7 +61,7 @@ def _scattered(map_: Shape, stride: int) -> Tensor:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Reorg(_Reorg):
-    """Darknet's loop unchanged, over the bottom's own geometry in both directions.
+    """Reorder by darknet's loop unchanged, over the bottom's own geometry in both directions.
 
     Forward it gathers over the map taken for one of C / stride^2 channels, which is no
     space-to-depth; with `reverse` it is depth-to-space with channel = offset * C / s^2 + c.
@@ -96,7 +96,7 @@ class Reorg(_Reorg):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReorgSpace(_Reorg):
-    """Space-to-depth with channel = offset * C + c; with `reverse` darknet's loop over the top."""
+    """Move space to depth by channel = offset * C + c; `reverse` is darknet's loop over the top."""
 
     type = "Reorg"
     parameter = ("reorg_param", 149)
@@ -134,7 +134,7 @@ def scale_up(bottom: Tensor, height: int, width: int) -> Tensor:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Upsample(Layer):
-    """Nearest-neighbour upsampling: repeat every element `scale` x `scale` times."""
+    """Repeat every element `scale` x `scale` times: nearest-neighbour upsampling."""
 
     type = "Upsample"
     parameter = ("upsample_param", 150)
@@ -199,7 +199,7 @@ class UpsampleStride(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class UpsampleMask(Layer):
-    """Max-unpooling: write each element at its index in the mask, a Pooling's second top; else 0.
+    """Write each element at its index in the mask, a Pooling's second top; 0 elsewhere.
 
     As in tpu_mlir's Caffe, which requires the scale.
     """

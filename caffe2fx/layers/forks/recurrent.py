@@ -19,7 +19,7 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class Lstm(Layer):
-    """An LSTM over (T, N, ...): the top holds the results of all steps (T, N, num_output).
+    """Run an LSTM over (T, N, ...): the top holds the results of all steps (T, N, num_output).
 
     A second bottom (T, N) marks the steps that continue, as BVLC's `cont`; without one a sequence
     begins with the first step. The blobs are W_x (4D, I), W_h (4D, D) and b (4D), by the gates i,

@@ -182,7 +182,7 @@ class Padding(_Around):
 
 
 class PadType(IntEnum):
-    """The values in the padding."""
+    """Selects the values in the padding."""
 
     CONSTANT = 0
     REPLICATE = 1

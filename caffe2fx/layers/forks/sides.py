@@ -60,7 +60,7 @@ class _Sides(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionSides(_Sides, Convolution):
-    """A convolution of the input padded with zeros, by its own amount on each side."""
+    """Convolve the input padded with zeros, by its own amount on each side."""
 
     evidence = Evidence.DOCUMENT
 
@@ -81,7 +81,7 @@ class ConvolutionSides(_Sides, Convolution):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PoolingSides(_Sides, Pooling):
-    """Pooling with its own padding on each side, or with pad_type 1 ("SAME") as TensorFlow pads.
+    """Pool with its own padding on each side, or with pad_type 1 ("SAME") as TensorFlow pads.
 
     A last window that starts behind the input and the padding before it is dropped. MAX and
     AVE_EXC_PAD read the input alone, AVE divides by the window clipped to the padded input.

@@ -29,7 +29,7 @@ SYNOPSYS: tuple[str, ...] = ("synopsys",)
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReLUBounded(Neuron):
-    """A ReLU cut at 6 (`relu6`) or at `maximum` from above, at `minimum` from below; 0 is none."""
+    """Compute a ReLU cut at 6 (`relu6`) or `maximum` above, at `minimum` below; 0 is no limit."""
 
     type = "ReLU"
     parameter = ("relu_param", 123)
@@ -64,7 +64,7 @@ class ReLUBounded(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReshapeShuffled(Reshape):
-    """A Reshape of (N, C, H, W) to (N, C / r^2, r H, r W) that moves pixels as PixelShuffle does.
+    """Reshape (N, C, H, W) to (N, C / r^2, r H, r W), moving pixels as PixelShuffle does.
 
     `pixelshuffler` only says that it does, if it is not 1: r follows from the shape.
     """
@@ -111,7 +111,7 @@ class ReshapeShuffled(Reshape):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BatchNormEps(BatchNorm):
-    """BatchNorm that, without `add_eps_before_sqrt`, divides by sqrt(var) + eps.
+    """Normalize as BatchNorm, but divide by sqrt(var) + eps without `add_eps_before_sqrt`.
 
     `icnet` only says that the fork may reuse memory.
     """
@@ -141,7 +141,7 @@ class BatchNormEps(BatchNorm):
 @register
 @dataclass(frozen=True, kw_only=True)
 class UpsampleDarknet(Layer):
-    """Every number `stride` x `stride` times: nearest neighbour."""
+    """Repeat every element `stride` x `stride` times: nearest-neighbour upsampling."""
 
     type = "UpsampleDarknet"
     parameter = ("upsample_darknet_param", 209)
@@ -169,7 +169,7 @@ class UpsampleDarknet(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DetectionOutputHeads(DetectionOutput):
-    """DetectionOutput of heads that no Permute and no Concat has gone over, of one image.
+    """Compute DetectionOutput of one image from heads that no Permute or Concat reordered.
 
     The bottoms are the scores of all `nbottom` heads, their locations, and the default boxes of
     all heads or of each. A head is flat (N, boxes * numbers); with `no_permute` its scores are

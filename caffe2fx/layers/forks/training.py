@@ -41,7 +41,7 @@ class _Detector(ShapeOnly, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RegionLoss(_Detector):
-    """YOLOv2's loss; two `biases` per anchor."""
+    """Compute YOLOv2's loss; a pair of `biases` is one anchor."""
 
     type = "RegionLoss"
     parameter = ("region_loss_param", 600)
@@ -74,7 +74,7 @@ class RegionLoss(_Detector):
 
 
 class Arc(IntEnum):
-    """How objectness and classes are combined into one loss."""
+    """Selects how objectness and classes are combined into one loss."""
 
     DEFAULT = 0
     BCE = 1
@@ -82,7 +82,7 @@ class Arc(IntEnum):
 
 
 class BoxLoss(IntEnum):
-    """The loss of the boxes in Yolov3."""
+    """Selects the loss of the boxes in Yolov3."""
 
     IOU = 0
     GIOU = 1
@@ -94,7 +94,7 @@ class BoxLoss(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Yolov3(_Detector):
-    """YOLOv3's loss of one of its maps; `mask` names the map's anchors among all (`biases`)."""
+    """Compute YOLOv3's loss of one map; `mask` lists the map's anchors among all (`biases`)."""
 
     type = "Yolov3"
     parameter = ("yolov3_param", 603)
@@ -131,7 +131,7 @@ class Yolov3(_Detector):
 @register
 @dataclass(frozen=True, kw_only=True)
 class YoloSeg(ShapeOnly, Loss):
-    """A loss of a map (N, C, H, W) and its labels, one for each element."""
+    """Compute the loss of a map (N, C, H, W) with a label for each position."""
 
     type = "YoloSeg"
     parameter = ("yolo_seg_param", 604)
@@ -151,7 +151,7 @@ class YoloSeg(ShapeOnly, Loss):
 
 
 class AccuracyMetric(IntEnum):
-    """The metric that a fork's SegAccuracy computes."""
+    """Selects the metric that a fork's SegAccuracy computes."""
 
     PixelAccuracy = 0
     ClassAccuracy = 1
@@ -161,7 +161,7 @@ class AccuracyMetric(IntEnum):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SegAccuracy(ShapeOnly):
-    """Accuracy of pixels, mean recall of classes, and mean intersection over union."""
+    """Compute accuracy of pixels, mean recall of classes, and mean intersection over union."""
 
     type = "SegAccuracy"
     parameter = ("seg_accuracy_param", 164)
@@ -181,7 +181,7 @@ class SegAccuracy(ShapeOnly):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
-    """R-FCN's softmax loss; the further tops are the softmax, and the loss of each label."""
+    """Compute R-FCN's softmax loss; further tops are the softmax, and the loss of each label."""
 
     type = "SoftmaxWithLossOHEM"
     dialects = ("rfcn",)
@@ -197,7 +197,7 @@ class SoftmaxWithLossOHEM(ShapeOnly, SoftmaxFields, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SmoothL1LossOHEM(ShapeOnly, Loss):
-    """R-FCN's loss of predicted boxes, their targets and weights; second top: loss per position."""
+    """Compute R-FCN's smooth L1 loss of boxes with weights; second top: loss per position."""
 
     type = "SmoothL1LossOHEM"
     parameter = ("smooth_l1_loss_param", 8266712)
@@ -222,7 +222,7 @@ class SmoothL1LossOHEM(ShapeOnly, Loss):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BoxAnnotatorOHEM(ShapeOnly):
-    """Labels and weights of the `roi_per_img` regions of the largest loss; all others are ignored.
+    """Select the `roi_per_img` regions of the largest loss: their labels and weights.
 
     The bottoms are regions, losses, labels and weights.
     """

@@ -22,7 +22,7 @@ from caffe2fx.messages.message import Shape, field
 @register
 @dataclass(frozen=True, kw_only=True)
 class DropoutUnscaled(Neuron):
-    """Fast R-CNN's: without `scale_train` TEST multiplies by 1 - dropout_ratio, TRAIN by the mask.
+    """Drop out; without `scale_train` TEST scales by 1 - dropout_ratio, TRAIN by the mask.
 
     From the fork's source, not run; TEST as in OpenCV.
     """
@@ -55,7 +55,7 @@ class DropoutUnscaled(Neuron):
 
 
 class _Masked(RecordModule):
-    """A module that multiplies the bottom by a mask of 0 and 1 in training."""
+    """Multiplies the bottom by a mask of 0 and 1 in training."""
 
     def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
         layer = self.layer
@@ -68,7 +68,7 @@ class _Masked(RecordModule):
 @register
 @dataclass(frozen=True, kw_only=True)
 class BatchNormScaleBias(Neuron):
-    """NVIDIA's: `scale_bias` adds two more blobs, a factor and a summand for each channel.
+    """Normalize as BatchNorm; `scale_bias` adds two blobs, a factor and an offset per channel.
 
     NVIDIA keeps averages where BVLC keeps sums, so that the third blob has to be 0 or 1, with which
     both read the same. From the fork's source, not run; as in OpenCV.
@@ -136,7 +136,7 @@ class BatchNormScaleBias(Neuron):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SpatialDropout(Neuron):
-    """Dropout of whole channels (ENet's); the identity in TEST.
+    """Drop whole channels in TRAIN (ENet's); compute the identity in TEST.
 
     In TRAIN the fork scales kept elements by 1 / (1 - dropout_ratio), but only those that its loop
     reaches; here all of them.

@@ -17,7 +17,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 class Sizes(NamedTuple):
-    """A shape at both batch sizes."""
+    """Holds a shape at both batch sizes."""
 
     shape: Shape
     other_shape: Shape

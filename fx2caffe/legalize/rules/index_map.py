@@ -282,7 +282,7 @@ TAPS = 64  # elements in a one-hot filter; above this a matrix is cheaper
 
 
 class _Filter(NamedTuple):
-    """A one-hot filter along one axis: its size, the index of its 1, its stride and its pad."""
+    """Holds a one-hot filter along one axis: size, index of its 1, stride and pad."""
 
     kernel: int
     one: int

@@ -67,7 +67,7 @@ def _next_swap(axes: Sequence[int], order: Sequence[int]) -> tuple[int, int, int
 
 @dataclass(frozen=True)
 class _Run:
-    """Several axes merged into one: its size at both batch sizes."""
+    """Holds several axes merged into one: its size at both batch sizes."""
 
     size: int
     other_shape: int

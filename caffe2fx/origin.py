@@ -22,6 +22,6 @@ class Origin:
     rules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file or "unknown place"
-        text = f"{place}: {self.source}" if self.source else place
+        position = f"{self.file}:{self.line}" if self.line else self.file or "unknown place"
+        text = f"{position}: {self.source}" if self.source else position
         return f"in {self.module}, {text}" if self.module else text

@@ -204,8 +204,8 @@ def is_exact(value: Array) -> bool:
 def _arrays(path: Path) -> tuple[Callable[[str], Array], str | None]:
     """Return a function that reads an array by its file, and the text of the manifest."""
     if path.is_dir():
-        place = path / MANIFEST
-        text = place.read_text(encoding="utf-8") if place.exists() else None
+        manifest = path / MANIFEST
+        text = manifest.read_text(encoding="utf-8") if manifest.exists() else None
         return lambda file: _npy(path / Path(file).name), text
     if path.suffix == ".safetensors":
         read, about = safetensors_of(path)

@@ -35,7 +35,7 @@ class Matched:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _NamedValue:
     """Holds a value of a net with all the names by which a dump may call it."""
 
     value: Value
@@ -55,22 +55,22 @@ def match_maps(net: Net, dump: Dump) -> Matched:
     names are layers than are blobs, the dump goes by layers, and they come first: "conv1" is then
     the output of layer conv1, and not the blob after its in-place layers.
     """
-    left, places = list(dump.maps), _places(net)
+    left, candidates = list(dump.maps), _named_values(net)
     found: dict[Value, FeatureMap] = {}
-    for of_map, of_place in _rules(left, places):
-        for one, place in _pairs(left, places, of_map, of_place):
-            found[place.value] = one
+    for of_map, of_value in _rules(left, candidates):
+        for one, candidate in _pairs(left, candidates, of_map, of_value):
+            found[candidate.value] = one
             left = [other for other in left if other is not one]
-            places = [other for other in places if other is not place]
+            candidates = [other for other in candidates if other is not candidate]
     return _fitted(net, found, tuple(one.name for one in left))
 
 
-def _places(net: Net) -> list[_Place]:
+def _named_values(net: Net) -> list[_NamedValue]:
     named: dict[Value, list[str]] = {}
     for name, value in net.names().items():
         named.setdefault(value, []).append(name)
     return [
-        _Place(top, step, index, tuple(named.get(top, ())))
+        _NamedValue(top, step, index, tuple(named.get(top, ())))
         for step in net.steps
         for index, top in enumerate(step.tops)
     ]
@@ -78,32 +78,34 @@ def _places(net: Net) -> list[_Place]:
 
 def _pairs(
     maps: Iterable[FeatureMap],
-    places: Iterable[_Place],
+    candidates: Iterable[_NamedValue],
     of_map: Callable[[FeatureMap], Keys],
-    of_place: Callable[[_Place], Keys],
-) -> list[tuple[FeatureMap, _Place]]:
+    of_value: Callable[[_NamedValue], Keys],
+) -> list[tuple[FeatureMap, _NamedValue]]:
     """Return the pairs of a map and a value that share a key which nothing else has."""
-    by_key: dict[Hashable, tuple[list[FeatureMap], list[_Place]]] = {}
+    by_key: dict[Hashable, tuple[list[FeatureMap], list[_NamedValue]]] = {}
     for one in maps:
         for key in set(of_map(one)):
             by_key.setdefault(key, ([], []))[0].append(one)
-    for place in places:
-        for key in set(of_place(place)):
-            by_key.setdefault(key, ([], []))[1].append(place)
+    for candidate in candidates:
+        for key in set(of_value(candidate)):
+            by_key.setdefault(key, ([], []))[1].append(candidate)
     pairs = [(m[0], p[0]) for m, p in by_key.values() if len(m) == len(p) == 1]
     return _without_conflicts(pairs)
 
 
-def _without_conflicts(pairs: list[tuple[FeatureMap, _Place]]) -> list[tuple[FeatureMap, _Place]]:
+def _without_conflicts(
+    pairs: list[tuple[FeatureMap, _NamedValue]],
+) -> list[tuple[FeatureMap, _NamedValue]]:
     """Return each map and each value once: two keys may give the same pair, or contradict."""
     maps: set[int] = set()
-    places: set[Value] = set()
+    taken: set[Value] = set()
     kept = []
-    for one, place in pairs:
-        if id(one) not in maps and place.value not in places:
-            kept.append((one, place))
+    for one, candidate in pairs:
+        if id(one) not in maps and candidate.value not in taken:
+            kept.append((one, candidate))
         maps.add(id(one))
-        places.add(place.value)
+        taken.add(candidate.value)
     return kept
 
 
@@ -116,28 +118,31 @@ def _layer_of(one: FeatureMap) -> Keys:
     return [(one.layer or one.name, one.output)]
 
 
-_Rule = tuple[Callable[[FeatureMap], Keys], Callable[[_Place], Keys]]
+_Rule = tuple[Callable[[FeatureMap], Keys], Callable[[_NamedValue], Keys]]
 _BY_BOTH: _Rule = (
     lambda one: [(one.layer, one.blob)] if one.layer else [],
-    lambda place: [(place.step.name, place.value.blob)],
+    lambda candidate: [(candidate.step.name, candidate.value.blob)],
 )
-_BY_NAME: _Rule = (lambda one: [one.name], lambda place: place.names)
-_BY_LAYER: _Rule = (_layer_of, lambda place: [(place.step.name, place.index)])
-_BY_BLOB: _Rule = (lambda one: [one.blob] if one.blob else [], lambda place: [place.value.blob])
+_BY_NAME: _Rule = (lambda one: [one.name], lambda candidate: candidate.names)
+_BY_LAYER: _Rule = (_layer_of, lambda candidate: [(candidate.step.name, candidate.index)])
+_BY_BLOB: _Rule = (
+    lambda one: [one.blob] if one.blob else [],
+    lambda candidate: [candidate.value.blob],
+)
 _BY_SPELLED_NAME: _Rule = (
     lambda one: [_plain(one.name)],
-    lambda place: [_plain(name) for name in place.names],
+    lambda candidate: [_plain(name) for name in candidate.names],
 )
 _BY_SPELLED_LAYER: _Rule = (
     lambda one: [(_plain(one.name), one.output)],
-    lambda place: [(_plain(place.step.name), place.index)],
+    lambda candidate: [(_plain(candidate.step.name), candidate.index)],
 )
 
 
-def _rules(maps: Sequence[FeatureMap], places: Sequence[_Place]) -> tuple[_Rule, ...]:
+def _rules(maps: Sequence[FeatureMap], candidates: Sequence[_NamedValue]) -> tuple[_Rule, ...]:
     """Return the rules in their order for this dump."""
     spelled = (_BY_SPELLED_NAME, _BY_SPELLED_LAYER)
-    blobs, layers = (len(_pairs(maps, places, *rule)) for rule in spelled)
+    blobs, layers = (len(_pairs(maps, candidates, *rule)) for rule in spelled)
     if layers > blobs:
         return (_BY_BOTH, _BY_LAYER, _BY_NAME, _BY_BLOB, *reversed(spelled))
     return (_BY_BOTH, _BY_NAME, _BY_LAYER, _BY_BLOB, *spelled)

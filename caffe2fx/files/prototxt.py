@@ -66,11 +66,11 @@ def parse(
 ) -> Net:
     """Return the net that prototxt text describes; `source` names it in errors."""
     proto = _proto(text, source)
-    places = upgrade.upgrade(proto, source)
+    indices = upgrade.upgrade(proto, source)
     _check_types(proto, source)
     lines = [found.line for found in layer_positions.entries(text)]
-    lines += [0] * (len(places) - len(lines))  # entries written as a list, `layer [{}, {}]`
-    origins = [Origin(file=source, line=1 if place is None else lines[place]) for place in places]
+    lines += [0] * (len(indices) - len(lines))  # entries written as a list, `layer [{}, {}]`
+    origins = [Origin(file=source, line=1 if index is None else lines[index]) for index in indices]
     state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
     return net_of(proto, origins, source, state, hints)
 
@@ -172,8 +172,8 @@ def _sources(text: str) -> set[str]:
 def _check_required(proto: Any, text: str, source: str) -> None:
     """Raise CaffeFormatError for a missing required field, as Caffe's own parser does."""
     for missing in proto.FindInitializationErrors():
-        place, *inside = missing.split(".")
-        keyword, _, index = place.rstrip("]").partition("[")
+        entry, *inside = missing.split(".")
+        keyword, _, index = entry.rstrip("]").partition("[")
         entries = [e for e in layer_positions.entries(text) if e.keyword == keyword]
         found = entries[int(index)]
         layer = f"layer {found.name!r} ({found.type})" if found.type else f"`{keyword}`"

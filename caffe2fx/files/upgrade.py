@@ -53,22 +53,22 @@ def upgrade(net: Proto, source: str) -> list[int | None]:
     of another layer type in V0, and beside V0 layers `state` and `input_shape`. Raises
     CaffeFormatError, UnknownLayerError.
     """
-    places: list[int | None] = list(range(max(len(net.layers), len(net.layer))))
+    indices: list[int | None] = list(range(max(len(net.layers), len(net.layer))))
     if net.layers:
         if net.layer:
             raise CaffeFormatError(f"{source} needs `layer` or `layers` entries, got both")
         if any(layer.HasField("layer") for layer in net.layers):
-            places = _upgrade_v0(net, source)
+            indices = _upgrade_v0(net, source)
         types = dict(words().values())
         for layer in net.layers:
             _move_transformation(layer)
             _upgrade_v1(layer, net.layer.add(), types[layer.type])
         net.ClearField("layers")
     if net.input and _upgrade_inputs(net, source):
-        places.insert(0, None)
+        indices.insert(0, None)
     for layer in net.layer:
         _upgrade_batch_norm(layer)
-    return places
+    return indices
 
 
 # V0 to V1
@@ -116,9 +116,9 @@ def _without_padding(net: Proto, source: str) -> list[int]:
                     f"{source}: layer {layer.layer.name!r} needs bottom {blob!r} to be produced "
                     "before it, got no such blob"
                 )
-            place = writer[blob]
-            if place is not None and originals[place].layer.type == "padding":
-                _pad(layer, position, originals[place], source)
+            source_index = writer[blob]
+            if source_index is not None and originals[source_index].layer.type == "padding":
+                _pad(layer, position, originals[source_index], source)
         writer.update(dict.fromkeys(layer.top, index))
     return [i for i, layer in enumerate(originals) if layer.layer.type != "padding"]
 
@@ -200,9 +200,9 @@ def _upgrade_v0_layer(old: Proto, new: Proto) -> None:
         new.name = layer.name
     for name in ("blobs", "blobs_lr", "weight_decay"):
         getattr(new, name).MergeFrom(getattr(layer, name))
-    for name, places in _V0_FIELDS.items():
-        if _has(layer, name) and layer.type in places:
-            message, field_name = places[layer.type]
+    for name, owners in _V0_FIELDS.items():
+        if _has(layer, name) and layer.type in owners:
+            message, field_name = owners[layer.type]
             _set(getattr(new, message) if message else new, field_name, getattr(layer, name))
     for name, field_name in _V0_TRANSFORMATION.items():
         if layer.HasField(name):

@@ -130,8 +130,8 @@ class Filters(Windows):
         if sizes:
             result = self._apply(flat, blobs[0], bias)
         else:  # a matrix a group, which one place of one axis is
-            place = type(self)(num_output=self.num_output, group=self.group, kernel_size=(1,))
-            result = place._apply(flat[..., None], blobs[0][..., None], bias)[..., 0]
+            pointwise = type(self)(num_output=self.num_output, group=self.group, kernel_size=(1,))
+            result = pointwise._apply(flat[..., None], blobs[0][..., None], bias)[..., 0]
         return result.reshape(*lead, *result.shape[1:])
 
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

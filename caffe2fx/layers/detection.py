@@ -311,16 +311,16 @@ class DetectionOutput(Layer):
     ) -> tuple[Tensor, ...]:
         location, score, prior = bottoms
         priors, variances = prior.reshape(2, -1, 4)
-        places = location.reshape(location.shape[0], -1, self._sets(), 4)
-        boxes = self._decoded(places, priors[:, None], variances[:, None])
+        encoded = location.reshape(location.shape[0], -1, self._sets(), 4)
+        boxes = self._decoded(encoded, priors[:, None], variances[:, None])
         scores = score.reshape(score.shape[0], -1, self.num_classes)
         found = [self._in_image(*image) for image in enumerate(zip(boxes, scores, strict=True))]
         rows = torch.cat(found)
         return ((rows if len(rows) else _nothing(location))[None, None],)
 
-    def _decoded(self, places: Tensor, priors: Tensor, variances: Tensor) -> Tensor:
+    def _decoded(self, encoded: Tensor, priors: Tensor, variances: Tensor) -> Tensor:
         """Return the corners of the predicted boxes: (N, boxes, sets, 4)."""
-        shift = places if self.variance_encoded_in_target else places * variances
+        shift = encoded if self.variance_encoded_in_target else encoded * variances
         if self.code_type is CodeType.CORNER:
             return priors + shift
         size = priors[..., 2:] - priors[..., :2]

@@ -186,9 +186,9 @@ class SoftmaxWithLoss(SoftmaxFields, _OfSoftmax):
     def _loss(
         self, share: Tensor, labels: Tensor, others: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        place = labels[:, None]
-        found = share.gather(1, place)
-        gradient = share.scatter(1, place, found - 1)
+        index = labels[:, None]
+        found = share.gather(1, index)
+        gradient = share.scatter(1, index, found - 1)
         return -found[:, 0].clamp(min=SMALLEST).log(), gradient
 
 
@@ -353,11 +353,11 @@ class Accuracy(Layer):
         rows = _rows(bottoms[0].detach(), self.axis)
         labels = _labels(bottoms[1], rows)
         kept = _kept(labels, self.ignore_label)
-        place = torch.where(kept, labels, 0)
-        better = (rows >= rows.gather(1, place[:, None])).sum(1) - 1
+        index = torch.where(kept, labels, 0)
+        better = (rows >= rows.gather(1, index[:, None])).sum(1) - 1
         hits = (kept & (better < self.top_k)).to(rows.dtype)
         counted = kept.to(rows.dtype)
-        each = [torch.zeros_like(rows[0, :, 0]).scatter_add(0, place.flatten(), value.flatten())
+        each = [torch.zeros_like(rows[0, :, 0]).scatter_add(0, index.flatten(), value.flatten())
                 for value in (hits, counted)]  # fmt: skip
         return (_share(hits.sum(), counted.sum()), _share(*each))[:tops]
 

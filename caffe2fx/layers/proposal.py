@@ -36,8 +36,8 @@ def shifted(base: Tensor, height: int, width: int, stride: int) -> Tensor:
     down, across = torch.meshgrid(
         torch.arange(height) * stride, torch.arange(width) * stride, indexing="ij"
     )
-    places = torch.stack([across, down, across, down], -1).reshape(-1, 1, 4)
-    return (base + places).reshape(-1, 4)
+    shifts = torch.stack([across, down, across, down], -1).reshape(-1, 1, 4)
+    return (base + shifts).reshape(-1, 4)
 
 
 def moved(boxes: Tensor, shifts: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ class Proposer:
 
     def _candidates(self, scores: Tensor, moves: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         count, height, width = len(self.base), *scores.shape[2:]
-        places = shifted(self.base, height, width, self.stride).to(moves)
+        anchors = shifted(self.base, height, width, self.stride).to(moves)
         ordered = moves.reshape(count, 4, height, width).permute(2, 3, 0, 1).reshape(-1, 4)
         tall, wide, scale = image.reshape(-1)[:3]
-        boxes = _within(moved(places, ordered), tall - 1, wide - 1)
+        boxes = _within(moved(anchors, ordered), tall - 1, wide - 1)
         chances = scores[0, count:].permute(1, 2, 0).reshape(-1)
         large = ((boxes[:, 2:] - boxes[:, :2] + 1) >= self.least * scale).all(1)
         return (boxes, chances * large) if self.small_stay else (boxes[large], chances[large])

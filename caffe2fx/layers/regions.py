@@ -147,8 +147,8 @@ class PSROIPooling(Layer):
         at = torch.arange(self.group_size, dtype=first.dtype, device=first.device)
         low = (at * step + start[:, None]).floor().clamp(0, size)[..., None]
         high = ((at + 1) * step + start[:, None]).ceil().clamp(0, size)[..., None]
-        places = torch.arange(size, dtype=first.dtype, device=first.device)
-        return ((places >= low) & (places < high)).to(first.dtype)
+        pixels = torch.arange(size, dtype=first.dtype, device=first.device)
+        return ((pixels >= low) & (pixels < high)).to(first.dtype)
 
 
 def _rounded(values: Tensor) -> Tensor:

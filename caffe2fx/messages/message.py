@@ -218,20 +218,20 @@ def _write(proto: Any, name: str, wire: Wire, value: Any) -> None:
     if wire.type is Shape or is_message(wire.type):
         items = value if wire.label == "repeated" else (value,)
         for item in items:
-            place = target.add() if wire.label == "repeated" else target
-            place.SetInParent() if wire.label != "repeated" else None
-            _fill_one(place, item)
+            entry = target.add() if wire.label == "repeated" else target
+            entry.SetInParent() if wire.label != "repeated" else None
+            _fill_one(entry, item)
     elif wire.label == "repeated":
         target.extend(value)
     else:
         setattr(proto, name, value)
 
 
-def _fill_one(place: Any, item: Any) -> None:
+def _fill_one(entry: Any, item: Any) -> None:
     if isinstance(item, Message):
-        item.fill(place)
+        item.fill(entry)
     else:
-        place.dim.extend(item)
+        entry.dim.extend(item)
 
 
 def _read(proto: Any, name: str, wire: Wire) -> Any:

@@ -75,8 +75,8 @@ class Transform(nn.Module):
         rows, columns = slice(top, top + (side or height)), slice(left, left + (side or width))
         image = image[:, rows, columns]
         if self.mean is not None:
-            place = self.mean if self.mean.shape[1:] == (1, 1) else self.mean[:, rows, columns]
-            image = image - place
+            mean = self.mean if self.mean.shape[1:] == (1, 1) else self.mean[:, rows, columns]
+            image = image - mean
         if self.transformation.mirror and int(torch.randint(2, ())):
             image = image.flip(2)
         return image * self.transformation.scale

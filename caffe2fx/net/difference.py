@@ -18,12 +18,12 @@ def first_difference(wanted: Net, found: Net, *, free_batch: bool = False) -> st
     """
     for mine, theirs in zip_longest(wanted.steps, found.steps):
         if mine is None:
-            return f"the net needs no layer {theirs.name!r}, got one{_place(theirs)}"
+            return f"the net needs no layer {theirs.name!r}, got one{_source_line(theirs)}"
         if theirs is None:
             return f"the net needs a layer {mine.name!r} ({mine.layer.type}), got none"
         fault = _difference(mine, theirs, free_batch)
         if fault is not None:
-            return f"layer {mine.name!r} ({mine.layer.type}) {fault}{_place(theirs)}"
+            return f"layer {mine.name!r} ({mine.layer.type}) {fault}{_source_line(theirs)}"
     if wanted.name != found.name:
         return f"the net needs name {wanted.name!r}, got {found.name!r}"
     return None
@@ -60,5 +60,5 @@ def _names(values: Any) -> list[str]:
     return [value.blob for value in values]
 
 
-def _place(step: Step) -> str:
+def _source_line(step: Step) -> str:
     return f" ({step.origin.file}:{step.origin.line})" if step.origin.file else ""

@@ -13,7 +13,7 @@ from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.initial_weights import with_initial_weights
 from caffe2fx.net.net import Net
-from caffe2fx.net.shared_weights import shared_places, with_shared_blobs
+from caffe2fx.net.shared_weights import shared_positions, with_shared_blobs
 from caffe2fx.net.step import Step
 from caffe2fx.weights.caffemodel import LayerWeights
 
@@ -134,8 +134,8 @@ def _owned(net: Net, by_name: Mapping[str, LayerWeights]) -> set[int]:
     """Return the indices of steps that share all of their weights with layers in the file."""
     given = {
         name
-        for name, places in shared_places(net).items()
-        if any(net.steps[place.step].name in by_name for place in places)
+        for name, positions in shared_positions(net).items()
+        if any(net.steps[position.step].name in by_name for position in positions)
     }
     return {
         index

@@ -20,25 +20,25 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
 
 
-class Place(NamedTuple):
+class BlobPosition(NamedTuple):
     """Holds the position of a weight blob: index of its step, index of the blob in it."""
 
     step: int
     blob: int
 
 
-def shared_places(net: Net) -> dict[str, list[Place]]:
+def shared_positions(net: Net) -> dict[str, list[BlobPosition]]:
     """Return for each name that several blobs have their positions, the owner's first."""
-    return net.once("shared", lambda: _shared_places(net))
+    return net.once("shared", lambda: _shared_positions(net))
 
 
-def _shared_places(net: Net) -> dict[str, list[Place]]:
-    found: dict[str, list[Place]] = defaultdict(list)
+def _shared_positions(net: Net) -> dict[str, list[BlobPosition]]:
+    found: dict[str, list[BlobPosition]] = defaultdict(list)
     for index, step in enumerate(net.steps):
         for position, spec in enumerate(step.params):
             if spec.name:
-                found[spec.name].append(Place(index, position))
-    return {name: places for name, places in found.items() if len(places) > 1}
+                found[spec.name].append(BlobPosition(index, position))
+    return {name: positions for name, positions in found.items() if len(positions) > 1}
 
 
 def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
@@ -47,28 +47,30 @@ def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
     Raises ShapeMismatchError for shapes (with share_mode PERMISSIVE: counts) that Caffe would not
     let share.
     """
-    groups = shared_places(net)
+    groups = shared_positions(net)
     blobs = {i: list(step.blobs) for i, step in enumerate(net.steps)}
     for step, missing in _without_own(net, groups).items():
-        blobs[step] = [_owned(net, places) for places in missing]
+        blobs[step] = [_owned(net, positions) for positions in missing]
     turn = {name: index for index, name in enumerate(order)}
-    for places in groups.values():
-        there = [place for place in places if place.blob < len(blobs[place.step])]
-        read = [place for place in there if net.steps[place.step].blobs]
+    for positions in groups.values():
+        there = [position for position in positions if position.blob < len(blobs[position.step])]
+        read = [position for position in there if net.steps[position.step].blobs]
         if not read:
             continue
-        last = max(read, key=lambda place: turn.get(net.steps[place.step].name, -1))
+        last = max(read, key=lambda position: turn.get(net.steps[position.step].name, -1))
         value = blobs[last.step][last.blob]
-        for place in there:
-            _check(net.steps[place.step], place, blobs, there[0])
-            own = blobs[place.step][place.blob]
-            blobs[place.step][place.blob] = value if own is value else value.reshape(own.shape)
+        for position in there:
+            _check(net.steps[position.step], position, blobs, there[0])
+            own = blobs[position.step][position.blob]
+            blobs[position.step][position.blob] = (
+                value if own is value else value.reshape(own.shape)
+            )
     return net.refilled([replace(s, blobs=tuple(blobs[i])) for i, s in enumerate(net.steps)])
 
 
 def _without_own(
-    net: Net, groups: Mapping[str, Sequence[Place]]
-) -> dict[int, list[Sequence[Place]]]:
+    net: Net, groups: Mapping[str, Sequence[BlobPosition]]
+) -> dict[int, list[Sequence[BlobPosition]]]:
     """Return the steps for which a file has no blobs, with those that share each of theirs."""
     return {
         index: [groups[spec.name] for spec in step.params]
@@ -77,18 +79,20 @@ def _without_own(
     }
 
 
-def _owned(net: Net, places: Sequence[Place]) -> Tensor:
-    for place in places:
-        blobs = net.steps[place.step].blobs
-        if place.blob < len(blobs):
-            return blobs[place.blob]
-    raise net.steps[places[0].step].fault(ShapeMismatchError("needs weights, got none"))
+def _owned(net: Net, positions: Sequence[BlobPosition]) -> Tensor:
+    for position in positions:
+        blobs = net.steps[position.step].blobs
+        if position.blob < len(blobs):
+            return blobs[position.blob]
+    raise net.steps[positions[0].step].fault(ShapeMismatchError("needs weights, got none"))
 
 
-def _check(step: Step, place: Place, blobs: Mapping[int, Sequence[Tensor]], owner: Place) -> None:
+def _check(
+    step: Step, position: BlobPosition, blobs: Mapping[int, Sequence[Tensor]], owner: BlobPosition
+) -> None:
     """Raise ShapeMismatchError where Caffe would; it asks the layer that joins, not the owner."""
-    own, theirs = blobs[place.step][place.blob], blobs[owner.step][owner.blob]
-    spec = step.params[place.blob]
+    own, theirs = blobs[position.step][position.blob], blobs[owner.step][owner.blob]
+    spec = step.params[position.blob]
     permissive = spec.share_mode is DimCheckMode.PERMISSIVE
     if own.shape != theirs.shape and not (permissive and own.numel() == theirs.numel()):
         shapes = f"{tuple(theirs.shape)}, got {tuple(own.shape)}"
@@ -113,18 +117,18 @@ def tie(net: Net, modules: MutableMapping[int, nn.Module]) -> None:
 
     A module that cannot hold it in its own shape is replaced by one that can.
     """
-    for places in shared_places(net).values():
-        first, *others = (place for place in places if place.step in modules)
+    for positions in shared_positions(net).values():
+        first, *others = (position for position in positions if position.step in modules)
         owner = _parameter(net, modules, first)
-        for place in others:
-            own = _parameter(net, modules, place)
+        for position in others:
+            own = _parameter(net, modules, position)
             if not isinstance(owner, nn.Parameter) or own is None:
                 continue
             if own.shape == owner.shape:
-                _replace(modules[place.step], own, owner)
+                _replace(modules[position.step], own, owner)
             else:
-                modules[place.step] = _reshaped(net.steps[place.step], modules[place.step])
-                setattr(modules[place.step], f"blob{place.blob}", owner)
+                modules[position.step] = _reshaped(net.steps[position.step], modules[position.step])
+                setattr(modules[position.step], f"blob{position.blob}", owner)
 
 
 def _reshaped(step: Step, module: nn.Module) -> Reshaped:
@@ -138,9 +142,9 @@ def _reshaped(step: Step, module: nn.Module) -> Reshaped:
     return made
 
 
-def _parameter(net: Net, modules: Mapping[int, nn.Module], place: Place) -> Tensor | None:
-    blobs = net.steps[place.step].layer.blobs_of(modules[place.step])
-    return blobs[place.blob] if place.blob < len(blobs) else None
+def _parameter(net: Net, modules: Mapping[int, nn.Module], position: BlobPosition) -> Tensor | None:
+    blobs = net.steps[position.step].layer.blobs_of(modules[position.step])
+    return blobs[position.blob] if position.blob < len(blobs) else None
 
 
 def _replace(module: nn.Module, old: Tensor, new: nn.Parameter) -> None:

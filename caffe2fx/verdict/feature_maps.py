@@ -33,8 +33,8 @@ class _Lines(logging.Formatter):
     """Formats lines that start as glog's do: level, date, time, process, file and line."""
 
     def __init__(self) -> None:
-        place = "%(process)d %(filename)s:%(lineno)d"
-        super().__init__(f"%(levelname).1s%(asctime)s {place}] %(message)s")
+        source = "%(process)d %(filename)s:%(lineno)d"
+        super().__init__(f"%(levelname).1s%(asctime)s {source}] %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """Return month, day and time to the microsecond."""

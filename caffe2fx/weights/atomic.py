@@ -162,15 +162,15 @@ def _check_written(temporary: Path, target: Path) -> None:
 @contextmanager
 def _naming(temporaries: Sequence[Path], targets: Sequence[Path]) -> Iterator[None]:
     """Make errors about temporary paths, or about no path, name the file that was to be written."""
-    places = {str(path): str(target) for path, target in zip(temporaries, targets, strict=True)}
+    target_of = {str(path): str(target) for path, target in zip(temporaries, targets, strict=True)}
     try:
         yield
     except OSError as error:
         name = None if error.filename is None else str(error.filename)
-        if error.errno is None or isinstance(error, CaffeError) or name not in {None, *places}:
+        if error.errno is None or isinstance(error, CaffeError) or name not in {None, *target_of}:
             raise
-        place = str(targets[0].parent) if name is None else places[name]
-        raise OSError(error.errno, error.strerror, place) from error
+        path_or_folder = str(targets[0].parent) if name is None else target_of[name]
+        raise OSError(error.errno, error.strerror, path_or_folder) from error
 
 
 def _sync(paths: Iterable[Path]) -> None:

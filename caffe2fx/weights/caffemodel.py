@@ -124,8 +124,8 @@ def identifier(path: str | os.PathLike[str]) -> str:
 
 
 # Where blobs lie: by field number, None for the blobs, else what the message holds.
-_Places = Mapping[int, "_Places | None"]
-_BLOBS: _Places = {
+_BlobFields = Mapping[int, "_BlobFields | None"]
+_BLOBS: _BlobFields = {
     100: {_V2.blobs: None},
     2: {_V1.blobs: None, _V1.nested: {_V0.blobs: None}},
 }
@@ -143,12 +143,12 @@ def definition(path: str | os.PathLike[str]) -> bytes:
         raise CaffeFormatError(f"{error}{hint(source.data[:256])}") from None
 
 
-def _without(places: _Places, source: wire_format.Source, begin: int, end: int) -> bytes:
+def _without(fields: _BlobFields, source: wire_format.Source, begin: int, end: int) -> bytes:
     kept = []
     for found in source.fields(begin, end):
-        if found.number not in places:
+        if found.number not in fields:
             kept.append(source.data[found.offset : found.end])
-        elif (inner := places[found.number]) is not None:
+        elif (inner := fields[found.number]) is not None:
             source.require(found, "a layer", wire_format.DELIMITED)
             payload = _without(inner, source, found.begin, found.end)
             kept.append(wire_format.encode_delimited(found.number, payload))

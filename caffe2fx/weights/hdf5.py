@@ -129,25 +129,25 @@ class _Reader:
     def _enter(self, group: h5py.Group, depth: int) -> None:
         if depth > _DEPTH:
             raise CaffeFormatError(f"expected at most {_DEPTH} nested groups, found {group.name}")
-        place = h5py.h5o.get_info(group.id).addr
-        if place in self.seen:
+        address = h5py.h5o.get_info(group.id).addr
+        if address in self.seen:
             raise CaffeFormatError(f"expected each layer once, found {group.name} a second time")
-        self.seen.add(place)
+        self.seen.add(address)
 
     def _member(self, group: h5py.Group, key: str) -> object:
         if not _is_within(group, key):
-            place = posixpath.join(group.name, key)
-            raise CaffeFormatError(f"expected layers and blobs of the file, found a link {place}")
+            path = posixpath.join(group.name, key)
+            raise CaffeFormatError(f"expected layers and blobs of the file, found a link {path}")
         return group[key]
 
-    def _blobs(self, place: str, members: dict[str, object]) -> Iterator[torch.Tensor]:
+    def _blobs(self, path: str, members: dict[str, object]) -> Iterator[torch.Tensor]:
         """Yield the blobs of a group in the order of their indices."""
         for index in range(len(members)):
             dataset = members.get(str(index))
             if not isinstance(dataset, h5py.Dataset):
                 found = ", ".join(sorted(members))
                 raise CaffeFormatError(
-                    f"expected datasets named 0, 1, ... in {place}, found {found}"
+                    f"expected datasets named 0, 1, ... in {path}, found {found}"
                 )
             yield self._blob(dataset)
 

@@ -19,7 +19,7 @@ from caffe2fx.weights.atomic import file_errors, replacing
 
 
 @dataclass(frozen=True)
-class Place:
+class MapEntry:
     """Holds one top of one layer: a row of Export.map.
 
     `module` is the path of the module whose forward called the operation, `returned_by` are
@@ -39,20 +39,20 @@ class Place:
     line: int
 
 
-class Map(Sequence[Place]):
+class Map(Sequence[MapEntry]):
     """Holds all tops of a net in execution order, and finds them by module, layer or blob."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = tuple(places)
+    def __init__(self, entries: Sequence[MapEntry]) -> None:
+        self._entries = tuple(entries)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
-    def __getitem__(self, index: int) -> Place:  # type: ignore[override]
-        return self._places[index]
+    def __getitem__(self, index: int) -> MapEntry:  # type: ignore[override]
+        return self._entries[index]
 
-    def __iter__(self) -> Iterator[Place]:
-        return iter(self._places)
+    def __iter__(self) -> Iterator[MapEntry]:
+        return iter(self._entries)
 
     def layers(self, module: str) -> tuple[str, ...]:
         """Return the layers that came from a module or from one inside it, in order of execution.
@@ -61,7 +61,7 @@ class Map(Sequence[Place]):
         """
         inside = [p.layer for p in self if f"{p.module}.".startswith(f"{module}.") or not module]
         if not inside:
-            raise self._unknown(module, {place.module for place in self})
+            raise self._unknown(module, {entry.module for entry in self})
         return tuple(dict.fromkeys(inside))
 
     def blob(self, module: str) -> str:
@@ -70,17 +70,17 @@ class Map(Sequence[Place]):
         Raises CaffeError where the net has none: a convolution into which BatchNorm was folded
         leaves no result of its own.
         """
-        for place in self:
-            if module in place.returned_by:
-                return place.blob
-        raise self._unknown(module, {path for place in self for path in place.returned_by})
+        for entry in self:
+            if module in entry.returned_by:
+                return entry.blob
+        raise self._unknown(module, {path for entry in self for path in entry.returned_by})
 
     def module(self, layer: str) -> str:
         """Return the path of a layer's module. Raises CaffeError for an unknown layer."""
-        for place in self:
-            if place.layer == layer:
-                return place.module
-        raise self._unknown(layer, {place.layer for place in self})
+        for entry in self:
+            if entry.layer == layer:
+                return entry.module
+        raise self._unknown(layer, {entry.layer for entry in self})
 
     def _unknown(self, name: str, known: set[str]) -> CaffeError:
         near = difflib.get_close_matches(name, sorted(known), 3)
@@ -95,16 +95,16 @@ class Map(Sequence[Place]):
             temporary.write_text(forms[Path(path).suffix](), encoding="utf-8")
 
     def _json(self) -> str:
-        return json.dumps([asdict(place) for place in self], indent=1)
+        return json.dumps([asdict(entry) for entry in self], indent=1)
 
     def _tsv(self) -> str:
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-        writer.writerow(field.name for field in fields(Place))
-        for place in self:
-            row = asdict(place)
-            row["shape"] = "x".join(map(str, place.shape))
-            row["returned_by"] = " ".join(path or "." for path in place.returned_by)
+        writer.writerow(field.name for field in fields(MapEntry))
+        for entry in self:
+            row = asdict(entry)
+            row["shape"] = "x".join(map(str, entry.shape))
+            row["returned_by"] = " ".join(path or "." for path in entry.returned_by)
             writer.writerow(row.values())
         return text.getvalue()
 
@@ -122,7 +122,7 @@ def map_of(
     shapes = net.shapes()
     return Map(
         [
-            Place(
+            MapEntry(
                 layer=step.name,
                 type=step.layer.type,
                 blob=top.blob,

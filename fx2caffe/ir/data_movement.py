@@ -18,7 +18,7 @@ from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Refused, Symbol
 
-Places = tuple[int, ...]
+Indices = tuple[int, ...]
 
 
 def positions(shape: Shape, first: int = 0) -> Tensor:
@@ -48,7 +48,7 @@ def take_at(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol
     move = Move.of(other, input.other_shape)
     if move is None or not torch.equal(move.index(input.shape, shapes[0]), index):
         return _scattered(net, input, index, other)
-    taken = {axis: places for axis, places in enumerate(move.places) if places is not None}
+    taken = {axis: indices for axis, indices in enumerate(move.indices) if indices is not None}
     symbol = index_map(net, input, taken, suffix="select")
     if move.order != tuple(sorted(move.order)):
         order = [*(a for a in range(input.rank) if a not in move.order), *move.order]
@@ -73,7 +73,7 @@ class Move:
     only), `copied` are the axes along which the result repeats.
     """
 
-    places: tuple[Places | None, ...]
+    indices: tuple[Indices | None, ...]
     drivers: Shape
     copied: Shape
 
@@ -96,11 +96,11 @@ class Move:
             return None
         only = tuple(found[0] if found else -1 for found in drivers)
         start = _coordinates(index.reshape(-1)[:1], shape)[0]
-        places = [
+        indices = [
             tuple(lines[o][:, a].tolist()) if o >= 0 else (int(start[a]),)
             for a, o in enumerate(only)
         ]
-        whole = [None if p == tuple(range(n)) else p for p, n in zip(places, shape, strict=True)]
+        whole = [None if p == tuple(range(n)) else p for p, n in zip(indices, shape, strict=True)]
         copied = tuple(o for o, n in enumerate(index.shape) if n > 1 and o not in driven)
         move = cls(tuple(whole), only, copied)
         return move if torch.equal(move.index(shape, tuple(index.shape)), index) else None
@@ -108,8 +108,8 @@ class Move:
     def index(self, shape: Shape, result: Shape) -> Tensor:
         """Return the flat indices read in an input of that shape, none if the move does not fit."""
         total = torch.zeros(result, dtype=torch.int64)
-        for axis, (places, driver) in enumerate(zip(self.places, self.drivers, strict=True)):
-            line = torch.arange(shape[axis]) if places is None else torch.tensor(places)
+        for axis, (indices, driver) in enumerate(zip(self.indices, self.drivers, strict=True)):
+            line = torch.arange(shape[axis]) if indices is None else torch.tensor(indices)
             if driver >= 0:
                 if len(line) != result[driver]:
                     return torch.empty(0)

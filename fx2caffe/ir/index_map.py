@@ -14,8 +14,8 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.record import IntermediateRecord
 from fx2caffe.ir.symbol import Symbol
 
-Places = tuple[int, ...]
-NOWHERE = -1
+Indices = tuple[int, ...]
+PADDING = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +48,21 @@ class IndexMap(IntermediateRecord):
         top = bottoms[0]
         for axis, blob in zip(self.axes, blobs, strict=True):
             shape = [-1 if other == axis else 1 for other in range(top.dim())]
-            nowhere = (blob == NOWHERE).reshape(shape)
+            is_padding = (blob == PADDING).reshape(shape)
             top = top.index_select(axis, blob.long().clamp(min=0))
-            top = top.masked_fill(nowhere, self.outside)
+            top = top.masked_fill(is_padding, self.outside)
         return (top,)
 
 
 def index_map(
     net: Emitter,
     input: Symbol,
-    places: Mapping[int, Sequence[int]],
+    indices: Mapping[int, Sequence[int]],
     outside: float = 0.0,
     suffix: str = "",
 ) -> Symbol:
     """Index the given axes, in one record unless an axis between them carries the batch."""
-    maps = {a: p for a, p in places.items() if not is_whole(input, a, p)}
+    maps = {a: p for a, p in indices.items() if not is_whole(input, a, p)}
     if not maps:
         return input
     first, last = min(maps), max(maps)
@@ -75,10 +75,10 @@ def index_map(
     return net.add(layer, input, blobs=[torch.tensor(p) for p in lists], suffix=suffix)
 
 
-def is_whole(input: Symbol, axis: int, places: Sequence[int]) -> bool:
+def is_whole(input: Symbol, axis: int, indices: Sequence[int]) -> bool:
     """Return whether the indices are those of the whole axis in order, at every batch size."""
     size = input.shape[axis]
-    return len(places) == size == input.other_shape[axis] and tuple(places) == tuple(range(size))
+    return len(indices) == size == input.other_shape[axis] and tuple(indices) == tuple(range(size))
 
 
 class Span(NamedTuple):
@@ -91,16 +91,16 @@ class Span(NamedTuple):
     after: int
 
     @classmethod
-    def of(cls, places: Places) -> Span | None:
+    def of(cls, indices: Indices) -> Span | None:
         """Return the indices as a strided slice with padding, None if they are not one."""
-        inside = [index for index, place in enumerate(places) if place != NOWHERE]
+        inside = [index for index, one in enumerate(indices) if one != PADDING]
         if not inside:
             return None
-        core = places[inside[0] : inside[-1] + 1]
+        core = indices[inside[0] : inside[-1] + 1]
         step = core[1] - core[0] if len(core) > 1 else 1
         if step < 1 or core != tuple(range(core[0], core[0] + step * len(core), step)):
             return None
-        return cls(inside[0], core[0], step, len(core), len(places) - 1 - inside[-1])
+        return cls(inside[0], core[0], step, len(core), len(indices) - 1 - inside[-1])
 
     @property
     def is_cut(self) -> bool:

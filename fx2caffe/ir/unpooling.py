@@ -42,7 +42,7 @@ class MaxIndices(NamedTuple):
 
 
 def _covers(size: int, count: int, kernel: int, stride: int, pad: int) -> list[list[int]]:
-    ends = ((place + pad - kernel, place + pad) for place in range(size))
+    ends = ((index + pad - kernel, index + pad) for index in range(size))
     found = [
         range(max(0, before // stride + 1), min(count, last // stride + 1)) for before, last in ends
     ]
@@ -73,9 +73,9 @@ def unpooled(net: Emitter, image: Symbol, indices: Symbol, sizes: Shape) -> Symb
         )
     if prod(sizes) >= _EXACT:
         raise Refused(f"needs images of less than 2^24 pixels, got {sizes}")
-    places, top = net.add(Power(shift=1), indices, suffix="indices"), None
+    shifted, top = net.add(Power(shift=1), indices, suffix="indices"), None
     for pair in every(*pooled.covers()):
-        top = _asked(net, image, places, pair, top)
+        top = _asked(net, image, shifted, pair, top)
     assert top is not None  # every axis has a window
     return top
 
@@ -92,7 +92,7 @@ def _pooled_by(net: Emitter, indices: Symbol) -> MaxIndices | None:
 def _asked(
     net: Emitter,
     image: Symbol,
-    places: Symbol,
+    shifted: Symbol,
     covers: Sequence[Sequence[int]],
     before: Symbol | None,
 ) -> Symbol:
@@ -100,7 +100,7 @@ def _asked(
     where = dict(enumerate(covers, 2))
     sizes = tuple(len(cover) for cover in covers)
     numbers = index_map(net, image, where, suffix="elements")
-    named = index_map(net, places, where, suffix="named")
+    named = index_map(net, shifted, where, suffix="named")
     own = torch.arange(1, 1 + prod(sizes), dtype=torch.float32).reshape(sizes)
     apart = net.add(Bias(axis=2, num_axes=2), named, blobs=[-own], suffix="difference")
     elsewhere = net.add(

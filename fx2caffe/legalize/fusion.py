@@ -15,7 +15,7 @@ from caffe2fx.layers.layer import Layer
 from caffe2fx.net.step import Step, Value
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import PRODUCT
-from fx2caffe.ir.index_map import NOWHERE, IndexMap
+from fx2caffe.ir.index_map import PADDING, IndexMap
 from fx2caffe.targets import Target
 
 
@@ -97,5 +97,5 @@ def _fits(first: Step, second: Step) -> bool:
 def _after(first: Step, second: Step) -> Step:
     """Return one step that applies the first index map and then the second."""
     pairs = zip(first.blobs, second.blobs, strict=True)
-    blobs = [torch.where(two == NOWHERE, two, one[two.long().clamp(min=0)]) for one, two in pairs]
+    blobs = [torch.where(two == PADDING, two, one[two.long().clamp(min=0)]) for one, two in pairs]
     return replace(second, bottoms=first.bottoms, blobs=tuple(blobs))

@@ -16,7 +16,7 @@ from fx2caffe.ir import graph_functions
 from fx2caffe.ir.constants import as_float32, as_symbol
 from fx2caffe.ir.data_movement import box_of, line_at_origin, positions, take_at
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.index_map import PADDING, index_map
 from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
@@ -38,14 +38,14 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
         return _at_computed(net, base, tuple(parts), value)
     written = value if isinstance(value, Symbol) else as_float32(value)
     try:
-        places = _written(base, index, written)
+        indices = _written(base, index, written)
     except RuntimeError:  # one of them is a constant of the example's batch size
         net.fix_batch(f"{net.scope[0]} writes what is made for one batch")
         base, written = _unbatched(base), _unbatched(written)
-        places = _written(base, index, written)
+        indices = _written(base, index, written)
     if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):
         net.fix_batch(f"{net.scope[0]} writes into some samples only")
-    return _overlaid(net, base, written, *places)
+    return _overlaid(net, base, written, *indices)
 
 
 def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any) -> Symbol:
@@ -115,10 +115,10 @@ def map_of_memory(
     symbols = [as_symbol(net, t, suffix=f"part{i}") for i, t in enumerate(tensors)]
     if any(symbol.shape != symbol.other_shape for symbol in symbols):
         net.fix_batch(f"{net.scope[0]} reads positions in memory, which are those of one batch")
-    places = index.reshape(tuple(shape))
+    flat = index.reshape(tuple(shape))
     if len(symbols) == 1:
-        return take_at(net, symbols[0], places, places)
-    return _overlaid(net, symbols[0], symbols[1], places, places)
+        return take_at(net, symbols[0], flat, flat)
+    return _overlaid(net, symbols[0], symbols[1], flat, flat)
 
 
 def _unbatched(value: T) -> T:
@@ -137,12 +137,12 @@ def _overlaid(net: Emitter, base: Symbol, value: Operand, index: Tensor, other: 
     if box is None or other_box is None:  # no grid of rows and columns
         return from_both(net, base, value, (index, other))
     sides = zip(other_box, other.shape, strict=True)
-    whole = [list(places) == list(range(size)) for places, size in sides]
+    whole = [list(indices) == list(range(size)) for indices, size in sides]
     for axis, (one, two) in enumerate(zip(box, other_box, strict=True)):
         if not whole[axis] and (base.carries_batch(axis) or list(one) != list(two)):
             net.fix_batch(f"{net.scope[0]} writes into some samples only")
     region = [
-        (i[mask] - size).reshape([len(places) for places in found])
+        (i[mask] - size).reshape([len(indices) for indices in found])
         for i, mask, size, found in zip((index, other), masks, sizes, (box, other_box), strict=True)
     ]
     written = take_at(net, value, region[0], region[1])
@@ -156,19 +156,21 @@ def _overlaid(net: Emitter, base: Symbol, value: Operand, index: Tensor, other: 
     return net.add(Eltwise(), kept, index_map(net, written, spread, suffix="spread"))
 
 
-def _is_range(places: Sequence[int]) -> bool:
-    return list(places) == list(range(places[0], places[0] + len(places)))
+def _is_range(indices: Sequence[int]) -> bool:
+    return list(indices) == list(range(indices[0], indices[0] + len(indices)))
 
 
-def _scatter(places: Sequence[int], size: int) -> list[int]:
+def _scatter(indices: Sequence[int], size: int) -> list[int]:
     """Return indices that move element i to index places[i], with padding elsewhere."""
-    found = {place: rank for rank, place in enumerate(places)}
-    return [found.get(place, NOWHERE) for place in range(size)]
+    found = {index: rank for rank, index in enumerate(indices)}
+    return [found.get(index, PADDING) for index in range(size)]
 
 
-def _spliced(net: Emitter, base: Symbol, value: Symbol, axis: int, places: Sequence[int]) -> Symbol:
+def _spliced(
+    net: Emitter, base: Symbol, value: Symbol, axis: int, indices: Sequence[int]
+) -> Symbol:
     """Replace a range of one axis: concatenate the part before, the value, and the part after."""
-    before, after = range(places[0]), range(places[-1] + 1, base.shape[axis])
+    before, after = range(indices[0]), range(indices[-1] + 1, base.shape[axis])
     kept = [
         index_map(net, base, {axis: part}, suffix="slice") if len(part) else None
         for part in (before, after)

@@ -42,9 +42,9 @@ def region_of(parts: Parts) -> tuple[Parts, int]:
         raise Refused("needs one line of computed positions in an index")
     if any(not isinstance(part, int | slice) or isinstance(part, bool) for part in others):
         raise Refused("needs numbers and slices beside computed positions in an index")
-    place = next(index for index, part in enumerate(parts) if isinstance(part, Symbol))
-    axis = sum(isinstance(part, slice) for part in parts[:place])
-    return (*parts[:place], slice(None), *parts[place + 1 :]), axis
+    first = next(index for index, part in enumerate(parts) if isinstance(part, Symbol))
+    axis = sum(isinstance(part, slice) for part in parts[:first])
+    return (*parts[:first], slice(None), *parts[first + 1 :]), axis
 
 
 def written_region(

@@ -12,7 +12,7 @@ from caffe2fx.layers import Convolution, Deconvolution
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.index_map import PADDING, index_map
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.expected import Expected
@@ -100,11 +100,11 @@ def _padding(
 
 def _padded(net: Emitter, input: Symbol, pads: Sequence[tuple[int, int]]) -> Symbol:
     first = input.rank - len(pads)
-    places = {
-        axis: [NOWHERE] * before + list(range(input.static_size(axis))) + [NOWHERE] * after
+    indices = {
+        axis: [PADDING] * before + list(range(input.static_size(axis))) + [PADDING] * after
         for axis, (before, after) in enumerate(pads, first)
     }
-    return index_map(net, input, places, suffix="pad")
+    return index_map(net, input, indices, suffix="pad")
 
 
 def _with_batch(net: Emitter, input: Symbol, spatial: int) -> Symbol:
@@ -160,8 +160,8 @@ def longer_kernel(weight: Tensor, extra: Shape, dilation: Shape) -> tuple[Tensor
     longer = [size + more for size, more in zip(sizes, extra, strict=True)]
     result = torch.zeros(*weight.shape[:2], *longer, dtype=weight.dtype)
     inside = [slice(0, size, step) for size, step in zip(sizes, dilation, strict=True)]
-    places = (slice(None), slice(None), *inside)
-    result[places] = weight.detach()
+    indices = (slice(None), slice(None), *inside)
+    result[indices] = weight.detach()
     return result, (1,) * len(extra)
 
 

@@ -12,7 +12,7 @@ from caffe2fx.layers import Concat, Scale, Tile
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.index_map import PADDING, index_map
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
@@ -43,7 +43,7 @@ def diag_embed(
     apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
     tiles = net.add(Tile(axis=last - 1, tiles=size), apart, suffix="tile")
     matrix = net.add(Scale(axis=last - 1, num_axes=2), tiles, blobs=[torch.eye(size)])
-    outside = [NOWHERE] * abs(offset)
+    outside = [PADDING] * abs(offset)
     rows, columns = [*range(size), *outside], [*outside, *range(size)]
     if offset < 0:
         rows, columns = columns, rows
@@ -89,4 +89,4 @@ def block_diag(net: Emitter, *tensors: Symbol | Tensor) -> Symbol:
 def _between(widths: Sequence[int], index: int) -> list[Any]:
     """Return the column indices of one block in a full row, with padding before and after."""
     before, after = sum(widths[:index]), sum(widths[index + 1 :])
-    return [NOWHERE] * before + [*range(widths[index])] + [NOWHERE] * after
+    return [PADDING] * before + [*range(widths[index])] + [PADDING] * after

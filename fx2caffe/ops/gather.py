@@ -33,14 +33,14 @@ def gather(
         return rearrange(net, input, lambda x: x.gather(dim, index))
     source = as_symbol(net, input, suffix="input")
     source = viewed(net, source, lambda s: s or (1,), suffix="flat")
-    places = viewed(net, index, lambda s: s or (1,), suffix="indices")
+    indices = viewed(net, index, lambda s: s or (1,), suffix="indices")
     axis = positive(dim, source.rank)
-    free = any(s.shape != s.other_shape for s in (source, places))
-    work = prod(places.shape[1:]) * source.shape[axis]
-    if free and axis > 0 and work <= DENSE and not places.carries_batch(axis):
-        top = _by_one_hot(net, source, axis, places)
+    free = any(s.shape != s.other_shape for s in (source, indices))
+    work = prod(indices.shape[1:]) * source.shape[axis]
+    if free and axis > 0 and work <= DENSE and not indices.carries_batch(axis):
+        top = _by_one_hot(net, source, axis, indices)
     else:
-        top = _by_number(net, source, axis, places)
+        top = _by_flat_index(net, source, axis, indices)
     return reshaped(net, top, index.shape, index.other_shape)
 
 
@@ -67,7 +67,7 @@ def _cut_to(net: Emitter, line: Symbol, axis: int, index: Symbol) -> Symbol:
     return rearrange(net, line, lambda x: x[tuple(slice(end) for end in ends)])
 
 
-def _by_number(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
+def _by_flat_index(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
     """Gather single elements by flat indices over the whole input, which fixes the batch."""
     if input.shape != input.other_shape or index.shape != index.other_shape:
         net.fix_batch(f"{net.scope[0]} counts its places over all samples")
@@ -91,18 +91,18 @@ def take_along_dim(
 ) -> Symbol:
     """Apply `gather` to input and indices broadcast to each other on the other axes."""
     if dim is None:
-        line, places = (viewed_any(net, each, (-1,)) for each in (input, indices))
-        found = take_along_dim(net, line, places, 0, out=out)
+        line, line_index = (viewed_any(net, each, (-1,)) for each in (input, indices))
+        found = take_along_dim(net, line, line_index, 0, out=out)
         return reshaped(net, found, out.shape, out.other_shape)
     if isinstance(indices, Tensor):
         assert isinstance(input, Symbol)  # a call on constants is not lowered
         return rearrange(net, input, lambda x: x.take_along_dim(indices, dim))
     source = as_symbol(net, input, suffix="input")
     axis = positive(dim, source.rank)
-    places, twice = from_front(net, indices, source.static_size(axis))
-    assert isinstance(places, Symbol)  # since the indices are one
+    from_start, twice = from_front(net, indices, source.static_size(axis))
+    assert isinstance(from_start, Symbol)  # since the indices are one
     doubled = twice_along(net, _grown(net, source, axis, indices), [axis] if twice else [])
-    return gather(net, doubled, axis, _grown(net, places, axis, source))
+    return gather(net, doubled, axis, _grown(net, from_start, axis, source))
 
 
 def _grown(net: Emitter, input: Symbol, axis: int, like: Symbol) -> Symbol:

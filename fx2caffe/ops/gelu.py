@@ -124,8 +124,8 @@ def erfinv(net: Emitter, input: Symbol) -> Symbol:
 
 
 def _share(
-    net: Emitter, mask: Symbol, place: Symbol, middle: float, factors: tuple[float, ...]
+    net: Emitter, mask: Symbol, input: Symbol, middle: float, factors: tuple[float, ...]
 ) -> Symbol:
     """Return a polynomial of place - middle where the mask is 1, else 0."""
-    moved = affine(net, place, 1, -middle, suffix="index")
+    moved = affine(net, input, 1, -middle, suffix="index")
     return net.add(PRODUCT, mask, polynomial(net, moved, factors, suffix="part"), suffix="share")

@@ -35,8 +35,8 @@ def broadcast_tensors(net: Emitter, *tensors: Any, out: Expected) -> tuple[Opera
 def _expanded(net: Emitter, tensor: Operand, shape: Shape, other: Shape) -> Operand:
     if isinstance(tensor, Tensor):
         return tensor.expand(shape)
-    places = [positions(tensor.shape).expand(shape), positions(tensor.other_shape).expand(other)]
-    return take_at(net, tensor, *places)
+    indices = [positions(tensor.shape).expand(shape), positions(tensor.other_shape).expand(other)]
+    return take_at(net, tensor, *indices)
 
 
 def _unpacked(tensors: Sequence[Any]) -> Sequence[Operand]:

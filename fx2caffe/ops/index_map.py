@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import positions, rearrange, take_at
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.index_map import PADDING, index_map
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Operand, Refused, Symbol
@@ -47,8 +47,8 @@ def unsafe_masked_index(
 ) -> Symbol:
     """Return input[indices] where the mask is true, else `fill`, where indices may be too large."""
     sizes = zip(indices, input.shape, strict=False)
-    places = tuple(_within(net, index, size) for index, size in sizes)
-    return select(net, mask, getitem(net, input, places), fill)
+    computed = tuple(_within(net, index, size) for index, size in sizes)
+    return select(net, mask, getitem(net, input, computed), fill)
 
 
 def _within(net: Emitter, index: Operand, size: int) -> Operand:
@@ -256,21 +256,21 @@ def _around(
 ) -> Symbol:
     """Pad the last axes on both sides; `pad` lists the last axis first."""
     sides = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
-    places = {
+    indices = {
         axis: _padded(input.static_size(axis), pair, mode)
         for axis, pair in zip(range(input.rank - 1, -1, -1), sides, strict=False)
         if pair != (0, 0)
     }
-    if not all(places.values()):
+    if not all(indices.values()):
         raise Refused(f"needs a result with numbers in it, got pad {tuple(pad)}")
-    return index_map(net, input, places, outside=0.0 if value is None else float(value))
+    return index_map(net, input, indices, outside=0.0 if value is None else float(value))
 
 
 def _padded(size: int, pair: tuple[int, int], mode: str) -> list[int]:
     """Return the indices that torch's own padding reads along one axis."""
     line = torch.arange(size, dtype=torch.float64).reshape(1, 1, size)
-    value = float(NOWHERE) if mode == "constant" else None
-    return [int(place) for place in F.pad(line, pair, mode, value).flatten()]
+    value = float(PADDING) if mode == "constant" else None
+    return [int(index) for index in F.pad(line, pair, mode, value).flatten()]
 
 
 @handles(F.channel_shuffle, F.native_channel_shuffle)

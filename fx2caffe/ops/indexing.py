@@ -43,7 +43,7 @@ def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symb
 
 
 def _picked(
-    net: Emitter, input: Operand, axes: Sequence[int], numbers: Symbol, place: int
+    net: Emitter, input: Operand, axes: Sequence[int], numbers: Symbol, first_axis: int
 ) -> Symbol:
     """Gather by flat indices over some axes, whose result axes start at axis `place`.
 
@@ -61,9 +61,9 @@ def _picked(
     found = rows_of(net, table, numbers)
     many = numbers.rank
     back = [
-        *range(many, many + place),
+        *range(many, many + first_axis),
         *range(many),
-        *range(many + place, many + rank - count),
+        *range(many + first_axis, many + rank - count),
     ]
     return rearrange(net, found, lambda x: x.permute(back))
 
@@ -100,7 +100,7 @@ class _Parts:
                 basic += [slice(None)] * (rank - used)
                 axis += rank - used
             elif isinstance(part, Symbol | Tensor | list):
-                for one in _as_places(part):
+                for one in _as_indices(part):
                     basic.append(slice(None))
                     tensors.append((axis, one))
                     axis += 1
@@ -118,7 +118,7 @@ def _axes_used(part: Any) -> int:
     return 1
 
 
-def _as_places(part: Symbol | Tensor | list[Any]) -> Sequence[Operand]:
+def _as_indices(part: Symbol | Tensor | list[Any]) -> Sequence[Operand]:
     if isinstance(part, Symbol):
         return (part,)
     tensor = torch.as_tensor(part)
@@ -135,14 +135,14 @@ def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
     if not adjacent and any(_rank(tensor) == 0 for _, tensor in parts.tensors):
         raise Refused("needs index tensors of rank 1 or more where slices stand between them")
     sizes = [cut.shape[axis] for axis in axes]
-    places = [
+    pairs = [
         from_front(net, tensor, size)
         for (_, tensor), size in zip(parts.tensors, sizes, strict=True)
     ]
-    doubled = [axis for axis, (_, twice) in zip(axes, places, strict=True) if twice]
+    doubled = [axis for axis, (_, twice) in zip(axes, pairs, strict=True) if twice]
     cut = twice_along(net, cut, doubled)
-    longer = [size * (1 + twice) for size, (_, twice) in zip(sizes, places, strict=True)]
-    numbers = _numbers(net, [place for place, _ in places], longer)
+    longer = [size * (1 + twice) for size, (_, twice) in zip(sizes, pairs, strict=True)]
+    numbers = _numbers(net, [one for one, _ in pairs], longer)
     return _picked(net, cut, axes, numbers, axes[0] if adjacent else 0)
 
 
@@ -154,23 +154,23 @@ def _rank(value: Operand) -> int:
     return value.dim() if isinstance(value, Tensor) else value.rank
 
 
-def from_front(net: Emitter, places: Operand, size: int) -> tuple[Operand, bool]:
+def from_front(net: Emitter, indices: Operand, size: int) -> tuple[Operand, bool]:
     """Return nonnegative indices, and whether they are into an axis repeated twice.
 
     Negative indices count from the end: on an axis that is repeated twice, index + `size` is never
     negative and reads the same element.
     """
-    if isinstance(places, Tensor):
-        return torch.where(places < 0, places + size, places), False
-    if _is_from_front(net, places):
-        return places, False
-    return net.add(Power(shift=size), places, suffix="second"), True
+    if isinstance(indices, Tensor):
+        return torch.where(indices < 0, indices + size, indices), False
+    if _is_from_front(net, indices):
+        return indices, False
+    return net.add(Power(shift=size), indices, suffix="second"), True
 
 
-def _is_from_front(net: Emitter, places: Symbol) -> bool:
+def _is_from_front(net: Emitter, indices: Symbol) -> bool:
     """Return whether indices are certainly not negative, as those of ArgMax."""
     made = {top: step for step in net.steps for top in step.tops}
-    step = made[places.value]
+    step = made[indices.value]
     while isinstance(step.layer, Reshape | Flatten | Power) and step.bottoms[0] in made:
         turned = isinstance(step.layer, Power) and step.layer != Power(
             scale=-1, shift=step.layer.shift
@@ -189,21 +189,21 @@ def twice_along(net: Emitter, input: Operand, axes: Sequence[int]) -> Operand:
     return _moved(net, input, lambda x: x.repeat(times))
 
 
-def _numbers(net: Emitter, places: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
+def _numbers(net: Emitter, indices: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
     """Combine the indices of several axes to flat indices."""
     total: Operand | None = None
-    for position, place in enumerate(places):
+    for position, index in enumerate(indices):
         step = prod(sizes[position + 1 :])
-        term = _times(net, place, step)
+        term = _times(net, index, step)
         total = term if total is None else _plus(net, total, term)
     assert isinstance(total, Symbol)  # an index of constants only is not handled here
     return total
 
 
-def _times(net: Emitter, places: Operand, step: int) -> Operand:
+def _times(net: Emitter, indices: Operand, step: int) -> Operand:
     if step == 1:
-        return places
-    return places * step if isinstance(places, Tensor) else product(net, places, step, "steps")
+        return indices
+    return indices * step if isinstance(indices, Tensor) else product(net, indices, step, "steps")
 
 
 def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
@@ -216,9 +216,9 @@ def _plus(net: Emitter, one: Operand, two: Operand) -> Operand:
 def unravel_index(net: Emitter, indices: Symbol, shape: int | Sequence[int]) -> tuple[Symbol, ...]:
     """Compute the index on each axis by floor division, and the remainder for the next."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    places, rest = [], indices
+    coordinates, rest = [], indices
     for axis in range(len(sizes) - 1):
         step = prod(sizes[axis + 1 :])
-        places.append(inside(net, f"axis{axis}", floor_divide, rest, step))
-        rest = weighted_sum(net, rest, places[-1], (1.0, -float(step)), f"rest{axis}")
-    return *places, rest
+        coordinates.append(inside(net, f"axis{axis}", floor_divide, rest, step))
+        rest = weighted_sum(net, rest, coordinates[-1], (1.0, -float(step)), f"rest{axis}")
+    return *coordinates, rest

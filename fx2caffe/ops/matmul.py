@@ -222,8 +222,8 @@ def _transposed(net: Emitter, matrix: Symbol) -> Symbol:
 def _for_each_query(net: Emitter, shared: Symbol, query: Symbol) -> Symbol:
     """Repeat keys or values once for each query head of the group that shares them."""
     times = query.static_size(query.rank - 3) // shared.static_size(shared.rank - 3)
-    places = [head // times for head in range(query.static_size(query.rank - 3))]
-    return index_map(net, shared, {shared.rank - 3: places}, suffix="groups")
+    indices = [head // times for head in range(query.static_size(query.rank - 3))]
+    return index_map(net, shared, {shared.rank - 3: indices}, suffix="groups")
 
 
 def _causal(query: Symbol, key: Symbol) -> Tensor:

@@ -89,8 +89,8 @@ handles(F.max_pool3d_with_indices)(_with_indices(_max_pool(3)))
 def _maximum_of(net: Emitter, input: Symbol, taps: Sequence[Sequence[Sequence[int]]]) -> Symbol:
     """Take the maximum over given indices of each axis: gather them side by side, then pool."""
     first = input.rank - len(taps)
-    places = {axis: [p for window in one for p in window] for axis, one in enumerate(taps, first)}
-    spread = index_map(net, input, places, suffix="taps")
+    indices = {axis: [p for window in one for p in window] for axis, one in enumerate(taps, first)}
+    spread = index_map(net, input, indices, suffix="taps")
     kernel = [len(one[0]) for one in taps]
     windows = Windows.of(len(taps), kernel, kernel, 0, 1, False)
     return _pooled(net, PoolMethod.MAX, spread, windows)[0]
@@ -145,8 +145,8 @@ def _trimmed(
         for axis, (kernel, stride) in enumerate(zip(windows.kernel, windows.stride, strict=True), 2)
         if kernel < stride
     }
-    places = {axis: range(min(end, image.shape[axis])) for axis, end in ends.items()}
-    trimmed = index_map(net, image, places, suffix="read")
+    indices = {axis: range(min(end, image.shape[axis])) for axis, end in ends.items()}
+    trimmed = index_map(net, image, indices, suffix="read")
     if tops > 1 and trimmed is not image:
         raise Refused("needs stride <= kernel in ceil mode for its indices")
     return trimmed

@@ -62,11 +62,11 @@ class Windows:
         found = []
         for index in range(self.count(axis, size)):
             start = index * self.stride[axis] - self.pad[axis]
-            places = [start + self.dilation[axis] * tap for tap in range(self.kernel[axis])]
-            inside = [place for place in places if 0 <= place < size]
+            indices = [start + self.dilation[axis] * tap for tap in range(self.kernel[axis])]
+            inside = [read for read in indices if 0 <= read < size]
             if not inside:
                 raise Refused(f"needs a number under every window, got none from {start} on")
-            found.append([place if 0 <= place < size else inside[0] for place in places])
+            found.append([read if 0 <= read < size else inside[0] for read in indices])
         return found
 
 

@@ -76,10 +76,10 @@ def _sequence(
 def _finals(net: Emitter, run: Run, finals: Sequence[State]) -> tuple[Symbol | None, ...]:
     """Return the final h, and for an LSTM c, of all layers and directions; None where not read."""
     return tuple(
-        side_by_side(net, [final[place] for final in finals], 0, f"final{place}")
-        if place + 1 in run.wanted
+        side_by_side(net, [final[index] for final in finals], 0, f"final{index}")
+        if index + 1 in run.wanted
         else None
-        for place in range(len(run.initial))
+        for index in range(len(run.initial))
     )
 
 

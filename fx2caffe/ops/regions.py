@@ -38,10 +38,10 @@ def averaged(
     """
     if not fits(input, boxes, pooled):
         raise Refused(f"needs a matrix of at most {DENSE} numbers from places to bins")
-    places = _places(net, input)
+    pixels = _as_pixels(net, input)
     shares = _shares(input, boxes, pool, channels)
     matrix = _of_samples(shares, input, boxes, prod(pooled))
-    bins = net.add(AxisMatrix(axis=1, rows=len(matrix)), places, blobs=[matrix], suffix="bins")
+    bins = net.add(AxisMatrix(axis=1, rows=len(matrix)), pixels, blobs=[matrix], suffix="bins")
     return _as_regions(net, bins, pooled)
 
 
@@ -49,7 +49,7 @@ def largest_in(
     net: Emitter, input: Symbol, boxes: Tensor, pooled: tuple[int, int], pool: Pool
 ) -> Symbol:
     """Take the maximum of each bin, and 0 in a bin without pixels."""
-    places = _places(net, input)
+    pixels = _as_pixels(net, input)
     shares = _shares(input, boxes, pool, 1)
     members = [line.nonzero().flatten().tolist() or [0] for line in shares]
     longest = max(map(len, members))
@@ -60,7 +60,7 @@ def largest_in(
         for row, found in enumerate(members)
         for tap in range(longest)
     ]
-    taken = index_map(net, places, {1: read}, suffix="gathered")
+    taken = index_map(net, pixels, {1: read}, suffix="gathered")
     apart = viewed(net, taken, lambda s: (s[0], len(members), longest), suffix="unsqueezed")
     bins = reduced(net, ReduceOp.MAX, apart, 2, suffix="bins")
     filled = shares.any(1).float()
@@ -77,7 +77,7 @@ def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol
     return rearrange(net, apart, lambda x: torch.einsum("rcijij->rcij", x))
 
 
-def _places(net: Emitter, input: Symbol) -> Symbol:
+def _as_pixels(net: Emitter, input: Symbol) -> Symbol:
     """Reshape the image to (channels, pixels of all samples)."""
     if input.shape != input.other_shape:
         net.fix_batch(f"{net.scope[0]} counts its places over all samples")
@@ -109,25 +109,25 @@ def _of_units(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor
     count = prod(input.shape[2:])
     at_once = max(1, DENSE // (channels * count))
     found = [
-        _of_some(input, boxes, pool, channels, places)
-        for places in torch.split(torch.arange(count), at_once)
+        _of_some(input, boxes, pool, channels, pixels)
+        for pixels in torch.split(torch.arange(count), at_once)
     ]
     return torch.cat(found, 1)
 
 
-def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, places: Tensor) -> Tensor:
-    units = F.one_hot(places, prod(input.shape[2:])).to(boxes.dtype)
-    images = units.reshape(len(places), 1, *input.shape[2:]).expand(-1, channels, -1, -1)
-    numbers = torch.arange(len(places)).repeat_interleave(len(boxes))[:, None]
-    rois = torch.cat([numbers.to(boxes.dtype), boxes[:, 1:].repeat(len(places), 1)], 1)
+def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, pixels: Tensor) -> Tensor:
+    units = F.one_hot(pixels, prod(input.shape[2:])).to(boxes.dtype)
+    images = units.reshape(len(pixels), 1, *input.shape[2:]).expand(-1, channels, -1, -1)
+    numbers = torch.arange(len(pixels)).repeat_interleave(len(boxes))[:, None]
+    rois = torch.cat([numbers.to(boxes.dtype), boxes[:, 1:].repeat(len(pixels), 1)], 1)
     result = pool(images.contiguous(), rois)
     tensor: Tensor = result[0] if isinstance(result, tuple) else result
-    return tensor.reshape(len(places), -1).t()
+    return tensor.reshape(len(pixels), -1).t()
 
 
 def _of_samples(shares: Tensor, input: Symbol, boxes: Tensor, each: int) -> Tensor:
     """Place the columns of one sample at those of the sample that each region is taken from."""
-    rows, places = shares.shape
-    whole = torch.zeros(rows, input.shape[0], places, dtype=shares.dtype)
+    rows, pixels = shares.shape
+    whole = torch.zeros(rows, input.shape[0], pixels, dtype=shares.dtype)
     whole[torch.arange(rows), boxes[:, 0].long().repeat_interleave(each)] = shares
     return whole.reshape(rows, -1)

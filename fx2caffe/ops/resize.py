@@ -71,8 +71,8 @@ def _resized(
         for axis, scale in zip(axes, scales, strict=True)
     }
     if kind.mode in _NEAREST:
-        places = {axis: line.places(axis - 2, len(axes), kind) for axis, line in lines.items()}
-        return index_map(net, input, places)
+        indices = {axis: line.indices(axis - 2, len(axes), kind) for axis, line in lines.items()}
+        return index_map(net, input, indices)
     width, height = out.shape[-1], out.shape[-2]
     if kind.antialias and width == 1 < height != lines[2].size > 1:
         raise Refused("needs a width above 1 to antialias the height (torch's own is wrong), got 1")
@@ -148,13 +148,13 @@ class _Line:
     def growth(self) -> float:
         return self.out / self.size
 
-    def places(self, axis: int, axes: int, kind: _Kind) -> list[int]:
+    def indices(self, axis: int, axes: int, kind: _Kind) -> list[int]:
         """Return the indices of the nearest elements, on which float32 and float64 must agree."""
         line = torch.arange(self.size)[None, None]
         found = [self._run(line.to(dtype), axis, axes, kind) for dtype in _FLOATS]
         if not torch.equal(found[0].double(), found[1]):
             raise Refused(f"needs a scale that float32 tells exactly, got {self.scale}")
-        return [int(place) for place in found[0].flatten()]
+        return [int(index) for index in found[0].flatten()]
 
     def matrix(self, axis: int, axes: int, kind: _Kind) -> Tensor:
         """Return the weights as a matrix: torch's result on each unit vector, in float64."""

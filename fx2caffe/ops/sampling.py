@@ -19,7 +19,7 @@ from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE, ROWS
-from fx2caffe.ir.index_map import NOWHERE, index_map
+from fx2caffe.ir.index_map import PADDING, index_map
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
@@ -39,7 +39,7 @@ from fx2caffe.ops.blocks import (
 class Tap(NamedTuple):
     """Holds one interpolation tap along an axis: its index and its weight."""
 
-    place: Symbol
+    position: Symbol
     weight: Symbol | None  # None for a weight of 1
 
 
@@ -89,11 +89,11 @@ def _sampled_where(
     mode, padding, align = options
     shape = grid.shape[1:-1]
     image = table_of(net, input, padded=padding == "zeros")
-    places = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), suffix="indices")
+    points = viewed(net, grid, lambda s: (prod(s[:-1]), s[-1]), suffix="indices")
     axes = []
     for axis, size in enumerate(input.shape[2:]):
         last = grid.shape[-1] - 1 - axis  # the grid's coordinates start with the last axis
-        line = rearrange(net, places, lambda x, last=last: x[:, last])  # type: ignore[misc]
+        line = rearrange(net, points, lambda x, last=last: x[:, last])  # type: ignore[misc]
         steps = _in_pixels(net, line, size, align)
         axes.append(_TAPS[mode](net, steps, Edge(padding, size, align)))
     each = prod(shape)
@@ -110,7 +110,7 @@ def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
         net.fix_batch(f"{net.scope[0]} counts its places over all samples")
     if padded:
         around = {
-            axis: [NOWHERE, *range(input.shape[axis]), NOWHERE] for axis in range(2, input.rank)
+            axis: [PADDING, *range(input.shape[axis]), PADDING] for axis in range(2, input.rank)
         }
         input = index_map(net, input, around, suffix="around")
     samples, channels, *sizes = input.shape
@@ -129,8 +129,8 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
     steps = [prod(image.sizes[axis + 1 :]) for axis in range(len(image.sizes))]
     terms = []
     for taps in every(*axes):
-        terms_of_place = [(step, tap.place) for step, tap in zip(steps, taps, strict=True)]
-        number = combined(net, terms_of_place, "number") if len(taps) > 1 else taps[0].place
+        index_terms = [(step, tap.position) for step, tap in zip(steps, taps, strict=True)]
+        number = combined(net, index_terms, "number") if len(taps) > 1 else taps[0].position
         number = _in_sample(net, number, image, starts)
         row = net.add(BatchReindex(), image.rows, number, suffix="row")
         weights = [tap.weight for tap in taps if tap.weight is not None]
@@ -179,13 +179,13 @@ class Edge(NamedTuple):
             steps = self.reflected(net, steps)
         return clipped(net, steps, 0, self.size - 1, "bound")
 
-    def place(self, net: Emitter, whole: Symbol, shift: int) -> Symbol:
+    def position(self, net: Emitter, whole: Symbol, shift: int) -> Symbol:
         """Return an integer coordinate plus a shift as an index into the table."""
         before = self.padding == "zeros"
-        place = whole if shift + before == 0 else affine(net, whole, 1, shift + before, "place")
+        index = whole if shift + before == 0 else affine(net, whole, 1, shift + before, "index")
         if shift == 0:
-            return place
-        return clipped(net, place, 0, self.size - 1 + 2 * before, "clipped")
+            return index
+        return clipped(net, index, 0, self.size - 1 + 2 * before, "clipped")
 
     def reflected(self, net: Emitter, steps: Symbol) -> Symbol:
         """Compute span - |x mod (2 span) - span|, counted from the edge of reflection."""
@@ -202,19 +202,19 @@ class Edge(NamedTuple):
 
 def _nearest(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
     whole = rounded(net, edge.into(net, steps), suffix="nearest")
-    return [Tap(edge.place(net, whole, 0), None)]
+    return [Tap(edge.position(net, whole, 0), None)]
 
 
 def linear(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
     """Return the taps before and after each coordinate, weighted by nearness."""
-    return linear_taps(net, edge.into(net, steps), lambda low, k: edge.place(net, low, k))
+    return linear_taps(net, edge.into(net, steps), lambda low, k: edge.position(net, low, k))
 
 
-def linear_taps(net: Emitter, steps: Symbol, place: Callable[[Symbol, int], Symbol]) -> list[Tap]:
+def linear_taps(net: Emitter, steps: Symbol, index: Callable[[Symbol, int], Symbol]) -> list[Tap]:
     """Return the taps on both sides; `place` maps the lower index and 0 or 1 to an index."""
     low = whole_below(net, steps, "low")
     part = combined(net, [(1, steps), (-1, low)], "part")
-    return [Tap(place(low, 0), opposite(net, part, "remainder")), Tap(place(low, 1), part)]
+    return [Tap(index(low, 0), opposite(net, part, "remainder")), Tap(index(low, 1), part)]
 
 
 def whole_below(net: Emitter, input: Symbol, suffix: str) -> Symbol:
@@ -245,10 +245,10 @@ _CUBIC = {True: (1.0, 0.0, -2.25, 1.25), False: (3.0, -6.0, 3.75, -0.75)}
 
 def _bounded(net: Emitter, low: Symbol, shift: int, edge: Edge) -> Symbol:
     before = edge.padding == "zeros"
-    place = affine(net, low, 1, shift + before, "place")
+    index = affine(net, low, 1, shift + before, "index")
     if edge.padding == "reflection":
-        place = edge.reflected(net, place)
-    return clipped(net, place, 0, edge.size - 1 + 2 * before, "clipped")
+        index = edge.reflected(net, index)
+    return clipped(net, index, 0, edge.size - 1 + 2 * before, "clipped")
 
 
 _TAPS = {"nearest": _nearest, "bilinear": linear, "bicubic": _cubic}
@@ -264,8 +264,8 @@ def affine_grid(
     """Multiply theta's rows by the coordinates, a constant matrix that all samples share."""
     axes = len(size) - 2
     unit = torch.eye(axes + 1, dtype=torch.float64)[:, None].expand(-1, axes, -1).contiguous()
-    places = F.affine_grid(unit, [axes + 1, 1, *size[2:]], bool(align_corners))[..., 0]
-    matrix = places.reshape(axes + 1, -1).t().contiguous()
+    coordinates = F.affine_grid(unit, [axes + 1, 1, *size[2:]], bool(align_corners))[..., 0]
+    matrix = coordinates.reshape(axes + 1, -1).t().contiguous()
     lines = net.add(AxisMatrix(axis=2, rows=len(matrix)), theta, blobs=[matrix], suffix="lines")
     last = rearrange(net, lines, lambda x: x.movedim(1, 2))
     return viewed(net, last, lambda s: (s[0], *size[2:], s[2]))

@@ -128,8 +128,8 @@ def cummax(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
 def cummin(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
     line, axis = _line(net, negated(net, input, "negative"), dim)
     values = largest_so_far(net, line, axis)
-    places = _last_best(net, line, values, axis)
-    return _as_input(net, input, net.add(Power(scale=-1), values), places)
+    best = _last_best(net, line, values, axis)
+    return _as_input(net, input, net.add(Power(scale=-1), values), best)
 
 
 def _as_input(net: Emitter, input: Symbol, *tops: Symbol) -> tuple[Symbol, Symbol]:
@@ -152,8 +152,8 @@ def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
     below = net.add(MINUS, best, line, suffix="below")
     worse = net.add(Threshold(), below, suffix="exceeds")
     is_best = opposite(net, worse, "is_best")
-    places = torch.arange(line.static_size(axis))
-    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[places], suffix="indices")
+    indices = torch.arange(line.static_size(axis))
+    marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[indices], suffix="indices")
     return largest_so_far(net, marked, axis)
 
 

@@ -89,8 +89,8 @@ def _known(name: str, index: Any) -> Tensor:
 def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: AnyOperand) -> Symbol:
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
-    places = (slice(None),) * (dim % len(input.shape)) + (_known("index", index),)
-    return setitem(net, input, places, value)
+    indices = (slice(None),) * (dim % len(input.shape)) + (_known("index", index),)
+    return setitem(net, input, indices, value)
 
 
 @handles(torch.index_copy)
@@ -111,32 +111,32 @@ def index_put(
         return setitem(net, input, tuple(indices), values)
     if any(isinstance(index, Symbol) for index in indices):
         raise Refused("needs constant indices to accumulate, got some that depend on the input")
-    places = tuple(slice(None) if index is None else index for index in indices)
-    return _accumulated(net, as_symbol(net, input, "base"), as_symbol(net, values, "new"), places)
+    parts = tuple(slice(None) if index is None else index for index in indices)
+    return _accumulated(net, as_symbol(net, input, "base"), as_symbol(net, values, "new"), parts)
 
 
-MOST_AT_ONE_PLACE = 64
+MOST_AT_ONE_INDEX = 64
 
 
-def _accumulated(net: Emitter, base: Symbol, new: Symbol, places: tuple[Any, ...]) -> Symbol:
+def _accumulated(net: Emitter, base: Symbol, new: Symbol, indices: tuple[Any, ...]) -> Symbol:
     """Sum the base and, for each turn of a repeated index, zeros with that turn's values."""
-    counts = _turns(positions(base.shape)[places])
+    counts = _turns(positions(base.shape)[indices])
     if not counts.numel():  # a mask without an element
         return base
     most = int(counts.max()) + 1
-    if most > MOST_AT_ONE_PLACE:
-        raise Refused(f"needs at most {MOST_AT_ONE_PLACE} values at one place, got {most}")
+    if most > MOST_AT_ONE_INDEX:
+        raise Refused(f"needs at most {MOST_AT_ONE_INDEX} values at one place, got {most}")
     zeros = affine(net, base, 0, suffix="zeros")
     terms = [
-        inside(net, f"turn{turn}", written, zeros, new, partial(_write_turn, places, turn))
+        inside(net, f"turn{turn}", written, zeros, new, partial(_write_turn, indices, turn))
         for turn in range(most)
     ]
     return combined(net, [(1, base), *((1, term) for term in terms)])
 
 
-def _write_turn(places: tuple[Any, ...], turn: int, base: Tensor, new: Tensor) -> Tensor:
+def _write_turn(indices: tuple[Any, ...], turn: int, base: Tensor, new: Tensor) -> Tensor:
     """Write the values whose index occurs for the `turn`-th time."""
-    targets = positions(tuple(base.shape))[places]
+    targets = positions(tuple(base.shape))[indices]
     chosen = _turns(targets) == turn
     result = base.flatten().clone()
     result[targets.flatten()[chosen]] = new.expand(targets.shape).flatten()[chosen]
@@ -169,14 +169,14 @@ def index_add(
     axis = positive(dim, base.rank)
     size = base.static_size(axis)
     if isinstance(index, Symbol):
-        spread = _to_places(net, new, axis, index, size)
+        spread = _to_indices(net, new, axis, index, size)
     else:
         ones = (torch.arange(size)[:, None] == index[None]).float()
         spread = net.add(AxisMatrix(axis=axis, rows=size), new, blobs=[ones], suffix="spread")
     return weighted_sum(net, base, spread, (1.0, float(alpha)))
 
 
-def _to_places(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
+def _to_indices(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
     """Sum the slices with the same index; all vectors share the indices."""
     last = rearrange(net, new, lambda x: x.movedim(axis, -1))
     apart = viewed(net, last, lambda s: (*s, 1), suffix="unsqueezed")
@@ -284,8 +284,8 @@ def scatter_reduce(
         raise Refused(f"needs floating numbers for reduce='mean', got {base.dtype}")
     if reduce == "amin":
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
-    places = as_symbol(net, index, suffix="index")
-    marks, numbers = _marks(net, base, dim, places, new)
+    indices = as_symbol(net, index, suffix="index")
+    marks, numbers = _marks(net, base, dim, indices, new)
     assert numbers is not None  # src was given
     found = _reduced(net, _REDUCTIONS[reduce], numbers, marks)
     axis = positive(dim, base.rank)
@@ -325,8 +325,8 @@ def index_reduce(
     if new.shape != new.other_shape:
         net.fix_batch(f"{net.scope[0]} spreads its places over all samples")
     column = tuple(-1 if axis == dim % max(1, new.rank) else 1 for axis in range(new.rank))
-    places = as_symbol(net, index, suffix="index")
-    spread = rearrange(net, places, lambda x: x.reshape(column).expand(new.shape))
+    indices = as_symbol(net, index, suffix="index")
+    spread = rearrange(net, indices, lambda x: x.reshape(column).expand(new.shape))
     return scatter_reduce(net, input, dim, spread, new, reduce, include_self=include_self)
 
 

@@ -115,9 +115,9 @@ def _constant_terms(net: Emitter, mask: Symbol, value: AnyOperand) -> list[Term]
     elif bool((finite != 0).any()):
         terms.append((1.0, product(net, mask, finite, suffix="filled")))
     for sign in (-1.0, 1.0):
-        places = (constant == sign * inf).float()
-        if bool((places != 0).any()):
-            where = product(net, mask, places, suffix="indices") if constant.dim() else mask
+        marks = (constant == sign * inf).float()
+        if bool((marks != 0).any()):
+            where = product(net, mask, marks, suffix="indices") if constant.dim() else mask
             terms.append((-sign, net.add(Log(scale=-1, shift=1), where, suffix="penalty")))
     return terms
 

@@ -154,8 +154,8 @@ def argsort(
     out: Expected,
 ) -> Symbol:
     count = input.shape[positive(dim, input.rank)] if input.rank else 1
-    _, places = ordered(net, input, dim, count, descending=descending, first=True)
-    return reshaped(net, places, out.shape, out.other_shape)
+    _, indices = ordered(net, input, dim, count, descending=descending, first=True)
+    return reshaped(net, indices, out.shape, out.other_shape)
 
 
 @handles(torch.msort)
@@ -237,22 +237,22 @@ def quantile(
 def _weights(part: float, size: int, interpolation: str) -> Tensor:
     """Return each sorted element's weight in a quantile; both float dtypes must agree."""
     kinds = (torch.float32, torch.float64)
-    places = [float(torch.tensor(part, dtype=kind) * (size - 1)) for kind in kinds]
-    one, two = (_weights_at(place, size, interpolation) for place in places)
+    positions = [float(torch.tensor(part, dtype=kind) * (size - 1)) for kind in kinds]
+    one, two = (_weights_at(position, size, interpolation) for position in positions)
     if float((one - two).abs().max()) > 1e-3:
         raise Refused(f"needs a quantile whose place float32 tells exactly, got {part}")
     return two
 
 
-def _weights_at(place: float, size: int, interpolation: str) -> Tensor:
+def _weights_at(position: float, size: int, interpolation: str) -> Tensor:
     above = {
-        "linear": place - floor(place),
+        "linear": position - floor(position),
         "lower": 0.0,
         "higher": 1.0,
-        "nearest": float(round(place) - floor(place)),
+        "nearest": float(round(position) - floor(position)),
         "midpoint": 0.5,
     }[interpolation]
     weights = torch.zeros(size, dtype=torch.float64)
-    weights[floor(place)] += 1 - above
-    weights[ceil(place)] += above
+    weights[floor(position)] += 1 - above
+    weights[ceil(position)] += above
     return weights

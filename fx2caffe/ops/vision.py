@@ -63,8 +63,8 @@ def roi_align(
     grids = [_over_grid(net, taps, axis, counts) for axis, taps in enumerate(axes)]
     starts = _spread(net, _column(net, boxes, 0), 2, counts, prod(image.sizes))
     rows = looked_up(net, image, grids, starts)
-    places = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), suffix="indices")
-    planes = rearrange(net, places, lambda x: x.movedim(-1, 1))
+    points = viewed(net, rows, lambda s: (s[0] // prod(counts), *counts, s[1]), suffix="indices")
+    planes = rearrange(net, points, lambda x: x.movedim(-1, 1))
     if sampling_ratio == 1:
         return planes
     layer = Pooling(pool=PoolMethod.AVE, kernel_size=sampling_ratio, stride=sampling_ratio)
@@ -202,7 +202,7 @@ def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[T
     shares = net.add(ReLU(), net.add(less, joined, blobs=[kept], suffix="less"), suffix="shares")
     parts = net.add_many(Slice(axis=1), shares, suffix="parts", tops=2)
     return [
-        Tap(tap.place, viewed(net, part, lambda s: (s[0], s[3]), suffix="share"))
+        Tap(tap.position, viewed(net, part, lambda s: (s[0], s[3]), suffix="share"))
         for tap, part in zip(taps, parts, strict=True)
     ]
 
@@ -214,7 +214,7 @@ def _as_image(shape: Shape) -> Shape:
 def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> list[Tap]:
     """Repeat the taps of one axis along the other: one for each sample of each region."""
     return [
-        Tap(_spread(net, tap.place, axis, counts), _spread(net, tap.weight, axis, counts))
+        Tap(_spread(net, tap.position, axis, counts), _spread(net, tap.weight, axis, counts))
         for tap in taps
         if tap.weight is not None
     ]
@@ -278,13 +278,13 @@ def _kernel_taps(
     count = prod(kernel.shape[2:])
     out = moves.shape[2:]
     taps = torch.cartesian_prod(*(torch.arange(size) for size in kernel.shape[2:]))
-    places = torch.cartesian_prod(*(torch.arange(size) for size in out))
+    positions = torch.cartesian_prod(*(torch.arange(size) for size in out))
     found = []
     for axis, (stride, pad, dilation) in enumerate(pairs):
         first = group * 2 * count + axis
         own = rearrange(net, moves, lambda x, f=first: x[:, f : f + 2 * count : 2])  # type: ignore[misc]
         flat = viewed(net, own, lambda s: (s[0], count, prod(out)), suffix="flat")
-        still = taps[:, None, axis] * dilation + places[None, :, axis] * stride - pad
+        still = taps[:, None, axis] * dilation + positions[None, :, axis] * stride - pad
         steps = weighted_sum(net, flat, still, suffix="steps")
         line = viewed(net, steps, lambda s: (prod(s),), suffix="flat")
         found.append(linear(net, line, Edge("zeros", sizes[axis], False)))
@@ -300,7 +300,7 @@ def _columns(
 ) -> Symbol:
     """Return the sampled images as (samples, channels * taps, height, width)."""
     image, out = table_of(net, part, padded=True), moves.shape[2:]
-    each = taps[0][0].place.shape[0] // image.samples
+    each = taps[0][0].position.shape[0] // image.samples
     starts = torch.arange(image.samples).repeat_interleave(each) * prod(image.sizes)
     rows = looked_up(net, image, taps, starts)
     count = each // prod(out)

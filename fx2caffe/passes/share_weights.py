@@ -41,10 +41,10 @@ def share_weights(net: Net, parameters: Collection[int]) -> PassResult:
             if blob.numel() and memory.address in parameters and index not in seen:
                 users[memory].append((index, position))
     names = {
-        place: f"{net.steps[places[0][0]].name}/blob{places[0][1]}"
-        for places in users.values()
-        if len(places) > 1
-        for place in places
+        at: f"{net.steps[positions[0][0]].name}/blob{positions[0][1]}"
+        for positions in users.values()
+        if len(positions) > 1
+        for at in positions
     }
     steps = tuple(_named(step, index, names) for index, step in enumerate(net.steps))
     return PassResult(replace(net, steps=steps))

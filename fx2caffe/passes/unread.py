@@ -59,5 +59,5 @@ def _cuts(step: Step, shapes: dict[Value, Shape], unread: set[Value]) -> Iterato
     for top, size, end in zip(step.tops, sizes, accumulate(sizes), strict=True):
         if top not in unread:
             layer = IndexMap(first=axis, sizes=(size,))
-            places = torch.arange(end - size, end)
-            yield replace(step, name=top.blob, layer=layer, tops=(top,), blobs=(places,))
+            indices = torch.arange(end - size, end)
+            yield replace(step, name=top.blob, layer=layer, tops=(top,), blobs=(indices,))

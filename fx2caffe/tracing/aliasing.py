@@ -45,10 +45,10 @@ def version(tensor: Tensor) -> int:
         return -1
 
 
-def positions(place: Geometry) -> Tensor:
+def positions(view: Geometry) -> Tensor:
     """Return the storage positions of a tensor's elements, in the order of its elements."""
-    result = torch.full((1,), place.offset)
-    for size, stride in zip(place.shape, place.stride, strict=True):
+    result = torch.full((1,), view.offset)
+    for size, stride in zip(view.shape, view.stride, strict=True):
         result = (result[:, None] + torch.arange(size) * stride).flatten()
     return result
 
@@ -209,17 +209,17 @@ class Table:
         entry.seen = 0
         return entry
 
-    def _inside(self, place: Geometry, base: Geometry, node: Node) -> Node | None:
+    def _inside(self, view: Geometry, base: Geometry, node: Node) -> Node | None:
         """Emit a gather of the elements at `place` from `node` at `base`; None if it lacks some."""
-        if place == base:
+        if view == base:
             return node
-        if place.dtype != base.dtype:
+        if view.dtype != base.dtype:
             return None
-        index = overlay(place, base)
-        count = torch.Size(place.shape).numel()
+        index = overlay(view, base)
+        count = torch.Size(view.shape).numel()
         if index is None or int(index.min()) < count:
             return None
-        return self._emit([node], index - count, TensorMeta(place.shape, place.dtype))
+        return self._emit([node], index - count, TensorMeta(view.shape, view.dtype))
 
     def _refresh(self, entry: Entry, tensor: Tensor) -> Node:
         memory = entry.memory
@@ -227,22 +227,22 @@ class Table:
             if version(tensor) != entry.version:
                 raise UnseenWrite("was written where the tracer can not see it")
             return entry.node
-        place = geometry(tensor)
+        view = geometry(tensor)
         for written, node in memory.writes[entry.seen :]:
-            entry.node = self._overwrite(place, entry.node, written, node)
+            entry.node = self._overwrite(view, entry.node, written, node)
         entry.seen, entry.version = len(memory.writes), version(tensor)
         return entry.node
 
-    def _overwrite(self, place: Geometry, base: Node, written: Geometry, node: Node) -> Node:
-        if place == written:
+    def _overwrite(self, view: Geometry, base: Node, written: Geometry, node: Node) -> Node:
+        if view == written:
             return node
-        if place.dtype != written.dtype:
+        if view.dtype != written.dtype:
             raise UnseenWrite("is read with another dtype than it was written")
-        index = overlay(place, written)
+        index = overlay(view, written)
         if index is None:
             return base
-        count = torch.Size(place.shape).numel()
-        meta = TensorMeta(place.shape, place.dtype)
+        count = torch.Size(view.shape).numel()
+        meta = TensorMeta(view.shape, view.dtype)
         if int(index.min()) >= count:
             return self._emit([node], index - count, meta)
         return self._emit([base, node], index, meta)

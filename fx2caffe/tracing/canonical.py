@@ -41,7 +41,7 @@ class Call(NamedTuple):
 
 
 @per_function
-def place_of_inplace(function: Function) -> int | None:
+def position_of_inplace(function: Function) -> int | None:
     """Return the position of the parameter `inplace`; None for a function without one."""
     if name_of(function).owner != "F" or not inspect.isfunction(function):
         return None
@@ -50,10 +50,10 @@ def place_of_inplace(function: Function) -> int | None:
 
 
 def is_inplace_flag_set(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    place = place_of_inplace(function)
-    if place is None:
+    position = position_of_inplace(function)
+    if position is None:
         return False
-    return bool(args[place] if len(args) > place else kwargs.get("inplace", False))
+    return bool(args[position] if len(args) > position else kwargs.get("inplace", False))
 
 
 def written(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
@@ -168,9 +168,9 @@ def _without_inplace(
 ) -> Arguments:
     if not is_inplace_flag_set(function, args, kwargs):
         return args, kwargs
-    place = place_of_inplace(function)
-    if place is not None and len(args) > place:
-        return (*args[:place], False, *args[place + 1 :]), kwargs
+    position = position_of_inplace(function)
+    if position is not None and len(args) > position:
+        return (*args[:position], False, *args[position + 1 :]), kwargs
     return args, {**kwargs, "inplace": False}
 
 

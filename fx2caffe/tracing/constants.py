@@ -14,7 +14,7 @@ from torch.fx import Node
 from fx2caffe.tracing.aliasing import Geometry, geometry, storage_key
 from fx2caffe.tracing.original import Original, parameter_over
 
-Place = tuple[int | None, Geometry]
+MemoryKey = tuple[int | None, Geometry]
 
 
 @dataclass
@@ -39,17 +39,17 @@ class Constants:
         self._names = original.names()
         self._own = dict(self._names.values())
         self._count = 0
-        self._places: dict[Place, str] = {}
+        self._name_by_memory: dict[MemoryKey, str] = {}
         for name, tensor in self._names.values():
             if isinstance(tensor, nn.Parameter) and original.shares(tensor):
-                self._places.setdefault((storage_key(tensor), geometry(tensor)), name)
+                self._name_by_memory.setdefault((storage_key(tensor), geometry(tensor)), name)
         self._nodes: dict[str, Node] = {}
         self._captured: dict[int, list[Captured]] = {}
 
     def node(self, tensor: Tensor) -> Node:
         """Return the get_attr node of a constant's present values."""
         if self._original.shares(tensor):
-            name = self._places.get((storage_key(tensor), geometry(tensor)))
+            name = self._name_by_memory.get((storage_key(tensor), geometry(tensor)))
             if name is not None:
                 return self._named(name)
         for captured in self._captured.get(id(tensor), []):

@@ -172,8 +172,8 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         traits = _traits(func)
         tensors = tensors_in((args, kwargs))
-        out_of_place = self._constant or not (self._inside or traits.view)
-        if out_of_place and any(self._owns(tensor) for tensor in tensors):
+        outside = self._constant or not (self._inside or traits.view)
+        if outside and any(self._owns(tensor) for tensor in tensors):
             self._refuse(traits.name, ESCAPES)
         self._check(traits, args, kwargs, tensors)
         if traits.users:  # its schema may not tell that it writes
@@ -190,12 +190,12 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._refuse(traits.name, READS_DATA)
         if traits.data_shape and self._depends(_deciding(traits, args, tensors)):
             self._refuse(traits.name, DATA_SHAPE)
-        for place, name in traits.statistics:
-            updates = _argument(args, kwargs, place, name, None) is not None
+        for position, name in traits.statistics:
+            updates = _argument(args, kwargs, position, name, None) is not None
             if updates and not _switched_off(traits, args, kwargs):
                 self._refuse(traits.name, UPDATES)
-        for place, name in traits.writes:
-            target = _argument(args, kwargs, place, name, None)
+        for position, name in traits.writes:
+            target = _argument(args, kwargs, position, name, None)
             if isinstance(target, Tensor) and self._original.shares(target):
                 self._refuse(traits.name, HIDDEN)
 
@@ -214,11 +214,11 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
     """Tell whether an argument turns the randomness off: dropout_p 0, training False."""
-    return any(not _argument(args, kwargs, place, name, 0) for place, name in traits.switches)
+    return any(not _argument(args, kwargs, position, name, 0) for position, name in traits.switches)
 
 
-def _argument(args: Any, kwargs: Any, place: int, name: str, default: Any) -> Any:
-    return args[place] if place < len(args) else kwargs.get(name, default)
+def _argument(args: Any, kwargs: Any, position: int, name: str, default: Any) -> Any:
+    return args[position] if position < len(args) else kwargs.get(name, default)
 
 
 def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:

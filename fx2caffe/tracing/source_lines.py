@@ -48,11 +48,11 @@ def origin_here(module: str) -> Origin:
 
 def origin_of(error: BaseException, module: str) -> Origin:
     """Return the user's innermost line that an exception passed through."""
-    place, trace = Origin(module), error.__traceback__
+    origin, trace = Origin(module), error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if _is_users(file):
             source = linecache.getline(file, trace.tb_lineno, trace.tb_frame.f_globals).strip()
-            place = Origin(module, file, trace.tb_lineno, source)
+            origin = Origin(module, file, trace.tb_lineno, source)
         trace = trace.tb_next
-    return place
+    return origin

@@ -21,7 +21,7 @@ def test_a_load_computes_shapes_and_shared_parameters_once(
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval()
     fx2caffe.export(model, torch.randn(1, 3, 8, 8)).save(*files)
     calls: list[str] = []
-    for owner, name in ((Net, "_shapes"), (shared_weights, "_shared_places")):
+    for owner, name in ((Net, "_shapes"), (shared_weights, "_shared_positions")):
         function = getattr(owner, name)
 
         def counted(net: Net, function=function, name=name):
@@ -30,7 +30,7 @@ def test_a_load_computes_shapes_and_shared_parameters_once(
 
         monkeypatch.setattr(owner, name, counted)
     caffe2fx.load(*files)
-    assert sorted(calls) == ["_shapes", "_shared_places"]
+    assert sorted(calls) == ["_shapes", "_shared_positions"]
 
 
 def test_other_layers_have_other_shapes(tmp_path: Path) -> None:

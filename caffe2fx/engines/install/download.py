@@ -87,18 +87,18 @@ class Downloads:
         for mirror in self.mirrors:
             answer = self._ask(mirror, package)
             if not answer:
-                return self._place(package)
+                return self._path(package)
             answers.append((mirror.root, answer))
         raise EngineError(_no_mirror_text(package, answers, self.folder))
 
     def kept(self, package: Package) -> Path | None:
         """Return the file if it is there and right, by hash or, put there by hand, by name."""
-        for path in (self._place(package), self.folder / package.file_name):
+        for path in (self._path(package), self.folder / package.file_name):
             if path.is_file() and not _wrong(package, *_measure(path)):
                 return path
         return None
 
-    def _place(self, package: Package) -> Path:
+    def _path(self, package: Package) -> Path:
         return self.folder / f"{package.sha256}.deb"
 
     def _ask(self, mirror: Mirror, package: Package) -> str:
@@ -125,7 +125,7 @@ class Downloads:
         """
         with (
             contextlib.closing(_opened(uri)) as body,
-            replacing(self._place(package)) as path,
+            replacing(self._path(package)) as path,
             path.open("wb") as file,
         ):
             size, sha256 = _copy(body, file, package.size)

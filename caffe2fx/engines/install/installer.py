@@ -59,10 +59,10 @@ def cache_dir() -> Path:
 
 def installed(root: Path | None = None) -> Installed | None:
     """Return the Caffe below `root` (default: in the cache), None if it is not completely there."""
-    machine, place = this_machine(), _place(root)
-    if machine is None or _marker(place) != _identity(_packages(machine)):
+    machine, folder = this_machine(), _folder(root)
+    if machine is None or _marker(folder) != _identity(_packages(machine)):
         return None
-    caffe = started_from(place, machine)
+    caffe = started_from(folder, machine)
     # Cleaners of caches may have taken files but not the marker.
     return caffe if all(map(os.path.exists, (caffe.command[0], caffe.command[-1]))) else None
 
@@ -76,13 +76,13 @@ def install(
     EngineError if the machine is not supported, no mirror delivers, or the result does not run; a
     previous install then stays.
     """
-    machine, place = _supported_machine(), _place(root)
+    machine, folder = _supported_machine(), _folder(root)
     try:
-        _refuse_unusable(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(place):
-            there = installed(place)
-            return there or _install(place, machine, mirrors(mirror), progress or _silent)
+        _refuse_unusable(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            there = installed(folder)
+            return there or _install(folder, machine, mirrors(mirror), progress or _silent)
     except OSError as error:
         raise EngineError(
             f"the pycaffe engine needs a cache folder that can be written, got: {error}; "
@@ -90,12 +90,12 @@ def install(
         ) from error
 
 
-def _install(place: Path, machine: Machine, roots: Sequence[str], progress: Progress) -> Installed:
+def _install(folder: Path, machine: Machine, roots: Sequence[str], progress: Progress) -> Installed:
     packages = _packages(machine)
     steps = len(packages) + 3
     downloads = Downloads(cache_dir() / "downloads", [Mirror(root) for root in roots])
     downloads.fetch_all(packages, lambda done, _, text: progress(done, steps, text))
-    with _scratch(place) as scratch:
+    with _scratch(folder) as scratch:
         _unpack_all(packages, downloads, scratch)
         write_stubs(machine.libraries(scratch) / "libcaffe.so.1.0.0", scratch / "stubs")
         progress(steps - 2, steps, "unpacked")
@@ -103,9 +103,9 @@ def _install(place: Path, machine: Machine, roots: Sequence[str], progress: Prog
         progress(steps - 1, steps, "compiled")
         check(started_from(scratch, machine))
         (scratch / MARKER).write_text(_identity(packages), encoding="ascii")
-        _swap_in(scratch, place)
+        _swap_in(scratch, folder)
     progress(steps, steps, "checked")
-    return started_from(place, machine)
+    return started_from(folder, machine)
 
 
 def _compile(root: Path, machine: Machine) -> None:
@@ -131,25 +131,25 @@ def _unpack_all(packages: Sequence[Package], downloads: Downloads, root: Path) -
         list(pool.map(lambda package: unpack(downloads.fetch(package), root), packages))
 
 
-def _swap_in(scratch: Path, place: Path) -> None:
+def _swap_in(scratch: Path, folder: Path) -> None:
     """Rename the finished folder to its place, and an old one away."""
     old = scratch.with_name(scratch.name + "-old")
     try:
-        if place.exists():
-            place.rename(old)
-        scratch.rename(place)
+        if folder.exists():
+            folder.rename(old)
+        scratch.rename(folder)
     except OSError:
-        if not installed(place):  # else another install, not seen through the lock, was first
+        if not installed(folder):  # else another install, not seen through the lock, was first
             if old.exists():
-                old.rename(place)
+                old.rename(folder)
             raise
     shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
-def _scratch(place: Path) -> Iterator[Path]:
+def _scratch(folder: Path) -> Iterator[Path]:
     """Yield a folder beside `place`, on the same file system, that is removed afterwards."""
-    scratch = Path(tempfile.mkdtemp(prefix=place.name + _PARTIAL, dir=place.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=folder.name + _PARTIAL, dir=folder.parent))
     scratch.chmod(0o755)
     try:
         yield scratch
@@ -158,31 +158,31 @@ def _scratch(place: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """Hold the place's lock file, and remove what a killed install left."""
     import fcntl  # only where Caffe runs at all
 
-    with place.with_name(place.name + ".lock").open("w") as file:
+    with folder.with_name(folder.name + ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # a network file system without locks: the rename decides
             yield
             return
-        for left in place.parent.glob(glob.escape(place.name + _PARTIAL) + "*"):
+        for left in folder.parent.glob(glob.escape(folder.name + _PARTIAL) + "*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
 
 
-def _place(root: Path | None) -> Path:
+def _folder(root: Path | None) -> Path:
     # ld.so is given absolute paths, since the child may run in another folder.
     return Path(os.path.abspath(cache_dir() / "pycaffe" if root is None else root))
 
 
-def _refuse_unusable(place: Path) -> None:
-    if any(letter in str(place) for letter in _UNUSABLE):
-        raise EngineError(f"the pycaffe engine needs a folder without {_UNUSABLE!r}, got {place}")
-    if place.exists() and not (place / MARKER).exists() and any(place.iterdir()):
-        raise EngineError(f"the pycaffe engine needs a folder of its own, got {place} with files")
+def _refuse_unusable(folder: Path) -> None:
+    if any(letter in str(folder) for letter in _UNUSABLE):
+        raise EngineError(f"the pycaffe engine needs a folder without {_UNUSABLE!r}, got {folder}")
+    if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
+        raise EngineError(f"the pycaffe engine needs a folder of its own, got {folder} with files")
 
 
 def _supported_machine() -> Machine:
@@ -205,9 +205,9 @@ def _identity(packages: Sequence[Package]) -> str:
     return hashlib.sha256(f"{digest(packages)} stubs {STUBS_VERSION}".encode()).hexdigest()
 
 
-def _marker(place: Path) -> str:
+def _marker(folder: Path) -> str:
     try:
-        return (place / MARKER).read_text(encoding="ascii")
+        return (folder / MARKER).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
         return ""
 

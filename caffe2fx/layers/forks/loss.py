@@ -16,7 +16,7 @@ from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field
 
 
-def check_same_places(bottoms: Sequence[Shape]) -> None:
+def check_same_positions(bottoms: Sequence[Shape]) -> None:
     """Raise ShapeMismatchError unless all bottoms have the same shape, but for trailing 1s."""
     if len({of_four_axes(bottom) for bottom in bottoms}) > 1:
         raise ShapeMismatchError(f"needs bottoms of one shape, got {list(bottoms)}")
@@ -42,7 +42,7 @@ class SmoothL1Loss(Loss):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        check_same_places(bottoms)
+        check_same_positions(bottoms)
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

@@ -203,41 +203,47 @@ class DetectionOutputHeads(DetectionOutput):
 
     def _check_heads(self, bottoms: Sequence[Shape]) -> None:
         n = self.nbottom
-        for scores, places in zip(bottoms[:n], bottoms[n : 2 * n], strict=True):
+        for scores, locations in zip(bottoms[:n], bottoms[n : 2 * n], strict=True):
             needs_rank(scores, 4)
-            needs_rank(places, 4)
-            shapes = places[1] // 4 // self._sets()
-            if tuple(scores[1:]) != (self.num_classes, shapes, places[2] * places[3]):
+            needs_rank(locations, 4)
+            shapes = locations[1] // 4 // self._sets()
+            if tuple(scores[1:]) != (self.num_classes, shapes, locations[2] * locations[3]):
                 raise ShapeMismatchError(
-                    f"needs scores (1, classes, shapes, H * W) for locations {tuple(places)}, "
+                    f"needs scores (1, classes, shapes, H * W) for locations {tuple(locations)}, "
                     f"got {tuple(scores)}"
                 )
 
     def _joined_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         n = self.nbottom
-        scores, places = (sum(prod(shape[1:]) for shape in bottoms[at : at + n]) for at in (0, n))
-        return [(1, places), (1, scores), (1, 2, sum(shape[2] for shape in bottoms[2 * n :]))]
+        scores, locations = (
+            sum(prod(shape[1:]) for shape in bottoms[at : at + n]) for at in (0, n)
+        )
+        return [(1, locations), (1, scores), (1, 2, sum(shape[2] for shape in bottoms[2 * n :]))]
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         n = self.nbottom
-        scores, places, priors = bottoms[:n], bottoms[n : 2 * n], torch.cat([*bottoms[2 * n :]], 2)
+        scores, locations, priors = (
+            bottoms[:n],
+            bottoms[n : 2 * n],
+            torch.cat([*bottoms[2 * n :]], 2),
+        )
         if self.no_permute:
-            priors = torch.cat([*self._ordered(priors, places)], 2)
+            priors = torch.cat([*self._ordered(priors, locations)], 2)
             scores = [head.permute(0, 2, 3, 1) for head in scores]
-            places = [self._by_place(head) for head in places]
-        flat = [torch.cat([head.flatten(1) for head in heads], 1) for heads in (places, scores)]
+            locations = [self._by_position(head) for head in locations]
+        flat = [torch.cat([head.flatten(1) for head in heads], 1) for heads in (locations, scores)]
         return super().compute((*flat, priors), blobs, tops)
 
-    def _by_place(self, head: Tensor) -> Tensor:
+    def _by_position(self, head: Tensor) -> Tensor:
         """Reshape (1, shapes * sets * 4, H, W) to (1, shapes, H * W, sets * 4)."""
         return head.reshape(1, -1, self._sets() * 4, head[0, 0].numel()).transpose(2, 3)
 
-    def _ordered(self, priors: Tensor, places: Sequence[Tensor]) -> Iterator[Tensor]:
+    def _ordered(self, priors: Tensor, locations: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield each head's default boxes ordered by shape, then by position, and its variances."""
         at = 0
-        for head in places:
+        for head in locations:
             count = head.numel() // self._sets()
             shapes = head.shape[1] // 4 // self._sets()
             own = priors[:, :, at : at + count]

@@ -148,11 +148,12 @@ class ResizeNearestNeighbor(_Resize):
     def _along(self, bottom: Tensor, axis: int, size: int) -> Tensor:
         before = bottom.shape[axis]
         step, half = self._step(before, size), np.float32(0.5)
-        places = np.arange(size, dtype=np.float32)
-        places = (places + half) * step if self._shifts() else places * step
-        places = places - half if self.half_pixel_onnx else places
-        places = places + half if self.align_corners else places  # roundf of what is not negative
-        return _taken(bottom, axis, np.floor(places).clip(0, before - 1))
+        positions = np.arange(size, dtype=np.float32)
+        positions = (positions + half) * step if self._shifts() else positions * step
+        positions = positions - half if self.half_pixel_onnx else positions
+        if self.align_corners:
+            positions = positions + half  # roundf of values that are not negative
+        return _taken(bottom, axis, np.floor(positions).clip(0, before - 1))
 
 
 @register
@@ -176,14 +177,16 @@ class ResizeBilinear(_Resize):
     def _along(self, bottom: Tensor, axis: int, size: int) -> Tensor:
         before = bottom.shape[axis]
         step, half = self._step(before, size), np.float32(0.5)
-        places = np.arange(size, dtype=np.float32)
-        places = (places + half) * step - half if self._shifts() else places * step
-        places = places - places - half if self.pytorch_half_pixel and size == 1 else places
-        low, high = np.floor(places).clip(0, None), np.ceil(places).clip(0, before - 1)
+        positions = np.arange(size, dtype=np.float32)
+        positions = (positions + half) * step - half if self._shifts() else positions * step
+        positions = (
+            positions - positions - half if self.pytorch_half_pixel and size == 1 else positions
+        )
+        low, high = np.floor(positions).clip(0, None), np.ceil(positions).clip(0, before - 1)
         lower = _taken(bottom, axis, low)
         if (low == high).all():
             return lower
         upper = _taken(bottom, axis, high)
-        share = torch.as_tensor(places - np.floor(places)).to(bottom)
+        share = torch.as_tensor(positions - np.floor(positions)).to(bottom)
         share = share.reshape([-1 if at == axis else 1 for at in range(bottom.dim())])
         return lower + (upper - lower) * share

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.activation import SoftmaxFields
-from caffe2fx.layers.forks.loss import check_same_places
+from caffe2fx.layers.forks.loss import check_same_positions
 from caffe2fx.layers.forks.shape import needs_rank
 from caffe2fx.layers.layer import MANY, Evidence, of_four_axes
 from caffe2fx.layers.loss import Loss, LossParameter
@@ -212,7 +212,7 @@ class SmoothL1LossOHEM(ShapeOnly, Loss):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
-        check_same_places(bottoms)
+        check_same_positions(bottoms)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         count, _, height, width = of_four_axes(bottoms[0])

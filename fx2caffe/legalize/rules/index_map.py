@@ -29,29 +29,29 @@ from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE, Gather
-from fx2caffe.ir.index_map import NOWHERE, IndexMap, Places, Span, index_map, is_whole
+from fx2caffe.ir.index_map import PADDING, IndexMap, Indices, Span, index_map, is_whole
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
 PIECES = 16  # above this, slices cost more and read worse than one matrix
-Maps = dict[int, Places]
+Maps = dict[int, Indices]
 
 
 def _changed(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> Maps:
-    lists = (tuple(int(place) for place in blob) for blob in blobs)
+    lists = (tuple(int(index) for index in blob) for blob in blobs)
     maps = zip(layer.axes, lists, strict=True)
-    return {axis: places for axis, places in maps if not is_whole(bottom, axis, places)}
+    return {axis: indices for axis, indices in maps if not is_whole(bottom, axis, indices)}
 
 
 def _spans(maps: Maps) -> dict[int, Span]:
-    spans = {axis: span for axis, places in maps.items() if (span := Span.of(places)) is not None}
+    spans = {axis: span for axis, indices in maps.items() if (span := Span.of(indices)) is not None}
     if len(spans) != len(maps):
         raise Refused("needs places at equal steps")
     return spans
 
 
-def _only(maps: Maps) -> tuple[int, Places]:
+def _only(maps: Maps) -> tuple[int, Indices]:
     if len(maps) != 1:
         raise Refused(f"needs one axis, got {len(maps)}")
     return next(iter(maps.items()))
@@ -63,7 +63,7 @@ def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     before: IndexMap{outside: 2}     after: IndexMap{outside: 0}, Bias with 2 outside and 0 inside
     """
     layer, blobs = call.layer, call.blobs
-    inside = [blob != NOWHERE for blob in blobs]
+    inside = [blob != PADDING for blob in blobs]
     if layer.outside == 0 or all(bool(line.all()) for line in inside):
         raise Refused("needs places outside, and a number other than 0 there")
     zeros = net.add(replace(layer, outside=0.0), call.bottom, blobs=blobs, suffix="zeros")
@@ -171,14 +171,14 @@ def span_by_cut_stride_pad(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     return (_cropped(net, symbol, layer.top_shapes, {a: p[0] for a, p in padded.items()}),)
 
 
-def _stages(spans: dict[int, Span]) -> list[dict[int, Places]]:
+def _stages(spans: dict[int, Span]) -> list[dict[int, Indices]]:
     """Return the indices of each axis in the four stages."""
-    stages: list[dict[int, Places]] = [{}, {}, {}, {}]
+    stages: list[dict[int, Indices]] = [{}, {}, {}, {}]
     for axis, (before, start, step, length, after) in spans.items():
         reach, pad = (length - 1) * step + 1, max(before, after)
         stages[0][axis] = tuple(range(start, start + reach))
         stages[1][axis] = tuple(range(0, reach, step))
-        stages[2][axis] = (NOWHERE,) * pad + tuple(range(length)) + (NOWHERE,) * pad
+        stages[2][axis] = (PADDING,) * pad + tuple(range(length)) + (PADDING,) * pad
         stages[3][axis] = tuple(range(pad - before, pad + length + after))
     return stages
 
@@ -197,10 +197,10 @@ def upsampled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     return (net.add(deconvolution, bottom, blobs=[torch.ones(channels, 1, *times)]),)
 
 
-def times_of(places: Places, size: int) -> int:
+def times_of(indices: Indices, size: int) -> int:
     """Return how often each index is repeated in a row. Raises Refused if not equally often."""
-    times = len(places) // size
-    if not times or places != tuple(p for p in range(size) for _ in range(times)):
+    times = len(indices) // size
+    if not times or indices != tuple(p for p in range(size) for _ in range(times)):
         raise Refused("needs every place equally often")
     return times
 
@@ -212,7 +212,7 @@ def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     if len(maps) < 2:
         raise Refused("needs several axes, got one")
     symbol = bottom
-    growth = {axis: len(places) / symbol.shape[axis] for axis, places in maps.items()}
+    growth = {axis: len(indices) / symbol.shape[axis] for axis, indices in maps.items()}
     for axis in sorted(maps, key=growth.__getitem__):
         symbol = index_map(net, symbol, {axis: maps[axis]}, layer.outside, suffix=f"axis{axis}")
     return (symbol,)
@@ -221,11 +221,11 @@ def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Repeat an axis as a whole, or each of its indices in a row, by Tile."""
     bottom = call.bottom
-    axis, places = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
-    if places == tuple(range(size)) * (len(places) // size):
-        return (net.add(Tile(axis=axis, tiles=len(places) // size), bottom),)
-    times = times_of(places, size)
+    if indices == tuple(range(size)) * (len(indices) // size):
+        return (net.add(Tile(axis=axis, tiles=len(indices) // size), bottom),)
+    times = times_of(indices, size)
     apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), suffix="unsqueezed")
     tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, suffix="tile")
     return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
@@ -234,10 +234,10 @@ def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Concatenate a few ranges of the axis: Slice and Concat."""
     bottom = call.bottom
-    axis, places = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
     bottom.static_size(axis)
-    runs = runs_of(places)
-    if NOWHERE in places or len(runs) > PIECES:
+    runs = runs_of(indices)
+    if PADDING in indices or len(runs) > PIECES:
         raise Refused(f"needs at most {PIECES} pieces of the bottom, got {len(runs)}")
     edges = sorted({edge for run in runs for edge in run})
     used = [edge for low, high in runs for edge in edges if low <= edge < high]
@@ -246,36 +246,36 @@ def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     return (net.add(Concat(axis=axis), *joined),)
 
 
-def runs_of(places: Places) -> list[tuple[int, int]]:
+def runs_of(indices: Indices) -> list[tuple[int, int]]:
     """Return the ranges (low, high) of consecutive indices."""
-    breaks = [index for index, (a, b) in enumerate(pairwise(places), 1) if b != a + 1]
-    return [(places[a], places[b - 1] + 1) for a, b in pairwise([0, *breaks, len(places)])]
+    breaks = [index for index, (a, b) in enumerate(pairwise(indices), 1) if b != a + 1]
+    return [(indices[a], indices[b - 1] + 1) for a, b in pairwise([0, *breaks, len(indices)])]
 
 
 def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Index one axis by a one-hot matrix, in any order."""
     bottom = call.bottom
-    axis, places = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
-    if size * len(places) > DENSE:
-        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(places)}")
-    ones = one_hot(places, size)
-    return (net.add(AxisMatrix(axis=axis, rows=len(places)), bottom, blobs=[ones]),)
+    if size * len(indices) > DENSE:
+        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(indices)}")
+    ones = one_hot(indices, size)
+    return (net.add(AxisMatrix(axis=axis, rows=len(indices)), bottom, blobs=[ones]),)
 
 
-def one_hot(places: Sequence[int], size: int) -> Tensor:
+def one_hot(indices: Sequence[int], size: int) -> Tensor:
     """Build the one-hot matrix of the indices; a padding index gives a row of zeros."""
-    return (torch.tensor(places)[:, None] == torch.arange(size)[None]).float()
+    return (torch.tensor(indices)[:, None] == torch.arange(size)[None]).float()
 
 
 def gathered(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Index one axis with a Gather, by any number of indices."""
     bottom = call.bottom
-    axis, places = _only(_changed(call.layer, bottom, call.blobs))
-    if NOWHERE in places:
+    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
+    if PADDING in indices:
         raise Refused("needs every number to come from somewhere")
-    gather = Gather(first=axis, last=axis, sizes=(len(places),))
-    return (net.add(gather, bottom, blobs=[torch.tensor(places)]),)
+    gather = Gather(first=axis, last=axis, sizes=(len(indices),))
+    return (net.add(gather, bottom, blobs=[torch.tensor(indices)]),)
 
 
 TAPS = 64  # elements in a one-hot filter; above this a matrix is cheaper
@@ -297,8 +297,8 @@ class _Filter(NamedTuple):
         """
         count = span.before + span.length + span.after
         offset = span.start - span.before * span.step
-        places = [offset + index * span.step for index in range(count)]
-        inside = [0 <= place < size for place in places]
+        indices = [offset + index * span.step for index in range(count)]
+        inside = [0 <= tap < size for tap in indices]
         if inside != [span.before <= i < span.before + span.length for i in range(count)]:
             raise Refused("needs zeros where the steps leave the input")
         pad = max(0, -offset)
@@ -323,7 +323,7 @@ def by_one_filter(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
         raise Refused("needs the image axes of a 4-D bottom, and zeros outside")
     filters = {axis: _Filter(1, 0, 1, 0) for axis in (2, 3)}
     for axis, blob in zip(layer.axes, call.blobs, strict=True):
-        span = Span.of(tuple(int(place) for place in blob))
+        span = Span.of(tuple(int(index) for index in blob))
         if span is None:
             raise Refused("needs places at equal steps")
         filters[axis] = _Filter.of(span, bottom.static_size(axis))
@@ -358,7 +358,7 @@ def _scale(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> int:
     """Return how often each pixel is repeated along both axes. Raises Refused if that differs."""
     if bottom.rank != 4 or tuple(layer.axes) != (2, 3):
         raise Refused("needs both image axes of a 4-D bottom")
-    lists = [tuple(int(place) for place in blob) for blob in blobs]
+    lists = [tuple(int(index) for index in blob) for blob in blobs]
     high, wide = (times_of(p, bottom.static_size(a)) for a, p in zip((2, 3), lists, strict=True))
     if high != wide:
         raise Refused(f"needs one scale both ways, got {high} and {wide}")

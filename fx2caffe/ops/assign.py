@@ -31,7 +31,7 @@ T = TypeVar("T")
 @handles(graph_functions.setitem)
 def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     parts = index if isinstance(index, tuple | list) else (index,)
-    if len(parts) == 1 and _is_fill(parts[0], value):
+    if len(parts) == 1 and _is_fill(parts[0], value, len(x.shape)):
         return _filled(net, as_symbol(net, x, suffix="base"), parts[0], value)
     base = as_symbol(net, x, suffix="base")
     if any(isinstance(part, Symbol) for part in parts):
@@ -82,10 +82,13 @@ def _is_whole(part: Any) -> bool:
     return part.stop is None and not part.start and part.step in (None, 1)
 
 
-def _is_fill(index: Any, value: Any) -> bool:
-    """Return whether a single value is written where a computed mask is true."""
+def _is_fill(index: Any, value: Any, rank: int) -> bool:
+    """Return whether the same values are written wherever a computed mask is true."""
+    if not isinstance(index, Symbol) or index.dtype is not torch.bool:
+        return False
     shape = () if isinstance(value, float | int) else tuple(value.shape)
-    return isinstance(index, Symbol) and index.dtype is torch.bool and shape == ()
+    behind = rank - index.rank
+    return len(shape) <= behind or (len(shape) == behind + 1 and shape[0] == 1)
 
 
 def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:

@@ -16,6 +16,7 @@ from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Refused, Symbol
+from fx2caffe.lowering.refusal_reasons import DATA_SHAPE
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import inside, product, weighted_sum
@@ -129,6 +130,8 @@ def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
     """Compute input[index], where the index contains traced tensors."""
     rank = input.dim() if isinstance(input, Tensor) else input.rank
     parts = _Parts.of(index, rank)
+    if any(isinstance(part, Symbol) and part.dtype is torch.bool for _, part in parts.tensors):
+        raise Refused(DATA_SHAPE)
     cut = _moved(net, input, lambda x: x[parts.basic])
     axes = [axis for axis, _ in parts.tensors]
     adjacent = axes == list(range(axes[0], axes[0] + len(axes)))

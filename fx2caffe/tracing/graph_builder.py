@@ -44,6 +44,7 @@ class GraphBuilder(torch.fx.Tracer):
         self.table = Table(self._index_map)
         self.constants = Constants(original, self._attribute)
         self._values, self._log, self._known = values, log, known
+        self.refuse_as_blob: Callable[[Tensor], None] = lambda tensor: None
 
     def input(self, name: str, tensor: Tensor) -> None:
         """Add the placeholder of a tensor that forward is given."""
@@ -94,7 +95,11 @@ class GraphBuilder(torch.fx.Tracer):
             self._log.refuse(type(a).__name__, "can not be an argument of a graph")
 
     def node(self, tensor: Tensor) -> Node:
-        """Return the node of a tensor's present values, traced or constant."""
+        """Return the node of a tensor's present values, traced or constant.
+
+        `refuse_as_blob` refuses tensors that no blob can hold.
+        """
+        self.refuse_as_blob(tensor)
         node = self.table.node(tensor)
         if node is not None:
             return node

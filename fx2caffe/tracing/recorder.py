@@ -19,6 +19,7 @@ from fx2caffe.tracing.leaf_call import LeafCall
 from fx2caffe.tracing.leaf_functions import SEE_THROUGH, see_through
 from fx2caffe.tracing.original import Original
 from fx2caffe.tracing.refusal_log import RefusalLog
+from fx2caffe.tracing.selections import Selections
 from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
 from fx2caffe.tracing.torch_names import (
     DATA_ATTRIBUTES,
@@ -74,6 +75,7 @@ class Recorder(TorchFunctionMode):
         self._builder, self._table = builder, builder.table
         self._log, self._guard, self._values, self._original = log, guard, values, original
         self._written = WrittenValues(builder, guard)
+        self._selections = Selections(builder, guard, log, values.readable, self._dispatch)
         self._leaf_functions = leaf_functions
         self._see_through = SEE_THROUGH - leaf_functions
 
@@ -90,6 +92,8 @@ class Recorder(TorchFunctionMode):
 
     def _dispatch(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         owner, name = name_of(func)
+        if self._selections.concern(func, name, args, kwargs):
+            return self._selections.call(func, args, kwargs)
         if _is_metadata(owner, name, args, kwargs):
             return self._metadata(func, owner, name, args, kwargs)
         targets = written(func, args, kwargs)

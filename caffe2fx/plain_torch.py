@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -11,12 +11,18 @@ import torch
 @contextmanager
 def on_cpu() -> Iterator[None]:
     """Make tensors on the CPU in this block, also under torch.set_default_device."""
-    with torch.device("cpu"):
+    with _cpu_device():
         yield
 
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
     """Make tensors on the CPU in this block and cast nothing, also under torch.autocast."""
-    with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+    with _cpu_device(), torch.autocast("cpu", enabled=False):
         yield
+
+
+def _cpu_device() -> AbstractContextManager[object]:
+    # Such a block costs a Python call for each function and attribute of torch's in it.
+    made_on_cpu = torch.empty(0).device.type == "cpu"
+    return nullcontext() if made_on_cpu else torch.device("cpu")

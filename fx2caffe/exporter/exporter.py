@@ -23,6 +23,7 @@ from fx2caffe.lowering.registry import leaves
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target, find_target
 from fx2caffe.tracing.batch_analysis import Batch, find_batch
+from fx2caffe.tracing.original import ALONE, Reach
 from fx2caffe.tracing.precision import in_float32
 from fx2caffe.tracing.tracer import Trace, trace
 
@@ -88,8 +89,10 @@ def export(
 def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholders: bool) -> Export:
     """Trace, lower, legalize and run the passes, for any batch if that is possible."""
     how = _tracing(options, expand)
-    traced = trace(source.model, source.inputs, held_to_model=True, **how)
-    batch = find_batch(source.model, source.inputs, traced, **how)
+    with ALONE:
+        how["reach"] = Reach(source.model)
+        traced = trace(source.model, source.inputs, held_to_model=True, **how)
+        batch = find_batch(source.model, source.inputs, traced, **how)
     names = source.input_names(traced, options.input_names)
     wanted = options.preprocessing_of(list(names.values()))
 

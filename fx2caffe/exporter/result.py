@@ -299,11 +299,12 @@ class Export:
             self.preprocessing[name].apply(value) if name in self.preprocessing else value
             for name, value in zip(self.inputs, inputs, strict=True)
         ]
+        given = dict(zip(self.net.inputs, inputs, strict=True))
         values: dict[str, list[Value]] = {}
         for value, node in self.nodes.items():
-            if value not in self.net.inputs:
+            if value not in given:
                 values.setdefault(node, []).append(value)
-        yield from zip(self.net.inputs, inputs, strict=True)
+        yield from given.items()
         found = run_reference(self.trace.module, self.batch, self.example_inputs, fed)
         for node, result in found:
             for value in values.get(node, ()):

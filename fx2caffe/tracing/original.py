@@ -38,18 +38,29 @@ class _Held(NamedTuple):
     requires_grad: bool
 
 
-class Original:
-    """Wraps the user's model, whose memory moves elsewhere before its forward writes it.
+class Reach:
+    """Holds a model and all that it reaches, which each of its runs puts back as it is now.
 
-    Hooks, closures and globals of a model name the model itself, so that a copy of it would not
-    do what it does.
+    Raises UnsupportedError for modules that no run could be traced of.
     """
 
     def __init__(self, model: nn.Module | Callable[..., Any]) -> None:
         self.root, run = _runnable(model)
         self.run: Callable[..., Any] = self.root if run is None else run
         _refuse_untraceable(self.root)
-        self._snapshot = Snapshot(self.root, run)
+        self.snapshot = Snapshot(self.root, run)
+
+
+class Original:
+    """Runs the user's model once; its memory moves elsewhere before its forward writes it.
+
+    Hooks, closures and globals of a model name the model itself, so that a copy of it would not
+    do what it does.
+    """
+
+    def __init__(self, reach: Reach) -> None:
+        self.root, self.run = reach.root, reach.run
+        self._snapshot = reach.snapshot
         self.tensors = self._snapshot.tensors
         self._held = [_held(tensor) for tensor in self.tensors if storage_key(tensor)]
         self._memories = {storage_key(h.tensor): h.memory.untyped_storage() for h in self._held}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import operator
 import sys
 import types
 import weakref
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 Undo = Callable[[], None]
+Contents = tuple[dict[Any, Any], tuple[Any, ...], tuple[Any, ...]]  # with its keys and its values
 _MISSING = object()
 _ATOMS = (
     str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device, torch.Size,
     np.generic, np.dtype, Enum, types.CodeType, types.BuiltinFunctionType,
 )  # fmt: skip
+_PLAIN_ATOMS = frozenset({str, int, float, bool, type(None)})  # nearly all, told at one look
 # Packages whose functions and objects keep nothing of a model that its modules do not hold.
 _FOREIGN = {"torch", "numpy", "functorch", "caffe2fx", "fx2caffe", *sys.stdlib_module_names}
 _FOREIGN -= {"__main__"}
@@ -38,7 +41,10 @@ class Snapshot:
     def __init__(self, *roots: Any) -> None:
         self.tensors: list[Tensor] = []
         self._undo: list[Undo] = []
+        self._contents: list[Contents] = []
+        self._empty: list[dict[Any, Any]] = []  # most: a module has a dict for each kind of hook
         self._seen: dict[int, Any] = {}
+        self._visits: dict[type, Callable[[Snapshot, Any], None]] = {}
         self._bindings: set[tuple[int, str]] = set()
         self._pending = list(roots)
         while self._pending:
@@ -46,22 +52,25 @@ class Snapshot:
 
     def restore(self) -> None:
         """Let everything hold again what it held when the snapshot was made."""
+        for value in self._empty:
+            if dict.__len__(value):
+                _plain(value).clear(value)
+        for contents in self._contents:
+            _put_back_items(*contents)
         for undo in self._undo:
             undo()
 
     def _visit(self, value: Any) -> None:
-        if isinstance(value, _ATOMS) or id(value) in self._seen:
+        if _is_atom(value) or id(value) in self._seen:
             return
         self._seen[id(value)] = value  # held, so that no other object gets its address
-        for kind, visit in _VISITS:
-            if isinstance(value, kind):
-                visit(self, value)
-                return
-        if not _is_foreign(type(value)):
-            self._object(value)
+        kind = type(value)
+        if kind not in self._visits or value.__class__ is not kind:
+            self._visits[kind] = _visit_of(value)
+        self._visits[kind](self, value)
 
     def _later(self, values: Iterable[Any]) -> None:
-        self._pending.extend(value for value in values if not isinstance(value, _ATOMS))
+        self._pending.extend(value for value in values if not _is_atom(value))
 
     def _tensor(self, value: Tensor) -> None:
         self.tensors.append(value)
@@ -73,6 +82,8 @@ class Snapshot:
         self._later([type(value)])
 
     def _object(self, value: Any) -> None:
+        if _is_foreign(type(value)):
+            return
         if isinstance(getattr(value, "__dict__", None), dict):
             self._mapping(vars(value))
         for name in _slots(type(value)):
@@ -80,10 +91,13 @@ class Snapshot:
         self._later([type(value)])
 
     def _mapping(self, value: dict[Any, Any]) -> None:
-        held = _items(value)
-        self._undo.append(functools.partial(_put_back_items, value, held))
-        for key, item in held:
-            self._later((key, item))
+        keys, items = _items(value)
+        if keys:
+            self._contents.append((value, keys, items))
+            self._later(keys)
+            self._later(items)
+        else:
+            self._empty.append(value)
         if type(value) is not dict and hasattr(value, "__dict__"):
             self._mapping(vars(value))
 
@@ -159,6 +173,10 @@ class Snapshot:
             self._later([held])
 
 
+def _is_atom(value: Any) -> bool:
+    return type(value) in _PLAIN_ATOMS or isinstance(value, _ATOMS)
+
+
 def _is_foreign(value: Any) -> bool:
     return _is_foreign_name(str(getattr(value, "__module__", "")))
 
@@ -230,26 +248,33 @@ def _put_back_class(module: nn.Module, kind: type) -> None:
         object.__setattr__(module, "__class__", kind)
 
 
-def _items(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    """Return the items of a dict by dict's own methods, as a subclass may override them."""
-    return [(key, dict.__getitem__(value, key)) for key in _plain(value).keys(value)]
+def _items(value: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return keys and values of a dict by dict's own methods: a subclass may override them."""
+    if type(value) is dict:
+        return tuple(value), tuple(value.values())
+    keys = tuple(_plain(value).keys(value))
+    return keys, tuple(dict.__getitem__(value, key) for key in keys)
 
 
 def _plain(value: dict[Any, Any]) -> type[dict[Any, Any]]:
     return OrderedDict if isinstance(value, OrderedDict) else dict
 
 
-def _put_back_items(value: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
-    kind, now = _plain(value), _items(value)
-    if len(now) == len(before) and all(
-        k is key and v is item for (k, v), (key, item) in zip(now, before, strict=True)
-    ):
+def _put_back_items(value: dict[Any, Any], keys: tuple[Any, ...], items: tuple[Any, ...]) -> None:
+    kept, held = _items(value)
+    same_keys = _are_same(kept, keys)
+    if same_keys and _are_same(held, items):
         return
-    kept = [id(key) for key, _ in now] == [id(key) for key, _ in before]
-    for key in [key for key, _ in now if not kept]:
+    kind = _plain(value)
+    for key in () if same_keys else kept:
         kind.__delitem__(value, key)
-    for key, item in before:
+    for key, item in zip(keys, items, strict=True):
         kind.__setitem__(value, key, item)
+
+
+def _are_same(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    """Return whether two tuples hold the same objects."""
+    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 def _put_back_list(value: MutableSequence[Any], held: list[Any]) -> None:
@@ -284,3 +309,8 @@ _VISITS: tuple[tuple[Any, Callable[[Snapshot, Any], None]], ...] = (
     ((staticmethod, classmethod, property, functools.cached_property), Snapshot._descriptor),
     (weakref.ref, Snapshot._reference),
 )
+
+
+def _visit_of(value: Any) -> Callable[[Snapshot, Any], None]:
+    found = (visit for kind, visit in _VISITS if isinstance(value, kind))
+    return next(found, Snapshot._object)

@@ -23,7 +23,7 @@ from fx2caffe.tracing.graph_builder import GraphBuilder
 from fx2caffe.tracing.leaf_call import LeafCall, LeafForward
 from fx2caffe.tracing.leaf_functions import LeafFunctionCalls, LeafProfile
 from fx2caffe.tracing.module_calls import ModulePath
-from fx2caffe.tracing.original import ALONE, Original, private_copy
+from fx2caffe.tracing.original import ALONE, Original, Reach, private_copy
 from fx2caffe.tracing.recorder import Recorder
 from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.tensor_meta import TensorMeta
@@ -67,6 +67,7 @@ def trace(
     outputs: Sequence[str] | None = None,
     taken_apart: Callable[[nn.Module], bool] = lambda module: False,
     held_to_model: bool = False,
+    reach: Reach | None = None,
 ) -> Trace:
     """Run `model` once on `example_inputs` and return its graph.
 
@@ -77,6 +78,7 @@ def trace(
     points in place of the model's own outputs: module paths ("layer3" for its last call,
     "layer3:0" for its first) or nodes. With `held_to_model` the model runs once more by itself:
     where the graph gives something else, or the memory of the model has changed, it is refused.
+    Several traces of one model may share its `reach`, if ALONE is held from then to the last.
 
     Raises UnsupportedError, with all that was found, where the run can not be a graph, and
     CaffeError with the user's line, whose cause is the error itself, where forward fails.
@@ -87,14 +89,15 @@ def trace(
     flat = pytree.flatten((args, kwargs))
     leaves = Leaves(tuple(leaf_modules), frozenset(leaf_functions), taken_apart)
     with ALONE:
-        tracer = Tracer(model, flat.tensors, leaves, values, outputs)
+        reach = Reach(model) if reach is None else reach
+        tracer = Tracer(reach, flat.tensors, leaves, values, outputs)
         before = checksums(tracer.original.tensors) if held_to_model else {}
         result = tracer.run(flat, names)
         if tracer.guard.known.doubtful:
-            tracer = Tracer(model, flat.tensors, leaves, values, outputs, everything_known=True)
+            tracer = Tracer(reach, flat.tensors, leaves, values, outputs, everything_known=True)
             result = tracer.run(flat, names)
         if held_to_model:
-            tracer.hold(result, Original(model), flat, before)
+            tracer.hold(result, Original(reach), flat, before)
     return result
 
 
@@ -118,7 +121,7 @@ class Tracer:
 
     def __init__(
         self,
-        model: nn.Module | Callable[..., Any],
+        reach: Reach,
         inputs: Sequence[Tensor],
         leaves: Leaves,
         values: Literal["real", "fake"],
@@ -127,7 +130,7 @@ class Tracer:
     ) -> None:
         device = inputs[0].device if inputs else torch.device("cpu")
         self._leaves, self._outputs = leaves, outputs
-        self.original = Original(model)
+        self.original = Original(reach)
         self._values: Values = FakeValues(device) if values == "fake" else RealValues()
         self._returned = ModuleResults(self.original.root, self._traced_node, outputs)
         self._path = ModulePath(self.original.root)

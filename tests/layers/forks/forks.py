@@ -226,7 +226,7 @@ ROWS = (
         ((2, 4, 3), (2, 5, 4))),
     Row("correlation", Correlation(kernel_size=1, max_displacement=2, pad=2), (IMAGE, IMAGE)),
     Row("correlation patch", Correlation(
-        kernel_size=3, max_displacement=2, pad=3, stride_1=2, stride_2=2,
+        kernel_size=3, max_displacement=2, pad=3, stride_1=3, stride_2=2,
         correlation_type=CorrelationType.SUBTRACT), (IMAGE, IMAGE)),
     Row("smooth l1", SmoothL1Loss(sigma=2), ((3, 4), (3, 4))),
     Row("smooth l1 weights", SmoothL1Loss(), ((3, 4),) * 4),

@@ -1,0 +1,47 @@
+"""Every layer of Caffe's forks is held against something that is not its own record."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from caffe2fx.layers.forks.recurrent import Lstm
+from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
+from caffe2fx.layers.forks.synopsys import DetectionOutputHeads, ReLUBounded
+from caffe2fx.layers.forks.tensorflow import ResizeBilinear, ResizeNearestNeighbor
+from caffe2fx.layers.layer import BVLC
+from tests.layers.forks.forks import ROWS
+from tests.layers.forks.test_forkcases import TEXTS, case
+from tests.layers.forks.twins import TWINS
+from tests.layers.row import Row
+
+EXACT = 1e-9  # of the largest element: both sides count in float64
+
+TWINNED = {row.id: row for row in ROWS if type(row.layer) in TWINS}
+
+# The records that test_by_hand.py computes.
+BY_HAND = {
+    ConvolutionSides, PoolingSides, ReLUBounded, ResizeBilinear, ResizeNearestNeighbor, Lstm,
+    DetectionOutputHeads,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TWINNED.values(), ids=lambda row: row.id.replace(" ", "_"))
+def test_a_record_computes_what_the_forks_source_says(row: Row) -> None:
+    inputs, blobs = ([x.double() for x in some] for some in (row.inputs(), row.blobs()))
+    mine = row.layer.compute(inputs, blobs, row.tops)
+    made = TWINS[type(row.layer)](
+        row.layer, [x.numpy() for x in inputs], [blob.numpy() for blob in blobs]
+    )
+    assert len(mine) <= len(made)
+    for one, other in zip(mine, made, strict=False):
+        wanted = torch.tensor(np.asarray(other))
+        assert one.shape == wanted.shape
+        assert float((one - wanted).abs().max()) <= EXACT * float(wanted.abs().max())
+
+
+def test_no_record_is_judged_by_itself_alone() -> None:
+    of_forks = {type(row.layer) for row in ROWS if BVLC not in row.layer.dialects}
+    by_forks = {type(case(name)[0].steps[-1].layer) for name in TEXTS}
+    assert of_forks - by_forks - BY_HAND == set(TWINS) - by_forks

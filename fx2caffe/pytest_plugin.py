@@ -1,19 +1,27 @@
-"""pytest fixtures for models that must run in Caffe; loaded by the entry point `pytest11`."""
+"""pytest fixtures for models that must run in Caffe; loaded by the entry point `pytest11`.
+
+Every session of pytest imports this file: torch is imported by the fixtures that are used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from torch import Tensor, nn
 
-from caffe2fx.engines import NAMES, Session, engine
+from caffe2fx.engines import NAMES, engine
 from caffe2fx.errors import EngineError
-from caffe2fx.module.graph_module import as_tensors
-from fx2caffe.exporter.exporter import export
-from fx2caffe.exporter.result import Export
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from caffe2fx.engines import Session
+    from caffe2fx.verdict.report import Report
+    from fx2caffe.exporter.result import Export
+
+NEIGHBOURS = 2  # rows that a failure shows on either side of the first divergence
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,7 +78,8 @@ def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
     """Return a function that exports a model, runs it in Caffe and compares every feature map.
 
     `assert_exports_to_caffe(model, inputs, target="bvlc", engine=None, **export_options)` gives
-    the Export; it raises AssertionError with the report, or UnsupportedError.
+    the Export; it raises AssertionError with the first divergence and the rows around it, or
+    UnsupportedError.
     """
 
     def check(
@@ -82,15 +91,29 @@ def assert_exports_to_caffe(caffe_engine: str) -> Callable[..., Export]:
         batch: int | None = None,
         **options: Any,
     ) -> Export:
+        __tracebackhide__ = True
+        from fx2caffe.exporter.exporter import export
+
         exported = export(model, inputs, target=target, **options)
         # Real Caffe does not have the layers of some targets.
         usual = caffe_engine if caffe_engine in exported.target.judges else "best"
         report = exported.verify(engine or usual, batch=batch)
         if not report.ok:
-            raise AssertionError(str(report))
+            raise AssertionError(failure(report))
         return exported
 
     return check
+
+
+def failure(report: Report) -> str:
+    """Return the summary of a report with the rows around its first fault, five at most."""
+    first = report.first_divergence or report.first_unproven
+    index = next((i for i, row in enumerate(report.rows) if row is first), 0)
+    start = max(0, min(index - NEIGHBOURS, len(report.rows) - 2 * NEIGHBOURS - 1))
+    shown = report.rows[start : start + 2 * NEIGHBOURS + 1]
+    left = len(report.rows) - len(shown)
+    more = [f"({left} more rows: report.save('report.html') has all)"] if left else []
+    return "\n".join([report.summary(), *map(str, shown), *more])
 
 
 class RunningNet:
@@ -104,6 +127,9 @@ class RunningNet:
 
     def __call__(self, *inputs: Any) -> dict[str, Tensor]:
         """Run the net and return every blob by name, with its final content."""
+        __tracebackhide__ = True
+        from caffe2fx.module.graph_module import as_tensors
+
         values = as_tensors(inputs, self._inputs, self._ranks)
         self._session.reshape([tuple(value.shape) for value in values])
         results = self._session.run(values)

@@ -8,14 +8,16 @@ The model's own transform (resizing and normalizing) stays outside: `images` are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.ssd import SSD
 
 from caffe2fx.layers.detection import CodeType, DetectionOutput, NonMaximumSuppression
 from caffe2fx.layers.layer import RecordModule
+
+if TYPE_CHECKING:  # whoever has such a model has imported torchvision
+    from torchvision.models.detection.ssd import SSD
 
 
 class SingleShot(nn.Module):
@@ -83,6 +85,8 @@ class SingleShot(nn.Module):
 
 def _default_boxes(model: SSD, size: tuple[int, int]) -> Tensor:
     """Return the corners of the default boxes in pixels, (boxes, 4)."""
+    from torchvision.models.detection.image_list import ImageList
+
     images = torch.zeros(1, 3, *size)
     with torch.no_grad():
         maps = list(model.backbone(images).values())

@@ -60,3 +60,43 @@ def test_missing_caffe_skips_or_fails(
     result = pytester.runpytest_subprocess("--require-caffe")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*caffe2fx engine install pycaffe*"])
+
+
+def test_a_session_that_uses_no_fixture_imports_no_torch(pytester: pytest.Pytester) -> None:
+    heavy = ("torch", "numpy", "rich", "google.protobuf", "h5py")
+    pytester.makepyfile(f"import sys\ndef test_a(): assert not {{*{heavy}}} & set(sys.modules)\n")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+FAILING = """
+import torch
+from torch import nn
+
+class Wrong(nn.Module):
+    def forward(self, x):
+        return x
+
+def test_wrong(assert_exports_to_caffe, monkeypatch):
+    from caffe2fx.layers import Power
+    meaning = Power.compute
+    monkeypatch.setattr(Power, "compute", lambda self, *a: tuple(
+        v + (self.scale == 2.5) for v in meaning(self, *a)))
+    def model(x):
+        for i in range(12):
+            x = (x * (2.5 if i == 6 else 1.5)).tanh()
+        return x
+    module = Wrong()
+    module.forward = model
+    assert_exports_to_caffe(module, torch.randn(1, 3, 4, 4), engine="torch")
+"""
+
+
+def test_a_failure_shows_five_rows_and_none_of_our_frames(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(FAILING)
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    told = [line for line in result.outlines if line.startswith("E  ")]
+    assert len([line for line in told if " layer '" in line]) == 1 + 5, told
+    assert "first divergence: layer 'mul_6'" in told[0], told
+    assert any("more rows" in line for line in told)
+    assert not any("pytest_plugin" in line for line in result.outlines), result.outlines

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from caffe2fx.engines.base import Engine, Session
 from caffe2fx.errors import EngineError
+from caffe2fx.first_use import first_use
+
+if TYPE_CHECKING:
+    from caffe2fx.engines.base import Engine, Session
+else:  # the names of the engines are asked without torch
+    __getattr__, __dir__ = first_use(__name__, {"caffe2fx.engines.base": ["Engine", "Session"]})
 
 NAMES = ("torch", "pycaffe", "opencv")
 

@@ -22,11 +22,11 @@ from caffe2fx.files.feature_dump import (
     own_dump,
     safetensors_of,
 )
+from caffe2fx.files.layouts import LAYOUTS
 from caffe2fx.weights.atomic import file_errors
 
 Reader = Callable[[Path], Mapping[str, Any]]
 _READERS: dict[str, Reader] = {}
-LAYOUTS = ("NCHW", "NHWC")
 
 
 def register_reader(suffix: str) -> Callable[[Reader], Reader]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align, roi_pool
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.forks.shape import needs_rank
@@ -32,8 +30,6 @@ class _Pooled(Layer):
     """Base of the layers that pool each region into pooled_h x pooled_w."""
 
     bottoms = (2, 2)
-    pool: ClassVar[Callable[..., Tensor]]
-
     pooled_h: int = field(1, "uint32", 0)
     pooled_w: int = field(2, "uint32", 0)
     spatial_scale: float = field(3, "float", 1.0)
@@ -54,7 +50,11 @@ class _Pooled(Layer):
     ) -> tuple[Tensor, ...]:
         regions = bottoms[1].reshape(-1, 5)
         size = (self.pooled_h, self.pooled_w)
-        return (self.pool(bottoms[0], regions, size, self.spatial_scale),)
+        return (self.pooling()(bottoms[0], regions, size, self.spatial_scale),)
+
+    def pooling(self) -> Callable[..., Tensor]:
+        """Return torchvision's function; torchvision is imported for it, which takes a second."""
+        raise NotImplementedError
 
 
 @register
@@ -70,7 +70,11 @@ class ROIPooling(_Pooled):
     message = "ROIPoolingParameter"
     dialects = RCNN
 
-    pool = staticmethod(roi_pool)
+    def pooling(self) -> Callable[..., Tensor]:
+        from torchvision.ops import roi_pool
+
+        function: Callable[..., Tensor] = roi_pool
+        return function
 
 
 @register
@@ -87,7 +91,11 @@ class ROIAlign(_Pooled):
     dialects = ("detectron", "synopsys")
     evidence = Evidence.SOURCE
 
-    pool = staticmethod(roi_align)
+    def pooling(self) -> Callable[..., Tensor]:
+        from torchvision.ops import roi_align
+
+        function: Callable[..., Tensor] = roi_align
+        return function
 
 
 @register

@@ -21,7 +21,7 @@ from caffe2fx.net.match_weights import Unmatched, unmatched, unused, with_weight
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
 from caffe2fx.net.subnet import ending_at
-from caffe2fx.weights import caffemodel, hdf5
+from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.caffemodel import LayerWeights
 from caffe2fx.weights.mapped import Watch
@@ -68,6 +68,8 @@ def read_weights(
 ) -> tuple[LayerWeights, ...]:
     """Return the layers of a .caffemodel, which may be mapped, or of a .caffemodel.h5."""
     if str(path).endswith(".h5"):
+        from caffe2fx.weights import hdf5  # h5py is large
+
         return hdf5.read(path, max_bytes=max_bytes)
     return caffemodel.read(path, may_map=may_map)[1]
 

@@ -15,7 +15,7 @@ from caffe2fx.files.text_rewrites import Respelling, rewritten_text
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
-from caffe2fx.weights import caffemodel, hdf5
+from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import file_errors, replacing, replacing_all
 from caffe2fx.weights.pairing import comment, identifier_of
 
@@ -120,6 +120,8 @@ def _write_weights(
     identifier: str,
 ) -> None:
     if name.endswith(".h5"):
+        from caffe2fx.weights import hdf5  # h5py is large
+
         hdf5.write(path, layers, identifier)
     else:
         caffemodel.write(path, net_name, layers, identifier)

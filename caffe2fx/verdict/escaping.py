@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import html
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def visible(text: object, *, lines: bool = True) -> str:
@@ -33,6 +34,8 @@ def say(text: object, file: TextIO | None = None) -> None:
 
 def cell(text: object) -> Text:
     """Return a cell of a table on standard output: without markup, in one line."""
+    from rich.text import Text
+
     return Text(_encodable(visible(text, lines=False), sys.stdout))
 
 

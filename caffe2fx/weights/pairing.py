@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from caffe2fx.errors import CaffeFormatError
-from caffe2fx.weights import caffemodel, hdf5
+from caffe2fx.weights import caffemodel
 
 Path_ = str | Path
 
@@ -47,6 +47,8 @@ def stated_in_text(prototxt: Path_) -> str:
 def stated_in_weights(weights: Path_) -> str:
     """Return the identifier that a weights file states, empty if it states none."""
     if str(weights).endswith(".h5"):
+        from caffe2fx.weights import hdf5  # h5py is large
+
         return hdf5.identifier(weights)
     return caffemodel.identifier(weights)
 

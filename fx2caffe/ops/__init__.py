@@ -1,5 +1,9 @@
-"""The handlers, by family; importing this package registers them."""
+"""The handlers, by family; importing this package registers them.
 
+Who registers a handler of his own gets `register` from here, so that theirs come first.
+"""
+
+from fx2caffe.lowering.registry import register, unregister
 from fx2caffe.ops import (
     activation,
     arithmetic,
@@ -71,6 +75,7 @@ __all__ = [
     "pooling",
     "recurrent",
     "reduction",
+    "register",
     "resize",
     "rounding",
     "sampling",
@@ -83,5 +88,6 @@ __all__ = [
     "sorting",
     "trigonometric",
     "unpooling",
+    "unregister",
     "vision",
 ]

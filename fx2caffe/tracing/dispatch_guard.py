@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,6 +131,11 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._inside = self._constant = self._checks = False
         self._fresh: set[int] | None = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from importing torch._dynamo, which takes a second, where nothing has."""
+        return False
+
     def suspend(self) -> None:
         """Check and record nothing until `resume`, as inside a leaf."""
         self.opaque = True
@@ -227,3 +233,19 @@ def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:
         return tensors
     indices = tensors_in(args[1]) if len(args) > 1 else []
     return [t for t in indices if t.dtype in (torch.bool, torch.uint8)]
+
+
+class GuardOfCompiled(Guard):  # type: ignore[no-untyped-call]
+    """A guard that torch._dynamo leaves alone, for models that use torch.compile."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def guard_class() -> type[Guard]:
+    """Return the guard for this process: whoever compiles has imported torch._dynamo."""
+    return GuardOfCompiled if "torch._dynamo" in sys.modules else Guard

@@ -16,7 +16,7 @@ from torch.fx import GraphModule, Node
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.aliasing import UnseenWrite
 from fx2caffe.tracing.cut_points import AllOutputsSeen, ModuleResults, as_one
-from fx2caffe.tracing.dispatch_guard import RANDOM, Guard, Known
+from fx2caffe.tracing.dispatch_guard import RANDOM, Known, guard_class
 from fx2caffe.tracing.export_flags import exporting
 from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
 from fx2caffe.tracing.graph_builder import GraphBuilder
@@ -137,7 +137,8 @@ class Tracer:
         self._log = RefusalLog(self._path)
         known = Known(self.original.tensors, everything_known)
         self._builder = GraphBuilder(self.original, self._values, self._log, known)
-        self.guard = Guard(self._builder.table.owns, self.original, self._log.refuse, known)
+        owns = self._builder.table.owns
+        self.guard = guard_class()(owns, self.original, self._log.refuse, known)
 
     def run(self, flat: pytree.Flat, names: tuple[str, ...]) -> Trace:
         """Run the model on copies of the inputs and return what its torch calls make.

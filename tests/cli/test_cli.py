@@ -86,7 +86,6 @@ def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["export", "my_models:nothing", *SIZE], "PACKAGE.MODULE:FACTORY"),
         (["export", "no_such_module:f", *SIZE], "PACKAGE.MODULE:FACTORY"),
         (["export", "torchvision:resnet19", *SIZE], "torchvision has no model 'resnet19'"),
-        (["export", "my_models:build_net", "--input", "1x3x"], "needs positive sizes"),
         (["export", "my_models:build_net", "--input", "1x4x8x8"], "does not run on these inputs"),
     ],
 )
@@ -96,6 +95,32 @@ def test_bad_arguments(
     assert fx2caffe(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("fx2caffe: error: ") and message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "my_models:build_net", "--input", "1x3x"], "needs positive sizes"),
+        (["export", "my_models:build_net", "--input", "1x0x8"], "needs positive sizes"),
+        (["export", "my_models:build_net", *SIZE, "--input-ranges", "x"], "BLOB=LOW:HIGH"),
+        (["zoo", "--jobs", "0"], "needs a whole number of 1 or more, got '0'"),
+        (["zoo", "--memory", "-1"], "needs a number above 0, got '-1'"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fx2caffe(arguments)
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "two"])
+@pytest.mark.parametrize("command", ["load", "inspect", "compare"])
+def test_a_batch_is_positive(command: str, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        caffe2fx([command, *FILES, "--batch", batch])
+    assert ended.value.code == 2 and "of 1 or more" in capsys.readouterr().err
 
 
 def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

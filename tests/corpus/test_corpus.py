@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import caffe2fx
-from caffe2fx.cli import random_inputs
+from caffe2fx.cli.inputs import random_inputs
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.files import prototxt
 from caffe2fx.layers import REGISTRY, DummyData, Input

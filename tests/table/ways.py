@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import fx2caffe.ops  # noqa: F401  # registers the handlers
 from caffe2fx.files import prototxt
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.loader import read_net

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -93,3 +95,17 @@ def test_an_export_that_begins_meanwhile_keeps_its_flags() -> None:
         assert torch.compiler._is_exporting_flag is True
     finally:
         torch.compiler._is_exporting_flag = False
+
+
+def test_a_compiled_part_of_a_model_is_traced_without_a_word() -> None:
+    """torch._dynamo does not compile the guard of the tracer, and warns of nothing."""
+    code = """if True:
+        import torch
+        from torch import nn
+        import fx2caffe
+        part = torch.compile(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), backend="eager")
+        net = fx2caffe.export(nn.Sequential(part, nn.Tanh()).eval(), torch.randn(1, 3, 4, 4))
+        assert [step.layer.type for step in net.net.steps] == [
+            "Input", "Convolution", "ReLU", "TanH"]"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and "_dynamo" not in ran.stderr, ran.stderr

@@ -1,0 +1,69 @@
+"""What a command prints: results, notes, errors and progress, also into a log file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from caffe2fx.cli.progress_display import displays, shown
+from caffe2fx.progress import listening
+from caffe2fx.verdict.escaping import say, visible
+
+
+class Output:
+    """The output of one command: `--quiet`, `--verbose`, `--log-file` and `--debug`.
+
+    Results go to standard output, errors, notes on the way and progress to standard error.
+    """
+
+    def __init__(self, program: str, arguments: argparse.Namespace) -> None:
+        self.program = program
+        self.quiet: bool = arguments.quiet
+        self.verbose: bool = arguments.verbose
+        self.debug: bool = arguments.debug
+        self._log: TextIO | None = None
+        if arguments.log_file is not None:
+            self._log = arguments.log_file.open("a", encoding="utf-8")
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._log is not None:
+            self._log.close()
+
+    def result(self, text: object) -> None:
+        """Print what the command was asked for."""
+        say(text)
+        self.log(text)
+
+    def note(self, text: object) -> None:
+        """Print what is good to know; `--quiet` leaves it out."""
+        if not self.quiet:
+            say(text)
+        self.log(text)
+
+    def error(self, text: object) -> None:
+        """Print why the command ends, after the traceback of the present error for `--debug`."""
+        trace = traceback.format_exc()
+        if self.debug:
+            say(trace, sys.stderr)
+        say(f"{self.program}: {text}", sys.stderr)
+        self.log(f"{trace}{text}")
+
+    def log(self, text: object) -> None:
+        """Write into the log file alone, if there is one."""
+        if self._log is not None:
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            print(f"{now} {visible(text)}", file=self._log, flush=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show the progress of this block: a bar on a terminal, else a line now and then."""
+        with shown(displays(self.program, self.quiet, self.log)) as show, listening(show):
+            yield

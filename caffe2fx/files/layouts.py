@@ -1,0 +1,3 @@
+"""The orders of axes in which a dump may hold feature maps."""
+
+LAYOUTS = ("NCHW", "NHWC")

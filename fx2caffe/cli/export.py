@@ -1,0 +1,97 @@
+"""`fx2caffe export` and `fx2caffe check`: from a model that the command line names to files."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caffe2fx.cli.output import Output
+from fx2caffe.cli.targets import named_target
+from fx2caffe.exporter.exporter import check, export
+from fx2caffe.exporter.result import Export
+from fx2caffe.preprocessing import Preprocessing
+from fx2caffe.zoo.models import from_factory, torchvision_model
+
+
+def export_model(arguments: argparse.Namespace, output: Output) -> int:
+    """Run `fx2caffe export`."""
+    options = _options(arguments)
+    with output.progress():
+        exported = export(_model(arguments), _inputs(arguments), **options)
+        _save(exported, arguments, output)
+    for one in exported.unverified:
+        output.result(f"NOT VERIFIED, a placeholder: {one}")
+    for fault in exported.batch_faults:
+        output.result(f"the batch is fixed: {fault}")
+    return 0 if arguments.verify is None else _verify(exported, arguments, output)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of export that the command line names."""
+    return {
+        "target": named_target(arguments.target),
+        "fold_batchnorm": not arguments.no_fold_batchnorm,
+        "input_names": arguments.input_names,
+        "outputs": arguments.outputs,
+        "preprocessing": _preprocessing(arguments),
+        "name_limit": arguments.name_limit,
+        "name_alphabet": arguments.name_alphabet,
+        "on_unsupported": arguments.on_unsupported,
+        "input_ranges": dict(arguments.input_ranges or ()),
+    }
+
+
+def _preprocessing(arguments: argparse.Namespace) -> Preprocessing | None:
+    given = {name: getattr(arguments, name) for name in ("mean", "std", "scale", "channel_order")}
+    named = {name: value for name, value in given.items() if value is not None}
+    return Preprocessing(**named) if named else None
+
+
+def _save(exported: Export, arguments: argparse.Namespace, output: Output) -> None:
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    name = arguments.name or arguments.model.rpartition(":")[2]
+    prototxt, weights = (arguments.output / f"{name}.{end}" for end in ("prototxt", "caffemodel"))
+    exported.save(prototxt, weights)
+    output.note(f"{prototxt}\n{weights}")
+    if arguments.map is not None:
+        exported.save_map(arguments.map)
+
+
+def _verify(exported: Export, arguments: argparse.Namespace, output: Output) -> int:
+    with output.progress():
+        report = exported.verify(arguments.verify)
+    if arguments.report is not None:
+        report.save(arguments.report)
+    output.result(report.summary() if report.ok and not output.verbose else report)
+    return int(report.status.exit_code)
+
+
+def check_model(arguments: argparse.Namespace, output: Output) -> int:
+    """Run `fx2caffe check`."""
+    target = named_target(arguments.target)
+    with output.progress():
+        refusals = check(_model(arguments), _inputs(arguments), target=target)
+    for refusal in refusals:
+        output.result(refusal)
+    output.result(f"{len(refusals)} refusals for target {target.name}")
+    return 1 if refusals else 0
+
+
+def _inputs(arguments: argparse.Namespace) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(arguments.seed)
+    return tuple(torch.randn(shape, generator=generator) for shape in arguments.input)
+
+
+def _model(arguments: argparse.Namespace) -> nn.Module:
+    torch.manual_seed(arguments.seed)
+    source, _, name = arguments.model.partition(":")
+    if source == "torchvision":
+        model = torchvision_model(name)
+    else:
+        model, _ = from_factory(arguments.model)
+    if arguments.weights is not None:
+        model.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
+    return model.eval()

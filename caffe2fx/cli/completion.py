@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from caffe2fx.verdict.escaping import say
+from caffe2fx.verdict.escaping import echo
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -25,5 +25,5 @@ class PrintCompletion(argparse.Action):
         except ImportError:
             needed = "python -m pip install 'fx2caffe[completion]'"
             parser.error(f"--print-completion needs the package shtab: {needed}")
-        say(shtab.complete(parser, shell))
+        echo(shtab.complete(parser, shell))
         parser.exit()

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from caffe2fx.cli.progress_display import displays, shown
 from caffe2fx.progress import listening
-from caffe2fx.verdict.escaping import say, visible
+from caffe2fx.verdict.escaping import echo, visible
 
 
 class Output:
@@ -39,21 +39,21 @@ class Output:
 
     def result(self, text: object) -> None:
         """Print what the command was asked for."""
-        say(text)
+        echo(text)
         self.log(text)
 
     def note(self, text: object) -> None:
         """Print what is good to know; `--quiet` leaves it out."""
         if not self.quiet:
-            say(text)
+            echo(text)
         self.log(text)
 
     def error(self, text: object) -> None:
         """Print why the command ends, after the traceback of the present error for `--debug`."""
         trace = traceback.format_exc()
         if self.debug:
-            say(trace, sys.stderr)
-        say(f"{self.program}: {text}", sys.stderr)
+            echo(trace, sys.stderr)
+        echo(f"{self.program}: {text}", sys.stderr)
         self.log(f"{trace}{text}")
 
     def log(self, text: object) -> None:

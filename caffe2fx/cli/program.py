@@ -15,7 +15,7 @@ from typing import Any
 from caffe2fx.cli.completion import PrintCompletion
 from caffe2fx.cli.output import Output
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.escaping import say
+from caffe2fx.verdict.escaping import echo
 
 Run = Callable[[argparse.Namespace, Output], int]
 INTERRUPTED, FAULT = (
@@ -82,7 +82,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         python = ".".join(map(str, sys.version_info[:3]))
-        say(f"{parser.prog} {_version('fx2caffe')}, torch {_version('torch')}, Python {python}")
+        echo(f"{parser.prog} {_version('fx2caffe')}, torch {_version('torch')}, Python {python}")
         parser.exit()
 
 
@@ -105,7 +105,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     try:
         output = Output(parser.prog, arguments)
     except OSError as error:
-        say(f"{parser.prog}: error: --log-file: {error}", sys.stderr)
+        echo(f"{parser.prog}: error: --log-file: {error}", sys.stderr)
         return 1
     with output:
         return _guarded(output, lambda: _named(arguments.run)(arguments, output))

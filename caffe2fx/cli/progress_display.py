@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 from caffe2fx.progress import Listener, Progress
-from caffe2fx.verdict.escaping import say, visible
+from caffe2fx.verdict.escaping import echo, visible
 
 PATIENCE = 1.0  # seconds before the first sign of progress
 PERIOD = 10.0  # seconds from one line to the next
@@ -58,7 +58,7 @@ def displays(program: str, quiet: bool, log: Callable[[str], None]) -> list[Disp
         return written
     if sys.stderr.isatty():
         return [*written, Bar()]
-    return [*written, Lines(lambda text: say(f"{program}: {text}", sys.stderr))]
+    return [*written, Lines(lambda text: echo(f"{program}: {text}", sys.stderr))]
 
 
 class Lines:

@@ -40,13 +40,13 @@ class Hung(Ended):
 
 def silent_seconds() -> float:
     """Return how long a child may show no sign of life: from the environment, or the default."""
-    said = os.environ.get(VARIABLE, "")
+    setting = os.environ.get(VARIABLE, "")
     try:
-        seconds = float(said or SILENT_SECONDS)
+        seconds = float(setting or SILENT_SECONDS)
     except ValueError:
         seconds = -1.0
     if not seconds > 0:
-        raise EngineError(f"{VARIABLE} needs to be a number of seconds, got {said!r}")
+        raise EngineError(f"{VARIABLE} needs to be a number of seconds, got {setting!r}")
     return seconds
 
 
@@ -107,10 +107,10 @@ class Child:
             if len(self._buffer) > 32:
                 raise Ended("gives an answer without a length")
             self._buffer += self._more(wait)
-        said, _, self._buffer = self._buffer.partition(b"\n")
-        if not said.isdigit() or int(said) > _HEADER_BYTES:
-            raise Ended(f"gives an answer of {said!r} bytes")
-        head = bytearray(int(said))
+        length, _, self._buffer = self._buffer.partition(b"\n")
+        if not length.isdigit() or int(length) > _HEADER_BYTES:
+            raise Ended(f"gives an answer of {length!r} bytes")
+        head = bytearray(int(length))
         self.fill(memoryview(head))
         return bytes(head)
 

@@ -63,8 +63,8 @@ class DumpSession(Closing):
         self.net = self.net.reshaped(shapes)
         wrong = match_maps(self.net, self._dump).wrong
         if wrong:
-            said = "; ".join(f"blob {str(value)!r} {why}" for value, why in wrong.items())
-            raise ShapeMismatchError(f"the dump needs maps of the net's shapes, got {said}")
+            faults = "; ".join(f"blob {str(value)!r} {why}" for value, why in wrong.items())
+            raise ShapeMismatchError(f"the dump needs maps of the net's shapes, got {faults}")
 
     @torch.no_grad()
     def run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:

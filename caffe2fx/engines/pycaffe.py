@@ -148,11 +148,11 @@ class Worker(Closing):
     def _last_words(self, fault: Ended, operation: str) -> str:
         code, lines = self._child.last_words()
         fatal = [line for line in lines if line.startswith("F") or "Check failed" in line]
-        said = "\n".join(fatal[:3] if fatal else lines[-15:])
+        reason = "\n".join(fatal[:3] if fatal else lines[-15:])
         if str(fault) == "died":
-            return f"pycaffe died (exit {code}): {said}"
+            return f"pycaffe died (exit {code}): {reason}"
         longer = f"; {VARIABLE} (seconds) allows more" if isinstance(fault, Hung) else ""
-        return f"pycaffe {fault} when asked to {operation}, and was ended{longer}: {said}"
+        return f"pycaffe {fault} when asked to {operation}, and was ended{longer}: {reason}"
 
 
 _MOST_VALUES = 2**31 - 1  # in a blob of Caffe's

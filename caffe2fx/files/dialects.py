@@ -73,7 +73,8 @@ def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
     if hints.dialect is not None:
         meanings = _of(hints.dialect, meanings, layer)
     meanings = (
-        tuple(kind for kind in meanings if kind.matches_fields(_said(kind, layer))) or meanings
+        tuple(kind for kind in meanings if kind.matches_fields(_set_fields(kind, layer)))
+        or meanings
     )
     objections = {kind: _objection(kind, layer, len(meanings)) for kind in meanings}
     fitting = [kind for kind, objection in objections.items() if objection is None]
@@ -81,8 +82,8 @@ def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
         return _with_blobs(fitting, layer, hints.blobs.get(layer.name, 0))
     several = len(_meanings(layer)) > 1
     why = "; ".join(
-        f"as in {kind.dialects[0]!r} {said}" if several else str(said)
-        for kind, said in objections.items()
+        f"as in {kind.dialects[0]!r} {fault}" if several else str(fault)
+        for kind, fault in objections.items()
     )
     raise CaffeFormatError(f"layer {layer.name!r} ({layer.type}) {why} ({origin})")
 
@@ -99,7 +100,7 @@ def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[ty
     """
     own = tuple(kind for kind in meanings if dialect in kind.dialects)
     if any(BVLC in kind.dialects for kind in meanings):
-        own = tuple(kind for kind in own if kind.matches_fields(_said(kind, layer)))
+        own = tuple(kind for kind in own if kind.matches_fields(_set_fields(kind, layer)))
     return own or meanings
 
 
@@ -108,13 +109,13 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
 
     Where the type has one meaning, the layer itself checks its bottoms and tops later.
     """
-    said = _said(kind, layer)
-    if foreign := said - {name for name, _ in kind.wires()}:
+    set_fields = _set_fields(kind, layer)
+    if foreign := set_fields - {name for name, _ in kind.wires()}:
         return f"has no {', '.join(sorted(foreign))}"
     if meanings == 1:
         return None
-    if not kind.matches_fields(said):
-        return f"needs other fields, got {', '.join(sorted(said)) or 'none'}"
+    if not kind.matches_fields(set_fields):
+        return f"needs other fields, got {', '.join(sorted(set_fields)) or 'none'}"
     for what, names, limits in (
         ("bottom", layer.bottom, kind.bottoms),
         ("top", layer.top, kind.tops),
@@ -124,7 +125,7 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
     return None
 
 
-def _said(kind: type[Layer], layer: Any) -> set[str]:
+def _set_fields(kind: type[Layer], layer: Any) -> set[str]:
     """Return the fields that the text sets in the messages of this type, whatever its meaning."""
     names = {name for meaning in _meanings(layer) for name in meaning.parameter_names()}
     own = set(kind.parameter_names())

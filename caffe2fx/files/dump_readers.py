@@ -215,8 +215,8 @@ def _from_table(path: Path, text: str) -> Iterator[tuple[str, MapSpec]]:
         if not cells or cells[0].startswith("#") or tuple(cells) == _COLUMNS[: len(cells)]:
             continue
         if not 2 <= len(cells) <= len(_COLUMNS):
-            said = f"{path}:{line} needs the columns {', '.join(_COLUMNS)}"
-            raise CaffeFormatError(f"{said}, the first two at least, got {cells}")
+            need = f"{path}:{line} needs the columns {', '.join(_COLUMNS)}"
+            raise CaffeFormatError(f"{need}, the first two at least, got {cells}")
         given = {key: cell for key, cell in zip(_COLUMNS, cells, strict=False) if cell}
         yield given.pop("name"), _spec(cells[0], given)
 
@@ -230,8 +230,8 @@ def _spec(name: str, value: Any) -> MapSpec:
         spec = replace(spec, scale=scale, zero_point=float(spec.zero_point))
     except (TypeError, ValueError) as error:
         fields = ", ".join(_COLUMNS[1:])
-        said = f"names needs for {name!r} a blob, or some of {fields}"
-        raise CaffeError(f"{said}, got {value!r}: {error}") from None
+        need = f"names needs for {name!r} a blob, or some of {fields}"
+        raise CaffeError(f"{need}, got {value!r}: {error}") from None
     if spec.layout not in (None, *LAYOUTS):
         raise CaffeError(f"{name!r} needs a layout of {', '.join(LAYOUTS)}, got {spec.layout!r}")
     return spec

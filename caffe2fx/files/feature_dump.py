@@ -178,8 +178,8 @@ def own_dump(path: Path) -> Dump | None:
     try:
         found = json.loads(manifest)
         if found["format"] != FORMAT or found["version"] > VERSION:
-            said = f"{found['format']!r} of version {found['version']}"
-            raise CaffeFormatError(f"{path} needs a {FORMAT!r} of version {VERSION}, got {said}")
+            version = f"{found['format']!r} of version {found['version']}"
+            raise CaffeFormatError(f"{path} needs a {FORMAT!r} of version {VERSION}, got {version}")
         maps = tuple(_read(entry, arrays) for entry in found["maps"])
         inputs = {entry["blob"]: _read(entry, arrays).value for entry in found["inputs"]}
         return Dump(maps, inputs, tuple(found.get("outputs", ())))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_BY_HAND = "say what the layer computes with caffe2fx.register, under a type of your own"
+_BY_HAND = "define the layer with caffe2fx.register, under a type of your own"
 _FUSED = (
     "by it some engines of Intel's fork run another layer inside this one, and others do not: "
     f"write that layer out, or {_BY_HAND}"

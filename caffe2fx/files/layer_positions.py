@@ -35,13 +35,13 @@ def entries(text: str) -> list[Found]:
         if depth == 0 and token in ("layer", "layers"):
             found.append(Found(line, token))
         elif depth == 1 and before in ("name", "type", "bottom", "top") and found:
-            said: dict[str, Any] = {before: token.strip("\"'")}
-            found[-1] = found[-1]._replace(**said)
+            update: dict[str, Any] = {before: token.strip("\"'")}
+            found[-1] = found[-1]._replace(**update)
         before = token if token not in "\n[]" else before
     return found
 
 
-def says(text: str, field: str) -> int | None:
+def line_of(text: str, field: str) -> int | None:
     """Return the line where a layer sets such a field; None where none does."""
     tokens = _tokens(text) if field in text else ()
     return next((line for token, depth, line in tokens if depth == 1 and token == field), None)

@@ -165,10 +165,10 @@ def _fitted(net: Net, found: Mapping[Value, FeatureMap], only_dump: tuple[str, .
 
 def misfit(one: FeatureMap, shape: Shape) -> str:
     """Return why an array cannot be a map of that shape, with both sides named."""
-    said = f"shape {list(one.value.shape)} in the dump, {list(shape)} in the net"
+    shapes = f"shape {list(one.value.shape)} in the dump, {list(shape)} in the net"
     other = next(layout for layout in ("NHWC", "NCHW") if layout != one.layout)
     hint = f" (in layout {other} it fits)" if fitted(one.value, shape, other) is not None else ""
-    return said + hint
+    return shapes + hint
 
 
 def fitted(value: Array, shape: Shape, layout: str) -> Array | None:

@@ -144,7 +144,7 @@ def _proto(text: str, source: str) -> Any:
     if line := layer_positions.too_deep(text):
         depth = f"at most {layer_positions.MAX_DEPTH} messages inside each other"
         raise CaffeFormatError(f"{source}:{line}: needs {depth}, got more")
-    if line := layer_positions.says(text, FIELD):
+    if line := layer_positions.line_of(text, FIELD):
         raise CaffeFormatError(f"{source}:{line}: a layer has no field named {FIELD!r}")
     proto = descriptors.new("NetParameter")
     types = user_defined.types() | _sources(text)
@@ -249,10 +249,10 @@ def _check_types(proto: Any, source: str) -> None:
                if layer.type not in REGISTRY
                and not reads_data(layer.type, layer.bottom, layer.top)]  # fmt: skip
     unknown += [
-        (layer.name, lacking[0], " (see caffe2fx.register)")
+        (layer.name, kinds[0], " (see caffe2fx.register)")
         for layer in proto.layer
-        if all(lacking := [kind.unknown_kind(layer) for kind in REGISTRY.get(layer.type, ())])
-        if lacking
+        if all(kinds := [kind.unknown_kind(layer) for kind in REGISTRY.get(layer.type, ())])
+        if kinds
     ]
     _refuse(unknown, source)
 

@@ -73,8 +73,10 @@ class _Memory:
         owner = self.owner[blob]
         again = [v.blob for v in step.reads if v.blob != blob and self.owner[v.blob] == owner]
         if again:
-            said = f"needs other bottoms than what it overwrites, got {again[0]!r}, the same memory"
-            raise step.fault(CaffeFormatError(said))
+            message = (
+                f"needs other bottoms than what it overwrites, got {again[0]!r}, the same memory"
+            )
+            raise step.fault(CaffeFormatError(message))
         if owner in self.filled_once:
             raise step.fault(
                 CaffeFormatError(

@@ -57,7 +57,7 @@ class Source(Layer):
         known = tuple(shape for shape in shapes if shape is not None)
         if len(known) < len(shapes):
             raise ShapeMismatchError(
-                f"needs the shape of its top {shapes.index(None)}, which the text does not tell: "
+                f"needs the shape of its top {shapes.index(None)}, which the text does not state: "
                 'name it in shapes={"top": (N, C, H, W)} of caffe2fx.load'
             )
         return known

@@ -188,9 +188,9 @@ class PriorBoxOffsets(_PriorBox):
     height: tuple[float, ...] = repeated(17, "float")
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, names: Set[str]) -> bool:
         # A file with SSD's own fields alone was made for SSD, whoever runs it.
-        return bool(said & {"offset_h", "offset_w", "width", "height"})
+        return bool(names & {"offset_h", "offset_w", "width", "height"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
@@ -295,10 +295,10 @@ class DetectionOutput(Layer):
     def write(self, proto: Any) -> None:
         super().write(proto)
         # OpenCV requires these three.
-        said = proto.detection_output_param
-        said.share_location = self.share_location
-        said.background_label_id = self.background_label_id
-        said.code_type = self.code_type
+        parameters = proto.detection_output_param
+        parameters.share_location = self.share_location
+        parameters.background_label_id = self.background_label_id
+        parameters.code_type = self.code_type
 
     def _sets(self) -> int:
         return 1 if self.share_location else self.num_classes

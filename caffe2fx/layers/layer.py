@@ -63,10 +63,10 @@ class Layer(Message):
     @classmethod
     def read(cls, proto: Any) -> Layer:
         """Return the record that a LayerParameter message states."""
-        said = [name for name in cls.parameter_names() if proto.HasField(name)]
-        if len(said) > 1:
-            raise CaffeFormatError(f"needs its parameters once, got {' and '.join(said)}")
-        record = cls.parse(getattr(proto, said[0])) if said else cls._by_default()
+        found = [name for name in cls.parameter_names() if proto.HasField(name)]
+        if len(found) > 1:
+            raise CaffeFormatError(f"needs its parameters once, got {' and '.join(found)}")
+        record = cls.parse(getattr(proto, found[0])) if found else cls._by_default()
         others = {
             name: wire.type.parse(getattr(proto, name)) for name, wire in cls.sibling_messages()
         }
@@ -98,7 +98,7 @@ class Layer(Message):
         return ""
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, names: Set[str]) -> bool:
         """Return whether a file that sets these fields can mean this record.
 
         Called only where a type has several meanings, and no dialect was given.

@@ -177,8 +177,8 @@ class Pooling(Layer):
         if tops == 2 and self.pool is not PoolMethod.MAX:
             raise ShapeMismatchError("needs 1 top(s) for AVE, got 2")
         kernel, stride, pad = self.geometry(bottoms[0])
-        said = (self.kernel_size, self.kernel_h, self.kernel_w)
-        if self.global_pooling and (any(side is not None for side in said) or self._moves()):
+        sizes = (self.kernel_size, self.kernel_h, self.kernel_w)
+        if self.global_pooling and (any(side is not None for side in sizes) or self._moves()):
             raise ShapeMismatchError("needs no kernel, pad or stride beside global_pooling")
         if min(stride) < 1 or min(kernel) < 1:
             raise ShapeMismatchError(f"needs kernel and stride >= 1, got {kernel} and {stride}")

@@ -38,10 +38,10 @@ def proposal_layer(
     Those are no part of a net's files: 6000 boxes before and 300 after the suppression at 0.7, and
     none with a side shorter than 16 pixels.
     """
-    said = _said(parameters["python_param"]["param_str"])
-    stride, scales = int(said.pop("feat_stride", 0)), said.pop("scales", SCALES)
-    ratios = said.pop("ratios", RATIOS)
-    if said or stride < 1:
+    options = _options(parameters["python_param"]["param_str"])
+    stride, scales = int(options.pop("feat_stride", 0)), options.pop("scales", SCALES)
+    ratios = options.pop("ratios", RATIOS)
+    if options or stride < 1:
         raise CaffeFormatError(
             "needs feat_stride, and scales and ratios or neither, in param_str, "
             f"got {parameters['python_param']['param_str']!r}"
@@ -53,8 +53,8 @@ def proposal_layer(
 
 def _anchor_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Sequence[Shape]:
     """Return the shapes of a label for each anchor, its four targets and twice their weights."""
-    said = _said(parameters["python_param"]["param_str"])
-    count = len(said.get("ratios", RATIOS)) * len(said.get("scales", SCALES))
+    options = _options(parameters["python_param"]["param_str"])
+    count = len(options.get("ratios", RATIOS)) * len(options.get("scales", SCALES))
     height, width = bottoms[0][2:]
     return (1, 1, count * height, width), *((1, 4 * count, height, width),) * 3
 
@@ -64,7 +64,7 @@ def _proposal_targets(parameters: Parameters, bottoms: Sequence[Shape]) -> Seque
 
     They have four axes, as in R-FCN; in Faster R-CNN the last two, of size 1, are absent.
     """
-    classes = _said(parameters["python_param"]["param_str"]).get("num_classes", 0)
+    classes = _options(parameters["python_param"]["param_str"]).get("num_classes", 0)
     return (1, 5, 1, 1), (1, 1, 1, 1), *((1, 4 * int(classes), 1, 1),) * 3
 
 
@@ -111,6 +111,6 @@ class PythonData(Source):
 _PAIR = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!!python/tuple\s*)?(\[[^]]*]|\([^)]*\)|[\d.]+)""")
 
 
-def _said(text: str) -> dict[str, Any]:
+def _options(text: str) -> dict[str, Any]:
     """Return the pairs of a param_str, which is YAML with numbers and lists of them in it."""
     return {name: literal_eval(value) for name, value in _PAIR.findall(text)}

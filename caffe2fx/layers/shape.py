@@ -65,8 +65,8 @@ class Concat(Layer):
 
 def _check_once(message: Any, *names: str) -> None:
     """Raise where several names of one field are set, as Caffe does even for equal values."""
-    said = [name for name in names if message.HasField(name)]
-    if len(said) > 1:
+    given = [name for name in names if message.HasField(name)]
+    if len(given) > 1:
         raise CaffeFormatError(f"needs {' or '.join(names)}, got both")
 
 

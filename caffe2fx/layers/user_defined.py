@@ -60,14 +60,14 @@ class DefinedLayer(Layer):
         raise NotImplementedError
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
-        said = self.definition.blobs
-        return () if said is None else tuple(map(tuple, said(self.parameters, bottoms)))
+        shapes_of = self.definition.blobs
+        return () if shapes_of is None else tuple(map(tuple, shapes_of(self.parameters, bottoms)))
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
-        said = self.definition.tops
-        if said is None:
+        shapes_of = self.definition.tops
+        if shapes_of is None:
             return self._by_meta(bottoms, tops)
-        shapes = tuple(map(tuple, self.definition.named(said(self.parameters, bottoms), tops)))
+        shapes = tuple(map(tuple, self.definition.named(shapes_of(self.parameters, bottoms), tops)))
         if len(shapes) != tops:
             raise CaffeError(f"needs {tops} shape(s), one a top, got {len(shapes)}")
         return shapes

@@ -41,7 +41,7 @@ def field(number: int, type: Any, default: Any = None, *, absent: Any = _UNSET) 
     """Declare an optional field.
 
     `default` is the schema's default. `absent` is what the record holds when the file does not set
-    the field: give None where Caffe tells an absent field from one at its default.
+    the field: give None where Caffe distinguishes an absent field from its default.
     """
     value = default if absent is _UNSET else absent
     wire = Wire(number, type, "optional", default)
@@ -167,12 +167,12 @@ class Message:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def __str__(self) -> str:
-        said = (
+        parts = (
             f"{item.name}={_show(getattr(self, item.name))}"
             for item in dataclasses.fields(self)  # type: ignore[arg-type]
             if getattr(self, item.name) != item.default
         )
-        return f"{type(self).__name__}({', '.join(said)})"
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def _wires(message: type[Message]) -> Iterator[tuple[str, Wire]]:

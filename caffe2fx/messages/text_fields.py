@@ -70,7 +70,7 @@ def folded(text: str, types: Collection[str], words: Collection[str] = ()) -> st
     kinds = {"layer": (types, LayerParameter), "layers": (words, V1LayerParameter)}
     for entry in reversed(found):
         own, message = kinds.get(entry.name, ((), LayerParameter))
-        if isinstance(entry.value, list) and _said(entry, "type") in own:
+        if isinstance(entry.value, list) and _value_of(entry, "type") in own:
             text = _fold(text, entry, message)
     return text
 
@@ -92,7 +92,7 @@ def _tokens(text: str) -> Iterator[Token]:
             yield Token(found[0], found.start(), found.end())
 
 
-def _said(entry: Entry, name: str) -> Any:
+def _value_of(entry: Entry, name: str) -> Any:
     return next((inner.value for inner in entry.value if inner.name == name), "")
 
 

@@ -119,15 +119,17 @@ def transforms(net: Net) -> dict[str, Transform]:
 
 
 def _has_images(layer: Source) -> bool:
-    said = layer.transform_param != TransformationParameter()
-    return isinstance(layer, Data | ImageData | MemoryData) or (isinstance(layer, Input) and said)
+    has_transform = layer.transform_param != TransformationParameter()
+    return isinstance(layer, Data | ImageData | MemoryData) or (
+        isinstance(layer, Input) and has_transform
+    )
 
 
 def _transform(step: Step, layer: Source) -> Transform:
     parameters = layer.transform_param
     if others := parameters.of_forks():
-        told = f"needs a transform_param of BVLC's Caffe, got {', '.join(others)}"
-        raise step.fault(CaffeError(told))
+        message = f"needs a transform_param of BVLC's Caffe, got {', '.join(others)}"
+        raise step.fault(CaffeError(message))
     try:
         mean = _mean(parameters.mean_file, step) if parameters.mean_file else None
     except CaffeError as error:

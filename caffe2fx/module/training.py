@@ -26,14 +26,14 @@ def parameter_groups(
 
     Raises CaffeError where one parameter of torch has several multipliers.
     """
-    said: dict[nn.Parameter, Multipliers] = {}
+    found: dict[nn.Parameter, Multipliers] = {}
     for step, owner in module.caffe.layers():
         for parameter, multipliers in _multipliers(step, owner):
-            said[parameter] = _agreed(said.get(parameter), multipliers)
+            found[parameter] = _agreed(found.get(parameter), multipliers)
     groups: dict[Multipliers, list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
-            groups.setdefault(said.get(parameter, _ONCE), []).append(parameter)
+            groups.setdefault(found.get(parameter, _ONCE), []).append(parameter)
     return [
         {"params": members, "lr": lr * rate, "weight_decay": weight_decay * decay}
         for (rate, decay), members in groups.items()

@@ -129,13 +129,13 @@ class Step:
             self._check_loss_weights()
             self.layer.check_params(self.params)
             if len(self.propagate_down) not in (0, len(bottoms)):
-                said = f"for none or all of {len(bottoms)} bottoms, got {self.propagate_down}"
-                raise ShapeMismatchError(f"needs propagate_down {said}")
+                need = f"for none or all of {len(bottoms)} bottoms, got {self.propagate_down}"
+                raise ShapeMismatchError(f"needs propagate_down {need}")
             tops = self.layer.top_shapes(bottoms, len(self.tops))
             blobs = self.layer.blob_shapes(bottoms)
             if len(self.params) > len(blobs):
-                said = f"{len(blobs)} param(s) at most, one a blob, got {len(self.params)}"
-                raise ShapeMismatchError(f"needs {said}")
+                need = f"{len(blobs)} param(s) at most, one a blob, got {len(self.params)}"
+                raise ShapeMismatchError(f"needs {need}")
             for shape in (*tops, *blobs):
                 _check_size(shape)
         except CaffeError as error:

@@ -19,8 +19,8 @@ class Alignment:
 
     `inputs` are the reference's inputs in the judged net's order. `changes` states by layer name
     how a judged layer differs from its partner; `added` are the names of judged layers without a
-    partner and `missing` the reference's layers without one; `lacking` and `extra` are the outputs
-    that one side alone has.
+    partner and `missing` the reference's layers without one; `missing_outputs` and `extra` are the
+    outputs that the reference or the judged net alone has.
     """
 
     values: dict[Value, Value] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Alignment:
     changes: dict[str, str] = field(default_factory=dict)
     added: set[str] = field(default_factory=set)
     missing: tuple[Step, ...] = ()
-    lacking: tuple[Value, ...] = ()
+    missing_outputs: tuple[Value, ...] = ()
     extra: tuple[Value, ...] = ()
 
 
@@ -141,11 +141,11 @@ def _compare_outputs(
     """Find the outputs without a partner; those of layers without one are paired in order."""
     theirs = {roots[value]: value for value in reference.outputs}
     mine = {value: _root(found.values.get(value), roots) for value in judged.outputs}
-    lacking = [value for root, value in theirs.items() if root not in mine.values()]
+    absent = [value for root, value in theirs.items() if root not in mine.values()]
     extra = [value for value, root in mine.items() if root not in theirs]
     new = [value for value in extra if value not in found.values]
-    for value, partner in zip(new, lacking, strict=False):
+    for value, partner in zip(new, absent, strict=False):
         found.values[value] = partner
-    paired = min(len(new), len(lacking))
-    found.lacking = tuple(lacking[paired:])
+    paired = min(len(new), len(absent))
+    found.missing_outputs = tuple(absent[paired:])
     found.extra = tuple(value for value in extra if value not in new[:paired])

@@ -163,7 +163,7 @@ def _listed(step: Step, top: Value) -> Row:
 
 
 def _output_faults(found: Alignment) -> Iterator[Row]:
-    for value in found.lacking:
+    for value in found.missing_outputs:
         yield _unmeasured(value.blob, "", value, wrong="it is an output of the reference alone")
     for value in found.extra:
         yield _unmeasured(value.blob, "", value, wrong="it is no output of the reference")

@@ -183,9 +183,9 @@ def _outputs(module: nn.Module, inputs: Sequence[Tensor], dump: Dump) -> dict[st
     keys = list(result) if isinstance(result, Mapping) else []
     names = keys if keys and known.issuperset(keys) else list(dump.outputs)
     if len(names) != len(leaves) or not known.issuperset(names):
-        said = f"one that names {len(names)} of {len(known)} maps so"
+        need = f"one that names {len(names)} of {len(known)} maps so"
         raise CaffeError(
-            f"compare needs a dump that names the {len(leaves)} outputs of the module, got {said}"
+            f"compare needs a dump that names the {len(leaves)} outputs of the module, got {need}"
             ": give the Caffe net, or use Export.compare"
         )
     return dict(zip(names, leaves, strict=True))

@@ -140,8 +140,8 @@ class DumpReport(Report):
         worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]
         notes = self.unmatched.splitlines()
         return notes + [
-            f"{said}: {', '.join(names)}"
-            for said, names in (
+            f"{title}: {', '.join(names)}"
+            for title, names in (
                 ("only in the net", self.only_net),
                 ("only in the dump", self.only_dump),
                 ("files that no reader takes", self.skipped),

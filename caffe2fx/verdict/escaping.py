@@ -26,7 +26,7 @@ def visible(text: object, *, lines: bool = True) -> str:
     )
 
 
-def say(text: object, file: TextIO | None = None) -> None:
+def echo(text: object, file: TextIO | None = None) -> None:
     """Print to a terminal or a pipe, whatever characters it can encode."""
     stream = sys.stdout if file is None else file
     print(_encodable(visible(text), stream), file=stream, flush=True)

@@ -75,7 +75,7 @@ def write(
     """Write a weights file whose blobs all start at a multiple of 64 bytes.
 
     Contiguous float32 blobs go from their own memory to the file; others are converted one at a
-    time. `identifier` says which net's weights they are (see caffe2fx.weights.pairing).
+    time. `identifier` states which net's weights they are (see caffe2fx.weights.pairing).
     CaffeFormatError, before the file is touched, if Caffe could not read the result.
     """
     pieces = list(_layout(net_name, layers, identifier))

@@ -31,7 +31,7 @@ def write(
 ) -> None:
     """Write every layer as a group, also one without blobs, since Caffe looks each of them up.
 
-    `identifier` says which net's weights they are (see caffe2fx.weights.pairing).
+    `identifier` states which net's weights they are (see caffe2fx.weights.pairing).
 
     Wiring and types have no place here. CaffeFormatError, before the file is touched, for layer
     names that HDF5 cannot hold or that Caffe would not find again.

@@ -137,13 +137,13 @@ def _check_target(net: Net, target: Target) -> None:
     """Raise UnsupportedError for all steps that the target does not have; no pass may add one."""
     shapes = net.shapes()
     refusals = [
-        Refusal(step.layer.type, lacking, step.origin)
+        Refusal(step.layer.type, reason, step.origin)
         for step in net.steps
         if not isinstance(step.layer, Unsupported)
-        for lacking in [
+        for reason in [
             target.why_unsupported(step.layer, [shapes[b] for b in step.bottoms], len(step.tops))
         ]
-        if lacking is not None
+        if reason is not None
     ]
     refusals += _unread(net, target) if target.outputs_by_layer else []
     if target.outputs is not None and len(net.outputs) > target.outputs:

@@ -18,5 +18,5 @@ class IntermediateRecord(Layer):
         """Do nothing: no file holds a wide record, so that nothing needs normalizing."""
 
     def __str__(self) -> str:
-        said: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in said.items())})"
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in values.items())})"

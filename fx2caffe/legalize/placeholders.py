@@ -51,8 +51,10 @@ def _placeholder(type_: str, layer: Unsupported) -> Layer:
     """Return the layer for a target's placeholder type, "Custom" (NNIE) or "Python"."""
     _know_placeholders()
     if type_ == "Python":
-        said = json.dumps({"op": layer.op, "tops": layer.shapes})
-        parameter = user_defined.PythonParameter(module="unsupported", layer=_CLASS, param_str=said)
+        param = json.dumps({"op": layer.op, "tops": layer.shapes})
+        parameter = user_defined.PythonParameter(
+            module="unsupported", layer=_CLASS, param_str=param
+        )
         return user_defined.Python(python_param=parameter)
     if type_ != "Custom":
         raise CaffeError(f"placeholder needs to be Python or Custom, got {type_!r}")
@@ -71,8 +73,8 @@ def _know_placeholders() -> None:
 
 
 def _python_shapes(parameters: dict[str, Any], bottoms: Sequence[Shape]) -> list[Shape]:
-    said = json.loads(parameters["python_param"]["param_str"])
-    return [tuple(shape) for shape in said["tops"]]
+    description = json.loads(parameters["python_param"]["param_str"])
+    return [tuple(shape) for shape in description["tops"]]
 
 
 def _custom_shapes(parameters: dict[str, Any], bottoms: Sequence[Shape]) -> list[Shape]:

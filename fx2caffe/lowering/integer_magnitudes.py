@@ -58,7 +58,7 @@ _SORTS = frozenset(
     """sort topk max min kthvalue median cummax cummin msort max_pool1d_with_indices
     max_pool2d_with_indices""".split()  # noqa: SIM905
 )
-# Divisions that are exact for operands up to 2^24, whose results tell nothing of the operands.
+# Divisions that are exact for operands up to 2^24, whose results give no bound of the operands.
 _DIVISIONS = frozenset(
     "div floor_divide remainder fmod bitwise_right_shift".split()  # noqa: SIM905
 )

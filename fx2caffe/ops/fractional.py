@@ -67,7 +67,7 @@ def _windows(input: Shape, kernel: Sequence[int], shape: Sequence[int], samples:
         for dtype in (torch.float32, torch.float64)
     ]
     if not torch.equal(*found):
-        raise Refused("needs random samples whose windows float32 tells exactly, got others")
+        raise Refused("needs random samples whose windows are exact in float32, got others")
     taps = torch.cartesian_prod(*(torch.arange(size) for size in kernel)).reshape(-1, len(kernel))
     steps = torch.tensor([prod(sizes[axis + 1 :]) for axis in range(len(sizes))])
     planes = torch.arange(prod(lead)).reshape(*lead, *(1,) * len(kernel)) * prod(sizes)

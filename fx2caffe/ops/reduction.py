@@ -266,7 +266,7 @@ def var(
     suffix: str = "",
 ) -> Symbol:
     """Compute sum((x - mean)^2) / (n - correction)."""
-    dim, unbiased = _told_apart(dim, unbiased)
+    dim, unbiased = _dim_or_unbiased(dim, unbiased)
     axes = axes_of(dim, input)
     less = float(unbiased) if correction is None else correction
     divisor = prod(input.static_size(axis) for axis in axes) - less
@@ -278,7 +278,7 @@ def var(
     return net.add(Power(scale=1 / divisor), squares, suffix=suffix)
 
 
-def _told_apart(dim: Axes, unbiased: bool) -> tuple[Axes, bool]:
+def _dim_or_unbiased(dim: Axes, unbiased: bool) -> tuple[Axes, bool]:
     """Return dim and unbiased in order: in x.var(False) the first argument is `unbiased`."""
     return (None, dim) if isinstance(dim, bool) else (dim, unbiased)
 
@@ -305,7 +305,7 @@ def var_mean(
     keepdim: bool = False,
     correction: float | None = None,
 ) -> tuple[Symbol, Symbol]:
-    dim, unbiased = _told_apart(dim, unbiased)
+    dim, unbiased = _dim_or_unbiased(dim, unbiased)
     found = var(net, input, dim, unbiased, keepdim, correction)
     return found, mean(net, input, dim, keepdim)
 
@@ -319,7 +319,7 @@ def std_mean(
     keepdim: bool = False,
     correction: float | None = None,
 ) -> tuple[Symbol, Symbol]:
-    dim, unbiased = _told_apart(dim, unbiased)
+    dim, unbiased = _dim_or_unbiased(dim, unbiased)
     found = std(net, input, dim, unbiased, keepdim, correction)
     return found, mean(net, input, dim, keepdim)
 

@@ -97,7 +97,7 @@ def _shares(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:
         raise Refused(f"needs boxes of samples 0 to {samples - 1}, got others")
     found = [_of_units(input, boxes.to(dtype), pool, channels) for dtype in _DTYPES]
     if not torch.allclose(found[0].double(), found[1], atol=1e-4):
-        raise Refused("needs boxes whose bins float32 tells exactly, got some on an edge")
+        raise Refused("needs boxes whose bins are exact in float32, got some on an edge")
     return found[1]
 
 

@@ -153,7 +153,7 @@ class _Line:
         line = torch.arange(self.size)[None, None]
         found = [self._run(line.to(dtype), axis, axes, kind) for dtype in _FLOATS]
         if not torch.equal(found[0].double(), found[1]):
-            raise Refused(f"needs a scale that float32 tells exactly, got {self.scale}")
+            raise Refused(f"needs a scale that is exact in float32, got {self.scale}")
         return [int(index) for index in found[0].flatten()]
 
     def matrix(self, axis: int, axes: int, kind: _Kind) -> Tensor:

@@ -240,7 +240,7 @@ def _weights(part: float, size: int, interpolation: str) -> Tensor:
     positions = [float(torch.tensor(part, dtype=kind) * (size - 1)) for kind in kinds]
     one, two = (_weights_at(position, size, interpolation) for position in positions)
     if float((one - two).abs().max()) > 1e-3:
-        raise Refused(f"needs a quantile whose place float32 tells exactly, got {part}")
+        raise Refused(f"needs a quantile whose position is exact in float32, got {part}")
     return two
 
 

@@ -45,7 +45,7 @@ _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "Pooling": (limits.met_windows(),),
     # OpenCV folds the rounding that adds a large number and subtracts it again.
     "Power": (limits.magnitude("shift", 1 << 20),),
-    "Slice": (limits.said_points(),),
+    "Slice": (limits.equal_slice_points(),),
     "Swish": (limits.only("beta", 1.0),),
     "Interp": (limits.only("zoom_factor", 1), limits.only("shrink_factor", 1)),
 }

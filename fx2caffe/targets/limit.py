@@ -14,11 +14,11 @@ Fault = Callable[[Layer, Sequence[Shape], Sequence[Shape]], str | None]
 
 @dataclass(frozen=True)
 class Limit:
-    """Holds a constraint of a target on a layer: `says` in words, `fault` as a test.
+    """Holds a constraint of a target on a layer: `text` in words, `fault` as a test.
 
     `fault` takes the layer and the shapes of its bottoms and tops; it returns the reason for which
     the target cannot run it ("needs .., got .."), None if it can.
     """
 
-    says: str
+    text: str
     fault: Fault

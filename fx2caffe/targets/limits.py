@@ -26,14 +26,14 @@ Shapes = Sequence[Shape]
 
 def only(field: str, *values: Any) -> Limit:
     """Return a limit: the field of that name has one of these values."""
-    said = " or ".join(str(getattr(value, "name", value)) for value in values)
+    allowed = " or ".join(str(getattr(value, "name", value)) for value in values)
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         value = getattr(layer, field)
         shown = getattr(value, "name", value)
-        return None if value in values else f"needs {field} {said}, got {shown}"
+        return None if value in values else f"needs {field} {allowed}, got {shown}"
 
-    return Limit(f"{field} {said}", fault)
+    return Limit(f"{field} {allowed}", fault)
 
 
 def rank(most: int) -> Limit:
@@ -50,7 +50,7 @@ def least_rank(least: int, but_for: Sequence[str] = ()) -> Limit:
         limit = few if layer.type in but_for else many
         return limit.fault(layer, bottoms, tops)
 
-    return Limit(f"{many.says} ({', '.join(but_for)}: 1)" if but_for else many.says, fault)
+    return Limit(f"{many.text} ({', '.join(but_for)}: 1)" if but_for else many.text, fault)
 
 
 def images() -> Limit:
@@ -81,12 +81,12 @@ def side(most: int) -> Limit:
     return _shapes(f"height and width at most {most}", lambda shape: max((*shape[2:4], 0)) <= most)
 
 
-def _shapes(says: str, fits: Callable[[Shape], bool]) -> Limit:
+def _shapes(text: str, fits: Callable[[Shape], bool]) -> Limit:
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         bad = next((shape for shape in (*bottoms, *tops) if not fits(shape)), None)
-        return None if bad is None else f"needs {says}, got {tuple(bad)}"
+        return None if bad is None else f"needs {text}, got {tuple(bad)}"
 
-    return Limit(says, fault)
+    return Limit(text, fault)
 
 
 def nonnegative_axis() -> Limit:
@@ -124,18 +124,18 @@ def tops(most: int) -> Limit:
 _WINDOW = ("kernel", "stride", "pad", "dilation")
 
 
-def window(part: str, allowed: Container[int], says: str) -> Limit:
+def window(part: str, allowed: Container[int], text: str) -> Limit:
     """Return a limit: kernel, stride, pad or dilation (`part`) is in `allowed` on every axis.
 
-    `says` describes the allowed values in words.
+    `text` describes the allowed values in words.
     """
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         sides = _geometry(layer, bottoms)[_WINDOW.index(part)]
         fits = all(side in allowed for side in sides)
-        return None if fits else f"needs {part} {says}, got {'x'.join(map(str, sides))}"
+        return None if fits else f"needs {part} {text}, got {'x'.join(map(str, sides))}"
 
-    return Limit(f"{part} {says}", fault)
+    return Limit(f"{part} {text}", fault)
 
 
 def kernel(least: int, most: int) -> Limit:
@@ -230,7 +230,7 @@ def few_coefficients() -> Limit:
     return Limit("at most 2 coefficients", fault)
 
 
-def said_points() -> Limit:
+def equal_slice_points() -> Limit:
     """Return a limit: a Slice states its slice_point."""
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:

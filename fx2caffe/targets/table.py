@@ -40,7 +40,9 @@ def page(target: Target) -> str:
     if target.outputs_by_layer:
         lines.append("outputs: each the only top of the layer of its name, the first one last")
     lines += [*_layers(target), "limits:"]
-    lines += [f"  {type_}: {', '.join(said)}" for type_, said in sorted(limits_of(target).items())]
+    lines += [
+        f"  {type_}: {', '.join(found)}" for type_, found in sorted(limits_of(target).items())
+    ]
     lines += [f"text: {r.type} {r.written!r} as {r.instead!r}" for r in target.text_rewrites]
     return "\n".join(lines)
 
@@ -52,8 +54,8 @@ def _layers(target: Target) -> list[str]:
 
 def limits_of(target: Target) -> dict[str, list[str]]:
     """Return the limits of each layer type that a target has, in words."""
-    said: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for type_ in {*target.limits, *target.without} & {EVERY, *target.types}:
-        limits = [limit.says for limit in target.limits.get(type_, ())]
-        said[type_] = limits + [f"no {name}" for name in sorted(target.without.get(type_, ()))]
-    return said
+        limits = [limit.text for limit in target.limits.get(type_, ())]
+        found[type_] = limits + [f"no {name}" for name in sorted(target.without.get(type_, ()))]
+    return found

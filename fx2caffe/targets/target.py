@@ -149,9 +149,9 @@ class Target:
             if layer.type in types - {"Input"} and layer.parameter is not None
             if dialects.intersection(layer.dialects)
         }
-        lacking = {type_: names for type_, names in without.items() if names}
+        missing = {type_: names for type_, names in without.items() if names}
         about = f"by {Path(path).name}"
-        return cls(name, types, dialects, {}, lacking, text_rewrites, about=about)
+        return cls(name, types, dialects, {}, missing, text_rewrites, about=about)
 
 
 def _clear(types: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:

@@ -14,7 +14,7 @@ from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace, trace
 
-# The result's shape says all that these take from their arguments.
+# The result's shape shows all that these take from their arguments.
 RESHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
 EXPANDS = frozenset({Tensor.expand, torch.broadcast_to})
 FOLLOW_SHAPES = RESHAPES | EXPANDS

@@ -30,7 +30,7 @@ class Call(NamedTuple):
 class ModuleResults:
     """Holds the nodes that each call of a module returned, by module path, but no tensor.
 
-    Where every wanted output says which call it means ("head:0"), the run ends as soon as the
+    Where every wanted output names which call it means ("head:0"), the run ends as soon as the
     last of them has returned, so that nothing after it can be refused.
     """
 

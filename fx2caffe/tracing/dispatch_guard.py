@@ -25,7 +25,7 @@ ESCAPES = (
     "runs where torch functions can not be recorded (torch.jit.script, vmap, "
     "DisableTorchFunction): pass the plain Python form"
 )
-HIDDEN = "writes a tensor of the model, which its name does not tell"
+HIDDEN = "writes a tensor of the model, which its name does not show"
 UPDATES = "updates its running statistics: needs eval mode: call model.eval()"
 RANDOM = "draws random numbers: needs eval mode: call model.eval()"
 
@@ -42,7 +42,9 @@ class Traits:
     data_shape: bool
     view: bool
     writes: tuple[tuple[int, str], ...]
-    statistics: tuple[tuple[int, str], ...]  # batch norm writes these, its schema does not say so
+    statistics: tuple[
+        tuple[int, str], ...
+    ]  # batch norm writes these, its schema does not state that
 
 
 _LIBRARIES = ("aten", "prim", "prims", "mkldnn", "quantized", "torchvision")
@@ -182,7 +184,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outside and any(self._owns(tensor) for tensor in tensors):
             self._refuse(traits.name, ESCAPES)
         self._check(traits, args, kwargs, tensors)
-        if traits.users:  # its schema may not tell that it writes
+        if traits.users:  # its schema may not state that it writes
             for tensor in tensors:
                 self._original.lend(tensor)
         result = func(*args, **kwargs)

@@ -43,7 +43,7 @@ LENDS = (
     "to_dlpack",
 )  # fmt: skip
 FILLS = ("copy_", "fill_", "zero_")
-HIDDEN_WRITE = "writes {}, which its name does not tell"
+HIDDEN_WRITE = "writes {}, which its name does not show"
 AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
 NEEDS_REAL = "can not run on fake values: use values='real'"
 PACKED = "packs sequences by their lengths: pass them padded, in a net all are equally long"

@@ -101,7 +101,7 @@ SHAPE_ONLY = frozenset({
     "new_empty", "new_empty_strided", "rand_like", "randn_like", "randint_like", "new",
 })  # fmt: skip
 
-# Methods and functions that tell about a tensor without reading its data.
+# Methods and functions that give metadata of a tensor without reading its data.
 METADATA = frozenset({
     "__hash__", "__len__", "__repr__", "__str__", "__format__", "__dir__", "can_cast", "dim",
     "dim_order", "element_size", "get_device", "has_names", "is_complex", "is_conj",

@@ -243,7 +243,7 @@ class Tracer:
             try:
                 return self._builder.table.node(tensor)
             except UnseenWrite:
-                return None  # told where the tensor is used, if it is
+                return None  # reported where the tensor is used, if it is
 
 
 def _random_states() -> tuple[Any, ...]:

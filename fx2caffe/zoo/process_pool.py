@@ -150,12 +150,12 @@ def _work(job: Job, folder: Path, idle: _Idle, admit: _Admit) -> Row | None:
     """Run a job in a worker; return its row, None for a model that was not admitted."""
     path = _path(job, folder)
     path.unlink(missing_ok=True)
-    told = {"job": job.__dict__, "path": str(path.resolve()), "memory": admit.total}
+    request = {"job": job.__dict__, "path": str(path.resolve()), "memory": admit.total}
     with idle.worker() as worker:
-        status = worker.do(told, admit)
+        status = worker.do(request, admit)
         if status is None:
             return None
-        return read(path) if path.exists() else _dead(job, path, status, worker.said())
+        return read(path) if path.exists() else _dead(job, path, status, worker.last_words())
 
 
 class _Idle:
@@ -193,7 +193,7 @@ class _Worker:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self.before = 0  # size of its stderr before the last job
 
-    def do(self, told: Mapping[str, Any], admit: _Admit) -> int | None:
+    def do(self, request: Mapping[str, Any], admit: _Admit) -> int | None:
         """Run one job once it is admitted; return its exit status, negative for a signal.
 
         Returns None if the model was not admitted.
@@ -201,7 +201,7 @@ class _Worker:
         self.before = os.fstat(self.errors.fileno()).st_size
         process, admitted = self._started(), True
         with suppress(BrokenPipeError):
-            line = _asked(process, json.dumps(told))
+            line = _asked(process, json.dumps(request))
             if line.startswith("bytes"):
                 with admit.claim(int(line.split()[1])) as admitted:
                     line = _asked(process, "go" if admitted else "leave it out")
@@ -210,11 +210,13 @@ class _Worker:
         status = process.wait()  # it crashed, or runs one job only
         return status if admitted else None
 
-    def said(self) -> str:
+    def last_words(self) -> str:
         """Return the last line that the job wrote to standard error."""
         self.errors.seek(self.before)
         lines = self.errors.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return next(
+            (line.strip() for line in reversed(lines) if line.strip()), "it printed nothing"
+        )
 
     def end(self) -> None:
         """Kill the process and all that it has started."""
@@ -252,9 +254,9 @@ def _asked(process: subprocess.Popen[str], line: str) -> str:
     return process.stdout.readline()
 
 
-def _dead(job: Job, path: Path, status: int, said: str) -> Row:
+def _dead(job: Job, path: Path, status: int, last_words: str) -> Row:
     """Write and return the row of a process that ended without one."""
     ended = f"status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
-    row = Row(job, FAILED, (f"its process ended with {ended}: {said}",))
+    row = Row(job, FAILED, (f"its process ended with {ended}: {last_words}",))
     row.save(path)
     return row

@@ -55,14 +55,14 @@ def main() -> None:
         answer(f"ended {os.waitstatus_to_exitcode(status)}")
 
 
-def _do(told: dict[str, Any], answer: Callable[[str], None]) -> None:
+def _do(request: dict[str, Any], answer: Callable[[str], None]) -> None:
     def admitted(parameters: int) -> bool:
         answer(f"bytes {parameters}")
         return sys.stdin.readline().strip() == "go"
 
-    _limit_memory(told["memory"])
-    path = Path(told["path"])
-    row = run(Job(**told["job"]), path.parent, admitted)
+    _limit_memory(request["memory"])
+    path = Path(request["path"])
+    row = run(Job(**request["job"]), path.parent, admitted)
     if row is not None:
         row.save(path)
 

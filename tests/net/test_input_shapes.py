@@ -52,7 +52,7 @@ def test_completed_by_the_caller(tmp_path: Path, text: str, options: Any) -> Non
     assert net.shapes()[net.inputs[0]] == SHAPE
 
 
-UNKNOWN = "needs the shape of its top 0, which the text does not tell: name it in shapes="
+UNKNOWN = "needs the shape of its top 0, which the text does not state: name it in shapes="
 EMPTY = "needs blobs with sizes of 1 or more, got "
 REFUSED: dict[str, tuple[str, Any, str]] = {
     "no shape": (source(), {}, UNKNOWN),

@@ -183,7 +183,7 @@ ROWS = [
               "Im2col", "Reshape", "Reshape", "Flatten", "Reshape", "Convolution", "Reshape",
               "Reshape"), fixed_batch=True),
     fixed("roi_align_on_an_edge", RoIAlign(1, 1.0, -1), boxes=EDGE,
-          refused="needs boxes whose bins float32 tells exactly"),
+          refused="needs boxes whose bins are exact in float32"),
     Row("roi_pool_places", function(lambda x: torch.ops.torchvision.roi_pool(x, FIXED, 1.0, 2, 2)),
         (IMAGE,), refused="needs the regions alone to be read"),
     Row("roi_pool_of_large_image", function(lambda x: RoIAlign(64, 1.0, -1)(x, FIXED[::3])),

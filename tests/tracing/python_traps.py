@@ -146,7 +146,7 @@ def custom_operator(x: Tensor, y: Tensor) -> Tensor:
     return result
 
 
-@refused("which its name does not tell")
+@refused("which its name does not show")
 def custom_operator_that_writes(x: Tensor, y: Tensor) -> Tensor:
     z = x * 1
     put(z)

@@ -19,7 +19,7 @@ import caffe2fx
 import fx2caffe
 from caffe2fx import cli
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.escaping import cell, say
+from caffe2fx.verdict.escaping import cell, echo
 
 ROOT = Path(fx2caffe.__file__).parents[1]
 NAMES = {
@@ -80,7 +80,7 @@ def test_errors_show_a_name_as_it_is(
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_any_stream_takes_any_text(encoding: str) -> None:
     stream = io.TextIOWrapper(raw := io.BytesIO(), encoding=encoding)
-    say("层 é \udcff \x1b", stream)
+    echo("层 é \udcff \x1b", stream)
     assert raw.getvalue().decode(encoding).endswith("\\udcff \\x1b\n")
 
 

@@ -108,7 +108,7 @@ def run(caffe: Installed, *arguments: str) -> str:
         raise EngineError(f"the installed Caffe does not start: {error}") from error
     if done.returncode != 0:
         raise EngineError(
-            f"the installed Caffe fails (exit status {done.returncode}); it says:\n{done.stderr}"
+            f"the installed Caffe fails (exit status {done.returncode}); output:\n{done.stderr}"
         )
     return done.stdout
 
@@ -118,9 +118,11 @@ def check(caffe: Installed) -> None:
     with tempfile.TemporaryDirectory() as folder:
         net = Path(folder) / "relu.prototxt"
         net.write_text(_CHECK_NET, encoding="ascii")
-        said = run(caffe, "-c", _CHECK_SCRIPT, str(net)).split()
-    if said != ["0.0", "0.0", "2.5"]:
-        raise EngineError(f"the installed Caffe's ReLU of -1, 0, 2.5 needs 0, 0, 2.5, got {said}")
+        printed = run(caffe, "-c", _CHECK_SCRIPT, str(net)).split()
+    if printed != ["0.0", "0.0", "2.5"]:
+        raise EngineError(
+            f"the installed Caffe's ReLU of -1, 0, 2.5 needs 0, 0, 2.5, got {printed}"
+        )
 
 
 _CHECK_NET = """

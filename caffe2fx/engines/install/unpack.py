@@ -74,11 +74,11 @@ def _data_member(deb: Path) -> bytes:
 
 def _member_size(deb: Path, header: bytes, there: int) -> int:
     """Return how many bytes follow the header; raise where fewer are there."""
-    said = header[48:58].strip()
-    if len(header) < _AR_HEADER or not said.isdigit() or int(said) > there:
+    size = header[48:58].strip()
+    if len(header) < _AR_HEADER or not size.isdigit() or int(size) > there:
         limit = f"members of up to {there} bytes"
-        raise EngineError(f"{deb} needs {limit}, got a header that says {said!r}")
-    return int(said)
+        raise EngineError(f"{deb} needs {limit}, got {size!r} in its header")
+    return int(size)
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Path:

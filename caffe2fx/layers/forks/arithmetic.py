@@ -64,8 +64,8 @@ class MatMul(Layer):
     dim_3: int = field(3, "uint32", 1)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & {"dim_1", "dim_2", "dim_3"})
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & {"dim_1", "dim_2", "dim_3"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)

@@ -198,9 +198,9 @@ class BNOfBoth(_BN):
     shift_filler: Filler | None = field(9, Filler)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, names: Set[str]) -> bool:
         # With the fields of one fork alone it is that fork's, unless the dialect is named.
-        return not any(said <= {name for name, _ in kind.wires()} for kind in (BN, BNScale))
+        return not any(names <= {name for name, _ in kind.wires()} for kind in (BN, BNScale))
 
     def _plain(self) -> BN | BNScale:
         kind = BN if self.bn_mode is BNMode.LEARN else BNScale

@@ -175,9 +175,9 @@ class UpsampleStride(Layer):
     stride_w: int | None = field(4, "int32", 2, absent=None)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
+    def matches_fields(cls, names: Set[str]) -> bool:
         # With a scale alone it is a net that nobody has rewritten for ATC yet.
-        return bool(said - {"scale"}) or not said
+        return bool(names - {"scale"}) or not names
 
     def _strides(self) -> tuple[int, int]:
         height = self.stride if self.stride_h is None else self.stride_h

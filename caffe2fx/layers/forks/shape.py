@@ -233,8 +233,8 @@ class PadND(Layer):
     constant_values: float = field(2, "float", 0.0)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return "paddings" in said
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return "paddings" in names
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)

@@ -32,8 +32,8 @@ class _Sides(Layer):
     pad_b: int = forked("int32", 0)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & SIDES)
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & SIDES)
 
     def around(self) -> tuple[int, int, int, int]:
         """Return the pads in torch's order: left, right, top, bottom."""
@@ -92,8 +92,8 @@ class PoolingSides(_Sides, Pooling):
     pad_type: int = forked("uint32", 0)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & (SIDES | {"pad_type"}))
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & (SIDES | {"pad_type"}))
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(bottoms[0])[2]))

@@ -44,8 +44,8 @@ class ReLUBounded(Neuron):
     maximum: float = forked("float", 0.0)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & {"relu6", "minimum", "maximum"})
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & {"relu6", "minimum", "maximum"})
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -66,7 +66,7 @@ class ReLUBounded(Neuron):
 class ReshapeShuffled(Reshape):
     """Reshape (N, C, H, W) to (N, C / r^2, r H, r W), moving pixels as PixelShuffle does.
 
-    `pixelshuffler` only says that it does, if it is not 1: r follows from the shape.
+    `pixelshuffler` only states that it does, if it is not 1: r follows from the shape.
     """
 
     dialects = SYNOPSYS
@@ -75,8 +75,8 @@ class ReshapeShuffled(Reshape):
     pixelshuffler: int = forked("int32", 1)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return "pixelshuffler" in said
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return "pixelshuffler" in names
 
     def shares(self, bottoms: int, tops: int) -> bool:
         return self.pixelshuffler == 1
@@ -113,7 +113,7 @@ class ReshapeShuffled(Reshape):
 class BatchNormEps(BatchNorm):
     """Normalize as BatchNorm, but divide by sqrt(var) + eps without `add_eps_before_sqrt`.
 
-    `icnet` only says that the fork may reuse memory.
+    `icnet` only states that the fork may reuse memory.
     """
 
     dialects = SYNOPSYS
@@ -123,8 +123,8 @@ class BatchNormEps(BatchNorm):
     icnet: bool = forked("bool", False)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & {"add_eps_before_sqrt", "icnet"})
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & {"add_eps_before_sqrt", "icnet"})
 
     def _normalized(self, bottom: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         if self.add_eps_before_sqrt:
@@ -185,8 +185,8 @@ class DetectionOutputHeads(DetectionOutput):
     nbottom: int = forked("int32", 6)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & {"no_permute", "nbottom"})
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & {"no_permute", "nbottom"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         n, count = self.nbottom, len(bottoms)

@@ -94,8 +94,8 @@ class _Resize(Layer):
         # As the fork does: in float32.
         scaled = (float(np.float32(high) * np.float32(self.scale_height)),
                   float(np.float32(wide) * np.float32(self.scale_width)))  # fmt: skip
-        said = self.output_height, self.output_width
-        return tuple(floor(by) if to is None else to for by, to in zip(scaled, said, strict=True))
+        asked = self.output_height, self.output_width
+        return tuple(floor(by) if to is None else to for by, to in zip(scaled, asked, strict=True))
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         top = list(bottoms[0])

@@ -40,8 +40,8 @@ class DropoutUnscaled(Neuron):
         needs_dropout_ratio(self.dropout_ratio)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return "scale_train" in said
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return "scale_train" in names
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -88,8 +88,8 @@ class BatchNormScaleBias(Neuron):
     engine: Engine = field(15, Engine, Engine.DEFAULT)
 
     @classmethod
-    def matches_fields(cls, said: Set[str]) -> bool:
-        return bool(said & {"scale_bias", "scale_filler", "bias_filler"})
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & {"scale_bias", "scale_filler", "bias_filler"})
 
     def _plain(self) -> BatchNorm:
         return BatchNorm(use_global_stats=self.use_global_stats, eps=self.eps)

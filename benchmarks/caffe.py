@@ -48,8 +48,8 @@ def ratio(name: str, folder: Path) -> None:
         theirs = Running(two, folder / "other.prototxt", None)
         pairs = [(ours.seconds(), theirs.seconds()) for _ in range(ROUNDS)]
     mine, its = (median(times) for times in zip(*pairs, strict=True))
-    what = "net written by hand" if name in NETS else "its products as InnerProduct"
-    print(f"{name}: {mine:.3f} s, {what} {its:.3f} s, ratio {mine / its:.2f}", flush=True)
+    compared = "net written by hand" if name in NETS else "its products as InnerProduct"
+    print(f"{name}: {mine:.3f} s, {compared} {its:.3f} s, ratio {mine / its:.2f}", flush=True)
 
 
 class Running:

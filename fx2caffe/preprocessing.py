@@ -34,10 +34,10 @@ class Preprocessing:
     channel_order: Literal["RGB", "BGR"] = "RGB"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", _numbers("mean", self.mean))
-        object.__setattr__(self, "std", _numbers("std", self.std))
-        _numbers("scale", self.scale)
-        if 0 in _numbers("std", self.std) or self.scale == 0:
+        object.__setattr__(self, "mean", _floats("mean", self.mean))
+        object.__setattr__(self, "std", _floats("std", self.std))
+        _floats("scale", self.scale)
+        if 0 in _floats("std", self.std) or self.scale == 0:
             raise CaffeError(f"preprocessing needs std and scale other than 0, got {self}")
         if self.channel_order not in ("RGB", "BGR"):
             raise CaffeError(f"channel_order needs to be RGB or BGR, got {self.channel_order!r}")
@@ -53,7 +53,7 @@ class Preprocessing:
         if self.swaps and channels != 3:
             raise ShapeMismatchError(f"channel_order BGR needs 3 channels, got {blob!r} {shape}")
         for name, given in (("mean", self.mean), ("std", self.std)):
-            values = _numbers(name, given)
+            values = _floats(name, given)
             if len(values) not in (1, channels) or not channels:
                 raise ShapeMismatchError(
                     f"{name} needs one number or one a channel, got {values} for {blob!r} {shape}"
@@ -72,13 +72,13 @@ class Preprocessing:
     def affine(self, channels: int) -> Affine:
         """Return factor and offset of each channel in the model's order, in float64."""
         std, mean = (
-            torch.tensor(_numbers(name, given), dtype=torch.float64).expand(channels)
+            torch.tensor(_floats(name, given), dtype=torch.float64).expand(channels)
             for name, given in (("std", self.std), ("mean", self.mean))
         )
         return Affine(self.scale / std, -mean / std)
 
 
-def _numbers(name: str, given: Any) -> tuple[float, ...]:
+def _floats(name: str, given: Any) -> tuple[float, ...]:
     values = tuple(map(float, given)) if hasattr(given, "__len__") else (float(given),)
     if not values or not all(map(isfinite, values)):
         raise CaffeError(f"{name} needs finite numbers, got {given!r}")
@@ -87,5 +87,5 @@ def _numbers(name: str, given: Any) -> tuple[float, ...]:
 
 def _column(values: float | Sequence[float], like: Tensor) -> Tensor:
     """Return one value per channel as (1, C, 1, ...), in the rank and dtype of `like`."""
-    column = torch.tensor(_numbers("channels", values), dtype=torch.float64).to(like.dtype)
+    column = torch.tensor(_floats("channels", values), dtype=torch.float64).to(like.dtype)
     return column.reshape(1, -1, *(1,) * (like.dim() - 2))

@@ -20,7 +20,7 @@ _AMBIGUOUS = {("PoolingParameter", 13), ("ConvolutionParameter", 16), ("Convolut
 
 def refuse(net: Any, source: str) -> None:
     """Raise CaffeFormatError if the message holds fields that BVLC's Caffe does not have."""
-    found = [f"  {what}" for layer in (*net.layer, *net.layers) for what in _in_layer(layer)]
+    found = [f"  {line}" for layer in (*net.layer, *net.layers) for line in _in_layer(layer)]
     found += [f"  field {number} of the net" for number in _unknown(net)]
     if found:
         listed = "\n".join(dict.fromkeys(found))
@@ -41,7 +41,7 @@ def _in_layer(layer: Any) -> Iterator[str]:
     if type_ in registered() and not meanings:
         yield f"{where} ({type_}), which forks have"
         return
-    for number in _numbers(layer):
+    for number in _field_numbers(layer):
         yield f"{where} ({type_}), field {number}"
     own = _fields(meanings)
     for described, value in layer.ListFields():
@@ -52,7 +52,7 @@ def _in_layer(layer: Any) -> Iterator[str]:
             yield f"{where} ({type_}), field {described.number}"
             continue
         others = [field.number for field, _ in value.ListFields() if field.name not in own[name]]
-        for number in (*_numbers(value), *others):
+        for number in (*_field_numbers(value), *others):
             yield f"{where} ({type_}), field {number} of {name}"
 
 
@@ -68,7 +68,7 @@ def _fields(meanings: list[type[Layer]]) -> dict[str, set[str]]:
     return own
 
 
-def _numbers(message: Any) -> Iterator[int]:
+def _field_numbers(message: Any) -> Iterator[int]:
     """Yield the field numbers that BVLC's schema does not have, in this message and nested ones."""
     yield from _unknown(message)
     for described, value in message.ListFields():
@@ -76,7 +76,7 @@ def _numbers(message: Any) -> Iterator[int]:
             yield described.number
         if described.message_type is not None and not described.name.endswith("_param"):
             for item in [value] if hasattr(value, "ListFields") else value:
-                yield from _numbers(item)
+                yield from _field_numbers(item)
 
 
 def _unknown(message: Any) -> list[int]:

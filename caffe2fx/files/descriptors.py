@@ -97,8 +97,8 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
     for message, wires in _merged(_reachable(roots)).items():
         if message and message not in (LayerParameter.message, V1LayerParameter.message):
             _describe(file, message, wires.items())
-    for numbers in _TOP_LEVEL_ENUMS:
-        file.enum_type.append(_describe_enum(numbers))
+    for kind in _TOP_LEVEL_ENUMS:
+        file.enum_type.append(_describe_enum(kind))
     return file
 
 
@@ -193,20 +193,20 @@ def _describe_field(message: descriptor_pb2.DescriptorProto, name: str, wire: Wi
         made.options.packed = True
 
 
-def _enum_name(message: descriptor_pb2.DescriptorProto, numbers: type[enum.IntEnum]) -> str:
+def _enum_name(message: descriptor_pb2.DescriptorProto, kind: type[enum.IntEnum]) -> str:
     """Return the full name of an enumeration, which is nested into the message that uses it."""
-    if numbers in _TOP_LEVEL_ENUMS:
-        return f".caffe.{numbers.__name__}"
-    if numbers.__name__ not in {nested.name for nested in message.enum_type}:
-        message.enum_type.append(_describe_enum(numbers))
-    return f".caffe.{message.name}.{numbers.__name__}"
+    if kind in _TOP_LEVEL_ENUMS:
+        return f".caffe.{kind.__name__}"
+    if kind.__name__ not in {nested.name for nested in message.enum_type}:
+        message.enum_type.append(_describe_enum(kind))
+    return f".caffe.{message.name}.{kind.__name__}"
 
 
-def _describe_enum(numbers: type[enum.IntEnum]) -> descriptor_pb2.EnumDescriptorProto:
-    made = descriptor_pb2.EnumDescriptorProto(name=numbers.__name__)
-    for name, member in numbers.__members__.items():  # also other names of the same numbers
+def _describe_enum(kind: type[enum.IntEnum]) -> descriptor_pb2.EnumDescriptorProto:
+    made = descriptor_pb2.EnumDescriptorProto(name=kind.__name__)
+    for name, member in kind.__members__.items():  # also other names of the same numbers
         made.value.add(name=name, number=member.value)
-    if len(numbers.__members__) > len(numbers):
+    if len(kind.__members__) > len(kind):
         made.options.allow_alias = True
     return made
 

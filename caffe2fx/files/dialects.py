@@ -116,12 +116,12 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
         return None
     if not kind.matches_fields(set_fields):
         return f"needs other fields, got {', '.join(sorted(set_fields)) or 'none'}"
-    for what, names, limits in (
+    for side, names, limits in (
         ("bottom", layer.bottom, kind.bottoms),
         ("top", layer.top, kind.tops),
     ):
         if not limits[0] <= len(names) <= limits[1]:
-            return f"needs {limits[0]} {what}(s), got {len(names)}"
+            return f"needs {limits[0]} {side}(s), got {len(names)}"
     return None
 
 

@@ -184,14 +184,14 @@ def _check_required(proto: Any, text: str, source: str) -> None:
 
 def _parse_message(error: text_format.ParseError, text: str, source: str) -> str:
     line, column = error.GetLine(), error.GetColumn()
-    what = re.sub(r"^\d+:\d+ : ", "", str(error)).replace('"caffe.', '"')
+    message = re.sub(r"^\d+:\d+ : ", "", str(error)).replace('"caffe.', '"')
     lines = text.splitlines()
     shown = f"\n    {lines[line - 1].strip()}" if line and line <= len(lines) else ""
-    return f"{source}:{line}:{column}: {what}{_nearest_field(what)}{shown}"
+    return f"{source}:{line}:{column}: {message}{_nearest_field(message)}{shown}"
 
 
-def _nearest_field(what: str) -> str:
-    found = re.search(r'type "(\w+)" has no field named "(\w+)"', what)
+def _nearest_field(fault: str) -> str:
+    found = re.search(r'type "(\w+)" has no field named "(\w+)"', fault)
     if not found:
         return ""
     message, name = found.groups()

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from caffe2fx.layers.registry import registered
 from caffe2fx.messages.message import Message, Wire
-from caffe2fx.messages.v1 import OUR_NUMBERS, V1_LAYERS, V0LayerParameter, V1LayerParameter
+from caffe2fx.messages.v1 import OUR_FIELDS, V1_LAYERS, V0LayerParameter, V1LayerParameter
 
 
 def wires_of(message: type[Message]) -> Iterator[tuple[str, Wire]]:
@@ -17,8 +17,8 @@ def wires_of(message: type[Message]) -> Iterator[tuple[str, Wire]]:
     if message is V1LayerParameter:
         known = {word: number for word, (number, _) in words().items()}
         for name, wire in message.wires():
-            numbers = enum.IntEnum("LayerType", known) if name == "type" else wire.type
-            yield name, replace(wire, type=numbers)
+            kind = enum.IntEnum("LayerType", known) if name == "type" else wire.type
+            yield name, replace(wire, type=kind)
         return
     yield from message.wires()
     if message is V0LayerParameter and "HDF5Output" in registered():
@@ -35,7 +35,7 @@ def words() -> dict[str, tuple[int, str]]:
     known = {word: (number, type_) for word, number, type_ in V1_LAYERS}
     meant = {word: types for word, types in meanings().items() if len(types) == 1}
     for index, (word, (type_,)) in enumerate(sorted(meant.items())):
-        known.setdefault(word, (OUR_NUMBERS + index, type_))
+        known.setdefault(word, (OUR_FIELDS + index, type_))
     return known
 
 

@@ -279,15 +279,15 @@ class Im2col(Windows):
 
 
 def _sides(
-    what: str, values: Sequence[int], h: int | None, w: int | None, default: int | None = None
+    name: str, values: Sequence[int], h: int | None, w: int | None, default: int | None = None
 ) -> Shape:
     """Return the per-axis values, from the list or from the _h and _w pair (Caffe allows one)."""
     if h is None and w is None:
         return tuple(values)
     if values:
-        raise ShapeMismatchError(f"needs {what} given once, got a list and {what}_h/{what}_w")
+        raise ShapeMismatchError(f"needs {name} given once, got a list and {name}_h/{name}_w")
     if default is None and (h is None or w is None):
-        raise ShapeMismatchError(f"needs both {what}_h and {what}_w, got only one")
+        raise ShapeMismatchError(f"needs both {name}_h and {name}_w, got only one")
     return tuple(side if side is not None else int(default or 0) for side in (h, w))
 
 
@@ -305,7 +305,7 @@ def _spell(prefix: str, name: str, sides: Shape, neutral: int | None) -> dict[st
     }
 
 
-def _spread(what: str, values: Shape, axes: int, default: int | None) -> Shape:
+def _spread(name: str, values: Shape, axes: int, default: int | None) -> Shape:
     """Return one value for each axis, given none, one or all of them.
 
     Raises ShapeMismatchError for any other count, and for none without a default.
@@ -314,8 +314,8 @@ def _spread(what: str, values: Shape, axes: int, default: int | None) -> Shape:
         return ()
     if not values:
         if default is None:
-            raise ShapeMismatchError(f"needs {what}, got none")
+            raise ShapeMismatchError(f"needs {name}, got none")
         return (default,) * axes
     if len(values) not in (1, axes):
-        raise ShapeMismatchError(f"needs {what} once or {axes} times, got {values}")
+        raise ShapeMismatchError(f"needs {name} once or {axes} times, got {values}")
     return values * axes if len(values) == 1 else values

@@ -174,12 +174,12 @@ class Layer(Message):
         """Raise a CaffeError where Caffe would abort over the learning rates in the file."""
 
 
-def _check_count(what: str, got: int, limits: tuple[int, int]) -> None:
+def _check_count(name: str, got: int, limits: tuple[int, int]) -> None:
     low, high = limits
     if low <= got <= high:
         return
     wanted = str(low) if low == high else f"at least {low}" if high == MANY else f"{low} to {high}"
-    raise ShapeMismatchError(f"needs {wanted} {what}(s), got {got}")
+    raise ShapeMismatchError(f"needs {wanted} {name}(s), got {got}")
 
 
 class RecordModule(nn.Module):
@@ -250,7 +250,7 @@ def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
     return module
 
 
-def needs_one(what: str, got: int) -> None:
+def needs_one(name: str, got: int) -> None:
     """Raise ShapeMismatchError for a count of 0, which is also the value of an absent field."""
     if got < 1:
-        raise ShapeMismatchError(f"needs {what} of 1 or more, got {got}")
+        raise ShapeMismatchError(f"needs {name} of 1 or more, got {got}")

@@ -121,9 +121,9 @@ class Embed(Layer):
         return (rows + blobs[1] if self.bias_term else rows,)
 
 
-def _rows(table: Tensor, numbers: Tensor) -> Tensor:
+def _rows(table: Tensor, indices: Tensor) -> Tensor:
     """Return the rows of a table at the given indices, truncated to integers."""
-    wanted = numbers.long()
+    wanted = indices.long()
     if not (wanted.is_meta or torch.compiler.is_compiling()):
         wrong = wanted[(wanted < 0) | (wanted >= len(table))]
         if len(wrong):

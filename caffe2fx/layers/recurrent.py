@@ -129,9 +129,9 @@ class Recurrent(Layer):
         """Return result and state after one step, each (1, N, num_output)."""
 
 
-def _count(what: str, got: int, allowed: Sequence[int]) -> None:
+def _count(name: str, got: int, allowed: Sequence[int]) -> None:
     if got not in allowed:
-        raise ShapeMismatchError(f"needs {' or '.join(map(str, allowed))} {what}(s), got {got}")
+        raise ShapeMismatchError(f"needs {' or '.join(map(str, allowed))} {name}(s), got {got}")
 
 
 @register

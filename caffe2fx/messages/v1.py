@@ -45,7 +45,7 @@ LayerType = enum.IntEnum(  # type: ignore[misc]
     "LayerType", {word: number for word, number, _ in V1_LAYERS}
 )
 V1_TYPES: Mapping[int, str] = {number: type_ for _, number, type_ in V1_LAYERS}
-OUR_NUMBERS = 1 << 20  # from here on: fields that no binary file of BVLC's has, but texts may name
+OUR_FIELDS = 1 << 20  # from here on: fields that no binary file of BVLC's has, but texts may name
 
 
 class PoolMethod(enum.IntEnum):
@@ -118,11 +118,11 @@ class V1LayerParameter(Message):
     weight_decay: tuple[float, ...] = repeated(8, "float")
     loss_weight: tuple[float, ...] = repeated(35, "float")
     layer: V0LayerParameter | None = field(1, V0LayerParameter)
-    user_text: str = field(OUR_NUMBERS - 1, "string", absent="")  # holds what text_fields folds
+    user_text: str = field(OUR_FIELDS - 1, "string", absent="")  # holds what text_fields folds
 
     @staticmethod
     def typed(parameters: Iterable[tuple[str, Wire]]) -> Iterator[tuple[str, Wire]]:
         """Yield the typed parameters of today's layers with V1's field numbers."""
         for name, wire in parameters:
-            number = _V1_PARAMETERS.get(name, OUR_NUMBERS + wire.number)
+            number = _V1_PARAMETERS.get(name, OUR_FIELDS + wire.number)
             yield name, replace(wire, number=number)

@@ -17,7 +17,13 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.net.initial_weights import with_initial_weights
-from caffe2fx.net.match_weights import Unmatched, unmatched, unused, with_weights, with_what_fits
+from caffe2fx.net.match_weights import (
+    Unmatched,
+    unmatched,
+    unused,
+    with_fitting_weights,
+    with_weights,
+)
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
 from caffe2fx.net.subnet import ending_at
@@ -166,7 +172,7 @@ def _read(
         filled = with_weights(net, entries, str(weights_path))
         left = unused(filled, entries)
     else:
-        filled = with_what_fits(net, entries, str(weights_path))
+        filled = with_fitting_weights(net, entries, str(weights_path))
         left = unmatched(net, entries)
     return filled if options.outputs is None else ending_at(filled, options.outputs), left
 

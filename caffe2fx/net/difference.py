@@ -46,9 +46,9 @@ def _difference(mine: Step, theirs: Step, free_batch: bool) -> str | None:
         ("param", mine.params, theirs.params),
         ("computed weights", mine.dynamic, theirs.dynamic),
     ]
-    for what, wanted, got in pairs:
+    for name, wanted, got in pairs:
         if wanted != got:
-            return f"needs {what} {wanted!r}, got {got!r}"
+            return f"needs {name} {wanted!r}, got {got!r}"
     return None
 
 

@@ -66,8 +66,8 @@ def _fresh(step: Step, bottoms: list[Shape]) -> Step:
     except (MemoryError, RuntimeError) as error:  # torch's, whose text is about its allocator
         if not isinstance(error, MemoryError) and "allocat" not in str(error):
             raise
-        what = f"needs memory for weights of shapes {list(shapes)}, got none"
-        raise step.fault(ShapeMismatchError(what)) from error
+        fault = f"needs memory for weights of shapes {list(shapes)}, got none"
+        raise step.fault(ShapeMismatchError(fault)) from error
     return replace(step, blobs=blobs)
 
 

@@ -81,7 +81,7 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weigh
     return filled
 
 
-def with_what_fits(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:
+def with_fitting_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:
     """Return the net with those blobs that fit; the others start as Caffe's fillers start them.
 
     Of several layers of one name the first gets the weights, as in Caffe.

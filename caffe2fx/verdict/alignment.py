@@ -122,9 +122,9 @@ def _changes(
     if [_root(values.get(v), roots) for v in step.reads] != [roots[v] for v in partner.reads]:
         pairs.append(("bottoms", _blobs(partner), _blobs(step)))
     pairs.append(("blobs of shapes", _shapes(partner), _shapes(step)))
-    for what, wanted, got in pairs:
+    for field_name, wanted, got in pairs:
         if wanted != got:
-            yield f"needs {what} {_plain(wanted)}, got {_plain(got)}"
+            yield f"needs {field_name} {_plain(wanted)}, got {_plain(got)}"
 
 
 def _plain(value: Any) -> str:

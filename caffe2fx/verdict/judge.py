@@ -47,7 +47,7 @@ from caffe2fx.verdict.measures import (
 )
 from caffe2fx.verdict.report import Report, Row, Status
 from caffe2fx.verdict.sample_by_sample import SampleBySample
-from caffe2fx.verdict.second_inputs import draws, is_one_number, other_inputs
+from caffe2fx.verdict.second_inputs import draws, is_uniform, other_inputs
 from caffe2fx.verdict.unfolding import ByUnfolding
 
 PUBLISHED = 100.0  # times what is allowed end to end
@@ -68,7 +68,7 @@ def judge(
     with SampleBySample():
         rows = trial.result(other_inputs(inputs))
         # An input that is one number, as a mask of ones, would excuse nets that do not read it.
-        doubtful = set(rows) if any(map(is_one_number, inputs)) else _unproven(rows)
+        doubtful = set(rows) if any(map(is_uniform, inputs)) else _unproven(rows)
         for drawn in draws(net, inputs):
             if not doubtful:
                 break

@@ -33,7 +33,7 @@ def with_outputs_tried(
     session: Session,
     reference: Reference,
     inputs: Sequence[Tensor],
-    what: str,
+    run_name: str,
 ) -> Report:
     """Return the report with outputs marked wrong that are not right on these inputs too.
 
@@ -47,11 +47,11 @@ def with_outputs_tried(
             pass
         given = session.published()
     except (CaffeError, RuntimeError, ValueError, IndexError) as error:  # Caffe's, and torch's
-        return _all_wrong(report, net, f"{what} the net does not run: {error}")
+        return _all_wrong(report, net, f"{run_name} the net does not run: {error}")
     exact = _outputs(net, reference, floats)
     limits = {row.blob: row.end_to_end_limit for row in report.rows}
     faults = {
-        value.blob: f"{what} {fault}"
+        value.blob: f"{run_name} {fault}"
         for value, wanted in exact.items()
         if (fault := _fault(value.blob, given, wanted, limits.get(value.blob, 0.0)))
     }

@@ -35,10 +35,10 @@ def is_whole(value: Tensor) -> bool:
     return not value.is_floating_point() or torch.equal(value, value.round())
 
 
-def is_one_number(value: Tensor) -> bool:
+def is_uniform(value: Tensor) -> bool:
     """Return whether an integral input has one value only, so that no position matters."""
-    numbers = value.reshape(-1)
-    return is_whole(value) and len(numbers) > 1 and bool((numbers == numbers[0]).all())
+    elements = value.reshape(-1)
+    return is_whole(value) and len(elements) > 1 and bool((elements == elements[0]).all())
 
 
 def other_inputs(inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
@@ -57,7 +57,7 @@ def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     Integers are drawn from their range extended to 0 and 1 (a mask may be all ones in the example),
     and from those that the net compares with (a padding index).
     """
-    compared = torch.tensor(sorted({0.0, 1.0, *numbers_compared_with(net)}))
+    compared = torch.tensor(sorted({0.0, 1.0, *constants_compared_with(net)}))
     ways: list[tuple[Draw, float]] = [
         (_towards_zero, 1.0),
         (_in_range, -2.0),
@@ -77,7 +77,7 @@ def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator)
     return draw(value, generator) if is_whole(value) else another(value) * factor
 
 
-def numbers_compared_with(net: Net) -> list[float]:
+def constants_compared_with(net: Net) -> list[float]:
     """Return the integers that layers subtract or compare with."""
     found: dict[float, None] = {}
     for step in net.steps:
@@ -98,16 +98,16 @@ def _random_like(value: Tensor, generator: torch.Generator) -> Tensor:
     return torch.rand(value.shape, generator=generator, dtype=value.dtype)
 
 
-def _from_among(numbers: Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
-    drawn = torch.randint(len(numbers), (like.numel(),), generator=generator)
-    return numbers[drawn].reshape(like.shape).to(like.dtype)
+def _from_among(choices: Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.randint(len(choices), (like.numel(),), generator=generator)
+    return choices[drawn].reshape(like.shape).to(like.dtype)
 
 
 def _in_range(value: Tensor, generator: torch.Generator) -> Tensor:
-    numbers = value[value.double().isfinite()]
-    if len(numbers) < value.numel():  # a mask of 0 and -inf
+    finite = value[value.double().isfinite()]
+    if len(finite) < value.numel():  # a mask of 0 and -inf
         return _from_among(value.reshape(-1), value, generator)
-    low, high = min(0, int(numbers.min())), max(1, int(numbers.max()))
+    low, high = min(0, int(finite.min())), max(1, int(finite.max()))
     drawn = torch.randint(low, high + 1, value.shape, generator=generator)
     return drawn.to(value.dtype)
 
@@ -124,8 +124,8 @@ def _mixed_with(compared: Tensor) -> Draw:
 
 
 def _mixed(value: Tensor, generator: torch.Generator) -> Tensor:
-    numbers = value.reshape(-1)
-    return numbers[torch.randperm(len(numbers), generator=generator)].reshape(value.shape)
+    elements = value.reshape(-1)
+    return elements[torch.randperm(len(elements), generator=generator)].reshape(value.shape)
 
 
 def _column_wise(value: Tensor, generator: torch.Generator) -> Tensor:

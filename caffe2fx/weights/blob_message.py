@@ -17,7 +17,7 @@ _ALIGNMENT = 64
 _NUM, _CHANNELS, _HEIGHT, _WIDTH = 1, 2, 3, 4  # BlobProto's fields before `shape`
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 9, 10, 12
 _DIM = 1
-_NUMBERS = {
+_VALUES = {
     _DATA: ("data", 4),
     _DIFF: ("diff", 4),
     _DOUBLE_DATA: ("double_data", 8),
@@ -32,9 +32,7 @@ class _BlobDraft:
 
     dims: list[int] = field(default_factory=list)
     legacy: dict[int, int] = field(default_factory=dict)
-    runs: dict[int, list[wire_format.Run]] = field(
-        default_factory=lambda: {n: [] for n in _NUMBERS}
-    )
+    runs: dict[int, list[wire_format.Run]] = field(default_factory=lambda: {n: [] for n in _VALUES})
     raw_type: int = 0
     raw: wire_format.Field | None = None
 
@@ -62,8 +60,8 @@ def dated_blob(
 
 def _take(source: wire_format.Source, found: wire_format.Field, end: int, draft: _BlobDraft) -> int:
     """Note one field of a blob; return the offset of the next one."""
-    if found.number in _NUMBERS:
-        run = source.numbers(found, *_NUMBERS[found.number], end)
+    if found.number in _VALUES:
+        run = source.values(found, *_VALUES[found.number], end)
         draft.runs[found.number].append(run)
         return run.end
     if found.number == _SHAPE:

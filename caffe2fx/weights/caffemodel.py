@@ -260,10 +260,10 @@ class _Draft:
 
 
 def _layer(
-    source: wire_format.Source, message: wire_format.Field, numbers: _LayerFields
+    source: wire_format.Source, message: wire_format.Field, generation: _LayerFields
 ) -> LayerWeights:
     draft = _Draft()
-    _collect(source, message, numbers, draft)
+    _collect(source, message, generation, draft)
     blobs = [
         dated_blob(source, blob, f"layer {draft.name!r}, blob {index}")
         for index, blob in enumerate(draft.blobs)
@@ -279,27 +279,29 @@ def _layer(
 
 
 def _collect(
-    source: wire_format.Source, message: wire_format.Field, numbers: _LayerFields, draft: _Draft
+    source: wire_format.Source, message: wire_format.Field, generation: _LayerFields, draft: _Draft
 ) -> None:
-    source.require(message, numbers.message, wire_format.DELIMITED)
+    source.require(message, generation.message, wire_format.DELIMITED)
     for found in source.fields(message.begin, message.end):
-        if found.number == numbers.name:
+        if found.number == generation.name:
             draft.name = source.text(found, "name")
-        elif found.number == numbers.type:
-            draft.type = _layer_type(source, found, numbers)
-        elif found.number == numbers.bottom:
+        elif found.number == generation.type:
+            draft.type = _layer_type(source, found, generation)
+        elif found.number == generation.bottom:
             draft.bottoms.append(source.text(found, "bottom"))
-        elif found.number == numbers.top:
+        elif found.number == generation.top:
             draft.tops.append(source.text(found, "top"))
-        elif found.number == numbers.blobs:
+        elif found.number == generation.blobs:
             draft.blobs.append(found)
-        elif found.number == numbers.nested:
+        elif found.number == generation.nested:
             _collect(source, found, _V0, draft)
 
 
-def _layer_type(source: wire_format.Source, found: wire_format.Field, numbers: _LayerFields) -> str:
+def _layer_type(
+    source: wire_format.Source, found: wire_format.Field, generation: _LayerFields
+) -> str:
     """Return the name of a V1 type number; "" for an unknown number, which Caffe reads as NONE."""
-    if numbers is not _V1:
+    if generation is not _V1:
         return source.text(found, "type")
     source.require(found, "type", wire_format.VARINT)
     return V1_TYPES.get(found.value, "")

@@ -127,7 +127,7 @@ class Source:
             value, at = self.varint(at, field.end)
             yield signed(value)
 
-    def numbers(self, field: Field, name: str, size: int, end: int) -> Run:
+    def values(self, field: Field, name: str, size: int, end: int) -> Run:
         """Return the fixed-size values of a repeated field: a packed chunk, or all single ones.
 
         Single ones are taken in one go as long as they follow each other with a one-byte tag: a

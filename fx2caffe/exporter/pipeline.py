@@ -147,8 +147,8 @@ def _check_target(net: Net, target: Target) -> None:
     ]
     refusals += _unread(net, target) if target.outputs_by_layer else []
     if target.outputs is not None and len(net.outputs) > target.outputs:
-        what = f"needs at most {target.outputs} outputs in target {target.name!r}"
-        refusals.append(Refusal("net", f"{what}, got {len(net.outputs)}", Origin()))
+        need = f"needs at most {target.outputs} outputs in target {target.name!r}"
+        refusals.append(Refusal("net", f"{need}, got {len(net.outputs)}", Origin()))
     if refusals:
         raise UnsupportedError(refusals)
 
@@ -156,9 +156,9 @@ def _check_target(net: Net, target: Target) -> None:
 def _unread(net: Net, target: Target) -> list[Refusal]:
     """Return a refusal for each top without a reader, with which OpenCV does not run a net."""
     unread = unread_tops(net)
-    what = f"needs a layer that reads it in target {target.name!r}, got none for"
+    need = f"needs a layer that reads it in target {target.name!r}, got none for"
     return [
-        Refusal(step.layer.type, f"{what} {top.blob!r}", step.origin)
+        Refusal(step.layer.type, f"{need} {top.blob!r}", step.origin)
         for step in net.steps
         for top in step.tops
         if top in unread

@@ -190,8 +190,8 @@ class Export:
             if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
             more = _one_sample_more(values)
-            what = f"with a batch of {len(more[0])}"
-            return with_outputs_tried(report, self.net, session, known, more, what)
+            run_name = f"with a batch of {len(more[0])}"
+            return with_outputs_tried(report, self.net, session, known, more, run_name)
 
     def _verify_around(
         self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None

@@ -99,7 +99,7 @@ def _asked(
     """Return a window's element where its index is the result's own, else `before` (or 0)."""
     where = dict(enumerate(covers, 2))
     sizes = tuple(len(cover) for cover in covers)
-    numbers = index_map(net, image, where, suffix="elements")
+    elements = index_map(net, image, where, suffix="elements")
     named = index_map(net, shifted, where, suffix="named")
     own = torch.arange(1, 1 + prod(sizes), dtype=torch.float32).reshape(sizes)
     apart = net.add(Bias(axis=2, num_axes=2), named, blobs=[-own], suffix="difference")
@@ -107,7 +107,7 @@ def _asked(
         Threshold(threshold=0.5), net.add(AbsVal(), apart, suffix="distance"), suffix="elsewhere"
     )
     here = net.add(Power(scale=-1, shift=1), elsewhere, suffix="here")
-    found = net.add(PRODUCT, numbers, here, suffix="found")
+    found = net.add(PRODUCT, elements, here, suffix="found")
     if before is None:
         return found
     kept = net.add(PRODUCT, before, elsewhere, suffix="masked")

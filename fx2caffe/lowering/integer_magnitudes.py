@@ -135,8 +135,8 @@ class IntegerRanges:
         if found > LARGEST:
             raise Refused(f"{_NEEDS}, got up to {found:.9g} on the example inputs; {_OR}")
         if LARGEST < likely < inf:
-            what = f"{node.name} may give integers beyond 2^24, which a net in float32 rounds"
-            warnings.warn(f"{what}: give input_ranges for a verdict", stacklevel=2)
+            warning = f"{node.name} may give integers beyond 2^24, which a net in float32 rounds"
+            warnings.warn(f"{warning}: give input_ranges for a verdict", stacklevel=2)
 
     def _magnitude(
         self, node: fx.Node, inputs: Mapping[fx.Node, float], found: Mapping[fx.Node, float]
@@ -162,11 +162,11 @@ class IntegerRanges:
         if name in _POSITIONS:
             return max(_count(source) for source in node.all_input_nodes)
         if name in _MOVES:
-            written = _numbers(node) if name in _WRITES else []
+            written = _constants(node) if name in _WRITES else []
             return max(0.0, *sources, *written)
         if name in _SORTS:
             return max(0, *sources, *(_count(source) for source in node.all_input_nodes))
-        return float(_RULES[name](sources, _numbers(node))) if name in _RULES else inf
+        return float(_RULES[name](sources, _constants(node))) if name in _RULES else inf
 
     def _constant(self, node: fx.Node) -> Tensor:
         found: Tensor = operator.attrgetter(str(node.target))(self._module)
@@ -254,7 +254,7 @@ def _count(node: fx.Node) -> int:
     return int(torch.Size(shape).numel())
 
 
-def _numbers(node: fx.Node) -> list[float]:
+def _constants(node: fx.Node) -> list[float]:
     """Return the magnitudes of the Python numbers among a node's arguments."""
     found: list[float] = []
 
@@ -290,14 +290,14 @@ def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
     return found
 
 
-def _clamped(sources: list[float], numbers: list[float]) -> float:
+def _clamped(sources: list[float], constants: list[float]) -> float:
     """Return the bound of a clamp: between two numbers no element is larger than both."""
-    return max(numbers) if len(numbers) == 2 else max([*sources, *numbers])
+    return max(constants) if len(constants) == 2 else max([*sources, *constants])
 
 
-def _divisor(sources: list[float], numbers: list[float]) -> float:
+def _divisor(sources: list[float], constants: list[float]) -> float:
     """Return the bound of a remainder, which is smaller than its divisor."""
-    return numbers[-1] if numbers else sources[-1]
+    return constants[-1] if constants else sources[-1]
 
 
 def _added(input: Tensor, dim: int, index: Tensor, source: Tensor, **_: Any) -> Tensor:
@@ -315,14 +315,14 @@ _AS_SUMS: Mapping[str, Callable[..., Tensor]] = {
 _RULES: Mapping[str, Callable[[list[float], list[float]], float]] = {
     "to": lambda sources, _: sources[0],
     "clamp": _clamped,
-    "clamp_min": lambda sources, numbers: max([*sources, *numbers]),
-    "clamp_max": lambda sources, numbers: max([*sources, *numbers]),
+    "clamp_min": lambda sources, constants: max([*sources, *constants]),
+    "clamp_max": lambda sources, constants: max([*sources, *constants]),
     "remainder": _divisor,
     "fmod": _divisor,
     "div": lambda sources, _: sources[0],
-    "diff": lambda sources, numbers: sources[0] * 2 ** max([1, *numbers]),
+    "diff": lambda sources, constants: sources[0] * 2 ** max([1, *constants]),
     **dict.fromkeys(
         ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
-        lambda sources, numbers: 2 * max([*sources, *numbers]) + 1,
+        lambda sources, constants: 2 * max([*sources, *constants]) + 1,
     ),
 }

@@ -182,21 +182,21 @@ def _spliced(
     return net.add(Concat(axis=axis), *parts)
 
 
-def _patched(net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], numbers: Tensor) -> Symbol:
+def _patched(net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], values: Tensor) -> Symbol:
     """Return `base` with constant elements where the mask is true."""
     mask = masks[0]
-    numbers = torch.where(mask, numbers, torch.zeros(()))
+    values = torch.where(mask, values, torch.zeros(()))
     moving = [
         axis
         for axis, size in enumerate(mask.shape)
         if _varies(masks[1], axis)  # a batch of one does not show whether it varies
-        or (size > 1 and (_varies(mask, axis) or _varies(numbers, axis)))
+        or (size > 1 and (_varies(mask, axis) or _varies(values, axis)))
     ]
     first, last = (moving[0], moving[-1]) if moving else (mask.dim() - 1, mask.dim() - 1)
     if any(base.carries_batch(axis) for axis in range(first, last + 1)):
         net.fix_batch(f"{net.scope[0]} writes into some samples only")
     run = range(first, last + 1)
-    blobs = [line_at_origin(~mask, *run).float(), line_at_origin(numbers, *run).float()]
+    blobs = [line_at_origin(~mask, *run).float(), line_at_origin(values, *run).float()]
     layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))
     return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], suffix="patched")
 

@@ -76,8 +76,8 @@ def _by_flat_index(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Sym
     start = start[tuple(kept)].expand(index.shape)
     step = prod(input.shape[axis + 1 :])
     steps = index if step == 1 else product(net, index, float(step), "steps")
-    numbers = weighted_sum(net, steps, start, suffix="indices")
-    return rows_of(net, _column(net, input), numbers)
+    flat_index = weighted_sum(net, steps, start, suffix="indices")
+    return rows_of(net, _column(net, input), flat_index)
 
 
 def _column(net: Emitter, input: Symbol) -> Symbol:

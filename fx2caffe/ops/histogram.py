@@ -35,13 +35,13 @@ def histc(net: Emitter, input: Symbol, bins: int = 100, min: float = 0, max: flo
 def _edges(bins: int, low: float, high: float) -> list[np.float32]:
     """Return the least float32 that torch counts in each bin, and the least above the last bin."""
     ends = np.float32(low), np.float32(high)
-    numbers = range(_rank(ends[0]), _rank(ends[1]) + 1)
+    candidates = range(_rank(ends[0]), _rank(ends[1]) + 1)
 
     def bin_of(rank: int) -> int:
         return int(torch.histc(torch.tensor([_number(rank)]), bins, low, high).argmax())
 
-    ranks = [numbers[bisect_left(numbers, bin_, key=bin_of)] for bin_ in range(bins)]
-    return [_number(rank) for rank in (*ranks, numbers[-1] + 1)]
+    ranks = [candidates[bisect_left(candidates, bin_, key=bin_of)] for bin_ in range(bins)]
+    return [_number(rank) for rank in (*ranks, candidates[-1] + 1)]
 
 
 def _rank(number: np.float32) -> int:

@@ -38,13 +38,13 @@ def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symb
         return rearrange(net, input, lambda x: x.index_select(dim, index))
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
-    numbers = viewed(net, index, lambda s: s or (1,), suffix="elements")
+    flat_index = viewed(net, index, lambda s: s or (1,), suffix="elements")
     axis = positive(dim, max(1, input.dim() if isinstance(input, Tensor) else input.rank))
-    return _picked(net, input, [axis], numbers, axis)
+    return _picked(net, input, [axis], flat_index, axis)
 
 
 def _picked(
-    net: Emitter, input: Operand, axes: Sequence[int], numbers: Symbol, first_axis: int
+    net: Emitter, input: Operand, axes: Sequence[int], flat_index: Symbol, first_axis: int
 ) -> Symbol:
     """Gather by flat indices over some axes, whose result axes start at axis `place`.
 
@@ -59,8 +59,8 @@ def _picked(
     else:
         front = rearrange(net, input, lambda x: x.permute(order))
         table = viewed(net, front, lambda s: (prod(s[:count]), *s[count:]), suffix="table")
-    found = rows_of(net, table, numbers)
-    many = numbers.rank
+    found = rows_of(net, table, flat_index)
+    many = flat_index.rank
     back = [
         *range(many, many + first_axis),
         *range(many),
@@ -145,8 +145,8 @@ def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
     doubled = [axis for axis, (_, twice) in zip(axes, pairs, strict=True) if twice]
     cut = twice_along(net, cut, doubled)
     longer = [size * (1 + twice) for size, (_, twice) in zip(sizes, pairs, strict=True)]
-    numbers = _numbers(net, [one for one, _ in pairs], longer)
-    return _picked(net, cut, axes, numbers, axes[0] if adjacent else 0)
+    flat_index = _flat_index(net, [one for one, _ in pairs], longer)
+    return _picked(net, cut, axes, flat_index, axes[0] if adjacent else 0)
 
 
 def _moved(net: Emitter, input: Operand, move: Callable[[Tensor], Tensor]) -> Operand:
@@ -192,7 +192,7 @@ def twice_along(net: Emitter, input: Operand, axes: Sequence[int]) -> Operand:
     return _moved(net, input, lambda x: x.repeat(times))
 
 
-def _numbers(net: Emitter, indices: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
+def _flat_index(net: Emitter, indices: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
     """Combine the indices of several axes to flat indices."""
     total: Operand | None = None
     for position, index in enumerate(indices):

@@ -24,7 +24,7 @@ from fx2caffe.ops.blocks import above, difference, opposite, product
 from fx2caffe.ops.reduction import reduced
 
 
-def rows_of(net: Emitter, table: Operand, numbers: Symbol, suffix: str = "") -> Symbol:
+def rows_of(net: Emitter, table: Operand, indices: Symbol, suffix: str = "") -> Symbol:
     """Gather rows (axis 0) of a table: the result has the shape of `numbers`, then that of a row.
 
     A constant table is the weight of an Embed, which takes any batch of indices.
@@ -36,27 +36,27 @@ def rows_of(net: Emitter, table: Operand, numbers: Symbol, suffix: str = "") -> 
         row = tuple(table.shape[1:])
         layer = Embed(num_output=prod(row), input_dim=count, bias_term=False)
         weight = as_float32(table).reshape(count, -1)
-        found = net.add(layer, numbers, blobs=[weight], suffix=suffix or "rows")
+        found = net.add(layer, indices, blobs=[weight], suffix=suffix or "rows")
         return viewed(net, found, lambda s: (*s[:-1], *row), suffix="shaped")
-    return _reindexed(net, table, numbers, suffix)
+    return _reindexed(net, table, indices, suffix)
 
 
-def _reindexed(net: Emitter, table: Symbol, numbers: Symbol, suffix: str) -> Symbol:
-    line = viewed(net, numbers, lambda s: (prod(s),), suffix="elements")
+def _reindexed(net: Emitter, table: Symbol, indices: Symbol, suffix: str) -> Symbol:
+    line = viewed(net, indices, lambda s: (prod(s),), suffix="elements")
     found = net.add(BatchReindex(), table, line, suffix=suffix or "rows")
     shape, other = (
-        (*numbers.shape, *table.shape[1:]),
-        (*numbers.other_shape, *table.other_shape[1:]),
+        (*indices.shape, *table.shape[1:]),
+        (*indices.other_shape, *table.other_shape[1:]),
     )
     return reshaped(net, found, shape, other, suffix="shaped")
 
 
-def one_hot_of(net: Emitter, numbers: Symbol, count: int, suffix: str = "one_hot") -> Symbol:
+def one_hot_of(net: Emitter, indices: Symbol, count: int, suffix: str = "one_hot") -> Symbol:
     """Encode each index one-hot along a new last axis."""
     if count**2 <= DENSE:
         layer = Embed(num_output=count, input_dim=count, bias_term=False)
-        return net.add(layer, numbers, blobs=[torch.eye(count)], suffix=suffix)
-    last = viewed(net, numbers, lambda s: (*s, 1), suffix="last")
+        return net.add(layer, indices, blobs=[torch.eye(count)], suffix=suffix)
+    last = viewed(net, indices, lambda s: (*s, 1), suffix="last")
     steps = difference(net, last, torch.arange(count), "steps")
     other = above(net, net.add(AbsVal(), steps, suffix="distance"), 0.5, "other")
     return opposite(net, other, suffix)

@@ -49,8 +49,8 @@ def nansum(
     zeros = affine(net, input, 0, suffix="zeros")
     up = net.add(MAXIMUM, input, zeros, suffix="up")
     down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, suffix="down")
-    numbers = combined(net, [(1, up), (-1, down)], "elements")
-    return reduced(net, ReduceOp.SUM, numbers, dim, keepdim, dtype)
+    elements = combined(net, [(1, up), (-1, down)], "elements")
+    return reduced(net, ReduceOp.SUM, elements, dim, keepdim, dtype)
 
 
 @handles(torch.mean)

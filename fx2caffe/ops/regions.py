@@ -118,8 +118,8 @@ def _of_units(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor
 def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, pixels: Tensor) -> Tensor:
     units = F.one_hot(pixels, prod(input.shape[2:])).to(boxes.dtype)
     images = units.reshape(len(pixels), 1, *input.shape[2:]).expand(-1, channels, -1, -1)
-    numbers = torch.arange(len(pixels)).repeat_interleave(len(boxes))[:, None]
-    rois = torch.cat([numbers.to(boxes.dtype), boxes[:, 1:].repeat(len(pixels), 1)], 1)
+    samples = torch.arange(len(pixels)).repeat_interleave(len(boxes))[:, None]
+    rois = torch.cat([samples.to(boxes.dtype), boxes[:, 1:].repeat(len(pixels), 1)], 1)
     result = pool(images.contiguous(), rois)
     tensor: Tensor = result[0] if isinstance(result, tuple) else result
     return tensor.reshape(len(pixels), -1).t()

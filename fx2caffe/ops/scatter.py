@@ -285,9 +285,9 @@ def scatter_reduce(
     if reduce == "amin":
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
     indices = as_symbol(net, index, suffix="index")
-    marks, numbers = _marks(net, base, dim, indices, new)
-    assert numbers is not None  # src was given
-    found = _reduced(net, _REDUCTIONS[reduce], numbers, marks)
+    marks, values = _marks(net, base, dim, indices, new)
+    assert values is not None  # src was given
+    found = _reduced(net, _REDUCTIONS[reduce], values, marks)
     axis = positive(dim, base.rank)
 
     def back(symbol: Symbol) -> Symbol:
@@ -350,9 +350,9 @@ _REDUCTIONS = {
 _ROLES = {"amin": "largest", "mean": "sum"}
 
 
-def _reduced(net: Emitter, reduction: _Reduction, numbers: Symbol, marks: Symbol) -> Symbol:
+def _reduced(net: Emitter, reduction: _Reduction, values: Symbol, marks: Symbol) -> Symbol:
     """Reduce, for each destination, the sources whose index equals it."""
-    each = product(net, numbers, marks, "each")
+    each = product(net, values, marks, "each")
     if reduction.neutral:
         rest = affine(net, marks, -reduction.neutral, reduction.neutral, "remainder")
         each = net.add(Eltwise(), each, rest, suffix="with_rest")

@@ -48,11 +48,11 @@ def bucketize(
 def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right: bool) -> Symbol:
     """Count the elements of a sequence below each input element, or (`right`) not above it."""
     values = as_symbol(net, torch.as_tensor(input) if not isinstance(input, Symbol) else input)
-    numbers = as_symbol(net, sequence, suffix="sequence")
+    elements = as_symbol(net, sequence, suffix="sequence")
     last = viewed(net, values, lambda s: (*s, 1), suffix="last")
-    if numbers.rank > 1:
-        numbers = viewed(net, numbers, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
-    first, second = (numbers, last) if right else (last, numbers)
+    if elements.rank > 1:
+        elements = viewed(net, elements, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
+    first, second = (elements, last) if right else (last, elements)
     apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, suffix="difference")
     counted = above(net, apart, 0, "is_above")
     if right:

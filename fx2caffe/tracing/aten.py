@@ -62,12 +62,12 @@ def native_batch_norm(
     """Respell aten's native_batch_norm; without running statistics it stays the same overload."""
     if len(rest) == 3:
         return torch._native_batch_norm_legit, (input, weight, bias, *rest), {}
-    running_mean, running_var, training, *numbers = rest
+    running_mean, running_var, training, *options = rest
     if training:
         return torch.native_batch_norm, (input, weight, bias, *rest), {}
     statistics = running_mean, running_var
     target = torch._native_batch_norm_legit_no_training
-    return target, (input, weight, bias, *statistics, *numbers), {}
+    return target, (input, weight, bias, *statistics, *options), {}
 
 
 def layer_norm(

@@ -141,8 +141,8 @@ def _of_source(source: str) -> list[str]:
     if source == "timm":
         return [f"timm:{name}" for name in _timm().list_models()]
     if ":" not in source:
-        what = "torchvision, timm or PACKAGE.MODULE:FACTORY"
-        raise CaffeError(f"source needs to be {what}, got {source!r}")
+        choices = "torchvision, timm or PACKAGE.MODULE:FACTORY"
+        raise CaffeError(f"source needs to be {choices}, got {source!r}")
     return [source]
 
 
@@ -238,8 +238,8 @@ def from_factory(text: str) -> tuple[nn.Module, Any]:
     try:
         factory = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
-        what = f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}"
-        raise CaffeError(what) from None
+        fault = f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}"
+        raise CaffeError(fault) from None
     made = factory if isinstance(factory, nn.Module) else factory()
     model, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):

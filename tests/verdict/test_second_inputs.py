@@ -18,7 +18,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.report import Status
-from caffe2fx.verdict.second_inputs import another, draws, is_one_number, numbers_compared_with
+from caffe2fx.verdict.second_inputs import another, constants_compared_with, draws, is_uniform
 from tests.rows import Function
 from tests.verdict.nets import reference
 
@@ -135,7 +135,7 @@ MASK = net_of(("off", Power(scale=-1, shift=1)), ("mask", ReLU()))  # 1 where th
 )
 def test_faults_that_the_example_does_not_reach(judged: Net, faults: list[str]) -> None:
     ones = torch.ones(1, 4)
-    assert is_one_number(ones) and not is_one_number(torch.tensor([1, 2]))
+    assert is_uniform(ones) and not is_uniform(torch.tensor([1, 2]))
     session = EmbeddedSession(graph_module(judged))
     report = judge(MASK, session, reference(MASK), [ones], engine="torch")
     assert [row.layer for row in report.rows if row.status is Status.DIFFERS] == faults, report
@@ -169,5 +169,5 @@ def test_what_nothing_moves_is_not_proven() -> None:
 
 def test_numbers_compared_with() -> None:
     layers = [Power(shift=-3), Power(scale=2, shift=8), Power(scale=0), Power(shift=-torch.inf)]
-    found = numbers_compared_with(net_of(*((f"p{i}", layer) for i, layer in enumerate(layers))))
+    found = constants_compared_with(net_of(*((f"p{i}", layer) for i, layer in enumerate(layers))))
     assert found == [3.0, -4.0]

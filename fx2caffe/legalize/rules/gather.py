@@ -39,15 +39,15 @@ def gather_by_batch_reindex(net: Emitter, call: LayerCall[Gather]) -> Tops:
     if outer * size > ROWS:
         raise Refused(f"needs at most {ROWS} rows to pick from, got {outer * size}")
     rows = (torch.arange(outer)[:, None] * size + call.blobs[0].long()[None]).flatten()
-    numbers = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], suffix="rows")
+    row_index = net.add(Parameter(shape=tuple(rows.shape)), blobs=[rows], suffix="rows")
     if layer.first == layer.last == 0 and bottom.shape[0] == bottom.other_shape[0]:
-        picked = net.add(BatchReindex(), bottom, numbers, suffix="pick")
+        picked = net.add(BatchReindex(), bottom, row_index, suffix="pick")
         shape, other = (layer.top_shapes([s], 1)[0] for s in both)
         return (reshaped(net, picked, shape, other),)
     inner = prod(bottom.shape[layer.last + 1 :]), prod(bottom.other_shape[layer.last + 1 :])
     first = prod(bottom.other_shape[: layer.last + 1])
     flat = reshaped(net, bottom, (outer * size, inner[0]), (first, inner[1]), suffix="flat")
-    picked = net.add(BatchReindex(), flat, numbers, suffix="pick")
+    picked = net.add(BatchReindex(), flat, row_index, suffix="pick")
     shape, other = (layer.top_shapes([s], 1)[0] for s in both)
     top = reshaped(net, picked, shape, shape if first == outer * size else other)
     if first != outer * size:

@@ -94,13 +94,13 @@ def _output(net: Emitter, gate: Symbol, c: Symbol) -> State:
 
 def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
     """Return whether each step continues the one before. Raises Refused if inputs decide that."""
-    numbers = _known(net, cont)
-    if numbers is None:
+    values = _known(net, cont)
+    if values is None:
         raise Refused("needs a cont that does not depend on the inputs")
-    alike = bool((numbers == numbers[:, :1]).all())
-    if not alike or not bool(((numbers == 0) | (numbers == 1)).all()):
+    alike = bool((values == values[:, :1]).all())
+    if not alike or not bool(((values == 0) | (values == 1)).all()):
         raise Refused("needs a cont of 0 or 1, alike for all samples")
-    return [bool(number) for number in numbers[:, 0]]
+    return [bool(number) for number in values[:, 0]]
 
 
 def _known(net: Emitter, symbol: Symbol) -> Tensor | None:

@@ -21,6 +21,8 @@ class Session(AbstractContextManager["Session"], Protocol):
 
     net: Net
     published_coarsely: bool
+    program: str  # the engine's name and version
+    seconds: float | None  # of the step that `run` yielded last, where the engine can tell
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Change the shapes of the inputs, in their order."""
@@ -44,6 +46,8 @@ class Closing:
     """Base of the sessions: leaving the `with` block closes them."""
 
     published_coarsely = False
+    program = ""
+    seconds: float | None = None
 
     def __enter__(self: S) -> S:
         return self

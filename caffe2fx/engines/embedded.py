@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class EmbeddedSession(Closing):
         self.net = module.caffe.net
         self.layers = {layer: name for name, layer in module.caffe.names.modules.items()}
         self._published: dict[str, Tensor] = {}
+        self.program = f"torch {torch.__version__}"
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Check the shapes as Caffe would; the modules themselves accept any."""
@@ -54,9 +56,11 @@ class EmbeddedSession(Closing):
         values: dict[Value, Tensor] = {}
         stream = self.module.caffe.stream(*inputs)
         for step in self.net.steps:
+            started = perf_counter()
             while any(top not in values for top in step.tops):
                 with torch.no_grad():
                     values.update([next(stream)])
+            self.seconds = perf_counter() - started
             tops = tuple(values.pop(top) for top in step.tops)
             results = zip(step.tops, tops, strict=True)
             self._published.update({v.blob: t for v, t in results if v in self.net.outputs})

@@ -86,6 +86,9 @@ class OpenCVSession(Closing):
 
     def __init__(self, net: Net, prototxt: Path, weights: Path) -> None:
         _check_memory(net)
+        import cv2
+
+        self.program = f"OpenCV {cv2.__version__}"
         self.net = net
         self._saved = prototxt, weights
         self._folder = TemporaryDirectory()

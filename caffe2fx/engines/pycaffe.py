@@ -182,6 +182,7 @@ class PycaffeSession(Closing):
 
     def __init__(self, worker: Worker, net: Net, prototxt: Path, caffemodel: Path) -> None:
         self._worker = worker
+        self.program = f"Caffe {worker.hello['version']}"
         self.net = net
         self._files = str(prototxt), str(caffemodel)
         self._shapes: list[list[Any]] = []
@@ -278,9 +279,11 @@ class PycaffeSession(Closing):
     def _ask(
         self, blobs: list[str], arrays: list[np.ndarray], start: int, end: int, wanted: list[str]
     ) -> tuple[Tensor, ...]:
-        _, results = self._worker.ask(
+        answer, results = self._worker.ask(
             "run", arrays, blobs=blobs, start=start, end=end, wanted=wanted
         )
+        seconds = answer.get("seconds")
+        self.seconds = seconds if isinstance(seconds, float) else None
         if len(results) != len(wanted):
             raise EngineError(f"pycaffe needs to answer with blobs {wanted}, got {len(results)}")
         return tuple(torch.from_numpy(array) for array in results)

@@ -13,6 +13,7 @@ from __future__ import absolute_import, print_function
 import json
 import os
 import sys
+import timeit
 
 import numpy as np
 
@@ -118,9 +119,13 @@ class Runner(object):
         """Fill blobs, run the layers from `start` to `end`, send blobs back."""
         for name, array in zip(request["blobs"], arrays):
             self.put(name, array)
+        started = timeit.default_timer()
         if request["start"] <= request["end"]:
             self.net._forward(request["start"], request["end"])
-        return {}, [self.net.blobs[name].data.copy() for name in request["wanted"]]
+        seconds = timeit.default_timer() - started
+        return {"seconds": seconds}, [
+            self.net.blobs[name].data.copy() for name in request["wanted"]
+        ]
 
     def put(self, name, array):
         blob = self.net.blobs[name]

@@ -128,7 +128,7 @@ def _by_layers(
     judged = [row for row in report.rows if not (is_cut and row.layer in found.added)]
     rows = [_explained(row, found) for row in judged]
     missing = [_listed(step, top) for step in found.missing for top in step.tops]
-    return Report(engine, [*rows, *missing, *_output_faults(found)])
+    return report.with_rows([*rows, *missing, *_output_faults(found)])
 
 
 def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value]) -> Reference:

@@ -8,7 +8,7 @@ Maps that the dump does not have are computed from those that it has by the laye
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,7 @@ def compare_with_dump(
     return DumpReport(
         engine,
         rows,
+        found.context,
         only_dump=matched.only_dump,
         skipped=dump.skipped,
         unmatched=str(module.caffe.unmatched),
@@ -238,7 +239,7 @@ class _Watched(Closing):
         inputs: Sequence[Tensor],
         seen: Seen | None,
     ) -> None:
-        self.net = session.net
+        self.net, self.program = session.net, session.program
         self._inputs, self._is_own = inputs, False
         self._mine, self._session, self._matched, self._seen = net, session, matched, seen
         self._found: dict[Value, Similarity] = {}
@@ -263,6 +264,7 @@ class _Watched(Closing):
             self._steps[id(step)] = mine
             if not is_input(mine):
                 self._measure(mine, tops, self._found, self._seen)
+            self.seconds = self._session.seconds
             yield step, tops
 
     def feed(self, step: Step, bottoms: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -309,4 +311,4 @@ def _judged(row: MapRow, thresholds: Thresholds | None) -> MapRow:
 
 
 def _fields(row: Row) -> dict[str, Any]:
-    return {**asdict(row), "origin": row.origin}
+    return {one.name: getattr(row, one.name) for one in fields(row)}

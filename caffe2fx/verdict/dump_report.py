@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf
+from typing import Any
 
 from caffe2fx.errors import CaffeError
+from caffe2fx.verdict.context import Context
 from caffe2fx.verdict.escaping import visible
 from caffe2fx.verdict.report import Report, Row
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
@@ -103,12 +104,13 @@ class DumpReport(Report):
         self,
         engine: str,
         rows: Iterable[MapRow],
+        context: Context | None = None,
         *,
         only_dump: Sequence[str] = (),
         skipped: Sequence[str] = (),
         unmatched: str = "",
     ) -> None:
-        super().__init__(engine, rows)
+        super().__init__(engine, rows, context)
         self.only_dump = tuple(only_dump)
         self.skipped = tuple(skipped)
         self.unmatched = unmatched
@@ -124,17 +126,18 @@ class DumpReport(Report):
         compared = (row for row in self.rows if not row.unverified)
         return tuple(sorted(compared, key=lambda row: row.loss))
 
-    def __str__(self) -> str:
+    def text(self, *, every: bool = False) -> str:
+        """Return a table of every map, what has no partner, where most is lost, and the verdict."""
         table = [_HEAD, *(row.cells() for row in self.rows)]
         wide = [max(len(line[column]) for line in table) for column in range(len(_HEAD) - 1)]
         lines = ["  ".join([*map(str.ljust, line, wide), line[-1]]) for line in table]
         return "\n".join([*lines, *map(visible, self._notes()), visible(self.summary())])
 
-    def _json(self) -> str:
-        found = json.loads(super()._json())
-        found |= {"only_net": self.only_net, "only_dump": self.only_dump, "skipped": self.skipped}
-        found |= {"unmatched": self.unmatched, "ranked": [row.layer for row in self.ranked]}
-        return json.dumps(found, indent=1)
+    def extras(self) -> dict[str, Any]:
+        """Return what a file of this report states beside what every report's does."""
+        lists = {"only_net": self.only_net, "only_dump": self.only_dump, "skipped": self.skipped}
+        ranked = [row.layer for row in self.ranked]
+        return {**lists, "unmatched": self.unmatched, "ranked": ranked}
 
     def _notes(self) -> list[str]:
         worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]

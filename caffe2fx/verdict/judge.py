@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from math import inf, isnan
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -35,7 +36,10 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.carried_errors import CarriedErrors
+from caffe2fx.verdict.context import Context, digests, without_weights
 from caffe2fx.verdict.dependence import depends_on_inputs, unreached
+from caffe2fx.verdict.map_details import Album
+from caffe2fx.verdict.map_measures import MapMeasures, measure
 from caffe2fx.verdict.measures import (
     alone_limit,
     difference,
@@ -63,8 +67,9 @@ def judge(
     Values that the reference does not know (made by a rewrite) are computed by the layers' own
     meaning from those that it does. It is run several times, but few maps are kept at a time.
     """
+    started, album = perf_counter(), Album()
     session.reshape([tuple(value.shape) for value in inputs])
-    trial = _Trial(net, session, reference, inputs)
+    trial = _Trial(net, session, reference, inputs, album)
     with SampleBySample():
         rows = trial.result(other_inputs(inputs))
         # An input that is one number, as a mask of ones, would excuse nets that do not read it.
@@ -73,10 +78,18 @@ def judge(
             if not doubtful:
                 break
             if trial.moved_by(drawn, doubtful):
-                once_more = _Trial(net, session, reference, drawn).result([inputs])
+                once_more = _Trial(net, session, reference, drawn, album).result([inputs])
                 rows = {value: _surer(rows[value], once_more[value]) for value in rows}
                 doubtful = _unproven(rows)
-    return Report(engine, rows.values())
+    context = Context(
+        program=session.program,
+        inputs=digests(net, inputs),
+        net=without_weights(net),
+        seconds={"verify": perf_counter() - started},
+        layer_seconds=trial.seconds,
+        details=album.kept(),
+    )
+    return Report(engine, rows.values(), context)
 
 
 def _unproven(rows: Mapping[Value, Row]) -> set[Value]:
@@ -97,6 +110,7 @@ class _Seen:
     noise: float  # of the reference in float32
     end: float  # the engine's error end to end
     masked: bool  # whether the second input moved where the map is infinite
+    measures: MapMeasures  # of the engine's map against the reference
     shape_fault: str  # empty where the engine's shape is the reference's
 
     @property
@@ -123,9 +137,16 @@ class _Trial:
     """Runs the engine and the reference side by side: end to end first, then layer by layer."""
 
     def __init__(
-        self, net: Net, session: Session, reference: Reference, inputs: Sequence[Tensor]
+        self,
+        net: Net,
+        session: Session,
+        reference: Reference,
+        inputs: Sequence[Tensor],
+        album: Album,
     ) -> None:
         self._net, self._session, self._reference = net, session, reference
+        self._album = album
+        self.seconds: dict[str, float] = {}  # of each layer in the engine
         self._inputs = [value.to(torch.float32) for value in inputs]
         self._moving = depends_on_inputs(net)
         self._theirs: list[Step] = []  # the engine's own steps
@@ -181,11 +202,17 @@ class _Trial:
         results = self._session.run(self._inputs)
         for mine, (step, tops) in zip(self._net.steps, results, strict=True):
             self._theirs.append(step)
+            if self._session.seconds is not None and not is_input(mine):
+                self.seconds[mine.name] = self._session.seconds
             for stream in streams:
                 with ByUnfolding() if stream is again else nullcontext():
                     stream.enter(mine)
             for value, top in zip(mine.tops, tops, strict=True):
-                self._seen[value] = _seen(top, *(stream.values[value] for stream in streams))
+                seen = _seen(top, *(stream.values[value] for stream in streams))
+                self._seen[value] = seen
+                if not is_input(mine):
+                    key, share = (mine.name, value.blob), _rough_share(seen)
+                    self._album.consider(key, share, top, exact.values[value], seen.measures)
                 if value in self._net.outputs:
                     outputs[value] = exact.values[value]
             for stream in streams:
@@ -279,6 +306,8 @@ class _Trial:
         if error is not None and seen.fits and (error > limit or seen.end > end):
             limit = alone_limit(signal, length, size, _own_noise(step, value, stream))
             end = max(end, limit)
+        if alone is not None and not (error is None or error <= limit):
+            self._album.put((step.name, value.blob), alone, exact)
         return Row(
             layer=step.name,
             type=step.layer.type,
@@ -294,6 +323,7 @@ class _Trial:
             origin=step.origin,
             dead=dead,
             wrong=seen.shape_fault or self._wrong.get(value) or self._baked(value),
+            measures=seen.measures,
         )
 
     def _baked(self, value: Value) -> str:
@@ -335,13 +365,21 @@ def _magnitude(value: Tensor) -> float:
 
 
 def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Tensor) -> _Seen:
+    found = measure(top, exact)
     return _Seen(
         change=moved(other, rounded),
         noise=max(moved(rounded, exact), moved(again, exact)),
-        end=difference(top, exact),
+        end=found.max_abs,
         masked=largest_of_all(other) == inf and bool((other.isinf() != rounded.isinf()).any()),
         shape_fault=shape_fault(top, exact),
+        measures=found,
     )
+
+
+def _rough_share(seen: _Seen) -> float:
+    """Return a map's error as about that share of its limit, before its layer is run alone."""
+    limit = max(end_limit(seen.noise, seen.change), alone_limit(seen.change, 1))
+    return seen.end / limit if limit > 0 else inf if seen.end > 0 else 0.0
 
 
 def _own_noise(step: Step, value: Value, exact: StepwiseEvaluation) -> float:

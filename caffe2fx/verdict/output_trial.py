@@ -55,7 +55,7 @@ def with_outputs_tried(
         for value, wanted in exact.items()
         if (fault := _fault(value.blob, given, wanted, limits.get(value.blob, 0.0)))
     }
-    return Report(report.engine, [_with(row, faults) for row in report.rows])
+    return report.with_rows(_with(row, faults) for row in report.rows)
 
 
 def _outputs(net: Net, reference: Reference, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
@@ -80,7 +80,7 @@ def _fault(name: str, given: Mapping[str, Tensor], wanted: Tensor, limit: float)
 
 def _all_wrong(report: Report, net: Net, why: str) -> Report:
     faults = {value.blob: why for value in net.outputs}
-    return Report(report.engine, [_with(row, faults) for row in report.rows])
+    return report.with_rows(_with(row, faults) for row in report.rows)
 
 
 def _with(row: Row, faults: Mapping[str, str]) -> Row:

@@ -185,7 +185,7 @@ class Export:
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
             known = self.as_reference()
-            report = judge(self.net, session, known, values, engine=runner.name)
+            report = self._told(judge(self.net, session, known, values, engine=runner.name))
             is_dump = isinstance(runner, DumpEngine)  # it holds only the run that was dumped
             if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
@@ -207,7 +207,11 @@ class Export:
             session = stack.enter_context(runner.open(*paths))
             given = around.fed(values)
             report = judge(around.net, session, around.as_reference(), given, engine=runner.name)
-        return around.report(report)
+        return self._told(around.report(report))
+
+    def _told(self, report: Report) -> Report:
+        """Return the report with the names of the model and of the target."""
+        return report.with_context(model=self.net.name, target=self.target.name)
 
     def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
         """Return the tensors that `verify` feeds to the net, for these inputs or the example's."""

@@ -76,7 +76,7 @@ class Around:
         ordered: list[Row] = []
         for step in self._whole.steps:
             ordered += self._rows(step) if step.name in self._stands else rows.get(step.name, [])
-        return Report(judged.engine, ordered)
+        return judged.with_rows(ordered)
 
     def _rows(self, step: Step) -> list[Row]:
         one, shapes = self._stands[step.name], step.top_shapes([])

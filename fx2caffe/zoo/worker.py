@@ -24,7 +24,6 @@ from torch import nn
 from caffe2fx.module.save import weights_suffix
 from caffe2fx.verdict.calibrate import calibrate
 from caffe2fx.verdict.report import Report, Status
-from caffe2fx.verdict.report import Row as MapRow
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.exporter.exporter import export
 from fx2caffe.exporter.result import Export
@@ -127,7 +126,7 @@ def _verified(row: Row, exported: Export) -> Row:
         verdict=_worst(report.status for report in reports).value,
         reasons=tuple(faults),
         maps=len(reports[0].rows),
-        error=max(map(_share, rows), default=0.0),
+        error=max((row.share for row in rows), default=0.0),
         verify_seconds=seconds,
     )
 
@@ -140,14 +139,6 @@ def _worst(found: Iterable[Status]) -> Status:
 def _reports(job: Job, exported: Export) -> list[Report]:
     batches = [None, job.batch] if job.batch and not exported.batch_is_fixed else [None]
     return [exported.verify(job.engine, batch=batch) for batch in batches]
-
-
-def _share(row: MapRow) -> float:
-    """Return the worse of both errors, as a share of its limit."""
-    pairs = (row.alone, row.alone_limit), (row.end_to_end, row.end_to_end_limit)
-    measured = [(error, limit) for error, limit in pairs if error is not None]
-    shares = [error / limit if limit > 0 else float(error > 0) for error, limit in measured]
-    return max(shares, default=0.0)
 
 
 def _timed(run: Callable[[], T]) -> tuple[T, float]:

@@ -75,7 +75,9 @@ def test_the_worker_is_python_2_7() -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in (node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")])
     }
-    assert imported == {"__future__", "faulthandler", "json", "os", "sys", "numpy", "caffe"}
+    assert imported == {
+        "__future__", "faulthandler", "json", "os", "sys", "timeit", "numpy", "caffe"
+    }  # fmt: skip
 
 
 # --- protocol ---

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from math import inf, nan
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from caffe2fx.origin import Origin
+from caffe2fx.verdict.context import Context, Input
 from caffe2fx.verdict.report import Report, Row, Status
+from caffe2fx.verdict.report_table import show
 
 
 def row(**changes: object) -> Row:
@@ -105,9 +109,91 @@ def test_saved_as_html_json_or_text(tmp_path: Path) -> None:
     assert [entry["layer"] for entry in loaded["rows"]] == ["a<b>&", "b"]
     assert loaded["rows"][0]["origin"]["line"] == 3 and loaded["rows"][1]["fault"]
     text = (tmp_path / "r.txt").read_text()
-    assert text == str(report)
+    assert text == report.text(every=True) and repr(report) == f"<Report: {report.headline}>"
     assert "1 of 2 feature maps equal in engine pycaffe; first divergence: layer 'b'" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.txt"]
+
+
+def test_json_has_everything(tmp_path: Path) -> None:
+    seen = Input("data", (1, 3), 0.0, 1.0, "ab")
+    context = Context(model="Net", target="bvlc", program="Caffe 1.0", inputs=(seen,),
+                      seconds={"verify": 2.0}, layer_seconds={"b": 0.5})  # fmt: skip
+    report = Report("pycaffe", [row(), row(layer="b", alone=1.0)], context)
+    report.save(tmp_path / "r.json")
+    loaded = json.loads((tmp_path / "r.json").read_text())
+    assert loaded["first_divergence"]["layer"] == "b" and loaded["status"] == "differs"
+    assert (loaded["model"], loaded["target"], loaded["program"]) == ("Net", "bvlc", "Caffe 1.0")
+    assert loaded["inputs"][0]["sha256"] == "ab" and loaded["seconds"] == {"verify": 2.0}
+    assert {"python", "torch", "numpy"} <= set(loaded["versions"])
+    first, second = loaded["rows"]
+    assert (first["kind"], second["kind"]) == ("equal", "fault")
+    assert (first["seconds"], second["seconds"]) == (None, 0.5)
+    assert second["share"] == pytest.approx(1e5) and second["measures"]["worst"] == []
+
+
+def test_csv_has_a_line_a_map_and_no_formulas(tmp_path: Path) -> None:
+    report = Report("e", [row(layer="=1+1"), row(layer='a,"b"\nc', alone=nan)])
+    report.save(tmp_path / "r.csv")
+    with (tmp_path / "r.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["layer"] for line in lines] == ["'=1+1", 'a,"b"\\nc']
+    assert [line["status"] for line in lines] == ["equal", "differs"]
+    assert (lines[0]["shape"], lines[0]["file"], lines[1]["alone"]) == ("2x3", "f.py", "nan")
+
+
+def test_junit_has_a_case_a_map(tmp_path: Path) -> None:
+    rows = [
+        row(layer="\x1b"),
+        row(layer="b", alone=1.0),
+        row(layer="c", unverified="a placeholder"),
+    ]
+    Report("e", rows, Context(refusals=("no such layer",))).save(tmp_path / "r.xml")
+    suite = ElementTree.parse(tmp_path / "r.xml").getroot()
+    assert {"tests": "4", "failures": "2", "skipped": "1"}.items() <= suite.attrib.items()
+    refused, first, second, third = suite
+    assert refused[0].get("message") == "no such layer"
+    assert first.get("name") == "\\x1b: y" and len(first) == 0
+    assert second[0].tag == "failure" and "errs by 1.00e+00" in str(second[0].get("message"))
+    assert third[0].tag == "skipped"
+
+
+@pytest.mark.parametrize("at", [9, 0, 19])
+def test_a_short_table_has_the_failing_maps_and_their_neighbours(
+    at: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row(layer=f"layer{index}") for index in range(20)]
+    rows[at] = row(layer=f"layer{at}", alone=1.0)
+    after = at + 1
+    if after < 20:
+        rows[after] = row(layer=f"layer{after}", end_to_end=1.0)
+    report = Report("e", rows)
+    text = str(report).splitlines()
+    assert text[0] == report.summary()
+    names = [line.split()[0] for line in text[2:] if not line.startswith("...")]
+    assert {f"layer{index}" for index in range(max(0, at - 1), min(20, at + 3))} == set(names)
+    assert len(report.text(every=True).splitlines()) == 22
+    show(report)
+    assert capsys.readouterr().out == f"{report}\n"
+
+
+def test_what_only_passes_a_fault_on_is_a_consequence() -> None:
+    rows = [row(), row(alone=1.0), row(end_to_end=1.0), row(dead=True), row(alone=2.0)]
+    report = Report("e", rows)
+    kinds = [report.kind(one).value for one in rows]
+    assert kinds == ["equal", "fault", "consequence", "unproven", "fault"]
+    assert report.worst[0] is rows[4]
+    alone = Report("e", [row(), rows[2]])  # bottoms in another order: no layer errs by itself
+    assert [alone.kind(one).value for one in alone.rows] == ["equal", "fault"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [({"alone": 5e-6, "end_to_end": 2e-6}, 0.5), ({"alone": nan}, inf), ({"alone": None}, 0.0),
+     ({"alone_limit": 0.0}, 0.0), ({"alone": 1.0, "alone_limit": 0.0}, inf),
+     ({"end_to_end": 1.0, "end_to_end_limit": inf}, 0.0)],
+)  # fmt: skip
+def test_the_share_of_a_limit(changes: dict[str, Any], share: float) -> None:
+    assert row(**changes).share == pytest.approx(share)
 
 
 def test_json_is_json_whatever_the_numbers(tmp_path: Path) -> None:

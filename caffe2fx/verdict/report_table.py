@@ -1,0 +1,107 @@
+"""The rows of a report as a table for a terminal or a text file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from caffe2fx.verdict.escaping import cell, say, visible
+from caffe2fx.verdict.findings import Findings, Kind, Row
+
+HEAD = ("layer", "type", "alone", "end to end", "of limit", "verdict")
+MOST_FAULTS, MOST_OTHERS = 5, 3
+GAP = ("...", "", "", "", "", "")
+_COLOURS = {
+    Kind.FAULT: "bold red",
+    Kind.CONSEQUENCE: "red",
+    Kind.UNPROVEN: "yellow",
+    Kind.UNVERIFIED: "bright_black",
+}
+
+
+def notable(report: Findings) -> list[int]:
+    """Return the indices of the rows that a short table shows: the failing and the worst.
+
+    With the faults, the first maps that are not proven or differ after them, and their neighbours.
+    """
+    kinds = [report.kind(row) for row in report.rows]
+    chosen = _first(kinds, [Kind.FAULT], MOST_FAULTS)
+    chosen += _first(kinds, [Kind.CONSEQUENCE, Kind.UNPROVEN, Kind.UNVERIFIED], MOST_OTHERS)
+    index = {id(row): at for at, row in enumerate(report.rows)}
+    chosen += [index[id(row)] for row in report.worst[: MOST_OTHERS if report.ok else 1]]
+    around = {at + step for at in chosen for step in (-1, 0, 1)}
+    return sorted(at for at in around if 0 <= at < len(report.rows))
+
+
+def _first(kinds: Sequence[Kind], wanted: Sequence[Kind], most: int) -> list[int]:
+    return [at for at, kind in enumerate(kinds) if kind in wanted][:most]
+
+
+def _parts(report: Findings, *, every: bool) -> Iterator[Row | None]:
+    """Yield the rows of a table, None where some are left out."""
+    rows = range(len(report.rows)) if every else notable(report)
+    last = -1
+    for at in rows:
+        if at > last + 1:
+            yield None
+        yield report.rows[at]
+        last = at
+    if last + 1 < len(report.rows):
+        yield None
+
+
+def lines(report: Findings, *, every: bool = False) -> list[str]:
+    """Return the table in lines of text, with a head; nothing for a report without rows."""
+    if not report.rows:
+        return [visible(reason) for reason in report.context.refusals]
+    parts = _parts(report, every=every)
+    cells = [HEAD, *(GAP if row is None else _cells(row) for row in parts)]
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [_line(one, wide) for one in cells]
+
+
+def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
+    names = [text.ljust(width) for text, width in zip(cells[:2], wide, strict=False)]
+    numbers = [text.rjust(width) for text, width in zip(cells[2:5], wide[2:], strict=False)]
+    return "  ".join([*names, *numbers, cells[5]]).rstrip()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    share = f"{row.share:.0%}" if row.share < 100 else f"{row.share:.0e}x"
+    names = (visible(text, lines=False) for text in (row.layer, row.type))
+    errors = (_relative(error, row) for error in (row.alone, row.end_to_end))
+    measured = row.alone is not None or row.end_to_end is not None
+    return (*names, *errors, share if measured else "-", visible(row.verdict, lines=False))
+
+
+def _relative(error: float | None, row: Row) -> str:
+    if error is None:
+        return "-"
+    return f"{error / row.signal if row.signal else error:.1e}"
+
+
+def show(report: Findings, *, every: bool = False) -> None:
+    """Print the verdict, and below it a table that has colours on a terminal."""
+    say(report.summary())
+    console = Console(highlight=False)
+    if console.is_terminal and report.rows:
+        console.print(_coloured(report, _parts(report, every=every)))
+    else:
+        for line in lines(report, every=every):
+            say(line)
+
+
+def _coloured(report: Findings, rows: Iterable[Row | None]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in HEAD:
+        number = title in HEAD[2:5]
+        table.add_column(
+            title, justify="right" if number else "left", no_wrap=number, overflow="fold"
+        )
+    for row in rows:
+        cells = GAP if row is None else _cells(row)
+        style = None if row is None else _COLOURS.get(report.kind(row))
+        table.add_row(*map(cell, cells), style=style)
+    return table

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 from caffe2fx.report.text import visible
 
-__all__ = ["cell", "say", "visible"]
+__all__ = ["cell", "echo", "visible"]
 
 
 def echo(text: object, file: TextIO | None = None) -> None:

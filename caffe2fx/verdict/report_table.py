@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from caffe2fx.verdict.escaping import cell, say, visible
+from caffe2fx.verdict.escaping import cell, echo, visible
 from caffe2fx.verdict.findings import Findings, Kind, Row
 
 HEAD = ("layer", "type", "alone", "end to end", "of limit", "verdict")
@@ -84,13 +84,13 @@ def _relative(error: float | None, row: Row) -> str:
 
 def show(report: Findings, *, every: bool = False) -> None:
     """Print the verdict, and below it a table that has colours on a terminal."""
-    say(report.summary())
+    echo(report.summary())
     console = Console(highlight=False)
     if console.is_terminal and report.rows:
         console.print(_coloured(report, _parts(report, every=every)))
     else:
         for line in lines(report, every=every):
-            say(line)
+            echo(line)
 
 
 def _coloured(report: Findings, rows: Iterable[Row | None]) -> Table:

@@ -45,7 +45,8 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
 
 def _add_state(parser: argparse.ArgumentParser) -> None:
     choices = ["TEST", "TRAIN"]
-    parser.add_argument("--phase", choices=choices, default="TEST", help="default: TEST")
+    phase = "default: TEST, or the one in which a .caffemodel was saved"
+    parser.add_argument("--phase", choices=choices, help=phase)
     parser.add_argument("--level", type=int, default=0, help="that layers may ask for (default: 0)")
     parser.add_argument("--stage", nargs="+", default=[], help="stages that layers may ask for")
 

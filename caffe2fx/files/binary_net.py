@@ -10,6 +10,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.registry import registered
+from caffe2fx.messages.common import Phase
 from caffe2fx.messages.v1 import V1_TYPES
 
 GIVE = "; give the prototxt, where fields have names"
@@ -27,6 +28,12 @@ def refuse(net: Any, source: str) -> None:
         raise CaffeFormatError(f"{source} needs BVLC's own layers and fields{GIVE}; got\n{listed}")
     if not net.input and not any(map(_has_parameters, (*net.layer, *net.layers))):
         raise CaffeFormatError(f"{source} needs layers with their parameters{GIVE}; got weights")
+
+
+def saved_phase(net: Any) -> Phase:
+    """Return the phase that all layers state, as Caffe writes it; TEST if they state none."""
+    stated = {layer.phase for layer in net.layer if layer.HasField("phase")}
+    return Phase.TRAIN if stated == {Phase.TRAIN} else Phase.TEST
 
 
 def _has_parameters(layer: Any) -> bool:

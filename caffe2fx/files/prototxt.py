@@ -111,30 +111,49 @@ def net_of(
 def inside(
     path: str | Path,
     *,
-    phase: Phase | str = Phase.TEST,
+    phase: Phase | str | None = None,
     level: int = 0,
     stages: Sequence[str] = (),
 ) -> Net:
     """Return the net that a .caffemodel describes beside its blobs, read by BVLC's field numbers.
 
-    Forks gave the same numbers to other fields. So CaffeFormatError for any field or layer that is
-    not BVLC's, or that a fork could have meant otherwise.
+    `phase` is the one that it was saved in, if None. Forks gave the same numbers to other fields:
+    so CaffeFormatError for any field or layer that is not BVLC's, or that a fork could have meant
+    otherwise.
     """
-    source = str(path)
+    source, proto = str(path), _definition(path)
+    binary_net.refuse(proto, source)
+    saved = binary_net.saved_phase(proto)
+    upgrade.upgrade(proto, source)
+    _check_types(proto, source)
+    for layer in proto.layer:
+        layer.ClearField("phase")  # of the net that was saved: Caffe writes it into every layer
+    origins = [Origin(file=source)] * len(proto.layer)
+    state = NetState(phase=_phase(saved if phase is None else phase), level=level,
+                     stage=tuple(stages))  # fmt: skip
+    try:
+        return net_of(proto, origins, source, state, Hints(dialect=BVLC))
+    except CaffeFormatError as error:
+        if saved is state.phase:
+            raise
+        only = f"only the layers of phase {saved.name} are in the file: load it with that phase"
+        raise CaffeFormatError(f"{error} ({only})") from None
+
+
+def phase_inside(path: str | Path) -> Phase:
+    """Return the phase in which Caffe saved the net of a .caffemodel; TEST if it names none."""
+    return binary_net.saved_phase(_definition(path))
+
+
+def _definition(path: str | Path) -> Any:
+    """Return the NetParameter of a .caffemodel without its blobs."""
     proto: Any = descriptors.new("NetParameter")
     try:
         proto.ParseFromString(caffemodel.definition(path))
     except DecodeError as error:
         wanted = f"{path} needs layers of BVLC's Caffe, got {error}"
         raise CaffeFormatError(f"{wanted}{binary_net.GIVE}") from None
-    binary_net.refuse(proto, source)
-    upgrade.upgrade(proto, source)
-    _check_types(proto, source)
-    for layer in proto.layer:
-        layer.ClearField("phase")  # of the net that was saved: Caffe writes it into every layer
-    origins = [Origin(file=source)] * len(proto.layer)
-    state = NetState(phase=_phase(phase), level=level, stage=tuple(stages))
-    return net_of(proto, origins, source, state, Hints(dialect=BVLC))
+    return proto
 
 
 Entry = tuple[LayerParameter, Layer, Origin]

@@ -41,7 +41,7 @@ class Options:
     """Holds the options for the part of a net to load and its sizes; `load` documents each."""
 
     outputs: Sequence[str] | None = None
-    phase: str = "TEST"
+    phase: str | None = None
     level: int = 0
     stages: Sequence[str] = ()
     dialect: str | None = None
@@ -85,7 +85,7 @@ def load(
     weights: Path_ | None = None,
     *,
     outputs: Sequence[str] | None = None,
-    phase: str = "TEST",
+    phase: str | None = None,
     level: int = 0,
     stages: Sequence[str] = (),
     dialect: str | None = None,
@@ -106,7 +106,9 @@ def load(
     content of a blob, and "conv1@bn1" the output of layer bn1 in it.
 
     `phase` ("TRAIN" or "TEST"), `level` and `stages` are matched against the layers' include and
-    exclude rules. The module comes in the mode of its phase, train() or eval(), which Dropout and
+    exclude rules. The default is TEST, and for a .caffemodel in the place of the prototxt the phase
+    in which Caffe saved it, since the layers of the other are not inside: TRAIN for a solver's
+    snapshot. The module comes in the mode of its phase, train() or eval(), which Dropout and
     BatchNorm then follow as they do in Caffe.
 
     `dialect` is the Caffe that the net is for ("yolo", "segnet" ...); it matters only for layer
@@ -134,7 +136,7 @@ def load(
     """
     options = Options(
         outputs=outputs,
-        phase=phase,
+        phase=_default_phase(prototxt) if phase is None else phase,
         level=level,
         stages=stages,
         dialect=dialect,
@@ -153,7 +155,14 @@ def load(
         made.meta["caffe_identifier"] = stated_in_text(prototxt)
     if freeze:
         _freeze(made)
-    return made.train(phase == "TRAIN")
+    return made.train(options.phase == "TRAIN")
+
+
+def _default_phase(path: Path_) -> str:
+    """Return the phase of the net inside a .caffemodel; TEST for a text."""
+    with file_errors():
+        has_net = is_binary(path) and not str(path).endswith(".h5")
+        return prototxt.phase_inside(path).name if has_net else "TEST"
 
 
 def _read(
@@ -188,6 +197,7 @@ def _described(path: Path_, weights: Sequence[LayerWeights], options: Options) -
         if str(path).endswith(".h5"):
             raise CaffeFormatError(f"{path} needs a prototxt beside it: HDF5 holds weights alone")
         return prototxt.inside(path, phase=phase, level=level, stages=stages)
+    phase = phase or "TEST"
     hints = Hints(options.dialect, {entry.name: len(entry.blobs) for entry in weights})
     return prototxt.read(path, phase=phase, level=level, stages=stages, hints=hints)
 

@@ -209,6 +209,39 @@ def test_levels_and_stages(tmp_path: Path, level: int, stages: tuple[str, ...]) 
     assert ours == [name for name in kept if "_split" not in name]
 
 
+PHASES = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: [4, 3] } } include { phase: TRAIN } }
+layer { name: "label" type: "Input" top: "label"
+  input_param { shape { dim: 4 } } include { phase: TRAIN } }
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: [1, 3] } } include { phase: TEST } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss"
+  include { phase: TRAIN } }
+layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" include { phase: TEST } }
+"""
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize(("phase", "outputs"), [("TRAIN", ("loss",)), ("TEST", ("prob",))])
+def test_a_net_saved_by_caffe_is_loaded_in_its_phase(
+    tmp_path: Path, phase: str, outputs: tuple[str, ...]
+) -> None:
+    text, model = tmp_path / "net.prototxt", tmp_path / "snapshot.caffemodel"
+    text.write_text(PHASES)
+    caffes_own.saved(text, model, phase=phase)
+    module, named = caffe2fx.load(model), caffe2fx.load(model, phase=phase)
+    beside = caffe2fx.load(text, model, phase=phase)
+    for one in (module, named, beside):
+        assert one.caffe.outputs == outputs and one.training is (phase == "TRAIN")
+        torch.testing.assert_close(one.ip.weight, beside.ip.weight, rtol=0, atol=0)
+    other = "TEST" if phase == "TRAIN" else "TRAIN"
+    with pytest.raises(CaffeError, match=f"only the layers of phase {phase} are in the file"):
+        caffe2fx.load(model, phase=other)
+
+
 def test_a_phase_is_one_of_two(tmp_path: Path) -> None:
     text, model = files(tmp_path)
     with pytest.raises(CaffeError, match="phase needs to be TRAIN or TEST, got 'test'"):

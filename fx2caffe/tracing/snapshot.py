@@ -86,8 +86,9 @@ class Snapshot:
             return
         if isinstance(getattr(value, "__dict__", None), dict):
             self._mapping(vars(value))
-        for name in _slots(type(value)):
-            self._binding(value, name, getattr(value, name, _MISSING), _set_attribute)
+        for name, slot in _slots(type(value)).items():
+            put = functools.partial(_set_slot, slot)
+            self._binding(value, name, _in_slot(slot, value), put)
         self._later([type(value)])
 
     def _mapping(self, value: dict[Any, Any]) -> None:
@@ -215,10 +216,33 @@ def _contents(cell: types.CellType) -> Any:
         return _MISSING
 
 
-def _slots(kind: type) -> list[str]:
-    found = (vars(base).get("__slots__", ()) for base in kind.__mro__)
-    names = [name for slots in found for name in ([slots] if isinstance(slots, str) else slots)]
-    return [name for name in names if not name.startswith("__")]
+def _slots(kind: type) -> dict[str, types.MemberDescriptorType]:
+    """Give the slots of a class and of its bases, by the class that declares them and their name.
+
+    A property of the slot's name in a subclass hides it and may not be assigned; the slot may.
+    """
+    return {
+        f"{base.__qualname__}.{name}": slot
+        for base in kind.__mro__
+        if "__slots__" in vars(base)
+        for name, slot in vars(base).items()
+        if isinstance(slot, types.MemberDescriptorType)
+    }
+
+
+def _in_slot(slot: types.MemberDescriptorType, owner: Any) -> Any:
+    try:
+        return slot.__get__(owner)
+    except AttributeError:
+        return _MISSING
+
+
+def _set_slot(slot: types.MemberDescriptorType, owner: Any, _: str, held: Any) -> None:
+    now = _in_slot(slot, owner)
+    if held is _MISSING and now is not _MISSING:
+        slot.__delete__(owner)
+    elif now is not held:
+        slot.__set__(owner, held)
 
 
 def _set_attribute(owner: Any, name: str, held: Any) -> None:

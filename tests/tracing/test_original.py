@@ -42,6 +42,22 @@ class Holder:
     kept: Any
 
 
+KEPT: types.MemberDescriptorType = vars(Holder)["kept"]
+
+
+class Guarded(Holder):
+    """Hides the slot of its base and refuses assignments, as mpmath's constants do."""
+
+    __slots__ = ()
+
+    @property
+    def kept(self) -> Any:  # type: ignore[override]
+        return []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name} has no setter")
+
+
 class ByModuleList(Base):
     def __init__(self) -> None:
         super().__init__()
@@ -157,6 +173,19 @@ class BySlots(Base):
         return y + (self.holder.kept + self.line[0]).mean(1, keepdim=True)
 
 
+class ByHiddenSlot(BySlots):
+    def __init__(self) -> None:
+        super().__init__()
+        self.guarded = Guarded()
+
+    def keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        super().keep(module, inputs, output)
+        KEPT.__set__(self.guarded, output)
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x) + KEPT.__get__(self.guarded).mean()
+
+
 class ByPatchedForward(Base):
     def __init__(self) -> None:
         super().__init__()
@@ -228,7 +257,8 @@ class UnCopyable(Base):
 
 MODELS = [
     ByModuleList, ByPartial, ByBoundMethod, ByDefault, ByLambdaInDict, ByGlobal, ByGlobalName,
-    ByPreHook, BySlots, ByPatchedForward, ByClassAttribute, ByTable, CachesOnce, UnCopyable,
+    ByPreHook, BySlots, ByHiddenSlot, ByPatchedForward, ByClassAttribute, ByTable, CachesOnce,
+    UnCopyable,
 ]  # fmt: skip
 
 

@@ -85,12 +85,16 @@ def _known(name: str, index: Any) -> Tensor:
     return tensor
 
 
-@handles(torch.index_fill)
-def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: AnyOperand) -> Symbol:
+def _along(input: Operand, dim: int, index: Operand) -> tuple[Any, ...]:
+    """Return the key that indexes one axis of the input and takes the axes before it whole."""
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
-    indices = (slice(None),) * (dim % len(input.shape)) + (_known("index", index),)
-    return setitem(net, input, indices, value)
+    return (slice(None),) * (dim % len(input.shape)) + (index,)
+
+
+@handles(torch.index_fill)
+def index_fill(net: Emitter, input: Operand, dim: int, index: Operand, value: AnyOperand) -> Symbol:
+    return setitem(net, input, _along(input, dim, _known("index", index)), value)
 
 
 @handles(torch.index_copy)
@@ -98,8 +102,7 @@ def index_copy(
     net: Emitter, input: Operand, dim: int, index: Operand, source: AnyOperand
 ) -> Symbol:
     if isinstance(index, Symbol):
-        region = (slice(None),) * (dim % len(input.shape)) + (index,)
-        return setitem(net, input, region, source)
+        return setitem(net, input, _along(input, dim, index), source)
     return written(net, input, source, lambda x, y: x.index_copy(dim, index, y))
 
 

@@ -19,8 +19,10 @@ from caffe2fx.net.evaluate import StepwiseEvaluation, own_reference
 pytestmark = pytest.mark.sweep
 SAMPLES, SECONDS = 4, 20
 NAN = float("nan")
-# Of equal elements torch gives the position of any; and the ends of a domain are not finite.
-UNDEFINED = frozenset({"topk", "kthvalue", "sort", "argsort", "erfinv"})
+# Of equal elements torch gives the position of any, the ends of a domain are not finite, and
+# nobody wrote the memory of new tensors. LAPACK ends the process where a matrix holds NaN.
+UNDEFINED = frozenset({"topk", "kthvalue", "sort", "argsort", "erfinv", "new_empty_strided"})
+DIES_OF_NAN = frozenset({"linalg.eig", "linalg.eigvals", "linalg.eigh", "linalg.eigvalsh"})
 
 
 class Call(nn.Module):
@@ -116,7 +118,8 @@ def test_samples(kind: str) -> None:
     op_db = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db
     wrong = []
     signal.signal(signal.SIGALRM, _too_long)
-    for op in (op for op in op_db if op.name not in UNDEFINED):
+    left_out = UNDEFINED | (DIES_OF_NAN if kind == "NaN" else frozenset())
+    for op in (op for op in op_db if op.name not in left_out):
         try:
             signal.alarm(SECONDS)
             for call in samples(op, kind):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 import tests.table
-from tests.table import architecture, functions, layers, targets
+from tests.table import api, architecture, functions, layers, targets
 from tests.table.rows import measured, rows_of
 
-PAGES = ("functions", "targets", "layers", "architecture")
+PAGES = ("functions", "targets", "layers", "architecture", "api")
 
 
 def main() -> None:
@@ -31,6 +31,8 @@ def write(pages: object, only: str | None, engine: str, jobs: int) -> None:
         layers.write()
     if "architecture" in chosen and only is None:
         architecture.write()
+    if "api" in chosen and only is None:
+        api.write()
     if not chosen & {"functions", "targets"}:
         return
     name = only and functions.registered(only)

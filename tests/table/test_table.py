@@ -11,7 +11,7 @@ from caffe2fx.layers.layer import BVLC, Evidence
 from fx2caffe.targets import TARGETS
 from tests.layers.forks.programs import programs
 from tests.ops.test_ops import ROWS
-from tests.table import architecture, functions, layers, markdown, targets
+from tests.table import api, architecture, functions, layers, markdown, targets
 from tests.table.__main__ import write
 from tests.table.rows import Found, look, rows_of
 
@@ -151,3 +151,9 @@ def test_what_a_record_rests_on_is_what_the_tests_show() -> None:
 def test_the_page_of_a_package_shows_its_floors_its_tree_and_a_way_through_it(package: str) -> None:
     text = (architecture.ROOT / package / "README.md").read_text("utf-8")
     assert text == architecture.made(package, text), "run python -m tests.table architecture"
+
+
+@pytest.mark.parametrize("package", api.PACKAGES)
+def test_the_reference_of_a_package_is_that_of_its_public_names(package: str) -> None:
+    text = (api.ROOT / package / "API.md").read_text("utf-8")
+    assert text == api.page(package), "run python -m tests.table api"

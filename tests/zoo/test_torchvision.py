@@ -1,4 +1,4 @@
-"""Every model of torchvision in real Caffe, and README's table of them."""
+"""Every model of torchvision in real Caffe, and the page's table of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fx2caffe import zoo
 from fx2caffe.zoo.models import FAMILIES, make
 from fx2caffe.zoo.table import BEGIN, COLUMNS, END, cells, markdown
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "fx2caffe" / "zoo" / "PAGE.md"
 NAMES = zoo.names(["torchvision"])
 LARGEST = 350  # MB of weights
 
@@ -76,7 +76,7 @@ def tensors(result: object) -> Iterator[torch.Tensor]:
 
 
 def test_readme_has_a_row_for_every_model_but_the_largest() -> None:
-    text = README.read_text("utf-8")
+    text = PAGE.read_text("utf-8")
     table = text.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
     count = markdown([]).count("\n")  # of the lines before the rows
     assert table[1:count] == markdown([]).splitlines()[1:count]

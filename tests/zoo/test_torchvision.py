@@ -14,7 +14,7 @@ from fx2caffe import zoo
 from fx2caffe.zoo.models import FAMILIES, make
 from fx2caffe.zoo.table import BEGIN, COLUMNS, END, cells, markdown
 
-PAGE = Path(__file__).parents[2] / "fx2caffe" / "zoo" / "PAGE.md"
+PAGE = Path(__file__).parents[2] / "fx2caffe" / "zoo" / "README.md"
 NAMES = zoo.names(["torchvision"])
 LARGEST = 350  # MB of weights
 
@@ -75,7 +75,7 @@ def tensors(result: object) -> Iterator[torch.Tensor]:
             yield from tensors(part)
 
 
-def test_readme_has_a_row_for_every_model_but_the_largest() -> None:
+def test_the_page_has_a_row_for_every_model_but_the_largest() -> None:
     text = PAGE.read_text("utf-8")
     table = text.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
     count = markdown([]).count("\n")  # of the lines before the rows

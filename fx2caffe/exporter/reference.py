@@ -12,6 +12,7 @@ from torch.fx.node import map_aggregate
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.net.evaluate import WithoutHooks, in_precision, streamed
 from fx2caffe.tracing.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
+from fx2caffe.tracing.repeated import grown
 
 
 def run_reference(
@@ -69,16 +70,12 @@ class _Runner(WithoutHooks):
         return super().run_node(n)
 
     def _constant(self, n: fx.Node) -> Any:
-        """Return a constant, with its first row repeated per sample where it follows the batch."""
+        """Return a constant, of the size that it has at this batch."""
         value: Tensor = super().run_node(n)
-        if n.name not in self.batch.others or value.shape == self.batch.others[n.name].shape:
+        repeated = self.batch.repeated.get(n.name)
+        if repeated is None:
             return value
-        for axis, size in enumerate(self.batch.shape(n, self.extra)):
-            if size != value.shape[axis]:
-                value = value.narrow(axis, 0, 1).expand(
-                    [size if other == axis else -1 for other in range(value.dim())]
-                )
-        return value
+        return grown(value, repeated, self.batch.shape(n, self.extra)[repeated.axis])
 
 
 class _Wide(_Runner):

@@ -81,7 +81,7 @@ class Source:
         return Lowering(
             traced.module.graph,
             traced.module,
-            batch.others,
+            batch,
             names,
             {} if self._caffe is None else self._caffe.caffe.names.modules,
             integers=IntegerRanges(traced.module, self.tensors, names, ranges),

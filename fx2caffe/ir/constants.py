@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import DummyData, Parameter
-from caffe2fx.messages.common import Filler
+from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.record import IntermediateRecord
 from fx2caffe.ir.symbol import Refused, Symbol
 
 EXACT_INTEGER = 1 << 24
 LARGEST = torch.finfo(torch.float32).max
 
 
+@dataclass(frozen=True, kw_only=True)
+class Constant(IntermediateRecord):
+    """Give the blob, which has that shape."""
+
+    type = "Constant"
+    bottoms = (0, 0)
+
+    shape: Shape
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return (self.shape,)
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        return (self.shape,)
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (blobs[0].clone(),)
+
+
 def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
-    """Return a Symbol unchanged; emit a constant as a DummyData or Parameter layer.
+    """Return a Symbol unchanged; emit a constant as a layer.
 
     Raises Refused for an empty tensor and for values that float32 cannot hold.
     """
@@ -26,12 +49,8 @@ def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
     tensor = as_float32(value)
     if not tensor.numel():
         raise Refused(f"needs tensors with numbers in them, got shape {tuple(tensor.shape)}")
-    if tensor.dim() > 0 and bool((tensor == tensor.reshape(-1)[0]).all()):
-        filler = Filler(value=float(tensor.reshape(-1)[0]))
-        return net.add(
-            DummyData(shape=(tuple(tensor.shape),), data_filler=(filler,)), suffix=suffix
-        )
-    return net.add(Parameter(shape=tuple(tensor.shape)), blobs=[tensor], suffix=suffix)
+    shape = tuple(tensor.shape)
+    return net.add(Constant(shape=shape), blobs=[tensor.contiguous()], suffix=suffix)
 
 
 def as_float32(value: Any) -> Tensor:

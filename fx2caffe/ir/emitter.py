@@ -39,6 +39,7 @@ class Emitter:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self.inputs: list[Symbol] = []
         self.reshape_sources: dict[Value, Symbol] = {}  # the input of each reshape
         self.annotations: dict[
             Value, object

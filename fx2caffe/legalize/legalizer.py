@@ -85,6 +85,7 @@ def _legalize(step: Step, symbols: dict[Value, Symbol], emitter: _LegalEmitter) 
         if reason is not None:
             raise Refused(reason)
         emitter.steps.append(step)
+        emitter.inputs += [symbols[top] for top in step.tops]
         emitter.unique(step.name)
         return
     bottoms = [symbols[bottom] for bottom in step.bottoms]

@@ -23,13 +23,14 @@ from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.batch_constants import BatchConstants
 from fx2caffe.lowering.constant_calls import computed, reads_constants_alone, with_symbols
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.integer_range import cast_written, refuse_wrapping
 from fx2caffe.lowering.refusal_reasons import reason_for
 from fx2caffe.lowering.registry import _HANDLERS, Handler, qualified_name
-from fx2caffe.tracing.batch_analysis import result_varies
+from fx2caffe.tracing.batch_analysis import Batch, result_varies
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Lowering:
         self,
         graph: fx.Graph,
         root: fx.GraphModule,
-        others: Mapping[str, Any],
+        batch: Batch,
         input_names: Mapping[str, str],
         module_names: Mapping[str, str],
         *,
@@ -61,9 +62,10 @@ class Lowering:
         self.placeholders = placeholders
         self.tops = tops or {}
         self.integers = integers
-        self.graph, self.root, self.others = graph, root, others
+        self.graph, self.root, self.others = graph, root, batch.others
         self.input_names = input_names
         self.emitter = Emitter()
+        self.following = BatchConstants(self.emitter, batch.repeated, batch.others)
         self.values: dict[fx.Node, Any] = {}
         self.refusals: list[Refusal] = []
         self.inputs: dict[Value, Symbol] = {}
@@ -77,6 +79,7 @@ class Lowering:
             if node.op != "output":
                 self._lower(node)
             elif not self.refusals:
+                self._constants(node)
                 outputs = self._outputs(node.args[0])
         if self.refusals:
             raise UnsupportedError(self.refusals)
@@ -153,6 +156,7 @@ class Lowering:
             return self._input(node)
         if node.op == "get_attr":
             return _attribute(self.root, str(node.target))
+        self._constants(node)
         refuse_wrapping(node)
         with self.emitter.at(self.names[node], _origin(node)):
             self._argument((node.args, node.kwargs))
@@ -162,6 +166,17 @@ class Lowering:
             self._check(node, result)
         return _typed(result, node.meta.get("value"))
 
+    def _constants(self, node: fx.Node) -> None:
+        """Give the constants that follow the batch the form in which this node reads them."""
+        fewer = self.following.read_by(node)
+        for source in filter(self.following.follows, node.all_input_nodes):
+            if source in fewer:
+                self.values[source] = fewer[source]
+            else:
+                symbol = self.following.symbol(source)
+                self.values[source] = _typed(symbol, source.meta["value"])
+                self.nodes.setdefault(symbol.value, source.name)
+
     def _input(self, node: fx.Node) -> Symbol:
         shape = node.meta["value"].shape
         other = self._other(node).shape
@@ -170,6 +185,7 @@ class Lowering:
         self.emitter.steps.append(Step(name, Input(shape=(shape,)), (), (value,)))
         self.nodes[value] = node.name
         self.inputs[value] = Symbol(value, shape, other, node.meta["value"].dtype)
+        self.emitter.inputs.append(self.inputs[value])
         return self.inputs[value]
 
     def _other(self, node: fx.Node) -> Any:

@@ -52,6 +52,7 @@ def with_column(net: Emitter, value: Operand) -> Operand:
 
 def product(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> Symbol:
     """Multiply two (batches of) matrices, broadcast as by torch.matmul."""
+    first, second = _single(first, len(second.shape)), _single(second, len(first.shape))
     if isinstance(first, Symbol) and isinstance(second, Tensor) and second.dim() == 2:
         return net.add(
             InnerProduct(
@@ -68,6 +69,12 @@ def product(net: Emitter, first: Operand, second: Operand, suffix: str = "") -> 
     if one.rank > 2 and two.rank > 2:
         one, two = _broadcast(net, one, two)
     return net.add(MatMul(), one, two, suffix=suffix)
+
+
+def _single(value: Operand, rank: int) -> Operand:
+    """Return a constant batch of one matrix as a matrix, where the other operand has its axes."""
+    is_one = isinstance(value, Tensor) and value.dim() <= rank and set(value.shape[:-2]) == {1}
+    return value.reshape(value.shape[-2:]) if is_one and isinstance(value, Tensor) else value
 
 
 def _broadcast(net: Emitter, one: Symbol, two: Symbol) -> tuple[Symbol, Symbol]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,26 +12,29 @@ from torch import Tensor, fx, nn
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
+from fx2caffe.tracing.graph_pairs import Pair, alone, paired, same_arguments
+from fx2caffe.tracing.repeated import Repeated
 from fx2caffe.tracing.tracer import Trace, trace
 
 # The result's shape shows all that these take from their arguments.
 RESHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
 EXPANDS = frozenset({Tensor.expand, torch.broadcast_to})
 FOLLOW_SHAPES = RESHAPES | EXPANDS
-# Their initial states are mostly constants that are the same for each sample.
-TAKES_STATES = frozenset({
-    torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu, torch.lstm_cell, torch.gru_cell,
-    torch.rnn_tanh_cell, torch.rnn_relu_cell,
-})  # fmt: skip
 MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
+A_FEW = 3  # samples, where constants for many would take more than
+MOST = 1 << 26  # elements
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Holds each node's result at the other batch size, and the reasons to fix the batch."""
+    """Holds each node's result at the other batch size, and the reasons to fix the batch.
+
+    `repeated` are the constants that follow the batch, by the names of their nodes.
+    """
 
     others: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    repeated: Mapping[str, Repeated] = field(default_factory=dict)
 
     def shape(self, node: fx.Node, extra: int) -> tuple[int, ...]:
         """Return the shape of a node's result for `extra` samples more than the example has."""
@@ -40,7 +43,10 @@ class Batch:
 
 
 def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: Any) -> Batch:
-    """Trace once more with one sample more and compare the two graphs node by node."""
+    """Trace once more with one sample more and compare the two graphs node by node.
+
+    A constant that two arguments read becomes two nodes in `first` where it is two in the other.
+    """
     try:
         second = trace(model, larger(model, example_inputs), **options)
     except Exception as error:  # whatever the model's own checks raise
@@ -56,25 +62,38 @@ def _bends(
 ) -> list[str]:
     """List the nodes whose shapes do not grow linearly with the batch: `x[:4]`, `if batch > 2`.
 
-    Only shapes are asked, so nothing is computed; what does not run so is run with two samples
-    more.
+    Only shapes and constants are asked, so nothing else is computed; what does not run so is run
+    with two samples more.
     """
-    grown = larger(model, example_inputs, MANY_MORE)
+    more = _how_many(found)
+    grown = larger(model, example_inputs, more)
     try:
         third = trace(model, grown, **{**options, "values": "fake"}).module
     except Exception:
         return _runs_with_two_more(model, example_inputs, options)
-    ones, threes = list(first.module.graph.nodes), list(third.graph.nodes)
-    if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in threes]:
+    pairs = paired(first.module.graph, third.graph)
+    if pairs is None:
         return ["the model runs other operations with a large batch"]
-    pairs = zip(ones, threes, strict=True)
     return [
         f"{one.name} does not grow with the batch as it began to"
         for one, three in pairs
         if one.name in found.others
         and not result_varies(first.module, one)
-        and not _on_one_line(one, found, three)
+        and not _goes_on(one, found, three, third, more)
     ]
+
+
+def _how_many(found: Batch) -> int:
+    """Return how many samples more are asked about: fewer where constants follow the batch."""
+    elements = sum(constant.block.numel() for constant in found.repeated.values())
+    return max(A_FEW, min(MANY_MORE, MOST // max(1, elements)))
+
+
+def _goes_on(one: fx.Node, found: Batch, three: fx.Node, third: fx.GraphModule, more: int) -> bool:
+    if not _on_one_line(one, found, three, more):
+        return False
+    repeated = found.repeated.get(one.name)
+    return repeated is None or repeated.is_repeated_in(_attribute(third, three))
 
 
 def _runs_with_two_more(
@@ -99,13 +118,13 @@ def result_varies(root: nn.Module, node: fx.Node) -> bool:
     return isinstance(module, RecordModule) and module.layer.has_dynamic_shape
 
 
-def _on_one_line(one: fx.Node, found: Batch, three: fx.Node) -> bool:
+def _on_one_line(one: fx.Node, found: Batch, three: fx.Node, more: int) -> bool:
     first, second = one.meta["value"], found.others[one.name]
     if not all(hasattr(meta, "shape") for meta in (first, second, three.meta["value"])):
         return True
     if len(first.shape) != len(second.shape):
         return False
-    return found.shape(one, MANY_MORE) == tuple(three.meta["value"].shape)
+    return found.shape(one, more) == tuple(three.meta["value"].shape)
 
 
 def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
@@ -129,30 +148,42 @@ def _more_of(value: Tensor, more: int) -> Tensor:
 
 
 def _compared(first: fx.GraphModule, second: fx.GraphModule) -> Batch:
-    ones, twos = list(first.graph.nodes), list(second.graph.nodes)
-    if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in twos]:
+    found = paired(first.graph, second.graph)
+    if found is None:
         return Batch(faults=("the model runs other operations with another batch",))
-    others = {a.name: b.meta["value"] for a, b in zip(ones, twos, strict=True) if "value" in b.meta}
-    faults = [
-        fault
-        for one, two in zip(ones, twos, strict=True)
-        if (fault := _difference(first, second, one, two))
-    ]
-    return Batch(others, tuple(faults))
+    pairs = alone(first.graph, found)
+    first.recompile()
+    names = {two: one for one, two in pairs}
+    faults = {_difference(first, second, pair, names): None for pair in pairs}
+    return Batch(
+        {one.name: two.meta["value"] for one, two in pairs if "value" in two.meta},
+        tuple(fault for fault in faults if fault),
+        dict(_repeated(first, second, pairs)),
+    )
 
 
-def _difference(first: fx.GraphModule, second: fx.GraphModule, one: fx.Node, two: fx.Node) -> str:
+def _repeated(
+    first: fx.GraphModule, second: fx.GraphModule, pairs: list[Pair]
+) -> Iterator[tuple[str, Repeated]]:
+    """Yield the constants that follow the batch."""
+    for one, two in pairs:
+        if one.op == "get_attr":
+            repeated = Repeated.of(_attribute(first, one), _attribute(second, two))
+            if repeated is not None:
+                yield one.name, repeated
+
+
+def _difference(
+    first: fx.GraphModule, second: fx.GraphModule, pair: Pair, names: dict[fx.Node, fx.Node]
+) -> str:
+    one, two = pair
     if one.op == "get_attr":
         constants = _attribute(first, one), _attribute(second, two)
-        same = _same_constant(*constants)
-        if all(user.target in TAKES_STATES for user in one.users):
-            same = same or _same_rows(*constants)
+        same = _same_constant(*constants) or Repeated.of(*constants) is not None
         return "" if same else f"constant {one.target} changes with the batch"
     if one.target is torch.roll and _rolls_batch(one, two):
         return f"{one.name} rolls the batch"
-    if one.op == "output" or one.target in FOLLOW_SHAPES:
-        return ""
-    if _plain(one.args) == _plain(two.args) and _plain(one.kwargs) == _plain(two.kwargs):
+    if one.op == "output" or one.target in FOLLOW_SHAPES or same_arguments(one, two, names):
         return ""
     return f"{one.name} has arguments that change with the batch: {_plain(one.args)}"
 
@@ -175,21 +206,6 @@ def _same_constant(one: Tensor, two: Tensor) -> bool:
     if one.shape != two.shape:
         return False
     return one.data_ptr() == two.data_ptr() or torch.equal(one, two)
-
-
-def _same_rows(one: Tensor, two: Tensor) -> bool:
-    """Return whether two constants hold the same elements for each sample."""
-    if one.dim() != two.dim():
-        return False
-    for axis, (size, other) in enumerate(zip(one.shape, two.shape, strict=True)):
-        if size != other:
-            one, two = (_row_if_all_are_it(value, axis) for value in (one, two))
-    return one.shape == two.shape and torch.equal(one, two)
-
-
-def _row_if_all_are_it(value: Tensor, axis: int) -> Tensor:
-    row = value.narrow(axis, 0, 1)
-    return row if bool((value == row).all()) else value
 
 
 def _attribute(module: fx.GraphModule, node: fx.Node) -> Any:

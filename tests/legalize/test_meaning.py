@@ -52,10 +52,12 @@ from caffe2fx.net.net import Net
 from caffe2fx.origin import Origin
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.constants import Constant
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import Gather
 from fx2caffe.ir.index_map import IndexMap
 from fx2caffe.ir.matmul import MatMul
+from fx2caffe.ir.ones import Ones
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce, ReduceOp
 from fx2caffe.ir.standardize import Standardize
@@ -66,6 +68,7 @@ from fx2caffe.legalize.rules import (
     activation,
     any_layer,
     binary,
+    constant,
     convolution,
     elementwise,
     gather,
@@ -145,6 +148,12 @@ def pooled(layer: Pooling) -> Before:
     return before
 
 
+def alone(net: Emitter, inputs: Tops) -> Tops:
+    """No bottoms, of a layer in a net that has inputs."""
+    net.inputs += inputs
+    return ()
+
+
 IMAGE, LARGE, FOUR = ((2, 4, 6, 6),), ((2, 4, 7, 5),), ((1, 8, 5, 3),)
 FLOOR, AVE = RoundMode.FLOOR, PoolMethod.AVE
 TWICE = indices([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5], [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
@@ -207,6 +216,14 @@ ROWS = [
         indices([5, 5, 0, 11, -1, 2, 3, 7, 1])),
     Row(index_map.gathered, IndexMap(first=2, sizes=(9,)), ((2, 1, 12),),
         indices([5, 5, 0, 11, 4, 2, 3, 7, 1])),
+    Row(constant.by_filler, Constant(shape=(2, 3)), IMAGE, (torch.full((2, 3), 1.5),),
+        before=alone),
+    Row(constant.by_parameter, Constant(shape=(2, 3)), IMAGE, ((2, 3),), before=alone),
+    Row(constant.of_an_input, Constant(shape=(2, 3)), IMAGE, ((2, 3),), before=alone),
+    Row(constant.of_an_input, Constant(shape=(1, 4)), ((5,),), (torch.full((1, 4), 0.5),),
+        before=alone),
+    Row(constant.ones_of_input, Ones(), IMAGE),
+    Row(constant.ones_of_input, Ones(), ((4,),)),
     Row(matmul.second_as_weight, MatMul(), ((3, 4), (4, 2))),
     Row(matmul.by_groups, MatMul(), ((1, 2, 3, 5), (1, 2, 5, 4))),
     Row(matmul.by_products, MatMul(), ((1, 4, 5), (1, 5, 3))),

@@ -67,8 +67,6 @@ ROWS = [
     Row("mask_row_assignment", function(_rows_assigned),
         ((6, 3),), chain("P Slice Flatten T S E P B Silence")),
     Row("fill", function(lambda a: torch.fill(a, 2.0) + a), layers=chain("P E")),
-    Row("fill_in_place", function(lambda a: (a * 2).fill_(2.0) + a),
-        layers=chain("B"), fixed_batch=True),
-    Row("zero_in_place", function(lambda a: (a * 2).zero_() + a),
-        layers=chain("B"), fixed_batch=True),
+    Row("fill_in_place", function(lambda a: (a * 2).fill_(2.0) + a), layers=("Power",)),
+    Row("zero_in_place", function(lambda a: (a * 2).zero_() + a), layers=("Power",)),
 ]  # fmt: skip

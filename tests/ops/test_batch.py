@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import caffe2fx
 import fx2caffe
+from caffe2fx.engines import Engine
 from caffe2fx.layers import Reshape
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
-from tests.rows import Function
+from tests.rows import Function, types
 
 
 def flat(x: Tensor) -> Tensor:
@@ -35,11 +37,9 @@ def test_a_handler_that_bakes_the_batch_is_found_out() -> None:
     assert exported.verify().ok
 
 
-def test_the_fixed_batch_is_written_into_the_prototxt(tmp_path: object) -> None:
-    from pathlib import Path
-
+def test_the_fixed_batch_is_written_into_the_prototxt(tmp_path: Path) -> None:
     exported = fx2caffe.export(Function(lambda x: x.reshape(2, 48)), torch.randn(2, 3, 4, 4))
-    path = Path(str(tmp_path)) / "net.prototxt"
+    path = tmp_path / "net.prototxt"
     exported.save(path, path.with_suffix(".caffemodel"))
     assert "\n# The batch of the Input layers is fixed: " in path.read_text()
 
@@ -75,7 +75,12 @@ CUTS = {
     "a chunk": lambda x: x.chunk(2)[0],
     "a branch": lambda x: x * 2 if x.shape[0] > 2 else x + 0,
     "a search": lambda x: x + x.relu().argmax(0),
-    "a constant": lambda x: torch.broadcast_tensors(x, torch.arange(5.0))[1] + 0 * x.sum() + x,
+    "a constant that is the same for five samples": (
+        lambda x: x + (torch.arange(len(x)) < 5).float().view(-1, 1, 1, 1)
+    ),
+    "a constant": lambda x: (
+        torch.arange(5.0).expand_as(x) + torch.arange(float(len(x))).view(-1, 1, 1, 1) + x
+    ),
     "a write": lambda x: first_written(x),
     "a write of a tail": lambda x: tail_written(x),
     "a squeeze": lambda x: x.mean((2, 3)).squeeze(),
@@ -121,6 +126,113 @@ def test_expand_as_follows_the_batch(batch: int) -> None:
     exported = fx2caffe.export(Function(body), torch.randn(batch, 4, 6, 5))
     assert not exported.batch_is_fixed, exported.batch_faults
     assert exported.verify("pycaffe", batch=3).ok
+
+
+class Token(nn.Module):
+    """A class token before the tokens, and their positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, 5))
+        self.position = nn.Parameter(torch.randn(1, 5, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
+
+
+class Twice(nn.Module):
+    """A parameter that is read as it is, and again for each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.randn(1, 4, 5))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x + self.p, torch.cat([x, self.p.expand(len(x), -1, -1)], 1)
+
+
+class StepsFirst(nn.Module):
+    """Tokens whose batch is their second axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(2, 1, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.token.expand(-1, len(x), -1), x.transpose(0, 1)]) * 2
+
+
+def shifted(x: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    y[:, 1:] = x[:, :-1]
+    y[:, :1, 2:] = x[:, 3:, 2:]
+    return y
+
+
+def of_each_token(x: Tensor) -> Tensor:
+    return x.reshape(-1, 5) * torch.arange(4.0).repeat(len(x))[:, None]
+
+
+def masked(x: Tensor) -> Tensor:
+    mask = torch.ones(len(x), 4, 5, dtype=torch.bool).tril()
+    return x.masked_fill(mask, 0.0) + torch.where(mask, x, torch.zeros_like(x))
+
+
+TABLE = torch.arange(10.0).view(1, 5, 2) / 4
+# Functions of (N, 4, 5) with constants that follow the batch, and the layers that some become.
+FOLLOWING: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
+    "a factor": (lambda x: x * torch.arange(5.0).expand_as(x), ("Scale",)),
+    "a factor that one element is": (lambda x: torch.full_like(x, 0.5) * x, ("Power",)),
+    "a new tensor": (lambda x: x + x.new_full((len(x), 1, 1), 0.5), ("Power",)),
+    "a maximum": (lambda x: torch.maximum(x, torch.arange(5.0).expand_as(x) / 8), ()),
+    "a mask": (masked, ("Scale", "Scale", "Eltwise")),
+    "zeros beside": (lambda x: torch.cat([x, torch.zeros_like(x[:, :1])], 1), ()),
+    "places to write to": (shifted, ()),
+    "a constant of each token": (of_each_token, ()),
+    "an output": (lambda x: (x * 2, torch.arange(3.0).repeat(len(x), 1)), ()),
+    "a matrix": (lambda x: torch.matmul(x, TABLE.expand(len(x), -1, -1)), ("InnerProduct",)),
+    "matrices": (lambda x: torch.bmm(TABLE.mT.expand(len(x), -1, -1), x.mT), ()),
+    "products": (lambda x: x @ x.mT, ()),
+    "a token": (Token(), ()),
+    "a parameter twice": (Twice(), ()),
+    "a token of steps": (StepsFirst(), ()),
+}
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_constants_follow_the_batch(name: str, batch: int, caffe: Engine) -> None:
+    body, layers = FOLLOWING[name]
+    model = body if isinstance(body, nn.Module) else Function(body)
+    exported = fx2caffe.export(model.eval(), torch.randn(batch, 4, 5))
+    assert not exported.batch_is_fixed, exported.batch_faults
+    assert not layers or types(exported.net) == layers
+    assert exported.verify(caffe, batch=3).ok
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_a_constant_is_right_whatever_the_input(
+    value: float, caffe: Engine, tmp_path: Path
+) -> None:
+    """Caffe's Power of scale 0 does not read its bottom."""
+    model = Function(lambda x: (x * 2, torch.arange(3.0).repeat(len(x), 1)))
+    exported = fx2caffe.export(model, torch.randn(2, 4))
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    exported.save(*files)
+    with caffe.open(*files) as session:
+        ran = {
+            top: made
+            for step, tops in session.run([torch.full((2, 4), value)])
+            for top, made in zip(step.tops, tops, strict=True)
+        }
+    assert ran[exported.net.outputs[1]].tolist() == [[0.0, 1.0, 2.0]] * 2
+
+
+def test_products_that_are_too_many_fix_the_batch() -> None:
+    exported = fx2caffe.export(Function(lambda x: x @ x.mT), torch.randn(1, 600, 50))
+    assert "a net for any batch holds each of 18000000 products" in exported.batch_faults[0]
 
 
 def row_of_a_base_that_is_written(x: Tensor) -> Tensor:

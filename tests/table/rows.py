@@ -20,6 +20,7 @@ from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.lowering import Lowering
 from fx2caffe.lowering.registry import handlers, qualified_name
 from fx2caffe.targets import TARGETS
+from fx2caffe.tracing.batch_analysis import Batch
 from fx2caffe.tracing.tracer import trace
 from tests.ops.test_ops import ROWS
 from tests.rows import Row, types
@@ -133,7 +134,7 @@ def _targets(model: nn.Module, inputs: Sequence[Tensor], exported: Export) -> It
             traced = trace(model, tuple(given)).module
             names = {node.name: node.name for node in traced.graph.nodes}
             integers = IntegerRanges(traced, given, names)
-            lowering = Lowering(traced.graph, traced, {}, names, {}, integers=integers)
+            lowering = Lowering(traced.graph, traced, Batch(), names, {}, integers=integers)
             finish(lowering.run(), Options(target))
             yield name
 

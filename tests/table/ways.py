@@ -75,7 +75,7 @@ def way_out() -> Iterator[tuple[str, str, str]]:
     names, batch = {"x": "data"}, find_batch(model, x, traced)
     integers = IntegerRanges(traced.module, (x,), names)
     lowered = Lowering(
-        traced.module.graph, traced.module, batch.others, names, {}, integers=integers
+        traced.module.graph, traced.module, batch, names, {}, integers=integers
     ).run()
     yield "lower (`lowering/`, `ops/`): a handler a function emits records", "text", steps(lowered)
     net = legal_net(lowered, dict(lowered.symbols), BVLC)

@@ -32,9 +32,11 @@ from caffe2fx.layers import (
 from caffe2fx.layers.layer import Layer
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import Binary
+from fx2caffe.ir.constants import Constant
 from fx2caffe.ir.gather import Gather
 from fx2caffe.ir.index_map import IndexMap
 from fx2caffe.ir.matmul import MatMul
+from fx2caffe.ir.ones import Ones
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce
 from fx2caffe.ir.standardize import Standardize
@@ -43,6 +45,7 @@ from fx2caffe.legalize.rules import (
     activation,
     any_layer,
     binary,
+    constant,
     convolution,
     elementwise,
     gather,
@@ -77,6 +80,11 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Clip: (
         activation.relu6,
         activation.clip_by_maximum,
+    ),
+    Constant: (
+        constant.by_filler,
+        constant.by_parameter,
+        constant.of_an_input,
     ),
     Convolution: (
         convolution.one_axis_as_image_width,
@@ -123,6 +131,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         matmul.by_groups,
         matmul.by_products,
     ),
+    Ones: (constant.ones_of_input,),
     Permute: (
         permute.shuffle_channel,
         permute.permute,

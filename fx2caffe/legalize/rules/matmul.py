@@ -19,6 +19,9 @@ from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
 PRODUCTS = 1 << 26  # elements that a net may hold at once in order to sum them: 256 MB
+FREE = (
+    1 << 24
+)  # those that it may hold in order to run any batch, where it needs them for nothing else
 
 
 def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
@@ -40,10 +43,21 @@ def second_as_weight(net: Emitter, call: LayerCall[MatMul]) -> Tops:
 def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     """Use the first bottom as weights of a 1x1 convolution with one group per product.
 
-    A layer's weights have one size, so that the batch is fixed if it is among the products.
+    A layer's weights have one size, so that the batch is fixed if it is among the products. No
+    layer but elementwise ones multiplies what differs from sample to sample: a net for any batch
+    holds each product of two elements, which `by_products` does for those that are not too many.
     """
     layer, bottoms = call.layer, call.bottoms
     first, second = bottoms
+    if first.shape != first.other_shape:
+        terms = layer.accumulation_length([b.shape for b in bottoms])
+        held = prod(layer.top_shapes([b.shape for b in bottoms], 1)[0]) * terms
+        if held <= FREE:
+            raise Refused("needs one size for any batch")
+        net.fix_batch(
+            f"{net.scope[0]} multiplies matrices of each sample, of which a net for any batch "
+            f"holds each of {held} products of two numbers: at most {FREE} are"
+        )
     if layer.transposed:
         second = _swapped(net, second, "transposed")
     count, rows = prod(first.shape[:-2]), first.shape[-2]

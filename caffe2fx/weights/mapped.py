@@ -11,7 +11,7 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -23,18 +23,36 @@ READ_UP_TO = 1 << 24  # bytes: a copy of so few costs milliseconds
 _LIVE: weakref.WeakSet[Mapping] = weakref.WeakSet()
 
 
+class Stamp(NamedTuple):
+    """The state of a file: size and last write, last change of its inode, and what that holds."""
+
+    content: tuple[int, int]
+    changed: int
+    inode: tuple[int, int, int, int, bool]
+
+
 class Mapping(mmap.mmap):
     """Maps a file privately, and knows the file's state when it was mapped."""
 
     path: str
     begin: int  # the address of its first byte
     descriptor: int
-    stamp: tuple[int, int]
+    stamp: Stamp
 
     @property
     def is_stale(self) -> bool:
-        """Return whether somebody has written into the file; one renamed over it does no harm."""
-        return _stamp(self.descriptor) != self.stamp
+        """Return whether somebody has written into the file; one renamed over it does no harm.
+
+        Who sets the time of the last write back cannot set that of the last change of the inode,
+        which owners, links and names move as well: where one of those has changed, that was it.
+        """
+        now, before = _stamp(self.descriptor, self.path), self.stamp
+        if now.content != before.content:
+            return True
+        if now.changed != before.changed and now.inode == before.inode:
+            return True
+        self.stamp = now
+        return False
 
     def holds(self, tensor: Tensor) -> bool:
         """Return whether the tensor's memory is bytes of the file."""
@@ -89,12 +107,18 @@ def memory_of(path: str | os.PathLike[str], *, may_map: bool = True) -> mmap.mma
 
 def _mapping(descriptor: int, path: str) -> Mapping:
     made = Mapping(descriptor, 0, access=mmap.ACCESS_COPY)
-    made.path, made.descriptor, made.stamp = path, os.dup(descriptor), _stamp(descriptor)
+    made.path, made.descriptor = os.path.abspath(path), os.dup(descriptor)
+    made.stamp = _stamp(descriptor, made.path)
     made.begin = np.ndarray((1,), np.uint8, made).ctypes.data
     _LIVE.add(made)
     return made
 
 
-def _stamp(descriptor: int) -> tuple[int, int]:
+def _stamp(descriptor: int, path: str) -> Stamp:
     found = os.fstat(descriptor)
-    return found.st_size, found.st_mtime_ns
+    try:
+        is_there = os.path.samestat(found, os.stat(path))
+    except OSError:
+        is_there = False
+    inode = found.st_nlink, found.st_mode, found.st_uid, found.st_gid, is_there
+    return Stamp((found.st_size, found.st_mtime_ns), found.st_ctime_ns, inode)

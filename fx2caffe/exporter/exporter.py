@@ -62,7 +62,8 @@ def export(
     they decide whether integers stay within 2^24; without them the example does, with a warning
     where it cannot.
 
-    The model is not changed. Raises UnsupportedError that lists every operation that cannot
+    The net is the model's next call: what a model remembers of its calls (a counter, a cache) is
+    constant in it. The model is not changed, nor what it remembers. Raises UnsupportedError that lists every operation that cannot
     be exported exactly, with its module and source line, and CaffeError for options that do
     not fit the model.
     """

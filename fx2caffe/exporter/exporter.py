@@ -63,9 +63,10 @@ def export(
     where it cannot.
 
     The net is the model's next call: what a model remembers of its calls (a counter, a cache) is
-    constant in it. The model is not changed, nor what it remembers. Raises UnsupportedError that lists every operation that cannot
-    be exported exactly, with its module and source line, and CaffeError for options that do
-    not fit the model.
+    constant in it. The model is not changed, nor what it remembers.
+
+    Raises UnsupportedError that lists every operation that cannot be exported exactly, with its
+    module and source line, and CaffeError for options that do not fit the model.
     """
     options = ExportOptions(
         find_target(target),

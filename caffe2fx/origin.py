@@ -22,6 +22,6 @@ class Origin:
     rules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        position = f"{self.file}:{self.line}" if self.line else self.file or "unknown place"
+        position = f"{self.file}:{self.line}" if self.line else self.file or "unknown position"
         text = f"{position}: {self.source}" if self.source else position
         return f"in {self.module}, {text}" if self.module else text

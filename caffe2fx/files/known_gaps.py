@@ -32,19 +32,19 @@ FIELDS: Mapping[tuple[str, str], str] = {
     ("ConvolutionParameter", "relu"): _FUSED,
     ("ConvolutionParameter", "fusion_type"): _FUSED,
     ("ConvolutionParameter", "pad_type"): (
-        "0 is what is done without it; other ways to pad are a fork's own: "
+        "0 is the same as none; other ways to pad are a fork's own: "
         "write pad_l, pad_r, pad_t and pad_b"
     ),
     ("PoolingParameter", "avg_include_pad"): (
-        "true is what Caffe does; by false some engines of Intel's fork leave the padding out of "
+        "true is as in Caffe; by false some engines of Intel's fork leave the padding out of "
         f"what they divide by, and others do not: leave it out if it is true, or {_BY_HAND}"
     ),
     ("PoolingParameter", "torch_pooling"): (
-        "NVIDIA's fork rounds down with it: write round_mode: FLOOR in its place"
+        "NVIDIA's fork rounds down with it: write round_mode: FLOOR instead"
     ),
     ("EltwiseParameter", "axis"): "its meaning is not known: leave it out if it is 0",
     ("DropoutParameter", "sample_weights_test"): (
-        "Bayesian SegNet's: numbers are dropped by chance in TEST too, so that no two runs agree: "
+        "Bayesian SegNet's: elements are dropped by chance in TEST too, so that no two runs agree: "
         "leave it out for the net without chance"
     ),
     ("DetectionOutputParameter", "ratio_permute"): (

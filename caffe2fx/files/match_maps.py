@@ -209,7 +209,7 @@ def check_same_input(name: str, mine: Tensor, theirs: Tensor, exact: bool) -> No
     apart = float((one - other).abs().max()) if one.numel() else 0.0
     if apart > (1e-6 if exact else ROUGHLY) * float(other.abs().max()):
         raise CaffeError(
-            f"input {name!r} needs the numbers that the dump was made from, got others by {apart:g}"
+            f"input {name!r} needs the values that the dump was made from, got others by {apart:g}"
         )
 
 

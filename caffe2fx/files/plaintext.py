@@ -44,7 +44,9 @@ def _check_kind(data: bytes, source: str) -> None:
             "stops: save it as UTF-8 without BOM"
         )
     if kind := looks_like(data[:256]):
-        raise CaffeFormatError(f"{source} needs to be a prototxt, got what looks like {kind}")
+        raise CaffeFormatError(
+            f"{source} needs to be a prototxt, got a file that looks like {kind}"
+        )
 
 
 def _check_utf8(text: str, source: str) -> None:

@@ -73,9 +73,7 @@ class _Memory:
         owner = self.owner[blob]
         again = [v.blob for v in step.reads if v.blob != blob and self.owner[v.blob] == owner]
         if again:
-            message = (
-                f"needs other bottoms than what it overwrites, got {again[0]!r}, the same memory"
-            )
+            message = f"needs bottoms of other memory than it overwrites, got {again[0]!r}"
             raise step.fault(CaffeFormatError(message))
         if owner in self.filled_once:
             raise step.fault(

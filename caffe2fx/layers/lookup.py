@@ -31,7 +31,7 @@ class BatchReindex(Layer):
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
         if len(bottoms[1]) != 1:
-            raise ShapeMismatchError(f"needs row numbers of rank 1, got {tuple(bottoms[1])}")
+            raise ShapeMismatchError(f"needs row indices of rank 1, got {tuple(bottoms[1])}")
         if not bottoms[0]:
             raise ShapeMismatchError("needs a first bottom of rank 1 or more, got a scalar")
 

@@ -148,7 +148,7 @@ class Step:
         if over and not self.layer.overwrites(bottoms, len(self.tops)):
             raise ShapeMismatchError(
                 f"needs a top of its own, got its bottom {over[0]!r}: Caffe stops there, or "
-                "overwrites what it still has to read"
+                "overwrites a bottom that it still has to read"
             )
 
     def _check_loss_weights(self) -> None:

@@ -48,7 +48,7 @@ def as_symbol(net: Emitter, value: Any, suffix: str = "") -> Symbol:
         return value
     tensor = as_float32(value)
     if not tensor.numel():
-        raise Refused(f"needs tensors with numbers in them, got shape {tuple(tensor.shape)}")
+        raise Refused(f"needs tensors with elements in them, got shape {tuple(tensor.shape)}")
     shape = tuple(tensor.shape)
     return net.add(Constant(shape=shape), blobs=[tensor.contiguous()], suffix=suffix)
 

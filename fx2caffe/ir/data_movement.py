@@ -42,7 +42,7 @@ def take_at(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Symbol
     empty.
     """
     if 0 in index.shape:
-        raise Refused(f"needs a result with numbers in it, got shape {tuple(index.shape)}")
+        raise Refused(f"needs a result with elements in it, got shape {tuple(index.shape)}")
     shapes = tuple(index.shape), tuple(other.shape)
     # The larger batch is read: an axis of size 1 does not show which axis it follows.
     move = Move.of(other, input.other_shape)
@@ -153,7 +153,7 @@ def _scattered(net: Emitter, input: Symbol, index: Tensor, other: Tensor) -> Sym
         return net.add(gather, input, blobs=[local[0]])
     if shapes[0] != shapes[1] or not torch.equal(index, other):
         name, _ = net.scope
-        net.fix_batch(f"{name} reads other places with another batch")
+        net.fix_batch(f"{name} reads other indices with another batch")
     gather = Gather(first=0, last=input.rank - 1, sizes=shapes[0])
     return replace(net.add(gather, input, blobs=[index.flatten()]), other_shape=shapes[1])
 

@@ -69,7 +69,7 @@ def unpooled(net: Emitter, image: Symbol, indices: Symbol, sizes: Shape) -> Symb
     if pooled is None or pooled.sizes != sizes:
         raise Refused(
             f"needs indices of a max pooling of images of size {sizes}, since no layer "
-            "writes to places that the data choose"
+            "writes to indices that the data choose"
         )
     if prod(sizes) >= _EXACT:
         raise Refused(f"needs images of less than 2^24 pixels, got {sizes}")

@@ -55,13 +55,13 @@ def refuse_wrapping(node: fx.Node) -> None:
         raise Refused(f"needs results that do not wrap around, got {dtype}")
     whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
     if whole and node.target is torch.pow and not _is_count(node.args[1]):
-        raise Refused(f"needs powers of floating numbers, got a result of {dtype}")
+        raise Refused(f"needs powers of floating values, got a result of {dtype}")
     if dtype is torch.bool and (name in MASK_SUMS or _adds(node)):
-        raise Refused("needs sums of numbers, got masks, whose sums are masks again")
+        raise Refused("needs sums of values, got masks, whose sums are masks again")
     if name in AVERAGES and _is_whole(_kind(node.args[0])):
-        raise Refused(f"needs averages of floating numbers, got {_kind(node.args[0])}")
+        raise Refused(f"needs averages of floating values, got {_kind(node.args[0])}")
     if node.target is graph_functions.setitem and dtype in HALVES and _kind(node.args[2]) != dtype:
-        raise Refused(f"needs what is written to be {dtype} as well, got {_kind(node.args[2])}")
+        raise Refused(f"needs a written value of {dtype} as well, got {_kind(node.args[2])}")
 
 
 def cast_written(

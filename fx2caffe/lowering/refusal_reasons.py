@@ -19,19 +19,19 @@ DATA_SHAPE = "needs a result whose shape depends on the data, and Caffe's shapes
 EDGES = "needs torch.histc with min and max, which counts in bins of known edges"
 SUPPRESSES = (
     "needs as many boxes as the data leave over, and Caffe's shapes are fixed: cut the net before "
-    "it (outputs=...) and suppress what the net gives; for an SSD see fx2caffe.single_shot"
+    "it (outputs=...) and suppress the boxes of the net; for an SSD see fx2caffe.single_shot"
 )
 FACTORS = "needs a matrix factorization, which no composition of Caffe's layers computes"
 ITERATES = "needs an iteration whose length depends on the data, and a net has a fixed length"
 SPECIAL = "needs a special function that no layers give to the precision of float32"
-BITS = "needs the bits of its numbers, and Caffe's layers compute with float32 alone"
+BITS = "needs the bits of its elements, and Caffe's layers compute with float32 alone"
 DEGREES = "needs another polynomial for every number, since its degrees come as a tensor"
 ROUNDS = "needs arithmetic in a type narrower than float32, in which Caffe's layers compute"
-COUNTS = "needs to count equal numbers of any value, for which no layer compares all with all"
+COUNTS = "needs to count equal elements of any value, for which no layer compares all with all"
 TRAINING = "needs gradients or labels: it is part of training, not of inference"
 STRIDES = "needs the memory layout of its tensor, which a blob does not have"
-SCATTERS = "needs to write to places that the data choose, and Caffe's layers only read there"
-NAN = "needs to count NaN, and no net is fed any: use the function for numbers"
+SCATTERS = "needs to write to indices that the data choose, and Caffe's layers only read there"
+NAN = "needs to count NaN, and no net is fed any: use the function without NaN"
 KERNEL = "needs a kernel of another device or a compiled function, which is no layer"
 
 # For each reason the functions, by their names in torch (`linalg_svd` is torch.linalg.svd), without

@@ -40,7 +40,7 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     try:
         indices = _written(base, index, written)
     except RuntimeError:  # one of them is a constant of the example's batch size
-        net.fix_batch(f"{net.scope[0]} writes what is made for one batch")
+        net.fix_batch(f"{net.scope[0]} writes a value that is made for one batch")
         base, written = _unbatched(base), _unbatched(written)
         indices = _written(base, index, written)
     if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):

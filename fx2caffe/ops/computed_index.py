@@ -41,7 +41,7 @@ def region_of(parts: Parts) -> tuple[Parts, int]:
     if len(computed) != 1 or computed[0].rank != 1 or computed[0].dtype is torch.bool:
         raise Refused("needs one line of computed positions in an index")
     if any(not isinstance(part, int | slice) or isinstance(part, bool) for part in others):
-        raise Refused("needs numbers and slices beside computed positions in an index")
+        raise Refused("needs integers and slices beside computed indices in an index")
     first = next(index for index, part in enumerate(parts) if isinstance(part, Symbol))
     axis = sum(isinstance(part, slice) for part in parts[:first])
     return (*parts[:first], slice(None), *parts[first + 1 :]), axis

@@ -100,7 +100,7 @@ def bitwise_right_shift(net: Emitter, input: AnyOperand, other: AnyOperand) -> S
 
 def _power_of_two(other: AnyOperand) -> Tensor:
     if isinstance(other, Symbol):
-        raise Refused("needs a constant number of places, got one that depends on the input")
+        raise Refused("needs a constant number of decimals, got one that depends on the input")
     return torch.exp2(as_float32(other))
 
 

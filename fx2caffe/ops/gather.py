@@ -70,7 +70,7 @@ def _cut_to(net: Emitter, line: Symbol, axis: int, index: Symbol) -> Symbol:
 def _by_flat_index(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol:
     """Gather single elements by flat indices over the whole input, which fixes the batch."""
     if input.shape != input.other_shape or index.shape != index.other_shape:
-        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
+        net.fix_batch(f"{net.scope[0]} counts its indices over all samples")
     start = positions(input.shape).narrow(axis, 0, 1)
     kept = [slice(size if a != axis else None) for a, size in enumerate(index.shape)]
     start = start[tuple(kept)].expand(index.shape)

@@ -262,7 +262,7 @@ def _around(
         if pair != (0, 0)
     }
     if not all(indices.values()):
-        raise Refused(f"needs a result with numbers in it, got pad {tuple(pad)}")
+        raise Refused(f"needs a result with elements in it, got pad {tuple(pad)}")
     return index_map(net, input, indices, outside=0.0 if value is None else float(value))
 
 

@@ -76,7 +76,7 @@ def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
         return rearrange(net, input, lambda x: x.take(index))
     line = viewed_any(net, input, (-1,))
     if isinstance(line, Symbol) and line.carries_batch(0):
-        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
+        net.fix_batch(f"{net.scope[0]} counts its indices over all samples")
     return indexed(net, line, index)
 
 
@@ -136,7 +136,7 @@ def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
     axes = [axis for axis, _ in parts.tensors]
     adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
     if not adjacent and any(_rank(tensor) == 0 for _, tensor in parts.tensors):
-        raise Refused("needs index tensors of rank 1 or more where slices stand between them")
+        raise Refused("needs index tensors of rank 1 or more where slices are between them")
     sizes = [cut.shape[axis] for axis in axes]
     pairs = [
         from_front(net, tensor, size)

@@ -65,7 +65,7 @@ class Windows:
             indices = [start + self.dilation[axis] * tap for tap in range(self.kernel[axis])]
             inside = [read for read in indices if 0 <= read < size]
             if not inside:
-                raise Refused(f"needs a number under every window, got none from {start} on")
+                raise Refused(f"needs an element under every window, got none from {start} on")
             found.append([read if 0 <= read < size else inside[0] for read in indices])
         return found
 

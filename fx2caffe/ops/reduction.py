@@ -271,7 +271,7 @@ def var(
     less = float(unbiased) if correction is None else correction
     divisor = prod(input.static_size(axis) for axis in axes) - less
     if divisor <= 0:
-        raise Refused(f"needs more than {less} numbers to each result, got {divisor + less}")
+        raise Refused(f"needs more than {less} elements for each result, got {divisor + less}")
     centre = kept(net, statistic(net, ReduceOp.MEAN, input, axes, "mean"), input, axes)
     centred = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), input, centre, suffix="centred")
     squares = reduced(net, ReduceOp.SUMSQ, centred, axes, keepdim, suffix="squares")

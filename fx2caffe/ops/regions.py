@@ -37,7 +37,7 @@ def averaged(
     `pool` is torchvision's own function, called on images of that many channels and on boxes.
     """
     if not fits(input, boxes, pooled):
-        raise Refused(f"needs a matrix of at most {DENSE} numbers from places to bins")
+        raise Refused(f"needs a matrix of at most {DENSE} elements from pixels to bins")
     pixels = _as_pixels(net, input)
     shares = _shares(input, boxes, pool, channels)
     matrix = _of_samples(shares, input, boxes, prod(pooled))
@@ -80,7 +80,7 @@ def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol
 def _as_pixels(net: Emitter, input: Symbol) -> Symbol:
     """Reshape the image to (channels, pixels of all samples)."""
     if input.shape != input.other_shape:
-        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
+        net.fix_batch(f"{net.scope[0]} counts its indices over all samples")
     first = rearrange(net, input, lambda x: x.movedim(1, 0))
     return viewed(net, first, lambda s: (s[0], prod(s[1:])), suffix="indices")
 

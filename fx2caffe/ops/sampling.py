@@ -107,7 +107,7 @@ def _sampled_where(
 def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
     """Return the image as rows of its channels, with a border of zeros if `padded`."""
     if input.shape != input.other_shape:
-        net.fix_batch(f"{net.scope[0]} counts its places over all samples")
+        net.fix_batch(f"{net.scope[0]} counts its indices over all samples")
     if padded:
         around = {
             axis: [PADDING, *range(input.shape[axis]), PADDING] for axis in range(2, input.rank)
@@ -115,7 +115,7 @@ def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
         input = index_map(net, input, around, suffix="around")
     samples, channels, *sizes = input.shape
     if samples * prod(sizes) > ROWS:
-        raise Refused(f"needs at most {ROWS} places in all samples, got {samples * prod(sizes)}")
+        raise Refused(f"needs at most {ROWS} positions in all samples, got {samples * prod(sizes)}")
     last = rearrange(net, input, lambda x: x.movedim(1, -1))
     rows = viewed(net, last, lambda s: (prod(s[:-1]), channels), suffix="rows")
     return Table(rows, tuple(sizes), samples)

@@ -128,7 +128,7 @@ def _accumulated(net: Emitter, base: Symbol, new: Symbol, indices: tuple[Any, ..
         return base
     most = int(counts.max()) + 1
     if most > MOST_AT_ONE_INDEX:
-        raise Refused(f"needs at most {MOST_AT_ONE_INDEX} values at one place, got {most}")
+        raise Refused(f"needs at most {MOST_AT_ONE_INDEX} values at one index, got {most}")
     zeros = affine(net, base, 0, suffix="zeros")
     terms = [
         inside(net, f"turn{turn}", written, zeros, new, partial(_write_turn, indices, turn))
@@ -193,7 +193,7 @@ def _to_indices(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) 
 def _check_work(new: Symbol, size: int) -> None:
     count = prod(new.shape) * size
     if count > DENSE:
-        raise Refused(f"needs at most {DENSE} pairs of a number and a place, got {count}")
+        raise Refused(f"needs at most {DENSE} pairs of an element and an index, got {count}")
 
 
 @handles(torch.scatter)
@@ -217,7 +217,7 @@ def scatter(
         return written(net, input, source, lambda x, y: x.scatter(dim, _known("index", index), y))
     if isinstance(index, Tensor):
         if isinstance(input, Symbol) and input.shape != input.other_shape:
-            net.fix_batch(f"{net.scope[0]} writes to places of each sample")
+            net.fix_batch(f"{net.scope[0]} writes to indices of each sample")
         mask = torch.zeros(tuple(input.shape)).scatter(dim, index, 1.0) > 0
         return setitem(net, input, mask, src)
     return _number_at(net, input, dim, index, src)
@@ -284,7 +284,7 @@ def scatter_reduce(
     """Reduce the sources of each destination, with its own element if `include_self`."""
     base, new = as_symbol(net, input, suffix="base"), as_symbol(net, src, suffix="src")
     if reduce == "mean" and not base.dtype.is_floating_point:
-        raise Refused(f"needs floating numbers for reduce='mean', got {base.dtype}")
+        raise Refused(f"needs floating values for reduce='mean', got {base.dtype}")
     if reduce == "amin":
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
     indices = as_symbol(net, index, suffix="index")
@@ -326,7 +326,7 @@ def index_reduce(
     """Apply scatter_reduce to whole slices: all elements of a slice have the same index."""
     new = as_symbol(net, source, suffix="source")
     if new.shape != new.other_shape:
-        net.fix_batch(f"{net.scope[0]} spreads its places over all samples")
+        net.fix_batch(f"{net.scope[0]} spreads its indices over all samples")
     column = tuple(-1 if axis == dim % max(1, new.rank) else 1 for axis in range(new.rank))
     indices = as_symbol(net, index, suffix="index")
     spread = rearrange(net, indices, lambda x: x.reshape(column).expand(new.shape))

@@ -66,7 +66,7 @@ def ranks(net: Emitter, input: Symbol, axis: int, count: int, first: bool) -> Sy
     """
     size = input.shape[axis]
     if size > EXACT_INTEGER:
-        raise Refused(f"needs at most 2^24 numbers to search, got {size}")
+        raise Refused(f"needs at most 2^24 elements to search, got {size}")
     if not first or input.static_size(axis) == 1:
         return net.add(ArgMax(axis=axis, top_k=count), input, suffix="indices")
     turned = rearrange(net, input, lambda x: x.flip(axis))

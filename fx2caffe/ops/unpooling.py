@@ -33,7 +33,7 @@ def _max_unpool(axes: int) -> Any:
         if axes == 3:
             raise Refused("needs one or two dimensions, where a pooling gives indices, got three")
         if not isinstance(indices, Symbol) or not isinstance(input, Symbol):
-            raise Refused("needs numbers and indices that the net computes, got constant ones")
+            raise Refused("needs elements and indices that the net computes, got constant ones")
         image, named = as_image(net, input, axes), as_image(net, indices, axes)
         top = unpooled(net, image, named, (1,) * (2 - axes) + out.shape[-axes:])
         lead = input.rank - axes

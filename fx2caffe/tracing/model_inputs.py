@@ -30,7 +30,7 @@ def check_inputs(tensors: Iterable[Tensor]) -> None:
             raise CaffeError(f"the example inputs need {reason}")
         if not tensor.numel():
             got = tuple(tensor.shape)
-            raise CaffeError(f"the example inputs need numbers in them, got shape {got}")
+            raise CaffeError(f"the example inputs need elements in them, got shape {got}")
 
 
 def unlike_a_blob(tensor: Tensor) -> str:
@@ -44,7 +44,7 @@ def unlike_a_blob(tensor: Tensor) -> str:
     if tensor.is_complex():
         return f"real numbers, got {tensor.dtype}: pass torch.view_as_real(x), or x.real and x.imag"
     if tensor.is_meta:
-        return "numbers, got a tensor on device meta: pass torch.empty_like(x, device='cpu')"
+        return "values, got a tensor on device meta: pass torch.empty_like(x, device='cpu')"
     return ""
 
 

@@ -43,7 +43,7 @@ def in_float32(model: nn.Module) -> Iterator[None]:
 def _converted_in_place(model: nn.Module) -> Iterator[None]:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.is_complex() or (tensor.is_meta and not nn.parameter.is_lazy(tensor)):
-            kind = "no numbers (device meta)" if tensor.is_meta else str(tensor.dtype)
+            kind = "no values (device meta)" if tensor.is_meta else str(tensor.dtype)
             raise CaffeError(f"{name} needs real numbers, got {kind}")
     foreign = [tensor for tensor in Snapshot(model).tensors if _is_foreign(tensor)]
     memories = [tensor.detach() for tensor in foreign]

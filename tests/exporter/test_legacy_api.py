@@ -249,7 +249,7 @@ def test_weights_that_were_changed(files: Files) -> None:
 
 
 WRONG: dict[str, tuple[tuple[Any, str], str]] = {
-    "another image": ((IMAGE * 2, "maps"), "needs the numbers that the dump was made from"),
+    "another image": ((IMAGE * 2, "maps"), "needs the values that the dump was made from"),
     "another size": ((IMAGE[:, :7], "maps"), r"needs the shape \[1, 3, 8, 8\] as in the dump"),
     "no folder": ((IMAGE, "none"), "No such file"),
 }

@@ -83,7 +83,7 @@ def test_a_float32_model_is_not_copied() -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Conv2d(3, 4, 3, device="meta"), "weight needs real numbers, got no numbers"),
+        (nn.Conv2d(3, 4, 3, device="meta"), "weight needs real numbers, got no values"),
         (nn.Conv2d(3, 4, 3, dtype=torch.complex64), "weight needs real numbers, got torch.compl"),
     ],
 )

@@ -183,7 +183,7 @@ def test_nnie(module: CaffeGraphModule) -> None:
     # The input lost its last bits too, so that the caller's own is not quite the dump's.
     for given in (None, X):
         assert caffe2fx.compare(module, dump, given, thresholds={"sqnr": 40}).ok
-    with pytest.raises(CaffeError, match="needs the numbers that the dump was made from"):
+    with pytest.raises(CaffeError, match="needs the values that the dump was made from"):
         caffe2fx.compare(module, dump, X * 2)
 
 

@@ -51,8 +51,11 @@ def test_real_caffe_reads_it_too(tmp_path: Path, content: bytes) -> None:
 REFUSED = {
     "a byte order mark": (b"\xef\xbb\xbf" + NET, r"a byte order mark \(BOM\).*without BOM"),
     "UTF-16": (NET.decode().encode("utf-16"), "got UTF-16: save it as UTF-8"),
-    "a web page": (b"<!DOCTYPE html>\n<html><head></head></html>", "what looks like a web page"),
-    "a part of one": (b'\n\n<body class="x">', "what looks like a web page"),
+    "a web page": (
+        b"<!DOCTYPE html>\n<html><head></head></html>",
+        "a file that looks like a web page",
+    ),
+    "a part of one": (b'\n\n<body class="x">', "a file that looks like a web page"),
     "a Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
         "git lfs pull",

@@ -30,7 +30,7 @@ REFUSALS = (
     Refusal("filter selector", "Filter", r"needs a selector \(N, 1, ...\), got \(4, 2\)", "",
             ((4, 3), (4, 2))),
     Refusal("filter rows", "Filter", "needs bottoms of 3 rows each", "", ((4, 3), (3,))),
-    Refusal("reindex rank", "BatchReindex", "needs row numbers of rank 1", "", ((3, 4), (2, 2))),
+    Refusal("reindex rank", "BatchReindex", "needs row indices of rank 1", "", ((3, 4), (2, 2))),
     Refusal("embed of nothing", "Embed", "needs input_dim and num_output, got 0 and 4",
             "embed_param { num_output: 4 }"),
 )  # fmt: skip

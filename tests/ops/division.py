@@ -78,7 +78,7 @@ ROWS = [
     Row("right_shift", function(lambda a: (a * 9).long() >> 1),
         layers=chain("P P P E P P E E T E T P T E P P P E P P E E T E")),
     Row("right_shift_computed", function(lambda a: (a * 9).long() >> (a > 0).long()),
-        refused="needs a constant number of places"),
+        refused="needs a constant number of decimals"),
     Row("div_floor", function(lambda a: torch.div(a, 0.3, rounding_mode="floor")),
         layers=chain("P P P E P P E E T E")),
     Row("div_trunc", function(lambda a: torch.div(a, 0.3, rounding_mode="trunc")),

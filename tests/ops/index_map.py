@@ -96,7 +96,7 @@ SLICES = [
     move("diagonal", lambda x: x.diagonal(0, 1, 2), "Flatten", "InnerProduct", "Reshape",
          shapes=((2, 4, 4, 3),)),
     move("tensor_unfold", lambda x: x.unfold(2, 3, 2), "Flatten", "InnerProduct", "Reshape"),
-    move("getitem_nothing", lambda x: x[:, 4:] * 1.0, refused="needs tensors with numbers in them"),
+    move("getitem_nothing", lambda x: x[:, 4:] * 1.0, refused="needs tensors with elements"),
     move("cat_with_nothing", lambda x: torch.cat([x[:, 4:] * 2, x, x[:, :0]], 1) * 1.0, "Power"),
     move("hstack_with_nothing", lambda x: torch.hstack([x[:, 4:], x]) * 1.0, "Power"),
     move("split_off_nothing", lambda x: torch.cat(x.split([0, 1, 3], 1)[::-1], 1), "Slice",
@@ -232,7 +232,7 @@ PADS = [
     move("stochastic_depth", lambda x: stochastic_depth(x, 0.5, "row", training=False) * 2,
          "Power"),
     move("pad_to_nothing", lambda x: F.pad(x, (-4, -4)) * 1.0,
-         refused="needs tensors with numbers in them"),
+         refused="needs tensors with elements in them"),
 ]
 WRITES = [
     move("set_channels", _set((ALL, slice(1, 3))), "Slice", "Slice", "Concat", "Silence",

@@ -135,7 +135,7 @@ ROWS = [
     Row("var_correction", function(lambda x: torch.var(x, (1, 2, 3), correction=2)),
         layers=VAR),
     Row("var_of_one", function(lambda x: x.var(1)), ((2, 1, 4),),
-        refused="needs more than 1.0 numbers to each result, got 1"),
+        refused="needs more than 1.0 elements for each result, got 1"),
     Row("std", function(lambda x: x.std((2, 3))),
         layers=("Pooling", "Flatten", P, "Bias", "Reduction", P, P)),
 ]  # fmt: skip

@@ -36,18 +36,18 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
     "bytes that wrap": (lambda x: x + 200, BYTES, "needs results that do not wrap around"),
     "bytes negated": (lambda x: -x, BYTES, "needs results that do not wrap around"),
     "small squares": (lambda x: x.square(), LONGS.to(torch.int8), "needs results that do not wrap"),
-    "integer powers": (lambda x: 2**x, LONGS, "needs powers of floating numbers"),
+    "integer powers": (lambda x: 2**x, LONGS, "needs powers of floating values"),
     "averages of integers": (
         lambda x: F.avg_pool2d(x, 2),
         LONGS.expand(1, 2, 4, 3),
-        "needs averages of floating numbers",
+        "needs averages of floating values",
     ),
-    "a float into half": (_into_half, FLOATS, "needs what is written to be torch.float16"),
-    "differences of masks": (lambda x: (x > 0).diff(), LONGS, "needs sums of numbers, got masks"),
+    "a float into half": (_into_half, FLOATS, "needs a written value of torch.float16"),
+    "differences of masks": (lambda x: (x > 0).diff(), LONGS, "needs sums of values, got masks"),
     "masks added to masks": (
         lambda x: (x > 0).scatter(1, torch.tensor([[1, 1]]), x[:, :2] > 2, reduce="add"),
         LONGS,
-        "needs sums of numbers, got masks",
+        "needs sums of values, got masks",
     ),
     "NaN": (lambda x: x * torch.tensor(float("nan")), FLOATS, "needs constants without NaN"),
 }

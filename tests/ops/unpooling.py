@@ -56,7 +56,7 @@ ROWS = [
         refused="needs one or two dimensions", below=(0, 64)),
     Row("max_unpool_constant", function(lambda x: F.max_unpool2d(
         x, torch.tensor([[[[0, 3], [9, 15]]]]), 2)), ((1, 1, 2, 2),),
-        refused="needs numbers and indices that the net computes"),
+        refused="needs elements and indices that the net computes"),
     Row("max_unpool_other", function(lambda x, i: F.max_unpool2d(x, i, 2)), ((1, 2, 3, 3),) * 2,
         refused="needs indices of a max pooling of images of size (6, 6)", below=(0, 36)),
 ]  # fmt: skip

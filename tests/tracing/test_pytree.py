@@ -109,8 +109,8 @@ UNLIKE_BLOBS: dict[str, tuple[Any, str]] = {
     "compressed": (lambda: torch.eye(2).to_sparse_csr(), "dense tensors, got torch.sparse_csr"),
     "nested": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(1)]),
                "dense tensors, got a nested one: pass x.to_padded_tensor"),
-    "meta": (lambda: torch.ones(2, device="meta"), "numbers, got a tensor on device meta: pass"),
-    "empty": (lambda: torch.ones(0, 2), r"numbers in them, got shape \(0, 2\)"),
+    "meta": (lambda: torch.ones(2, device="meta"), "values, got a tensor on device meta: pass"),
+    "empty": (lambda: torch.ones(0, 2), r"elements in them, got shape \(0, 2\)"),
 }  # fmt: skip
 
 

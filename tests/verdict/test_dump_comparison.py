@@ -133,7 +133,7 @@ def test_engine_dump_names_the_layer(
     report = made.verify(DumpEngine(dump(tmp_path / "maps", x, maps)), inputs=x)
     assert report.engine == "dump"
     assert [row.layer for row in report.rows if row.diverges] == [layer], str(report)
-    with pytest.raises(CaffeError, match="needs the numbers that the dump was made from"):
+    with pytest.raises(CaffeError, match="needs the values that the dump was made from"):
         made.verify(DumpEngine(tmp_path / "maps"), inputs=x + 1)
 
 

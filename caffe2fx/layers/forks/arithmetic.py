@@ -72,7 +72,7 @@ class MatMul(Layer):
         counts = self.dim_1 * self.dim_2, self.dim_3 * self.dim_2
         if 0 in counts or counts != tuple(map(prod, bottoms)):
             raise ShapeMismatchError(
-                f"needs bottoms of {counts[0]} and {counts[1]} numbers, got {list(bottoms)}"
+                f"needs bottoms of {counts[0]} and {counts[1]} elements, got {list(bottoms)}"
             )
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:

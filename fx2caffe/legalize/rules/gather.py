@@ -22,7 +22,7 @@ def gather_by_one_hot(net: Emitter, call: LayerCall[Gather]) -> Tops:
     bottom, axis = bottoms[0], layer.first
     size = prod(bottom.static_size(a) for a in range(layer.first, layer.last + 1))
     if size * len(blobs[0]) > DENSE:
-        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(blobs[0])}")
+        raise Refused(f"needs a matrix of at most {DENSE} elements, got {size * len(blobs[0])}")
     flat = viewed(net, bottom, lambda s: (*s[:axis], size, *s[layer.last + 1 :]), suffix="flat")
     ones = (blobs[0].long()[:, None] == torch.arange(size)[None]).float()
     product = AxisMatrix(axis=axis, rows=len(blobs[0]))

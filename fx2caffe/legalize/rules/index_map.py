@@ -47,7 +47,7 @@ def _changed(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> Maps:
 def _spans(maps: Maps) -> dict[int, Span]:
     spans = {axis: span for axis, indices in maps.items() if (span := Span.of(indices)) is not None}
     if len(spans) != len(maps):
-        raise Refused("needs places at equal steps")
+        raise Refused("needs indices at equal steps")
     return spans
 
 
@@ -65,7 +65,7 @@ def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     layer, blobs = call.layer, call.blobs
     inside = [blob != PADDING for blob in blobs]
     if layer.outside == 0 or all(bool(line.all()) for line in inside):
-        raise Refused("needs places outside, and a number other than 0 there")
+        raise Refused("needs padding, of another value than 0")
     zeros = net.add(replace(layer, outside=0.0), call.bottom, blobs=blobs, suffix="zeros")
     shown = torch.ones(())
     for line in inside:
@@ -81,7 +81,7 @@ def cut(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     if not spans:
         return (bottom,)
     if not all(span.is_cut for span in spans.values()):
-        raise Refused("needs ranges of places")
+        raise Refused("needs ranges of indices")
     first = min(spans)
     if len(spans) == 1 and not bottom.carries_batch(first):
         low, high = spans[first].start, spans[first].start + spans[first].length
@@ -201,7 +201,7 @@ def times_of(indices: Indices, size: int) -> int:
     """Return how often each index is repeated in a row. Raises Refused if not equally often."""
     times = len(indices) // size
     if not times or indices != tuple(p for p in range(size) for _ in range(times)):
-        raise Refused("needs every place equally often")
+        raise Refused("needs every index equally often")
     return times
 
 
@@ -258,7 +258,7 @@ def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     axis, indices = _only(_changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
     if size * len(indices) > DENSE:
-        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {size * len(indices)}")
+        raise Refused(f"needs a matrix of at most {DENSE} elements, got {size * len(indices)}")
     ones = one_hot(indices, size)
     return (net.add(AxisMatrix(axis=axis, rows=len(indices)), bottom, blobs=[ones]),)
 
@@ -325,11 +325,11 @@ def by_one_filter(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     for axis, blob in zip(layer.axes, call.blobs, strict=True):
         span = Span.of(tuple(int(index) for index in blob))
         if span is None:
-            raise Refused("needs places at equal steps")
+            raise Refused("needs indices at equal steps")
         filters[axis] = _Filter.of(span, bottom.static_size(axis))
     high, wide = filters[2], filters[3]
     if high.kernel * wide.kernel > TAPS:
-        raise Refused(f"needs a filter of at most {TAPS} numbers, got {high.kernel * wide.kernel}")
+        raise Refused(f"needs a filter of at most {TAPS} elements, got {high.kernel * wide.kernel}")
     channels = bottom.static_size(1)
     convolution = Convolution(
         num_output=channels, group=channels, bias_term=False,

@@ -92,7 +92,7 @@ def by_products(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     batched = int(larger.rank > 2 and larger.carries_batch(0))
     count = prod(larger.static_size(axis) for axis in range(batched, larger.rank - 2))
     if count * first.shape[-2] * prod(shape[-2:]) > PRODUCTS:
-        raise Refused(f"needs at most {PRODUCTS} products of two numbers")
+        raise Refused(f"needs at most {PRODUCTS} products of two elements")
     rows = _stacked(net, first, count, batched, lambda size: (size, 1))
     columns = _stacked(net, second, count, batched, lambda size: (1, size))
     products = net.add(Binary(op=BinaryOp.MUL), rows, columns, suffix="products")

@@ -126,7 +126,7 @@ def _swapped_by_filter(net: Emitter, symbol: Symbol, sizes: Sequence[int]) -> Sy
     outer, a, b, inner = sizes
     side = min(a, b)
     if outer * side * side > DENSE:
-        raise Refused(f"needs a filter of at most {DENSE} numbers, got {outer * side * side}")
+        raise Refused(f"needs a filter of at most {DENSE} elements, got {outer * side * side}")
     weight = torch.eye(side).repeat(outer, 1).reshape(outer * side, 1, side, 1)
     window: dict[str, Any] = {"kernel_h": side, "kernel_w": 1, "stride_h": side, "stride_w": 1}
     if a <= b:
@@ -164,7 +164,7 @@ def shuffle_channel(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """before: Permute{order: 0 2 1 3 4} of (N,g,C/g,H,W)     after: ShuffleChannel{group: g}"""
     layer, bottom = call.layer, call.bottom
     if bottom.rank < 4 or layer.order != (0, 2, 1, *range(3, bottom.rank)):
-        raise Refused("needs the two axes behind the batch to change places")
+        raise Refused("needs the two axes behind the batch swapped")
     shape, other = (_joined_channels(sizes) for sizes in (bottom.shape, bottom.other_shape))
     joined = reshaped_source(net, bottom, shape, other, suffix="channels")
     made = net.add(ShuffleChannel(group=bottom.static_size(1)), joined, suffix="shuffle")

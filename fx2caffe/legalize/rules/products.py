@@ -99,7 +99,7 @@ def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) 
     if size < rows and not bias:
         first, second = torch.eye(size), weight.t()
     if max(first.numel(), second.numel()) > DENSE:
-        raise Refused(f"needs a matrix of at most {DENSE} numbers, got {tuple(weight.shape)}")
+        raise Refused(f"needs a matrix of at most {DENSE} elements, got {tuple(weight.shape)}")
     into = Convolution(num_output=len(first), bias_term=bool(bias), kernel_h=1, kernel_w=size)
     blobs = [first.reshape(len(first), 1, 1, size), *bias]
     channels = net.add(into, image, blobs=blobs, suffix="channels")

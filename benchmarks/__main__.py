@@ -21,19 +21,19 @@ PARTS = ("export", "load", "infer")
 
 
 def seconds(body: Callable[[], object]) -> float:
-    """How long `body` takes."""
+    """Return how long `body` takes."""
     start = time.perf_counter()
     body()
     return time.perf_counter() - start
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held so far."""
+    """Return the most memory that this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def prepared(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
-    """A model that has run once, so that nobody pays for the first call."""
+    """Return a model that has run once, so that nobody pays for the first call."""
     model = torchvision.models.get_model(name, weights=None).eval()
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
@@ -89,7 +89,7 @@ def infer(name: str, folder: Path) -> None:
 
 
 def main() -> None:
-    """Each part in a process of its own, so that memory is its own."""
+    """Run each part in a process of its own, so that memory is its own."""
     name = sys.argv[1] if len(sys.argv) > 1 else "vgg16_bn"
     if len(sys.argv) > 2:
         with tempfile.TemporaryDirectory() as folder:

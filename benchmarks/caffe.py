@@ -29,7 +29,7 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Each model in turn."""
+    """Compare each model in turn."""
     for name in sys.argv[1:] or [*NETS, *TRANSFORMERS]:
         with tempfile.TemporaryDirectory() as folder:
             ratio(name, Path(folder))
@@ -53,7 +53,7 @@ def ratio(name: str, folder: Path) -> None:
 
 
 class Running:
-    """A net in real Caffe, warm."""
+    """Holds a net in real Caffe, warm."""
 
     def __init__(self, worker: Worker, prototxt: Path, weights: Path | None) -> None:
         self.worker = worker
@@ -63,14 +63,14 @@ class Running:
         self.seconds()
 
     def seconds(self) -> float:
-        """One forward pass."""
+        """Return the seconds of one forward pass."""
         start = time.perf_counter()
         self.worker.ask("run", blobs=[], start=0, end=self.last, wanted=[])
         return time.perf_counter() - start
 
 
 def products(net: Net) -> Iterator[str]:
-    """An InnerProduct of the same size for each product of matrices in the net."""
+    """Return an InnerProduct of the same size for each matrix product in the net."""
     shapes = net.shapes()
     for index, step in enumerate(net.steps):
         if isinstance(step.layer, InnerProduct | Convolution):
@@ -80,7 +80,7 @@ def products(net: Net) -> Iterator[str]:
 
 
 def _sizes(step: Step, reads: list[tuple[int, ...]], shapes: dict) -> tuple[int, int, int, int]:
-    """Rows, terms and columns of a product, and how many there are side by side."""
+    """Return rows, terms and columns of a product, and how many there are side by side."""
     weight = reads[1] if step.dynamic else tuple(step.blobs[0].shape)
     top = shapes[step.tops[0]]
     if isinstance(step.layer, InnerProduct):

@@ -16,7 +16,7 @@ class Writer:
         ]
 
     def add(self, type_: str, bottoms: Sequence[str], parameter: str = "", top: str = "") -> str:
-        """A layer with one top, which is a new blob unless `top` names one."""
+        """Add a layer with one top, which is a new blob unless `top` names one."""
         self.count += 1
         name = f"{type_.lower()}{self.count}"
         read = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
@@ -35,7 +35,7 @@ class Writer:
         group: int = 1,
         relu: bool = True,
     ) -> str:
-        """Convolution and a ReLU in place."""
+        """Add a convolution and a ReLU in place."""
         high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
         down, right = (pad, pad) if isinstance(pad, int) else pad
         filler = 'weight_filler { type: "msra" }'
@@ -50,7 +50,7 @@ class Writer:
         return self.add("ReLU", [y], top=y) if relu else y
 
     def relu6(self, x: str) -> str:
-        """min(max(x, 0), 6) for a Caffe without Clip, exactly: 6 - relu(6 - x) would round x."""
+        """Add min(max(x, 0), 6) for a Caffe without Clip; 6 - relu(6 - x) would round x."""
         x = self.add("ReLU", [x], top=x)
         x = self.add("Power", [x], "power_param { scale: -1 }", top=x)
         bound = self.add("Power", [x], "power_param { scale: 0 shift: -6 }")
@@ -58,7 +58,7 @@ class Writer:
         return self.add("Power", [x], "power_param { scale: -1 }", top=x)
 
     def pool(self, x: str, kind: str, kernel: int, stride: int, pad: int = 0) -> str:
-        """MAX or AVE pooling."""
+        """Add a MAX or AVE pooling."""
         return self.add(
             "Pooling",
             [x],
@@ -66,7 +66,7 @@ class Writer:
         )
 
     def classify(self, x: str, classes: int) -> str:
-        """The mean of each map, and a fully connected layer."""
+        """Add the mean of each map, and a fully connected layer."""
         x = self.add("Pooling", [x], "pooling_param { pool: AVE global_pooling: true }")
         filler = 'weight_filler { type: "xavier" }'
         return self.add(
@@ -75,12 +75,12 @@ class Writer:
 
     @property
     def text(self) -> str:
-        """The whole prototxt."""
+        """Return the whole prototxt."""
         return "\n".join(self.lines) + "\n"
 
 
 def resnet50() -> str:
-    """The architecture of torchvision's (stride in the 3x3)."""
+    """Write the architecture of torchvision's (stride in the 3x3)."""
     net = Writer(3, 224)
     x = net.pool(net.conv("data", 64, 7, 2, 3), "MAX", 3, 2)
     for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
@@ -96,7 +96,7 @@ def resnet50() -> str:
 
 
 def mobilenet_v2() -> str:
-    """The architecture of torchvision's."""
+    """Write the architecture of torchvision's."""
     net = Writer(3, 224)
     x, channels = net.relu6(net.conv("data", 32, 3, 2, 1, relu=False)), 32
     for expand, outputs, blocks, stride in (
@@ -116,7 +116,7 @@ def mobilenet_v2() -> str:
 
 
 def inception_v3() -> str:
-    """The architecture of torchvision's, without the classifier that only training uses."""
+    """Write the architecture of torchvision's, without the classifier for training."""
     net = Writer(3, 299)
 
     def concat(*parts: str) -> str:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` parts of a stage are finished (None: nobody knows how many there are).
+    """Reports that `done` of `total` parts of a stage are finished (None: not known).
 
     `part` names the part that begins: a layer, a pass, a file.
     """

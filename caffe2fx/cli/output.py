@@ -16,7 +16,7 @@ from caffe2fx.verdict.escaping import echo, visible
 
 
 class Output:
-    """The output of one command: `--quiet`, `--verbose`, `--log-file` and `--debug`.
+    """Writes the output of one command by --quiet, --verbose, --log-file and --debug.
 
     Results go to standard output, errors, notes on the way and progress to standard error.
     """

@@ -38,7 +38,7 @@ class SharedMemory(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedTop(Layer):
-    """The output that Caffe adds for a top that has a loss_weight and is read as well.
+    """Stands for the output that Caffe adds for a top that has a loss_weight and is read.
 
     Its Split hands the loss_weight to a top of its own, which no layer reads. It has the memory of
     the bottom.

@@ -37,7 +37,7 @@ def with_outputs_tried(
 ) -> Report:
     """Return the report with outputs marked wrong that are not right on these inputs too.
 
-    The engine's outputs are read by their names; `what` states how the run differs from the one
+    The engine's outputs are read by their names; `run_name` states how the run differs from the one
     that was judged, as "with a batch of 3".
     """
     floats = [value.to(torch.float32) for value in inputs]

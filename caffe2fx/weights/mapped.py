@@ -24,7 +24,7 @@ _LIVE: weakref.WeakSet[Mapping] = weakref.WeakSet()
 
 
 class Stamp(NamedTuple):
-    """The state of a file: size and last write, last change of its inode, and what that holds."""
+    """Identifies a file's state: size, last write, last change of its inode, and content."""
 
     content: tuple[int, int]
     changed: int

@@ -21,7 +21,7 @@ from fx2caffe.ir.symbol import Symbol
 
 @dataclass(frozen=True, kw_only=True)
 class Ones(IntermediateRecord):
-    """A 1 for each index of the bottom's axis 0, of shape (N, 1)."""
+    """Make a 1 for each index of the bottom's axis 0, of shape (N, 1)."""
 
     type = "Ones"
     bottoms = (1, 1)

@@ -20,14 +20,14 @@ _EXACT = 1 << 24  # the first integer whose successor float32 does not have
 
 
 class MaxIndices(NamedTuple):
-    """The max pooling that gave some indices, and the shape of its bottom."""
+    """Holds the max pooling that gave some indices, and the shape of its bottom."""
 
     layer: Pooling
     bottom: Shape
 
     @property
     def sizes(self) -> Shape:
-        """The height and width of the images into which the indices point."""
+        """Return height and width of the images into which the indices point."""
         return self.bottom[2:]
 
     def covers(self) -> list[list[list[int]]]:

@@ -42,7 +42,7 @@ class BatchConstants:
         self._symbols: dict[str, Symbol] = {}
 
     def follows(self, node: fx.Node) -> bool:
-        """Whether a node is a constant that follows the batch and becomes layers."""
+        """Return whether a node is a constant that follows the batch and becomes layers."""
         is_known = node.op == "get_attr" and node.name in self._repeated
         return is_known and not all(user.target in TAKES_STATES for user in node.users)
 
@@ -68,7 +68,7 @@ class BatchConstants:
         return self._repeated[node.name].narrowed()
 
     def _gives(self, user: fx.Node, lines: Mapping[fx.Node, Tensor]) -> bool:
-        """Whether the call gives its shapes with these constants, at both batch sizes."""
+        """Return whether the call gives its shapes with these constants, at both batch sizes."""
         for meta_of in (lambda node: node.meta["value"], self._other):
             shapes = {n: tuple(meta_of(n).shape) for n in (*user.all_input_nodes, user)}
             shapes.update({node: tuple(line.shape) for node, line in lines.items()})

@@ -164,7 +164,7 @@ def _is_range(indices: Sequence[int]) -> bool:
 
 
 def _scatter(indices: Sequence[int], size: int) -> list[int]:
-    """Return indices that move element i to index places[i], with padding elsewhere."""
+    """Return indices that move element i to index indices[i], with padding elsewhere."""
     found = {index: rank for rank, index in enumerate(indices)}
     return [found.get(index, PADDING) for index in range(size)]
 

@@ -126,6 +126,6 @@ def erfinv(net: Emitter, input: Symbol) -> Symbol:
 def _share(
     net: Emitter, mask: Symbol, input: Symbol, middle: float, factors: tuple[float, ...]
 ) -> Symbol:
-    """Return a polynomial of place - middle where the mask is 1, else 0."""
+    """Return a polynomial of input - middle where the mask is 1, else 0."""
     moved = affine(net, input, 1, -middle, suffix="index")
     return net.add(PRODUCT, mask, polynomial(net, moved, factors, suffix="part"), suffix="share")

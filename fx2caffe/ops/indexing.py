@@ -46,7 +46,7 @@ def index_select(net: Emitter, input: Operand, dim: int, index: Operand) -> Symb
 def _picked(
     net: Emitter, input: Operand, axes: Sequence[int], flat_index: Symbol, first_axis: int
 ) -> Symbol:
-    """Gather by flat indices over some axes, whose result axes start at axis `place`.
+    """Gather by flat indices over some axes, whose result axes start at axis `first_axis`.
 
     The other axes, the batch among them, are part of the rows.
     """

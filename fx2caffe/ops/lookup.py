@@ -25,7 +25,7 @@ from fx2caffe.ops.reduction import reduced
 
 
 def rows_of(net: Emitter, table: Operand, indices: Symbol, suffix: str = "") -> Symbol:
-    """Gather rows (axis 0) of a table: the result has the shape of `numbers`, then that of a row.
+    """Gather rows (axis 0) of a table: the result has the shape of `indices`, then that of a row.
 
     A constant table is the weight of an Embed, which takes any batch of indices.
     """

@@ -211,7 +211,7 @@ def linear(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
 
 
 def linear_taps(net: Emitter, steps: Symbol, index: Callable[[Symbol, int], Symbol]) -> list[Tap]:
-    """Return the taps on both sides; `place` maps the lower index and 0 or 1 to an index."""
+    """Return the taps on both sides; `index` maps the lower index and 0 or 1 to an index."""
     low = whole_below(net, steps, "low")
     part = combined(net, [(1, steps), (-1, low)], "part")
     return [Tap(index(low, 0), opposite(net, part, "remainder")), Tap(index(low, 1), part)]

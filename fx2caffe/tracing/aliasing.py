@@ -210,7 +210,7 @@ class Table:
         return entry
 
     def _inside(self, view: Geometry, base: Geometry, node: Node) -> Node | None:
-        """Emit a gather of the elements at `place` from `node` at `base`; None if it lacks some."""
+        """Emit a gather of the elements of `view` from `node` at `base`; None if it lacks some."""
         if view == base:
             return node
         if view.dtype != base.dtype:

@@ -238,7 +238,7 @@ def _deciding(traits: Traits, args: Any, tensors: list[Tensor]) -> list[Tensor]:
 
 
 class GuardOfCompiled(Guard):  # type: ignore[no-untyped-call]
-    """A guard that torch._dynamo leaves alone, for models that use torch.compile."""
+    """Is a guard that torch._dynamo leaves alone, for models that use torch.compile."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -59,7 +59,10 @@ def _reads_twins(node: fx.Node, others: Iterator[fx.Node], made: dict[Pair, fx.N
 
 
 def same_arguments(one: fx.Node, two: fx.Node, names: dict[fx.Node, fx.Node]) -> bool:
-    """Whether two calls have the same arguments, constants apart; `names` leads to the first."""
+    """Return whether two calls have equal arguments, constants apart.
+
+    `names` maps the nodes of the second to those of the first.
+    """
     mine = _plain(one, _name)
     return mine == _plain(two, lambda node: _name(names[node]))
 

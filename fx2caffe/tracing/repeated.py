@@ -11,7 +11,7 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True, eq=False)
 class Repeated:
-    """A constant that repeats `block` along `axis`, once for each sample of the batch."""
+    """Holds a constant that repeats `block` along `axis`, once for each sample."""
 
     axis: int
     block: Tensor
@@ -36,11 +36,11 @@ class Repeated:
 
     @property
     def size(self) -> int:
-        """The number of indices along the axis that each sample has."""
+        """Return the number of indices along the axis that each sample has."""
         return self.block.shape[self.axis]
 
     def is_repeated_in(self, value: Tensor) -> bool:
-        """Whether a tensor consists of copies of the block."""
+        """Return whether a tensor consists of copies of the block."""
         sizes = [s[: self.axis] + s[self.axis + 1 :] for s in (value.shape, self.block.shape)]
         if sizes[0] != sizes[1] or value.shape[self.axis] % self.size:
             return False

@@ -42,7 +42,7 @@ _SELECTING = frozenset({"__getitem__", "getitem", "masked_select"})
 
 @dataclass
 class Selection:
-    """The tensor from which a mask selects, and the mask."""
+    """Holds the tensor from which a mask selects, and the mask."""
 
     whole: Tensor
     mask: Tensor
@@ -50,7 +50,7 @@ class Selection:
 
 
 class Selections:
-    """The selections alive, each by the tensor that the model holds."""
+    """Holds the selections alive, each by the tensor that the model holds."""
 
     def __init__(
         self, builder: GraphBuilder, guard: Guard, log: RefusalLog, readable: bool, run: Dispatch

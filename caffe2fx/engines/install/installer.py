@@ -132,7 +132,7 @@ def _unpack_all(packages: Sequence[Package], downloads: Downloads, root: Path) -
 
 
 def _swap_in(scratch: Path, folder: Path) -> None:
-    """Rename the finished folder to its place, and an old one away."""
+    """Rename the finished folder to its name, and an old one away."""
     old = scratch.with_name(scratch.name + "-old")
     try:
         if folder.exists():
@@ -148,7 +148,7 @@ def _swap_in(scratch: Path, folder: Path) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside `place`, on the same file system, that is removed afterwards."""
+    """Yield a folder beside `folder`, on the same file system, that is removed afterwards."""
     scratch = Path(tempfile.mkdtemp(prefix=folder.name + _PARTIAL, dir=folder.parent))
     scratch.chmod(0o755)
     try:
@@ -159,7 +159,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the place's lock file, and remove what a killed install left."""
+    """Hold the folder's lock file, and remove what a killed install left."""
     import fcntl  # only where Caffe runs at all
 
     with folder.with_name(folder.name + ".lock").open("w") as file:

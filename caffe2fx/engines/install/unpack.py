@@ -68,7 +68,7 @@ def _data_member(deb: Path) -> bytes:
         size = _member_size(deb, header, max(0, len(content) - offset))
         if header.startswith(b"data.tar"):
             return content[offset : offset + size]
-        offset += size + size % 2  # members begin at even places
+        offset += size + size % 2  # members begin at even offsets
     raise EngineError(f"{deb} needs a member data.tar, got none")
 
 

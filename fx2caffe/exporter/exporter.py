@@ -16,6 +16,7 @@ from fx2caffe.exporter.growth import check_growth
 from fx2caffe.exporter.non_finite import refuse_lost
 from fx2caffe.exporter.options import ExportOptions
 from fx2caffe.exporter.pipeline import Finished, Options, finish, legal_net
+from fx2caffe.exporter.refusals import traced_or_refused
 from fx2caffe.exporter.result import Export
 from fx2caffe.exporter.source import Source
 from fx2caffe.lowering.integer_magnitudes import Ranges
@@ -93,7 +94,8 @@ def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholde
     how = _tracing(options, expand)
     with ALONE:
         how["reach"] = Reach(source.model)
-        traced = trace(source.model, source.inputs, held_to_model=True, **how)
+        run = partial(trace, source.model, source.inputs)
+        traced = traced_or_refused(source, run, held_to_model=True, **how)
         batch = find_batch(source.model, source.inputs, traced, **how)
     names = source.input_names(traced, options.input_names)
     wanted = options.preprocessing_of(list(names.values()))
@@ -166,14 +168,16 @@ def check(
 ) -> tuple[Refusal, ...]:
     """Return every reason for which `model` cannot be exported for `target`; () if it can.
 
-    Nothing is written and nothing large is computed. `outputs` and `input_ranges` are those
-    of `export`.
+    Nothing is written. Nothing large is computed, unless the model reads its data: then it is run
+    once, so that what it does behind is checked too. `outputs` and `input_ranges` are those of
+    `export`.
     """
     options = ExportOptions(find_target(target), outputs, input_ranges=input_ranges)
     source = Source.prepared(model, example_inputs)
 
     def tried(expand: Leaves, placeholders: bool) -> tuple[Refusal, ...]:
-        traced = trace(source.model, source.inputs, values="fake", **_tracing(options, expand))
+        run = partial(trace, source.model, source.inputs)
+        traced = traced_or_refused(source, run, values="fake", **_tracing(options, expand))
         names = source.input_names(traced, None)
         lowered = source.lowering(traced, Batch(), names, options.input_ranges)
         legal_net(lowered, dict(lowered.symbols), options.target)

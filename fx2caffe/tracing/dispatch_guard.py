@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing.aliasing import storage_key
 from fx2caffe.tracing.original import Original
 from fx2caffe.tracing.tensor_meta import tensors_in
@@ -28,6 +29,10 @@ ESCAPES = (
 HIDDEN = "writes a tensor of the model, which its name does not show"
 UPDATES = "updates its running statistics: needs eval mode: call model.eval()"
 RANDOM = "draws random numbers: needs eval mode: call model.eval()"
+
+
+class DataShape(UnsupportedError):
+    """Raised where the shape of a result depends on the data."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if traits.reads and not self._checks and self._depends(tensors):
             self._refuse(traits.name, READS_DATA)
         if traits.data_shape and self._depends(_deciding(traits, args, tensors)):
-            self._refuse(traits.name, DATA_SHAPE)
+            self._refuse_shape(traits.name)
         for position, name in traits.statistics:
             updates = _argument(args, kwargs, position, name, None) is not None
             if updates and not _switched_off(traits, args, kwargs):
@@ -206,6 +211,12 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
             target = _argument(args, kwargs, position, name, None)
             if isinstance(target, Tensor) and self._original.shares(target):
                 self._refuse(traits.name, HIDDEN)
+
+    def _refuse_shape(self, name: str) -> None:
+        try:
+            self._refuse(name, DATA_SHAPE)
+        except UnsupportedError as error:
+            raise DataShape(error.refusals) from None
 
     def _depends(self, tensors: Iterable[Tensor]) -> bool:
         fresh = self._fresh or ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class GraphBuilder(torch.fx.Tracer):
         self.table = Table(self._index_map)
         self.constants = Constants(original, self._attribute)
         self._values, self._log, self._known = values, log, known
+        self.refused_operands: list[Node] = []  # what calls read whose results are unknown
         self.refuse_as_blob: Callable[[Tensor], None] = lambda tensor: None
 
     def input(self, name: str, tensor: Tensor) -> None:
@@ -145,6 +146,19 @@ class GraphBuilder(torch.fx.Tracer):
         module = GraphModule(attributes, self.graph, name)
         module.training = False
         return module
+
+    def recorded(self, outputs: Sequence[Node] | None) -> GraphModule:
+        """Return a GraphModule without outputs of the nodes so far, for a run that was refused.
+
+        Of a run that came to its end these are the nodes on which `outputs` or the refused calls
+        depend, else all: what would have read them is not known.
+        """
+        if outputs is not None:
+            self.graph.output((*outputs, *self.refused_operands))
+            _drop_unused(self.graph)
+            self.graph.erase_node(next(reversed(self.graph.nodes)))
+        self.graph.output(())
+        return GraphModule(self.constants.attributes, self.graph)
 
     def _describe(self, node: Node, meta: Any) -> Node:
         node.meta["origin"] = self._log.origin()

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
 from fx2caffe.tracing.canonical import Call, canonical, written
-from fx2caffe.tracing.dispatch_guard import READS_DATA, Guard
+from fx2caffe.tracing.dispatch_guard import READS_DATA, DataShape, Guard
 from fx2caffe.tracing.graph_builder import GraphBuilder
 from fx2caffe.tracing.leaf_call import LeafCall
 from fx2caffe.tracing.leaf_functions import SEE_THROUGH, see_through
@@ -180,10 +180,19 @@ class Recorder(TorchFunctionMode):
     def _read(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Refuse a read of data; with real values the run goes on and finds all refusals."""
         self._log.note(_title(func), READS_DATA)
+        return self._unrecorded(func, args, kwargs)
+
+    def _unrecorded(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        """Run a refused call, whose result is constant for what follows, if values are real."""
         if not self._values.readable:
             raise self._log.error()
+        operands = [t for t in tensors_in((args, kwargs)) if self._table.owns(t)]
+        self._builder.refused_operands += map(self._builder.node, operands)
         with self._guard.suspended():
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+        for tensor in tensors_in(result):
+            self._guard.known.add(tensor)
+        return result
 
     def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Run a call that reads no data, which the guard can not know."""
@@ -272,7 +281,10 @@ class Recorder(TorchFunctionMode):
         self, func: Function, call: Call, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> Any:
         inputs = self._builder.create_arg((call.args, call.kwargs))
-        result, changed = self._run(func, args, kwargs, operands)
+        try:
+            result, changed = self._run(func, args, kwargs, operands)
+        except DataShape:
+            return self._unrecorded(func, args, kwargs)
         if changed:
             self._log.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
         if not tensors_in(result):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.aliasing import UnseenWrite
 from fx2caffe.tracing.cut_points import AllOutputsSeen, ModuleResults, as_one
@@ -29,7 +30,7 @@ from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.tensor_meta import TensorMeta
 from fx2caffe.tracing.value_modes import FakeValues, RealValues, Values
 
-__all__ = ["TensorMeta", "Trace", "Tracer", "trace"]
+__all__ = ["TensorMeta", "Trace", "Tracer", "Untraceable", "trace"]
 
 DIFFERS = (
     "gives something else by itself than while it is traced ({}): forward needs to do the same "
@@ -80,8 +81,8 @@ def trace(
     where the graph gives something else, or the memory of the model has changed, it is refused.
     Several traces of one model may share its `reach`, if ALONE is held from then to the last.
 
-    Raises UnsupportedError, with all that was found, where the run can not be a graph, and
-    CaffeError with the user's line, whose cause is the error itself, where forward fails.
+    Raises Untraceable, with all that was found, where the run can not be a graph, and CaffeError
+    with the user's line, whose cause is the error itself, where forward fails.
     """
     model_inputs.check_model(model)
     args, kwargs = model_inputs.as_inputs(model, example_inputs)
@@ -116,6 +117,14 @@ class Leaves:
         return [(path, module) for path, module in leaves if not self.taken_apart(module)]
 
 
+class Untraceable(UnsupportedError):
+    """Raised for a run that can not be a graph; `recorded` is the trace of what was recorded."""
+
+    def __init__(self, refusals: Iterable[Refusal], recorded: Trace) -> None:
+        super().__init__(refusals)
+        self.recorded = recorded
+
+
 class Tracer:
     """Runs a model once on values, and makes a graph of its torch calls."""
 
@@ -135,6 +144,7 @@ class Tracer:
         self._returned = ModuleResults(self.original.root, self._traced_node, outputs)
         self._path = ModulePath(self.original.root)
         self._log = RefusalLog(self._path)
+        self._ended: tuple[Node, ...] | None = None  # the outputs of a run with refusals
         known = Known(self.original.tensors, everything_known)
         self._builder = GraphBuilder(self.original, self._values, self._log, known)
         owns = self._builder.table.owns
@@ -143,14 +153,18 @@ class Tracer:
     def run(self, flat: pytree.Flat, names: tuple[str, ...]) -> Trace:
         """Run the model on copies of the inputs and return what its torch calls make.
 
-        Raises UnsupportedError with all refusals, and CaffeError where forward fails.
+        Raises Untraceable with all refusals, and CaffeError where forward fails.
         """
-        with torch.no_grad(), self._log.refusing(), self.original.protected():
-            given = [self._values.enter(tensor) for tensor in flat.tensors]
-            for tensor, name in zip(given, names, strict=True):
-                self._builder.input(name, tensor)
-            output = self._forward(*flat.rebuild(given))
-            return self._finish(output, names)
+        try:
+            with torch.no_grad(), self._log.refusing(), self.original.protected():
+                given = [self._values.enter(tensor) for tensor in flat.tensors]
+                for tensor, name in zip(given, names, strict=True):
+                    self._builder.input(name, tensor)
+                output = self._forward(*flat.rebuild(given))
+                return self._finish(output, names)
+        except UnsupportedError as error:
+            recorded = Trace(self._builder.recorded(self._ended), names, (), list)
+            raise Untraceable(error.refusals, recorded) from error.__cause__
 
     def hold(
         self, result: Trace, again: Original, flat: pytree.Flat, before: dict[int, int]
@@ -212,6 +226,7 @@ class Tracer:
     def _finish(self, output: Any, names: tuple[str, ...]) -> Trace:
         output_names, nodes, rebuild = self._results(output)
         if self._log:
+            self._ended = nodes
             raise self._log.error()
         module = self._builder.module(nodes, type(self.original.root).__name__)
         returned = self._returned.names(self._builder.graph)

@@ -6,12 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from caffe2fx.cli.arguments import shape
 from caffe2fx.cli.program import command, program
 from caffe2fx.engines import NAMES
+from fx2caffe.cli.input_spec import FORMS, input_spec
 from fx2caffe.zoo.arguments import configure
 
-MODEL = "torchvision:NAME, or PACKAGE.MODULE:FACTORY"
+MODEL = (
+    "torchvision:NAME, timm:NAME, PACKAGE.MODULE:FACTORY, a .pt2 of torch.export, "
+    "TorchScript, or an .onnx (extra: fx2caffe[onnx])"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +41,9 @@ def _add_export(commands: Any) -> None:
         [
             "export torchvision:resnet18 --input 1x3x224x224 -o out/ --verify",
             "export my_package.models:build_net --weights net.pth --input 1x3x64x64",
+            "export my_package.models:build_net --input ids=1x16@0:30521 --input mask=mask.npy",
+            "export net.pt2 --target nnie",
+            "export timm:resnet18 --input photo.jpg@224x224 --mean 124 116 104 --std 58",
         ],
     )
     _add_model(parser)
@@ -86,6 +92,11 @@ def _add_preprocessing(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--std", nargs="+", type=float, help="one number, or one a channel")
     group.add_argument("--scale", type=float, help="factor of the pixels, before the mean")
     group.add_argument("--channel-order", choices=["RGB", "BGR"], help="what the caller feeds")
+    group.add_argument(
+        "--caller-preprocesses",
+        action="store_true",
+        help="the net takes what the model takes; images of --input go through the arithmetic",
+    )
 
 
 def _add_check(commands: Any) -> None:
@@ -104,12 +115,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         action="append",
-        required=True,
-        type=shape,
-        metavar="1x3x224x224",
-        help="shape of an input, once for each",
+        default=[],
+        type=input_spec,
+        metavar="[NAME=]INPUT",
+        help=f"an input, once for each: {FORMS} (default: the source's own)",
     )
-    parser.add_argument("--weights", type=Path, help="a state_dict saved by torch.save")
+    parser.add_argument(
+        "--weights", type=Path, help="a state_dict or checkpoint of torch.save, or .safetensors"
+    )
     parser.add_argument(
         "--target",
         default="bvlc",

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from caffe2fx.cli.output import Output
+from caffe2fx.errors import CaffeError
+from fx2caffe.cli.sources import model_of
 from fx2caffe.cli.targets import named_target
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.exporter.result import Export
 from fx2caffe.preprocessing import Preprocessing
-from fx2caffe.zoo.models import from_factory, torchvision_model
 
 
 def export_model(arguments: argparse.Namespace, output: Output) -> int:
     """Run `fx2caffe export`."""
+    if arguments.report is not None and arguments.verify is None:
+        raise CaffeError("--report needs --verify, got a report without a comparison")
     options = _options(arguments)
     with output.progress():
-        exported = export(_model(arguments), _inputs(arguments), **options)
+        made = model_of(arguments, _preprocessing(arguments))
+        exported = export(made.model, made.inputs, **options)
         _save(exported, arguments, output)
     for one in exported.unverified:
         output.result(f"NOT VERIFIED, a placeholder: {one}")
@@ -36,7 +38,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
         "fold_batchnorm": not arguments.no_fold_batchnorm,
         "input_names": arguments.input_names,
         "outputs": arguments.outputs,
-        "preprocessing": _preprocessing(arguments),
+        "preprocessing": None if arguments.caller_preprocesses else _preprocessing(arguments),
         "name_limit": arguments.name_limit,
         "name_alphabet": arguments.name_alphabet,
         "on_unsupported": arguments.on_unsupported,
@@ -52,12 +54,17 @@ def _preprocessing(arguments: argparse.Namespace) -> Preprocessing | None:
 
 def _save(exported: Export, arguments: argparse.Namespace, output: Output) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
-    name = arguments.name or arguments.model.rpartition(":")[2]
+    name = arguments.name or _name(arguments.model)
     prototxt, weights = (arguments.output / f"{name}.{end}" for end in ("prototxt", "caffemodel"))
     exported.save(prototxt, weights)
     output.note(f"{prototxt}\n{weights}")
     if arguments.map is not None:
         exported.save_map(arguments.map)
+
+
+def _name(model: str) -> str:
+    """Return the name of the files: the model's, the factory's, or the file's."""
+    return model.rpartition(":")[2].replace("/", "-") if ":" in model else Path(model).stem
 
 
 def _verify(exported: Export, arguments: argparse.Namespace, output: Output) -> int:
@@ -73,25 +80,9 @@ def check_model(arguments: argparse.Namespace, output: Output) -> int:
     """Run `fx2caffe check`."""
     target = named_target(arguments.target)
     with output.progress():
-        refusals = check(_model(arguments), _inputs(arguments), target=target)
+        made = model_of(arguments, None)
+        refusals = check(made.model, made.inputs, target=target)
     for refusal in refusals:
         output.result(refusal)
     output.result(f"{len(refusals)} refusals for target {target.name}")
     return 1 if refusals else 0
-
-
-def _inputs(arguments: argparse.Namespace) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(arguments.seed)
-    return tuple(torch.randn(shape, generator=generator) for shape in arguments.input)
-
-
-def _model(arguments: argparse.Namespace) -> nn.Module:
-    torch.manual_seed(arguments.seed)
-    source, _, name = arguments.model.partition(":")
-    if source == "torchvision":
-        model = torchvision_model(name)
-    else:
-        model, _ = from_factory(arguments.model)
-    if arguments.weights is not None:
-        model.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
-    return model.eval()

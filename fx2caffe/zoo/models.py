@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,6 +17,7 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.messages.message import Shape
 from fx2caffe.tracing.pytree import flatten
 from fx2caffe.zoo.detection_heads import PARTS
+from fx2caffe.zoo.factory import from_factory
 
 Shapes = tuple[Shape, ...]
 
@@ -180,8 +181,7 @@ def _make_torchvision(name: str, small: bool) -> Made:
 
 
 def _make_timm(name: str, small: bool) -> Made:
-    model = _timm().create_model(name, pretrained=False)
-    model.eval()
+    model: Any = timm_model(name)
     full = tuple(model.default_cfg["input_size"])
     sides = SMALL_SIDES if small and not model.default_cfg.get("fixed_input_size") else ()
     smaller = [(full[0], side, side) for side in sides if side < full[-1]]
@@ -216,7 +216,8 @@ def torchvision_model(name: str, **options: Any) -> nn.Module:
     import torchvision
 
     if name not in torchvision.models.list_models():
-        raise CaffeError(f"torchvision has no model {name!r}")
+        meant = _meant(name, torchvision.models.list_models())
+        raise CaffeError(f"torchvision has no model {name!r}{meant}")
     builder = torchvision.models.get_model_builder(name)
     # GoogLeNet and Inception warn about, and are slow in, initializing weights by default.
     quick = "init_weights" in inspect.signature(builder).parameters
@@ -227,24 +228,23 @@ def torchvision_model(name: str, **options: Any) -> nn.Module:
     return model
 
 
-def from_factory(text: str) -> tuple[nn.Module, Any]:
-    """Return the model of PACKAGE.MODULE:FACTORY, and its inputs (None if it gives none).
+def full_inputs(name: str) -> tuple[Tensor, ...]:
+    """Return random inputs of the size that a torchvision model is made for."""
+    return random_inputs(next(family for family in FAMILIES if family.has(name)).full)
 
-    The factory is an nn.Module, or a callable without arguments that gives one, or one with
-    its inputs. Raises CaffeError if it is not there, or gives something else.
-    """
-    module_name, _, name = text.partition(":")
-    sys.path.insert(0, "")
-    try:
-        factory = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        fault = f"model needs to be PACKAGE.MODULE:FACTORY, got {text!r}: {error}"
-        raise CaffeError(fault) from None
-    made = factory if isinstance(factory, nn.Module) else factory()
-    model, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(model, nn.Module):
-        raise CaffeError(f"{text} needs to give an nn.Module, got {type(model).__name__}")
-    return model, inputs
+
+def timm_model(name: str) -> nn.Module:
+    """Return a timm model with random weights. Raises CaffeError for an unknown name."""
+    timm = _timm()
+    if name not in timm.list_models():
+        raise CaffeError(f"timm has no model {name!r}{_meant(name, timm.list_models())}")
+    model: nn.Module = timm.create_model(name, pretrained=False)
+    return model.eval()
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 3)
+    return f" (did you mean {', '.join(near)}?)" if near else ""
 
 
 def _timm() -> Any:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from caffe2fx.errors import CaffeError
 from caffe2fx.module.save import weights_suffix
 from caffe2fx.verdict.calibrate import calibrate
 from caffe2fx.verdict.report import Report, Status
@@ -93,6 +94,8 @@ def run(job: Job, folder: Path, admitted: Admit) -> Row | None:
         return _verified(row, exported)
     except UnsupportedError as error:
         return replace(row, verdict=REFUSED, reasons=tuple(map(str, error.refusals)))
+    except CaffeError as error:
+        return replace(row, reasons=(str(error),))
     except Exception as error:
         return replace(row, reasons=(f"{type(error).__name__}: {error}",))
 

@@ -83,9 +83,6 @@ def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export", "my_models:nothing", *SIZE], "PACKAGE.MODULE:FACTORY"),
-        (["export", "no_such_module:f", *SIZE], "PACKAGE.MODULE:FACTORY"),
-        (["export", "torchvision:resnet19", *SIZE], "torchvision has no model 'resnet19'"),
         (["export", "my_models:build_net", "--input", "1x4x8x8"], "does not run on these inputs"),
     ],
 )

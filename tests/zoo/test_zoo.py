@@ -84,7 +84,7 @@ def test_one_row_a_model_whatever_happens(folder: Path) -> None:
     assert leaving.reasons == ("its process ended with status 1: the model leaves",)
     assert silent.reasons == ("its process ended with status 0: it printed nothing",)
     assert dying.reasons[0].startswith("its process ended with status 3")
-    assert raising.reasons == ("RuntimeError: no such dataset",)
+    assert raising.reasons[0].startswith("my_zoo:raising raised RuntimeError: no such dataset (")
     assert refused.verdict == "refused"
     assert [reason.split()[0] for reason in refused.reasons] == ["torch.lgamma", "torch.digamma"]
     assert (plain.verdict, plain.layers, plain.maps) == ("equal", 3, 2)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from caffe2fx import compat
+
 
 @contextmanager
 def on_cpu() -> Iterator[None]:
@@ -25,4 +27,4 @@ def plain_torch() -> Iterator[None]:
 def _cpu_device() -> AbstractContextManager[object]:
     # Such a block costs a Python call for each function and attribute of torch's in it.
     made_on_cpu = torch.empty(0).device.type == "cpu"
-    return nullcontext() if made_on_cpu else torch.device("cpu")
+    return nullcontext() if made_on_cpu else compat.cpu()

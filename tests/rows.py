@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Row:
     refused: str = ""
     fixed_batch: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    since: str = "0"  # the oldest version of torch, with its torchvision, that gives this result
     below: tuple[int, ...] = ()  # inputs that are integers from 0 to below this; 0: not this one
 
     def model(self) -> nn.Module:
@@ -52,6 +53,11 @@ class Row:
             else torch.randn(shape, generator=generator)
             for shape, limit in zip(self.shapes, limits, strict=True)
         ]
+
+
+def here(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that the running version of torch is new enough for."""
+    return [row for row in rows if torch.__version__ >= row.since]
 
 
 class Function(nn.Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from caffe2fx import compat
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.layer import MANY, Layer
 from caffe2fx.layers.registry import register
@@ -124,7 +124,7 @@ class Embed(Layer):
 def _rows(table: Tensor, indices: Tensor) -> Tensor:
     """Return the rows of a table at the given indices, truncated to integers."""
     wanted = indices.long()
-    if not (wanted.is_meta or torch.compiler.is_compiling()):
+    if not (wanted.is_meta or compat.is_compiling()):
         wrong = wanted[(wanted < 0) | (wanted >= len(table))]
         if len(wrong):
             raise ShapeMismatchError(f"needs rows from 0 to {len(table) - 1}, got {int(wrong[0])}")

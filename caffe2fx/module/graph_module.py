@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from caffe2fx import compat
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.files.feature_dump import FeatureMap, as_array, write_dump
 from caffe2fx.messages.common import Phase
@@ -164,7 +165,7 @@ class CaffeGraphModule(fx.GraphModule):
         With `copying` also for the weights in the net, which are as they were loaded.
         """
         watch = self.meta.get("caffe_watch")
-        if watch is not None and not torch.compiler.is_compiling():
+        if watch is not None and not compat.is_compiling():
             steps = self.caffe.net.steps if copying else ()
             blobs = (blob for step in steps for blob in step.blobs)
             watch.check(lambda: (*self.parameters(), *self.buffers(), *blobs))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
+from caffe2fx import compat
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 
@@ -151,7 +152,7 @@ class WithoutHooks(fx.Interpreter):
 
 def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node, Any]]:
     """Yield node and value as `interpreter.run` does, releasing values that no later node reads."""
-    graph = interpreter.graph
+    graph = compat.graph_of(interpreter)
     interpreter.args_iter = iter(graph.process_inputs(*args))
     interpreter.env = {}
     for node in graph.nodes:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from caffe2fx import compat
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers.layer import RecordModule
 
@@ -24,11 +25,12 @@ def handles(*targets: Any) -> Callable[[H], H]:
     A handler takes the emitter and then exactly the function's own arguments, by the same
     names: a Symbol for a traced tensor, a Tensor for a constant, plain Python otherwise. It
     returns a Symbol, a tuple of them, or a constant; it raises Refused for what it cannot do.
-    An argument that it does not name is refused unless it is at its default.
+    An argument that it does not name is refused unless it is at its default. A function of
+    later versions of torch than the one that runs is left out.
     """
 
     def register(handler: H) -> H:
-        for target in targets:
+        for target in filter(None, map(compat.function_of, targets)):
             if target in _HANDLERS:
                 raise CaffeError(f"{qualified_name(target)} has two handlers")
             _HANDLERS[target] = handler

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from caffe2fx.layers import Deconvolution, Im2col, Slice
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_symbol
@@ -41,7 +42,7 @@ def getitem(net: Emitter, input: Any, index: Any) -> Any:
     return rearrange(net, input, lambda x: x[index])
 
 
-@handles(torch._unsafe_masked_index)
+@handles(compat.UNSAFE_MASKED_INDEX)
 def unsafe_masked_index(
     net: Emitter, input: Operand, mask: Operand, indices: Sequence[Operand], fill: float
 ) -> Symbol:
@@ -216,7 +217,7 @@ def dstack(net: Emitter, tensors: Sequence[Operand]) -> Symbol:
     return _joined(net, parts, 2, lambda s: (1,) * (2 - len(s)) + s + (1,) * (len(s) < 3))
 
 
-@handles(torch._chunk_cat)
+@handles(compat.CHUNK_CAT)
 def chunk_cat(net: Emitter, tensors: Sequence[Operand], dim: int, num_chunks: int) -> Symbol:
     """Pad each tensor to equal chunks along an axis and concatenate the chunks."""
     parts = [as_symbol(net, tensor, suffix=f"part{i}") for i, tensor in enumerate(tensors)]

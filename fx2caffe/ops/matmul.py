@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from caffe2fx.layers import InnerProduct, Power, Softmax
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
@@ -191,7 +192,7 @@ def _weights(net: Emitter, scores: Symbol, mask: Operand | None) -> Symbol:
     return weights
 
 
-@handles(torch._scaled_dot_product_flash_attention_for_cpu)
+@handles(compat.FLASH_ATTENTION)
 def flash_attention(
     net: Emitter,
     query: Operand,

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from caffe2fx.layers import LRN, BatchNorm, Bias, Power, Scale
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.emitter import Emitter
@@ -110,7 +111,7 @@ def layer_norm(
     return _standardized(net, input, Standardize(axis=axis, eps=eps), weight, bias, (axis, -1))
 
 
-@handles(F.rms_norm)
+@handles(compat.RMS_NORM)
 def rms_norm(
     net: Emitter,
     input: Symbol,

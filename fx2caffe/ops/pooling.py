@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from caffe2fx.layers import Pooling, PoolMethod, Power, RoundMode, Scale
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
@@ -309,4 +310,4 @@ def _lp_pool(axes: int) -> Any:
 
 handles(F.lp_pool1d)(_lp_pool(1))
 handles(F.lp_pool2d)(_lp_pool(2))
-handles(F.lp_pool3d)(_lp_pool(3))
+handles(compat.LP_POOL3D)(_lp_pool(3))

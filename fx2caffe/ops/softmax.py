@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from caffe2fx import compat
 from caffe2fx.layers import Exp, Log, Softmax
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST
@@ -32,7 +33,7 @@ def softmax(
     return net.add(Softmax(axis=_axis(input, dim, dtype)), input)
 
 
-@handles(torch._safe_softmax)
+@handles(compat.SAFE_SOFTMAX)
 def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None) -> Symbol:
     """Compute softmax, and 0 where a vector is all -inf, of which Softmax would make NaN."""
     if not may_be_infinite(net, input, inputs=True):

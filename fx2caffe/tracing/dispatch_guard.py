@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from caffe2fx import compat
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing.aliasing import storage_key
 from fx2caffe.tracing.original import Original
@@ -105,7 +106,7 @@ class Known:
     def __contains__(self, tensor: Tensor) -> bool:
         """Tell whether the storage is known, or NumPy's: one that torch did not allocate."""
         key = storage_key(tensor)
-        if key is None or key in self._weak or not tensor.untyped_storage().resizable():
+        if key is None or key in self._weak or not compat.is_resizable(tensor.untyped_storage()):
             return True
         self.doubtful = True
         return not self._everything

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-_FLAGS = ("_is_exporting_flag", "_is_compiling_flag")  # as torch.export sets them
+from caffe2fx import compat
+
+_FLAGS = compat.EXPORT_FLAGS  # as torch.export sets them
 
 
 class _InThisThread:

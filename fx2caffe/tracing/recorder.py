@@ -10,6 +10,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
+from caffe2fx import compat
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
 from fx2caffe.tracing.canonical import Call, canonical, written
@@ -166,7 +167,7 @@ class Recorder(TorchFunctionMode):
         return self._functional(func, args, kwargs, operands)
 
     def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
-        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        if any(map(compat.is_autocast_enabled, ("cpu", "cuda"))):
             self._log.refuse(_title(func), AUTOCAST)
         if name_of(func).name == "_pack_padded_sequence":
             self._log.refuse("pack_padded_sequence", PACKED)

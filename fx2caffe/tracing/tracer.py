@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from caffe2fx import compat
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.aliasing import UnseenWrite
@@ -211,6 +212,7 @@ class Tracer:
         calls = LeafFunctionCalls(self._builder, self._log, self.guard)
         return (
             exporting(),
+            compat.indexing_shown(),
             self._path.follow(self._log.note_thread, self._note_returned),
             self.guard,
             recorder,

@@ -38,7 +38,7 @@ GRIDS = [
          layers=("DummyData", "Crop", "Flatten", "Power")),
     each("combinations", lambda x: torch.combinations(x[0], 2), ((2, 4),),
          layers=("DummyData", "Crop", "Flatten", "Reshape", "Convolution", "Reshape",
-             "Reshape")),
+             "Reshape"), since="2.13"),
     each("kron", lambda x, y: torch.kron(x[0], y[0]), ((2, 3, 4), (2, 2, 5)),
          layers=("DummyData", "Crop", "Flatten", "DummyData", "Crop", "Flatten", "Reshape",
              "Reshape", "Tile", "Tile", "Tile", "Flatten", "Scale", "Reshape")),

@@ -162,7 +162,8 @@ ORDERS = [
     move("split_with_sizes_copy", lambda x: torch.split_with_sizes_copy(x, [1, 3], 1), "Slice"),
     move("adjoint", lambda x: x.mH, "Reshape", "Im2col", "Reshape"),
     move("combinations_repeated", lambda x: torch.combinations(x[0, 0, 0], 3, True),
-         "DummyData", "Crop", "Flatten", "Reshape", "Convolution", "Reshape", "Reshape"),
+         "DummyData", "Crop", "Flatten", "Reshape", "Convolution", "Reshape", "Reshape",
+        since="2.13"),
     move("permute_copy", lambda x: torch.permute_copy(x, (0, 2, 1, 3)), "Reshape", "Im2col"),
     move("transpose_copy", lambda x: torch.transpose_copy(x, 1, 2), "Reshape", "Im2col"),
     move("t_copy", lambda x: torch.t_copy(x), "Reshape", "Im2col", "Reshape", shapes=((2, 3),)),
@@ -258,19 +259,22 @@ WRITES = [
 PICKED = torch.tensor([[1, 9, -3], [2, 0, 7]])
 CHUNKS = [
     Row("chunk_cat", function(lambda x, y: torch._chunk_cat([x, y], 1, 3)), ((2, 5, 3), (2, 3, 4)),
+        since="2.3",
         layers=("Reshape", "Im2col", "Flatten", "DummyData", "Crop", "Reshape", "Concat")),
     Row("chunk_cat_of_constant",
         function(lambda x: torch._chunk_cat([x, torch.ones(2, 7)], -1, 2)), ((2, 5),),
+        since="2.3",
         layers=("DummyData", "Reshape", "Im2col", "Flatten", "DummyData", "Crop", "Reshape",
             "Im2col", "Flatten", "DummyData", "Crop", "Reshape", "Reshape", "Concat"),
             fixed_batch=True),
     Row("masked_index", function(lambda x: torch._unsafe_masked_index(
         x, PICKED.abs() < 5, [PICKED - 2, PICKED], 0.5)), ((4, 5),),
+        since="2.5",
         layers=("Flatten", "Reshape", "Convolution", "Reshape", "Reshape", "Scale", "Bias"),
             fixed_batch=True),
     Row("masked_index_traced", function(lambda x, i: torch.ops.aten._unsafe_masked_index(
         x, i < 4, [i, i * 2], -2.0)), ((4, 9), (3, 2)), below=(0, 9),
-        layers={"Power": 14, "Threshold": 1, "Eltwise": 7, "Tile": 2, "Flatten": 2,
+        since="2.5", layers={"Power": 14, "Threshold": 1, "Eltwise": 7, "Tile": 2, "Flatten": 2,
             "BatchReindex": 1, "Reshape": 1}, fixed_batch=True),
 ]  # fmt: skip
 ROWS = [*SLICES, *PERMUTES, *ORDERS, *COPIES, *PADS, *WRITES, *CHUNKS]

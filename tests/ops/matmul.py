@@ -16,8 +16,11 @@ STACKS = ((2, 3, 4), (2, 4, 5))
 HEADS = ((1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 4))
 CONSTANT = torch.linspace(-1, 1, 20).reshape(4, 5)
 STACK = torch.linspace(-1, 1, 40).reshape(2, 4, 5)
-FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 FIXED = {"fixed_batch": True}
+
+
+def _flash(*args, **kwargs):
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args, **kwargs)
 
 
 def _dot(equation: str):
@@ -147,44 +150,45 @@ ROWS = [
         function(lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True)),
         ((1, 4, 3, 5), (1, 2, 6, 5)),
         layers={"Reshape": 10, "Tile": 4, "Flatten": 1, "Power": 1, "Im2col": 3, "Scale": 2,
-         "Convolution": 2, "Softmax": 1}),
+         "Convolution": 2, "Softmax": 1}, since="2.5"),
     Row("attention_flash",
-        function(lambda q, k: FLASH(q, k, k, attn_mask=MASK.float(), scale=0.5)),
+        function(lambda q, k: _flash(q, k, k, attn_mask=MASK.float(), scale=0.5)),
         ((2, 1, 3, 5), (2, 1, 4, 5)),
         layers={"Power": 2, "Reshape": 7, "Im2col": 3, "Tile": 2, "Flatten": 4, "Scale": 2,
          "Convolution": 2, "Bias": 2, "Softmax": 1, "ArgMax": 1, "Exp": 1, "Reduction": 1,
-         "Log": 1, "Eltwise": 1}),
-    Row("attention_flash_causal", function(lambda q: FLASH(q, q, q, is_causal=True)[0]),
+         "Log": 1, "Eltwise": 1}, since="2.3"),
+    Row("attention_flash_causal", function(lambda q: _flash(q, q, q, is_causal=True)[0]),
         ((2, 2, 3, 4),),
         layers={"Power": 1, "Reshape": 8, "Im2col": 3, "Tile": 2, "Scale": 2, "Convolution": 2,
-         "Bias": 1, "Softmax": 1}),
+         "Bias": 1, "Softmax": 1}, since="2.3"),
     Row("attention_dropout",
         function(lambda q: F.scaled_dot_product_attention(q, q, q, dropout_p=0.5)),
         ((1, 2, 3, 4),), refused="needs eval mode"),
     Row("attention_masked_row",
         function(lambda q: F.scaled_dot_product_attention(q, q, q, ROWS_OUT)), ((1, 2, 3, 4),),
         layers={"Power": 1, "Reshape": 8, "Im2col": 3, "Tile": 2, "Scale": 3, "Convolution": 2,
-         "Bias": 1, "Softmax": 1}),
+         "Bias": 1, "Softmax": 1}, since="2.5"),
     Row("attention_masked_row_float",
         function(lambda q: F.scaled_dot_product_attention(q, q, q, LOW.masked_fill(~ROWS_OUT,
         -inf))), ((1, 2, 3, 4),),
         layers={"Power": 1, "Reshape": 8, "Im2col": 3, "Tile": 2, "Scale": 3, "Convolution": 2,
-         "Bias": 1, "Softmax": 1}),
+         "Bias": 1, "Softmax": 1}, since="2.5"),
     Row("attention_traced_bool",
         function(lambda q, m: F.scaled_dot_product_attention(q, q, q, m > 0.5)),
         ((2, 2, 3, 4), (2, 1, 3, 3)),
         layers={"Threshold": 1, "Power": 2, "Reshape": 8, "Im2col": 3, "Tile": 4, "Scale": 2,
-         "Convolution": 2, "Eltwise": 2, "Softmax": 1}),
+         "Convolution": 2, "Eltwise": 2, "Softmax": 1}, since="2.5"),
     Row("attention_traced_infinite",
         function(lambda q, m: F.scaled_dot_product_attention(q, q, q, m.masked_fill(m < 0.5,
         -inf))), ((2, 2, 3, 4), (2, 1, 3, 3)),
         layers={"Power": 3, "Threshold": 2, "Log": 2, "Eltwise": 3, "Reshape": 8, "Im2col": 3,
-         "Tile": 4, "Scale": 3, "Convolution": 2, "ArgMax": 1, "Softmax": 1, "Flatten": 1}),
+         "Tile": 4, "Scale": 3, "Convolution": 2, "ArgMax": 1, "Softmax": 1, "Flatten": 1},
+        since="2.5"),
     Row("attention_low_row", function(lambda q: F.scaled_dot_product_attention(q, q, q, LOW)),
         ((1, 2, 3, 4),), refused="needs a mask that leaves something above"),
     Row("attention_flash_masked_row",
-        function(lambda q: FLASH(q, q, q, attn_mask=LOW.masked_fill(~ROWS_OUT, -inf))[1]),
-        ((2, 2, 3, 4),), refused="where logsumexp is read"),
+        function(lambda q: _flash(q, q, q, attn_mask=LOW.masked_fill(~ROWS_OUT, -inf))[1]),
+        ((2, 2, 3, 4),), refused="where logsumexp is read", since="2.5"),
     Row("multihead", lambda: _SelfAttention(batch_first=True), ((2, 3, 8),),
         layers={"Reshape": 24, "Im2col": 6, "Flatten": 2, "InnerProduct": 2, "Slice": 3,
          "Deconvolution": 4, "Power": 1, "Tile": 2, "Scale": 2, "Convolution": 2, "Softmax": 1,

@@ -142,6 +142,7 @@ ROWS = [
     Row("lp_3", function(lambda x: F.lp_pool2d(x.abs(), 3, 2)),
         layers=("AbsVal", "Power", "Pooling", "Power")),
     Row("lp_3d", lambda: nn.LPPool3d(2, 2), ((2, 3, 4, 6, 8),),
+        since="2.3",
         layers=("Power", "Flatten", "Pooling", "Reshape", "Pooling", "Reshape", "Power")),
     Row("max_pool_with_indices", function(lambda x: F.max_pool2d_with_indices(x, 2)),
         ((2, 3, 4, 6),), layers=("Pooling",)),

@@ -48,9 +48,9 @@ from tests.ops import (
     vision,
 )
 from tests.ops.edges import EDGES
-from tests.rows import Function, Row, check_exported, check_in_caffe, check_round_trip
+from tests.rows import Function, Row, check_exported, check_in_caffe, check_round_trip, here
 
-ROWS: list[Row] = [
+ALL: list[Row] = [
     *convolution.ROWS,
     *pooling.ROWS,
     *unpooling.ROWS,
@@ -88,6 +88,7 @@ ROWS: list[Row] = [
     *histogram.ROWS,
     *fractional.ROWS,
 ]
+ROWS = here(ALL)
 EXPORTED = [row for row in ROWS if not row.refused]
 REFUSED = [row for row in ROWS if row.refused]
 # What is refused while it is traced.

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tests.tracing.custom_operators import custom_op
 from tests.tracing.traps import allowed, refused
 
 LAYER = nn.Linear(4, 4)
@@ -125,17 +126,12 @@ def functions_with_several_results(x: Tensor, y: Tensor) -> Tensor:
     return values * parts[1] + indices + mean[:, None] - std[:, None]
 
 
-@torch.library.custom_op("fx2caffe_tests::scale", mutates_args=())
+@custom_op("scale(Tensor x, float factor) -> Tensor", like=lambda x, factor: torch.empty_like(x))
 def scale(x: Tensor, factor: float) -> Tensor:
     return x * factor
 
 
-@scale.register_fake
-def _(x: Tensor, factor: float) -> Tensor:
-    return torch.empty_like(x)
-
-
-@torch.library.custom_op("fx2caffe_tests::put", mutates_args=("x",))
+@custom_op("put(Tensor(a!) x) -> ()")
 def put(x: Tensor) -> None:
     x.mul_(2)
 

@@ -15,11 +15,12 @@ import fx2caffe
 from caffe2fx.errors import CaffeError
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing.tracer import trace
+from tests.tracing.custom_operators import custom_op
 
 X = torch.linspace(-1, 2, 8).reshape(2, 4)
 
 
-@torch.library.custom_op("fx2caffe_tests::conceals", mutates_args=())
+@custom_op("conceals(Tensor x) -> Tensor")
 def conceals(x: Tensor) -> Tensor:
     x.detach().numpy()[:] = 7
     return x + 0

@@ -11,6 +11,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from torch import Tensor
 
+from caffe2fx import compat
 from tests.ops.draws import Draw, variants
 
 Shape = tuple[int, ...]
@@ -85,10 +86,10 @@ FAMILIES: dict[Any, list[tuple[Callable[..., Any], Family]]] = defaultdict(list)
 
 
 def family(*targets: Any) -> Callable[[Family], Family]:
-    """Give a family to functions, which are called as they are."""
+    """Give a family to those functions that this torch has, which are called as they are."""
 
     def add(made: Family) -> Family:
-        for target in targets:
+        for target in filter(None, map(compat.function_of, targets)):
             FAMILIES[target].append((target, made))
         return made
 

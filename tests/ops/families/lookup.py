@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from fx2caffe.ir import graph_functions
 from tests.ops.families.base import Arguments, Random, Shape, broadcast, calls, family
 
@@ -203,7 +204,7 @@ def _bags(r: Random) -> Arguments:
     return (words, table), options
 
 
-@family(torch._unsafe_masked_index)
+@family(compat.UNSAFE_MASKED_INDEX)
 def _looked_up_in_mask(r: Random) -> Arguments:
     shape = r.shape(1, 3)
     count = r.number(1, 4)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from tests.ops.families.base import Arguments, Random, any_of, axes, broadcast, family, named
 
 
@@ -310,7 +311,7 @@ def _summed_to(r: Random) -> Arguments:
     return (r.tensor(shape), tuple(1 if r.flag() else size for size in kept)), {}
 
 
-@family(torch._chunk_cat)
+@family(compat.CHUNK_CAT)
 def _chunks_beside(r: Random) -> Arguments:
     shape = list(r.shape(1, 4, 6))
     axis = r.number(0, len(shape) - 1)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from tests.ops.families.base import Arguments, Family, Random, broadcast, calls, family
 
 
@@ -99,7 +100,7 @@ def weights(r: Random, shape: Sequence[int]) -> tuple[Tensor, Tensor] | tuple[No
     return r.choice((None, None), (r.tensor(shape), r.tensor(shape)))
 
 
-@family(F.layer_norm, F.rms_norm)
+@family(F.layer_norm, compat.RMS_NORM)
 def _layer_norm(r: Random) -> Arguments:
     shape = r.shape(1, 4)
     own = shape[r.number(0, len(shape) - 1) :]
@@ -273,7 +274,7 @@ def _correlation(r: Random) -> Arguments:
     return (r.tensor((r.number(1, 4), r.number(2, 5))),), {}
 
 
-@family(torch._scaled_dot_product_flash_attention_for_cpu)
+@family(compat.FLASH_ATTENTION)
 def _flash(r: Random) -> Arguments:
     head, (queries, keys, width) = r.many(2, 1, 2), r.many(3, 1, 4)
     options: dict[str, Any] = {"is_causal": r.flag(), "scale": r.choice(None, 0.3)}

@@ -7,6 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from caffe2fx import compat
 from tests.ops.families.base import Arguments, Random, along, any_of, axes, broadcast, family, named
 
 
@@ -130,7 +131,7 @@ def _area(r: Random) -> Arguments:
 family(torch.msort)(any_of("normal halves", 1))
 
 
-@family(torch._safe_softmax)
+@family(compat.SAFE_SOFTMAX)
 def _masked_softmax(r: Random) -> Arguments:
     shape = r.shape(1, 4)
     value = r.tensor(shape)

@@ -22,6 +22,43 @@ def index_map(tensors: Sequence[Tensor], index: Tensor, shape: tuple[int, ...]) 
     return flat[index].reshape(shape)
 
 
+def sample_map(
+    tensors: Sequence[Tensor], index: Tensor, shape: tuple[int, ...], like: Tensor
+) -> Tensor:
+    """Apply `index_map` to each sample of the tensors alike, with the index and shape of one.
+
+    `like` is a tensor whose axis 0 has one index for each sample.
+    """
+    samples = len(like)
+    flat = torch.cat([tensor.reshape(samples, -1) for tensor in tensors], 1)
+    return flat[:, index].reshape(samples * shape[0], *shape[1:])
+
+
+def of_each_sample(index: Tensor, counts: Sequence[int], samples: int) -> Tensor | None:
+    """Return the indices that `index` reads in each sample, None where samples read others.
+
+    `counts` are the elements that each of the concatenated tensors has for a sample.
+    """
+    if len(index) % samples:
+        return None
+    rows = index.reshape(samples, -1)
+    starts = torch.tensor([0, *counts]).cumsum(0)
+    part = torch.bucketize(rows, starts[1:-1] * samples, right=True)
+    inside = rows - starts[part] * samples
+    inside -= torch.arange(samples)[:, None] * torch.tensor(counts)[part]
+    legal = (inside >= 0) & (inside < torch.tensor(counts)[part])
+    local = inside + starts[part]
+    return local[0] if bool((legal & (local == local[:1])).all()) else None
+
+
+def of_all_samples(local: Tensor, counts: Sequence[int], samples: int) -> Tensor:
+    """Return the indices of all samples, of which `local` are those of each."""
+    starts = torch.tensor([0, *counts]).cumsum(0)
+    part = torch.bucketize(local, starts[1:-1], right=True)
+    first = starts[part] * samples + local - starts[part]
+    return (first + torch.arange(samples)[:, None] * torch.tensor(counts)[part]).flatten()
+
+
 def plain_index(index: Any, owns: Callable[[Tensor], bool]) -> Any:
     """Return the index with constant boolean masks as integer indices, 0-d tensors as ints."""
     parts = index if isinstance(index, tuple) else (index,)

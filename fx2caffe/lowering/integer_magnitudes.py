@@ -43,7 +43,7 @@ _MOVES = frozenset(
     index_copy index_put scatter select_scatter slice_scatter masked_scatter pad fill hstack vstack
     dstack column_stack meshgrid broadcast_tensors slice_copy floor_divide bitwise_right_shift
     floor ceil round trunc copysign embedding atleast_1d atleast_2d atleast_3d block_diag
-    nan_to_num interpolate pixel_shuffle pixel_unshuffle channel_shuffle movedim adjoint
+    nan_to_num interpolate pixel_shuffle pixel_unshuffle channel_shuffle movedim adjoint sample_map
     """.split()  # noqa: SIM905
 )
 # Besides elements, numbers among the arguments are written.

@@ -124,6 +124,24 @@ def map_of_memory(
     return _overlaid(net, symbols[0], symbols[1], flat, flat)
 
 
+@handles(graph_functions.sample_map)
+def map_of_each_sample(
+    net: Emitter, tensors: Sequence[Operand], index: Tensor, shape: Sequence[int], like: Symbol
+) -> Symbol:
+    symbols = [as_symbol(net, t, suffix=f"part{i}") for i, t in enumerate(tensors)]
+    samples = like.shape[0], like.other_shape[0]
+    counts = [prod(symbol.shape) // samples[0] for symbol in symbols]
+    if counts != [prod(symbol.other_shape) // samples[1] for symbol in symbols]:
+        net.fix_batch(f"{net.scope[0]} reads a tensor that is the same for any batch")
+    index, other = (
+        graph_functions.of_all_samples(index, counts, n).reshape(n * shape[0], *shape[1:])
+        for n in samples
+    )
+    if len(symbols) == 1:
+        return take_at(net, symbols[0], index, other)
+    return _overlaid(net, symbols[0], symbols[1], index, other)
+
+
 def _unbatched(value: T) -> T:
     return replace(value, other_shape=value.shape) if isinstance(value, Symbol) else value
 

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.errors import UnsupportedError
+from fx2caffe.ir.graph_functions import sample_map
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.graph_pairs import Pair, alone, paired, same_arguments
 from fx2caffe.tracing.repeated import Repeated
@@ -23,6 +24,7 @@ FOLLOW_SHAPES = RESHAPES | EXPANDS
 MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
 A_FEW = 3  # samples, where constants for many would take more than
 MOST = 1 << 26  # elements
+FOR_A_MAP = 16  # elements that a map of memory takes while it is found, for each of its own
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def _bends(
     Only shapes and constants are asked, so nothing else is computed; what does not run so is run
     with two samples more.
     """
-    more = _how_many(found)
+    more = _how_many(found, first.module)
     grown = larger(model, example_inputs, more)
     try:
         third = trace(model, grown, **{**options, "values": "fake"}).module
@@ -83,9 +85,12 @@ def _bends(
     ]
 
 
-def _how_many(found: Batch) -> int:
+def _how_many(found: Batch, first: fx.GraphModule) -> int:
     """Return how many samples more are asked about: fewer where constants follow the batch."""
-    elements = sum(constant.block.numel() for constant in found.repeated.values())
+    elements: int = sum(constant.block.numel() for constant in found.repeated.values())
+    maps = [node.args[1] for node in first.graph.nodes if node.target is sample_map]
+    held = (_attribute(first, index) for index in maps if isinstance(index, fx.Node))
+    elements += sum(FOR_A_MAP * int(index.numel()) for index in held)
     return max(A_FEW, min(MANY_MORE, MOST // max(1, elements)))
 
 

@@ -12,7 +12,7 @@ import torch.fx
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from fx2caffe.ir.graph_functions import index_map
+from fx2caffe.ir.graph_functions import index_map, of_each_sample, sample_map
 from fx2caffe.tracing import model_inputs
 from fx2caffe.tracing.aliasing import Table
 from fx2caffe.tracing.constants import Constants
@@ -172,10 +172,28 @@ class GraphBuilder(torch.fx.Tracer):
     def _index_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node:
         if len(sources) == 1 and _is_whole(index, sources[0]):
             return self.emit(torch.reshape, ((sources[0], meta.shape), {}), meta)
+        return self._sample_map(sources, index, meta) or self.emit(
+            index_map, ((sources, self._held(index), meta.shape), {}), meta
+        )
+
+    def _sample_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node | None:
+        """Add the map of memory that all samples of the first input share; None if they do not."""
+        inputs = self.graph.find_nodes(op="placeholder")
+        shape = next(iter(inputs)).meta["value"].shape if inputs else ()
+        samples = shape[0] if shape else 0
+        sizes = [torch.Size(source.meta["value"].shape).numel() for source in sources]
+        if not samples or not meta.shape or any(n % samples for n in (*sizes, meta.shape[0])):
+            return None
+        local = of_each_sample(index, [size // samples for size in sizes], samples)
+        if local is None:
+            return None
+        each = (meta.shape[0] // samples, *meta.shape[1:])
+        return self.emit(sample_map, ((sources, self._held(local), each, inputs[0]), {}), meta)
+
+    def _held(self, index: Tensor) -> Node:
         name = self.constants.fresh()
         self.constants.attributes[name] = index
-        args = sources, self._attribute(name, index), meta.shape
-        return self.emit(index_map, (args, {}), meta)
+        return self._attribute(name, index)
 
 
 def _is_whole(index: Tensor, node: Node) -> bool:

@@ -47,6 +47,13 @@ def _set(index: Any, value: Any = None) -> Callable[..., Tensor]:
     return _written(body)
 
 
+def _row_of_a_base_that_is_written(x: Tensor) -> Tensor:
+    base = x + 0
+    row = base[0, 1:]
+    base.unsqueeze(1).mul_(2)
+    return row
+
+
 def _through_view(x: Tensor) -> None:
     x[:, 0].mul_(2)
 
@@ -254,7 +261,9 @@ WRITES = [
          "InnerProduct", "Reshape", shapes=(*X, (2, 4, 2))),
     move("set_scattered_number", _set((ALL, ALL, [0, 1], [1, 2]), 1.0), "Scale"),
     move("write_through_view", _written(_through_view),
-         "Slice", "Flatten", "Power", "Reshape", "Slice", "Concat", "Silence", fixed_batch=True),
+         "Slice", "Flatten", "Power", "Reshape", "Slice", "Concat", "Silence"),
+    move("read_beside_a_write", _row_of_a_base_that_is_written,
+         "Power", "Reshape", "Power", "DummyData", "Crop", "Flatten", fixed_batch=True),
 ]  # fmt: skip
 PICKED = torch.tensor([[1, 9, -3], [2, 0, 7]])
 CHUNKS = [

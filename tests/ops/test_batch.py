@@ -178,6 +178,25 @@ def masked(x: Tensor) -> Tensor:
     return x.masked_fill(mask, 0.0) + torch.where(mask, x, torch.zeros_like(x))
 
 
+def diagonal_filled(x: Tensor) -> Tensor:
+    y = x.clone()
+    y.diagonal(dim1=1, dim2=2).fill_(0.5)
+    return y
+
+
+def row_by_row(x: Tensor) -> Tensor:
+    y = x.clone()
+    for row in range(1, 4):
+        y[:, row : row + 1].add_(y[:, row - 1 : row].relu())
+    return y
+
+
+def transposed_doubled(x: Tensor) -> Tensor:
+    y = x * 1.5
+    y.transpose(1, 2)[:, 1].mul_(2)
+    return y
+
+
 TABLE = torch.arange(10.0).view(1, 5, 2) / 4
 # Functions of (N, 4, 5) with constants that follow the batch, and the layers that some become.
 FOLLOWING: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
@@ -188,6 +207,9 @@ FOLLOWING: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
     "a mask": (masked, ("Scale", "Scale", "Eltwise")),
     "zeros beside": (lambda x: torch.cat([x, torch.zeros_like(x[:, :1])], 1), ()),
     "places to write to": (shifted, ()),
+    "a diagonal": (lambda x: diagonal_filled(x), ()),
+    "row by row": (lambda x: row_by_row(x), ()),
+    "a view that is written": (lambda x: transposed_doubled(x), ()),
     "a constant of each token": (of_each_token, ()),
     "an output": (lambda x: (x * 2, torch.arange(3.0).repeat(len(x), 1)), ()),
     "a matrix": (lambda x: torch.matmul(x, TABLE.expand(len(x), -1, -1)), ("InnerProduct",)),
@@ -252,7 +274,7 @@ def runs_with_two_samples_at_most(x: Tensor) -> Tensor:
 
 
 FIXED = [
-    (row_of_a_base_that_is_written, "reads positions in memory, which are those of one batch"),
+    (row_of_a_base_that_is_written, "the model runs other operations with another batch"),
     (broadcast_in_a_dead_branch, "does not run with another batch: The size of tensor a"),
     (runs_with_two_samples_at_most, "does not run with another batch: shape '"),
 ]

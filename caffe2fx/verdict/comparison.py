@@ -27,6 +27,7 @@ from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.alignment import Alignment, align
+from caffe2fx.verdict.both_sides import weights_of
 from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.module_outputs import Known, Results, flattened, output_rows
@@ -128,7 +129,9 @@ def _by_layers(
     judged = [row for row in report.rows if not (is_cut and row.layer in found.added)]
     rows = [_explained(row, found) for row in judged]
     missing = [_listed(step, top) for step in found.missing for top in step.tops]
-    return report.with_rows([*rows, *missing, *_output_faults(found)])
+    whole = report.with_rows([*rows, *missing, *_output_faults(found)])
+    weights = weights_of(whole, lambda: net, module.caffe.net, found.values)
+    return whole.with_context(model=module.caffe.net.name, parameters=weights)
 
 
 def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value]) -> Reference:

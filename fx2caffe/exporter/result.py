@@ -22,6 +22,7 @@ from caffe2fx.files.dump_readers import read_dump
 from caffe2fx.files.feature_dump import Dump, write_dump
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import feature_maps
+from caffe2fx.module.loader import read_net
 from caffe2fx.module.save import prototxt_of, save, weights_suffix, write_weights
 from caffe2fx.net.difference import first_difference
 from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
@@ -29,6 +30,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.origin import Origin
 from caffe2fx.plain_torch import plain_torch
+from caffe2fx.verdict.both_sides import weights_of
 from caffe2fx.verdict.dump_comparison import compare_with_dump
 from caffe2fx.verdict.dump_report import DumpReport, Thresholds
 from caffe2fx.verdict.judge import judge
@@ -185,7 +187,8 @@ class Export:
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
             known = self.as_reference()
-            report = self._told(judge(self.net, session, known, values, engine=runner.name))
+            judged = judge(self.net, session, known, values, engine=runner.name)
+            report = self._told(judged, files)
             is_dump = isinstance(runner, DumpEngine)  # it holds only the run that was dumped
             if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
@@ -207,11 +210,12 @@ class Export:
             session = stack.enter_context(runner.open(*paths))
             given = around.fed(values)
             report = judge(around.net, session, around.as_reference(), given, engine=runner.name)
-        return self._told(around.report(report))
+            return self._told(around.report(report), paths)
 
-    def _told(self, report: Report) -> Report:
-        """Return the report with the names of the model and of the target."""
-        return report.with_context(model=self.net.name, target=self.target.name)
+    def _told(self, report: Report, files: tuple[Path, Path]) -> Report:
+        """Return the report with the model, the target, and the weights of the layers at fault."""
+        weights = weights_of(report, lambda: read_net(*files), self.net)
+        return report.with_context(model=self.net.name, target=self.target.name, parameters=weights)
 
     def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:
         """Return the tensors that `verify` feeds to the net, for these inputs or the example's."""

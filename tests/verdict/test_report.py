@@ -101,9 +101,9 @@ def test_saved_as_html_json_or_text(tmp_path: Path) -> None:
     for name in ("r.html", "r.json", "r.txt"):
         report.save(tmp_path / name)
     cells = Cells((tmp_path / "r.html").read_text())
-    assert cells.classes == ["good", "bad"]
+    assert cells.classes == ["equal", "fault"]
     assert cells.rows[0][:4] == ["a<b>&", "ReLU", "y", "2x3"]
-    assert cells.rows[0][-1].strip() == "in m, f.py:3: x<y"
+    assert cells.rows[0][-1].strip() == "ok"
     loaded = json.loads((tmp_path / "r.json").read_text())
     assert (loaded["engine"], loaded["ok"]) == ("pycaffe", False)
     assert [entry["layer"] for entry in loaded["rows"]] == ["a<b>&", "b"]

@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 
 def corpus_folder() -> Path | None:
-    """The corpus of real nets, if it lies beside the checkout or CAFFE_CORPUS names it."""
+    """Return the corpus of real nets, if it lies beside the checkout or CAFFE_CORPUS names it."""
     named = os.environ.get("CAFFE_CORPUS")
     place = Path(named) if named else Path(__file__).parents[2] / "shared" / "corpus"
     return place if (place / "nets.tsv").exists() else None
@@ -42,7 +42,7 @@ def _seeded() -> None:
 
 @pytest.fixture(scope="session")
 def caffe() -> Iterator[KeptCaffe]:
-    """Real Caffe, kept for the next net."""
+    """Return real Caffe, kept for the next net."""
     engine = KeptCaffe()
     yield engine
     engine.close()
@@ -50,7 +50,7 @@ def caffe() -> Iterator[KeptCaffe]:
 
 @pytest.fixture
 def corpus() -> Path:
-    """The folder of the corpus."""
+    """Return the folder of the corpus."""
     folder = corpus_folder()
     assert folder is not None, "mark the test with `corpus`"
     return folder

@@ -10,7 +10,7 @@ from caffe2fx.module.loader import describe
 
 
 class KeptCaffe(PycaffeEngine):
-    """Real Caffe for many nets one after the other: a child starts only where one has died."""
+    """Runs real Caffe for many nets one after the other; a child starts where one has died."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None

@@ -17,7 +17,7 @@ FAR = 1e-4  # of the largest number: what no rounding of OpenCV's reaches, and e
 
 
 def check_as_users_run_it(exported: Export, folder: Path) -> None:
-    """Each output by its name, all by their names, and the first where none is named."""
+    """Check each output by its name, all by their names, and the first without names."""
     files = folder / "net.prototxt", folder / "net.caffemodel"
     exported.save(*files)
     given = exported.verify_inputs()
@@ -47,7 +47,7 @@ def cv2_net(prototxt: Path, weights: Path) -> Any:
 
 
 def assert_near(found: Any, wanted: Tensor, name: str) -> None:
-    """Equal shapes (OpenCV gives one axis a second one) and values."""
+    """Check that shapes (OpenCV gives one axis a second one) and values are equal."""
     found = torch.from_numpy(np.array(found))
     assert found.shape == wanted.shape or found.shape == (*wanted.shape, 1), name
     error = difference(found.reshape(wanted.shape), wanted)

@@ -14,7 +14,7 @@ import pytest
 
 
 def environment(folder: Path, version: str, *installs: Sequence[str]) -> Path:
-    """A Python of that version with an environment in `folder`, after each `pip install`.
+    """Make an environment of a Python version in `folder`, after each `pip install`.
 
     Skips the test where there is no such Python.
     """
@@ -29,7 +29,7 @@ def environment(folder: Path, version: str, *installs: Sequence[str]) -> Path:
 
 
 def interpreter(version: str) -> str | None:
-    """A Python of that version, of the path or of pyenv."""
+    """Return a Python of that version, of the path or of pyenv."""
     found = shutil.which(f"python{version}")
     known = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     for candidate in [found, *map(str, known)]:

@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """A model with its inputs, and the layers that it becomes or the reason of its refusal."""
+    """Holds a model with its inputs, and the layers that it becomes or why it is refused."""
 
     id: str
     module: Callable[..., Any]
@@ -38,13 +38,13 @@ class Row:
     below: tuple[int, ...] = ()  # inputs that are integers from 0 to below this; 0: not this one
 
     def model(self) -> nn.Module:
-        """The model in eval mode, with weights that keep its signal alive."""
+        """Return the model in eval mode, with weights that keep its signal alive."""
         made = self.module()
         model = made if isinstance(made, nn.Module) else Function(made)
         return calibrate(model, self.inputs())
 
     def inputs(self, batch: int | None = None) -> list[Tensor]:
-        """Normal random inputs, or random integers."""
+        """Return normal random inputs, or random integers."""
         generator = torch.Generator().manual_seed(7)
         limits = (*self.below, *(0,) * (len(self.shapes) - len(self.below)))
         return [
@@ -61,7 +61,7 @@ def here(rows: Iterable[Row]) -> list[Row]:
 
 
 class Function(nn.Module):
-    """A plain function as a model."""
+    """Wraps a plain function as a model."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ class Function(nn.Module):
 
 
 def function(body: Callable[..., Any]) -> Callable[[], nn.Module]:
-    """A row's module that is a function of its inputs."""
+    """Return a row's module that is a function of its inputs."""
     return lambda: Function(body)
 
 
 def types(net: Net) -> tuple[str, ...]:
-    """The layer types of a net without its inputs."""
+    """Return the layer types of a net without its inputs."""
     return tuple(step.layer.type for step in net.steps if step.layer.type != "Input")
 
 
@@ -89,7 +89,7 @@ def assert_layers(row: Row, net: Net) -> None:
 
 
 def check_exported(row: Row, exported: Export) -> None:
-    """The layers, the text and the embedded engine's verdict."""
+    """Check the layers, the text and the embedded engine's verdict."""
     assert_layers(row, exported.net)
     parsed = prototxt.parse(prototxt.text_of(exported.net))
     assert [(s.name, s.layer, s.bottoms, s.tops) for s in parsed.steps] == [
@@ -102,14 +102,14 @@ def check_exported(row: Row, exported: Export) -> None:
 
 
 def check_in_caffe(row: Row, exported: Export, engine: Engine) -> None:
-    """Real Caffe's verdict on every feature map, with the example's batch and with 3."""
+    """Check real Caffe's verdict on every map, with the example's batch and with 3."""
     for batch in (None,) if row.fixed_batch else (None, 3):
         report = exported.verify(engine, batch=batch)
         assert report.ok, str(report)
 
 
 def check_round_trip(row: Row, model: nn.Module, exported: Export) -> None:
-    """What is loaded back computes the same, and exports to the same records again."""
+    """Check that the net loaded back computes the same, and exports to the same records."""
     inputs = row.inputs()
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")

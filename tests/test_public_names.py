@@ -74,14 +74,14 @@ def test_a_handler_of_a_users_own_is_typed(tmp_path: Path) -> None:
 
 
 class Squash(nn.Module):
-    """A tanh of one bottom."""
+    """Computes a tanh of one bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x)
 
 
 def tanh_by_sigmoid(net: Emitter, call: LayerCall[layers.TanH]) -> tuple[Symbol, ...] | None:
-    """tanh(x) = 2 sigmoid(2 x) - 1, of images alone."""
+    """Rewrite tanh(x) = 2 sigmoid(2 x) - 1, of images alone."""
     if call.bottom.rank == 1:
         return None
     if call.bottom.rank != 4:

@@ -29,7 +29,7 @@ SIZE = ("--input", "1x3x8x8")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a user's package and one exported net."""
+    """Return a folder with a user's package and one exported net."""
     (tmp_path / "my_models.py").write_text(MODEL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

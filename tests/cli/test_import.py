@@ -16,7 +16,7 @@ SHOW = "import sys, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr
 
 
 def modules_after(code: str) -> set[str]:
-    """The modules of an interpreter that ran this code."""
+    """Return the modules of an interpreter that ran this code."""
     run = f"import atexit\natexit.register(lambda: exec({SHOW!r}))\n{code}"
     found = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
     return set(json.loads(found.stderr.splitlines()[-1]))

@@ -18,7 +18,7 @@ PARSERS = {"caffe2fx": caffe2fx_parser, "fx2caffe": fx2caffe_parser}
 
 
 def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parser and those of its commands, which are nested."""
+    """Return the parser and those of its commands, which are nested."""
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

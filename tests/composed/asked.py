@@ -21,7 +21,7 @@ HAS_OPENCV = OpenCVEngine().why_missing() is None
 
 
 def outcome(program: Program, caffe: Engine) -> str:
-    """How a program ends: "refused", "still" (a map that nothing moves), "fixed" or "equal".
+    """Return how a program ends: "refused", "still" (nothing moves a map), "fixed" or "equal".
 
     Raises an error for anything else.
     """
@@ -43,7 +43,7 @@ def outcome(program: Program, caffe: Engine) -> str:
 
 @torch.no_grad()
 def _check_loaded(model: Composed, made: Export, folder: Path) -> None:
-    """The files load, also for another batch if it is free, and a second export gives the same."""
+    """Check that the files load, also at a free other batch, and export to the same again."""
     files = folder / "one.prototxt", folder / "one.caffemodel"
     made.save(*files)
     loaded = caffe2fx.load(*files)
@@ -58,7 +58,7 @@ def _check_loaded(model: Composed, made: Export, folder: Path) -> None:
 def caffe_outputs(
     loaded: caffe2fx.CaffeGraphModule, inputs: tuple[Tensor, ...]
 ) -> dict[str, Tensor]:
-    """Every blob by its name, and the inputs that it was computed of."""
+    """Return every blob by its name, and the inputs that it was computed of."""
     by_name = dict(zip(loaded.caffe.inputs, inputs, strict=False))
     return loaded.caffe.blobs(*by_name.values()) | {"": inputs[0]}
 

@@ -26,7 +26,7 @@ class Step:
     arguments: tuple[Any, ...]
 
     def run(self, layers: nn.ModuleDict, values: Sequence[Tensor]) -> list[Tensor]:
-        """The results of the function."""
+        """Return the results of the function."""
         given = [values[place] for place in self.operands]
         result = FUNCTIONS[self.name].run(layers, *given, *self.arguments)
         return list(result) if isinstance(result, tuple | list) else [result]
@@ -109,7 +109,7 @@ def programs(draw: st.DrawFn) -> Program:
 def resolved(
     shapes: tuple[tuple[int, ...], ...], raw: Sequence[Raw], more: Sequence[int]
 ) -> Program:
-    """The program of such choices, without what is too large or writes into an input."""
+    """Return the program of such choices, without what is too large or writes into an input."""
     empty = Program(shapes, (), ())
     values, layers = list(empty.inputs()), nn.ModuleDict()
     given = {value.untyped_storage()._cdata for value in values}
@@ -132,7 +132,7 @@ def resolved(
 
 
 def _tried(step: Step, layers: nn.ModuleDict, values: Sequence[Tensor]) -> list[Tensor] | None:
-    """The results of a step; None, with all values as they were, where they are no good."""
+    """Return the results of a step; None, with all values as they were, where they are no good."""
     before = [value.clone() for value in values]
     try:
         found = step.run(layers, values)

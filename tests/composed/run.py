@@ -12,7 +12,7 @@ from tests.composed.programs import LEAST, Program, programs
 
 
 def run(count: int, first: int, caffe: Engine) -> Counter[str]:
-    """How many of so many programs end in which way. Raises for one that is wrong."""
+    """Return how many of so many programs end in which way. Raises for one that is wrong."""
     ends = Counter[str]()
 
     @seed(first)

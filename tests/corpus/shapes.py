@@ -17,7 +17,7 @@ DATA_SETS = {"/siamese/": (2, 2, 28, 28), "/mnist/": (2, 1, 28, 28), "/cifar10/"
 
 
 def with_shapes(net: Net, path: str) -> Net:
-    """The net with Input layers of a shape each: the text's own, or the defaults."""
+    """Return the net with Input layers of a shape each: the text's own, or the defaults."""
     return net.reshaped(list(_inputs(net, path)))
 
 
@@ -32,7 +32,7 @@ def _inputs(net: Net, path: str) -> Iterator[Shape]:
 
 
 def _of_regions(blob: str, layer: PythonData) -> Shape:
-    """One image with one region, as the nets of py-faster-rcnn call what they read."""
+    """Return shapes of one image with one region, as the nets of py-faster-rcnn read them."""
     found = re.search(r"num_classes'?: (\d+)", layer.python_param.param_str)
     targets = 4 * int(found[1]) if found else 0
     known = {"data": (1, 3, 227, 227), "im_info": (1, 3), "gt_boxes": (1, 5), "rois": (1, 5),
@@ -46,7 +46,7 @@ def _told(layer: Source, tops: int, path: str) -> Sequence[Shape | None]:
 
 
 def _default(layer: Source, tops: int, path: str) -> list[Shape | None]:
-    """Images have 3 channels and 227 x 227 pixels unless the text says otherwise.
+    """Return 3 channels and 227 x 227 pixels unless the text states otherwise.
 
     Of several sizes the first counts. Labels are one number an image, or one labelled box.
     Two images are enough: a text's batch of thousands would not fit Caffe's own count.

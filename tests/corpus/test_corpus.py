@@ -48,7 +48,7 @@ WEIGHTS = json.loads((FOLDER / "weights.json").read_text()) if FOLDER else []
 
 
 def _used(entry: dict[str, Any]) -> str:
-    """The prototxt to run: the one of the reference, but with the forks' own layers."""
+    """Return the prototxt to run: the one of the reference, but with the forks' own layers."""
     assert FOLDER is not None
     used = entry["reference"].get(".used.prototxt", entry["prototxt"])
     emulated = 'module: "emul"' in (FOLDER / used).read_text()
@@ -95,7 +95,7 @@ def test_nets_of_forks_load(path: str, corpus: Path) -> None:
 
 
 def _fed(path: Path, folder: Path) -> Path:
-    """The net's own file; one that reads data or makes random numbers is given inputs instead."""
+    """Return the net's own file, with inputs in place of layers that read data or draw."""
     net = prototxt.read(path)
     if net.inputs and all(isinstance(step.layer, Input) for step in net if is_input(step)):
         return path
@@ -112,7 +112,7 @@ def _fed(path: Path, folder: Path) -> Path:
 
 
 def _small(net: Net) -> Net:
-    """The net with a batch of one, where it allows that: some have thousands."""
+    """Return the net with a batch of one, where it allows that: some have thousands."""
     try:
         shapes = net.shapes()
         one = net.reshaped([(1, *shapes[value][1:]) for value in net.inputs])

@@ -55,7 +55,7 @@ REFUSALS = {
 
 @cache
 def _outcome(path: str, phase: str) -> str:
-    """What stands in the way of the net; empty if it loads."""
+    """Return why the net does not load; empty if it does."""
     assert FOLDER is not None
     try:
         net = prototxt.read(FOLDER / path, phase=phase)

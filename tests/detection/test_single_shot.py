@@ -21,7 +21,7 @@ SIZES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
 
 
 def model_of(name: str) -> SSD:
-    """A detector whose scores differ from box to box."""
+    """Return a detector whose scores differ from box to box."""
     made = getattr(torchvision.models.detection, name)
     model: SSD = made(weights=None, weights_backbone=None, num_classes=4).eval()
     torch.manual_seed(0)
@@ -30,7 +30,7 @@ def model_of(name: str) -> SSD:
 
 
 def by_torchvision(model: SSD, images: Tensor) -> list[dict[str, Tensor]]:
-    """Boxes, labels and scores after the model's own postprocessing."""
+    """Return boxes, labels and scores after the model's own postprocessing."""
     sizes = [tuple(images.shape[-2:])] * len(images)
     with torch.no_grad():
         maps = list(model.backbone(images).values())
@@ -39,14 +39,14 @@ def by_torchvision(model: SSD, images: Tensor) -> list[dict[str, Tensor]]:
 
 
 def same_sets(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    """The same boxes with the same labels and scores, whatever their order."""
+    """Compare boxes with labels and scores, whatever their order."""
     assert len(mine["scores"]) == len(theirs["scores"]) > 0
     for one, two in zip(*(sorted_rows(found) for found in (mine, theirs)), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-2)
 
 
 def sorted_rows(found: dict[str, Tensor]) -> list[Tensor]:
-    """Label, score and box of each, ordered by label and box."""
+    """Return label, score and box of each, ordered by label and box."""
     rows = torch.cat(
         [found["labels"][:, None].float(), found["scores"][:, None] * 100, found["boxes"]], 1
     )

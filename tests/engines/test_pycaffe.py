@@ -39,7 +39,7 @@ def written(folder: Path, text: str) -> str:
 
 
 def newer_than_2_7(node: ast.AST) -> bool:
-    """Whether Python 2.7 has no such thing, or another."""
+    """Return whether Python 2.7 has no such thing, or another."""
     if isinstance(node, (ast.FunctionDef, ast.Lambda)):
         arguments = node.args
         annotated = any(argument.annotation for argument in arguments.args)
@@ -289,7 +289,7 @@ def test_another_batch(tmp_path: Path, batch: int) -> None:
 
 
 def forked() -> Net:
-    """A net in which Caffe inserts Splits: of the input, of an in-place result, of an output."""
+    """Return a net where Caffe inserts Splits: of an input, an in-place result, an output."""
     steps = (
         Step("data", Input(shape=((2, 3),)), (), (Value("x"),)),
         Step("a", Power(scale=2), (Value("x"),), (Value("a"),)),

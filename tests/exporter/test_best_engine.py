@@ -32,7 +32,7 @@ def test_the_strongest_that_is_there() -> None:
 
 
 def engine_is_there(name: str) -> bool:
-    """Whether an engine of that name can be had."""
+    """Return whether an engine of that name can be had."""
     try:
         engine(name)
     except CaffeError:

@@ -31,7 +31,7 @@ def chain(blocks: int) -> nn.Module:
 
 
 def calls(body: Callable[[], object]) -> int:
-    """How many functions `body` calls, Python's and C's."""
+    """Return how many functions `body` calls, Python's and C's."""
     profile = cProfile.Profile()
     profile.runcall(body)
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ def calls(body: Callable[[], object]) -> int:
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, tuple[int, int, int]]:
-    """The calls of each stage for chains of 8, 16 and 32 layers more than a shortest."""
+    """Return the calls of each stage for chains of 8, 16 and 32 layers more than a shortest."""
     counts = [_stages(chain(blocks)) for blocks in (2, 6, 14, 30)]
     first = counts[0]
     return {name: tuple(c[name] - first[name] for c in counts[1:]) for name in first}

@@ -22,32 +22,32 @@ class Doubled(nn.Module):
     """A leaf of the user's own."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Twice the numbers."""
+        """Return twice the input."""
         return x * 2
 
 
 @pytest.fixture
 def doubled() -> Iterator[None]:
-    """Doubled is one layer."""
+    """Emit one layer that doubles its bottom."""
     fx2caffe.register(Doubled)(lambda net, module, x: net.add(Power(scale=2.0), x))
     yield
     fx2caffe.unregister(Doubled)
 
 
 def own() -> nn.Module:
-    """Modules of torch's and one of the user's."""
+    """Return modules of torch's and one of the user's."""
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Doubled())
 
 
 def loaded(directory: Path) -> nn.Module:
-    """A net of Caffe's in torch: its layers are leaves of a trace."""
+    """Return a net of Caffe's in torch: its layers are leaves of a trace."""
     files = directory / "m.prototxt", directory / "m.caffemodel"
     fx2caffe.export(own(), X).save(*files)
     return caffe2fx.load(*files)
 
 
 def alive() -> int:
-    """How many nodes of graphs and parameters of models there are."""
+    """Return how many nodes of graphs and parameters of models there are."""
     gc.collect()
     return sum(issubclass(type(thing), (fx.Node, nn.Parameter)) for thing in gc.get_objects())
 

@@ -64,7 +64,7 @@ np.savez(found, **gradients)
 
 
 def real_blobs(text: Path, model: Path, x: Tensor) -> dict[str, Tensor]:
-    """Every blob of real Caffe's forward, the last content of each."""
+    """Return every blob of real Caffe's forward, the last content of each."""
     with PycaffeEngine().open(text, model) as session:
         found = list(session.run([x]))
     pairs = [pair for step, tops in found for pair in zip(step.tops, tops, strict=True)]
@@ -72,7 +72,7 @@ def real_blobs(text: Path, model: Path, x: Tensor) -> dict[str, Tensor]:
 
 
 def gradients(text: Path, weights: Path, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of the net's loss for each "layer:blob"."""
+    """Return the gradient of the net's loss for each "layer:blob"."""
     given, found = text.with_name("given.npz"), text.with_name("found.npz")
     np.savez(given, **{name: value.numpy() for name, value in inputs.items()})
     _run(_BACKWARD, text, weights, given, found)
@@ -101,7 +101,7 @@ json.dump(losses, open(said, "w"))
 def forward_twice(
     text: Path, inputs: dict[str, Tensor]
 ) -> tuple[list[dict[str, Tensor]], list[float]]:
-    """The outputs and the loss of the net's first forward and of its second."""
+    """Return the outputs and the loss of the net's first forward and of its second."""
     given, found, said = (text.with_name(name) for name in ("in.npz", "out.npz", "said.json"))
     np.savez(given, **{name: value.numpy() for name, value in inputs.items()})
     _run(_FORWARD, text, given, found, said)

@@ -30,7 +30,7 @@ WITHOUT_RECORD = frozenset({
 
 
 class Field(NamedTuple):
-    """What a schema says of one field."""
+    """Holds what a schema states of one field."""
 
     number: int
     label: str
@@ -62,14 +62,14 @@ def table() -> Fields:
 
 
 def _value(type_: str, text: str) -> object:
-    """A default as the number that it is: 1e-05 and 0.00001 are one."""
+    """Return a default as the number that it is: 1e-05 and 0.00001 are one."""
     if not text:
         return None
     return np.float32(text) if type_ == "float" else text
 
 
 def fields(file: descriptor_pb2.FileDescriptorProto) -> Fields:
-    """Every field of a compiled schema."""
+    """Return every field of a compiled schema."""
     members = dict(_enums(file))
     return {
         (message.name, field.name): _field(field, members)
@@ -114,13 +114,13 @@ def test_every_field_that_a_record_states_is_bvlcs(table: Fields) -> None:
 
 
 def _of_bvlc(ours: Field, theirs: Field) -> Field:
-    """Our field without the members that forks added to its enumeration."""
+    """Return our field without the members that forks added to its enumeration."""
     whole = set(theirs.members.split(",")) <= set(ours.members.split(","))
     return ours._replace(members=theirs.members) if whole else ours
 
 
 def _of_forks() -> Iterator[tuple[str, str]]:
-    """The fields that only forks have in messages of BVLC's."""
+    """Return the fields that only forks have in messages of BVLC's."""
     own = {kind.message for kind in records() if BVLC in kind.dialects}
     for kind in records():
         is_forks = BVLC not in kind.dialects

@@ -28,7 +28,7 @@ X = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
 class Names(nn.Module):
-    """Layers whose names no file may have, one of them in place and one with two tops."""
+    """Holds layers whose names no file may have, one in place and one with two tops."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ def _written(path: Path, content: bytes | str) -> Path:
 
 
 def hexadecimal(value: np.ndarray[Any, Any]) -> str:
-    """As NNIE's simulator writes: 12 bits behind the point, two's complement of 32 bits."""
+    """Write values as NNIE's simulator does: 32 bits, 12 of them behind the point."""
     numbers = np.round(value.reshape(-1) * 4096).astype(np.int64) & 0xFFFFFFFF
     return "".join(f"{number:08x}\n" for number in numbers)
 

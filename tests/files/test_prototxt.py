@@ -357,7 +357,7 @@ ODD_NAMES = (
 
 
 def odd_net() -> Net:
-    """A chain whose layers and blobs have the odd names."""
+    """Return a chain whose layers and blobs have the odd names."""
     steps = [Step("in", Input(shape=((2, 3),)), (), (Value("x"),))]
     for index, name in enumerate(ODD_NAMES):
         top = Value(name or "top of the layer without a name")

@@ -105,7 +105,7 @@ TEXTS = {"V1": V1, "V0": V0}
 
 
 def without_splits(net: Net) -> Net:
-    """The net as it was before Caffe gave every reader of a blob a copy of its own."""
+    """Return the net as it was before Caffe gave every reader of a blob a copy of its own."""
     origin: dict[Value, Value] = {}
     steps = []
     for step in net.steps:
@@ -171,7 +171,7 @@ def test_four_lists_become_one_spec_a_blob() -> None:
 
 
 def upgraded(text: str) -> str:
-    """The layers of a text in today's form, as text: also of types without a record."""
+    """Return the layers of a text in today's form, as text: also of types without a record."""
     proto = prototxt._proto(text, "net.prototxt")
     upgrade.upgrade(proto, "net.prototxt")
     return str(proto)

@@ -11,7 +11,7 @@ IMAGE = (2, 3, 4, 5)
 
 
 def affine(kind: type[Scale] | type[Bias], id: str) -> tuple[Row, ...]:
-    """What Scale and Bias have in common."""
+    """Return the rows that Scale and Bias have in common."""
 
     def row(name: str, *bottoms: Shape, axis: int = 1, num_axes: int = 1) -> Row:
         return Row(f"{id} {name}", kind(axis=axis, num_axes=num_axes), bottoms)

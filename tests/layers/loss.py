@@ -39,7 +39,7 @@ EXTREME = (200.0, -200.0, 0.0, -200.0, 200.0, 0.0)
 
 def modes(id: str, kind: type, bottoms: tuple[Shape, ...], holes: tuple[float, ...],
           full: tuple[float, ...], *others: tuple[float, ...]) -> Iterator[Row]:  # fmt: skip
-    """Every normalization, with a label to ignore and without."""
+    """Return every normalization, with a label to ignore and without."""
     for mode in MODES:
         for ignore, labels in ((None, full), (-1, holes)):
             loss = LossParameter(normalization=mode, ignore_label=ignore)
@@ -49,7 +49,7 @@ def modes(id: str, kind: type, bottoms: tuple[Shape, ...], holes: tuple[float, .
 
 def normalize(id: str, kind: type, bottoms: tuple[Shape, ...], labels: tuple[float, ...],
               ) -> Iterator[Row]:  # fmt: skip
-    """The old word for the normalization, and both."""
+    """Return the old word for the normalization, and both."""
     for old in (True, False):
         loss = LossParameter(normalize=old, ignore_label=-1)
         yield Row(f"{id} normalize {old}", kind(loss_param=loss), bottoms, values=((), labels))

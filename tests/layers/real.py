@@ -17,7 +17,7 @@ IN_PLACE = "in place "
 
 
 def results(rows: Sequence[Row]) -> dict[str, Tops | EngineError]:
-    """What Caffe computes for each row, by id; once more in place where the record allows it.
+    """Return Caffe's results for each row, by id; also in place where the record allows it.
 
     Where the family's net fails, every row gets a child of its own: one bad row must not hide
     the others.
@@ -31,7 +31,7 @@ def results(rows: Sequence[Row]) -> dict[str, Tops | EngineError]:
 
 
 def runs_in_place(row: Row) -> bool:
-    """Whether a net may write this row's top over its bottom."""
+    """Return whether a net may write this row's top over its bottom."""
     return bool(row.bottoms) and row.layer.overwrites(row.bottoms, row.tops) and row.tops == 1
 
 

@@ -17,7 +17,7 @@ STATE = (1, BATCH, SIZE)
 
 
 def _rows(kind: type[Recurrent], name: str) -> tuple[Row, ...]:
-    """Each combination of static input, exposed state and cont."""
+    """Return each combination of static input, exposed state and cont."""
     return tuple(
         Row(f"{name}{', static' * static}{', exposed' * exposed}, cont {cont}",
             kind(num_output=SIZE, expose_hidden=exposed),

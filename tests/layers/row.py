@@ -24,7 +24,7 @@ Tops = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """A record with the shapes of its bottoms.
+    """Holds a record with the shapes of its bottoms.
 
     `values` stand in front of each bottom's random numbers. `spelled` is a user's way of
     writing the parameters: real Caffe is given that text, and we must read the record from it.
@@ -46,7 +46,7 @@ class Row:
     loss_weight: tuple[float, ...] = ()
 
     def inputs(self) -> list[Tensor]:
-        """The bottoms; for a layer whose tops the caller fills, its tops."""
+        """Return the bottoms; for a layer whose tops the caller fills, its tops."""
         generator = torch.Generator().manual_seed(crc32(self.id.encode()))
         shapes = self.bottoms
         if isinstance(self.layer, Source):
@@ -57,7 +57,7 @@ class Row:
         return made
 
     def blobs(self) -> Tops:
-        """Random weights, scaled so that sums stay of the size of what they sum."""
+        """Return random weights, scaled so that sums stay of the size of their terms."""
         generator = torch.Generator().manual_seed(crc32(self.id.encode()) ^ 1)
         shapes = self.layer.blob_shapes(self.bottoms)
         made = [
@@ -69,7 +69,7 @@ class Row:
         return tuple(made)
 
     def meaning(self, inputs: Sequence[Tensor]) -> Tops:
-        """What our record computes."""
+        """Return the tops that our record computes."""
         if isinstance(self.layer, Source):
             return tuple(inputs)
         dtype = inputs[0].dtype if inputs else torch.float32
@@ -77,7 +77,7 @@ class Row:
         return self.layer.compute(inputs, blobs, self.tops)
 
     def limits(self) -> list[float]:
-        """How far each top may be off: the verdict's policy for a layer alone."""
+        """Return how far each top may be off: the verdict's policy for a layer alone."""
         inputs = self.inputs()
         exact = self.meaning([value.double() for value in inputs])
         changed = self.meaning([value.double() for value in _others(inputs)])
@@ -97,7 +97,7 @@ class Row:
             assert apart <= limit, f"{apart:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
 
     def steps(self, name: str = "", *, in_place: bool = False) -> list[Step]:
-        """The layer as a net of its own: an Input for its bottoms, and the layer."""
+        """Return the layer as a net of its own: an Input for its bottoms, and the layer."""
         name = name or self.id
         bottoms = tuple(Value(f"{name}.bottom{index}") for index in range(len(self.bottoms)))
         tops = tuple(Value(f"{name}.top{index}") for index in range(self.tops))
@@ -106,7 +106,7 @@ class Row:
         return [Step(f"{name}.in", Input(shape=self.bottoms), (), bottoms), step][not bottoms :]
 
     def text(self, name: str = "", *, in_place: bool = False) -> str:
-        """The prototxt of these steps, with the parameters as `spelled`."""
+        """Return the prototxt of these steps, with the parameters as `spelled`."""
         steps = self.steps(name, in_place=in_place)
         if not self.spelled:
             return text_of(Net(tuple(steps), ()))
@@ -120,7 +120,7 @@ class Row:
 
 
 def _others(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The same numbers in other orders, of which each bottom has its own: distances change too."""
+    """Return the same values in other orders, one for each bottom, so that distances change."""
     changed = list(inputs)
     for index in range(len(changed)):
         changed[index:] = map(another, changed[index:])
@@ -128,7 +128,7 @@ def _others(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _signal(exact: Tensor, changed: Tensor) -> float:
-    """The verdict's signal, over what is finite; a constant's own size."""
+    """Return the verdict's signal, over what is finite; a constant's own size."""
     exact, changed = exact.double(), changed.double()
     finite = exact.isfinite() & changed.isfinite()
     size, change = largest(exact[finite]), largest((exact - changed)[finite])
@@ -137,7 +137,7 @@ def _signal(exact: Tensor, changed: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Parameters and bottoms with which Caffe aborts, and what we say instead.
+    """Holds parameters and bottoms with which Caffe aborts, and our own error.
 
     `here_only` gives the reason where Caffe itself does not refuse.
     """
@@ -151,7 +151,7 @@ class Refusal:
     here_only: str = ""
 
     def text(self) -> str:
-        """A net of an Input and this layer."""
+        """Return a net of an Input and this layer."""
         blobs = [f"in{index}" for index in range(len(self.bottoms))]
         source = text_of(
             Net((Step("in", Input(shape=self.bottoms), (), tuple(map(Value, blobs))),), ())

@@ -50,7 +50,7 @@ hinted = pytest.mark.parametrize(
 
 
 def text(type_: str, parameters: str, hints: str = "") -> str:
-    """A net of one layer; the hints stand in its parameters where there is a %."""
+    """Return a net of one layer; the hints stand in its parameters where there is a %."""
     bottoms = 'bottom: "x" bottom: "y"' if type_ in ("Concat", "Eltwise") else 'bottom: "x"'
     inside = "%" in parameters
     said = parameters.replace("%", hints) if inside else f"{parameters} {hints}"
@@ -94,7 +94,7 @@ TABLE = Path(__file__).parents[1] / "data" / "bvlc.tsv"
 
 
 def bvlc_members() -> dict[tuple[str, str], set[str]]:
-    """The members that BVLC's enumerations have, by message and field."""
+    """Return the members that BVLC's enumerations have, by message and field."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {
@@ -105,7 +105,7 @@ def bvlc_members() -> dict[tuple[str, str], set[str]]:
 
 
 def enumerations() -> Iterator[tuple[type[Message], str, type[IntEnum]]]:
-    """The fields that are enumerations, of all that BVLC's layers say."""
+    """Return the fields that are enumerations, of all that BVLC's layers say."""
     roots = [LayerParameter, *(kind for kind in records() if BVLC in kind.dialects)]
     for message in _reachable(roots):
         for name, wire in message.wires():

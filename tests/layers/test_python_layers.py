@@ -28,7 +28,7 @@ DEFAULT_ANCHORS = [
 
 
 def text(param_str: str, tops: int = 1, anchors: int = 9) -> str:
-    """A net of one proposal layer."""
+    """Return a net of one proposal layer."""
     named = " ".join(f'top: "top{index}"' for index in range(tops))
     return f"""
         input: "scores" input_shape {{ dim: [1, {2 * anchors}, 6, 9] }}
@@ -44,7 +44,7 @@ def test_anchors_are_those_of_the_project() -> None:
 
 
 def proposed(scores: Array, moves: Array, info: Array) -> Array:
-    """Regions and scores, box by box."""
+    """Compute regions and scores box by box."""
     found = []
     for (row, column, index), score in np.ndenumerate(scores[0, 9:].transpose(1, 2, 0)):
         place = np.array([column, row] * 2) * 16
@@ -65,7 +65,7 @@ def proposed(scores: Array, moves: Array, info: Array) -> Array:
 
 
 def overlap(one: list[float], two: list[float]) -> float:
-    """Intersection over union of boxes that end with their last pixel."""
+    """Return intersection over union of boxes that end with their last pixel."""
     sides = [min(one[i + 2], two[i + 2]) - max(one[i], two[i]) + 1 for i in (0, 1)]
     shared = max(sides[0], 0) * max(sides[1], 0)
     first, second = ((box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (one, two))

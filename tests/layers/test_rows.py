@@ -62,7 +62,7 @@ def over(rows: Iterator[Row]) -> Decorator:
 
 
 def slug(id_: str) -> str:
-    """The id without anything that a shell would take for its own."""
+    """Return the id without anything that a shell would take for its own."""
     return re.sub(r"[^\w.-]+", "_", id_.replace(">", "gt").replace("<", "lt")).strip("_")
 
 

@@ -54,7 +54,7 @@ def test_the_old_fields_of_data_param_do_nothing() -> None:
 
 
 def places(parameters: TransformationParameter, image: Tensor, mode: bool) -> list[Tensor]:
-    """Everything that chance makes of an image."""
+    """Return all crops and mirrors that chance makes of an image."""
     torch.manual_seed(0)
     module = transform(parameters).train(mode)
     drawn = [module(image) for _ in range(300)]
@@ -110,7 +110,7 @@ def test_a_mean_file_without_its_mean() -> None:
 
 
 def binaryproto(array: Tensor) -> bytes:
-    """As Caffe's compute_image_mean writes it: four sizes, and the data."""
+    """Write a mean as Caffe's compute_image_mean does: four sizes, and the data."""
     sizes = (1, *array.shape)
     head = (encode_tag(n + 1, 0) + encode_varint(size) for n, size in enumerate(sizes))
     return b"".join(head) + encode_delimited(5, array.numpy().tobytes())

@@ -22,7 +22,7 @@ TOLD = PythonParameter(
 def times(
     parameters: dict[str, Any], bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., Tensor]:
-    """What CLASS in test_register does."""
+    """Compute what CLASS in test_register computes."""
     factor = float(parameters["python_param"]["param_str"] or 1)
     return lambda x: x * factor
 

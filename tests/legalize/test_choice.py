@@ -11,7 +11,7 @@ from tests.rows import types
 
 
 class Indexed(nn.Module):
-    """A constant choice of elements, of all samples together or of each sample."""
+    """Chooses elements at constant indices, of all samples together or of each sample."""
 
     def __init__(self, count: int, start: int) -> None:
         super().__init__()

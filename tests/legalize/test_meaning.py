@@ -93,7 +93,7 @@ def as_they_are(net: Emitter, inputs: Tops) -> Tops:
 
 @dataclass(frozen=True)
 class Row:
-    """A rule, and a layer that it decomposes, with the shapes of the net's inputs.
+    """Holds a rule, and a layer that it decomposes, with the shapes of the net's inputs.
 
     `before` adds what makes the layer's bottoms of the inputs, for rules that look back. `blobs`
     are tensors, or shapes of random ones. `positive` inputs are 0.5 and more.
@@ -108,7 +108,7 @@ class Row:
     positive: bool = False
 
     def tensors(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The inputs in float64 and the blobs in float32, which is what files hold."""
+        """Return the inputs in float64 and the blobs in float32, which is what files hold."""
         generator = torch.Generator().manual_seed(3)
         blobs = [
             blob if isinstance(blob, Tensor) else torch.rand(blob, generator=generator) + 0.25
@@ -127,18 +127,18 @@ def flattened(net: Emitter, inputs: Tops) -> Tops:
 
 
 def five_axes(net: Emitter, inputs: Tops) -> Tops:
-    """Values of four axes as of five."""
+    """Return values of four axes as values of five."""
     return tuple(net.add(Reshape(shape=(1, 2, 4, 5, 3)), bottom) for bottom in inputs)
 
 
 def going_on(net: Emitter, inputs: Tops) -> Tops:
-    """The steps of an LSTM, of which the first and the third begin anew, by a constant."""
+    """Return the steps of an LSTM, of which the first and the third begin anew, by a constant."""
     ones = net.add(Power(scale=0.0, shift=1.0), inputs[1])
     return inputs[0], net.add(Scale(axis=0), ones, blobs=[torch.tensor([0.0, 1.0, 0.0, 1.0])])
 
 
 def pooled(layer: Pooling) -> Before:
-    """A map that has changed since a max pooling, and the mask of this pooling."""
+    """Return a map that has changed since a max pooling, and the mask of this pooling."""
 
     def before(net: Emitter, inputs: Tops) -> Tops:
         top, mask = net.add_many(layer, inputs[0], tops=2)
@@ -271,7 +271,7 @@ RELATIVE = 1e-6
 
 
 def rules() -> set[Rule]:
-    """Every rule of the table, those among which the cheapest is taken too."""
+    """Return every rule of the table, those among which the cheapest is taken too."""
     entries = [entry for entries in RULES.values() for entry in entries]
     return {
         rule

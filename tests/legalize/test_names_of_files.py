@@ -36,7 +36,7 @@ print(fx2caffe.__file__, file=sys.stderr)
 
 
 def exported(folder: Path) -> str:
-    """The checksums of what the packages in a folder export."""
+    """Return the checksums of what the packages in a folder export."""
     roots = [str(folder), str(PACKAGE.parent)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
     ran = subprocess.run(

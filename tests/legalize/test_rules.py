@@ -25,7 +25,7 @@ NO_OPENCV = OpenCVEngine().why_missing()
 
 
 class Calls(nn.Module):
-    """A module that is one function."""
+    """Calls one function."""
 
     def __init__(self, function: Callable[..., object], **parts: nn.Module) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Calls(nn.Module):
 
 
 def cells(x: Tensor) -> Tensor:
-    """(1, 12, 4, 5) as two anchors of six numbers, last."""
+    """Reshape (1, 12, 4, 5) to two anchors of six values, which come last."""
     return x.view(1, 2, 6, 4, 5).permute(0, 1, 3, 4, 2)
 
 

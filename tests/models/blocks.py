@@ -15,7 +15,7 @@ def conv(
     groups: int = 1,
     activation: type[nn.Module] | None = nn.SiLU,
 ) -> nn.Sequential:
-    """Convolution, BatchNorm and an activation."""
+    """Return convolution, BatchNorm and an activation."""
     layers = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -24,14 +24,14 @@ def conv(
 
 
 class Leaky(nn.LeakyReLU):
-    """The activation of darknet."""
+    """Applies the activation of darknet."""
 
     def __init__(self) -> None:
         super().__init__(0.1)
 
 
 class Residual(nn.Module):
-    """x + f(x) of a narrow and a wide convolution."""
+    """Computes x + f(x) of a narrow and a wide convolution."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Residual(nn.Module):
 
 
 class Focus(nn.Module):
-    """Every second pixel in four ways, as channels."""
+    """Moves every second pixel, in four ways, to channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Focus(nn.Module):
 
 
 class C3(nn.Module):
-    """Two ways side by side, one of them through residuals."""
+    """Computes two branches side by side, one of them through residuals."""
 
     def __init__(self, inputs: int, outputs: int, count: int = 1, add: bool = True) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class C3(nn.Module):
 
 
 class SPPF(nn.Module):
-    """Three poolings in a row, all kept."""
+    """Computes three poolings in a row and keeps all."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class SPPF(nn.Module):
 
 
 class C2f(nn.Module):
-    """A split, a chain of residuals, and everything on the way kept."""
+    """Splits, runs a chain of residuals, and keeps everything on the way."""
 
     def __init__(self, inputs: int, outputs: int, count: int = 1, add: bool = True) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class C2f(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention over the pixels of a map, with a depthwise convolution for the places."""
+    """Attends over the pixels of a map, with a depthwise convolution for the positions."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Attention(nn.Module):
 
 
 class PSA(nn.Module):
-    """Half of the channels through attention."""
+    """Runs half of the channels through attention."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class PSA(nn.Module):
 
 
 class SSH(nn.Module):
-    """The context module of face detectors: three widths of view."""
+    """Computes the context module of face detectors: three widths of view."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -10,13 +10,13 @@ from tests.models.blocks import C3, PSA, SPPF, SSH, C2f, Focus, Leaky, Residual,
 
 
 def cell_corners(width: int, height: int) -> Tensor:
-    """The column and the row of each cell, (1, 1, height, width, 2)."""
+    """Return the column and the row of each cell, (1, 1, height, width, 2)."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack((columns, rows), -1).reshape(1, 1, height, width, 2).float()
 
 
 class AnchorHead(nn.Module):
-    """Boxes of YOLO v3 and v5: an objectness, a box and class scores for each anchor."""
+    """Computes boxes of YOLO v3 and v5: objectness, box and class scores for each anchor."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ ANCHORS = ((10.0, 13.0), (16.0, 30.0))
 
 
 class YoloV3(nn.Module):
-    """Darknet residuals, an upsampled route, and a head at two strides."""
+    """Runs darknet residuals, an upsampled route, and a head at two strides."""
 
     def __init__(self, decode: bool = False) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class YoloV3(nn.Module):
 
 
 class YoloV5(nn.Module):
-    """Focus, C3, SPPF, and paths up and down between the strides."""
+    """Runs Focus, C3, SPPF, and paths up and down between the strides."""
 
     def __init__(self, decode: bool = False) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class YoloV5(nn.Module):
 
 
 class FreeHead(nn.Module):
-    """The decoupled head without anchors of v8 and v11: distances as distributions."""
+    """Computes the decoupled head without anchors of v8 and v11: distances as distributions."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class FreeHead(nn.Module):
 
 
 class YoloV8(nn.Module):
-    """C2f, SPPF and a decoupled head; with `attention` in the style of v11."""
+    """Runs C2f, SPPF and a decoupled head; with `attention` in the style of v11."""
 
     def __init__(self, decode: bool = False, attention: bool = False) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class YoloV8(nn.Module):
 
 
 class RetinaFace(nn.Module):
-    """A pyramid, context modules, and boxes, scores and landmarks for each anchor."""
+    """Runs a pyramid, context modules, and boxes, scores and landmarks for each anchor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ class RetinaFace(nn.Module):
 
 
 class CenterNet(nn.Module):
-    """Deconvolutions up to a heat map, whose peaks are the centres of boxes."""
+    """Runs deconvolutions up to a heat map, whose peaks are the centres of boxes."""
 
     def __init__(self, peaks: bool = False) -> None:
         super().__init__()

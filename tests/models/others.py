@@ -10,7 +10,7 @@ from tests.models.blocks import Residual, conv
 
 
 class OpenPose(nn.Module):
-    """Two branches, refined in stages that see the features and both results again."""
+    """Runs two branches, refined in stages that see the features and both results again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class OpenPose(nn.Module):
 
 
 class HRNet(nn.Module):
-    """Two resolutions side by side that exchange what they see."""
+    """Runs two resolutions side by side that exchange features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class HRNet(nn.Module):
 
 
 class UNet(nn.Module):
-    """Down, up, and what was seen on the way down beside it."""
+    """Runs down and up, and concatenates the maps of the way down."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class UNet(nn.Module):
 
 
 class ESPCN(nn.Module):
-    """Super resolution by pixel shuffle."""
+    """Computes super resolution by pixel shuffle."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class ESPCN(nn.Module):
 
 
 class FSRCNN(nn.Module):
-    """Super resolution by a deconvolution with output padding."""
+    """Computes super resolution by a deconvolution with output padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class CRNN(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """Faces as points on a sphere: PReLU, a global depthwise convolution, a unit length."""
+    """Maps faces to a sphere: PReLU, a global depthwise convolution, a unit length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class MobileFaceNet(nn.Module):
 
 
 class Siamese(nn.Module):
-    """Two inputs, one set of weights, and how far apart they are."""
+    """Computes the distance of two inputs under one set of weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class Siamese(nn.Module):
 
 
 class MultiTask(nn.Module):
-    """Five outputs, of which some are also used inside."""
+    """Gives five outputs, of which some are also used inside."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
 
 
 def exported(name: str, target: str) -> fx2caffe.Export:
-    """The net with weights that keep its signal alive, for one target."""
+    """Return the net with weights that keep its signal alive, for one target."""
     made, shapes = NETS[name]
     torch.manual_seed(0)
     inputs = [torch.randn(shape) for shape in shapes]

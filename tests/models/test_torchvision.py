@@ -47,7 +47,7 @@ SEGMENTATION = {"weights_backbone": None}
 
 
 def model_of(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
-    """The model with weights that keep its signal alive, and an input."""
+    """Return the model with weights that keep its signal alive, and an input."""
     segments = name.startswith(("fcn", "deeplab", "lraspp"))
     quick = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     options = SEGMENTATION if segments else quick

@@ -29,7 +29,7 @@ from tests.net.nets import TEXT, files, images, small, weights
 
 
 def chain(*names: str) -> Net:
-    """Power layers of these names, each with a top of the same name, one after the other."""
+    """Return Power layers of these names, each with a top of the same name, one after the other."""
     steps = [Step("in", Input(shape=((2, 3),)), (), (Value("x"),))]
     for index, name in enumerate(names):
         top = Value(f"top {index}")

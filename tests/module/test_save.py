@@ -59,7 +59,7 @@ def test_changed_statistics_are_written(
 
 
 def loaded_files(folder: Path, factor: float | None) -> tuple[Path, Path | None]:
-    """A net of one BatchNorm, and a file of its statistics unless there is no factor."""
+    """Return a net of one BatchNorm, and a file of its statistics unless there is no factor."""
     (text := folder / "net.prototxt").write_text(PLACE)
     if factor is None:
         return text, None

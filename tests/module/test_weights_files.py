@@ -28,7 +28,7 @@ from tests.net.nets import files, images, weights
 
 
 def assert_real(text: Path, model: Path, x: torch.Tensor) -> None:
-    """The loaded net gives real Caffe's numbers for these files."""
+    """Check that the loaded net gives real Caffe's results for these files."""
     with torch.no_grad():
         ours = caffe2fx.load(text, model).caffe.blobs(x)
     for name, theirs in caffes_own.real_blobs(text, model, x).items():
@@ -39,14 +39,14 @@ def assert_real(text: Path, model: Path, x: torch.Tensor) -> None:
 
 
 def proto(**fields: Any) -> bytes:
-    """A NetParameter of these fields as bytes."""
+    """Return a NetParameter of these fields as bytes."""
     made = descriptors.new("NetParameter")
     type(made)(**fields)
     return type(made)(**fields).SerializeToString()
 
 
 def legacy_blob(blob: torch.Tensor) -> dict[str, Any]:
-    """The blob as files had it before `shape`: four axes, ones in front."""
+    """Return the blob as files had it before `shape`: four axes, ones in front."""
     sizes = (1,) * (4 - blob.dim()) + tuple(blob.shape)
     named = dict(zip(("num", "channels", "height", "width"), sizes, strict=True))
     return {**named, "data": blob.flatten().tolist()}
@@ -61,7 +61,7 @@ layers { name: "fc" type: INNER_PRODUCT bottom: "c" top: "f"
 
 
 def old_layers() -> dict[str, list[dict[str, Any]]]:
-    """Blobs for OLD_TEXT in the form of its days."""
+    """Return blobs for OLD_TEXT in the form of its days."""
     torch.manual_seed(1)
     return {
         "conv": [legacy_blob(torch.randn(4, 3, 3, 3)), legacy_blob(torch.randn(4))],
@@ -70,7 +70,7 @@ def old_layers() -> dict[str, list[dict[str, Any]]]:
 
 
 def old_binary(age: str) -> bytes:
-    """The weights of OLD_TEXT in a binary of that age."""
+    """Return the weights of OLD_TEXT in a binary of that age."""
     wiring = {"conv": ("x", "c", 4, "conv"), "fc": ("c", "f", 14, "innerproduct")}
     layers = []
     for name, blobs in old_layers().items():
@@ -265,7 +265,7 @@ def v2(*layers: dict[str, Any]) -> bytes:
 
 
 def with_field(layer: bytes, number: int, payload: bytes) -> bytes:
-    """A net of that one layer, with a field that the schema lacks."""
+    """Return a net of that one layer, with a field that the schema lacks."""
     return wire_format.encode_delimited(100, layer + wire_format.encode_delimited(number, payload))
 
 

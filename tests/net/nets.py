@@ -28,7 +28,7 @@ CHANNELS, CLASSES, WIDTH = 4, 2, 24
 
 
 def weights() -> list[LayerWeights]:
-    """Blobs for every layer that takes some."""
+    """Return blobs for every layer that takes some."""
     torch.manual_seed(3)
     statistics = torch.randn(CHANNELS), torch.rand(CHANNELS) + 0.5, torch.tensor([2.0])
     return [
@@ -39,12 +39,12 @@ def weights() -> list[LayerWeights]:
 
 
 def small() -> CaffeGraphModule:
-    """The net as a module."""
+    """Return the net as a module."""
     return graph_module(with_weights(parse(TEXT, source="small.prototxt"), weights()))
 
 
 def files(folder: Path) -> tuple[Path, Path]:
-    """The net as Caffe's two files."""
+    """Return the net as Caffe's two files."""
     text, model = folder / "small.prototxt", folder / "small.caffemodel"
     text.write_text(TEXT)
     caffemodel.write(model, "small", weights())
@@ -52,5 +52,5 @@ def files(folder: Path) -> tuple[Path, Path]:
 
 
 def images(batch: int = 2) -> torch.Tensor:
-    """Inputs for it."""
+    """Return inputs for the net."""
     return torch.randn(batch, 3, 6, 5, generator=torch.Generator().manual_seed(batch))

@@ -184,7 +184,7 @@ def test_other_batches(net: CaffeGraphModule, batch: int) -> None:
 
 
 def step(net: Any, x: Tensor) -> None:
-    """One step of training: BatchNorm and Dropout as they are when a net learns."""
+    """Take one step of training: BatchNorm and Dropout are as when a net learns."""
     torch.manual_seed(0)
     net.train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)

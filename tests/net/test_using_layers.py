@@ -19,7 +19,7 @@ rows = over(row for row in ROWS.values() if not isinstance(row.layer, Source) an
 
 
 def alone(row: Row) -> CaffeGraphModule:
-    """A net of that layer."""
+    """Return a net of that layer."""
     steps = tuple(row.steps())
     return graph_module(Net(steps, steps[-1].tops))
 

@@ -17,5 +17,5 @@ LETTERS = {
 
 
 def chain(text: str) -> tuple[str, ...]:
-    """Layer types in order: letters, and other types by their names."""
+    """Return a net of layer types in order: letters, and other types by their names."""
     return tuple(LETTERS.get(word, word) for word in text.split())

@@ -34,7 +34,7 @@ FAINT = 0.1  # of a map's size: what moves by less shows little of the function
 
 @dataclass(frozen=True)
 class Draw:
-    """A function, its arguments, and which of their tensors are traced (by number)."""
+    """Holds a function, its arguments, and which of their tensors are traced (by index)."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -43,12 +43,12 @@ class Draw:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All tensors among the arguments."""
+        """Return all tensors among the arguments."""
         return [leaf for leaf in pytree.tree_leaves(self._arguments) if isinstance(leaf, Tensor)]
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """The traced ones."""
+        """Return the traced ones."""
         tensors = self.tensors
         return tuple(tensors[place] for place in self.traced)
 
@@ -57,11 +57,11 @@ class Draw:
         return self.args, self.kwargs
 
     def call(self, inputs: Sequence[Tensor]) -> Any:
-        """The function with other tensors in the places of the traced ones."""
+        """Return the function with other tensors in the places of the traced ones."""
         return self.called(dict(zip(self.traced, inputs, strict=True)))
 
     def called(self, given: Mapping[int, Tensor]) -> Any:
-        """The function with other tensors in some places."""
+        """Return the function with other tensors in some places."""
         leaves, spec = pytree.tree_flatten(self._arguments)
         places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         for number, place in enumerate(places):
@@ -84,7 +84,7 @@ def _said(argument: Any) -> str:
 
 
 class Called(nn.Module):
-    """A draw as a model, whose tensors that are not traced are buffers."""
+    """Runs a draw as a model, whose tensors that are not traced are buffers."""
 
     def __init__(self, draw: Draw) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Called(nn.Module):
 
 
 def variants(draw: Draw) -> list[Draw]:
-    """A draw with its first tensor traced, with all floating ones, and with all."""
+    """Return a draw with its first tensor traced, with all floating ones, and with all."""
     tensors = draw.tensors
     floats = tuple(n for n, tensor in enumerate(tensors) if tensor.is_floating_point())
     choices = {floats[:1] or (0,), floats or (0,), tuple(range(len(tensors)))}
@@ -107,7 +107,7 @@ def variants(draw: Draw) -> list[Draw]:
 
 
 def why_left_out(draw: Draw) -> str:
-    """The rule by which a draw is not asked for; empty if it is.
+    """Return the rule by which a draw is not asked for; empty if it is.
 
     No net is fed with NaN, and the verdict takes a map of NaN for unproven. float16 and complex
     numbers are refused in tests of their own, and Caffe has no blobs without elements.
@@ -138,7 +138,7 @@ def why_left_out(draw: Draw) -> str:
 
 
 def _is_unpromised(draw: Draw) -> bool:
-    """A search in what is not sorted; 1 less 1 - 1e-17, of which no digit of torch's is right."""
+    """Return whether a draw searches unsorted values, or needs digits that torch has wrong."""
     name, value = getattr(draw.function, "__name__", ""), draw.tensors[0]
     if name == "special_ndtr":
         return bool((value < -7).all())
@@ -146,7 +146,7 @@ def _is_unpromised(draw: Draw) -> bool:
 
 
 def results_of(result: Any) -> list[Tensor]:
-    """The tensors of a result."""
+    """Return the tensors of a result."""
     return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
 
 
@@ -164,7 +164,7 @@ def _no_blob(values: Sequence[Tensor]) -> str:
 
 
 def outcome(draw: Draw, engine: Engine) -> str:
-    """How a draw ends: "refused", "equal" or "still". Raises AssertionError for anything else.
+    """Return how a draw ends: "refused", "equal" or "still". Raises AssertionError otherwise.
 
     Still is what a second input does not move: it is compared by its size.
     """
@@ -196,7 +196,7 @@ def _check_trace(exported: Export, inputs: Sequence[Tensor], wanted: Sequence[Te
 
 
 def _narrow(value: Tensor) -> Tensor:
-    """Models in double precision are exported as float32."""
+    """Convert double precision to float32, as models are exported."""
     return value.float() if value.dtype is torch.float64 else value
 
 
@@ -207,7 +207,7 @@ def _check_close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
 
 
 def _batches(exported: Export, draw: Draw) -> Iterator[list[Tensor]]:
-    """The inputs, and those of a larger batch where that is said to work."""
+    """Return the inputs, and those of a larger batch where that is said to work."""
     yield list(exported.example_inputs)
     if exported.batch_is_fixed or not draw.inputs[0].dim():
         return
@@ -262,7 +262,7 @@ def _judged(exported: Export, engine: Engine, values: list[Tensor]) -> str:
 def _check_by_size(
     exported: Export, session: Session, values: list[Tensor], report: Report
 ) -> None:
-    """The numbers of the maps at fault, by the size of their map.
+    """Check the errors of the maps at fault against the size of their map.
 
     That is for those about which the second input says nothing (it moves them by little, by
     nothing, or out of the function's domain), and for layers that are right alone but amplify

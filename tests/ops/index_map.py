@@ -28,7 +28,7 @@ def move(
 
 
 def _written(body: Callable[..., None]) -> Callable[..., Tensor]:
-    """A function that gives a copy of its first argument after `body` wrote into it."""
+    """Return a function that gives a copy of its first argument after `body` wrote into it."""
 
     def run(x: Tensor, *others: Tensor) -> Tensor:
         copy = x.clone()

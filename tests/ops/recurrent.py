@@ -14,7 +14,7 @@ Model = Callable[[], nn.Module]
 
 
 class Results(nn.Module):
-    """A recurrent module, called with or without states, of whose results some are read."""
+    """Runs a recurrent module with or without states, and reads some of its results."""
 
     def __init__(self, module: nn.Module, *wanted: str) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def results(module: Callable[..., nn.Module], *wanted: str, **options: Any) -> M
 
 
 def first(module: Callable[..., nn.Module], **options: Any) -> Model:
-    """Over samples first, so that the batch is free."""
+    """Return a row whose samples come first, so that the batch is free."""
     return results(module, batch_first=True, **options)
 
 

@@ -11,7 +11,7 @@ from tests.rows import Row, function
 def over(
     id: str, reduce: str, dim: object, *layers: str, keepdim: bool = False, **more: Any
 ) -> Row:
-    """x.reduce(dim, keepdim)."""
+    """Return the function x.reduce(dim, keepdim)."""
 
     def body(x: Tensor) -> Tensor:
         result: Tensor = getattr(x, reduce)(dim=dim, keepdim=keepdim)

@@ -21,7 +21,7 @@ DTYPES = (torch.float32, torch.int64, torch.bool)  # the first that the function
 
 
 def _spellings(info: OpInfo) -> Iterator[Callable[..., Any]]:
-    """The function, its method, its operator and its in-place form."""
+    """Return the function, its method, its operator and its in-place form."""
     yield info.op
     for found in (info.method_variant, info.operator_variant):
         if found is not None:
@@ -40,7 +40,7 @@ def _written(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def _infos() -> dict[Any, list[OpInfo]]:
-    """The entries of torch's table by the function that handlers know."""
+    """Return the entries of torch's table by the function that handlers know."""
     found: dict[Any, list[OpInfo]] = defaultdict(list)
     for info in op_db:
         spelled = [info.op, info.method_variant, *(alias.op for alias in info.aliases)]
@@ -52,7 +52,7 @@ def _infos() -> dict[Any, list[OpInfo]]:
 
 
 def _by_name(name: str) -> Any:
-    """What torch has under the name of an entry ("nn.functional.relu", "sum")."""
+    """Return torch's function under the name of an entry ("nn.functional.relu", "sum")."""
     owner: Any = torch
     for part in name.split("."):
         owner = getattr(owner, part, None)
@@ -60,7 +60,7 @@ def _by_name(name: str) -> Any:
 
 
 def samples(target: Any, count: int) -> tuple[list[Draw], Counter[str]]:
-    """The draws for a function that prove something, and how many were left out by which rule.
+    """Return the draws for a function that prove something, and the others' count by rule.
 
     Where there are fewer than `count` they are drawn again, with other numbers and spellings.
     """

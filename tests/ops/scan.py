@@ -20,7 +20,7 @@ def scan(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...] = LINES, *
 
 
 def tied(x: Tensor) -> Tensor:
-    """Many equal numbers."""
+    """Return many equal numbers."""
     return x.clamp(-0.5, 0.5)
 
 

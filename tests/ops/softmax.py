@@ -8,12 +8,12 @@ from tests.rows import Row, function
 
 
 def _far(x: torch.Tensor) -> torch.Tensor:
-    """Probabilities of 0 in float32 in some samples: the logarithm of them would be -inf."""
+    """Return probabilities of 0 in float32 in some samples, whose logarithm would be -inf."""
     return F.log_softmax(x * torch.tensor([1.0, 1.0, 1.0, 1.0, 200.0]), 1)
 
 
 def _safe(x: torch.Tensor) -> torch.Tensor:
-    """Lines of -inf alone among others."""
+    """Return lines of -inf alone among others."""
     masked = x.masked_fill(torch.arange(5)[:, None] % 3 == 1, -torch.inf)
     return torch.ops.aten._safe_softmax(masked, -1)
 

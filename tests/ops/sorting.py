@@ -23,7 +23,7 @@ def find(
 
 
 def tied(x: Tensor) -> Tensor:
-    """Many equal numbers: zeros."""
+    """Return many equal numbers: zeros."""
     return x.relu()
 
 

@@ -20,7 +20,7 @@ from tests.rows import Function, types
 
 
 def flat(x: Tensor) -> Tensor:
-    """A leaf whose handler below forgets that the first axis is the batch."""
+    """Return a leaf whose handler below forgets that the first axis is the batch."""
     return x.reshape(x.shape[0], -1)
 
 
@@ -288,7 +288,7 @@ def test_a_batch_of_one_that_is_none(function: Callable[[Tensor], Tensor], fault
 
 
 def keeps(x: Tensor) -> Tensor:
-    """A leaf whose handler below is right for the batches that the emitter asks about, 2 and 3."""
+    """Return a leaf whose handler is right for the batches that the emitter asks about."""
     return x * 1
 
 

@@ -53,7 +53,7 @@ def test_a_layer_of_priors_alone(name: str, tmp_path: Path) -> None:
 
 
 def zeroed(x: Tensor) -> Tensor:
-    """A traced tensor that holds a constant."""
+    """Return a traced tensor that holds a constant."""
     return (x * 2).zero_() + torch.arange(x.shape[-1])
 
 

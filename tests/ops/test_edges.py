@@ -16,7 +16,7 @@ from tests.rows import Function
 
 
 def computed(exported: Export, x: Tensor, folder: Path, name: str) -> Tensor:
-    """What an engine gives for the only output."""
+    """Return an engine's result for the only output."""
     files = folder / "net.prototxt", folder / "net.caffemodel"
     exported.save(*files)
     (output,) = exported.net.outputs

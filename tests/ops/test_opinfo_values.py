@@ -26,7 +26,7 @@ DIES_OF_NAN = frozenset({"linalg.eig", "linalg.eigvals", "linalg.eigh", "linalg.
 
 
 class Call(nn.Module):
-    """An operation with all its arguments, of which the tensors are inputs."""
+    """Holds an operation with all its arguments, of which the tensors are inputs."""
 
     def __init__(self, function: Any, sample: Any) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def _with_nan(value: Tensor) -> Tensor:
 
 
 def faults(call: Call) -> list[str]:
-    """What is wrong with the net of a call; nothing where it is refused or right."""
+    """Return what is wrong with the net of a call; nothing if it is refused or right."""
     inputs = call.inputs()
     try:
         wanted = call(*[value.clone() for value in inputs])

@@ -30,7 +30,7 @@ FUNCTIONS = sorted((t for t in handlers() if not isinstance(t, type)), key=_name
 
 
 def draws_of(target: Any, count: int) -> list[Draw]:
-    """So many draws of a function, half of them of its families where it has some."""
+    """Return so many draws of a function, half of them of its families where it has some."""
     own = _own(target, count) if target in FAMILIES else []
     theirs, _ = samples(target, count)
     random.Random(0).shuffle(theirs)
@@ -61,7 +61,7 @@ def _own(target: Any, count: int) -> list[Draw]:
 
 
 def _check(target: Any, engine: Engine, count: int) -> None:
-    """Every draw, so that one run tells about all that are wrong."""
+    """Check every draw, so that one run reports all that are wrong."""
     draws = draws_of(target, count)
     assert draws, "needs a draw: none of torch's samples is left, and it has no family"
     ends, faults = Counter[str](), []

@@ -123,7 +123,7 @@ class Twice(nn.Module):
 
 
 def twice(x: Tensor) -> Tensor:
-    """Something that only its owner knows how to say in Caffe."""
+    """Compute a function that only its owner can express in Caffe."""
     return torch.lgamma(x) * 0 + 2 * x
 
 

@@ -26,7 +26,7 @@ BOXES = (6, 5)
 
 
 def regions(numbers: Tensor) -> Tensor:
-    """Boxes with a sample's number in front; some reach out of the image."""
+    """Return boxes behind a sample's index; some reach out of the image."""
     sample = numbers[:, :1] > 0
     corner = numbers[:, 1:3] * 2 + 2
     return torch.cat([sample.float(), corner, corner + numbers[:, 3:].abs() * 4 + 0.3], 1)
@@ -74,7 +74,7 @@ def boxes(numbers: Tensor) -> Tensor:
 
 
 def _boxes_of_masks(x: Tensor) -> Tensor:
-    """Of masks of which some are empty."""
+    """Return the boxes of masks of which some are empty."""
     return ops.masks_to_boxes(x * (x[:, :1, :1] > 0) > 1.4)
 
 

@@ -122,7 +122,7 @@ def test_raw_pixels(name: str) -> None:
 
 
 def _by_hand(options: dict[str, Any]) -> Tensor:
-    """The model's input, written down once more."""
+    """Return the model's input, written down once more."""
     channels = [2, 1, 0] if options.get("channel_order") == "BGR" else [0, 1, 2]
     x = PIXELS[:, channels] * options.get("scale", 1.0)
     mean, std = (

@@ -15,7 +15,7 @@ PACKAGES = ("fx2caffe", "caffe2fx")
 
 
 def floors(package: str) -> str:
-    """The floors of a package, by the import contracts."""
+    """Return the floors of a package, by the import contracts."""
     parser = ConfigParser()
     parser.read(ROOT / "setup.cfg")
     stated = parser[f"importlinter:contract:{package}"]["layers"].split("\n")
@@ -23,7 +23,7 @@ def floors(package: str) -> str:
 
 
 def tree(package: str) -> str:
-    """The rooms and the files at the top of a package, each with its docstring's first line."""
+    """Return the rooms and the files at the top of a package, with their first lines."""
     folder = ROOT / package
     rooms = [path for path in folder.iterdir() if (path / "__init__.py").exists()]
     files = [path for path in folder.glob("*.py") if path.stem != "__init__"]
@@ -37,7 +37,7 @@ def _about(path: Path) -> str:
 
 
 def way(package: str) -> str:
-    """The way of the small model, or of the small prototxt."""
+    """Return the way of the small model, or of the small prototxt."""
     return page_of(way_out() if package == "fx2caffe" else way_in())
 
 
@@ -45,7 +45,7 @@ PARTS: dict[str, Callable[[str], str]] = {"floors": floors, "tree": tree, "way":
 
 
 def made(package: str, text: str) -> str:
-    """The page with its generated parts made anew."""
+    """Return the page with its generated parts made anew."""
     for name, part in PARTS.items():
         text = markdown.with_part(text, name, part(package))
     return text

@@ -34,7 +34,7 @@ Which of them the other targets refuse is in [their page](../targets/README.md).
 
 
 def registered(name: str) -> str:
-    """The function of that name in the table; the part after the dot is enough if it is unique."""
+    """Return the function of that name in the table; the part after the dot may be enough."""
     names = functions()
     found = [one for one in names if name in (one, one.rpartition(".")[2])]
     if len(found) != 1:
@@ -45,7 +45,7 @@ def registered(name: str) -> str:
 
 
 def line(name: str, found: Sequence[Found]) -> str:
-    """The line of a function, by all rows that call it."""
+    """Return the line of a function, by all rows that call it."""
     rows = [row for row in found if name in row.functions]
     taken = [row for row in rows if not row.refused]
     shortest = min(taken, key=lambda row: (len(row.functions), len(row.layers)), default=None)
@@ -61,7 +61,7 @@ def line(name: str, found: Sequence[Found]) -> str:
 
 
 def _layers(layers: Sequence[str]) -> str:
-    """Each layer type once, with its number."""
+    """Return each layer type once, with its count."""
     counts = {type_: layers.count(type_) for type_ in layers}
     named = [type_ if count == 1 else f"{count} {type_}" for type_, count in counts.items()]
     return ", ".join(named) or "none"
@@ -72,18 +72,18 @@ def _reason(reason: str) -> str:
 
 
 def lines(found: Sequence[Found]) -> dict[str, str]:
-    """The lines of all functions."""
+    """Return the lines of all functions."""
     return {name: line(name, found) for name in functions()}
 
 
 def page(lines: Mapping[str, str], engine: str) -> str:
-    """The whole file."""
+    """Return the whole file."""
     about = ABOUT.format(engine=engine, count=len(lines))
     return f"{about}\n{markdown.table(COLUMNS, lines)}"
 
 
 def updated(text: str, name: str, found: Sequence[Found]) -> dict[str, str]:
-    """The lines of a page with that of one function made anew; what has no handler goes."""
+    """Return the lines of a page with that of one function made anew; what has no handler goes."""
     kept = {**markdown.named_lines(text), name: line(name, found)}
     return {name: kept[name] for name in functions() if name in kept}
 

@@ -34,13 +34,13 @@ Written by `python -m tests.table layers` from the records.
 
 
 def listed() -> list[type[Layer]]:
-    """The records of this package: no layers of a user's own."""
+    """Return the records of this package: no layers of a user's own."""
     own = (record for record in records() if not issubclass(record, UserLayer))
     return sorted(own, key=lambda record: (record.type.lower(), record.__name__))
 
 
 def line(record: type[Layer], ran: tuple[str, ...]) -> str:
-    """The line of a record, which ran in these programs."""
+    """Return the line of a record, which ran in these programs."""
     stock = BVLC in record.dialects
     return markdown.line(
         (
@@ -56,7 +56,7 @@ def line(record: type[Layer], ran: tuple[str, ...]) -> str:
 
 
 def evidence(record: type[Layer], ran: tuple[str, ...]) -> str:
-    """How the meaning of a record is known, in one word; of RUN the programs."""
+    """Return how the meaning of a record is known, in one word; of RUN the programs."""
     word = record.evidence.name.lower()
     return f"{word}: {', '.join(ran)}" if record.evidence is Evidence.RUN else word
 
@@ -79,7 +79,7 @@ def _export(record: type[Layer]) -> str:
 
 
 def page() -> str:
-    """The whole file."""
+    """Return the whole file."""
     ran, kinds = programs(), listed()
     types = len({record.type for record in kinds})
     about = ABOUT.format(targets=", ".join(TARGETS), count=len(kinds), types=types)

@@ -9,27 +9,27 @@ from caffe2fx.weights.atomic import replacing
 
 
 def line(cells: Sequence[str]) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
 def head(columns: Sequence[str]) -> str:
-    """The two lines above a table."""
+    """Return the two lines above a table."""
     return f"{line(columns)}\n|{'---|' * len(columns)}"
 
 
 def named_lines(text: str) -> dict[str, str]:
-    """The lines of a page's tables, by the name in back quotes with which each begins."""
+    """Return the lines of a page's tables, by the name in back quotes with which each begins."""
     return {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
 
 
 def table(columns: Sequence[str], lines: Mapping[str, str]) -> str:
-    """A table with its lines in the order of their names."""
+    """Return a table with its lines in the order of their names."""
     return "\n".join([head(columns), *(lines[name] for name in sorted(lines))]) + "\n"
 
 
 def with_part(text: str, name: str, content: str) -> str:
-    """A page with the part between the markers of that name replaced."""
+    """Return a page with the part between the markers of that name replaced."""
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"the page needs one part {name}, got {text.count(begin)}")

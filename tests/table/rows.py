@@ -28,7 +28,7 @@ from tests.rows import Row, types
 
 @dataclass(frozen=True)
 class Found:
-    """The layers, the error, the targets and the refusals of one row, and the functions it calls.
+    """Holds layers, error, targets and refusals of one row, and the functions it calls.
 
     `error` is None where no engine was asked.
     """
@@ -41,7 +41,7 @@ class Found:
 
 
 def functions() -> list[str]:
-    """All functions that have a handler, as a user would write them."""
+    """Return all functions that have a handler, as a user would write them."""
     return sorted({_name(target) for target in handlers() if not isinstance(target, type)})
 
 
@@ -50,12 +50,12 @@ def _name(target: object) -> str:
 
 
 def rows_of(name: str) -> list[int]:
-    """The indices of the rows that call the function, refused ones among them."""
+    """Return the indices of the rows that call the function, refused ones among them."""
     return [index for index, row in enumerate(ROWS) if name in _calls(row)]
 
 
 def _calls(row: Row) -> frozenset[str]:
-    """The functions that a row's model calls; none where it is refused while it is traced."""
+    """Return the functions that a row's model calls; none if tracing refuses it."""
     with suppress(CaffeError), torch.no_grad():
         return frozenset(_called(trace(row.model(), tuple(row.inputs())).module.graph))
     return frozenset()
@@ -105,7 +105,7 @@ def _error(row: Row, exported: Export, engine: str) -> float:
 
 
 def _refused(row: Row) -> Found:
-    """Why a row is refused, by function; nothing where that is found while it is traced."""
+    """Return why a row is refused, by function; nothing where that is found while it is traced."""
     called = _calls(row)
     if not called:
         return Found(called)
@@ -119,14 +119,14 @@ def _refused(row: Row) -> Found:
 
 
 def worst(report: Report, outputs: Collection[str]) -> float:
-    """The largest error of an output, as a share of its signal."""
+    """Return the largest error of an output, as a share of its signal."""
     last = {row.blob: row for row in report.rows if row.blob in outputs}  # of those in place
     errors = [row.end_to_end / row.signal for row in last.values() if row.end_to_end and row.signal]
     return max(errors, default=0.0)
 
 
 def _targets(model: nn.Module, inputs: Sequence[Tensor], exported: Export) -> Iterable[str]:
-    """The targets that can express a row's model; those of one batch are asked for that batch."""
+    """Return the targets that express a row's model, at the batch for which they do."""
     for name, target in TARGETS.items():
         given = inputs if target.batch is None else _of_batch(target.batch, inputs, exported)
         # The other two: the model itself reads samples that a smaller batch does not have.
@@ -140,7 +140,7 @@ def _targets(model: nn.Module, inputs: Sequence[Tensor], exported: Export) -> It
 
 
 def _of_batch(batch: int, inputs: Sequence[Tensor], exported: Export) -> list[Tensor]:
-    """The inputs with another batch, where they follow it."""
+    """Return the inputs with another batch, where they follow it."""
     nodes = [node for node in exported.trace.module.graph.nodes if node.op == "placeholder"]
     others = {} if exported.batch_is_fixed else dict(exported.batch.others)
     found = [others.get(node.name, value) for node, value in zip(nodes, inputs, strict=True)]

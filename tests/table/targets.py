@@ -33,7 +33,7 @@ them refuse is in [the page of functions](../ops/README.md).
 
 
 def listed() -> dict[str, str]:
-    """One line a target."""
+    """Return one line a target."""
     return {
         name: markdown.line(
             (
@@ -50,7 +50,7 @@ def listed() -> dict[str, str]:
 
 
 def section(target: Target) -> str:
-    """The layers of a target, and what it asks of them."""
+    """Return the layers of a target, and what it asks of them."""
     types = ", ".join(sorted(target.types, key=str.lower))
     limits = [
         f"- {type_}: {'; '.join(asked)}" for type_, asked in sorted(limits_of(target).items())
@@ -62,13 +62,13 @@ def section(target: Target) -> str:
 
 
 def head() -> str:
-    """The page above its table of refusals, which needs no row."""
+    """Return the page above its table of refusals, which needs no row."""
     table = "\n".join([markdown.head(COLUMNS), *listed().values()]) + "\n"
     return "\n".join([ABOUT + table, *map(section, TARGETS.values()), REFUSALS])
 
 
 def line(name: str, found: Sequence[Found]) -> str | None:
-    """What each target has of a function; None where all have all of it."""
+    """Return what each target has of a function; None where all have all of it."""
     rows = [row for row in found if name in row.functions and not row.refused]
     counts = [sum(target in row.targets for row in rows) for target in TARGETS]
     if all(count == len(rows) for count in counts):
@@ -82,30 +82,30 @@ def _share(count: int, rows: int) -> str:
 
 
 def lines(found: Sequence[Found]) -> dict[str, str]:
-    """The lines of the functions that some target refuses."""
+    """Return the lines of the functions that some target refuses."""
     made = {name: line(name, found) for name in functions()}
     return {name: text for name, text in made.items() if text is not None}
 
 
 def page(lines: Mapping[str, str]) -> str:
-    """The whole file."""
+    """Return the whole file."""
     return head() + REFUSED + markdown.table(("function", *TARGETS), lines)
 
 
 def refusals(text: str) -> dict[str, str]:
-    """The lines of a page's table of refusals."""
+    """Return the lines of a page's table of refusals."""
     return markdown.named_lines(text.partition(REFUSALS)[2])
 
 
 def updated(text: str, name: str, found: Sequence[Found]) -> dict[str, str]:
-    """The lines of a page with that of one function made anew; what has no handler goes."""
+    """Return the lines of a page with that of one function made anew; what has no handler goes."""
     made, known = line(name, found), set(functions()) - {name}
     kept = {one: text for one, text in refusals(text).items() if one in known}
     return kept if made is None else {**kept, name: made}
 
 
 def in_readme(text: str) -> str:
-    """The project's README with its table of targets made anew."""
+    """Return the project's README with its table of targets made anew."""
     lines = [markdown.line((f"`{name}`", target.about)) for name, target in TARGETS.items()]
     table = "\n".join([markdown.head(("target", "what reads the nets")), *lines])
     return markdown.with_part(text, "targets", table)

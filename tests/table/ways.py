@@ -45,7 +45,7 @@ layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
 
 
 def small() -> nn.Module:
-    """The model of MODEL."""
+    """Return the model of MODEL."""
     names: dict[str, Any] = {"nn": nn, "F": nn.functional, "Tensor": Tensor}
     exec(compile("from __future__ import annotations\n" + MODEL, "small.py", "exec"), names)
     model: nn.Module = names["Small"]().eval()
@@ -53,7 +53,7 @@ def small() -> nn.Module:
 
 
 def steps(net: Net | Lowered) -> str:
-    """One line a step: tops, layer, bottoms and the shapes of its blobs."""
+    """Return one line a step: tops, layer, bottoms and the shapes of its blobs."""
     return "\n".join(
         f"{', '.join(map(str, step.tops))} = {step.layer}({', '.join(map(str, step.bottoms))})"
         + "".join(f" {tuple(blob.shape)}" for blob in step.blobs)
@@ -62,12 +62,12 @@ def steps(net: Net | Lowered) -> str:
 
 
 def graph(module: torch.fx.GraphModule) -> str:
-    """The FX graph of a module, a line a node."""
+    """Return the FX graph of a module, a line a node."""
     return str(module.graph).strip()
 
 
 def way_out() -> Iterator[tuple[str, str, str]]:
-    """Title, language and text of each stage of an export."""
+    """Return title, language and text of each stage of an export."""
     yield "The model", "python", MODEL
     model, x = small(), torch.zeros(2, 3, 8, 8)
     traced = trace(model, x)
@@ -91,7 +91,7 @@ def way_out() -> Iterator[tuple[str, str, str]]:
 
 
 def way_in() -> Iterator[tuple[str, str, str]]:
-    """Title, language and text of each stage of a load."""
+    """Return title, language and text of each stage of a load."""
     yield "The prototxt", "protobuf", NET
     entries = prototxt.parse(NET, phase="TRAIN")
     title = "read (`files/`), in phase TRAIN: records in single assignment (`net/`)"
@@ -109,5 +109,5 @@ def way_in() -> Iterator[tuple[str, str, str]]:
 
 
 def page_of(way: Iterator[tuple[str, str, str]]) -> str:
-    """The stages as Markdown."""
+    """Return the stages as Markdown."""
     return "\n".join(f"{title}:\n```{kind}\n{text.rstrip()}\n```" for title, kind, text in way)

@@ -33,7 +33,7 @@ def row(id: str, body: Callable[..., Any], *shapes: tuple[int, ...]) -> Row:
 
 
 class Layers(nn.Module):
-    """Caffe layers as they are, so that a net can hold what no torch function becomes."""
+    """Runs Caffe layers as they are, so that a net holds what no torch function becomes."""
 
     def __init__(self, *layers: Any, blobs: tuple[Tensor, ...] = (), tops: int = 1) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def _layers(net: Any, module: Layers, *inputs: Any) -> Any:
 
 
 class Around(nn.Module):
-    """A model with Layers in it: as the root it would take one input alone."""
+    """Wraps a model with Layers in it, which as the root would take one input alone."""
 
     def __init__(self, *layers: Any, **options: Any) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Around(nn.Module):
 
 
 class First(nn.Module):
-    """The first result of a module that gives several."""
+    """Returns the first result of a module that gives several."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class First(nn.Module):
 
 
 class FlatBesideProduct(nn.Module):
-    """Numbers of an image behind those of a product: all with two axes."""
+    """Concatenates elements of an image and those of a product: all with two axes."""
 
     def __init__(self) -> None:
         super().__init__()

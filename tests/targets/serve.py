@@ -13,7 +13,7 @@ import numpy as np
 def serve(
     run: Callable[[str, str, dict[str, np.ndarray], str], dict[str, np.ndarray]],
 ) -> None:
-    """For each line, a folder: run the net there on in.npz into out.npz, and say the line again.
+    """Run, for each line, the net in that folder on in.npz into out.npz; repeat the line.
 
     `run` takes the prototxt, the weights, the inputs by name and a folder for its own files. What
     goes wrong is told in error.txt.

@@ -27,7 +27,7 @@ LABELLED = 'input: "x" input_shape { dim: [4, 5] } input: "l" input_shape { dim:
 
 
 def loaded(text: str, folder: Path) -> torch.nn.Module:
-    """The module of a net."""
+    """Return the module of a net."""
     path = folder / "net.prototxt"
     path.write_text(text)
     return caffe2fx.load(path)
@@ -123,7 +123,7 @@ def test_unpooling_by_a_mask_of_larger_maps_is_refused(tmp_path: Path) -> None:
 
 
 def of_forks() -> dict[str, Row]:
-    """The rows of layers that forks have, and BVLC does not."""
+    """Return the rows of layers that forks have, and BVLC does not."""
     return {row.id: row for row in ROWS if BVLC not in row.layer.dialects}
 
 

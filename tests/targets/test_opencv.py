@@ -105,7 +105,7 @@ def test_outputs_by_name(name: str, tmp_path: Path) -> None:
 
 
 def check_structure(net: Net) -> None:
-    """Every output is the only top of the layer of its name, and nothing is left unread."""
+    """Check that every output is the only top of its layer, and that nothing is left unread."""
     makers = net.producers()
     for value in net.outputs:
         assert makers[value].tops == (value,) and makers[value].name == value.blob
@@ -208,7 +208,7 @@ INFINITE = {"where_infinite_channels", "masked_fill_plus_infinite"}
 
 
 def cut(x: Tensor) -> Tensor:
-    """One sample, where there are two."""
+    """Return one sample of two."""
     return x[:1] if x.dim() and x.shape[0] == 2 else x
 
 

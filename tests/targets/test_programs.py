@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 
 
 class Needs(NamedTuple):
-    """What a program needs: a Python, packages, some of those not, and a command on the path."""
+    """Holds what a program needs: a Python, packages, some left out, and a command."""
 
     python: str
     packages: tuple[str, ...]
@@ -53,14 +53,14 @@ PROGRAMS = {
 
 
 class Program:
-    """One of them, which runs net after net; where a net ends it, the next one starts it again."""
+    """Runs net after net in one program; where a net ends it, the next starts it again."""
 
     def __init__(self, name: str, python: Path) -> None:
         self.name, self._command = name, [str(python), str(HERE / f"run_{name}.py")]
         self._process: subprocess.Popen[str] | None = None
 
     def results(self, folder: Path) -> dict[str, Tensor]:
-        """What it makes of the net and the inputs in a folder, by each name that it has."""
+        """Return the program's result for the net and the inputs in a folder, by each name."""
         error = folder / "error.txt"
         assert self._runs(folder), f"{self.name} ended at {folder}"
         assert not error.exists(), error.read_text()
@@ -145,7 +145,7 @@ def check(program: Program, exported: fx2caffe.Export, folder: Path) -> None:
 
 
 def named_like(found: Mapping[str, Tensor], value: Value, makers: Mapping[Value, Step]) -> Tensor:
-    """A result by its blob, or by what a program makes of it where a layer wrote in place.
+    """Return a result by its blob, or by the program's name where a layer wrote in place.
 
     That is the layer in MNN, both in ncnn, and the last of its parts in OpenVINO, which leaves
     copies out.

@@ -112,7 +112,7 @@ def test_graph_equals_model(name: str, values: Any) -> None:
 
 
 def fingerprint(model: nn.Module) -> Any:
-    """All of a module that a trace could change."""
+    """Return all of a module that a trace could change."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return (
         {n: (id(t), t._version, t.data_ptr(), t.double().sum().item()) for n, t in tensors.items()},

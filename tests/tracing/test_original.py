@@ -279,7 +279,7 @@ def images(seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def state(model: Base) -> list[Any]:
-    """What a trace could leave behind: by identity, in all places that the models use."""
+    """Return what a trace could change: by identity, wherever the models keep state."""
     holder = getattr(model, "holder", None)
     found = [LAST, ByClassAttribute.count, getattr(holder, "kept", None), model.gain, model.seen]
     found += [*OUTSIDE.values(), *ByClassAttribute.shared, *getattr(model, "line", ())]

@@ -148,7 +148,7 @@ class Quantized(nn.Module):
 
 
 def quantized(steps: int) -> nn.Module:
-    """A model of torch's static quantization after so many of its steps."""
+    """Return a model of torch's static quantization after so many of its steps."""
     model: Any = Quantized().eval()
     if steps:
         model.qconfig = ao.quantization.get_default_qconfig("fbgemm")
@@ -160,7 +160,7 @@ def quantized(steps: int) -> nn.Module:
 
 
 def quantized_in_training(version: int = 0, **switches: bool) -> nn.Module:
-    """A model of torch's quantization-aware training, whose FakeQuantize is fused in version 1."""
+    """Return a model of torch's quantization-aware training; version 1 has fused parts."""
     model: Any = Quantized().train()
     model.qconfig = ao.quantization.get_default_qat_qconfig("fbgemm", version)
     ao.quantization.prepare_qat(model, inplace=True)

@@ -20,7 +20,7 @@ X, SQUARE = (2, 3, 4), (3, 3)
 
 @dataclass(frozen=True)
 class Pair:
-    """The same call twice: as a user may write it, and plainly by position."""
+    """Calls the same function twice: as a user may write it, and plainly by position."""
 
     id: str
     spelled: Callable[..., Any]

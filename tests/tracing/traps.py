@@ -14,13 +14,13 @@ REFUSED: list[tuple[Function, str]] = []
 
 
 def allowed(function: Function) -> Function:
-    """The tracer traces the function, and the graph is right on other inputs than the example."""
+    """Check that the tracer traces the function, rightly on other inputs than the example."""
     ALLOWED.append(function)
     return function
 
 
 def refused(reason: str) -> Callable[[Function], Function]:
-    """The tracer refuses the function, in a text of this pattern, at a line of its own file."""
+    """Check that the tracer refuses the function in such a text, at a line of its own file."""
 
     def add(function: Function) -> Function:
         REFUSED.append((function, reason))

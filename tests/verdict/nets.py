@@ -47,7 +47,7 @@ IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 def right_net() -> Net:
-    """The net with weights that keep its signal alive."""
+    """Return the net with weights that keep its signal alive."""
     torch.manual_seed(0)
     net = parse(TEXT, source="right.prototxt")
     shapes = net.shapes()
@@ -65,29 +65,29 @@ def _bottoms(step: Step, shapes: Mapping[Value, tuple[int, ...]]) -> list[tuple[
 
 
 def reference(net: Net) -> Reference:
-    """All values of the net, in the precision of the inputs."""
+    """Return all values of the net, in the precision of the inputs."""
     return reference_of(graph_module(net))
 
 
 def opened(net: Net, folder: Path, name: str) -> Session:
-    """A net's files, in an engine."""
+    """Return a net's files, in an engine."""
     files = folder / "net.prototxt", folder / "net.caffemodel"
     save.save(net, *files)
     return engine(name).open(*files)
 
 
 def verdict(net: Net, judged: Net, folder: Path, name: str, inputs: Tensor = IMAGES) -> Report:
-    """The files of `judged` in an engine, held against `net`."""
+    """Return the files of `judged` in an engine, held against `net`."""
     with opened(judged, folder, name) as session:
         return judge(net, session, reference(net), [inputs], engine=name)
 
 
 def at(net: Net, name: str) -> Step:
-    """The step of that name."""
+    """Return the step of that name."""
     return next(step for step in net.steps if step.name == name)
 
 
 def with_step(net: Net, step: Step) -> Net:
-    """The net with another step in the place of the one of that name."""
+    """Return the net with another step in the place of the one of that name."""
     steps = tuple(step if old.name == step.name else old for old in net.steps)
     return replace(net, steps=steps)

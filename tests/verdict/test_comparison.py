@@ -109,7 +109,7 @@ LOADED = {name: loaded(name) for name in NETS}
 
 
 def compared(name: str, net: Net, folder: Path, engine: str = "torch") -> Any:
-    """The loaded net against the files of another."""
+    """Return the loaded net against the files of another."""
     files = folder / "net.prototxt", folder / "net.caffemodel"
     save(net, *files)
     return caffe2fx.compare(LOADED[name], files, X, engine=engine)
@@ -132,7 +132,7 @@ def shifted(step: Step) -> Step:
 
 
 def changes(step: Step) -> Iterator[tuple[str, Step]]:
-    """Every fault that a layer can have, by its name."""
+    """Return every fault that a layer can have, by its name."""
     layer = step.layer
     if isinstance(layer, Convolution | InnerProduct | Scale) and len(step.blobs) > 0:
         yield "weight scaled", scaled(step)
@@ -191,7 +191,7 @@ def test_a_fault_is_named(name: str, layer: str, fault: str, tmp_path: Path) -> 
 
 
 def dropped(net: Net) -> Net:
-    """A Dropout more behind the first layer, and one behind the first output; none in place."""
+    """Return a net with another Dropout behind the first layer and the first output."""
     net = with_blobs(net, lambda value, number: f"{value.blob}_{number}")
     made: list[Step] = []
     mapped: dict[Value, Value] = {}
@@ -207,7 +207,7 @@ def dropped(net: Net) -> Net:
 
 
 def with_blobs(net: Net, name: Callable[[Value, int], str]) -> Net:
-    """Every value but the inputs in a blob of its own, named by what it is and its number."""
+    """Return a net with every value but the inputs in a blob of its own, by its number."""
     numbers = {v: i for i, v in enumerate(top for step in net.steps for top in step.tops)}
     new = {v: v if v in net.inputs else Value(name(v, i)) for v, i in numbers.items()}
     steps = [
@@ -217,7 +217,7 @@ def with_blobs(net: Net, name: Callable[[Value, int], str]) -> Net:
 
 
 def renamed(net: Net) -> Net:
-    """Every layer and blob under another name, in which the alphabet turns the outputs."""
+    """Return a net with every layer and blob renamed, so that names sort in reverse."""
     net = with_blobs(net, lambda value, number: f"{900 - number}x")
     steps = [s if is_input(s) else replace(s, name=f"{s.name}_new") for s in net.steps]
     return replace(net, steps=tuple(steps))

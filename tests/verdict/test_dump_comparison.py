@@ -29,7 +29,7 @@ LAYERS = [str(index) for index in range(12)]
 
 
 def twelve_layers() -> nn.Module:
-    """Six convolutions, each with a ReLU of its own top."""
+    """Return six convolutions, each with a ReLU of its own top."""
     layers: list[nn.Module] = []
     for index in range(6):
         layers += [nn.Conv2d(8 if index else 3, 8, 3, padding=1), nn.ReLU()]
@@ -50,13 +50,13 @@ def module(made: Export, tmp_path_factory: pytest.TempPathFactory) -> CaffeGraph
 
 
 def rounded(value: Tensor, steps: int = 127) -> Tensor:
-    """The numbers that integers of one scale have."""
+    """Round values to integers of one scale."""
     scale = value.abs().max() / steps
     return (value / scale).round() * scale
 
 
 def run(module: CaffeGraphModule, change: Mapping[str, Callable[[Tensor], Tensor]]) -> Any:
-    """Every map by layer, where each layer's result is changed before the next one reads it."""
+    """Return every map by layer; each layer's result is changed before the next reads it."""
     values: dict[Any, Tensor] = {}
     x = torch.randn(1, 3, 10, 10, generator=torch.Generator().manual_seed(1))
     maps = {}

@@ -18,7 +18,7 @@ Change = Callable[[torch.Tensor], None]
 
 
 def blob(name: str, index: int, change: Change) -> Callable[[Net], Net]:
-    """A fault in one weight blob."""
+    """Return a fault in one weight blob."""
 
     def made(net: Net) -> Net:
         step = at(net, name)
@@ -30,7 +30,7 @@ def blob(name: str, index: int, change: Change) -> Callable[[Net], Net]:
 
 
 def parameter(name: str, **changes: object) -> Callable[[Net], Net]:
-    """A fault in the parameters of one layer."""
+    """Return a fault in the parameters of one layer."""
 
     def made(net: Net) -> Net:
         step = at(net, name)
@@ -40,12 +40,12 @@ def parameter(name: str, **changes: object) -> Callable[[Net], Net]:
 
 
 def nudge(value: torch.Tensor) -> None:
-    """One number changed by a thousandth of the blob's scale."""
+    """Change one element by a thousandth of the blob's scale."""
     value.view(-1)[0] += value.abs().max() * 1e-3
 
 
 def swap(value: torch.Tensor) -> None:
-    """Two channels of the result swapped."""
+    """Swap two channels of the result."""
     value[[0, 1]] = value[[1, 0]]
 
 

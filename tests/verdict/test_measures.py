@@ -43,7 +43,7 @@ Patch = pytest.MonkeyPatch
 
 
 class Tampered(EmbeddedSession):
-    """A session whose results are off: where it is run, or where a layer is fed."""
+    """Is a session whose results are wrong: where it is run, or where a layer is fed."""
 
     def __init__(self, net: Net, layer: str, *, run: float = 0.0, feed: float = 0.0) -> None:
         super().__init__(graph_module(net))
@@ -76,7 +76,7 @@ def test_an_error_in_the_run_alone_fails_and_one_alone_decides(layer: str) -> No
 
 
 def canceling(off: float = 0.0) -> Net:
-    """What is left is a hundredth, so that an error counts a hundred times as much."""
+    """Return a net whose result is a hundredth of its terms, so that errors count more."""
     almost = power("almost", Value("x"), scale=-0.99)
     both = Value("one"), Value("almost")
     left = Step("left", Eltwise(), both, (Value("left"),))
@@ -84,7 +84,7 @@ def canceling(off: float = 0.0) -> Net:
 
 
 class TwoFaced(EmbeddedSession):
-    """A session that runs one net and is fed as another."""
+    """Is a session that runs one net and is fed as another."""
 
     def __init__(self, run: Net, fed: Net) -> None:
         super().__init__(graph_module(run))
@@ -234,7 +234,7 @@ def test_a_net_of_constant_outputs_fails() -> None:
 
 
 class Publishing(EmbeddedSession):
-    """A session that gives other outputs to its users than its layers made."""
+    """Is a session that gives other outputs to its users than its layers made."""
 
     def __init__(self, net: Net, outputs: Callable[[Tensor], dict[str, Tensor]]) -> None:
         super().__init__(graph_module(net))
@@ -351,7 +351,7 @@ def test_largest_and_another() -> None:
 
 
 class Coarse(EmbeddedSession):
-    """A session whose program by default rounds more, or merges layers wrongly."""
+    """Is a session whose program by default rounds more, or merges layers wrongly."""
 
     published_coarsely = True
 

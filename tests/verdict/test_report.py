@@ -76,7 +76,7 @@ def test_what_differs_is_told_from_what_nothing_proves(
 
 
 class Cells(HTMLParser):
-    """The text of each cell."""
+    """Collects the text of each cell."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -47,18 +47,18 @@ class Prompted(Ids):
 
 
 def attention(x: Tensor, mask: Tensor) -> Tensor:
-    """Attention with a mask of ones and zeros."""
+    """Compute attention with a mask of ones and zeros."""
     scores = (x @ x.mT).masked_fill((mask == 0)[:, None, :], -1e4)
     return scores.softmax(-1) @ x
 
 
 def added(x: Tensor, mask: Tensor) -> Tensor:
-    """Attention with a mask of zeros and infinities."""
+    """Compute attention with a mask of zeros and infinities."""
     return (x @ x.mT + mask).softmax(-1) @ x
 
 
 def pooled(x: Tensor, boxes: Tensor) -> Tensor:
-    """Regions of images that the boxes name."""
+    """Pool regions of images that the boxes name."""
     found: Tensor = roi_align(x, boxes, (3, 3), 1.0, 2)
     return found
 
@@ -113,7 +113,7 @@ def test_other_inputs_mean_something(name: str) -> None:
 
 
 def net_of(*layers: tuple[str, Any]) -> Net:
-    """A chain of layers behind four whole numbers."""
+    """Return a chain of layers behind four whole numbers."""
     steps = [Step("data", Input(shape=((1, 4),)), (), (Value("data"),))]
     for name, layer in layers:
         steps.append(Step(name, layer, steps[-1].tops, (Value(name),)))

@@ -38,7 +38,7 @@ def default_dtype() -> Iterator[None]:
 
 @contextmanager
 def hooked() -> Iterator[None]:
-    """A hook on every module of the process, that doubles the tensors that they give."""
+    """Return a hook on every module of the process, that doubles the tensors that they give."""
 
     def doubled(module: nn.Module, args: Any, result: Any) -> Any:
         return result * 2 if isinstance(result, Tensor) else result
@@ -62,7 +62,7 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 
 
 def model() -> nn.Module:
-    """A bit of everything that makes tensors while it runs."""
+    """Return a bit of everything that makes tensors while it runs."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 5)]
     return nn.Sequential(*layers).eval()

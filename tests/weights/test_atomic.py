@@ -124,7 +124,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def left_by_a_dead_process(folder: Path) -> list[Path]:
-    """Temporary files whose process was killed while it wrote."""
+    """Write temporary files whose process is killed while it writes."""
     if (child := os.fork()) == 0:
         with replacing_all([folder / "net.caffemodel", folder / "net.prototxt"]) as (first, _):
             first.write_text("half")

@@ -73,7 +73,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def limited(write: Callable[[Path], Any], folder: Path, limit: int) -> int:
-    """1 for an error of ours, 0 for none, 2 for another."""
+    """Return 1 for an error of ours, 0 for none, 2 for another."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
         write(folder)

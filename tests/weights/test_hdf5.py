@@ -125,7 +125,7 @@ def build(file: h5py.File, what: str) -> None:
 
 
 def beside(file: h5py.File) -> Path:
-    """A file that is not the weights', with values and a group in it."""
+    """Return a file that is not the weights', with values and a group in it."""
     path = Path(file.filename).with_name("other.h5")
     with h5py.File(path, "w") as other:
         other["data/ip/0"] = VALUES.numpy()

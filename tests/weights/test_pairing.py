@@ -97,7 +97,7 @@ def retrained(pair: Pair) -> Pair:
 
 
 def reexported(pair: Pair) -> Pair:
-    """The old prototxt with the weights of the same net, trained further and saved elsewhere."""
+    """Return the old prototxt with weights of the same net, trained further, saved elsewhere."""
     _, weights = saved(pair[0].parent / "again", model(7), ENDINGS[pair[1].suffix == ".h5"])
     return pair[0], weights
 
@@ -160,7 +160,7 @@ def test_a_file_without_an_identifier_is_not_checked(tmp_path: Path) -> None:
 
 
 def killing(function: Callable[..., Any], calls: list[int], step: int) -> Callable[..., Any]:
-    """The function, which kills its process once `step` calls were made."""
+    """Return the function, which kills its process once `step` calls were made."""
 
     def called(*args: Any, **options: Any) -> Any:
         calls.append(1)
@@ -172,7 +172,7 @@ def killing(function: Callable[..., Any], calls: list[int], step: int) -> Callab
 
 
 def killed(save: Callable[[], None], step: int) -> bool:
-    """Whether a process that saves was killed before its call number `step` to the system."""
+    """Return whether a process that saves was killed before its system call number `step`."""
     if (child := os.fork()) == 0:
         calls: list[int] = []
         for name in ("fsync", "replace", "unlink"):
@@ -203,7 +203,7 @@ def contents(pair: Pair) -> tuple[bytes, bytes]:
 
 
 def state(pair: Pair, wholes: set[tuple[bytes, bytes]]) -> str:
-    """What a killed save left; the next one takes its temporary files away."""
+    """Return what a killed save left; the next one takes its temporary files away."""
     is_whole = contents(pair) in wholes
     if is_whole:
         caffe2fx.load(*pair)

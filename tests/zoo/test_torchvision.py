@@ -20,7 +20,7 @@ LARGEST = 350  # MB of weights
 
 
 def megabytes(name: str) -> float:
-    """What the weights of a model take, by what torchvision says of it."""
+    """Return the memory of a model's weights, as torchvision states it."""
     builder = name.partition(":")[2].partition("/")[0]
     weights = next(iter(torchvision.models.get_model_weights(builder)))
     return float(weights.meta["num_params"]) * 4 / 1e6

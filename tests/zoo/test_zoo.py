@@ -60,7 +60,7 @@ def greedy():
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a user's own models."""
+    """Return a working folder with a user's own models."""
     (tmp_path / "my_zoo.py").write_text(MODELS)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -28,7 +28,7 @@ def archive(*members: Member, mode: str = "w:xz", content: bytes = b"x") -> byte
 
 
 def deb(data: bytes, size: bytes | None = None) -> bytes:
-    """An ar file of one member, with any size in its header."""
+    """Return an ar file of one member, with any size in its header."""
     said = str(len(data)).encode() if size is None else size
     head = b"data.tar.xz".ljust(16) + b"0".ljust(24) + b"100644".ljust(8) + said.ljust(10)
     return b"!<arch>\n" + head + b"`\n" + data
@@ -80,7 +80,7 @@ DAMAGED: dict[str, bytes] = {
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder beside which there is something that must stay as it is."""
+    """Return a folder beside which there is something that must stay as it is."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/f").write_text("original")
     return tmp_path / "root"

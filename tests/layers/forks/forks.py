@@ -72,7 +72,7 @@ from tests.layers.row import Row, Tops
 
 
 class Statistics(Row):
-    """A row whose last blobs are a variance and what may follow it."""
+    """Is a row whose last blobs are a variance and what may follow it."""
 
     def blobs(self) -> Tops:
         made = [blob.abs() + 0.5 for blob in super().blobs()]

@@ -14,7 +14,7 @@ TPU = "tpu_mlir"
 
 
 def programs() -> dict[type[Layer], tuple[str, ...]]:
-    """For each record the forks, by their dialects' names, and OpenCV, in their order."""
+    """Return for each record the forks, by their dialects' names, and OpenCV, in their order."""
     found: dict[type[Layer], set[str]] = defaultdict(set)
     for name, confirmed in CONFIRMED.items():
         forks = re.findall(r"the (\w+) fork's own", confirmed)

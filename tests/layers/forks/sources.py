@@ -44,7 +44,7 @@ FRAMES = VideoDataParameter(
 
 
 def source(id: str, layer: Source, tops: int = 2) -> Row:
-    """A data layer, with images of which the text tells the size."""
+    """Return a data layer, with images of which the text tells the size."""
     return Row(id, layer.replace(transform_param=CROP), tops=tops, needs_files=True)
 
 

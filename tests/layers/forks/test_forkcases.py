@@ -39,7 +39,7 @@ def arrays() -> dict[str, Tensor]:
 
 
 def case(name: str) -> tuple[Net, dict[str, Tensor], Tensor]:
-    """The net with its weights, its inputs by blob name, and its result."""
+    """Return the net with its weights, its inputs by blob name, and its result."""
     own = {key.split("/")[1]: array for key, array in arrays().items() if key.split("/")[0] == name}
     blobs = tuple(own[key] for key in sorted(own) if key.startswith("w:"))
     dialect = next((said for end, said in DIALECTS.items() if name.endswith(end)), None)
@@ -54,7 +54,7 @@ def test_there_are_cases() -> None:
 
 
 def near(found: Tensor, wanted: Tensor) -> bool:
-    """Whether they are of one shape and differ by no more than rounding."""
+    """Return whether they are of one shape and differ by no more than rounding."""
     if found.shape != wanted.shape:
         return False
     return float((found - wanted).abs().max()) <= RELATIVE * float(wanted.abs().max())

@@ -137,7 +137,7 @@ def test_what_the_fork_aborts_on_is_refused_in_words(refusal: Refusal) -> None:
 
 @dataclass(frozen=True)
 class Choice:
-    """A layer as text, and which of the meanings of its type it has."""
+    """Holds a layer as text, and which of the meanings of its type it has."""
 
     type: str
     kind: type[Layer] | None
@@ -148,7 +148,7 @@ class Choice:
     beside: str = ""
 
     def read(self) -> Layer:
-        """The record of the layer, which is called l."""
+        """Return the record of the layer, which is called l."""
         inputs = "".join(f'input: "in{i}" input_shape {{ dim: [2, 4, 4, 4] }} ' for i in range(3))
         bottoms = "".join(f' bottom: "in{index}"' for index in range(self.bottoms))
         layer = f'layer {{ name: "l" type: "{self.type}"{bottoms} top: "out" {self.parameters} }}'

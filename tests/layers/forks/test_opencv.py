@@ -35,7 +35,7 @@ ROWS_BY_ID = {row.id: row for row in ROWS}
 
 
 def in_opencv(row: Row, folder: Path) -> list[Tensor]:
-    """What OpenCV gives for the row."""
+    """Return what OpenCV gives for the row."""
     import cv2
 
     text, weights = folder / "net.prototxt", folder / "net.caffemodel"
@@ -51,7 +51,7 @@ def in_opencv(row: Row, folder: Path) -> list[Tensor]:
 
 
 def as_a_set(rows: Tensor) -> Tensor:
-    """The boxes found in an order of our own: OpenCV's is by score, and it fills up with zeros."""
+    """Return the boxes found in an order of our own; OpenCV sorts by score and appends zeros."""
     found = [row for row in rows.reshape(-1, 7).tolist() if row[1] > 0]
     return torch.tensor(sorted(found))
 

@@ -102,13 +102,13 @@ def _wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def libc() -> tuple[int, ...]:
-    """The version of the machine's glibc; nothing of another C library."""
+    """Return the version of the machine's glibc; nothing of another C library."""
     kind, version = platform.libc_ver()
     return tuple(map(int, version.split("."))) if kind == "glibc" else ()
 
 
 def computed(text: str, net: Net, given: Sequence[Tensor]) -> list[Tensor]:
-    """What it gives for the tops of the last layer."""
+    """Return the program's tops of the last layer."""
     wanted = [value.blob for value in net.steps[-1].tops]
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
         file, weights = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
@@ -129,7 +129,7 @@ def of_row(row: Row, *, in_place: bool = False) -> list[Tensor]:
 
 
 def equal(row: Row, theirs: Sequence[Tensor] | EngineError) -> bool:
-    """Whether the verdict's limits hold."""
+    """Return whether the verdict's limits hold."""
     if isinstance(theirs, EngineError):
         return False
     try:

@@ -62,12 +62,12 @@ def twin(*records: type[Layer]) -> Callable[[Twin], Twin]:
 
 
 def places(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every index of an array of that shape."""
+    """Return every index of an array of that shape."""
     return product(*map(range, shape))
 
 
 def at_all(*index: Any) -> Any:
-    """An index of the axes behind the first two, of which it takes all."""
+    """Return an index of the axes behind the first two, of which it takes all."""
     return (slice(None), slice(None), *index)
 
 
@@ -248,13 +248,13 @@ def by_channel(blob: Array, rank: int) -> Array:
 
 
 def statistics(blobs: Arrays, rank: int) -> tuple[Array, Array]:
-    """The mean and the variance that BatchNorm's three blobs hold."""
+    """Return the mean and the variance that BatchNorm's three blobs hold."""
     factor = 0.0 if blobs[2][0] == 0 else 1 / blobs[2][0]
     return by_channel(blobs[0], rank) * factor, by_channel(blobs[1], rank) * factor
 
 
 def moments(bottom: Array) -> tuple[Array, Array]:
-    """The mean and the variance of the batch, for each channel."""
+    """Return the mean and the variance of the batch, for each channel."""
     axes = tuple(axis for axis in range(bottom.ndim) if axis != 1)
     mean = bottom.mean(axes, keepdims=True)
     return mean, (bottom**2).mean(axes, keepdims=True) - mean**2
@@ -357,7 +357,7 @@ def with_bias(top: Array, blobs: Arrays) -> tuple[Array, ...]:
 
 
 def of_both_sides(given: Sequence[int], default: int) -> tuple[int, int]:
-    """The value for height and for width of a list of none, one or two."""
+    """Return the value for height and for width of a list of none, one or two."""
     sides = (*given, *given)[:2] or (default, default)
     return sides[0], sides[1]
 
@@ -433,7 +433,7 @@ def smooth_l1(layer: SmoothL1Loss, bottoms: Arrays, blobs: Arrays) -> tuple[Arra
 
 
 def sampled(map_: Array, y: float, x: float) -> Array:
-    """Every channel between its pixels; 0 beyond one pixel from the edge."""
+    """Return every channel between its pixels; 0 beyond one pixel from the edge."""
     height, width = map_.shape[1:]
     if not (-1 <= y <= height and -1 <= x <= width):
         return np.zeros(map_.shape[0])
@@ -465,7 +465,7 @@ def roi_align(layer: ROIAlign, bottoms: Arrays, blobs: Arrays) -> tuple[Array, .
 
 
 def overlap(one: Sequence[float], two: Sequence[float]) -> float:
-    """The intersection over the union of two boxes of whole pixels."""
+    """Return the intersection over the union of two boxes of whole pixels."""
     wide = min(one[2], two[2]) - max(one[0], two[0]) + 1
     high = min(one[3], two[3]) - max(one[1], two[1]) + 1
     areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (one, two)]
@@ -474,7 +474,7 @@ def overlap(one: Sequence[float], two: Sequence[float]) -> float:
 
 
 def first_anchors(layer: Proposal) -> list[tuple[float, ...]]:
-    """The anchors of the first position: squares of one area, by ratio, then by scale."""
+    """Return the anchors of the first position: squares of one area, by ratio, then by scale."""
     middle, found = (layer.base_size - 1) / 2, []
     for ratio, scale in product(layer.ratio, layer.scale):
         width = round(sqrt(layer.base_size**2 / ratio))

@@ -18,7 +18,7 @@ def put(net, given, index=None):
 
 
 def params(net, what):
-    """Every weight blob, or its gradient, as "layer/number"."""
+    """Return every weight blob, or its gradient, as "layer/number"."""
     return {
         f"{name}/{number}": getattr(blob, what).copy()
         for name, blobs in net.params.items()
@@ -34,7 +34,7 @@ def opened(caffe, job):
 
 
 def layers(caffe, job, given):
-    """Each named layer alone: gradients of its bottoms and weights for given ones of its tops."""
+    """Run each named layer alone: gradients of bottoms and weights for given ones of its tops."""
     net = opened(caffe, job)
     names = list(net._layer_names)
     put(net, {name: given[name] for name in job["inputs"]})
@@ -56,7 +56,7 @@ def layers(caffe, job, given):
 
 
 def backward(caffe, job, given):
-    """One forward and backward of the whole net."""
+    """Run forward and backward of the whole net once."""
     net = opened(caffe, job)
     put(net, given)
     loss = net._forward(0, len(net.layers) - 1)
@@ -72,7 +72,7 @@ def backward(caffe, job, given):
 
 
 def solve(caffe, job, given):
-    """A step of the solver for each entry of the data; the weights after them."""
+    """Return a step of the solver for each entry of the data; the weights after them."""
     solver = caffe.get_solver(str(job["prototxt"]))
     solver.net.copy_from(str(job["weights"]))
     for index in range(job["steps"]):

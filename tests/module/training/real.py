@@ -33,7 +33,7 @@ def ask(
     solver: str = "",
     **job: Any,
 ) -> Found:
-    """What child.py finds; EngineError with Caffe's last words where it dies."""
+    """Return the results of child.py; EngineError with Caffe's last words where it dies."""
     found = starter()
     assert found is not None, "mark the test with `pycaffe`"
     with tempfile.TemporaryDirectory() as folder:

@@ -42,13 +42,13 @@ def has_gradient(row: Row) -> bool:
 
 
 def has_empty_window(row: Row) -> bool:
-    """Whether Caffe's MAX pooling would write its gradient to the place before the first."""
+    """Return whether Caffe's MAX pooling would write its gradient to the place before the first."""
     tops = row.meaning(inputs(row)) if isinstance(row.layer, Pooling) else ()
     return any(bool((top == LOWEST).any()) for top in tops)
 
 
 def inputs(row: Row) -> list[Tensor]:
-    """The row's own, but for NaN and infinities, at which no gradient means anything.
+    """Return the row's own, but for NaN and infinities, at which no gradient means anything.
 
     For a continuation mark that is neither 0 nor 1 Caffe's gradient is not the derivative.
     """
@@ -64,7 +64,7 @@ every_row = pytest.mark.parametrize(
 
 
 def top_gradients(row: Row) -> list[Tensor]:
-    """What comes back to each top."""
+    """Return the gradients that come back to each top."""
     generator = torch.Generator().manual_seed(crc32(row.id.encode()) ^ 2)
     tops = row.meaning(inputs(row))
     return [torch.randn(top.shape, generator=generator) for top in tops]
@@ -76,7 +76,7 @@ def is_number(row: Row, bottom: int) -> bool:
 
 
 def steps(row: Row) -> list[Step]:
-    """The row as a part of a loss, with a weight for each bottom that has a gradient."""
+    """Return the row as a part of a loss, with a weight for each bottom that has a gradient."""
     layer = row.steps()[-1]
     given: list[Step] = []
     for index, (value, shape) in enumerate(zip(inputs(row), row.bottoms, strict=True)):
@@ -127,7 +127,7 @@ def real(row: Row) -> tuple[list[Tensor], list[Tensor]]:
 def gradients(
     run: Callable[..., Sequence[Tensor]], row: Row, values: Sequence[Tensor]
 ) -> list[Tensor]:
-    """The gradients of `values`, which `run` turns into the tops; 0 where there is none."""
+    """Return the gradients of `values`, which `run` turns into the tops; 0 where there is none."""
     leaves = [value.clone().requires_grad_() for value in values]
     tops = run(*leaves)
     pairs = list(zip(tops, top_gradients(row), strict=True))

@@ -40,7 +40,7 @@ def text(shape: Sizes, type_: str, rest: str, top: str = "y") -> str:
 
 
 def batch_norm(shape: Sizes, fields: str, blobs: Blobs = STATISTICS) -> tuple[str, Net]:
-    """A net of one BatchNorm with statistics that it has from a file."""
+    """Return a net of one BatchNorm with statistics that it has from a file."""
     said = f"batch_norm_param {{ moving_average_fraction: 0.9 {fields} }} loss_weight: 1"
     net = parse(source := text(shape, "BatchNorm", said))
     first, second = net.steps
@@ -132,7 +132,7 @@ def test_dropout_keeps_the_mean(ratio: float, top: str) -> None:
 
 
 def _is_mask(dropped: torch.Tensor, ratio: float) -> None:
-    """Zeros, and 1 / (1 - ratio) in a share of 1 - ratio, within five deviations of it."""
+    """Return whether all are zeros, and 1 / (1 - ratio) in a share of about 1 - ratio."""
     values = dropped.unique()
     torch.testing.assert_close(values, torch.tensor([0.0, 1 / (1 - ratio)]))
     deviation = sqrt(ratio * (1 - ratio) / dropped.numel())

@@ -28,14 +28,14 @@ every_net = pytest.mark.parametrize("net", NETS)
 
 
 def loaded(net: str, folder: Path) -> CaffeGraphModule:
-    """The net in train mode, with weights as the fillers draw them."""
+    """Return the net in train mode, with weights as the fillers draw them."""
     path = folder / "net.prototxt"
     path.write_text(NETS[net])
     return caffe2fx.load(path, phase="TRAIN")
 
 
 def batches(module: CaffeGraphModule, count: int) -> dict[str, Tensor]:
-    """Images and labels, `count` of each, that a net can learn."""
+    """Return images and labels, `count` of each, that a net can learn."""
     generator = torch.Generator().manual_seed(3)
     data, label = input_shapes(module)
     labels = torch.randint(0, 5, (count, *label), generator=generator).float()
@@ -49,7 +49,7 @@ def input_shapes(module: CaffeGraphModule) -> list[tuple[int, ...]]:
 
 
 def by_blob(module: CaffeGraphModule) -> dict[str, Tensor]:
-    """Every weight blob that the module holds, as "layer/number"."""
+    """Return every weight blob that the module holds, as "layer/number"."""
     return {
         f"{step.name}/{number}": blob
         for step, made in module.caffe.layers()
@@ -154,7 +154,7 @@ def test_gradients_of_nets_of_the_corpus(name: str, corpus: Path) -> None:
 
 
 def fed_by_hand(net: Net) -> Net:
-    """The net with Input layers in the place of those that read a database."""
+    """Return the net with Input layers in the place of those that read a database."""
     shapes = net.shapes()
     steps = tuple(
         replace(step, layer=Input(shape=tuple(shapes[top] for top in step.tops)))

@@ -19,51 +19,51 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Random:
-    """Choices made by hypothesis."""
+    """Draws choices by hypothesis."""
 
     def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
         self._draw = draw
         self._tensors = 0
 
     def number(self, low: int, high: int) -> int:
-        """A whole number, both ends included."""
+        """Draw an integer, both ends included."""
         return int(self._draw(st.integers(low, high)))
 
     def flag(self) -> bool:
-        """Yes or no."""
+        """Draw True or False."""
         return bool(self._draw(st.booleans()))
 
     def choice(self, *values: Any) -> Any:
-        """One of them."""
+        """Draw one of the options."""
         return self._draw(st.sampled_from(values))
 
     def some(self, values: Iterable[Any], least: int = 0) -> tuple[Any, ...]:
-        """Some of them, in any order."""
+        """Draw some of the options, in any order."""
         order = list(self._draw(st.permutations(list(values))))
         return tuple(order[: self.number(least, len(order))])
 
     def many(self, count: int, low: int, high: int) -> tuple[int, ...]:
-        """That many numbers."""
+        """Draw that many integers."""
         return tuple(self.number(low, high) for _ in range(count))
 
     def shape(self, least: int = 1, most: int = 4, size: int = 5) -> Shape:
-        """Sizes from 1 up of so many axes."""
+        """Draw sizes from 1 up of so many axes."""
         return self.many(self.number(least, most), 1, size)
 
     def axis(self, rank: int) -> int:
-        """Any axis, counted from either end."""
+        """Draw any axis, counted from either end."""
         return self.number(-rank, rank - 1) if rank else 0
 
     def tensor(self, shape: Sequence[int], kind: str = "normal") -> Tensor:
-        """Random numbers of a kind (see KINDS)."""
+        """Draw random values of a kind (see KINDS)."""
         return KINDS[kind](tuple(shape), self._generator())
 
     def integers(self, shape: Sequence[int], below: int, low: int = 0) -> Tensor:
-        """Whole numbers from `low` to below `below`."""
+        """Draw integers from `low` to below `below`."""
         return torch.randint(low, below, tuple(shape), generator=self._generator())
 
     def _generator(self) -> torch.Generator:
-        """Other numbers for each tensor, even where hypothesis draws one seed for all."""
+        """Return another generator for each tensor, even if hypothesis draws one seed for all."""
         self._tensors += 1
         return torch.Generator().manual_seed(1000 * self._tensors + self.number(0, 999))
 
@@ -108,7 +108,7 @@ def calls(target: Any, function: Callable[..., Any]) -> Callable[[Family], Famil
 
 @st.composite
 def own_draws(draw: Callable[..., Any], target: Any) -> Draw:
-    """A draw from one of the families of a function."""
+    """Return a draw from one of the families of a function."""
     random = Random(draw)
     function, made = random.choice(*FAMILIES[target])
     try:
@@ -119,17 +119,17 @@ def own_draws(draw: Callable[..., Any], target: Any) -> Draw:
 
 
 def named(names: str, home: Any = torch) -> list[Any]:
-    """The functions of those names."""
+    """Return the functions of those names."""
     return [getattr(home, name) for name in names.split()]
 
 
 def any_of(kinds: str, least: int = 0) -> Family:
-    """One tensor of any shape and one of the kinds."""
+    """Draw one tensor of any shape and one of the kinds."""
     return lambda r: ((r.tensor(r.shape(least), r.choice(*kinds.split())),), {})
 
 
 def broadcast(r: Random, count: int) -> list[Shape]:
-    """Shapes of so many tensors that broadcast together."""
+    """Draw shapes of so many tensors that broadcast together."""
     whole = r.shape(0, 4, 4)
     found = []
     for _ in range(count):
@@ -139,7 +139,7 @@ def broadcast(r: Random, count: int) -> list[Shape]:
 
 
 def axes(r: Random, rank: int) -> Any:
-    """No axis, one, or some."""
+    """Draw no axis, one, or some."""
     if not rank or r.number(0, 4) == 0:
         return None
     found = r.some(range(rank), 1)
@@ -148,7 +148,7 @@ def axes(r: Random, rank: int) -> Any:
 
 
 def along(*options: dict[str, Sequence[Any]], kinds: str = "normal") -> Family:
-    """One tensor and one of its axes, with one of each of the options."""
+    """Draw one tensor and one of its axes, with one of each of the options."""
     given = options[0] if options else {}
 
     def made(r: Random) -> Arguments:

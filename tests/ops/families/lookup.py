@@ -16,7 +16,7 @@ from tests.ops.families.base import Arguments, Random, Shape, broadcast, calls, 
 
 
 def index(r: Random, shape: Shape) -> tuple[Any, ...]:
-    """What may stand between brackets after a tensor of that shape."""
+    """Draw an index for a tensor of that shape."""
     parts: list[Any] = []
     for size in shape[: r.number(0, len(shape))]:
         kind = r.choice("number", "slice", "slice", "all", "list", "mask")

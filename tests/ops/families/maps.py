@@ -14,12 +14,12 @@ from tests.ops.families.base import Arguments, Family, Random, calls, family, na
 
 
 def images(r: Random, axes_: int, channels: int, size: int = 8) -> Tensor:
-    """Feature maps of so many spatial axes."""
+    """Draw feature maps of so many spatial axes."""
     return r.tensor((r.number(1, 2), channels, *r.many(axes_, 3, size)))
 
 
 def one_or_each(r: Random, count: int, low: int, high: int) -> Any:
-    """One number for all axes, or one for each."""
+    """Draw one value for all axes, or one for each."""
     return r.number(low, high) if r.flag() else r.many(count, low, high)
 
 
@@ -186,7 +186,7 @@ def _resized(r: Random) -> Arguments:
 
 
 def _fractional(axes_: int, indices: bool) -> Family:
-    """Windows that given random numbers place; of the maxima alone."""
+    """Draw windows at given random samples, and of the maxima alone."""
 
     def made(r: Random) -> Arguments:
         value = images(r, axes_, 3, 6)
@@ -204,7 +204,7 @@ for _axes in (2, 3):
 
 
 def _resizing(axes_: int, weighs: bool) -> Family:
-    """An operator below interpolate: to a size or by factors."""
+    """Return an operator below interpolate: to a size or by factors."""
 
     def made(r: Random) -> Arguments:
         size, factors = r.choice(
@@ -302,7 +302,7 @@ def _deformed(r: Random) -> Arguments:
 
 
 def _upsampled(axes_: int, weighs: bool) -> Family:
-    """What interpolate calls: the size and the factors come one after the other."""
+    """Draw what interpolate calls: the size and the factors come one after the other."""
 
     def made(r: Random) -> Arguments:
         corners = [r.flag()] if weighs else []

@@ -84,7 +84,7 @@ def _glu(r: Random) -> Arguments:
 
 
 def pair(kinds: str, numbers: Sequence[Any] = ()) -> Family:
-    """Two tensors that broadcast, or a tensor and a number."""
+    """Draw two tensors that broadcast, or a tensor and a scalar."""
 
     def made(r: Random) -> Arguments:
         one, two = broadcast(r, 2)

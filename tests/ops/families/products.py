@@ -25,7 +25,7 @@ def _multiplied(r: Random) -> Arguments:
 
 
 def product(left: str, right: str, added: str = "") -> Family:
-    """Two operands, and one that is added, with a size for each letter."""
+    """Draw two operands, and one that is added, with a size for each letter."""
 
     def made(r: Random) -> Arguments:
         sizes = {letter: r.number(1, 4) for letter in "bnmk"}

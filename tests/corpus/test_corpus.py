@@ -47,7 +47,7 @@ BUILT = [row["path"] for row in COVERED]
 WEIGHTS = json.loads((FOLDER / "weights.json").read_text()) if FOLDER else []
 
 
-def _used(entry: dict[str, Any]) -> str:
+def used(entry: dict[str, Any]) -> str:
     """Return the prototxt to run: the one of the reference, but with the forks' own layers."""
     assert FOLDER is not None
     used = entry["reference"].get(".used.prototxt", entry["prototxt"])
@@ -157,7 +157,7 @@ def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path) -> None:
     ids=lambda entry: Path(entry["caffemodel"]).name,
 )
 def test_reference_outputs(entry: dict[str, Any], corpus: Path) -> None:
-    loaded = caffe2fx.load(corpus / _used(entry), corpus / entry["caffemodel"])
+    loaded = caffe2fx.load(corpus / used(entry), corpus / entry["caffemodel"])
     reference = np.load(corpus / entry["reference"][".npz"])
     inputs = {name: torch.from_numpy(reference[f"in:{name}"]) for name in loaded.caffe.inputs}
     with torch.no_grad():

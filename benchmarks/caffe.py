@@ -1,4 +1,4 @@
-"""How fast exported nets run in real Caffe, as ratios: `python -m benchmarks.caffe [MODEL ...]`.
+"""Measure exported nets in real Caffe, as ratios: `python -m benchmarks.caffe [MODEL ...]`.
 
 A CNN is held against the net that one writes by hand for its architecture, and a transformer
 against its own matrix products as InnerProduct layers. Both run in turns, in one process each.

@@ -1,4 +1,4 @@
-"""What all tests share: the corpus, and deterministic random numbers."""
+"""Fixtures of all tests: the corpus, and deterministic random numbers."""
 
 from __future__ import annotations
 

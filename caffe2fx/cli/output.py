@@ -1,4 +1,4 @@
-"""What a command prints: results, notes, errors and progress, also into a log file."""
+"""The output of a command: results, notes, errors and progress, also into a log file."""
 
 from __future__ import annotations
 

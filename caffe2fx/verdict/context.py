@@ -1,4 +1,4 @@
-"""What a report states beside its rows: of which model and inputs, by which programs, how long."""
+"""The context of a report: its model and inputs, the programs that ran, and the time it took."""
 
 from __future__ import annotations
 

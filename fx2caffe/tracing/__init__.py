@@ -1,1 +1,1 @@
-"""From a module to a flat, functional FX graph of leaf calls."""
+"""Tracing: a module becomes a flat, functional FX graph of leaf calls."""

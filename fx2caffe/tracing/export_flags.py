@@ -1,4 +1,4 @@
-"""What torch's own guards for exporters answer while a model is traced."""
+"""The flags by which torch's own code sees an export, set while a model is traced."""
 
 from __future__ import annotations
 

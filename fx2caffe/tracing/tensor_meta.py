@@ -1,4 +1,4 @@
-"""What flows through a model while it is traced: its real values, or shapes alone."""
+"""TensorMeta: shape and dtype of a value that flows through a model while it is traced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a function, remembered for as long as the function lives."""
+"""A cache of facts about functions, each kept for as long as its function lives."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def described(error: BaseException) -> str:
 
 
 def _is_users(frame: traceback.FrameSummary) -> bool:
-    """Whether a frame is neither this file's, importlib's, nor an installed package's."""
+    """Return whether a frame is neither this file's, importlib's, nor an installed package's."""
     return not (
         frame.filename == __file__
         or frame.filename.startswith("<")

@@ -1,4 +1,4 @@
-"""Which modules an import, or a question that needs no net, brings along: modules, not seconds."""
+"""An import, or a question that needs no net, brings along few modules."""
 
 from __future__ import annotations
 

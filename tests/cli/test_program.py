@@ -1,4 +1,4 @@
-"""What both commands share: help, versions, what is quiet, logged, and told of an error."""
+"""Both commands share help, versions, quiet output, log files, and the form of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the command line takes models, weights and inputs from, and what is wrong with them."""
+"""The command line takes models, weights and inputs by file or name, and refuses wrong ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a random program: right in each way that it may be used, or refused."""
+"""Checks of a random program: it is right in each way that it may be used, or refused."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Plan = Callable[[Sequence[Tensor], Choices], Taken | None]
 
 @dataclass(frozen=True)
 class Function:
-    """What a function takes, and how it is run: on the model's layers, its values and arguments."""
+    """Holds a function's operands, and how it runs on the model's layers, values and arguments."""
 
     plan: Plan
     run: Callable[..., Any]

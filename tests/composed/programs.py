@@ -54,7 +54,7 @@ class Program:
 
 
 def repr_of(program: Program) -> str:
-    """What makes the program again, by `Program(*...)` with steps by `Step(*...)`."""
+    """Return code that makes the program again, by `Program(*...)` with steps by `Step(*...)`."""
     steps = [(step.name, step.operands, step.arguments) for step in program.steps]
     return f"({program.shapes}, {steps}, {program.outputs})"
 

@@ -1,4 +1,4 @@
-"""What load is told of a net's files, compare and the engines are told too."""
+"""The options of load for a net's files reach compare and the engines too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export costs, in counts that are the same on every machine."""
+"""The cost of an export, in counts that are the same on every machine."""
 
 from __future__ import annotations
 

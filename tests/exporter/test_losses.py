@@ -1,4 +1,4 @@
-"""What a loaded net's losses weigh is what the exported net's losses weigh."""
+"""An exported net's losses have the weights that the loaded net's losses have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export made goes with it: many exports in one process take no more memory than one."""
+"""Many exports in one process take no more memory than one: all that one made goes with it."""
 
 from __future__ import annotations
 

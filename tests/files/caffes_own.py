@@ -1,4 +1,4 @@
-"""What real Caffe itself makes of a prototxt: Net.save after its own upgrade, and its blobs."""
+"""Run real Caffe on a prototxt: Net.save after its own upgrade, and its blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known by name alone is refused with what is known of it."""
+"""Fields and layers that are known by name alone are refused with the notes on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells forks how to run a layer: it does not stop a load, and stays in the text."""
+"""Fields that direct how forks run a layer do not stop a load, and stay in the text."""
 
 from __future__ import annotations
 

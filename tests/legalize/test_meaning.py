@@ -149,7 +149,7 @@ def pooled(layer: Pooling) -> Before:
 
 
 def alone(net: Emitter, inputs: Tops) -> Tops:
-    """No bottoms, of a layer in a net that has inputs."""
+    """Return no bottoms, of a layer in a net that has inputs."""
     net.inputs += inputs
     return ()
 

@@ -1,4 +1,4 @@
-"""What intermediate records say of themselves beside their meaning."""
+"""Fields and texts of intermediate records, beside their meaning."""
 
 from __future__ import annotations
 

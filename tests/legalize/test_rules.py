@@ -1,4 +1,4 @@
-"""What `portable` lacks, said in what it has: equal in real Caffe and in OpenCV."""
+"""Layers that `portable` lacks are decomposed into its own: equal in real Caffe and OpenCV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which weights get into which layers, and what load does by its arguments: against real Caffe."""
+"""Weights get into their layers, and load obeys its arguments: against real Caffe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What save_weights writes is what the module holds, whatever it was loaded from."""
+"""save_weights writes the weights that the module holds, whatever it was loaded from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which weights files of any age load, and which are refused: against real Caffe."""
+"""Weights files of any age load, or are refused: against real Caffe."""
 
 from __future__ import annotations
 

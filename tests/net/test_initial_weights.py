@@ -1,4 +1,4 @@
-"""How much memory a text may ask for where no weights file is given."""
+"""A text without a weights file may ask for a limited amount of memory."""
 
 from __future__ import annotations
 

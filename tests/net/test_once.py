@@ -1,4 +1,4 @@
-"""What follows from a net's layers is computed once, and handed on where only weights change."""
+"""Facts of a net's layers are computed once, and handed on where only weights change."""
 
 from __future__ import annotations
 

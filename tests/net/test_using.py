@@ -1,4 +1,4 @@
-"""What people do with a loaded net: every tool of torch takes it, and it stays Caffe's."""
+"""A loaded net is used as any module: every tool of torch takes it, and it stays Caffe's."""
 
 from __future__ import annotations
 

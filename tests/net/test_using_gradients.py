@@ -1,4 +1,4 @@
-"""Which parameters learn what: shared ones, and where a file says that no gradient goes."""
+"""Parameters learn as in Caffe: shared ones, and where a file stops the gradient."""
 
 from __future__ import annotations
 

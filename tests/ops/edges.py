@@ -1,4 +1,4 @@
-"""Where numbers end: infinities, NaN, numbers that are too large to have fractions, -0.
+"""Rows of extreme values: infinities, NaN, values too large to have fractions, and -0.
 
 What NaN or infinity comes out as proves nothing to the verdict, so these are compared with torch
 number by number.

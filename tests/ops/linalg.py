@@ -1,4 +1,4 @@
-"""What is made of products of matrices."""
+"""Rows of functions that are made of products of matrices."""
 
 from __future__ import annotations
 

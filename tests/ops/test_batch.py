@@ -1,4 +1,4 @@
-"""What carries the batch is found, and an Export says where a net works for one batch only."""
+"""The values that carry the batch are found, and an Export states if its batch is fixed."""
 
 from __future__ import annotations
 

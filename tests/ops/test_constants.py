@@ -1,4 +1,4 @@
-"""What reads constants alone is computed when exporting; what reads some reads a layer's."""
+"""Calls on constants alone are computed when exporting; others read a constant's layer."""
 
 from __future__ import annotations
 

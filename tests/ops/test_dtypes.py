@@ -1,4 +1,4 @@
-"""What float32 cannot stand for is refused, and names of blobs do not run into each other."""
+"""Values that float32 cannot hold are refused, and names of blobs do not collide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is constant though a traced tensor holds it is computed at export."""
+"""Values that are constant although a traced tensor holds them are computed at export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is silently wrong: random arguments for every function, each refused or equal.
+"""Random arguments for every function are refused or give equal values, never silently wrong.
 
 The arguments are the samples of torch's own tests (tests/ops/samples.py) and those that
 hypothesis draws for families of functions (tests/ops/families). Run `-m long` for many.

@@ -1,4 +1,4 @@
-"""Where layers may write into their bottom's blob, and where somebody else would see it."""
+"""Layers write into their bottom's blob only where no other reader would see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each row of tests/ops shows of the functions that it calls."""
+"""Facts that each row of tests/ops shows of the functions that it calls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _called(graph: torch.fx.Graph) -> Iterable[str]:
 def measured(
     indices: Sequence[int] | None, engine: str | None, targets: bool, jobs: int
 ) -> list[Found]:
-    """What these rows show, or all; errors in `engine`, and `targets`, only where asked for."""
+    """Return the facts that these rows show, or all; errors and targets only where asked for."""
     chosen = range(len(ROWS)) if indices is None else indices
     count = len(chosen)
     if count < 8:

@@ -1,4 +1,4 @@
-"""What the programs' scripts share: each runs nets until its input ends. Plain Python 3.8."""
+"""Share a loop among the programs' scripts: each runs nets until its input ends. Python 3.8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only forks can read: no target is given it, unless a record of its own dialect says it."""
+"""Records that only forks can read are given to no target except by their own dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a graph can not hold: branches on data, random draws, modes and threads; all are refused."""
+"""Traps that no graph can hold: branches on data, random draws, modes, threads; all refused."""
 
 from __future__ import annotations
 

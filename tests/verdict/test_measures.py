@@ -1,4 +1,4 @@
-"""What counts as signal, as error, and as failure."""
+"""Measures of signal, of error, and of failure."""
 
 from __future__ import annotations
 

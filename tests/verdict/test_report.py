@@ -1,4 +1,4 @@
-"""How a report tells which rows fail and which comes first, and how it is kept."""
+"""A report shows which rows fail and which comes first, and is kept as text and data."""
 
 from __future__ import annotations
 

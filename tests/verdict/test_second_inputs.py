@@ -1,4 +1,4 @@
-"""What the example does not reach is reached by other inputs, or told as not proven."""
+"""Other inputs reach what the example does not, or it is reported as not proven."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user has chosen for the whole process or block changes no export and no verdict."""
+"""Settings of a user for the whole process or block change no export and no verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in for functions that an older torch lacks does the same as the functions."""
+"""Substitutes for functions that an older torch lacks do the same as the functions."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_a_dead_mirror_is_asked_for_one_file_only(
 
 
 class Body(io.BytesIO):
-    """What a hostile or broken mirror sends, a byte at a time."""
+    """Sends the bytes of a hostile or broken mirror, one at a time."""
 
     def __init__(self, *chunks: bytes | Exception) -> None:
         super().__init__()

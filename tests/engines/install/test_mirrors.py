@@ -1,4 +1,4 @@
-"""Which mirrors are tried, and in which order."""
+"""Mirrors are tried in a fixed order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which program each fork's record was run in, by the tests that compare with it."""
+"""The programs in which each fork's record was run, by the tests that compare with them."""
 
 from __future__ import annotations
 

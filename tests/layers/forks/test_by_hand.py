@@ -1,4 +1,4 @@
-"""What layers of Caffe's forks compute, against numbers by hand, loops over windows, and torch."""
+"""Layers of Caffe's forks against values by hand, loops over windows, and torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sources of Caffe's forks say of a layer, as loops over arrays: one function a record.
+"""Layers by the sources of Caffe's forks, as loops over arrays: one function a record.
 
 A twin takes the record, its bottoms and its blobs, and returns the tops. It reads the record's
 fields and none of its methods.

@@ -1,4 +1,4 @@
-"""What families of random arguments are made with: choices of hypothesis, and their list."""
+"""The base of families of random arguments: choices of hypothesis, and the families' list."""
 
 from __future__ import annotations
 

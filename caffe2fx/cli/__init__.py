@@ -1,4 +1,4 @@
-"""The command `caffe2fx`: load, compare, inspect, engine."""
+"""The command `caffe2fx`: load, compare, inspect, upgrade, weights, engine."""
 
 from __future__ import annotations
 

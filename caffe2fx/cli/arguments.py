@@ -20,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
     _add_load(commands)
     _add_compare(commands)
     _add_inspect(commands)
+    _add_upgrade(commands)
+    _add_weights(commands)
     _add_engine(commands)
     return made
 
@@ -122,6 +124,42 @@ def _add_inspect(commands: Any) -> None:
     parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
     _add_sizes(parser)
     _add_state(parser)
+
+
+def _add_upgrade(commands: Any) -> None:
+    parser = command(
+        commands,
+        "upgrade",
+        "caffe2fx.cli.upgrade:upgrade_net",
+        "rewrite a net of any age as today's text and weights",
+        ["upgrade old.prototxt old.caffemodel -o new", "upgrade old.prototxt -o new.prototxt"],
+    )
+    parser.add_argument("prototxt", type=Path, help="or a .caffemodel that has the net inside")
+    parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="NAME", help="of the new files"
+    )
+
+
+def _add_weights(commands: Any) -> None:
+    parser = command(
+        commands,
+        "weights",
+        "caffe2fx.cli.weights:fill_net",
+        "put a torch model's weights into a prototxt that is there",
+        ["weights net.prototxt model.pth", "weights net.prototxt model.pth --match order"],
+    )
+    parser.add_argument("prototxt", type=Path, help="the text of the net, which stays as it is")
+    parser.add_argument("state", type=Path, help="a state_dict or checkpoint, or .safetensors")
+    parser.add_argument(
+        "--match",
+        choices=["name", "order"],
+        default="name",
+        help="layers take modules of their name (default), or one after the other",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="default: the prototxt's, .caffemodel"
+    )
 
 
 def _add_engine(commands: Any) -> None:

@@ -65,7 +65,7 @@ def parse(
     hints: Hints | None = None,
 ) -> Net:
     """Return the net that prototxt text describes; `source` names it in errors."""
-    proto = _proto(text, source)
+    proto = message_of(text, source)
     indices = upgrade.upgrade(proto, source)
     _check_types(proto, source)
     lines = [found.line for found in layer_positions.entries(text)]
@@ -159,7 +159,8 @@ def _definition(path: str | Path) -> Any:
 Entry = tuple[LayerParameter, Layer, Origin]
 
 
-def _proto(text: str, source: str) -> Any:
+def message_of(text: str, source: str) -> Any:
+    """Return the NetParameter that a text is, of its own age."""
     if line := layer_positions.too_deep(text):
         depth = f"at most {layer_positions.MAX_DEPTH} messages inside each other"
         raise CaffeFormatError(f"{source}:{line}: needs {depth}, got more")

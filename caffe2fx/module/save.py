@@ -46,7 +46,7 @@ def save(
         file_errors(),
         replacing_all([weights, prototxt], durable=durable) as (new_weights, new_prototxt),
     ):
-        _write_weights(new_weights, str(weights), net.name, layers, identifier)
+        write_layers(new_weights, str(weights), net.name, layers, identifier)
         new_prototxt.write_text(text, encoding="utf-8")
 
 
@@ -84,7 +84,7 @@ def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> 
     layers = weights_of(net)
     stated = identifier_of(text_of(net)) if identifier is None else identifier
     with file_errors(), replacing(path) as temporary:
-        _write_weights(temporary, str(path), net.name, layers, stated)
+        write_layers(temporary, str(path), net.name, layers, stated)
 
 
 def current_net(module: CaffeGraphModule) -> Net:
@@ -112,13 +112,14 @@ def weights_suffix(net: Net) -> str:
     return ".caffemodel" if caffemodel.fits(net.name, weights_of(net)) else ".caffemodel.h5"
 
 
-def _write_weights(
+def write_layers(
     path: Path,
     name: str,
     net_name: str,
     layers: tuple[caffemodel.LayerWeights, ...],
     identifier: str,
 ) -> None:
+    """Write the layers of a weights file that is to have this name: HDF5 if it ends in .h5."""
     if name.endswith(".h5"):
         from caffe2fx.weights import hdf5  # h5py is large
 

@@ -67,7 +67,7 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weigh
     """
     by_name = {entry.name: entry for entry in weights}
     is_old = any(entry.legacy for entry in weights)
-    wanted = _wanted(net) if is_old else [()] * len(net.steps)
+    wanted = wanted_shapes(net) if is_old else [()] * len(net.steps)
     steps = tuple(
         replace(step, blobs=_blobs(by_name[step.name], shapes)) if step.name in by_name else step
         for step, shapes in zip(net.steps, wanted, strict=True)
@@ -88,7 +88,7 @@ def with_fitting_weights(net: Net, weights: Sequence[LayerWeights], source: str 
     """
     by_name = {entry.name: entry for entry in weights}
     steps = []
-    wanted = _wanted(net)
+    wanted = wanted_shapes(net)
     for step, fresh, shapes in zip(net.steps, with_initial_weights(net).steps, wanted, strict=True):
         entry = by_name.pop(step.name, None)
         blobs = () if entry is None else _blobs(entry, shapes)
@@ -112,7 +112,7 @@ def unmatched(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
     waiting = dict(by_name)
     missing, misfits = [], []
     owned = _owned(net, by_name)
-    for index, (step, wanted) in enumerate(zip(net.steps, _wanted(net), strict=True)):
+    for index, (step, wanted) in enumerate(zip(net.steps, wanted_shapes(net), strict=True)):
         entry = waiting.pop(step.name, None) if wanted else None
         if entry is None and wanted and index not in owned:
             missing.append(step.name)
@@ -121,7 +121,7 @@ def unmatched(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
     return Unmatched(tuple(waiting), tuple(missing), tuple(misfits))
 
 
-def _wanted(net: Net) -> list[tuple[Shape, ...]]:
+def wanted_shapes(net: Net) -> list[tuple[Shape, ...]]:
     """Return the shapes of the weight blobs of each step; none where the net computes them."""
     shapes = net.shapes()
     return [

@@ -199,12 +199,15 @@ def test_a_slice_is_cut_to_what_is_read() -> None:
         assert Slice.type not in types(made.net)
 
 
-# OpenCV's own functions lose these in rounding: the verdict says so.
-COARSE = {
-    *("erf_of_small", "expm1_of_small", "sinh_of_small", "log1p_of_small", "asinh_of_small"),
+# OpenCV's TanH errs by 2e-7 at 0, and 0 times infinity, which is how a constant is made of a map,
+# is NaN there: such nets differ, and the verdict says so.
+DIFFERENT = {
+    *("erf_of_small", "expm1_of_small", "sinh_of_small"),
+    *("where_infinite_channels", "masked_fill_plus_infinite"),
 }
-# 0 times infinity, which is how a constant is made of a map, is no number in OpenCV.
-INFINITE = {"where_infinite_channels", "masked_fill_plus_infinite"}
+# The logarithm made of roots is exact to a digit of 1 + x, not of x.
+OF_ROOTS = {("portable", "log1p_of_small"), ("portable", "asinh_of_small")}
+LAST_DIGIT = 2.0**-22
 
 
 def cut(x: Tensor) -> Tensor:
@@ -223,8 +226,7 @@ def test_every_function(row: Row, target: str, tmp_path: Path) -> None:
         return
     except CaffeError:
         pytest.skip("not run: the function needs two samples")
-    if row.id in INFINITE | COARSE:
-        report = made.verify("opencv")
-        assert row.id in COARSE or not report.ok, "equal now: take it off the list"
+    if row.id in DIFFERENT:
+        assert made.verify("opencv").status == "differs", "equal now: take it off the list"
         return
-    check_as_users_run_it(made, tmp_path)
+    check_as_users_run_it(made, tmp_path, LAST_DIGIT if (target, row.id) in OF_ROOTS else 0.0)

@@ -1,4 +1,4 @@
-"""`caffe2fx load`: load a net, say what it is, and save it for torch."""
+"""`caffe2fx load`: load a net, describe it, and save it for torch."""
 
 from __future__ import annotations
 

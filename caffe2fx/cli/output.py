@@ -38,12 +38,12 @@ class Output:
             self._log.close()
 
     def result(self, text: object) -> None:
-        """Print what the command was asked for."""
+        """Print a result of the command."""
         echo(text)
         self.log(text)
 
     def note(self, text: object) -> None:
-        """Print what is good to know; `--quiet` leaves it out."""
+        """Print a note; `--quiet` leaves it out."""
         if not self.quiet:
             echo(text)
         self.log(text)

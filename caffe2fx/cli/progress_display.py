@@ -23,7 +23,7 @@ class Display(Protocol):
         """Show this progress, if it is time."""
 
     def close(self) -> None:
-        """Remove from the terminal what need not stay."""
+        """Remove the progress line from the terminal."""
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class Filters(Windows):
         flat = bottom.reshape(-1, channels, *sizes)
         if sizes:
             result = self._apply(flat, blobs[0], bias)
-        else:  # a matrix a group, which one place of one axis is
+        else:  # a matrix a group: one position of one axis
             pointwise = type(self)(num_output=self.num_output, group=self.group, kernel_size=(1,))
             result = pointwise._apply(flat[..., None], blobs[0][..., None], bias)[..., 0]
         return result.reshape(*lead, *result.shape[1:])

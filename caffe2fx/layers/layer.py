@@ -95,7 +95,7 @@ class Layer(Message):
 
     @classmethod
     def unknown_kind(cls, proto: Any) -> str:
-        """Return what errors call a layer without such a record; empty for one that may have it."""
+        """Return the name in errors of a layer without such a record; empty if it may have it."""
         return ""
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Layers that no file has: what Caffe does to a net's blobs by itself, as steps."""
+"""Layers that no file has: Caffe's own writes to a net's blobs, as steps."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def with_fitting_weights(net: Net, weights: Sequence[LayerWeights], source: str 
 
 
 def unused(net: Net, weights: Sequence[LayerWeights]) -> Unmatched:
-    """Return what a net made by `with_weights` did not take from the file."""
+    """Return the names in the file that a net made by `with_weights` did not take."""
     taken = {step.name for step in net.steps if step.blobs}
     left = (entry.name for entry in weights if entry.blobs and entry.name not in taken)
     return Unmatched(file=tuple(dict.fromkeys(left)))

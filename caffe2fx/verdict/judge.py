@@ -1,4 +1,4 @@
-"""The verdict: is what an engine computes what the reference computes, layer by layer?
+"""The verdict: does an engine compute the reference's values, layer by layer?
 
 Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
@@ -192,7 +192,7 @@ class _Trial:
         exact, rounded = self._exactly(), self._stream(self._inputs)
         second = [value.to(torch.float32) for value in others]
         other = _Refusable(self._net, self._reference, second)
-        # Rounding is a draw from chance, and a map of few numbers shows little of it: another
+        # Rounding is a draw from chance, and a map of few elements shows little of it: another
         # order of the sums is a second draw.
         with ByUnfolding():
             again = self._stream(self._inputs)
@@ -222,7 +222,7 @@ class _Trial:
         self._constant = unreached(self._net, self._inputs, still)
 
     def _read_outputs(self, outputs: dict[Value, Tensor]) -> None:
-        """Hold what the engine gives by the outputs' names against what they are to be."""
+        """Compare the outputs that the engine gives by name with the reference's."""
         given = self._session.published()
         for value, exact in outputs.items():
             if value.blob not in given:
@@ -256,7 +256,7 @@ class _Trial:
                     changes[top] = moved(usual.values[top], other.values[top])
                 for stream in (usual, other):
                     stream.leave(step)
-        except Exception:  # numbers that mean nothing to the model, in words of its own
+        except Exception:  # values that the model refuses, by errors of its own
             return set()
         # Where there is a number no more, as under a root, the inputs are such as well.
         if any(isnan(change) for change in changes.values()):
@@ -336,7 +336,7 @@ class _Trial:
         """Return whether nothing proves a map: it is all 0, or no input that was tried moves it."""
         if value in self._net.outputs and self._has_constant_outputs:
             return True
-        # A mask of -inf proves itself by where it stands.
+        # A mask of -inf proves itself by its positions.
         still = not size > 0 and not self._seen[value].masked
         known = value in self._reference.known
         return known and self._has_to_move(value) and (still or self._stays(value))

@@ -1,1 +1,1 @@
-"""The intermediate representation: what handlers emit and rules rewrite."""
+"""The intermediate representation: records that handlers emit and rules rewrite."""

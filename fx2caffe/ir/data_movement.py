@@ -1,4 +1,4 @@
-"""Functions that only move elements, emitted by what they do to a tensor of flat indices."""
+"""Functions that only move elements, emitted by running them on a tensor of flat indices."""
 
 from __future__ import annotations
 

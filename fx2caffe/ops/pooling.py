@@ -118,7 +118,7 @@ def _pooled(
 
 
 def _only(tops: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
-    """Return what torch returns: the one tensor, or all."""
+    """Return the one tensor alone, or all as a tuple, as torch does."""
     return tops if len(tops) > 1 else tops[0]
 
 

@@ -1,4 +1,4 @@
-"""Find what carries the batch: trace at two batch sizes and see what differs."""
+"""Find the values that carry the batch: those that differ between two batch sizes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
     except Exception as error:  # whatever the model's own checks raise
         return Batch(faults=(_does_not_run(error),))
     found = _compared(first.module, second.module)
-    # Constants that grow with the batch, as places to write to do, would be very large.
+    # Constants that grow with the batch, as indices to write to do, would be very large.
     bends = () if found.faults else _bends(model, example_inputs, first, found, options)
     return replace(found, faults=(*found.faults, *bends))
 

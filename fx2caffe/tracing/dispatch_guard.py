@@ -154,7 +154,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Check and record nothing of what runs inside."""
+        """Check and record no operator within this block."""
         self.suspend()
         try:
             yield

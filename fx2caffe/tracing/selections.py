@@ -62,7 +62,7 @@ class Selections:
         builder.refuse_as_blob = self._refuse_as_blob
 
     def of(self, tensor: Tensor) -> Selection | None:
-        """Return what stands for a tensor; None for one that is no selection."""
+        """Return the selection that a tensor is; None for one that is no selection."""
         reference, selection = self._found.get(id(tensor), (None, None))
         return selection if reference is not None and reference() is tensor else None
 

@@ -53,7 +53,7 @@ class Snapshot:
             self._visit(self._pending.pop())
 
     def restore(self) -> None:
-        """Let everything hold again what it held when the snapshot was made."""
+        """Restore the contents that everything had when the snapshot was made."""
         for value in self._empty:
             if dict.__len__(value):
                 _plain(value).clear(value)

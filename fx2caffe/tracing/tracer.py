@@ -255,7 +255,7 @@ class Tracer:
             self._returned.note(path, result)
 
     def _traced_node(self, tensor: Tensor) -> Node | None:
-        """Return the node of what a module returned, None for a constant."""
+        """Return the node of a module's result, None for a constant."""
         with torch._C.DisableTorchFunction(), self.guard.calling(None):
             try:
                 return self._builder.table.node(tensor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from caffe2fx.errors import CaffeError, CaffeFormatError
+from caffe2fx.files import foreign_text
 from caffe2fx.files.feature_dump import (
     Array,
     Dump,
@@ -91,9 +91,10 @@ _NNIE = re.compile(
 @register_reader(".hex")
 def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
     """Read NNIE's hexadecimal values: signed 32-bit with FRACTION fractional bits, one a line."""
-    bits = np.array([int(word, 16) for word in path.read_text("ascii").split()], dtype=np.int64)
-    if bits.size and not -(2**31) <= bits.min() <= bits.max() < 2**32:
+    numbers = [int(word, 16) for word in path.read_text("ascii").split()]
+    if numbers and not -(2**31) <= min(numbers) <= max(numbers) < 2**32:
         raise ValueError("needs hexadecimal numbers of 32 bits")
+    bits = np.array(numbers, dtype=np.int64)
     value = (bits.astype(np.uint32).view(np.int32) / 2.0**FRACTION).astype(np.float32)
     name = path.name.removesuffix(".hex").removesuffix(".linear")
     parts = _NNIE.fullmatch(name)
@@ -195,16 +196,10 @@ def _specs(names: Names) -> dict[str, MapSpec]:
         return {name: _spec(name, value) for name, value in names.items()}
     path = Path(names)
     with file_errors():
-        text = path.read_text(encoding="utf-8")
+        text = foreign_text.utf8(path)
     if path.suffix != ".json":
         return dict(_from_table(path, text))
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise CaffeFormatError(f"{path} needs to be JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise CaffeFormatError(f"{path} needs to be an object of names, got a {type(found)}")
-    return _specs(found)
+    return _specs(foreign_text.json_object(text, path))
 
 
 _COLUMNS = ("name", "blob", "scale", "zero_point", "layout")
@@ -214,7 +209,7 @@ def _from_table(path: Path, text: str) -> Iterator[tuple[str, MapSpec]]:
     for line, cells in enumerate(csv.reader(text.splitlines(), delimiter="\t"), 1):
         if not cells or cells[0].startswith("#") or tuple(cells) == _COLUMNS[: len(cells)]:
             continue
-        if not 2 <= len(cells) <= len(_COLUMNS):
+        if not (2 <= len(cells) <= len(_COLUMNS) and cells[0]):
             need = f"{path}:{line} needs the columns {', '.join(_COLUMNS)}"
             raise CaffeFormatError(f"{need}, the first two at least, got {cells}")
         given = {key: cell for key, cell in zip(_COLUMNS, cells, strict=False) if cell}

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import CaffeError, CaffeFormatError
+from caffe2fx.files import foreign_text
 from caffe2fx.net.unique_names import unique_name
 from caffe2fx.weights.atomic import file_errors, replacing, replacing_all
 
@@ -176,7 +179,7 @@ def own_dump(path: Path) -> Dump | None:
     if manifest is None:
         return None
     try:
-        found = json.loads(manifest)
+        found = foreign_text.json_object(manifest, path)
         if found["format"] != FORMAT or found["version"] > VERSION:
             version = f"{found['format']!r} of version {found['version']}"
             raise CaffeFormatError(f"{path} needs a {FORMAT!r} of version {VERSION}, got {version}")
@@ -205,7 +208,7 @@ def _arrays(path: Path) -> tuple[Callable[[str], Array], str | None]:
     """Return a function that reads an array by its file, and the text of the manifest."""
     if path.is_dir():
         manifest = path / MANIFEST
-        text = manifest.read_text(encoding="utf-8") if manifest.exists() else None
+        text = foreign_text.utf8(manifest) if manifest.exists() else None
         return lambda file: _npy(path / Path(file).name), text
     if path.suffix == ".safetensors":
         read, about = safetensors_of(path)
@@ -222,18 +225,32 @@ def _npy(path: Path) -> Array:
 
 
 def _in_zip(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as archive:
+    with _zip_errors(path), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         return archive.read(MANIFEST).decode() if MANIFEST in names else None
 
 
+@contextmanager
+def _zip_errors(path: Path) -> Iterator[None]:
+    """Raise CaffeFormatError for whatever is wrong in an archive of arrays."""
+    try:
+        yield
+    except _WRONG_ZIP as error:
+        raise CaffeFormatError(f"{path} needs to be an .npz of arrays: {error!r}") from None
+
+
+# NotImplementedError (a RuntimeError) for other compressions, RuntimeError for encrypted members,
+# MemoryError for sizes that no file of arrays has.
+_WRONG_ZIP = (
+    *(ValueError, EOFError, KeyError, RuntimeError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
 def npz_of(path: Path) -> dict[str, Array]:
     """Return the arrays of an .npz by name; raise CaffeFormatError if it is not one."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name != MANIFEST}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CaffeFormatError(f"{path} needs to be an .npz of arrays: {error}") from None
+    with _zip_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if name != MANIFEST}
 
 
 def safetensors_of(path: Path) -> tuple[dict[str, Array], dict[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from caffe2fx.errors import CaffeError
+from caffe2fx.files import foreign_text
 from caffe2fx.files.text_rewrites import INPUT_FIELDS, Respelling
 from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.registry import records, registered
@@ -135,7 +136,7 @@ class Target:
         A schema does not list layers without parameters: those of 2017 are assumed. Raises
         CaffeError for a file without LayerParameter.
         """
-        known = messages(Path(path).read_text(encoding="utf-8"))
+        known = messages(foreign_text.utf8(path))
         if "type" not in known.get("LayerParameter", {}):
             raise CaffeError(f"{path} needs to describe LayerParameter with a type, got none")
         found = {layer.type for layer in records() if _is_described(layer, known)}

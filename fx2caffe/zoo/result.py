@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.files import foreign_text
 from caffe2fx.messages.message import Shape
 from caffe2fx.verdict.report import Status
 from caffe2fx.weights.atomic import replacing
@@ -75,7 +76,7 @@ class Row:
 def read(path: Path) -> Row:
     """Return the row of a JSON file. Raises CaffeFormatError for any other file."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = foreign_text.json_object(foreign_text.utf8(path), path)
         values["job"] = Job(**values["job"])
         values["error"] = float(values["error"])
         for name in ("reasons", "bytes", "batch_faults"):

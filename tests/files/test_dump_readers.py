@@ -114,7 +114,7 @@ def manifest(**change: Any) -> str:
 BROKEN = {
     "another format": (manifest(format="other"), "of version 1, got 'other'"),
     "a later version": (manifest(version=2), "got 'caffe2fx feature maps' of version 2"),
-    "no JSON": ("{", "needs the manifest and arrays"),
+    "no JSON": ("{", "needs to be JSON"),
     "no maps": (manifest(maps=3), "needs the manifest and arrays"),
     "another shape": (manifest(maps=[{**json.loads(manifest())["maps"][0], "shape": [3]}]), "[3]"),
     "a file outside": (

@@ -166,11 +166,14 @@ def lock_text() -> str:
 def read_lock(text: str, architecture: str) -> list[Package]:
     """Return the rows of a lock list (tab separated, after a head line) for one architecture."""
     rows = (line.split("\t") for line in text.splitlines()[1:] if line)
-    return [
-        Package(row[0], row[1], row[2], row[3], int(row[4]), row[5])
-        for row in rows
-        if row[0] == architecture
-    ]
+    try:
+        return [
+            Package(arch, package, version, path, int(size), sha256)
+            for arch, package, version, path, size, sha256 in rows
+            if arch == architecture
+        ]
+    except ValueError as error:
+        raise EngineError(f"the lock list needs rows of six cells, one a size: {error}") from None
 
 
 def digest(packages: Iterable[Package]) -> str:

@@ -213,6 +213,7 @@ COPIES = [
     move("dstack", lambda x, y: torch.dstack([x, y]), "Concat", shapes=X * 2),
     move("dstack_matrices", lambda x, y: torch.dstack([x, y]), "Reshape", "Reshape", "Concat",
          shapes=((2, 4), (2, 4))),
+    move("dstack_of_rank_3", lambda x, y: torch.dstack([x, y]), "Concat", shapes=((2, 3, 4),) * 2),
     move("vstack", lambda x, y: torch.vstack([x, y]), "Concat", shapes=X * 2),
 ]
 PADS = [

@@ -14,8 +14,8 @@ def list_engines(arguments: argparse.Namespace, output: Output) -> int:
     """Run `caffe2fx engine list`."""
     for engine in all_engines():
         missing = engine.why_missing()
-        told = engine.describe() if missing is None else f"missing: {missing}"
-        output.result(f"{engine.name:8} {told}")
+        state = engine.describe() if missing is None else f"missing: {missing}"
+        output.result(f"{engine.name:8} {state}")
     return 0
 
 

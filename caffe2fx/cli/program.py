@@ -134,6 +134,6 @@ def _guarded(output: Output, run: Callable[[], int]) -> int:
         output.error(f"error: not enough memory {error}")
         return 1
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        output.error(f"error: a fault of {output.program} itself, {told} (--debug shows where)")
+        cause = f"{type(error).__name__}: {error}"
+        output.error(f"error: a fault of {output.program} itself, {cause} (--debug shows where)")
         return FAULT

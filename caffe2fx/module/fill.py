@@ -79,8 +79,8 @@ def _by_order(net: Net, taking: Sequence[int], parts: Sequence[_Part]) -> dict[i
 def _first_unlike(layers: Sequence[str], modules: Sequence[str]) -> str:
     pairs = list(zip(layers, modules, strict=False))
     index = next((i for i, (a, b) in enumerate(pairs) if _plain(a) != _plain(b)), len(pairs))
-    told = [names[index] if index < len(names) else "nothing" for names in (layers, modules)]
-    return f"the first names that differ are layer {told[0]} and module {told[1]}"
+    pair = [names[index] if index < len(names) else "nothing" for names in (layers, modules)]
+    return f"the first names that differ are layer {pair[0]} and module {pair[1]}"
 
 
 def _by_name(net: Net, taking: Sequence[int], parts: Sequence[_Part]) -> dict[int, _Part]:

@@ -36,8 +36,8 @@ def read_state_dict(path: str | Path) -> State:
     except pickle.UnpicklingError as error:
         raise CaffeFormatError(_refused(path, error)) from None
     except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, IndexError) as error:
-        told = str(error).partition("\n")[0]
-        raise CaffeFormatError(f"{path} needs to be a file of torch.save, got {told}") from None
+        cause = str(error).partition("\n")[0]
+        raise CaffeFormatError(f"{path} needs to be a file of torch.save, got {cause}") from None
     return _only_state(path, held)
 
 

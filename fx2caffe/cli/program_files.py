@@ -25,9 +25,9 @@ def from_program(path: Path, given: Any) -> Made:
         with _silent("torch.export"):  # it logs a traceback as well
             program = torch.export.load(path)
     except Exception as error:  # torch.export raises anything for a file that is not its own
-        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        cause = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise CaffeFormatError(
-            f"{path} needs to be a file of torch.export.save, got {told}"
+            f"{path} needs to be a file of torch.export.save, got {cause}"
         ) from None
     args, kwargs = program.example_inputs or ((), {})
     own: Any = kwargs if kwargs and not args else args
@@ -68,9 +68,9 @@ def _program(path: Path, script: Any, inputs: tuple[Tensor, ...]) -> Any:
         with _silent("torch._export.non_strict_utils"):  # a batch of 1 is fixed: we say so
             return TS2EPConverter(script, inputs).convert().module()
     except Exception as error:  # the converter raises anything, and may be gone from torch
-        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        cause = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise CaffeError(
-            f"{path} needs TorchScript that torch can turn into a program, got {told}; "
+            f"{path} needs TorchScript that torch can turn into a program, got {cause}; "
             "export the Python model that it was made of"
         ) from error
 
@@ -88,8 +88,10 @@ def from_onnx(path: Path, given: Any) -> Made:
         read = onnx.load(path)
         model = convert(read)
     except Exception as error:  # onnx2torch raises anything for what it does not have
-        told = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise CaffeError(f"{path} needs to be a model that onnx2torch reads, got {told}") from error
+        cause = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise CaffeError(
+            f"{path} needs to be a model that onnx2torch reads, got {cause}"
+        ) from error
     inputs = _onnx_inputs(path, read.graph) if given is None else given
     return Made(model.eval(), inputs, own_weights=True)
 

@@ -68,8 +68,8 @@ def _calibrate(made: Made, seed: int) -> None:
     try:
         calibrate(made.model, made.repeated(), seed=seed)
     except Exception as error:
-        told = described(error)
-        raise CaffeError(f"the model does not run on these inputs: {told}") from error
+        cause = described(error)
+        raise CaffeError(f"the model does not run on these inputs: {cause}") from error
 
 
 def _fill(model: nn.Module, path: Path) -> None:

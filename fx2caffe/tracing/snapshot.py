@@ -24,7 +24,7 @@ _ATOMS = (
     str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device, torch.Size,
     np.generic, np.dtype, Enum, types.CodeType, types.BuiltinFunctionType,
 )  # fmt: skip
-_PLAIN_ATOMS = frozenset({str, int, float, bool, type(None)})  # nearly all, told at one look
+_PLAIN_ATOMS = frozenset({str, int, float, bool, type(None)})  # nearly all, found at one look
 # Packages whose functions and objects keep nothing of a model that its modules do not hold. An
 # assert in a test's forward names pytest's, which reach every test of the session.
 _FOREIGN = {"torch", "numpy", "functorch", "caffe2fx", "fx2caffe", "_pytest", "pluggy"}

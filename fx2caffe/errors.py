@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.origin import Origin
@@ -32,12 +33,29 @@ class Refusal:
         return f"{self.op} {self.reason}{others}, {self.origin}"
 
 
+class Refusals(tuple[Refusal, ...]):
+    """Lists every refusal of a model; it is empty for one that can be exported."""
+
+    __slots__ = ()
+
+    def save(self, path: str | Path) -> None:
+        """Write a report that lists the refusals; the suffix chooses the format, as for others."""
+        from caffe2fx.verdict.context import Context
+        from caffe2fx.verdict.report import Report
+
+        Report("none", (), Context(refusals=tuple(map(str, self)), is_check=True)).save(path)
+
+
 class UnsupportedError(CaffeError):
     """Raised for a model that cannot be exported exactly; the message lists every refusal."""
 
     def __init__(self, refusals: Iterable[Refusal]) -> None:
-        self.refusals: tuple[Refusal, ...] = tuple(refusals)
+        self.refusals = Refusals(refusals)
         super().__init__(self.refusals)
+
+    def save(self, path: str | Path) -> None:
+        """Write a report that lists the refusals; the suffix chooses the format."""
+        self.refusals.save(path)
 
     def __str__(self) -> str:
         return "\n".join(str(refusal) for refusal in self.refusals)

@@ -88,7 +88,7 @@ def _add_compare(commands: Any) -> None:
     _add_files(parser)
     parser.add_argument("other", type=Path, nargs="*", help="a second prototxt and its weights")
     parser.add_argument("--engine", choices=NAMES, help="default: pycaffe")
-    parser.add_argument("--report", type=Path, help="write the report as .html, .json or text")
+    add_report(parser)
     parser.add_argument(
         "--input",
         type=Path,
@@ -97,6 +97,16 @@ def _add_compare(commands: Any) -> None:
         help=".npy of an input, one after the other, or an .npz of all by blob name",
     )
     _add_dump(parser.add_argument_group("against a dump of feature maps"))
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the file of a report."""
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write the report: .html, .json (everything), .csv, .xml (JUnit) or text",
+    )
 
 
 def _add_dump(group: argparse._ArgumentGroup) -> None:
@@ -124,6 +134,7 @@ def _add_inspect(commands: Any) -> None:
     parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
     _add_sizes(parser)
     _add_state(parser)
+    parser.add_argument("--draw", type=Path, metavar="NET.svg", help="draw the net into this file")
 
 
 def _add_upgrade(commands: Any) -> None:

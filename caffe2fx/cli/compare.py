@@ -25,7 +25,7 @@ def compare_nets(arguments: argparse.Namespace, output: Output) -> int:
         report = compared(arguments)
     if arguments.report is not None:
         report.save(arguments.report)
-    output.result(report)
+    output.report(report)
     return int(report.status.exit_code)
 
 

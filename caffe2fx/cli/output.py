@@ -8,11 +8,14 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from caffe2fx.cli.progress_display import displays, shown
 from caffe2fx.progress import listening
 from caffe2fx.verdict.escaping import echo, visible
+
+if TYPE_CHECKING:  # it needs torch, which commands that compare nothing do without
+    from caffe2fx.verdict.report import Report
 
 
 class Output:
@@ -41,6 +44,11 @@ class Output:
         """Print a result of the command."""
         echo(text)
         self.log(text)
+
+    def report(self, report: Report) -> None:
+        """Print the verdict, the failing and the worst maps; every map with `--verbose`."""
+        report.show(every=self.verbose)
+        self.log(report.text(every=True))
 
     def note(self, text: object) -> None:
         """Print a note; `--quiet` leaves it out."""

@@ -159,6 +159,12 @@ class CaffeGraphModule(fx.GraphModule):
         net, names = self.meta["caffe"]
         return CaffeView(self, net, names)
 
+    def __repr__(self) -> str:
+        return f"<CaffeGraphModule: {self.caffe.net!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.caffe.net._repr_html_()
+
     def check_files(self, *, copying: bool = False) -> None:
         """Raise CaffeFileError if the weights are bytes of a file that was written into.
 

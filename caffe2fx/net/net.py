@@ -14,7 +14,7 @@ from caffe2fx.net.step import Step, Value, is_input
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Net:
     """Holds steps in order of execution and the values that are the net's results.
 
@@ -49,6 +49,16 @@ class Net:
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
+
+    def __repr__(self) -> str:
+        count = sum(not is_input(step) for step in self.steps)
+        inputs, outputs = (", ".join(v.blob for v in some) for some in (self.inputs, self.outputs))
+        return f"<Net {self.name!r}: {count} layers, {inputs or '()'} -> {outputs or '()'}>"
+
+    def _repr_html_(self) -> str:
+        from caffe2fx.net.drawing import html_of  # it draws nets, which are defined here
+
+        return html_of(self)
 
     def __str__(self) -> str:
         lines = [str(step) for step in self.steps]

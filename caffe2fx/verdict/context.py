@@ -59,7 +59,7 @@ class Context:
     `net` is the judged net without its weights; `seconds` are those of each step of the work, and
     `layer_seconds` those of each layer in the engine, where that can tell them. `details` are kept
     for few maps, and `parameters` for few layers. `refusals` are the reasons why nothing was
-    exported.
+    exported; `is_check` states that nothing was compared, but an export was tried.
     """
 
     model: str = ""
@@ -72,6 +72,7 @@ class Context:
     details: Mapping[Key, Details] = field(default_factory=dict)
     parameters: Mapping[str, Parameters] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
+    is_check: bool = False
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.verdict.context import Context
-from caffe2fx.verdict.escaping import visible
+from caffe2fx.verdict.escaping import echo, visible
 from caffe2fx.verdict.report import Report, Row
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
 
@@ -132,6 +132,10 @@ class DumpReport(Report):
         wide = [max(len(line[column]) for line in table) for column in range(len(_HEAD) - 1)]
         lines = ["  ".join([*map(str.ljust, line, wide), line[-1]]) for line in table]
         return "\n".join([*lines, *map(visible, self._notes()), visible(self.summary())])
+
+    def show(self, *, every: bool = False) -> None:
+        """Print `text`."""
+        echo(self.text(every=every))
 
     def extras(self) -> dict[str, Any]:
         """Return what a file of this report states beside what every report's does."""

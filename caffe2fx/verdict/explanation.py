@@ -17,11 +17,15 @@ _WORDS = {
 
 def word(report: Findings) -> str:
     """Return the verdict in a word or two."""
-    return "Refused" if report.context.refusals else _WORDS[report.status]
+    if report.context.is_check:
+        return "Refused" if report.context.refusals else "Not refused"
+    return _WORDS[report.status]
 
 
 def explained(report: Findings) -> list[str]:
     """Return the sentences that explain the verdict, the most important first."""
+    if report.context.is_check and not report.context.refusals:
+        return ["The model can be exported exactly. No feature map was compared yet."]
     if report.context.refusals:
         count = len(report.context.refusals)
         return [

@@ -194,8 +194,9 @@ class Findings:
     @property
     def headline(self) -> str:
         """Return the verdict in a few words: how many maps passed, in which engine."""
-        if self.context.refusals:
-            return f"refused, for {len(self.context.refusals)} reasons"
+        if self.context.is_check:
+            many = len(self.context.refusals)
+            return f"refused, for {many} reason{'s' * (many > 1)}" if many else "not refused"
         count = Counter(row.status for row in self.rows)
         judged = len(self.rows) - count[Status.UNVERIFIED]
         text = f"{count[Status.EQUAL]} of {judged} feature maps equal in engine {self.engine}"

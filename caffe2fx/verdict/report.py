@@ -39,6 +39,10 @@ class Report(Findings):
         """Return the verdict and a table of the failing and the worst maps, or of every map."""
         return visible("\n".join([self.summary(), *report_table.lines(self, every=every)]))
 
+    def show(self, *, every: bool = False) -> None:
+        """Print the same, with colours on a terminal."""
+        report_table.show(self, every=every)
+
     def save(self, path: str | Path) -> None:
         """Write the report; the path's suffix chooses the format.
 

@@ -49,7 +49,9 @@ def html(report: Findings) -> str:
 
 
 def _class(report: Findings) -> str:
-    return "refused" if report.context.refusals else report.status.value.replace(" ", "-")
+    if report.context.is_check:
+        return "refused" if report.context.refusals else "equal"
+    return report.status.value.replace(" ", "-")
 
 
 def _first(report: Findings) -> int:

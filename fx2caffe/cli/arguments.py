@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from caffe2fx.cli.arguments import add_report
 from caffe2fx.cli.program import command, program
 from caffe2fx.engines import NAMES
 from fx2caffe.cli.input_spec import FORMS, input_spec
@@ -60,7 +61,7 @@ def _add_export(commands: Any) -> None:
         choices=["best", *NAMES],
         help="compare every feature map; without a name in real Caffe if it is there",
     )
-    parser.add_argument("--report", type=Path, help="write the report (.html, .json or text)")
+    add_report(parser)
 
 
 def _add_net(group: argparse._ArgumentGroup) -> None:
@@ -108,6 +109,7 @@ def _add_check(commands: Any) -> None:
         ["check my_package.models:build_net --input 1x3x64x64 --target nnie"],
     )
     _add_model(parser)
+    add_report(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

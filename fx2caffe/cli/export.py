@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from caffe2fx.cli.output import Output
 from caffe2fx.errors import CaffeError
 from fx2caffe.cli.sources import model_of
 from fx2caffe.cli.targets import named_target
+from fx2caffe.errors import UnsupportedError
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.exporter.result import Export
 from fx2caffe.preprocessing import Preprocessing
@@ -20,7 +23,7 @@ def export_model(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.report is not None and arguments.verify is None:
         raise CaffeError("--report needs --verify, got a report without a comparison")
     options = _options(arguments)
-    with output.progress():
+    with output.progress(), _reported(arguments):
         made = model_of(arguments, _preprocessing(arguments))
         exported = export(made.model, made.inputs, **options)
         _save(exported, arguments, output)
@@ -29,6 +32,17 @@ def export_model(arguments: argparse.Namespace, output: Output) -> int:
     for fault in exported.batch_faults:
         output.result(f"the batch is fixed: {fault}")
     return 0 if arguments.verify is None else _verify(exported, arguments, output)
+
+
+@contextmanager
+def _reported(arguments: argparse.Namespace) -> Iterator[None]:
+    """Write the report that was asked for of a model that is refused in this block too."""
+    try:
+        yield
+    except UnsupportedError as error:
+        if arguments.report is not None:
+            error.save(arguments.report)
+        raise
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -72,7 +86,10 @@ def _verify(exported: Export, arguments: argparse.Namespace, output: Output) -> 
         report = exported.verify(arguments.verify)
     if arguments.report is not None:
         report.save(arguments.report)
-    output.result(report.summary() if report.ok and not output.verbose else report)
+    if report.ok and not output.verbose:
+        output.result(report.summary())
+    else:
+        output.report(report)
     return int(report.status.exit_code)
 
 
@@ -82,6 +99,8 @@ def check_model(arguments: argparse.Namespace, output: Output) -> int:
     with output.progress():
         made = model_of(arguments, None)
         refusals = check(made.model, made.inputs, target=target)
+    if arguments.report is not None:
+        refusals.save(arguments.report)
     for refusal in refusals:
         output.result(refusal)
     output.result(f"{len(refusals)} refusals for target {target.name}")

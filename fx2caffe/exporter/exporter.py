@@ -10,7 +10,7 @@ from torch import nn
 
 from caffe2fx.plain_torch import on_cpu
 from fx2caffe import ops
-from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.errors import Refusal, Refusals, UnsupportedError
 from fx2caffe.exporter.attempts import Leaves, expanding_refused_leaves, for_any_batch
 from fx2caffe.exporter.growth import check_growth
 from fx2caffe.exporter.non_finite import refuse_lost
@@ -165,8 +165,10 @@ def check(
     target: str | Target = "bvlc",
     outputs: Sequence[str] | None = None,
     input_ranges: Ranges | None = None,
-) -> tuple[Refusal, ...]:
+) -> Refusals:
     """Return every reason for which `model` cannot be exported for `target`; () if it can.
+
+    They are a tuple of Refusal, which `save("report.html")` writes as a report.
 
     Nothing is written. Nothing large is computed, unless the model reads its data: then it is run
     once, so that what it does behind is checked too. `outputs` and `input_ranges` are those of
@@ -185,6 +187,9 @@ def check(
 
     try:
         with in_float32(model):
-            return expanding_refused_leaves(tried, source.parts, options.target, placeholders=False)
+            found = expanding_refused_leaves(
+                tried, source.parts, options.target, placeholders=False
+            )
+        return Refusals(found)
     except UnsupportedError as error:
         return error.refusals

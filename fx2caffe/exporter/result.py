@@ -49,7 +49,7 @@ from fx2caffe.tracing.batch_analysis import Batch
 from fx2caffe.tracing.tracer import Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Export:
     """Holds a Caffe net made from a model, and saves and verifies it.
 
@@ -70,6 +70,12 @@ class Export:
     batch_faults: tuple[str, ...] = ()
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     unverified: tuple[Unverified, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Export for {self.target.name!r}: {self.net!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.net._repr_html_()
 
     @property
     def inputs(self) -> tuple[str, ...]:

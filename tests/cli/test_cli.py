@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from caffe2fx.cli import main as caffe2fx
+from caffe2fx.cli.inspect import layer_table
+from caffe2fx.module.loader import describe
+from fx2caffe import export
 from fx2caffe.cli import main as fx2caffe
 
 MODEL = """
@@ -124,7 +129,45 @@ def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert caffe2fx(["inspect", *FILES]) == 0
     out = capsys.readouterr().out
     assert "Convolution(num_output=4, kernel_size=(3,))" in out and "4x3x3x3, 4" in out
-    assert caffe2fx(["inspect", FILES[0]]) == 0
+    assert "3 layers, 112 parameters, 3,888 multiply-adds, blobs" in out
+    assert caffe2fx(["inspect", FILES[0], "--draw", "net.svg"]) == 0
+    assert Path("net.svg").read_text("utf-8").startswith("<svg")
+    assert caffe2fx(["inspect", FILES[0], "--draw", "net.png"]) == 1
+    assert "--draw needs a name ending in .svg, got 'net.png'" in capsys.readouterr().err
+
+
+def test_a_name_is_never_cut(folder: Path) -> None:
+    name = "q" * 200
+    Path("long.prototxt").write_text(
+        f'layer {{ name: "{name}" type: "Input" top: "d" input_param {{ shape {{ dim: 1 }} }} }}'
+    )
+    stream = io.StringIO()
+    Console(file=stream, width=60).print(layer_table(describe("long.prototxt", None)))
+    assert stream.getvalue().count("q") == 200
+
+
+def test_a_refused_model_gives_a_report_too(folder: Path) -> None:
+    model = ["my_models:build_bad", *SIZE]
+    for command in (["check"], ["export", "--verify", "torch"]):
+        assert fx2caffe([command[0], *model, *command[1:], "--report", "refused.html"]) == 1
+        text = Path("refused.html").read_text("utf-8")
+        assert "Refused" in text and "What cannot be exported" in text
+        Path("refused.html").unlink()
+    assert fx2caffe(["check", "my_models:build_net", *SIZE, "--report", "right.html"]) == 0
+    assert "Not refused" in Path("right.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("many", [[], ["--verbose"]])
+def test_compare_shows_the_notable_maps_or_all(
+    many: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = torch.nn.Sequential(*[torch.nn.Conv2d(3, 3, 1) for _ in range(20)]).eval()
+    export(model, torch.randn(1, 3, 4, 4)).save(*FILES)
+    assert caffe2fx(["compare", *FILES, "--engine", "torch", *many]) == 0
+    out = capsys.readouterr().out
+    first = out.splitlines()[0]
+    assert first == "20 of 20 feature maps equal in engine torch"
+    assert (len(out.splitlines()) == 22) == bool(many) and ("..." in out) != bool(many)
 
 
 def test_load(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

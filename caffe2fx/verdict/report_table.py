@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 from caffe2fx.verdict.escaping import cell, echo, visible
 from caffe2fx.verdict.findings import Findings, Kind, Row
@@ -84,6 +85,8 @@ def _relative(error: float | None, row: Row) -> str:
 
 def show(report: Findings, *, every: bool = False) -> None:
     """Print the verdict, and below it a table that has colours on a terminal."""
+    from rich.console import Console
+
     echo(report.summary())
     console = Console(highlight=False)
     if console.is_terminal and report.rows:
@@ -94,6 +97,8 @@ def show(report: Findings, *, every: bool = False) -> None:
 
 
 def _coloured(report: Findings, rows: Iterable[Row | None]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in HEAD:
         number = title in HEAD[2:5]

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from math import inf, isnan
+from operator import attrgetter
 from time import perf_counter
 
 import torch
@@ -35,6 +36,7 @@ from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
+from caffe2fx.progress import counted
 from caffe2fx.verdict.carried_errors import CarriedErrors
 from caffe2fx.verdict.context import Context, digests, without_weights
 from caffe2fx.verdict.dependence import depends_on_inputs, unreached
@@ -200,7 +202,8 @@ class _Trial:
         outputs: dict[Value, Tensor] = {}
         self._theirs.clear()
         results = self._session.run(self._inputs)
-        for mine, (step, tops) in zip(self._net.steps, results, strict=True):
+        steps = counted("verify", self._net.steps, len(self._net.steps), attrgetter("name"))
+        for mine, (step, tops) in zip(steps, results, strict=True):
             self._theirs.append(step)
             if self._session.seconds is not None and not is_input(mine):
                 self.seconds[mine.name] = self._session.seconds
@@ -266,7 +269,8 @@ class _Trial:
     def _rows(self, carried: CarriedErrors | None = None) -> Iterator[Row]:
         """Yield a row for each feature map, from the engine's results on the reference's inputs."""
         exact = self._exactly()
-        for mine, step in zip(self._net.steps, self._theirs, strict=True):
+        steps = counted("verify alone", self._net.steps, len(self._theirs), attrgetter("name"))
+        for mine, step in zip(steps, self._theirs, strict=True):
             exact.enter(mine)
             if not is_input(mine):
                 alone = self._alone(mine, step, exact)

@@ -10,6 +10,7 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 
 import h5py
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.progress import counted
 from caffe2fx.weights.atomic import enduring
 from caffe2fx.weights.blob_message import MAX_COUNT
 from caffe2fx.weights.caffemodel import LayerWeights, float32, refuse_unwritable
@@ -63,7 +65,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple
             hint = " (this looks like a .solverstate)" if "learned_net" in file else ""
             raise CaffeFormatError(f"expected the group /data, found none{hint}")
         allowed = _EXPANSION * size + _ALWAYS if max_bytes is None else max_bytes
-        return tuple(_Reader(allowed).layers(data, "", 0))
+        found = _Reader(allowed).layers(data, "", 0)
+        return tuple(counted("read HDF5", found, None, attrgetter("name")))
 
 
 def identifier(path: str | os.PathLike[str]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from caffe2fx.cli.output import Output
@@ -22,16 +25,19 @@ def export_model(arguments: argparse.Namespace, output: Output) -> int:
     """Run `fx2caffe export`."""
     if arguments.report is not None and arguments.verify is None:
         raise CaffeError("--report needs --verify, got a report without a comparison")
-    options = _options(arguments)
+    options, started = _options(arguments), monotonic()
     with output.progress(), _reported(arguments):
         made = model_of(arguments, _preprocessing(arguments))
         exported = export(made.model, made.inputs, **options)
         _save(exported, arguments, output)
+    output.note(f"{len(exported.net.steps)} layers, {monotonic() - started:.1f} s")
     for one in exported.unverified:
         output.result(f"NOT VERIFIED, a placeholder: {one}")
     for fault in exported.batch_faults:
         output.result(f"the batch is fixed: {fault}")
-    return 0 if arguments.verify is None else _verify(exported, arguments, output)
+    status = 0 if arguments.verify is None else _verify(exported, arguments, output)
+    output.note(f"next: {_next(exported, arguments)}")
+    return status
 
 
 @contextmanager
@@ -68,12 +74,38 @@ def _preprocessing(arguments: argparse.Namespace) -> Preprocessing | None:
 
 def _save(exported: Export, arguments: argparse.Namespace, output: Output) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
-    name = arguments.name or _name(arguments.model)
-    prototxt, weights = (arguments.output / f"{name}.{end}" for end in ("prototxt", "caffemodel"))
+    prototxt, weights = _files(arguments)
     exported.save(prototxt, weights)
-    output.note(f"{prototxt}\n{weights}")
+    output.note(f"{prototxt} {_size(prototxt)}\n{weights} {_size(weights)}")
     if arguments.map is not None:
         exported.save_map(arguments.map)
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def _next(exported: Export, arguments: argparse.Namespace) -> str:
+    """Return the target's own command for these files, else what shows or compares them here."""
+    prototxt, weights = _files(arguments)
+    shapes = exported.net.shapes()
+    command = exported.target.next_command or (
+        "caffe2fx inspect {prototxt} {weights}"
+        if arguments.verify
+        else "caffe2fx compare {prototxt} {weights} --engine torch"
+    )
+    return command.format(
+        prototxt=shlex.quote(str(prototxt)),
+        weights=shlex.quote(str(weights)),
+        name=shlex.quote(prototxt.stem),
+        shapes=json.dumps([shapes[value] for value in exported.net.inputs], separators=(",", ":")),
+    )
+
+
+def _files(arguments: argparse.Namespace) -> tuple[Path, Path]:
+    name = arguments.name or _name(arguments.model)
+    return arguments.output / f"{name}.prototxt", arguments.output / f"{name}.caffemodel"
 
 
 def _name(model: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from caffe2fx.plain_torch import on_cpu
+from caffe2fx.progress import advance
 from fx2caffe import ops
 from fx2caffe.errors import Refusal, Refusals, UnsupportedError
 from fx2caffe.exporter.attempts import Leaves, expanding_refused_leaves, for_any_batch
@@ -92,20 +93,24 @@ def export(
 def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholders: bool) -> Export:
     """Trace, lower, legalize and run the passes, for any batch if that is possible."""
     how = _tracing(options, expand)
+    advance("export", 0, 4, "trace")
     with ALONE:
         how["reach"] = Reach(source.model)
         run = partial(trace, source.model, source.inputs)
         traced = traced_or_refused(source, run, held_to_model=True, **how)
+        advance("export", 1, 4, "find the batch")
         batch = find_batch(source.model, source.inputs, traced, **how)
     names = source.input_names(traced, options.input_names)
     wanted = options.preprocessing_of(list(names.values()))
 
     def net_for(batch: Batch) -> Finished:
+        advance("export", 2, 4, "lower")
         lowered = source.lowering(
             traced, batch, names, options.input_ranges, placeholders=placeholders
         )
         if options.outputs is None:
             lowered.blobs.update(source.output_blobs(lowered))
+        advance("export", 3, 4, "legalize and optimize")
         finished = finish(lowered, _for_net(source, traced, options, wanted, placeholders))
         check_growth(finished, traced.module, batch)
         return finished

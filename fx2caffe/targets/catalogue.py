@@ -147,6 +147,8 @@ SOPHGO = Target(
     },
     judges=("torch", "pycaffe"),
     about="tpu-mlir's table of Caffe layers",
+    next_command="model_transform.py --model_name {name} --model_def {prototxt} "
+    "--model_data {weights} --input_shapes {shapes} --mlir {name}.mlir",
 )  # fmt: skip
 
 ASCEND = Target(
@@ -164,6 +166,8 @@ ASCEND = Target(
     ),
     judges=("torch", "pycaffe"),
     about="Huawei's ATC (by its documents)",
+    next_command="atc --framework=0 --model={prototxt} --weight={weights} --output={name} "
+    "--soc_version=CHIP",
 )
 
 NNIE = Target(

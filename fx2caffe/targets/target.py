@@ -49,6 +49,7 @@ class Target:
     outputs_by_layer: bool = False
     wrong_merges: tuple[Merge, ...] = ()
     about: str = ""
+    next_command: str = ""  # {prototxt}, {weights}, {name} and {shapes} are filled in
 
     def why_unsupported(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
         """Return why the target cannot run this layer, None if it can."""

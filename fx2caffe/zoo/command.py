@@ -32,6 +32,8 @@ def run_zoo(arguments: argparse.Namespace, output: Output) -> int:
         largest=arguments.largest,
         progress=lambda row: output.note(_line(row)),
     )
+    if not rows:
+        raise CaffeError(f"zoo needs a model of --largest {arguments.largest:g} MB, got none")
     if arguments.markdown is not None:
         write(rows, arguments.markdown)
     output.result(summary(rows))

@@ -57,6 +57,8 @@ def run(
     machine's); a model of its own size beyond that runs alone. Models with more than `largest`
     MB of weights are left out. `progress` is called for each row that was made.
     """
+    if not models:
+        raise CaffeError("zoo needs one model or more, got none")
     find_target(target), engine_of(engine)
     asked = [Job(name, target, engine, small, batch) for name in models]
     folder = Path(output)

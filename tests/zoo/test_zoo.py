@@ -135,6 +135,8 @@ def test_what_cannot_be_asked(folder: Path) -> None:
         zoo.run(mine("plain"), output="out", target="caffe3")
     with pytest.raises(CaffeError, match="engine needs to be one of"):
         zoo.run(mine("plain"), output="out", engine="caffe3")
+    with pytest.raises(CaffeError, match="one model or more, got none"):
+        zoo.run([], output="out")
     with pytest.raises(CaffeError, match="jobs needs to be 1 or more, got 0"):
         zoo.run(mine("plain"), output="out", jobs=0)
     with pytest.raises(CaffeError, match="memory needs a positive number"):

@@ -1,0 +1,90 @@
+"""Progress: made by long operations, shown as lines, and what is left behind after Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import fx2caffe
+from caffe2fx.cli.progress_display import Lines
+from caffe2fx.progress import Progress, listening
+from fx2caffe.cli import main
+
+
+def test_export_and_verify_tell_where_they_are() -> None:
+    seen: list[Progress] = []
+    with listening(seen.append):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+        assert fx2caffe.export(model, torch.randn(1, 3, 8, 8)).verify("torch").ok
+    told = list(map(str, seen))
+    assert told[:2] == ["export 0 of 4: trace", "export 1 of 4: find the batch"]
+    assert "verify 1 of 3: 0" in told and "verify alone 2 of 3: 1" in told
+    before = len(seen)
+    fx2caffe.export(model, torch.randn(1, 3, 8, 8))
+    assert len(seen) == before  # nobody listens any more
+
+
+def test_a_line_comes_after_a_second_and_then_every_ten() -> None:
+    lines: list[str] = []
+    now = 0.0
+    shown = Lines(lines.append, lambda: now)
+    for second in range(25):
+        now = second / 1
+        shown.tick(Progress("verify", second, 25, "conv"))
+    assert lines == [f"verify {second} of 25: conv" for second in (1, 11, 21)]
+
+
+SLOW = """
+import sys, time
+from torch import nn
+class Slow(nn.Module):
+    def forward(self, x):
+        print("running", flush=True)
+        time.sleep(60)
+        return x
+"""
+
+
+def test_interrupted_it_says_so_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "slow_model.py").write_text(SLOW)
+    command = ["export", "slow_model:Slow", "--input", "1x3", "-o", "out", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fx2caffe", *command],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "fx2caffe: interrupted\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ("ascend", "next: atc --framework=0 --model=net.prototxt --weight=net.caffemodel"),
+        ("sophgo", "--input_shapes [[1,3,8,8]] --mlir net.mlir"),
+        ("bvlc", "next: caffe2fx compare net.prototxt net.caffemodel"),
+    ],
+)
+def test_after_an_export_it_says_what_came_out_and_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    target: str, wanted: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "fx2caffe.cli.sources.torchvision_model", lambda name: nn.Conv2d(3, 4, 3).eval()
+    )
+    command = ["export", "torchvision:net", "--input", "1x3x8x8", "--target", target]
+    assert main([*command, "--log-file", "log.txt"]) == 0
+    told = capsys.readouterr().out
+    assert wanted in told and "2 layers, " in told and "net.prototxt 0." in told
+    assert wanted in Path("log.txt").read_text()
+    assert main([*command, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""

@@ -198,7 +198,10 @@ def _specs(names: Names) -> dict[str, MapSpec]:
     with file_errors():
         text = foreign_text.utf8(path)
     if path.suffix != ".json":
-        return dict(_from_table(path, text))
+        try:
+            return dict(_from_table(path, text))
+        except csv.Error as error:  # a byte 0, before Python 3.11
+            raise CaffeFormatError(f"{path} needs to be a table of text: {error}") from None
     return _specs(foreign_text.json_object(text, path))
 
 

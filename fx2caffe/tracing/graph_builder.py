@@ -156,7 +156,7 @@ class GraphBuilder(torch.fx.Tracer):
         if outputs is not None:
             self.graph.output((*outputs, *self.refused_operands))
             _drop_unused(self.graph)
-            self.graph.erase_node(next(reversed(self.graph.nodes)))
+            self.graph.erase_node(next(iter(reversed(self.graph.nodes))))
         self.graph.output(())
         return GraphModule(self.constants.attributes, self.graph)
 

@@ -20,6 +20,7 @@ FOUND: dict[str, tuple[str, bytes]] = {
     "names in too many brackets": ("names.json", b"[" * 9000),
     "a manifest in too many brackets": ("manifest", b"[" * 9000),
     "a table without a name": ("names.tsv", b"\tx"),
+    "a table with a byte 0": ("names.tsv", b"a\0\tx"),
     "a lock without cells": ("lock", b"\namd64"),
     "a lock without a size": ("lock", b"\namd64\t\t\t\t\t"),
     "a zoo in too many brackets": ("zoo", b"[" * 9000),

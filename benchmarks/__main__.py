@@ -1,103 +1,59 @@
-"""Speed and memory, as ratios measured side by side in one run: `python -m benchmarks [MODEL]`."""
+"""Every ratio in one command: `python -m benchmarks [WORD ...]`; the table goes to README.md here.
+
+A WORD selects the rows whose name ("export:resnet50") holds it; without one all are measured, and
+the table is written. Each row runs in a process of its own.
+"""
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
-import torchvision
-
-import caffe2fx
-import fx2caffe
-from fx2caffe.tracing.tracer import trace
-
-PARTS = ("export", "load", "infer")
-
-
-def seconds(body: Callable[[], object]) -> float:
-    """Return how long `body` takes."""
-    start = time.perf_counter()
-    body()
-    return time.perf_counter() - start
-
-
-def peak_megabytes() -> float:
-    """Return the most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def prepared(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
-    """Return a model that has run once, so that nobody pays for the first call."""
-    model = torchvision.models.get_model(name, weights=None).eval()
-    x = torch.randn(1, 3, 224, 224)
-    with torch.no_grad():
-        model(x)
-    return model, x
-
-
-def export(name: str, folder: Path) -> None:
-    """Export and save, against tracing and a plain write of the same bytes."""
-    model, x = prepared(name)
-    fx2caffe.export(torch.nn.ReLU(), x)  # imports
-    before = peak_megabytes()
-    files = folder / "net.prototxt", folder / "net.caffemodel"
-    ours = seconds(lambda: fx2caffe.export(model, x).save(*files))
-    grown = peak_megabytes() - before
-    held = seconds(lambda: trace(model, x, held_to_model=True))
-    tracing = seconds(lambda: trace(model, x))
-    content = files[1].read_bytes()
-    writing = seconds(lambda: (folder / "plain").write_bytes(content))
-    print(f"export + save          {ours:8.2f} s")
-    print(f"trace + plain write    {tracing + writing:8.2f} s")
-    print(f"ratio                  {ours / (tracing + writing):8.2f}")
-    print(f"held to the model      {held - tracing:8.2f} s (its own run, the graph's, checksums)")
-    print(f"memory over the model's{grown:8.0f} MB (files: {len(content) / 2**20:.0f} MB)")
-
-
-def load(name: str, folder: Path) -> None:
-    """Load the files back, against torch.load of the same weights."""
-    model, x = prepared(name)
-    files = folder / "net.prototxt", folder / "net.caffemodel"
-    fx2caffe.export(model, x).save(*files)
-    torch.save(model.state_dict(), folder / "net.pth")
-    caffe2fx.load(*files)
-    before = peak_megabytes()
-    ours = min(seconds(lambda: caffe2fx.load(*files)) for _ in range(3))
-    theirs = min(seconds(lambda: torch.load(folder / "net.pth")) for _ in range(3))
-    print(f"caffe2fx.load          {ours:8.3f} s")
-    print(f"torch.load             {theirs:8.3f} s")
-    print(f"memory                 {peak_megabytes() - before:8.0f} MB")
-
-
-def infer(name: str, folder: Path) -> None:
-    """Run the loaded net, against the model that it came from."""
-    model, x = prepared(name)
-    files = folder / "net.prototxt", folder / "net.caffemodel"
-    fx2caffe.export(model, x).save(*files)
-    loaded = caffe2fx.load(*files)
-    with torch.no_grad():
-        loaded(x)
-        ours = min(seconds(lambda: loaded(x)) for _ in range(5))
-        theirs = min(seconds(lambda: model(x)) for _ in range(5))
-    print(f"loaded net / model     {ours / theirs:8.2f} ({ours:.3f} s / {theirs:.3f} s)")
+PAGE = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+HEAD = ("| stage | net | against | ours / theirs | ours |", "|---|---|---|---|---|")
 
 
 def main() -> None:
-    """Run each part in a process of its own, so that memory is its own."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "vgg16_bn"
-    if len(sys.argv) > 2:
-        with tempfile.TemporaryDirectory() as folder:
-            {"export": export, "load": load, "infer": infer}[sys.argv[2]](name, Path(folder))
+    """Measure the rows that were asked for, and print them."""
+    words = sys.argv[1:]
+    if words[:1] == ["--row"]:
+        print(_measured(words[1]))
         return
-    for part in PARTS:
-        print(f"{name}: {part}", flush=True)
-        subprocess.run([sys.executable, "-m", "benchmarks", name, part], check=True)
+    from benchmarks import caffe
+    from benchmarks.rows import ROWS
+
+    names = [row.name for row in (*ROWS, *caffe.ROWS)]
+    lines = list(HEAD)
+    print(*lines, sep="\n", flush=True)
+    for name in names:
+        if all(word in name for word in words):
+            command = [sys.executable, "-m", "benchmarks", "--row", name]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            said = done.stdout if done.returncode == 0 else done.stderr or f"{name}: failed"
+            lines.append(said.strip().splitlines()[-1])
+            print(lines[-1], flush=True)
+    if not words:
+        _write("\n".join(lines))
+
+
+def _measured(name: str) -> str:
+    """Return the line of the row with this name."""
+    from benchmarks import caffe
+    from benchmarks.rows import ROWS
+
+    row = next(row for row in (*ROWS, *caffe.ROWS) if row.name == name)
+    with tempfile.TemporaryDirectory() as folder:
+        ratio = row.measure(row.model, Path(folder))
+    return f"| {row.stage} | {row.model} | {row.other} | {ratio.text} | {ratio.seconds:.3f} s |"
+
+
+def _write(table: str) -> None:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure exported nets in real Caffe, as ratios: `python -m benchmarks.caffe [MODEL ...]`.
+"""Measure exported nets in real Caffe.
 
 A CNN is held against the net that one writes by hand for its architecture, and a transformer
 against its own matrix products as InnerProduct layers. Both run in turns, in one process each.
@@ -6,37 +6,27 @@ against its own matrix products as InnerProduct layers. Both run in turns, in on
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from statistics import median
 
 import torch
 import torchvision
 
 import fx2caffe
 from benchmarks.handwritten import NETS
+from benchmarks.rows import Row
+from benchmarks.turns import Ratio, in_turns
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.layers import Convolution, InnerProduct
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
 
-TRANSFORMERS = ("vit_b_16", "swin_t")
-ROUNDS = 5
+TRANSFORMERS = ("swin_t",)
 
 
-def main() -> None:
-    """Compare each model in turn."""
-    for name in sys.argv[1:] or [*NETS, *TRANSFORMERS]:
-        with tempfile.TemporaryDirectory() as folder:
-            ratio(name, Path(folder))
-
-
-def ratio(name: str, folder: Path) -> None:
-    """Print the time of the exported net as a share of the other's."""
+def forward(name: str, folder: Path) -> Ratio:
+    """Time the exported net and the other in real Caffe."""
     model = torchvision.models.get_model(name, weights=None).eval()
     side = 299 if name.startswith("inception") else 224
     exported = fx2caffe.export(model, torch.randn(1, 3, side, side))
@@ -46,10 +36,7 @@ def ratio(name: str, folder: Path) -> None:
     with Worker() as one, Worker() as two:
         ours = Running(one, folder / "net.prototxt", folder / "net.caffemodel")
         theirs = Running(two, folder / "other.prototxt", None)
-        pairs = [(ours.seconds(), theirs.seconds()) for _ in range(ROUNDS)]
-    mine, its = (median(times) for times in zip(*pairs, strict=True))
-    compared = "net written by hand" if name in NETS else "its products as InnerProduct"
-    print(f"{name}: {mine:.3f} s, {compared} {its:.3f} s, ratio {mine / its:.2f}", flush=True)
+        return in_turns(ours.forward, theirs.forward)
 
 
 class Running:
@@ -60,13 +47,10 @@ class Running:
         given = "" if weights is None else str(weights)
         answer, _ = worker.ask("load", prototxt=str(prototxt), weights=given, phase="TEST")
         self.last = len(answer["layers"]) - 1
-        self.seconds()
 
-    def seconds(self) -> float:
-        """Return the seconds of one forward pass."""
-        start = time.perf_counter()
+    def forward(self) -> None:
+        """Run the net once."""
         self.worker.ask("run", blobs=[], start=0, end=self.last, wanted=[])
-        return time.perf_counter() - start
 
 
 def products(net: Net) -> Iterator[str]:
@@ -100,5 +84,10 @@ def _product(name: str, rows: int, terms: int, columns: int) -> str:
     )
 
 
-if __name__ == "__main__":
-    main()
+ROWS = (
+    *(Row("forward in Caffe", name, "a net written by hand", forward) for name in NETS),
+    *(
+        Row("forward in Caffe", name, "its products as InnerProduct", forward)
+        for name in TRANSFORMERS
+    ),
+)

@@ -7,7 +7,6 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from caffe2fx.layers import (
     BNLL,
@@ -26,11 +25,11 @@ from caffe2fx.layers import (
 from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant, positive
-from fx2caffe.ops.blocks import clipped, inside
+from fx2caffe.ops.blocks import clipped, inside, product, weighted_sum
 from fx2caffe.ops.selection import select
 
 
@@ -76,8 +75,19 @@ def rrelu(
     return net.add(ReLU(negative_slope=(lower + upper) / 2), input)
 
 
+def _prelu_of_computed(net: Emitter, input: Symbol, weight: Symbol) -> Symbol:
+    """Compute max(x, 0) - weight max(-x, 0) by a weight for all channels or for each."""
+    high = net.add(ReLU(), input, suffix="high")
+    low = net.add(ReLU(), net.add(Power(scale=-1), input, suffix="negative"), suffix="low")
+    ones = (1,) * max(0, input.rank - 2)
+    slope = viewed(net, weight, lambda s: (*s, *ones) if s else s, suffix="slope")
+    return weighted_sum(net, high, product(net, low, slope, suffix="sloped"), (1.0, -1.0))
+
+
 @handles(F.prelu)
-def prelu(net: Emitter, input: Symbol, weight: Tensor, *, out: Expected) -> Symbol:
+def prelu(net: Emitter, input: Symbol, weight: Operand, *, out: Expected) -> Symbol:
+    if isinstance(weight, Symbol):
+        return _prelu_of_computed(net, input, weight)
     slope = constant("weight", weight)
     if input.rank < 2:  # a single slope, since there are no channels
         return net.add(ReLU(negative_slope=float(slope.detach())), input)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from caffe2fx import compat
 from caffe2fx.layers import Deconvolution, Im2col, Slice
+from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.data_movement import positions, rearrange, take_at
@@ -288,15 +289,15 @@ def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
 
 
 @handles(F.pixel_unshuffle)
-def pixel_unshuffle(net: Emitter, input: Symbol, downscale_factor: int) -> Symbol:
+def pixel_unshuffle(net: Emitter, input: Symbol, downscale_factor: int, *, out: Expected) -> Symbol:
     layer = Im2col(kernel_size=(downscale_factor,), stride=(downscale_factor,))
-    return net.add(layer, _image(input))
+    return _on_images(net, input, out, layer)
 
 
 @handles(F.pixel_shuffle)
-def pixel_shuffle(net: Emitter, input: Symbol, upscale_factor: int) -> Symbol:
+def pixel_shuffle(net: Emitter, input: Symbol, upscale_factor: int, *, out: Expected) -> Symbol:
     taps = upscale_factor**2
-    channels = _image(input).static_size(1) // taps
+    channels = input.static_size(input.rank - 3) // taps
     layer = Deconvolution(
         num_output=channels,
         group=channels,
@@ -305,7 +306,16 @@ def pixel_shuffle(net: Emitter, input: Symbol, upscale_factor: int) -> Symbol:
         stride=(upscale_factor,),
     )
     ones = torch.eye(taps).reshape(taps, 1, upscale_factor, upscale_factor)
-    return net.add(layer, input, blobs=[ones.repeat(channels, 1, 1, 1)])
+    return _on_images(net, input, out, layer, ones.repeat(channels, 1, 1, 1))
+
+
+def _on_images(net: Emitter, input: Symbol, out: Expected, layer: Layer, *blobs: Tensor) -> Symbol:
+    """Apply a layer to the last three axes, as images."""
+    if input.rank == 4:
+        return net.add(layer, input, blobs=blobs)
+    images = viewed(net, input, lambda s: (prod(s[:-3]), *s[-3:]), suffix="images")
+    made = net.add(layer, images, blobs=blobs, suffix="moved")
+    return reshaped(net, made, out.shape, out.other_shape)
 
 
 def _image(input: Symbol) -> Symbol:

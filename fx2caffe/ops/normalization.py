@@ -15,11 +15,11 @@ from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.standardize import Standardize
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
-from fx2caffe.ops.blocks import clipped, inside
+from fx2caffe.ops.blocks import clipped, inside, product, weighted_sum
 from fx2caffe.ops.reduction import kept, mean, normed, var
 from fx2caffe.ops.resize import along
 
@@ -30,8 +30,8 @@ def batch_norm(
     input: Symbol,
     running_mean: Tensor | None,
     running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    weight: Operand | None = None,
+    bias: Operand | None = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -43,6 +43,8 @@ def batch_norm(
     if weight is None and bias is None:
         return net.add(BatchNorm(eps=eps), input, blobs=blobs)
     normal = net.add(BatchNorm(eps=eps), input, blobs=blobs, suffix="bn")
+    if isinstance(weight, Symbol) or isinstance(bias, Symbol):
+        return _computed_affine(net, normal, weight, bias, input.rank - 1)
     factor = torch.ones_like(running_mean) if weight is None else constant("weight", weight)
     if bias is None:
         return net.add(Scale(), normal, blobs=[factor])
@@ -53,8 +55,8 @@ def batch_norm(
 def native_batch_norm(
     net: Emitter,
     input: Symbol,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    weight: Operand | None,
+    bias: Operand | None,
     running_mean: Tensor,
     running_var: Tensor,
     momentum: float,
@@ -69,8 +71,8 @@ def native_batch_norm(
 def batch_norm_of_the_batch(
     net: Emitter,
     input: Symbol,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    weight: Operand | None,
+    bias: Operand | None,
     training: bool,
     momentum: float,
     eps: float,
@@ -87,8 +89,8 @@ def instance_norm(
     input: Symbol,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    weight: Operand | None = None,
+    bias: Operand | None = None,
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -103,8 +105,8 @@ def layer_norm(
     net: Emitter,
     input: Symbol,
     normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    weight: Operand | None = None,
+    bias: Operand | None = None,
     eps: float = 1e-5,
 ) -> Symbol:
     axis = input.rank - len(normalized_shape)
@@ -116,7 +118,7 @@ def rms_norm(
     net: Emitter,
     input: Symbol,
     normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
+    weight: Operand | None = None,
     eps: float | None = None,
 ) -> Symbol:
     axis = input.rank - len(normalized_shape)
@@ -130,8 +132,8 @@ def group_norm(
     net: Emitter,
     input: Symbol,
     num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    weight: Operand | None = None,
+    bias: Operand | None = None,
     eps: float = 1e-5,
 ) -> Symbol:
     count = prod(input.static_size(axis) for axis in range(1, input.rank)) // num_groups
@@ -147,8 +149,8 @@ def native_layer_norm(
     net: Emitter,
     input: Symbol,
     normalized_shape: Sequence[int],
-    weight: Tensor | None,
-    bias: Tensor | None,
+    weight: Operand | None,
+    bias: Operand | None,
     eps: float,
     *,
     out: Expected,
@@ -163,8 +165,8 @@ def native_layer_norm(
 def native_group_norm(
     net: Emitter,
     input: Symbol,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    weight: Operand | None,
+    bias: Operand | None,
     N: int,
     C: int,
     HxW: int,
@@ -198,8 +200,8 @@ def _standardized(
     net: Emitter,
     input: Symbol,
     layer: Standardize,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    weight: Operand | None,
+    bias: Operand | None,
     run: tuple[int, int],
 ) -> Symbol:
     suffix = "" if weight is None and bias is None else "normal"
@@ -207,10 +209,12 @@ def _standardized(
 
 
 def _affine(
-    net: Emitter, input: Symbol, weight: Tensor | None, bias: Tensor | None, run: tuple[int, int]
+    net: Emitter, input: Symbol, weight: Operand | None, bias: Operand | None, run: tuple[int, int]
 ) -> Symbol:
     """Multiply by the weight and add the bias, over `num_axes` axes from `axis` on."""
     axis, num_axes = run
+    if isinstance(weight, Symbol) or isinstance(bias, Symbol):
+        return _computed_affine(net, input, weight, bias, input.rank - axis)
     if weight is None:
         if bias is None:
             return input
@@ -219,6 +223,26 @@ def _affine(
     blobs = [constant("weight", weight)] + ([] if bias is None else [constant("bias", bias)])
     layer = Scale(axis=axis, num_axes=num_axes, bias_term=bias is not None)
     return net.add(layer, input, blobs=blobs)
+
+
+def _computed_affine(
+    net: Emitter, input: Symbol, weight: Operand | None, bias: Operand | None, rank: int
+) -> Symbol:
+    """Multiply and add what the net computes, seen as tensors of that rank."""
+    top = input
+    if weight is not None:
+        top = product(net, top, _at_front(net, weight, rank, "weight"), suffix="scaled")
+    if bias is not None:
+        top = weighted_sum(net, top, _at_front(net, bias, rank, "bias"))
+    return top
+
+
+def _at_front(net: Emitter, value: Operand, rank: int, suffix: str) -> Operand:
+    """Append axes of size 1 up to that rank."""
+    ones = (1,) * (rank - len(value.shape))
+    if isinstance(value, Symbol):
+        return viewed(net, value, lambda s: (*s, *ones), suffix=suffix)
+    return value.reshape(*value.shape, *ones)
 
 
 @handles(F.local_response_norm)

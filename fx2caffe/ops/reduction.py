@@ -81,7 +81,7 @@ def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> 
 @handles(torch.max)
 def largest(
     net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
-) -> Symbol | tuple[Symbol, Symbol]:
+) -> Symbol | tuple[Symbol, Symbol | None]:
     """Reduce all elements, two tensors elementwise, or an axis with indices: torch's overloads."""
     if dim is None:
         return amax(net, input)
@@ -93,7 +93,7 @@ def largest(
 @handles(torch.min)
 def smallest(
     net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
-) -> Symbol | tuple[Symbol, Symbol]:
+) -> Symbol | tuple[Symbol, Symbol | None]:
     """Reduce all elements, two tensors elementwise, or an axis with indices: torch's overloads."""
     if dim is None:
         return amin(net, input)

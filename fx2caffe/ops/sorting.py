@@ -15,6 +15,7 @@ from fx2caffe.ir.constants import EXACT_INTEGER
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
+from fx2caffe.ir.reduce import Reduce, ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
@@ -101,10 +102,24 @@ def _as_expected(net: Emitter, pair: Pair, out: Expected) -> Pair:
     return shaped[0], shaped[1]
 
 
+def _extreme_alone(
+    net: Emitter, input: Symbol, dim: int, out: Expected, descending: bool
+) -> Symbol:
+    """Return the largest or smallest element of an axis, which every target has in some layers."""
+    line = viewed(net, input, lambda s: s or (1,), suffix="flat")
+    source = line if descending else negated(net, line, "negative")
+    layer = Reduce(op=ReduceOp.MAX, axes=(positive(dim, line.rank),), keepdim=True)
+    found = net.add(layer, source, suffix="values")
+    found = found if descending else negated(net, found, "smallest")
+    return reshaped(net, found, tuple(out.meta[0].shape), tuple(out.other_meta[0].shape))
+
+
 def extreme_of_axis(
     net: Emitter, input: Symbol, dim: int, out: Expected, *, descending: bool
-) -> Pair:
-    """Return torch.max or torch.min over one axis: values, and the lowest index of each."""
+) -> tuple[Symbol, Symbol | None]:
+    """Return torch.max or torch.min over one axis: values, and the lowest index of each if read."""
+    if out.read <= {0}:
+        return _extreme_alone(net, input, dim, out, descending), None
     pair = ordered(net, input, dim, 1, descending=descending, first=True)
     return _as_expected(net, pair, out)
 
@@ -119,10 +134,12 @@ def topk(
     sorted: bool = True,
     *,
     out: Expected,
-) -> Pair:
+) -> tuple[Symbol, Symbol | None]:
     """Return the k largest elements and indices; ties, unordered in torch, come last first."""
     if not sorted and k > 1:
         raise Refused("needs sorted=True, whose order torch promises, got False")
+    if k == 1 and out.read <= {0}:
+        return _extreme_alone(net, input, dim, out, largest), None
     pair = ordered(net, input, dim, k, descending=largest, first=False)
     return _as_expected(net, pair, out)
 

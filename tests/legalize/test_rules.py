@@ -73,6 +73,9 @@ ROWS: tuple[Shape, ...] = ((1, 4, 6),)
 OTHER_RANKS: dict[str, Row] = {
     "vector": (lambda x: x.sum((0, 1)).tanh(), ROWS),
     "joined_vectors": (lambda x: torch.maximum(x.sum((0, 1)), x.tanh().sum((0, 1))), ROWS),
+    "largest_of_an_axis": (lambda x: x.max(1)[0], ROWS),
+    "smallest_of_an_axis": (lambda x: x.min(2, keepdim=True)[0], ROWS),
+    "first_of_topk": (lambda x: x.topk(1, 1)[0], ROWS),
     "scalar_inside": (lambda x: x / x.square().mean(), ROWS),
 }
 MASKS: dict[str, Row] = {

@@ -39,7 +39,8 @@ WRITTEN: Mapping[Any, tuple[str, ...]] = {
 MOVES = frozenset(
     """any all getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
-    index_select relu max_pool2d where masked_fill maximum minimum fmax fmin""".split()  # noqa: SIM905
+    index_select relu max_pool2d where masked_fill maximum minimum fmax fmin bitwise_and bitwise_or
+    bitwise_xor bitwise_right_shift""".split()  # noqa: SIM905
 )
 
 

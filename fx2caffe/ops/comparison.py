@@ -14,8 +14,7 @@ from caffe2fx.layers import AbsVal, Power
 from fx2caffe.ir.binary import PRODUCT, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_float32
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.lowering.expected import Expected
+from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     MAXIMUM,
@@ -217,37 +216,6 @@ def logical_xor(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
 @handles(torch.logical_not)
 def logical_not(net: Emitter, input: Symbol) -> Symbol:
     return opposite(net, nonzero(net, input, "mask"))
-
-
-@handles(torch.bitwise_and)
-def bitwise_and(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
-    _refuse_integers(out)
-    return logical_and(net, input, other)
-
-
-@handles(torch.bitwise_or)
-def bitwise_or(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
-    _refuse_integers(out)
-    return logical_or(net, input, other)
-
-
-@handles(torch.bitwise_xor)
-def bitwise_xor(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
-    _refuse_integers(out)
-    return logical_xor(net, input, other)
-
-
-@handles(torch.bitwise_not)
-def bitwise_not(net: Emitter, input: Symbol) -> Symbol:
-    """Invert a mask; for integers compute -x - 1, as in two's complement."""
-    if input.dtype is torch.bool:
-        return opposite(net, input)
-    return affine(net, input, -1, -1)
-
-
-def _refuse_integers(out: Expected) -> None:
-    if out.meta.dtype is not torch.bool:
-        raise Refused(f"needs bool tensors, for integers have bits, got {out.meta.dtype}")
 
 
 # Signs

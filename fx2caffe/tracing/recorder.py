@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from caffe2fx import compat
 from fx2caffe.ir.graph_functions import plain_index, setitem
+from fx2caffe.tracing import reasons
 from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
 from fx2caffe.tracing.canonical import Call, canonical, written
 from fx2caffe.tracing.dispatch_guard import READS_DATA, DataShape, Guard
@@ -23,13 +24,16 @@ from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.selections import Selections
 from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
 from fx2caffe.tracing.torch_names import (
-    DATA_ATTRIBUTES,
+    FILLS,
     IDENTITIES,
-    METADATA,
+    LENDS,
+    MOVES,
+    NO_FORMS,
     READS,
     RESHAPED,
     SHAPE_ONLY,
     Function,
+    is_metadata,
     name_of,
 )
 from fx2caffe.tracing.value_modes import Values
@@ -37,21 +41,6 @@ from fx2caffe.tracing.written_values import WrittenValues
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
-MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
-NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
-LENDS = (
-    "__array__", "__dlpack__", "_typed_storage", "data_ptr", "numpy", "storage", "untyped_storage",
-    "to_dlpack",
-)  # fmt: skip
-FILLS = ("copy_", "fill_", "zero_")
-HIDDEN_WRITE = "writes {}, which its name does not show"
-AUTOCAST = "runs under torch.autocast: a Caffe net has one precision"
-NEEDS_REAL = "can not run on fake values: use values='real'"
-PACKED = "packs sequences by their lengths: pass them padded, in a net all are equally long"
-OVERLAPS = "writes memory that overlaps itself (expand, unfold): call .clone() on it first"
-NO_FORM = "has no form that leaves its argument as it was"
-HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
-WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
 
 
 def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
@@ -95,7 +84,7 @@ class Recorder(TorchFunctionMode):
         owner, name = name_of(func)
         if self._selections.concern(func, name, args, kwargs):
             return self._selections.call(func, args, kwargs)
-        if _is_metadata(owner, name, args, kwargs):
+        if is_metadata(owner, name, args, kwargs):
             return self._metadata(func, owner, name, args, kwargs)
         targets = written(func, args, kwargs)
         for target in targets:
@@ -168,13 +157,13 @@ class Recorder(TorchFunctionMode):
 
     def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
         if any(map(compat.is_autocast_enabled, ("cpu", "cuda"))):
-            self._log.refuse(_title(func), AUTOCAST)
+            self._log.refuse(_title(func), reasons.AUTOCAST)
         if name_of(func).name == "_pack_padded_sequence":
-            self._log.refuse("pack_padded_sequence", PACKED)
+            self._log.refuse("pack_padded_sequence", reasons.PACKED)
         if isinstance(func, torch._ops.HigherOrderOperator):
-            self._log.refuse(_title(func), HIGHER_ORDER)
+            self._log.refuse(_title(func), reasons.HIGHER_ORDER)
         if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
-            self._log.refuse(_title(func), WRAPPED)
+            self._log.refuse(_title(func), reasons.WRAPPED)
 
     # Calls that are no operation of a network
 
@@ -234,7 +223,7 @@ class Recorder(TorchFunctionMode):
         target, source = args
         node = self._builder.node(source) if self._table.owns(source) else None
         if source.is_meta != target.is_meta:
-            self._log.refuse("data", NEEDS_REAL)
+            self._log.refuse("data", reasons.NEEDS_REAL)
         with self._guard.calling(traced=True):
             func(target, source)
         self._table.forget(target)
@@ -287,7 +276,7 @@ class Recorder(TorchFunctionMode):
         except DataShape:
             return self._unrecorded(func, args, kwargs)
         if changed:
-            self._log.refuse(_title(func), HIDDEN_WRITE.format(_named(changed[0], kwargs)))
+            self._log.refuse(_title(func), reasons.HIDDEN_WRITE.format(_named(changed[0], kwargs)))
         if not tensors_in(result):
             self._log.note(_title(func), READS_DATA)
             return result
@@ -330,7 +319,7 @@ class Recorder(TorchFunctionMode):
             unreadable = isinstance(error, NotImplementedError) or "meta tensor" in str(error)
             if self._values.readable or not unreadable:
                 raise
-            self._log.refuse(_title(func), NEEDS_REAL)
+            self._log.refuse(_title(func), reasons.NEEDS_REAL)
 
     # Writes
 
@@ -351,7 +340,7 @@ class Recorder(TorchFunctionMode):
         if name not in RESHAPED and any(map(self._overlaps, targets)):
             return self._write_part(func, call, args)
         if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
-            self._log.refuse(_title(func), NO_FORM)
+            self._log.refuse(_title(func), reasons.NO_FORM)
         inputs = self._builder.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
         value = self._written.nodes_of(name, call, inputs, likes, targets)
@@ -362,7 +351,7 @@ class Recorder(TorchFunctionMode):
         same = self._table.same_memory
         extra = [t for t in changed if not any(same(t, target) for target in targets)]
         if extra:
-            self._log.refuse(_title(func), HIDDEN_WRITE.format(_named(extra[0], kwargs)))
+            self._log.refuse(_title(func), reasons.HIDDEN_WRITE.format(_named(extra[0], kwargs)))
         for target, node in zip(targets, value(targets), strict=True):
             self._table.write(target, node)
         return result
@@ -375,7 +364,7 @@ class Recorder(TorchFunctionMode):
         """Record `x[index] = value` of an x that overlaps itself as a write of the view."""
         index = plain_index(args[1], self._table.owns) if call.target is setitem else [[]]
         if not is_basic(index):
-            self._log.refuse(_title(func), OVERLAPS)
+            self._log.refuse(_title(func), reasons.OVERLAPS)
         part = self._dispatch(Tensor.__getitem__, (args[0], index), {})
         value = args[2]
         if not isinstance(value, Tensor):
@@ -389,17 +378,6 @@ class Recorder(TorchFunctionMode):
 
 def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:
     return [t for t in tensors if not any(t is other for other in among)]
-
-
-def _is_metadata(owner: str, name: str, args: Args, kwargs: Kwargs) -> bool:
-    """Return whether a call gives metadata of a tensor without reading its elements."""
-    if name == "type":  # the name of the type, or a cast to one
-        return len(args) == 1 and kwargs.get("dtype") is None
-    if name in METADATA:
-        return True
-    if owner == "get":
-        return name not in DATA_ATTRIBUTES and name not in READS
-    return owner == "set" and name != "data"
 
 
 def _named(tensor: Tensor, kwargs: Kwargs) -> str:

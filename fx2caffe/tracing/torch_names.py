@@ -21,6 +21,14 @@ class Name(NamedTuple):
     name: str
 
 
+# Functions that move or cast a tensor, that have no form without a write, and that lend memory.
+MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
+NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
+LENDS = (
+    "__array__", "__dlpack__", "_typed_storage", "data_ptr", "numpy", "storage", "untyped_storage",
+    "to_dlpack",
+)  # fmt: skip
+FILLS = ("copy_", "fill_", "zero_")
 # Several names of one operation; the right side is the one that handlers know.
 ALIASES = {
     "__and__": "bitwise_and", "__rand__": "bitwise_and", "__iand__": "bitwise_and_",
@@ -160,3 +168,14 @@ def name_of(function: Function) -> Name:
 def _property_name(descriptor: Any) -> str:
     names = (name for name, value in vars(Tensor).items() if value is descriptor)
     return next(names, "unknown")
+
+
+def is_metadata(owner: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether a call gives metadata of a tensor without reading its elements."""
+    if name == "type":  # the name of the type, or a cast to one
+        return len(args) == 1 and kwargs.get("dtype") is None
+    if name in METADATA:
+        return True
+    if owner == "get":
+        return name not in DATA_ATTRIBUTES and name not in READS
+    return owner == "set" and name != "data"

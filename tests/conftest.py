@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from tests.engine import KeptCaffe
 
 # Tests run side by side: threads of their own would only be in each other's way.
 torch.set_num_threads(1)
+# Nothing fails because the machine is slow, and a run's examples are those of the run before.
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 def corpus_folder() -> Path | None:

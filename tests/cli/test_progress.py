@@ -51,11 +51,19 @@ class Slow(nn.Module):
 """
 
 
+# A shell that starts tests in the background has them ignore SIGINT, which a child inherits.
+LISTENING = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("fx2caffe", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_interrupted_it_says_so_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "slow_model.py").write_text(SLOW)
     command = ["export", "slow_model:Slow", "--input", "1x3", "-o", "out", "--quiet"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "fx2caffe", *command],
+        [sys.executable, "-c", LISTENING, *command],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "running\n"

@@ -55,18 +55,19 @@ def rendered(made: Page) -> str:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{page(made.title)}</title><style>{_asset('report.css')}</style></head><body><main>",
+        f"<title>{page(made.title)}</title><style>{asset('report.css')}</style></head><body><main>",
         _verdict(made),
         _refusals(made.refusals),
     ]
     if made.lines:
         parts += [f'<div class="left">{_net(made)}{_DEPTH}</div>', _LAYER, _table(made)]
         parts.append(f'<script type="application/json" id="data">{script(made.data)}</script>')
-        parts += (f"<script>{_asset(name)}</script>" for name in ("d3.min.js", "report.js"))
+        parts += (f"<script>{asset(name)}</script>" for name in ("d3.min.js", "report.js"))
     return "\n".join([*filter(None, parts), "</main></body></html>\n"])
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file that stands within a page."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 

@@ -10,8 +10,8 @@ from caffe2fx.engines import best_engine
 from caffe2fx.errors import CaffeError
 from fx2caffe.targets import find_target
 from fx2caffe.zoo.models import names
-from fx2caffe.zoo.process_pool import run
 from fx2caffe.zoo.result import EQUAL, FAILED, VERDICTS, Row
+from fx2caffe.zoo.runner import run
 from fx2caffe.zoo.table import summary, write
 
 

@@ -37,6 +37,16 @@ class Job:
         """Return the name of the job's files, without the suffix."""
         return re.sub(r"[^\w.-]", "-", self.name)
 
+    def row_in(self, folder: Path) -> Path:
+        """Return the path of the job's row."""
+        return folder / f"{self.stem}.json"
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """Return the names of its reports: of the example's batch, then of the second one."""
+        second = (f"{self.stem}.batch-{self.batch}.html",) if self.batch else ()
+        return f"{self.stem}.html", *second
+
 
 @dataclass(frozen=True)
 class Row:
@@ -46,7 +56,8 @@ class Row:
     input that was tried moves some), `refused` (it cannot be exported exactly) or `failed` (it
     did not run); `reasons` states why it is not `equal`. `error` is the worst of all errors as a
     share of its limit, `bytes` the sizes of prototxt and caffemodel, and `batch_faults` states why
-    the batch is fixed, where it is.
+    the batch is fixed, where it is. `reports` are the names of its reports, in the row's folder;
+    one that failed has none.
     """
 
     job: Job
@@ -60,6 +71,7 @@ class Row:
     verify_seconds: float = 0.0
     bytes: tuple[int, int] = (0, 0)
     batch_faults: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the row as JSON, atomically."""
@@ -79,7 +91,7 @@ def read(path: Path) -> Row:
         values = foreign_text.json_object(foreign_text.utf8(path), path)
         values["job"] = Job(**values["job"])
         values["error"] = float(values["error"])
-        for name in ("reasons", "bytes", "batch_faults"):
+        for name in ("reasons", "bytes", "batch_faults", "reports"):
             values[name] = tuple(values[name])
         values["inputs"] = tuple(map(tuple, values["inputs"]))
         return Row(**values)

@@ -44,9 +44,13 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """Return the text of each column."""
+    """Return the text of each column, in Markdown."""
+    return [f"`{row.job.name}`", *values(row), _escaped(remark(row, LONGEST))]
+
+
+def values(row: Row) -> list[str]:
+    """Return the texts between the first column, the model, and the last, the remark."""
     return [
-        f"`{row.job.name}`",
         ", ".join("x".join(map(str, shape)) for shape in row.inputs),
         row.job.target,
         row.job.engine,
@@ -56,24 +60,28 @@ def cells(row: Row) -> list[str]:
         f"{row.export_seconds:.1f} s" if row.layers else "",
         f"{row.bytes[0] / 1e3:.0f} kB" if row.layers else "",
         f"{row.bytes[1] / 1e6:.1f} MB" if row.layers else "",
-        _remark(row),
     ]
 
 
-def _remark(row: Row) -> str:
-    """Return the reason for which a row is not equal, else the batches that it runs."""
+def remark(row: Row, longest: int | None = None) -> str:
+    """Return the reason for which a row is not equal, else the batches that it runs.
+
+    A reason is one line, of `longest` characters or less.
+    """
     if row.reasons:
         more = f" (and {len(row.reasons) - 1} more)" if len(row.reasons) > 1 else ""
-        return _short(row.reasons[0]) + more
-    return f"fixed: {_short(row.batch_faults[0])}" if row.batch_faults else "any"
+        return _short(row.reasons[0], longest) + more
+    return f"fixed: {_short(row.batch_faults[0], longest)}" if row.batch_faults else "any"
 
 
-def _short(reason: str) -> str:
-    """Return a reason as one line, without its source line and without Markdown's markup."""
-    text = re.sub(r"\s+", " ", reason.replace("|", "/"))
-    text = visible(re.sub(r"<(\w+)>", r"\1", text), lines=False)
-    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-    return text.replace("<", "&lt;")
+def _short(reason: str, longest: int | None) -> str:
+    text = visible(re.sub(r"\s+", " ", reason), lines=False)
+    return text if longest is None or len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _escaped(text: str) -> str:
+    """Return text without Markdown's markup."""
+    return re.sub(r"<(\w+)>", r"\1", text).replace("|", "/").replace("<", "&lt;")
 
 
 def write(rows: Sequence[Row], path: str | Path) -> None:

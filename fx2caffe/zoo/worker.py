@@ -91,9 +91,9 @@ def run(job: Job, folder: Path, admitted: Admit) -> Row | None:
         exported, seconds = _timed(lambda: export(made.model, made.inputs, target=job.target))
         row = replace(row, export_seconds=seconds, **_described(exported))
         row = replace(row, bytes=_saved(exported, folder / job.stem, made.own_weights))
-        return _verified(row, exported)
+        return _verified(row, exported, folder)
     except UnsupportedError as error:
-        return replace(row, verdict=REFUSED, reasons=tuple(map(str, error.refusals)))
+        return _refused(row, error, folder)
     except CaffeError as error:
         return replace(row, reasons=(str(error),))
     except Exception as error:
@@ -120,10 +120,20 @@ def _saved(exported: Export, stem: Path, keep: bool) -> tuple[int, int]:
     return sizes
 
 
-def _verified(row: Row, exported: Export) -> Row:
+def _refused(row: Row, error: UnsupportedError, folder: Path) -> Row:
+    name = row.job.reports[0]
+    error.save(folder / name)
+    reasons = tuple(map(str, error.refusals))
+    return replace(row, verdict=REFUSED, reasons=reasons, reports=(name,))
+
+
+def _verified(row: Row, exported: Export, folder: Path) -> Row:
     reports, seconds = _timed(lambda: list(_reports(row.job, exported)))
     rows = [row for report in reports for row in report.rows]
     faults = [report.summary() for report in reports if not report.ok]
+    names = row.job.reports[: len(reports)]
+    for report, name in zip(reports, names, strict=True):
+        report.save(folder / name)
     return replace(
         row,
         verdict=_worst(report.status for report in reports).value,
@@ -131,6 +141,7 @@ def _verified(row: Row, exported: Export) -> Row:
         maps=len(reports[0].rows),
         error=max((row.share for row in rows), default=0.0),
         verify_seconds=seconds,
+        reports=names,
     )
 
 

@@ -14,6 +14,7 @@ from fx2caffe.cli import main
 MODELS = """
 import os
 import signal
+import time
 from pathlib import Path
 import torch
 from torch import nn
@@ -49,6 +50,9 @@ def dying():
 
 def raising():
     raise RuntimeError("no such dataset")
+
+def sleeping():
+    time.sleep(60)
 
 def wide():
     return nn.Linear(1000, 1000), torch.rand(1, 1000)
@@ -90,6 +94,13 @@ def test_one_row_a_model_whatever_happens(folder: Path) -> None:
     assert (plain.verdict, plain.layers, plain.maps) == ("equal", 3, 2)
     assert 0 < plain.error < 1 and plain.export_seconds > 0 and plain.verify_seconds > 0
     assert plain.inputs == ((1, 3, 8, 8),) and not plain.batch_faults
+    assert plain.reports == ("my_zoo-plain.html", "my_zoo-plain.batch-3.html")
+    assert [row.reports for row in (refused, raising, dying)] == [("my_zoo-refused.html",), (), ()]
+    for name, words in {
+        **dict.fromkeys(plain.reports, "Equal"),
+        "my_zoo-refused.html": "lgamma",
+    }.items():
+        assert words in Path("out", name).read_text("utf-8")
 
 
 def test_resumes_where_it_was_left(folder: Path) -> None:
@@ -121,6 +132,17 @@ def test_resumes_where_it_was_left(folder: Path) -> None:
     again = zoo.run([*names, *mine("raising")], output="out", batch=2)
     assert again[:2] == asked[:2] and made() == 3
     assert again[2].verdict == "equal", again[2].reasons
+
+
+def test_an_interrupted_job_has_no_row(folder: Path) -> None:
+    def interrupt(row: zoo.Row) -> None:
+        raise KeyboardInterrupt
+
+    names = mine("plain", "sleeping", "refused")
+    with pytest.raises(KeyboardInterrupt):
+        zoo.run(names, output="out", jobs=2, progress=interrupt)
+    left = {path.name for path in Path("out").iterdir()}
+    assert "my_zoo-plain.json" in left and "my_zoo-sleeping.json" not in left
 
 
 def test_memory_and_size_are_limits(folder: Path) -> None:

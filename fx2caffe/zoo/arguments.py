@@ -20,6 +20,7 @@ def configure(commands: Any) -> None:
         [
             "zoo 'resnet*' 'vit_b_*' --small --batch 3 --target portable",
             "zoo --source timm my_package.models:build_net --markdown table.md",
+            "zoo 'resnet*' --executor dask://scheduler:8786",
         ],
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="models, or patterns: 'resnet*'")
@@ -41,6 +42,11 @@ def configure(commands: Any) -> None:
     parser.add_argument("--jobs", type=positive, default=1, help="processes at a time (default: 1)")
     parser.add_argument(
         "--memory", type=positive_number, metavar="GB", help="for all processes together"
+    )
+    parser.add_argument(
+        "--executor",
+        metavar="ADDRESS",
+        help="run the jobs on a dask.distributed cluster: dask://HOST:PORT",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("zoo"), metavar="FOLDER", help="default: zoo"

@@ -30,6 +30,7 @@ def run_zoo(arguments: argparse.Namespace, output: Output) -> int:
         memory=arguments.memory,
         again=_again(arguments.again),
         largest=arguments.largest,
+        executor=arguments.executor,
         progress=lambda row: output.note(_line(row)),
     )
     if not rows:

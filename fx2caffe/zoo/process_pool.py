@@ -67,7 +67,7 @@ def made(todo: Sequence[Job], folder: Path, jobs: int, admit: Admit) -> Generato
     """Yield the rows of the jobs as they finish; a model that is too large has none."""
     if jobs < 1:
         raise CaffeError(f"jobs needs to be 1 or more, got {jobs}")
-    with ThreadPoolExecutor(jobs) as threads, Idle(jobs) as idle:
+    with ThreadPoolExecutor(jobs) as threads, Idle(jobs, jobs) as idle:
         futures = [threads.submit(work, job, folder, idle, admit) for job in todo]
         try:
             for future in as_completed(futures):
@@ -97,10 +97,14 @@ def work(job: Job, folder: Path, idle: Idle, admit: Admit) -> Row | None:
 
 
 class Idle:
-    """Holds the idle workers; all are ended when the block is left."""
+    """Holds the idle workers; all are ended when the block is left.
 
-    def __init__(self, jobs: int) -> None:
-        self.all = [_Worker(max(1, (os.cpu_count() or 1) // jobs)) for _ in range(jobs)]
+    The machine runs `at_once` of them at a time, which share its cores.
+    """
+
+    def __init__(self, count: int, at_once: int) -> None:
+        threads = max(1, (os.cpu_count() or 1) // at_once)
+        self.all = [_Worker(threads) for _ in range(count)]
         self.waiting: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self.all:
             self.waiting.put(worker)

@@ -13,6 +13,7 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.weights.atomic import file_errors, replacing
 from fx2caffe.targets import find_target
 from fx2caffe.zoo import index
+from fx2caffe.zoo.cluster import made_by
 from fx2caffe.zoo.process_pool import Admit, made, three_quarters
 from fx2caffe.zoo.result import FAILED, Job, Row, read
 
@@ -29,6 +30,7 @@ def run(
     memory: float | None = None,
     again: Collection[str] = (FAILED,),
     largest: float | None = None,
+    executor: str | None = None,
     progress: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """Export and verify each model in a process of its own; return one row per model, in order.
@@ -45,20 +47,28 @@ def run(
     (in GB, by default three quarters of the machine's); a model of its own size beyond that runs
     alone. Models with more than `largest` MB of weights are left out. `progress` is called for each
     row that was made. A job that is interrupted has no row.
+
+    `executor` is the address of a dask.distributed scheduler, as "dask://HOST:PORT": its workers
+    run the jobs, in place of this machine, and need fx2caffe, the models' packages and the engine.
+    They run as many at a time as they have threads; `memory` is then what each of them may use, by
+    default its own limit.
     """
     if not models:
         raise CaffeError("zoo needs one model or more, got none")
     find_target(target), engine_of(engine)
     asked = [Job(name, target, engine, small, batch) for name in models]
     folder = Path(output)
-    admit = Admit(
-        three_quarters() if memory is None else memory, inf if largest is None else largest * 1e6
-    )
+    limit = inf if largest is None else largest * 1e6
+    admit = Admit(three_quarters() if memory is None else memory, limit)
     with file_errors():
         folder.mkdir(parents=True, exist_ok=True)
         known = {job: row for job in asked for row in _known(job, folder, again)}
         todo = [job for job in dict.fromkeys(asked) if job not in known]
-        with closing(made(todo, folder, jobs, admit)) as finished:
+        if executor is None:
+            making = made(todo, folder, jobs, admit)
+        else:
+            making = made_by(executor, todo, folder, memory, limit)
+        with closing(making) as finished:
             for row in finished:
                 known[row.job] = row
                 progress(row)

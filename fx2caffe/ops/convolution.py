@@ -17,7 +17,7 @@ from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.arguments import Sizes, constant, per_axis
+from fx2caffe.ops.arguments import Sizes, per_axis
 from fx2caffe.ops.elementwise import add
 
 
@@ -80,18 +80,19 @@ def _padding(
 ) -> tuple[list[tuple[int, int]], Operand]:
     """Return the zeros before and after each axis, and the weight for them.
 
-    torch puts the odd zero of 'same' at the end. A zero before the kernel moves the kernel one
-    further to the end, so that both sides get the same number of zeros.
+    torch puts the odd zero of 'same' at the end. A zero before a constant kernel moves the kernel
+    one further to the end, so that both sides get the same number of zeros.
     """
     kernel = weight.shape[2:]
     if padding == "valid":
         return [(0, 0)] * len(kernel), weight
     if not isinstance(padding, str):
         return [(pad, pad) for pad in per_axis(padding, len(kernel))], weight
-    weight = constant("weight", weight)
     totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     uneven = [total % 2 for total in totals]
-    if all(d == 1 for d, odd in zip(dilation, uneven, strict=True) if odd):
+    if not isinstance(weight, Symbol) and all(
+        d == 1 for d, odd in zip(dilation, uneven, strict=True) if odd
+    ):
         weight = F.pad(weight, [side for odd in reversed(uneven) for side in (odd, 0)])
         sides = [(total + odd) // 2 for total, odd in zip(totals, uneven, strict=True)]
         return [(side, side) for side in sides], weight
@@ -135,7 +136,7 @@ def conv_transpose(
     input = as_symbol(net, input, "input")
     batched = _with_batch(net, input, spatial)
     if any(extra):
-        weight, spread = longer_kernel(constant("weight", weight), extra, spread)
+        weight, spread = _longer(net, weight, extra, spread)
     layer = Deconvolution(
         num_output=weight.shape[1] * groups,
         kernel_size=tuple(weight.shape[2:]),
@@ -146,6 +147,18 @@ def conv_transpose(
     )
     top = _weighted(net, layer, batched, weight, bias)
     return top if batched.rank == input.rank else _without_batch(net, top)
+
+
+def _longer(net: Emitter, weight: Operand, extra: Shape, dilation: Shape) -> tuple[Operand, Shape]:
+    """Return the longer kernel of `longer_kernel`, also of a weight that the net computes."""
+    if not isinstance(weight, Symbol):
+        return longer_kernel(weight, extra, dilation)
+    indices = {}
+    for axis, (d, more) in enumerate(zip(dilation, extra, strict=True), 2):
+        taps = range(weight.static_size(axis))
+        apart = [one for tap in taps for one in (tap, *[PADDING] * (d - 1))]
+        indices[axis] = apart[: len(apart) - d + 1] + [PADDING] * more
+    return index_map(net, weight, indices, suffix="longer"), (1,) * len(extra)
 
 
 def longer_kernel(weight: Tensor, extra: Shape, dilation: Shape) -> tuple[Tensor, Shape]:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caffe2fx.layers import InnerProduct
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.binary import BinaryOp
 from fx2caffe.ir.constants import as_symbol
@@ -18,9 +17,10 @@ from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.arguments import constant, positive
+from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import affine, difference, extreme, product, quotient
 from fx2caffe.ops.index_map import expanded
+from fx2caffe.ops.matmul import linear
 from fx2caffe.ops.reduction import normed, reduced
 
 
@@ -112,16 +112,16 @@ def bilinear(
     net: Emitter, input1: Operand, input2: Operand, weight: Operand, bias: Operand | None = None
 ) -> Symbol:
     """Multiply all pairs of elements of the two inputs, then apply the weight as one matrix."""
-    matrix = constant("weight", weight)
     one, two = as_symbol(net, input1, suffix="input1"), as_symbol(net, input2, suffix="input2")
     column = viewed(net, one, lambda s: (*s, 1), suffix="column")
     row = viewed(net, two, lambda s: (*s[:-1], 1, s[-1]), suffix="row")
     each = product(net, column, row, "products")
     flat = viewed(net, each, lambda s: (*s[:-2], s[-2] * s[-1]), suffix="flat")
-    blobs = [matrix.flatten(1)] + ([] if bias is None else [constant("bias", bias)])
-    axis = 1 if flat.rank == 2 else -1
-    layer = InnerProduct(num_output=len(matrix), bias_term=bias is not None, axis=axis)
-    return net.add(layer, flat, blobs=blobs)
+    if isinstance(weight, Symbol):
+        matrix: Operand = viewed(net, weight, lambda s: (s[0], s[1] * s[2]), suffix="weight")
+    else:
+        matrix = weight.flatten(1)
+    return linear(net, flat, matrix, bias)
 
 
 @handles(Tensor.sum_to_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from caffe2fx.layers import AbsVal, Reduction
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Refused, Symbol
@@ -70,8 +73,8 @@ def isin(
     invert: bool = False,
 ) -> Symbol:
     """Compute whether the distance to the nearest test element is 0."""
-    if isinstance(elements, Tensor) or isinstance(test_elements, Symbol):
-        raise Refused("needs constant test_elements, got some that depend on the input")
+    if isinstance(test_elements, Symbol) or isinstance(elements, Tensor):
+        return _among_computed(net, elements, as_symbol(net, test_elements), invert)
     tested = torch.as_tensor(test_elements).flatten()
     last = viewed(net, elements, lambda s: (*s, 1), suffix="last")
     apart = net.add(AbsVal(), difference(net, last, tested, "steps"), suffix="distance")
@@ -79,3 +82,21 @@ def isin(
     nearest = reduced(net, ReduceOp.MAX, nearness, -1, suffix="nearest")
     is_other = above(net, negated(net, nearest, "distance"), 0, "" if invert else "is_other")
     return is_other if invert else opposite(net, is_other)
+
+
+def _among_computed(net: Emitter, elements: Operand, tested: Symbol, invert: bool) -> Symbol:
+    """Count the test elements that are equal to each element: 1 - (|x - t| > 0), summed."""
+    pairs = prod(elements.shape) * prod(tested.shape)
+    if pairs > DENSE:
+        raise Refused(
+            f"needs at most {DENSE} pairs of an element and a test element that the net computes, "
+            f"got {pairs}"
+        )
+    values = as_symbol(net, elements, suffix="elements")
+    last = viewed(net, values, lambda s: (*s, 1), suffix="last")
+    line = viewed(net, tested, lambda s: (prod(s),), suffix="tested")
+    apart = net.add(AbsVal(), difference(net, last, line, "difference"), suffix="distance")
+    same = opposite(net, above(net, apart, 0, "is_other"), "is_same")
+    count = net.add(Reduction(axis=-1), same, suffix="count")
+    found = above(net, count, 0, "found" if invert else "")
+    return opposite(net, found) if invert else found

@@ -303,6 +303,16 @@ def _weighted(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
     return Call(function, args, kwargs)
 
 
+def _diagonal_filled(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Turn x.fill_diagonal_(value, wrap), which has no form without a write, into masked_fill."""
+
+    def call(input: Tensor, fill_value: Any, wrap: bool = False) -> Call:
+        mask = torch.zeros(input.shape, dtype=torch.bool).fill_diagonal_(True, wrap)
+        return Call(torch.masked_fill, (input, mask, fill_value), {})
+
+    return call(args[0], *args[1:], **kwargs)
+
+
 _F_ADAPTERS: dict[str, Callable[..., Call]] = dict.fromkeys(
     ("softmax", "log_softmax", "softmin"), _f_softmax
 )
@@ -316,6 +326,6 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
          "column_stack"), _joined
     ),
     **{spelling: _weighted for name in _WEIGHTED for spelling in (name, f"{name}_")},
-    "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
+    "fill_diagonal_": _diagonal_filled, "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

@@ -58,6 +58,12 @@ ROWS = [
         layers=("Reshape", "Tile", "Scale", "Flatten", "InnerProduct")),
     Row("bilinear_bare", lambda: nn.Bilinear(6, 4, 3, bias=False), ((2, 6), (2, 4)),
         layers=("Reshape", "Tile", "Scale", "Flatten", "InnerProduct")),
+    Row("bilinear_dynamic", function(F.bilinear), ((2, 6), (2, 4), (3, 6, 4)),
+        layers=("Reshape", "Tile", "Scale", "Flatten", "Flatten", "InnerProduct")),
+    Row("bilinear_dynamic_bias", function(lambda x, y, w, b: F.bilinear(x, y, w, b[0])),
+        ((2, 5, 6), (2, 5, 4), (3, 6, 4), (1, 3)),
+        layers=("Flatten", "Reshape", "Tile", "Scale", "Flatten", "Flatten", "InnerProduct",
+            "Bias")),
     pair("sum_to_size", lambda x: x.sum_to_size(5, 1), TWO[:1],
          layers=("Reduction", "Reshape", "Convolution", "Reshape", "Flatten"), fixed_batch=True),
 ]

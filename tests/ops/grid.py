@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tests.rows import Row, Shape, function
 
@@ -17,6 +18,12 @@ A = torch.linspace(-1, 2, 6).reshape(2, 3)
 
 def each(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...] = IMAGE, **more: Any) -> Row:
     return Row(id, function(body), shapes, **more)
+
+
+def _with_filled_part(x: Tensor) -> Tensor:
+    y = x * 2
+    y[0, 1:4].fill_diagonal_(5.0)
+    return y
 
 
 # fmt: off
@@ -67,6 +74,19 @@ DIAGONALS = [
     each("tril", lambda x: x.tril(), layers=("Scale",)),
     each("tril_below", lambda x: x.tril(-1), layers=("Scale",)),
     each("triu", lambda x: x.triu(1), layers=("Scale",)),
+    each("fill_diagonal", lambda x: (x[0] * 2).fill_diagonal_(3.0), ((2, 4, 3),),
+         layers=("DummyData", "Crop", "Flatten", "Power", "Scale", "Bias")),
+    each("fill_diagonal_wrapped", lambda x: (x[0] * 2).fill_diagonal_(fill_value=3, wrap=True),
+         ((2, 7, 3),), layers=("DummyData", "Crop", "Flatten", "Power", "Scale", "Bias")),
+    each("fill_diagonal_of_cube", lambda x: torch.ops.aten.fill_diagonal_(x[0] * 2, -1e3).exp(),
+         ((2, 3, 3, 3),),
+         layers=("DummyData", "Crop", "Flatten", "Power", "Scale", "Bias", "Exp")),
+    each("fill_diagonal_of_batch", lambda x: (x * 2).fill_diagonal_(3.0), ((2, 3),),
+         layers=("Power", "Scale", "Bias"), fixed_batch=True),
+    each("fill_diagonal_of_part", _with_filled_part, ((2, 5, 3),), fixed_batch=True,
+         layers=("Power", "DummyData", "Crop", "Flatten", "Scale", "Bias", "Reshape", "Scale",
+             "Reshape", "Im2col", "Flatten", "Reshape", "Im2col", "Reshape", "DummyData", "Crop",
+             "Eltwise")),
     each("diag_embed", lambda x: x.diag_embed(), layers=("Reshape", "Tile", "Scale")),
     each("diag_embed_above", lambda x: x.diag_embed(2, 1, 3), ((2, 3, 4),),
          layers=("Reshape", "Tile", "Scale", "Im2col", "DummyData", "Crop", "Reshape",

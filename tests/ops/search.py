@@ -6,6 +6,7 @@ import torch
 
 from tests.ops.picks import IDS, pick
 
+AMONG = ("AbsVal", "Threshold", "Power", "Reduction", "Threshold")
 EDGES = torch.tensor([-1.0, -0.5, 0.1, 0.9])
 
 
@@ -33,4 +34,16 @@ ROWS = [
          below=(6,),
          layers=("Reshape", "Parameter", "Tile", "Bias", "AbsVal", "Power", "ArgMax",
              "Flatten", "Power", "Threshold")),
+    pick("isin_computed", lambda i, t: torch.isin(i, t), (*IDS, (1, 3)), below=(6, 6),
+         layers=("Reshape", "Flatten", "Tile", "Power", "Bias", *AMONG)),
+    pick("isin_computed_inverted", lambda i, t: torch.isin(i, t[:, 1:3], invert=True),
+         (*IDS, (1, 2, 4)), below=(6, 6),
+         layers=("Slice", "Reshape", "Flatten", "Tile", "Power", "Bias", *AMONG, "Power",
+             "Silence")),
+    pick("isin_constant_of_computed", lambda t: torch.isin(torch.arange(6), t[0]), IDS, below=(6,),
+         layers=("DummyData", "Crop", "Flatten", "Parameter", "Reshape", "Tile", "Power", "Bias",
+             *AMONG)),
+    pick("isin_of_too_many", lambda x: torch.isin(x, x[0]), ((2, 2100),),
+         refused="needs at most 4194304 pairs of an element and a test element that the net "
+         "computes, got 8820000"),
 ]

@@ -1,4 +1,4 @@
-"""Functions that only traced graphs call: slice assignment and gather in functional form."""
+"""Functions that only traced graphs call: functional forms, and one that takes any dtype."""
 
 from __future__ import annotations
 
@@ -82,3 +82,13 @@ def _number(value: Any, owns: Callable[[Tensor], bool]) -> Any:
     if not isinstance(value, Tensor) or value.ndim or value.dtype == torch.bool or owns(value):
         return value
     return int(value)
+
+
+def fake_quantize_per_channel_affine(
+    input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int, quant_max: int
+) -> Tensor:
+    """Call torch's function of this name, which takes float32 alone, on any floating dtype."""
+    result: Tensor = torch.fake_quantize_per_channel_affine(
+        input.float(), scale.float(), zero_point, axis, quant_min, quant_max
+    )
+    return result.to(input.dtype)

@@ -12,6 +12,7 @@ from torch import nn
 from caffe2fx import compat
 from caffe2fx.errors import CaffeError
 from caffe2fx.layers.layer import RecordModule
+from fx2caffe.ir import graph_functions
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -82,7 +83,8 @@ def qualified_name(target: Any) -> str:
         return name
     if getattr(F, name, None) is target:
         return f"F.{name}"
-    if getattr(torch, name, None) is target:
+    is_ours = getattr(target, "__module__", None) == graph_functions.__name__
+    if getattr(torch, name, None) is target or (is_ours and hasattr(torch, name)):
         return f"torch.{name}"
     if getattr(torch.Tensor, name, None) is target:
         return f"Tensor.{name}"

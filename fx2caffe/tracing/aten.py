@@ -249,6 +249,10 @@ def tensordot(input: Tensor, other: Tensor, dims_self: Sizes, dims_other: Sizes)
     return torch.tensordot, (input, other, (tuple(dims_self), tuple(dims_other))), {}
 
 
+def fake_quantize_per_channel(*args: Any, **kwargs: Any) -> Respelled:
+    return graph_functions.fake_quantize_per_channel_affine, args, kwargs
+
+
 # By name, in torch.ops.aten and in torch alike: where both have a function, it is the same one.
 RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "batch_norm": batch_norm,
@@ -301,4 +305,5 @@ RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "grid_sampler_3d": grid_sampler,
     "affine_grid_generator": affine_grid,
     "tensordot": tensordot,
+    "fake_quantize_per_channel_affine": fake_quantize_per_channel,
 })  # fmt: skip

@@ -24,7 +24,7 @@ ALONE = threading.RLock()  # a model is changed while it is traced: one trace at
 
 QUANTIZED = (
     "is made by torch's quantization: export the float model, before prepare, convert or "
-    "quantize_dynamic"
+    "quantize_dynamic, or one whose FakeQuantize modules (unfused) do not observe any more"
 )
 _QUANTIZATION = (".nn.quantized.", ".quantized.modules", ".quantization.observer")
 
@@ -247,22 +247,22 @@ def _refuse_untraceable(root: nn.Module) -> None:
 def _quantized(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Return the modules of torch's quantization, without those inside them or inside FakeQuantize.
 
-    A FakeQuantize of which all is switched off is the identity, unless it is fused.
+    A FakeQuantize that no longer observes is a function of its input, unless it is fused.
     """
     inside: tuple[str, ...] = ()
     for path, module in root.named_modules():
         kind = type(module).__module__
         fake = kind.endswith(".quantization.fake_quantize")
         quantized = any(word in kind for word in _QUANTIZATION)
-        if (quantized or (fake and _is_switched_on(module))) and not path.startswith(inside):
+        if (quantized or (fake and _observes(module))) and not path.startswith(inside):
             yield path, module
         if quantized or fake:
             inside = (*inside, f"{path}." if path else "")
 
 
-def _is_switched_on(module: nn.Module) -> bool:
-    """Return whether a FakeQuantize quantizes or observes; a fused one always writes its state."""
+def _observes(module: nn.Module) -> bool:
+    """Return whether a FakeQuantize writes what it sees; a fused one always writes its state."""
     if isinstance(module, torch.ao.quantization.FusedMovingAvgObsFakeQuantize):
         return True
-    switches = (module.fake_quant_enabled, module.observer_enabled)
-    return any(isinstance(switch, Tensor) and bool(switch.any()) for switch in switches)
+    switch = module.observer_enabled
+    return isinstance(switch, Tensor) and bool(switch.any())

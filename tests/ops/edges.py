@@ -20,6 +20,8 @@ LARGE = torch.cat(
     [HALVES, HALVES + 2**22, HALVES - 2**22, HALVES + 2**23, HALVES.round() * 2**20], 1
 )
 WHOLE = torch.randint(-(2**24), 2**24, (1, 500), generator=torch.Generator().manual_seed(0))
+STEPS = torch.linspace(-150, 150, 2000)[None]
+MIDDLES = torch.arange(-150, 150)[None] + 0.5
 SIGNED = torch.linspace(-3, 3, 25)[None]
 EMPTY = torch.tensor([False, True, False, False, True]).reshape(5, 1)
 SQUARE = torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
@@ -67,6 +69,19 @@ EDGES: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         f"{name}_number": (lambda x, compare=getattr(torch, name): compare(x, 0.0), ODD)
         for name in ("gt", "ge", "lt", "le", "eq", "ne")
     },
+    **{
+        f"fake_quantize_{scale}": (
+            lambda x, s=scale: torch.fake_quantize_per_tensor_affine(x, s, 3, -128, 127),
+            torch.cat([LARGE, HALVES / 8, STEPS * scale, MIDDLES * scale], 1),
+        )
+        for scale in (0.25, 0.1, 1 / 3)
+    },
+    "fake_quantize_channels": (
+        lambda x: torch.fake_quantize_per_channel_affine(
+            x, torch.tensor([0.25, 0.1, 1 / 3]), torch.tensor([3, -4, 0]).int(), 1, -128, 127
+        ),
+        torch.stack([MIDDLES * 0.25, MIDDLES * 0.1, MIDDLES / 3], 1),
+    ),
     "floor_divide": (lambda x: x // 7, WHOLE),
     "floor_divide_negative": (lambda x: x // -41, WHOLE),
     "remainder": (lambda x: x % 10, WHOLE),

@@ -31,6 +31,7 @@ from tests.ops import (
     matmul,
     normalization,
     pooling,
+    quantization,
     recurrent,
     reduction,
     resize,
@@ -53,6 +54,7 @@ from tests.rows import Function, Row, check_exported, check_in_caffe, check_roun
 ALL: list[Row] = [
     *convolution.ROWS,
     *pooling.ROWS,
+    *quantization.ROWS,
     *unpooling.ROWS,
     *activation.ROWS,
     *gelu.ROWS,

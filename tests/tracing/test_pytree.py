@@ -194,7 +194,7 @@ def test_quantized_models_are_refused_by_module() -> None:
         (quantized_in_training(), FAKE),
         (quantized_in_training(1), FAKE),
         (quantized_in_training(1, observer=False, fake_quant=False), FAKE),
-        (quantized_in_training(observer=False), FAKE),
+        (quantized_in_training(1, observer=False), FAKE),
         (quantized_in_training(fake_quant=False), FAKE),
     ):
         refusals = fx2caffe.check(model, image)
@@ -205,7 +205,18 @@ def test_quantized_models_are_refused_by_module() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_fake_quantization_that_is_switched_off_is_the_identity() -> None:
     model = quantized_in_training(observer=False, fake_quant=False)
-    assert fx2caffe.check(model, torch.randn(1, 3, 4, 4)) == ()
+    exported = fx2caffe.export(model, torch.randn(1, 3, 4, 4))
+    assert [step.layer.type for step in exported.net.steps] == ["Input", "Convolution"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fake_quantization_that_does_not_observe_is_exported() -> None:
+    model = quantized_in_training(observer=False)
+    exported = fx2caffe.export(model, torch.randn(1, 3, 4, 4))
+    types = [step.layer.type for step in exported.net.steps]
+    assert types.count("Convolution") == 1 and len(types) > 10
+    report = exported.verify("torch")
+    assert report.ok, str(report)
 
 
 class Slotted:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fx2caffe.ir import graph_functions
 from tests.ops.families.base import (
     Arguments,
     Family,
@@ -197,3 +198,21 @@ def _cast(r: Random) -> Arguments:
     value = r.tensor(r.shape(0), r.choice("normal", "halves", "whole", "mask"))
     kind = r.choice(torch.float32, torch.int64, torch.int32, torch.uint8, torch.bool)
     return (value, "cpu", kind) if r.flag() else (value, kind), {}
+
+
+@family(torch.fake_quantize_per_tensor_affine)
+def _quantized(r: Random) -> Arguments:
+    least, zero = r.choice((-128, 0), (0, 3), (-8, -1))
+    scale = r.choice(0.25, 0.1, torch.tensor(0.3))
+    if isinstance(scale, torch.Tensor):
+        zero = torch.tensor(zero, dtype=torch.int32)
+    return (r.tensor(r.shape(0), "normal"), scale, zero, least, least + 255), {}
+
+
+@calls(graph_functions.fake_quantize_per_channel_affine, torch.fake_quantize_per_channel_affine)
+def _quantized_by_channel(r: Random) -> Arguments:
+    shape = r.shape(1, 4)
+    axis = r.number(0, len(shape) - 1)
+    scales = r.tensor(shape[axis : axis + 1], "positive")
+    zeros = torch.arange(shape[axis], dtype=torch.int32) - 2
+    return (r.tensor(shape), scales, zeros * r.number(0, 1), axis, -128, 127), {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from caffe2fx import compat
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.tracing.aliasing import storage_key
-from fx2caffe.tracing.original import Original
+from fx2caffe.tracing.aliasing import storage_key, version
+from fx2caffe.tracing.original import Original, bytes_of
 from fx2caffe.tracing.tensor_meta import tensors_in
 
 READS_DATA = "reads the data of a traced tensor: a Caffe net has one fixed graph"
@@ -138,6 +138,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.opaque = False
         self._inside = self._constant = self._checks = False
         self._fresh: set[int] | None = None
+        self._writes: dict[int | None, int] = {}  # of users' operators, by storage
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -190,12 +191,31 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outside and any(self._owns(tensor) for tensor in tensors):
             self._refuse(traits.name, ESCAPES)
         self._check(traits, args, kwargs, tensors)
-        if traits.users:  # its schema may not state that it writes
-            for tensor in tensors:
-                self._original.lend(tensor)
-        result = func(*args, **kwargs)
+        with self._watched(traits, args, kwargs, tensors) if traits.users else nullcontext():
+            result = func(*args, **kwargs)
         self._remember(tensors, result)
         return result
+
+    @contextmanager
+    def _watched(
+        self, traits: Traits, args: Any, kwargs: Any, tensors: list[Tensor]
+    ) -> Iterator[None]:
+        """Count what a user's operator writes, which torch does not count for one of a device.
+
+        Its schema may not state that it writes: real values tell.
+        """
+        for tensor in tensors:
+            self._original.lend(tensor)
+        written = [_argument(args, kwargs, *argument, None) for argument in traits.writes]
+        before = [] if self._constant else [(t, _copied(t)) for t in tensors]
+        yield
+        changed = [t for t, held in before if held is not None and not torch.equal(held, _bytes(t))]
+        for key in {storage_key(t) for t in (*tensors_in(written), *changed)}:
+            self._writes[key] = self._writes.get(key, 0) + 1
+
+    def writes_to(self, tensor: Tensor) -> int:
+        """Return how often a tensor was written, by users' operators too."""
+        return version(tensor) + self._writes.get(storage_key(tensor), 0)
 
     def _check(self, traits: Traits, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
         if traits.random and not _switched_off(traits, args, kwargs):
@@ -235,6 +255,15 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
     """Tell whether an argument turns the randomness off: dropout_p 0, training False."""
     return any(not _argument(args, kwargs, position, name, 0) for position, name in traits.switches)
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return bytes_of(tensor.untyped_storage())
+
+
+def _copied(tensor: Tensor) -> Tensor | None:
+    """Return the bytes of a tensor's storage; None where it has none."""
+    return None if tensor.is_meta or storage_key(tensor) is None else _bytes(tensor).clone()
 
 
 def _argument(args: Any, kwargs: Any, position: int, name: str, default: Any) -> Any:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from caffe2fx import compat
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing import reasons
-from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself, version
+from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself
 from fx2caffe.tracing.canonical import Call, canonical, written
 from fx2caffe.tracing.dispatch_guard import READS_DATA, DataShape, Guard
 from fx2caffe.tracing.graph_builder import GraphBuilder
@@ -304,13 +304,14 @@ class Recorder(TorchFunctionMode):
             stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
             if stand_in:
                 args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
-            before = [version(tensor) for tensor in given]
+            before = [self._guard.writes_to(tensor) for tensor in given]
             result = self._called(func, args, kwargs)
         if stand_in:
             own = {id(g): t for t, g in zip(operands, given, strict=True)}
             result = map_tensors(result, lambda t: own.get(id(t), t))
         after = zip(operands, given, before, strict=True)
-        return result, [tensor for tensor, g, count in after if version(g) != count]
+        counted = self._guard.writes_to
+        return result, [tensor for tensor, g, count in after if counted(g) != count]
 
     def _called(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         try:

@@ -13,20 +13,31 @@ _LIBRARY = Library("fx2caffe_tests", "FRAGMENT")
 
 def custom_op(schema: str, like: Callable[..., Any] | None = None) -> Callable[[Any], Any]:
     """Make a function an operator of that schema, whose result is like what `like` returns."""
-    name, mutates = schema.partition("(")[0], ("x",) if "(a!)" in schema else ()
+    name, signature = schema[: schema.index("(")], schema[schema.index("(") :]
+    mutates = ("x",) if "(a!)" in schema else ()
 
     def make(function: Callable[..., Any]) -> Callable[..., Any]:
         if torch.__version__ >= "2.4":
-            made = torch.library.custom_op(f"fx2caffe_tests::{name}", mutates_args=mutates)(
-                function
+            made = torch.library.custom_op(
+                f"fx2caffe_tests::{name}", function, mutates_args=mutates, schema=signature
             )
             if like is not None:
                 made.register_fake(like)
             return made
+        return library_op(schema, like)(function)
+
+    return make
+
+
+def library_op(schema: str, like: Callable[..., Any] | None = None) -> Callable[[Any], Any]:
+    """Make a function an operator of a device alone, of which torch counts no writes."""
+    name = schema.partition("(")[0]
+
+    def make(function: Callable[..., Any]) -> Callable[..., Any]:
         _LIBRARY.define(schema)
         _LIBRARY.impl(name, function, "CPU")
         if like is not None:
             _LIBRARY.impl(name, like, "Meta")
-        return getattr(torch.ops.fx2caffe_tests, name)
+        return getattr(torch.ops.fx2caffe_tests, name)  # type: ignore[no-any-return]
 
     return make

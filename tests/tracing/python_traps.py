@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tests.tracing.custom_operators import custom_op
-from tests.tracing.traps import allowed, refused
+from tests.tracing.custom_operators import custom_op, library_op
+from tests.tracing.traps import allowed, allowed_since, refused
 
 LAYER = nn.Linear(4, 4)
 TABLE = torch.arange(20.0).reshape(5, 4)
@@ -131,7 +131,7 @@ def scale(x: Tensor, factor: float) -> Tensor:
     return x * factor
 
 
-@custom_op("put(Tensor(a!) x) -> ()")
+@custom_op("put(Tensor(a!) x) -> ()", like=lambda x: None)
 def put(x: Tensor) -> None:
     x.mul_(2)
 
@@ -147,6 +147,44 @@ def custom_operator_that_writes(x: Tensor, y: Tensor) -> Tensor:
     z = x * 1
     put(z)
     return z
+
+
+@library_op("put_one(Tensor x, Tensor(a!) y) -> Tensor", like=lambda x, y: torch.empty_like(x))
+def put_one(x: Tensor, y: Tensor) -> Tensor:
+    y.mul_(2)
+    return x + 1
+
+
+@library_op("lies(Tensor x) -> Tensor")
+def lies(x: Tensor) -> Tensor:
+    """Write its argument, which neither its schema states nor torch counts."""
+    x.mul_(2)
+    return x + 1
+
+
+@refused("which its name does not show|use values='real'")
+def operator_whose_schema_hides_a_write(x: Tensor, y: Tensor) -> Tensor:
+    z = x * 1
+    return lies(z) + z
+
+
+@refused("which its name does not show")
+def operator_of_a_device_that_writes(x: Tensor, y: Tensor) -> Tensor:
+    z = x * 1
+    row = z[0]
+    return put_one(y, row) + z
+
+
+@refused("which its name does not show")
+def operator_of_a_device_that_writes_a_constant(x: Tensor, y: Tensor) -> Tensor:
+    z = torch.ones(3, 4)
+    return put_one(x, z) + z
+
+
+@allowed
+def operator_of_a_device_that_writes_constants_alone(x: Tensor, y: Tensor) -> Tensor:
+    z = torch.ones(3, 4)
+    return put_one(torch.ones(3, 4), z) + z + x
 
 
 @refused("writes")
@@ -195,7 +233,7 @@ def scripted(x: Tensor) -> Tensor:
     return torch.relu(x) * 2
 
 
-@allowed
+@allowed_since("2.8", before="pass the plain Python form")
 def script_function(x: Tensor, y: Tensor) -> Tensor:
     return scripted(x)  # torch runs its Python form while a model is exported
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 Function = Callable[..., Any]
 ALLOWED: list[Function] = []
 REFUSED: list[tuple[Function, str]] = []
@@ -17,6 +19,11 @@ def allowed(function: Function) -> Function:
     """Check that the tracer traces the function, rightly on other inputs than the example."""
     ALLOWED.append(function)
     return function
+
+
+def allowed_since(version: str, before: str) -> Callable[[Function], Function]:
+    """Check the same of a torch of that version or later, and the refusal in an older one."""
+    return allowed if torch.__version__ >= version else refused(before)
 
 
 def refused(reason: str) -> Callable[[Function], Function]:

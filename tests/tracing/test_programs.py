@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fx2caffe
+from caffe2fx.compat import OLDEST
 from caffe2fx.verdict.calibrate import calibrate
 
 ATEN = torch.ops.aten
@@ -52,6 +53,9 @@ class Program:
     module: Callable[[], nn.Module]
     shape: tuple[int, ...]
     grows: tuple[str, ...] = ()  # forms in which torch.export has no operator for a part of it
+    grew: Mapping[str, str] = field(default_factory=dict)  # forms that grow before a version
+    refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # the same, with a reason
+    since: Mapping[str, str] = field(default_factory=dict)  # forms that torch itself refused before
 
 
 PROGRAMS = [
@@ -62,11 +66,12 @@ PROGRAMS = [
     Program("upsampling", lambda: nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.SiLU(), nn.Upsample(scale_factor=2),
         nn.ConvTranspose2d(4, 2, 2, 2), nn.Upsample(size=(9, 7), mode="bilinear"),
-    ), (1, 3, 8, 8)),
+    ), (1, 3, 8, 8), grew={"whole": "2.4", "decomposed": "2.7"}),
     Program("pads", lambda: nn.Sequential(
         nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3), nn.ReplicationPad2d(1), nn.ZeroPad2d(1),
         nn.PReLU(4),
-    ), (1, 3, 8, 8), grows=("decomposed",)),
+    ), (1, 3, 8, 8), grows=("decomposed",), since={"decomposed": "2.3"},
+            refused={"whole": ("2.4", "_prelu_kernel needs a handler")}),
     Program("activations", lambda: nn.Sequential(
         nn.ELU(0.5), nn.SELU(), nn.CELU(0.7), nn.GELU(), nn.Hardswish(), nn.LogSoftmax(1),
     ), (2, 3, 4), grows=("decomposed",)),
@@ -74,7 +79,8 @@ PROGRAMS = [
         nn.Conv1d(3, 4, 3, dilation=2), nn.InstanceNorm1d(4, affine=True), nn.MaxPool1d(2),
         nn.Unflatten(1, (2, 2)), nn.Flatten(1, 2), nn.AdaptiveMaxPool1d(4),
     ), (1, 3, 20)),
-    Program("attention", Attention, (1, 5, 8), grows=("decomposed",)),
+    Program("attention", Attention, (1, 5, 8), grows=("decomposed",),
+            refused={"whole": ("2.3", "_scaled_dot_product_flash_attention needs a handler")}),
     Program("tokens", Tokens, (2, 5)),
     Program("written", Written, (2, 3, 6), grows=("whole", "decomposed")),
     Program("grid", lambda: _Function(lambda x: F.grid_sample(
@@ -95,16 +101,29 @@ class _Function(nn.Module):
         return self.function(x)
 
 
-@pytest.mark.parametrize("form", ["whole", "decomposed"])
-@pytest.mark.parametrize("row", PROGRAMS, ids=lambda row: row.id)
+CASES = [
+    pytest.param(row, form, id=f"{row.id}-{form}")
+    for row in PROGRAMS
+    for form in ("whole", "decomposed")
+    if torch.__version__ >= row.since.get(form, OLDEST)
+]
+
+
+@pytest.mark.parametrize(("row", "form"), CASES)
 def test_program(row: Program, form: str) -> None:
     x = torch.randn(row.shape)
     model = calibrate(row.module().eval(), [x])
+    torch.compiler.reset()  # else torch counts the programs of all rows, and stops
     program = torch.export.export(model, (x,))
     program = program.run_decompositions() if form == "decomposed" else program
+    version, reason = row.refused.get(form, (OLDEST, ""))
+    if torch.__version__ < version:
+        with pytest.raises(fx2caffe.UnsupportedError, match=reason):
+            fx2caffe.export(program.module(), x)
+        return
     own, exported = fx2caffe.export(model, x), fx2caffe.export(program.module(), x)
     assert exported.verify().ok
-    if form not in row.grows:
+    if form not in row.grows and torch.__version__ >= row.grew.get(form, OLDEST):
         assert len(exported.net.steps) <= 1.05 * len(own.net.steps)
 
 

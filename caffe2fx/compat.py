@@ -97,6 +97,22 @@ def graph_of(interpreter: fx.Interpreter) -> fx.Graph:
     return graph
 
 
+def placeholders(graph: fx.Graph) -> list[fx.Node]:
+    """Return the inputs of a graph in order; before 2.4 it had no index of them."""
+    if hasattr(graph, "find_nodes"):
+        return list(graph.find_nodes(op="placeholder"))
+    return [node for node in graph.nodes if node.op == "placeholder"]
+
+
+def set_version(tensor: Tensor, count: int) -> None:
+    """Let a tensor count as written so often; before 2.7 torch took one tensor and its count."""
+    write: Any = torch._C._autograd._unsafe_set_version_counter
+    try:
+        write((tensor,), (count,))
+    except TypeError:
+        write(tensor, count)
+
+
 class _Cpu(DeviceContext):
     """torch.device("cpu") for the functions that take a device."""
 

@@ -12,6 +12,7 @@ import torch.fx
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from caffe2fx import compat
 from fx2caffe.ir.graph_functions import index_map, of_each_sample, sample_map
 from fx2caffe.tracing import model_inputs
 from fx2caffe.tracing.aliasing import Table
@@ -178,8 +179,8 @@ class GraphBuilder(torch.fx.Tracer):
 
     def _sample_map(self, sources: list[Node], index: Tensor, meta: TensorMeta) -> Node | None:
         """Add the map of memory that all samples of the first input share; None if they do not."""
-        inputs = self.graph.find_nodes(op="placeholder")
-        shape = next(iter(inputs)).meta["value"].shape if inputs else ()
+        inputs = compat.placeholders(self.graph)
+        shape = inputs[0].meta["value"].shape if inputs else ()
         samples = shape[0] if shape else 0
         sizes = [torch.Size(source.meta["value"].shape).numel() for source in sources]
         if not samples or not meta.shape or any(n % samples for n in (*sizes, meta.shape[0])):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from caffe2fx import compat
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.tracing.aliasing import geometry, storage_key, version
@@ -149,7 +150,7 @@ def _put_back(held: _Held) -> None:
         if tensor.is_leaf and tensor.requires_grad != requires_grad:
             tensor.requires_grad_(requires_grad)
     if version(tensor) != count:
-        torch._C._autograd._unsafe_set_version_counter((tensor,), (count,))
+        compat.set_version(tensor, count)
 
 
 def private_copy(module: nn.Module) -> nn.Module:
@@ -171,7 +172,9 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 def parameter_over(held: Tensor) -> nn.Parameter:
     """Return a parameter over the memory of another; one made in inference mode has no gradient."""
-    return nn.Parameter(held.data, held.requires_grad and not held.is_inference())
+    if held.is_inference():  # before 2.5 torch gives no .data of these under a mode
+        return nn.Parameter(held.detach(), requires_grad=False)
+    return nn.Parameter(held.data, held.requires_grad)
 
 
 def bytes_of(storage: torch.UntypedStorage) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import NoReturn
 
 from caffe2fx.errors import CaffeError, ShapeMismatchError
@@ -78,10 +79,15 @@ class RefusalLog:
             raise _as_caffe_error(error, self._path.current) from error
 
 
+_COMPILERS = {"torch._dynamo", "torch._dynamo.convert_frame"}
+
+
 def _compiled(error: BaseException) -> tuple[str, str] | None:
     """Return which compiler of torch's raised an error and why it is refused; None if none did."""
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return "torch.compile", COMPILES
+    if _COMPILERS & {frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__)}:
+        return "torch.compile", COMPILES  # before 2.4 its errors are of any class
     # Under export torch runs what a script function was made of, by this attribute.
     return ("torch.jit", SCRIPTED) if "_torchdynamo_inline" in str(error) else None
 

@@ -44,6 +44,11 @@ def test_traced_right(function: Callable[..., Any], values: Any) -> None:
         torch.testing.assert_close(a, b, check_stride=False)
 
 
+def _is_made_by_torch(file: str) -> bool:
+    """Return whether torch made the code of that name, as it did for torch.cond before 2.5."""
+    return torch.__version__ < "2.5" and file.startswith("<eval_with_key>")
+
+
 @VALUES
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("function", "reason"), REFUSED, ids=name_of)
@@ -52,5 +57,5 @@ def test_refused(function: Callable[..., Any], reason: str, values: Any) -> None
         trace(function, inputs(0), values=values)
     assert caught.value.refusals
     for refusal in caught.value.refusals:
-        assert refusal.origin.file in FILES
+        assert refusal.origin.file in FILES or _is_made_by_torch(str(refusal.origin.file))
         assert str(refusal) in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,32 @@ def test_a_trace_records_indexing_where_modes_do_not_see_it(
     monkeypatch.setattr(compat, "shows_indexing", lambda: False)
     found = [node.name for node in trace(model, torch.ones(2, 2)).module.graph.nodes]
     assert found == wanted and "getitem" in found
+
+
+def test_a_tensor_counts_as_written_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor = torch.zeros(2).add_(1).add_(1)
+    compat.set_version(tensor, 1)
+    assert tensor._version == 1
+    monkeypatch.setattr(torch._C._autograd, "_unsafe_set_version_counter", _of_one_tensor)
+    compat.set_version(tensor, 5)
+
+
+def _of_one_tensor(tensor: Tensor, count: int) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError("arg0")
+    assert count == 5
+
+
+def test_inputs_of_a_graph_in_order() -> None:
+    graph = trace(lambda x, y: x + y, (torch.ones(2), torch.ones(2))).module.graph
+    assert [node.name for node in compat.placeholders(graph)] == ["x", "y"]
+    assert [node.name for node in compat.placeholders(_Unindexed(graph.nodes))] == ["x", "y"]
+
+
+class _Unindexed(NamedTuple):
+    """A graph of torch before 2.4."""
+
+    nodes: Any
 
 
 def test_functions_without_a_device_run_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

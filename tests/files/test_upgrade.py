@@ -172,7 +172,7 @@ def test_four_lists_become_one_spec_a_blob() -> None:
 
 def upgraded(text: str) -> str:
     """Return the layers of a text in today's form, as text: also of types without a record."""
-    proto = prototxt._proto(text, "net.prototxt")
+    proto = prototxt.message_of(text, "net.prototxt")
     upgrade.upgrade(proto, "net.prototxt")
     return str(proto)
 

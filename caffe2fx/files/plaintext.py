@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.files import layer_positions
 from caffe2fx.weights.file_kinds import looks_like
@@ -17,6 +20,15 @@ def is_binary(path: str | Path) -> bool:
     with Path(path).open("rb") as file:
         head = file.read(4096)
     return not head.startswith(_UTF16) and re.search(rb"[\x00-\x08\x0e-\x1f]", head) is not None
+
+
+def written(message: Message) -> str:
+    """Return the text of a protobuf message, with escapes for control characters in strings.
+
+    Older protobuf (4.22) leaves them as they are, and the text would look like binary.
+    """
+    text = str(text_format.MessageToString(message, as_utf8=True))
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f]", lambda found: f"\\{ord(found[0]):03o}", text)
 
 
 def read_text(path: str | Path) -> str:

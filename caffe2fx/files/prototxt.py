@@ -20,7 +20,7 @@ from caffe2fx.errors import CaffeError, CaffeFormatError, UnknownLayerError
 from caffe2fx.files import binary_net, descriptors, layer_positions, upgrade, v1_words
 from caffe2fx.files.dialects import Hints, kinds
 from caffe2fx.files.known_gaps import about_field, about_type
-from caffe2fx.files.plaintext import read_text
+from caffe2fx.files.plaintext import read_text, written
 from caffe2fx.files.shared_memory import with_shared_memory
 from caffe2fx.files.weighted_tops import with_weighted_tops
 from caffe2fx.layers import REGISTRY, user_defined
@@ -380,7 +380,7 @@ def text_of(net: Net, *, header: str = "", hints: bool = True) -> str:
         plain = replace(step, layer=step.layer.unhinted(), hints=LayerHints())
         _fill(proto.layer.add(), step if hints else plain)  # type: ignore[attr-defined]
     comment = "".join(f"# {line}\n" for line in header.splitlines())
-    return comment + unfolded(str(text_format.MessageToString(proto, as_utf8=True)))
+    return comment + unfolded(written(proto))
 
 
 def _fill(layer: Any, step: Step) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
-
 from caffe2fx.files import upgrade
-from caffe2fx.files.plaintext import read_text
+from caffe2fx.files.plaintext import read_text, written
 from caffe2fx.files.prototxt import message_of
 from caffe2fx.messages.text_fields import unfolded
 
@@ -22,4 +20,4 @@ def todays_text(path: str | Path) -> str:
     source = str(path)
     proto: Any = message_of(read_text(path), source)
     upgrade.upgrade(proto, source)
-    return unfolded(str(text_format.MessageToString(proto, as_utf8=True)))
+    return unfolded(written(proto))

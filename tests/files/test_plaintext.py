@@ -5,10 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 
 import caffe2fx
 from caffe2fx.engines.pycaffe import Worker
 from caffe2fx.errors import CaffeFormatError, EngineError
+from caffe2fx.files import descriptors
+from caffe2fx.files.plaintext import written
+
+
+def test_control_characters_are_escaped_by_any_protobuf(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = descriptors.new("NetParameter")
+    net.name = "a\x01\x7f1\té"  # type: ignore[attr-defined]
+    text = 'name: "a\\001\\1771\\té"\n'
+    assert written(net) == text
+    raw = 'name: "a\x01\x7f1\\té"\n'  # as protobuf 4.22 has it
+    monkeypatch.setattr(text_format, "MessageToString", lambda *_, **__: raw)
+    assert written(net) == text
+
 
 NET = b"""layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 3 } } }
 layer { name: "r" type: "ReLU" bottom: "d" top: "r" }

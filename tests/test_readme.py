@@ -64,10 +64,28 @@ from torch import nn
 def build_net():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
 
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(30522, 4)
+
+    def forward(self, ids, mask):
+        return self.table(ids) * mask[..., None]
+
+def build_text_net():
+    return Text()
+
 if __name__ != "my_package.models":
+    from PIL import Image
+    np.save("mask.npy", np.ones((1, 16), "float32"))
+    Image.new("RGB", (80, 80), (200, 100, 50)).save("photo.jpg")
+    program = torch.export.export(build_net().eval(), (torch.randn(1, 3, 8, 8),))
+    torch.export.save(program, "program.pt2")
+    torch.save(build_net().state_dict(), "model.pth")
     torch.save(build_net().state_dict(), "net.pth")
     net = fx2caffe.export(build_net().eval(), torch.randn(1, 3, 8, 8))
-    net.save("a.prototxt", "a.caffemodel")
+    for name in ("a", "old", "net"):
+        net.save(name + ".prototxt", name + ".caffemodel")
     net.dump("maps.npz")
     np.save("x.npy", net.example_inputs[0].numpy())
 """

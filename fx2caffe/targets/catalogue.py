@@ -36,7 +36,7 @@ _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "Convolution": (limits.images(), limits.one_dilation()),
     # OpenCV's 1x1 kernel reads out of bounds beside the padded input.
     "Deconvolution": (limits.images(), limits.dilation(1), limits.unpadded_points()),
-    "Eltwise": (limits.few_coefficients(), limits.least_rank(2)),
+    "Eltwise": (limits.few_coefficients(), limits.least_rank(2), limits.rank(5)),
     "InnerProduct": (limits.only("transpose", False),),
     "Log": (limits.only("base", -1.0), limits.only("scale", 1.0), limits.only("shift", 0.0)),
     "LRN": (limits.only("k", 1.0),),

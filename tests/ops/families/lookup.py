@@ -65,6 +65,7 @@ def _written_through_view(x: Tensor, axis: int, place: int, value: Tensor) -> Te
 
 
 @calls(graph_functions.index_map, _written_through_view)
+@calls(graph_functions.sample_map, _written_through_view)
 def _view_written(r: Random) -> Arguments:
     shape = r.shape(2, 4, 3)
     axis = r.axis(len(shape))

@@ -28,9 +28,7 @@ def bitwise_or(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expec
     """Compute the or of masks; for integers x + bits - (x & bits)."""
     if out.meta.dtype is torch.bool:
         return logical_or(net, input, other)
-    x, bits = _with_constant(out, input, other)
-    common = inside(net, "common", _common, x, bits)
-    return affine(net, combined(net, [(1, x), (-1, common)], "rest"), 1, bits)
+    return _sum_without_common(net, *_with_constant(out, input, other), times=1)
 
 
 @handles(torch.bitwise_xor)
@@ -38,9 +36,7 @@ def bitwise_xor(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expe
     """Compute the exclusive or of masks; for integers x + bits - 2 (x & bits)."""
     if out.meta.dtype is torch.bool:
         return logical_xor(net, input, other)
-    x, bits = _with_constant(out, input, other)
-    common = inside(net, "common", _common, x, bits)
-    return affine(net, combined(net, [(1, x), (-2, common)], "rest"), 1, bits)
+    return _sum_without_common(net, *_with_constant(out, input, other), times=2)
 
 
 @handles(torch.bitwise_not)
@@ -63,6 +59,12 @@ def _with_constant(out: Expected, input: AnyOperand, other: AnyOperand) -> tuple
     return x, int(bits)
 
 
+def _sum_without_common(net: Emitter, x: Symbol, bits: int, *, times: int) -> Symbol:
+    """Compute x + bits - times (x & bits)."""
+    common = inside(net, "common", _common, x, bits)
+    return affine(net, combined(net, [(1, x), (-times, common)], "rest"), 1, bits)
+
+
 def _common(net: Emitter, x: Symbol, bits: int) -> Symbol:
     """Compute x & bits: x mod 2^j - x mod 2^i for each run of bits from i to j."""
     terms: list[tuple[float, Symbol]] = []
@@ -79,13 +81,13 @@ def _common(net: Emitter, x: Symbol, bits: int) -> Symbol:
 
 
 def _runs(bits: int) -> Iterator[tuple[int, int]]:
-    """Yield the runs of 1 bits, each by its first and behind its last place."""
-    place = 0
-    while bits >> place:
-        if not bits >> place & 1:
-            place += 1
+    """Yield the runs of 1 bits, each by its first index and the index behind its last."""
+    index = 0
+    while bits >> index:
+        if not bits >> index & 1:
+            index += 1
             continue
-        start = place
-        while bits >> place & 1:
-            place += 1
-        yield start, place
+        start = index
+        while bits >> index & 1:
+            index += 1
+        yield start, index

@@ -32,6 +32,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     _add_sizes(parser)
 
 
+def _add_net(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prototxt", type=Path, help="or a .caffemodel that has the net inside")
+    parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
+
+
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, help="another first size of every input")
     parser.add_argument(
@@ -61,8 +66,7 @@ def _add_load(commands: Any) -> None:
         "load a net, and save it for torch",
         ["load net.prototxt net.caffemodel -o net.pt2", "load net.caffemodel --code"],
     )
-    parser.add_argument("prototxt", type=Path, help="or a .caffemodel that has the net inside")
-    parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
+    _add_net(parser)
     _add_sizes(parser)
     _add_state(parser)
     parser.add_argument(
@@ -130,8 +134,7 @@ def _add_inspect(commands: Any) -> None:
         "list layers, shapes and weights",
         ["inspect net.prototxt net.caffemodel", "inspect train_val.prototxt --phase TRAIN"],
     )
-    parser.add_argument("prototxt", type=Path, help="or a .caffemodel that has the net inside")
-    parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
+    _add_net(parser)
     _add_sizes(parser)
     _add_state(parser)
     parser.add_argument("--draw", type=Path, metavar="NET.svg", help="draw the net into this file")
@@ -145,8 +148,7 @@ def _add_upgrade(commands: Any) -> None:
         "rewrite a net of any age as today's text and weights",
         ["upgrade old.prototxt old.caffemodel -o new", "upgrade old.prototxt -o new.prototxt"],
     )
-    parser.add_argument("prototxt", type=Path, help="or a .caffemodel that has the net inside")
-    parser.add_argument("weights", type=Path, nargs="?", help=WEIGHTS)
+    _add_net(parser)
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="NAME", help="of the new files"
     )

@@ -18,10 +18,8 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.verdict.escaping import echo
 
 Run = Callable[[argparse.Namespace, Output], int]
-INTERRUPTED, FAULT = (
-    130,
-    70,
-)  # exit statuses: as a shell gives for Ctrl-C, and sysexits' EX_SOFTWARE
+INTERRUPTED = 130  # the exit status that a shell gives for Ctrl-C
+FAULT = 70  # EX_SOFTWARE of sysexits.h
 
 
 def program(name: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from caffe2fx.layers import BatchNorm, Scale
 from caffe2fx.net.match_weights import wanted_shapes
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
+from caffe2fx.weights.state_dict import common_prefixes
 
 Match = Literal["name", "order"]
 _STATISTICS = ("running_mean", "running_var")
@@ -105,15 +106,10 @@ def _known(
 ) -> dict[tuple[str, bool], _Part]:
     """Return the parts by name, without a prefix of all names ("module.") if more layers fit so."""
     wanted = {_plain(name) for index in taking for name in _names(net, net.steps[index])}
-    variants, prefix = [""], ""
-    while parts and all("." in part.name.removeprefix(prefix) for part in parts):
-        prefix += f"{parts[0].name.removeprefix(prefix).partition('.')[0]}."
-        variants.append(prefix)
-    made = [
-        {(_plain(part.name.removeprefix(start)), part.statistics): part for part in parts}
-        for start in variants
-        if all(part.name.startswith(start) for part in parts)
-    ]
+    made = (
+        {(_plain(part.name.removeprefix(prefix)), part.statistics): part for part in parts}
+        for prefix in common_prefixes([part.name for part in parts])
+    )
     return max(made, key=lambda names: len(wanted & {name for name, _ in names}))
 
 

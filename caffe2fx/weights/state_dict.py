@@ -91,15 +91,22 @@ def _states(held: Any, name: str) -> Iterator[tuple[str, State]]:
 
 def without_prefix(state: State, wanted: Collection[str]) -> State:
     """Return the state without a prefix of all its keys ("module.") where they fit better so."""
-    best, start = state, ""
-    while True:
-        part = next(iter(state), "")[len(start) :].partition(".")
-        start += f"{part[0]}."
-        if not part[1] or not all(key.startswith(start) for key in state):
-            return best
-        shorter = {key[len(start) :]: value for key, value in state.items()}
-        if len(wanted & shorter.keys()) > len(wanted & best.keys()):
-            best = shorter
+    shorter = (
+        {key[len(prefix) :]: value for key, value in state.items()}
+        for prefix in common_prefixes(state)
+    )
+    return max(shorter, key=lambda names: len(wanted & names.keys()))
+
+
+def common_prefixes(names: Collection[str]) -> list[str]:
+    """Return the prefixes that end in a dot and that all names have, shortest first, after ""."""
+    first, found = next(iter(names), ""), [""]
+    while "." in first[len(found[-1]) :]:
+        prefix = first[: first.index(".", len(found[-1])) + 1]
+        if not all(name.startswith(prefix) for name in names):
+            break
+        found.append(prefix)
+    return found
 
 
 def check_fits(path: str | Path, state: State, wanted: Mapping[str, Tensor]) -> None:

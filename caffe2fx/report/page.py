@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ _LEGEND = {
 
 @dataclass(frozen=True)
 class Line:
-    """Holds one line of the table of maps: its kind, and the texts of its cells."""
+    """Holds one line of the table of maps: its kind, and its cells, the verdict's words last."""
 
     kind: str
     cells: tuple[str, ...]
@@ -137,15 +137,9 @@ def _table(made: Page) -> str:
 
 
 def _line(index: int, line: Line) -> str:
-    return f'<tr class="{page(line.kind)}" data-row="{index}">{_cells(line.cells)}</tr>'
-
-
-def _cells(cells: Iterable[str]) -> str:
-    return "".join(
-        f'<td class="why">{page(text)}</td>' if last else f"<td>{page(text)}</td>"
-        for last, text in _with_last(list(cells))
+    *texts, why = line.cells
+    cells = "".join(f"<td>{page(text)}</td>" for text in texts)
+    return (
+        f'<tr class="{page(line.kind)}" data-row="{index}">{cells}'
+        f'<td class="why">{page(why)}</td></tr>'
     )
-
-
-def _with_last(cells: Sequence[str]) -> Iterable[tuple[bool, str]]:
-    return ((index == len(cells) - 1, text) for index, text in enumerate(cells))

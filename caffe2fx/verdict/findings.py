@@ -93,6 +93,11 @@ class Row:
         return not self.unverified and not _within(self.alone, self.alone_limit)
 
     @property
+    def is_measured(self) -> bool:
+        """Return whether an error was computed, alone or end to end."""
+        return self.alone is not None or self.end_to_end is not None
+
+    @property
     def share(self) -> float:
         """Return the worse of both errors as a share of its limit; 0 where nothing was computed."""
         pairs = (self.alone, self.alone_limit), (self.end_to_end, self.end_to_end_limit)

@@ -63,11 +63,8 @@ def measure(mine: Tensor, reference: Tensor) -> MapMeasures:
         return MapMeasures(max_abs=inf)
     if not mine.numel():
         return MapMeasures(max_abs=0.0)
-    one, two = (as_blocks(value.detach().numpy()) for value in (mine, reference))
-    sums = _Sums(one.shape[1])
-    for part in _blocks(one):
-        sums.add(part, one[part], two[part])
-    found = sums.measures(tuple(mine.shape), one, two)
+    sums = _Sums(mine, reference)
+    found = sums.measures()
     if sums.is_finite:
         return found
     return MapMeasures(**{**vars(found), "max_abs": difference(mine, reference)})
@@ -90,17 +87,20 @@ def _blocks(values: Floats) -> Iterator[tuple[int, slice]]:
 
 
 class _Sums:
-    """Sums and compares over the blocks of a map."""
+    """Holds what a pass over the blocks of a map and its reference sums and compares."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, mine: Tensor, reference: Tensor) -> None:
+        self.shape = tuple(mine.shape)
+        self.mine, self.reference = (as_blocks(v.detach().numpy()) for v in (mine, reference))
         self.products = np.zeros(6)  # mine, reference, both; the same after a ReLU
         self.apart = 0.0  # the sum of squared differences
         self.low, self.high, self.is_finite = inf, -inf, True
-        self.errors = np.zeros(channels)
+        self.errors = np.zeros(self.mine.shape[1])
         self.most, self.where = -1.0, (0, 0, 0)
+        for part in _blocks(self.mine):
+            self._add(part, self.mine[part], self.reference[part])
 
-    def add(self, part: tuple[int, slice], mine: Floats, reference: Floats) -> None:
-        """Add one block."""
+    def _add(self, part: tuple[int, slice], mine: Floats, reference: Floats) -> None:
         one, two = (np.ascontiguousarray(value, np.float64).ravel() for value in (mine, reference))
         lows = one.min(), two.min()
         self.low, self.high = min(self.low, lows[1]), max(self.high, two.max())
@@ -132,9 +132,9 @@ class _Sums:
             self.most = most
             self.where = (sample, channels.start + channel, int(errors[channel].argmax()))
 
-    def measures(self, shape: Shape, mine: Floats, reference: Floats) -> MapMeasures:
+    def measures(self) -> MapMeasures:
         """Return the measures of the whole map."""
-        mean = self.apart / mine.size
+        mean = self.apart / self.mine.size
         found: dict[str, Any] = {
             "max_abs": max(0.0, self.most),
             "cosine": _cosine(*self.products[:3]),
@@ -143,16 +143,14 @@ class _Sums:
             "psnr": _psnr(self.high - self.low, mean),
         }
         if not self.is_finite:
-            found |= {"nan": _counted(np.isnan, mine, reference)}
-            found |= {"inf": _counted(np.isinf, mine, reference)}
-        return MapMeasures(
-            **found, **(self._where(shape, mine, reference) if self.most > 0 else {})
-        )
+            found |= {"nan": _counted(np.isnan, self.mine, self.reference)}
+            found |= {"inf": _counted(np.isinf, self.mine, self.reference)}
+        return MapMeasures(**found, **(self._where() if self.most > 0 else {}))
 
-    def _where(self, shape: Shape, mine: Floats, reference: Floats) -> dict[str, Any]:
+    def _where(self) -> dict[str, Any]:
         return {
-            "worst": _index(self.where, shape),
-            "values": (float(mine[self.where]), float(reference[self.where])),
+            "worst": _index(self.where, self.shape),
+            "values": (float(self.mine[self.where]), float(self.reference[self.where])),
             "channels": len(self.errors),
             "wrong_channels": int((self.errors >= self.errors.max() / 2).sum()),
             "by_channel": grouped(self.errors, GROUPS),
@@ -191,11 +189,7 @@ def _counted(is_one: np.ufunc, mine: Floats, reference: Floats) -> tuple[int, in
 
 def channel_errors(mine: Tensor, reference: Tensor) -> Floats:
     """Return the largest absolute error of each channel; an infinite one where one side is NaN."""
-    one, two = (as_blocks(value.detach().numpy()) for value in (mine, reference))
-    sums = _Sums(one.shape[1])
-    for part in _blocks(one):
-        sums.add(part, one[part], two[part])
-    return sums.errors
+    return _Sums(mine, reference).errors
 
 
 def grouped(errors: Floats, most: int) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log10
 from typing import Any
@@ -35,7 +35,7 @@ def html(report: Findings) -> str:
         explanation=explained(report),
         facts=_facts(report),
         refusals=context.refusals,
-        nodes=_nodes(report),
+        nodes=_nodes(report, rows),
         head=HEAD,
         lines=[_line(report, row) for row in report.rows],
         data={
@@ -79,18 +79,15 @@ def _facts(report: Findings) -> dict[str, str]:
     }
 
 
-def _nodes(report: Findings) -> tuple[Node, ...]:
-    """Return the net's layers in the colours of their gravest maps."""
+def _nodes(report: Findings, rows: Mapping[str, Sequence[int]]) -> tuple[Node, ...]:
+    """Return the net's layers in the colours of their gravest maps; `rows` are those of each."""
     if report.context.net is None:
         return ()
-    found: dict[str, list[Row]] = {}
-    for row in report.rows:
-        found.setdefault(row.layer, []).append(row)
-    kinds = {layer: _kind(report, rows) for layer, rows in found.items()}
+    kinds = {name: _kind(report, [report.rows[i] for i in found]) for name, found in rows.items()}
     return nodes_of(report.context.net, kinds)
 
 
-def _kind(report: Findings, rows: list[Row]) -> str:
+def _kind(report: Findings, rows: Sequence[Row]) -> str:
     kind = min((report.kind(row) for row in rows), key=_GRAVEST.index)
     if kind is not Kind.EQUAL:
         return str(kind.value)
@@ -100,7 +97,6 @@ def _kind(report: Findings, rows: list[Row]) -> str:
 
 
 def _line(report: Findings, row: Row) -> Line:
-    measured = row.alone is not None or row.end_to_end is not None
     cells = (
         row.layer,
         row.type,
@@ -108,7 +104,7 @@ def _line(report: Findings, row: Row) -> Line:
         "x".join(map(str, row.shape)),
         _number(row.alone),
         _number(row.end_to_end),
-        f"{row.share:.2g}" if measured else "-",
+        f"{row.share:.2g}" if row.is_measured else "-",
         f"{row.measures.cosine:.6f}" if row.measures.cosine == row.measures.cosine else "-",
         row.verdict,
     )

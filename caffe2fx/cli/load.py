@@ -12,7 +12,7 @@ from caffe2fx.cli.output import Output
 from caffe2fx.errors import CaffeError
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.loader import load
-from caffe2fx.verdict.escaping import visible
+from caffe2fx.report.text import visible
 from caffe2fx.weights.atomic import enduring, replacing
 
 

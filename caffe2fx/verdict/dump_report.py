@@ -8,8 +8,9 @@ from math import inf
 from typing import Any
 
 from caffe2fx.errors import CaffeError
+from caffe2fx.report.text import visible
 from caffe2fx.verdict.context import Context
-from caffe2fx.verdict.escaping import echo, visible
+from caffe2fx.verdict.escaping import echo
 from caffe2fx.verdict.report import Report, Row
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
 

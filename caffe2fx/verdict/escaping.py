@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 from caffe2fx.report.text import visible
 
-__all__ = ["cell", "echo", "visible"]
-
 
 def echo(text: object, file: TextIO | None = None) -> None:
     """Print to a terminal or a pipe, whatever characters it can encode."""

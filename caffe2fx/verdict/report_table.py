@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-from caffe2fx.verdict.escaping import cell, echo, visible
+from caffe2fx.report.text import visible
+from caffe2fx.verdict.escaping import cell, echo
 from caffe2fx.verdict.findings import Findings, Kind, Row
 
 HEAD = ("layer", "type", "alone", "end to end", "of limit", "verdict")
@@ -73,8 +74,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     share = f"{row.share:.0%}" if row.share < 100 else f"{row.share:.0e}x"
     names = (visible(text, lines=False) for text in (row.layer, row.type))
     errors = (_relative(error, row) for error in (row.alone, row.end_to_end))
-    measured = row.alone is not None or row.end_to_end is not None
-    return (*names, *errors, share if measured else "-", visible(row.verdict, lines=False))
+    return (*names, *errors, share if row.is_measured else "-", visible(row.verdict, lines=False))
 
 
 def _relative(error: float | None, row: Row) -> str:

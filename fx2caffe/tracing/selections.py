@@ -82,7 +82,7 @@ class Selections:
         """Record a call that concerns selections and return its result; refuse most functions."""
         owner, name = name_of(func)
         if name in METADATA or owner == "get":
-            return self._told(func, owner, name, args, kwargs)
+            return self._metadata(func, owner, name, args, kwargs)
         call = canonical(func, args, kwargs)
         parts = self._selected(call)
         if parts is not None and self.of(parts[0]) is None:
@@ -93,7 +93,7 @@ class Selections:
             self._log.refuse(name, ONLY)
         return self._elementwise(func, call, args, kwargs)
 
-    def _told(self, func: Function, owner: str, name: str, args: Any, kwargs: Any) -> Any:
+    def _metadata(self, func: Function, owner: str, name: str, args: Any, kwargs: Any) -> Any:
         if name in _SHAPES or (owner == "get" and name not in METADATA and name in ("data", "T")):
             self._log.refuse(name, ONLY)
         return func(*args, **kwargs)
@@ -273,7 +273,7 @@ def _broadcasts(tensor: Tensor, behind: int) -> bool:
 
 @cache
 def is_elementwise(name: str) -> bool:
-    """Return whether each element of a function's result follows from those at its place."""
+    """Return whether each element of a function's result follows from those at its index."""
     packet = getattr(torch.ops.aten, name, None)
     if name in _COPIES:
         return True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe2fx.errors import CaffeFormatError
-from caffe2fx.verdict.escaping import visible
+from caffe2fx.report.text import visible
 from caffe2fx.weights.atomic import file_errors, replacing
 from fx2caffe.zoo.result import EQUAL, VERDICTS, Row
 

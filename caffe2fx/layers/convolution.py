@@ -270,7 +270,8 @@ class Im2col(Windows):
         lead, _, sizes = self._split(shape)
         kernel, stride, pad, dilation = self.geometry(len(sizes))
         around = [side for p in reversed(pad) for side in (p, p)]
-        top = F.pad(bottoms[0], around)
+        # Without a pad the windows that do not overlap stay a view, which is how nets permute.
+        top = F.pad(bottoms[0], around) if any(pad) else bottoms[0]
         for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), len(lead) + 1):
             top = top.unfold(axis, d * (k - 1) + 1, s)[..., ::d]  # the taps become a last axis
         last = range(len(shape), len(shape) + len(sizes))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.affine import Affine
+from caffe2fx.optimize.affine import Affine
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from caffe2fx.layers import Silence
 from caffe2fx.module.save import weights_suffix
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
+from caffe2fx.optimize.fold_batchnorm import fold_batchnorm
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.ir.placeholder import Unsupported
@@ -20,7 +21,6 @@ from fx2caffe.lowering.lowering import Lowered
 from fx2caffe.passes.absorb_preprocessing import absorb_preprocessing
 from fx2caffe.passes.blob_names import restore_blob_names
 from fx2caffe.passes.dead_steps import drop_dead_steps
-from fx2caffe.passes.fold_batchnorm import fold_batchnorm
 from fx2caffe.passes.in_place import run_in_place
 from fx2caffe.passes.keep_apart import keep_apart
 from fx2caffe.passes.names import limit_names
@@ -60,7 +60,7 @@ Pass = Callable[[Net, Options, Mapping[Value, str]], PassResult]
 
 
 def _folding(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:
-    return fold_batchnorm(net) if options.fold_batchnorm else PassResult(net)
+    return PassResult(fold_batchnorm(net) if options.fold_batchnorm else net)
 
 
 def _naming(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:

@@ -20,7 +20,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.net.unique_names import unique_name
-from fx2caffe.ir.affine import Affine
+from caffe2fx.optimize.affine import Affine
 from fx2caffe.passes.pass_result import PassResult
 from fx2caffe.preprocessing import Preprocessing
 

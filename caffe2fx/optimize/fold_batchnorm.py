@@ -18,8 +18,7 @@ from caffe2fx.layers.normalization import normalized_statistics
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from fx2caffe.ir.affine import Affine
-from fx2caffe.passes.pass_result import PassResult
+from caffe2fx.optimize.affine import Affine
 
 Product = Convolution | Deconvolution | InnerProduct
 
@@ -27,7 +26,7 @@ Product = Convolution | Deconvolution | InnerProduct
 PART = 1 << 18  # elements that are converted to float64 at a time
 
 
-def fold_batchnorm(net: Net) -> PassResult:
+def fold_batchnorm(net: Net) -> Net:
     """Fold each per-channel affine layer whose producer has no other reader.
 
     The fold is computed in float64 and stored in float32. Values keep their names: a folded
@@ -53,7 +52,7 @@ def fold_batchnorm(net: Net) -> PassResult:
             others.append(made)
     waiting = iter(others)
     steps = tuple(next(waiting) if v is None else kept[v] for v in order)
-    return PassResult(replace(net, steps=steps))
+    return replace(net, steps=steps)
 
 
 def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:

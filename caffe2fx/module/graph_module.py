@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from caffe2fx import compat
-from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.files.feature_dump import FeatureMap, as_array, write_dump
 from caffe2fx.messages.common import Phase
 from caffe2fx.module.image_transform import Transform, transforms
@@ -159,6 +159,11 @@ class CaffeGraphModule(fx.GraphModule):
         net, names = self.meta["caffe"]
         return CaffeView(self, net, names)
 
+    @property
+    def is_optimized(self) -> bool:
+        """Return whether `load` rewrote the net for speed, so that it is no longer the file's."""
+        return bool(self.meta.get("caffe_is_optimized"))
+
     def __repr__(self) -> str:
         return f"<CaffeGraphModule: {self.caffe.net!r}>"
 
@@ -196,7 +201,12 @@ class CaffeGraphModule(fx.GraphModule):
         return super().__deepcopy__(memo)
 
     def train(self, mode: bool = True) -> CaffeGraphModule:
-        """Set the mode as torch does, except in layers whose file states a phase, as in Caffe."""
+        """Set the mode as torch does, except in layers whose file states a phase, as in Caffe.
+
+        Raises CaffeError for train mode of an optimized module, whose Dropouts are gone.
+        """
+        if mode and self.is_optimized:
+            raise CaffeError("train needs a module loaded without optimize, got optimize=True")
         super().train(mode)
         for step, module in self.caffe.layers():
             if step.phase is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from caffe2fx.errors import CaffeFormatError, ShapeMismatchError
+from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
 from caffe2fx.files import prototxt
 from caffe2fx.files.dialects import Hints
 from caffe2fx.files.plaintext import is_binary
@@ -27,6 +27,7 @@ from caffe2fx.net.match_weights import (
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
 from caffe2fx.net.subnet import ending_at
+from caffe2fx.optimize.optimizer import optimized
 from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.caffemodel import LayerWeights
@@ -95,6 +96,7 @@ def load(
     mmap: bool = True,
     max_bytes: int | None = None,
     freeze: bool = False,
+    optimize: bool = False,
 ) -> CaffeGraphModule:
     """Load a Caffe net of any age as a torch.fx.GraphModule.
 
@@ -129,6 +131,13 @@ def load(
 
     With `freeze` parameters that Caffe's solver would not change (lr_mult 0) need no gradient.
 
+    With `optimize` the module is for inference alone, and faster: BatchNorm and Scale are folded
+    into the layer before them, functions that files spell in several layers are one torch call
+    (ReLU6, hard-swish, SiLU, pooling that rounds down), and layers that do nothing are gone. The
+    outputs are equal up to float32's rounding, where they are finite, for the sizes that the net
+    has. gm.caffe shows the net that runs: blobs that vanished are not in it. save_weights and
+    train() raise CaffeError; so does a phase other than TEST.
+
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
     of another net), UnknownLayerError (lists all layer types without a record), ShapeMismatchError
     (weights or sizes that do not fit) and CaffeFileError (a file that is missing, unreadable or a
@@ -147,15 +156,22 @@ def load(
         max_bytes=max_bytes,
     )
     net, left = _read(prototxt, weights, options)
-    made = graph_module(net)
+    made = graph_module(_optimized(net, options) if optimize else net)
+    made.meta["caffe_is_optimized"] = optimize
     made.meta["caffe_unmatched"] = left
     made.meta["caffe_is_cut"] = outputs is not None
-    made.meta["caffe_watch"] = Watch.over(blob for step in net.steps for blob in step.blobs)
+    made.meta["caffe_watch"] = Watch.over(b for step in made.caffe.net for b in step.blobs)
     with file_errors():
         made.meta["caffe_identifier"] = stated_in_text(prototxt)
     if freeze:
         _freeze(made)
     return made.train(options.phase == "TRAIN")
+
+
+def _optimized(net: Net, options: Options) -> Net:
+    if options.phase != "TEST":
+        raise CaffeError(f"optimize needs phase TEST, got {options.phase}: load without optimize")
+    return optimized(net)
 
 
 def _default_phase(path: Path_) -> str:

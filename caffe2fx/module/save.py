@@ -67,11 +67,14 @@ def _text_and_identifier(
 def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
     """Write the weights that a loaded module now holds, for its untouched original prototxt.
 
-    Raises CaffeError for a module that did not come from caffe2fx.load.
+    Raises CaffeError for a module that did not come from caffe2fx.load, or was loaded with
+    optimize=True: its weights are no longer those of the prototxt's layers.
     """
     if not isinstance(module, CaffeGraphModule):
         kind = type(module).__name__
         raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {kind}")
+    if module.is_optimized:
+        raise CaffeError("save_weights needs a module loaded without optimize, got optimize=True")
     write_weights(current_net(module), path, module.meta.get("caffe_identifier", ""))
 
 

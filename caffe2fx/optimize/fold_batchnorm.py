@@ -19,6 +19,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.optimize.affine import Affine
+from caffe2fx.optimize.view import is_plain
 
 Product = Convolution | Deconvolution | InnerProduct
 
@@ -38,13 +39,13 @@ def fold_batchnorm(net: Net) -> Net:
     others: list[Step] = []
     for step in net.steps:
         before = kept.get(step.bottoms[0]) if len(step.bottoms) == 1 else None
-        alone = before is not None and uses[step.bottoms[0]] == 1
+        alone = before is not None and uses[step.bottoms[0]] == 1 and is_plain(step)
         folded = _fold(before, step, shapes) if before is not None and alone else None
         if folded is not None and before is not None:
             order.remove(before.tops[0])
             del kept[before.tops[0]]
         made = folded if folded is not None else step
-        if len(made.tops) == 1:
+        if len(made.tops) == 1 and not any(made.loss_weights):
             kept[made.tops[0]] = made
             order.append(made.tops[0])
         else:
@@ -66,7 +67,8 @@ def _fold(before: Step, step: Step, shapes: dict[Value, Shape]) -> Step | None:
     if first is None:
         return None
     layer, blobs = _as_scale(second.after(first))
-    return replace(step, layer=layer, bottoms=before.bottoms, blobs=blobs)
+    params = step.params if isinstance(step.layer, Scale) else ()
+    return replace(step, layer=layer, bottoms=before.bottoms, blobs=blobs, params=params)
 
 
 def _as_scale(affine: Affine) -> tuple[Layer, tuple[Tensor, ...]]:
@@ -105,7 +107,8 @@ def _into_product(
     assert isinstance(layer, Product)
     bottom = shapes[product.bottoms[0]]
     on_axis = axis_of(layer.axis, len(bottom)) == 1
-    fixed = not product.params and not product.dynamic
+    shared = any(spec.name for spec in product.params)
+    fixed = not shared and not product.dynamic
     if not on_axis or not fixed or (isinstance(layer, InnerProduct) and layer.transpose):
         return None
     blobs = _folded_blobs(layer, product.blobs, affine)

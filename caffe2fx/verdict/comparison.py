@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +57,10 @@ def compare(
     The module is the reference where only one side is a pair; else `a` is. The layers of Caffe nets
     are paired by name, and else by parameters and bottoms: each is judged alone and end to end (see
     verdict.judge), one that changed is named with both sides' parameters, and maps that one side
-    alone has are listed. Of a module that did not come from Caffe the outputs are compared, also
-    nested ones, by their names, else by shape and values: a Caffe net's have no order (fx2caffe's
-    Export.verify knows all feature maps). An output that one side alone has is a fault.
+    alone has are listed. Of a module that did not come from Caffe, or was loaded with optimize=True,
+    the outputs are compared, also nested ones, by their names, else by shape and values: a Caffe
+    net's have no order (fx2caffe's Export.verify knows all feature maps). An output that one side
+    alone has is a fault.
 
     `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets. `dialect`,
     `batch` and `shapes` are for the sides that are files, and mean the same as in caffe2fx.load.
@@ -83,10 +84,10 @@ def compare(
     if _is_files(reference):
         module = load(*cast(Files, reference), **cast(Any, options))
     values = _inputs(module, inputs)
-    if not _is_files(judged) and not isinstance(judged, CaffeGraphModule):
+    if not _is_files(judged) and not _has_layers(judged):
         return _by_outputs(module, _Module(cast(nn.Module, judged)), values, "torch")
     with _opened(judged, engine, options) as (session, name):
-        if isinstance(module, CaffeGraphModule):
+        if _has_layers(module):
             return _by_layers(module, _net(judged, options), session, values, name)
         return _by_outputs(module, _Outputs(session), values, name)
 
@@ -191,6 +192,11 @@ def _unmeasured(layer: str, type: str, top: Value, *, wrong: str = "", unverifie
 
 def _is_files(side: Side) -> bool:
     return isinstance(side, tuple)
+
+
+def _has_layers(side: Side) -> TypeGuard[CaffeGraphModule]:
+    """Return whether a side is a module that has the layers of its file: it is not optimized."""
+    return isinstance(side, CaffeGraphModule) and not side.is_optimized
 
 
 def _inputs(module: nn.Module, inputs: Any) -> list[Tensor]:

@@ -115,6 +115,9 @@ def compare_with_dump(
     float32. `seen` is called with each map (step, value, the net's, the dump's, measures) as it
     comes.
     """
+    if module.is_optimized:
+        need = "needs a module loaded without optimize, whose layers are the file's"
+        raise CaffeError(f"a comparison with a dump {need}, got optimize=True")
     values = dump_inputs(module, dump, inputs)
     net = current_net(module).reshaped([tuple(value.shape) for value in values])
     matched = match_maps(net, dump)

@@ -1,0 +1,21 @@
+"""Drop the steps that no output depends on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffe2fx.net.net import Net
+from caffe2fx.net.step import Step, is_input
+from caffe2fx.net.subnet import reachable_steps
+
+
+def drop_dead_steps(net: Net) -> Net:
+    """Return the net without them; its inputs stay, and what counts in the loss.
+
+    before: conv -> Silence, conv -> fc (output)     after: conv -> fc (output)
+    """
+    return replace(net, steps=reachable_steps(net.steps, net.outputs, keep=_is_wanted))
+
+
+def _is_wanted(step: Step) -> bool:
+    return is_input(step) or any(step.loss_weights)

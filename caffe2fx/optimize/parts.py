@@ -44,16 +44,16 @@ def constant(view: View, value: Value) -> tuple[Step, float] | None:
 
 
 def pair(view: View, value: Value, operation: EltwiseOp) -> Step | None:
-    """Return the Eltwise that writes the product, sum or maximum of two bottoms, unweighted."""
+    """Return the Eltwise that writes the product or maximum of two bottoms."""
     step = view.step_of(value, Eltwise)
     return step if step is not None and combines(step, operation) else None
 
 
 def combines(step: Step, operation: EltwiseOp) -> bool:
-    """Return whether a step is the unweighted product, sum or maximum of two bottoms."""
+    """Return whether a step is the product or maximum (a sum may have factors) of two bottoms."""
     layer = step.layer
-    plain = isinstance(layer, Eltwise) and layer.operation is operation and not layer.coeff
-    return plain and len(step.bottoms) == 2
+    fits = isinstance(layer, Eltwise) and layer.operation is operation
+    return fits and len(step.bottoms) == 2
 
 
 def either_way(step: Step) -> tuple[tuple[Value, Value], tuple[Value, Value]]:

@@ -57,7 +57,7 @@ def compare(
     The module is the reference where only one side is a pair; else `a` is. The layers of Caffe nets
     are paired by name, and else by parameters and bottoms: each is judged alone and end to end (see
     verdict.judge), one that changed is named with both sides' parameters, and maps that one side
-    alone has are listed. Of a module that did not come from Caffe, or was loaded with optimize=True,
+    alone has are listed. Of a module that did not come from Caffe, or was loaded to be optimized,
     the outputs are compared, also nested ones, by their names, else by shape and values: a Caffe
     net's have no order (fx2caffe's Export.verify knows all feature maps). An output that one side
     alone has is a fault.

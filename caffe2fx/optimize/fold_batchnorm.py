@@ -45,7 +45,7 @@ def fold_batchnorm(net: Net) -> Net:
             order.remove(before.tops[0])
             del kept[before.tops[0]]
         made = folded if folded is not None else step
-        if len(made.tops) == 1 and not any(made.loss_weights):
+        if len(made.tops) == 1:
             kept[made.tops[0]] = made
             order.append(made.tops[0])
         else:

@@ -10,10 +10,12 @@ from caffe2fx.optimize.drop_identities import drop_identities
 from caffe2fx.optimize.fold_batchnorm import fold_batchnorm
 from caffe2fx.optimize.recognize_clip import recognize_clip
 from caffe2fx.optimize.recognize_floor_pooling import recognize_floor_pooling
+from caffe2fx.optimize.recognize_gelu import recognize_gelu
 from caffe2fx.optimize.recognize_hard_sigmoid import (
     recognize_hard_sigmoid,
     recognize_hard_swish,
 )
+from caffe2fx.optimize.recognize_layer_norm import recognize_layer_norm
 from caffe2fx.optimize.recognize_swish import recognize_swish
 from caffe2fx.optimize.unshare_weights import unshare_weights
 
@@ -32,6 +34,8 @@ PASSES: tuple[Callable[[Net], Net], ...] = (
     recognize_hard_swish,
     recognize_hard_sigmoid,
     recognize_swish,
+    recognize_gelu,
+    recognize_layer_norm,
     recognize_floor_pooling,
     # Again, for the sizes that a Crop read and the bounds of a Clip.
     drop_dead_steps,

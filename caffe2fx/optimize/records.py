@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caffe2fx.layers.layer import Layer
+from caffe2fx.layers.layer import Layer, torch_module
 from caffe2fx.messages.message import Shape
 
 
@@ -44,3 +45,45 @@ class TorchHardsigmoid(TorchFunction):
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         return nn.Hardsigmoid()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchGELU(TorchFunction):
+    """Compute x times the normal distribution function of x, or its approximation by tanh."""
+
+    type = "TorchGELU"
+
+    approximate: str = "none"
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        return (F.gelu(bottoms[0], approximate=self.approximate),)
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return nn.GELU(self.approximate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchLayerNorm(TorchFunction):
+    """Normalize the axes from `axis` on together, with the weight and bias of its two blobs."""
+
+    type = "TorchLayerNorm"
+
+    axis: int
+    eps: float
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        sizes = bottoms[0].shape[self.axis :]
+        return (F.layer_norm(bottoms[0], sizes, blobs[0], blobs[1], self.eps),)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
+        return (tuple(bottoms[0][self.axis :]),) * 2
+
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
+        return prod(bottoms[0][self.axis :])
+
+    def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
+        return torch_module(nn.LayerNorm, blobs, bottoms[0][self.axis :], self.eps)

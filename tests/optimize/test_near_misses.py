@@ -54,6 +54,10 @@ def crop(more: str = "", height: int = 4) -> str:
     return pool + size + layer("y", "Crop", "up n", f"crop_param {{ {more} }}")
 
 
+AFFINE = """scale_param { axis: 3 num_axes: -1 bias_term: true
+  filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } }"""
+
+
 def affine(name: str, type: str, bottom: str, more: str = "") -> str:
     """Return a convolution or a Scale with random weights."""
     own = {"Scale": "scale_param { filler { %s } bias_term: true bias_filler { %s } }",
@@ -61,6 +65,24 @@ def affine(name: str, type: str, bottom: str, more: str = "") -> str:
                           "bias_filler { %s } }"}[type]  # fmt: skip
     filler = 'type: "gaussian" std: 1'
     return layer(name, type, bottom, own % (filler, filler) + more)
+
+
+def norm(mean_of: str, variance_of: str, rest: int = 0) -> str:
+    """Return the layers of a layer norm over the last axis, but for what they read."""
+    over = "reduction_param { axis: %s coeff: %s operation: %s }"
+    return (layer("m", "Reduction", mean_of, over % (3 - rest, -1, "MEAN"))
+            + layer("c", "Bias", "x m", "bias_param { axis: 0 }")
+            + layer("v", "Reduction", variance_of, over % (3, 1 / 9, "SUMSQ"))
+            + power("i", "v", power=-0.5, shift=1)
+            + layer("n", "Scale", "c i", "scale_param { axis: 0 }")
+            + layer("y", "Scale", "n", AFFINE))  # fmt: skip
+
+
+def gelu(leading: float, scale: float = 1.0) -> str:
+    """Return the layers of gelu by tanh, with one more factor that is nearly 0."""
+    return (eltwise("q", "x x", "PROD") + power("h", "q", scale=leading, shift=0.071354814)
+            + eltwise("p", "h q", "PROD") + power("l", "p", scale=scale, shift=1.5957692)
+            + eltwise("i", "x l", "PROD") + layer("s", "Sigmoid", "i") + SILU)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,6 +103,8 @@ WEIGHTED = "(weighted top)"
 LOSS = "loss_weight: 1"
 STOP = "propagate_down: false"
 BIAS = power("six", "n", scale=0, shift=-6, power=2)
+NORM = ("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale")
+GELU = ("Eltwise", "Power", "Eltwise", "Power", "Eltwise", "Sigmoid", "Eltwise")
 RATES = "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }"
 ROWS = (
     Row("clamp, as it is rewritten", clip("y", "x"), ("Clip",)),
@@ -106,6 +130,13 @@ ROWS = (
         + power("y", "p", scale=1 / 6), ("TanH", "Power", "Clip", "Eltwise", "Power")),
     Row("hard-swish plus 1", TANH + GATE + eltwise("p", "t c", "PROD")
         + power("y", "p", scale=1 / 6, shift=1), ("TanH", "Power", "Clip", "Eltwise", "Power")),
+    Row("gelu, as it is rewritten", gelu(1e-12), ("TorchGELU",)),
+    Row("gelu that ends far out", gelu(-1e-11), GELU),
+    Row("gelu of another scale", gelu(1e-12, scale=2), GELU),
+    Row("layer norm, as it is rewritten", norm("x", "c"), ("TorchLayerNorm",)),
+    Row("layer norm by the mean of squares", norm("x", "x"), NORM),
+    Row("layer norm by another's mean", TANH + norm("t", "c"), ("TanH", *NORM)),
+    Row("layer norm by the mean of two axes", norm("x", "c", rest=1), NORM),
     Row("pooling, as it is rewritten", crop(), ("Pooling",)),
     Row("crop of the last rows", crop("offset: 1"), ("Pooling", "DummyData", "Crop")),
     Row("crop of the batch", crop("axis: 0"), ("Pooling", "DummyData", "Crop")),
@@ -117,6 +148,9 @@ ROWS = (
         + layer("z", "TanH", "y"), ("TanH", "Tile", "TanH")),
     Row("unread, but counts in the loss", TANH + layer("d", "Sigmoid", "x", LOSS)
         + 'layer { name: "hush" type: "Silence" bottom: "d" }', ("TanH", "Sigmoid", WEIGHTED)),
+    Row("loss without a top", TANH + SIGMOID
+        + 'layer { name: "l" type: "EuclideanLoss" bottom: "s" bottom: "t" }'
+        + layer("y", "TanH", "x"), ("TanH", "Sigmoid", "EuclideanLoss", "TanH")),
     Row("convolution that counts in the loss", affine("c", "Convolution", "x", LOSS)
         + affine("y", "Scale", "c"), ("Convolution", WEIGHTED, "Scale")),
     Row("scale that counts in the loss", affine("c", "Convolution", "x")

@@ -36,6 +36,8 @@ class Row:
 
 CLAMP = ("ReLU", "Power", "Power", "Eltwise", "Power")
 HARD_SWISH = ("Power", "Clip", "Eltwise", "Power")
+GELU = ("Eltwise", *("Power", "Eltwise") * 6, "Sigmoid", "Eltwise")
+NORM = ("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale")
 ROWS = (
     Row("relu6", nn.ReLU6(), ("Clip",), edit=("scale: 0.0", "scale: 0.1"), edited=CLAMP),
     Row("hardtanh", nn.Hardtanh(-1, 2), ("Clip",), edit=("operation: MAX", "operation: SUM"),
@@ -52,6 +54,15 @@ ROWS = (
         edit=("shift: 0.5", "shift: 0.4"), edited=("Power", "Clip", "Eltwise")),
     Row("silu", nn.SiLU(), ("Swish",), edit=("operation: PROD", "operation: SUM"),
         edited=("Sigmoid", "Eltwise")),
+    Row("gelu", nn.GELU(), ("TorchGELU",), edit=("0.07266", "0.07366"), edited=GELU),
+    Row("gelu by tanh", nn.GELU("tanh"), ("TorchGELU",), edit=("0.07135", "0.07136"),
+        edited=("Eltwise", "Power", "Eltwise", "Sigmoid", "Eltwise")),
+    Row("layer norm", nn.LayerNorm(6), ("TorchLayerNorm",), (2, 5, 6),
+        edit=("coeff: -1.0", "coeff: -0.5"), edited=NORM),
+    Row("layer norm of two axes", nn.LayerNorm((5, 6)), ("TorchLayerNorm",), (2, 5, 6),
+        edit=("power: -0.5", "power: -0.4"), edited=NORM),
+    Row("layer norm of another count", nn.LayerNorm(6), ("TorchLayerNorm",), (2, 5, 6),
+        edit=("coeff: 0.16666667", "coeff: 0.2"), edited=NORM),
     Row("pooling that rounds down", nn.MaxPool2d(2), ("Pooling",), edit=("dim: 4\n", "dim: 3\n"),
         edited=("Pooling", "DummyData", "Crop"), shape=(2, 3, 9, 9)),
     Row("average that rounds down", nn.AvgPool2d(2), ("Pooling",), edit=("dim: 4\n", "dim: 3\n"),

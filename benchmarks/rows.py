@@ -18,6 +18,7 @@ from benchmarks.turns import Ratio, in_turns
 
 CNNS = ("resnet50", "mobilenet_v3_small")
 MODELS = (*CNNS, "swin_t")
+FUSED = ("mobilenet_v2", *MODELS)  # whose nets have functions in several layers
 SIDE = 224
 SHORT, LONG = 100, 400  # layers of the chains that show how a stage grows
 
@@ -129,6 +130,13 @@ def forward(name: str, folder: Path) -> Ratio:
         return in_turns(lambda: loaded(made.x), lambda: made.model(made.x))
 
 
+def optimized_forward(name: str, folder: Path) -> Ratio:
+    made = saved(name, folder)
+    loaded = caffe2fx.load(*made.files, optimize=True)
+    with torch.no_grad():
+        return in_turns(lambda: loaded(made.x), lambda: made.model(made.x))
+
+
 def verify(name: str, folder: Path) -> Ratio:
     made = saved(name, folder)
     wide, x = model_of(name)[0].double(), made.x.double()
@@ -169,6 +177,7 @@ ROWS = (
     Row("load", CHAIN, GROWN, load_growth),
     *(Row("load + forward", model, PICKLE, first_output) for model in CNNS),
     *(Row("forward", model, "the model itself", forward) for model in MODELS),
+    *(Row("optimized forward", model, "the model itself", optimized_forward) for model in FUSED),
     *(Row("verify", model, "its forward in float64", verify) for model in CNNS),
     Row("verify", CHAIN, GROWN, verify_growth),
 )

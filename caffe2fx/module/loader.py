@@ -133,10 +133,10 @@ def load(
 
     With `optimize` the module is for inference alone, and faster: BatchNorm and Scale are folded
     into the layer before them, functions that files spell in several layers are one torch call
-    (ReLU6, hard-swish, SiLU, GELU, layer norm, pooling that rounds down), and layers that do
-    nothing are gone. The outputs are equal up to float32's rounding, where they are finite, for the
-    sizes that the net has. gm.caffe shows the net that runs: blobs that vanished are not in it.
-    save_weights and train() raise CaffeError; so does a phase other than TEST.
+    (ReLU6, hard-swish, SiLU, GELU, layer norm, products of matrices, pooling that rounds down), and
+    layers that do nothing are gone. The outputs are equal up to float32's rounding, where they are
+    finite, for the sizes that the net has. gm.caffe shows the net that runs: blobs that vanished
+    are not in it. save_weights and train() raise CaffeError; so does a phase other than TEST.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
     of another net), UnknownLayerError (lists all layer types without a record), ShapeMismatchError

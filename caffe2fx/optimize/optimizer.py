@@ -16,6 +16,7 @@ from caffe2fx.optimize.recognize_hard_sigmoid import (
     recognize_hard_swish,
 )
 from caffe2fx.optimize.recognize_layer_norm import recognize_layer_norm
+from caffe2fx.optimize.recognize_matmul import recognize_matmul
 from caffe2fx.optimize.recognize_swish import recognize_swish
 from caffe2fx.optimize.unshare_weights import unshare_weights
 
@@ -36,6 +37,7 @@ PASSES: tuple[Callable[[Net], Net], ...] = (
     recognize_swish,
     recognize_gelu,
     recognize_layer_norm,
+    recognize_matmul,
     recognize_floor_pooling,
     # Again, for the sizes that a Crop read and the bounds of a Clip.
     drop_dead_steps,

@@ -87,3 +87,28 @@ class TorchLayerNorm(TorchFunction):
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         return torch_module(nn.LayerNorm, blobs, bottoms[0][self.axis :], self.eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchMatmul(TorchFunction):
+    """Sum a[n, k, i] * b[n, k, 0, j] over the channels k of each group: (N, group, I, J)."""
+
+    type = "TorchMatmul"
+    bottoms = (2, 2)
+
+    group: int
+
+    def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
+        (count, _, rows), columns = bottoms[0], bottoms[1][3]
+        return ((count, self.group, rows, columns),)
+
+    def accumulation_length(self, bottoms: Sequence[Shape]) -> int:
+        return bottoms[0][1] // self.group
+
+    def compute(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        count = bottoms[0].shape[0]
+        a = bottoms[0].reshape(count, self.group, -1, bottoms[0].shape[2])
+        b = bottoms[1].reshape(count, self.group, -1, bottoms[1].shape[3])
+        return (a.transpose(2, 3) @ b,)

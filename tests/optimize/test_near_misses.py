@@ -78,6 +78,22 @@ def norm(mean_of: str, variance_of: str, rest: int = 0) -> str:
             + layer("y", "Scale", "n", AFFINE))  # fmt: skip
 
 
+def matmul(weight: float = 1, bias: str = "false", more: str = "") -> str:
+    """Return the layers of a product of matrices by 2 groups, but for what is given."""
+    shape = "reshape_param {{ shape {{ dim: 0 dim: 4 {} }} }}"
+    return (TANH + layer("a", "Reshape", "t", shape.format("dim: 81"))
+            + layer("b", "Reshape", "x", shape.format("dim: 1 dim: 81"))
+            + pairs_and_sums(2, weight, f"bias_term: {bias} {more}"))  # fmt: skip
+
+
+def pairs_and_sums(axis: int, weight: float = 1, more: str = "bias_term: false") -> str:
+    filler = f'weight_filler {{ type: "constant" value: {weight} }}'
+    sums = f"num_output: 2 group: 2 kernel_size: 1 {more} {filler}"
+    return (layer("w", "Tile", "b", f"tile_param {{ axis: {axis} tiles: 81 }}")
+            + layer("p", "Scale", "w a", "scale_param { axis: 0 }")
+            + layer("y", "Convolution", "p", f"convolution_param {{ {sums} }}"))  # fmt: skip
+
+
 def gelu(leading: float, scale: float = 1.0) -> str:
     """Return the layers of gelu by tanh, with one more factor that is nearly 0."""
     return (eltwise("q", "x x", "PROD") + power("h", "q", scale=leading, shift=0.071354814)
@@ -105,6 +121,7 @@ STOP = "propagate_down: false"
 BIAS = power("six", "n", scale=0, shift=-6, power=2)
 NORM = ("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale")
 GELU = ("Eltwise", "Power", "Eltwise", "Power", "Eltwise", "Sigmoid", "Eltwise")
+MATMUL = ("TanH", "Reshape", "Reshape", "Tile", "Scale", "Convolution")
 RATES = "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }"
 ROWS = (
     Row("clamp, as it is rewritten", clip("y", "x"), ("Clip",)),
@@ -137,6 +154,14 @@ ROWS = (
     Row("layer norm by the mean of squares", norm("x", "x"), NORM),
     Row("layer norm by another's mean", TANH + norm("t", "c"), ("TanH", *NORM)),
     Row("layer norm by the mean of two axes", norm("x", "c", rest=1), NORM),
+    Row("matmul, as it is rewritten", matmul(), ("TanH", "Reshape", "Reshape", "TorchMatmul")),
+    Row("matmul with a bias", matmul(bias="true"), MATMUL),
+    Row("matmul by other weights", matmul(weight=0.5), MATMUL),
+    Row("matmul of strided sums", matmul(more="stride: 2"), MATMUL),
+    Row("repeated along the columns", layer("b", "Pooling", "x",
+        "pooling_param { global_pooling: true }") + layer("a", "Flatten", "b",
+        "flatten_param { axis: 2 }") + pairs_and_sums(3),
+        ("Pooling", "Flatten", "Tile", "Scale", "Convolution")),
     Row("pooling, as it is rewritten", crop(), ("Pooling",)),
     Row("crop of the last rows", crop("offset: 1"), ("Pooling", "DummyData", "Crop")),
     Row("crop of the batch", crop("axis: 0"), ("Pooling", "DummyData", "Crop")),

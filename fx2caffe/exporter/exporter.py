@@ -26,7 +26,7 @@ from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target, find_target
 from fx2caffe.tracing.batch_analysis import Batch, find_batch
 from fx2caffe.tracing.original import ALONE, Reach
-from fx2caffe.tracing.precision import in_float32
+from fx2caffe.tracing.precision import in_float32, replaced_precisions
 from fx2caffe.tracing.tracer import Trace, trace
 
 __all__ = ["check", "export", "ops"]
@@ -51,9 +51,10 @@ def export(
 
     `example_inputs`: a tensor, a tuple of forward's arguments, or a dict by argument name;
     numpy arrays are taken too. Models in half or double precision, or on another device, are
-    exported as float32. `outputs` cuts the net at module paths (the result of the last
-    call of "layer3", or of the first as "layer3:0"; where every name has a number, the rest of the
-    model is not run) or names of traced nodes. `preprocessing` makes the net take raw
+    exported as float32, and so are casts to the precision that they have. `outputs` cuts the net
+    at module paths (the result of the last call of "layer3", or of the first as "layer3:0"; where
+    every name has a number, the rest of the model is not run) or names of traced nodes.
+    `preprocessing` makes the net take raw
     pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
     into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
     characters) and `name_alphabet` (a regular expression for one character) limit layer and
@@ -81,8 +82,9 @@ def export(
         on_unsupported,
         input_ranges,
     )
+    replaced = replaced_precisions(model, example_inputs)
     with in_float32(model):
-        source = Source.prepared(model, example_inputs)
+        source = Source.prepared(model, example_inputs, replaced)
         build = partial(_exported, source, options)
         placeholders = options.placeholders
         return expanding_refused_leaves(
@@ -92,7 +94,7 @@ def export(
 
 def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholders: bool) -> Export:
     """Trace, lower, legalize and run the passes, for any batch if that is possible."""
-    how = _tracing(options, expand)
+    how = _tracing(source, options, expand)
     advance("export", 0, 4, "trace")
     with ALONE:
         how["reach"] = Reach(source.model)
@@ -132,14 +134,15 @@ def _exported(source: Source, options: ExportOptions, expand: Leaves, placeholde
     return exported
 
 
-def _tracing(options: ExportOptions, expand: Leaves) -> dict[str, Any]:
-    """Return the arguments of trace: which modules and functions are leaves, where the net ends."""
+def _tracing(source: Source, options: ExportOptions, expand: Leaves) -> dict[str, Any]:
+    """Return the arguments of trace: its leaves, where the net ends, and replaced precisions."""
     modules, functions = leaves()
     return {
         "leaf_modules": modules,
         "leaf_functions": functions,
         "outputs": options.outputs,
         "taken_apart": expand,
+        "replaced": source.replaced,
     }
 
 
@@ -180,11 +183,11 @@ def check(
     `export`.
     """
     options = ExportOptions(find_target(target), outputs, input_ranges=input_ranges)
-    source = Source.prepared(model, example_inputs)
+    source = Source.prepared(model, example_inputs, replaced_precisions(model, example_inputs))
 
     def tried(expand: Leaves, placeholders: bool) -> tuple[Refusal, ...]:
         run = partial(trace, source.model, source.inputs)
-        traced = traced_or_refused(source, run, values="fake", **_tracing(options, expand))
+        traced = traced_or_refused(source, run, values="fake", **_tracing(source, options, expand))
         names = source.input_names(traced, None)
         lowered = source.lowering(traced, Batch(), names, options.input_ranges)
         legal_net(lowered, dict(lowered.symbols), options.target)

@@ -16,26 +16,30 @@ from fx2caffe.lowering.lowering import Lowered, Lowering
 from fx2caffe.lowering.registry import leaves
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.batch_analysis import Batch
-from fx2caffe.tracing.precision import inputs_in_float32
+from fx2caffe.tracing.precision import Replaced, inputs_in_float32
 from fx2caffe.tracing.tracer import Trace
 
 
 @dataclass(frozen=True)
 class Source:
-    """Holds a model with example inputs in float32; one that came from Caffe keeps its names."""
+    """Holds a model with example inputs in float32; one that came from Caffe keeps its names.
+
+    `replaced` are the precisions that its weights and inputs had before.
+    """
 
     model: nn.Module
     inputs: Any
+    replaced: Replaced = frozenset()
 
     @classmethod
-    def prepared(cls, model: nn.Module, example_inputs: Any) -> Source:
+    def prepared(cls, model: nn.Module, example_inputs: Any, replaced: Replaced) -> Source:
         """Return the source to trace; a model that is a leaf itself gets a module around it."""
         for part in model.modules() if isinstance(model, nn.Module) else ():
             if isinstance(part, CaffeGraphModule):
                 part.check_files()
         inputs = inputs_in_float32(model, example_inputs)
         is_leaf = isinstance(model, tuple(leaves()[0]))
-        return cls(nn.Sequential(model) if is_leaf else model, inputs)
+        return cls(nn.Sequential(model) if is_leaf else model, inputs, replaced)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

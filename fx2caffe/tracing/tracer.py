@@ -26,6 +26,7 @@ from fx2caffe.tracing.leaf_call import LeafCall, LeafForward
 from fx2caffe.tracing.leaf_functions import LeafFunctionCalls, LeafProfile
 from fx2caffe.tracing.module_calls import ModulePath
 from fx2caffe.tracing.original import ALONE, Original, Reach, private_copy
+from fx2caffe.tracing.precision import Replaced, asked_in_float32
 from fx2caffe.tracing.recorder import Recorder
 from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.tensor_meta import TensorMeta
@@ -70,6 +71,7 @@ def trace(
     taken_apart: Callable[[nn.Module], bool] = lambda module: False,
     held_to_model: bool = False,
     reach: Reach | None = None,
+    replaced: Replaced = frozenset(),
 ) -> Trace:
     """Run `model` once on `example_inputs` and return its graph.
 
@@ -81,6 +83,7 @@ def trace(
     "layer3:0" for its first) or nodes. With `held_to_model` the model runs once more by itself:
     where the graph gives something else, or the memory of the model has changed, it is refused.
     Several traces of one model may share its `reach`, if ALONE is held from then to the last.
+    Where forward names a precision of `replaced`, it gets float32.
 
     Raises Untraceable, with all that was found, where the run can not be a graph, and CaffeError
     with the user's line, whose cause is the error itself, where forward fails.
@@ -92,11 +95,11 @@ def trace(
     leaves = Leaves(tuple(leaf_modules), frozenset(leaf_functions), taken_apart)
     with ALONE:
         reach = Reach(model) if reach is None else reach
-        tracer = Tracer(reach, flat.tensors, leaves, values, outputs)
+        tracer = Tracer(reach, flat.tensors, leaves, values, outputs, replaced)
         before = checksums(tracer.original.tensors) if held_to_model else {}
         result = tracer.run(flat, names)
         if tracer.guard.known.doubtful:
-            tracer = Tracer(reach, flat.tensors, leaves, values, outputs, everything_known=True)
+            tracer = Tracer(reach, flat.tensors, leaves, values, outputs, replaced, True)
             result = tracer.run(flat, names)
         if held_to_model:
             tracer.hold(result, Original(reach), flat, before)
@@ -136,10 +139,11 @@ class Tracer:
         leaves: Leaves,
         values: Literal["real", "fake"],
         outputs: Sequence[str] | None,
+        replaced: Replaced,
         everything_known: bool = False,
     ) -> None:
         device = inputs[0].device if inputs else torch.device("cpu")
-        self._leaves, self._outputs = leaves, outputs
+        self._leaves, self._outputs, self._replaced = leaves, outputs, replaced
         self.original = Original(reach)
         self._values: Values = FakeValues(device) if values == "fake" else RealValues()
         self._returned = ModuleResults(self.original.root, self._traced_node, outputs)
@@ -178,7 +182,8 @@ class Tracer:
         calls = None if self._outputs is None else self._returned.wanted_calls()
         with self._log.refusing():
             given = flat.rebuild([tensor.detach().clone() for tensor in flat.tensors])
-            own = own_outputs(again, calls, *given)
+            with asked_in_float32(self._replaced):
+                own = own_outputs(again, calls, *given)
             difference = first_difference(result.module, flat.tensors, own)
             if difference:
                 self._log.refuse(type(self.original.root).__name__, DIFFERS.format(difference))
@@ -216,6 +221,7 @@ class Tracer:
             self._path.follow(self._log.note_thread, self._note_returned),
             self.guard,
             recorder,
+            asked_in_float32(self._replaced),
             LeafProfile(functions, calls.enter, calls.leave).follow(),
         )
 

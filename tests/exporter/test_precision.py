@@ -127,3 +127,63 @@ def test_models_that_name_float32(name: str) -> None:
     exported = fx2caffe.export(Function(FLOAT32[name]), X)
     report = exported.verify()
     assert report.ok, str(report)
+
+
+H, D = torch.float16, torch.float64
+OUTSIDE = torch.randn(8, 8, generator=torch.Generator().manual_seed(7))
+# Each names the precision that the inputs had: the function, and that precision.
+NAMED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], torch.dtype]] = {
+    "half": (lambda x, w: x.half() @ w, H),
+    "half of integers": (lambda x, w: (x > 0).half() @ w, H),
+    "to": (lambda x, w: torch.matmul(x.to(torch.float16), w), H),
+    "to by name": (lambda x, w: torch.matmul(x.to(dtype=torch.float16), w), H),
+    "type": (lambda x, w: x.type(torch.float16) @ w, H),
+    "type by class": (lambda x, w: x.type(torch.HalfTensor) @ w, H),
+    "type by text": (lambda x, w: x.type("torch.HalfTensor") @ w, H),
+    "type_as": (lambda x, w: x.type_as(OUTSIDE.half()) @ w, H),
+    "softmax": (lambda x, w: x.softmax(-1, dtype=torch.float16) @ w, H),
+    "aten": (lambda x, w: torch.ops.aten._to_copy.default(x, dtype=torch.float16) @ w, H),
+    "constant": (lambda x, w: x @ torch.ones(8, 8, dtype=torch.float16) @ w, H),
+    "constant from outside": (lambda x, w: x @ OUTSIDE.half() @ w, H),
+    "constants of both kinds": (lambda x, w: torch.cat([x @ OUTSIDE.half(), w]), H),
+    "zeros_like": (lambda x, w: x @ (torch.zeros_like(w, dtype=torch.float16) + w), H),
+    "written": (lambda x, w: x.half().clone().copy_(w) @ w, H),
+    "bfloat16": (lambda x, w: x.bfloat16() @ w, torch.bfloat16),
+    "double": (lambda x, w: x.double() @ w, D),
+    "constant of doubles": (lambda x, w: x @ torch.eye(8, dtype=torch.float64).cumsum(0) @ w, D),
+    "numpy": (lambda x, w: x @ torch.from_numpy(OUTSIDE.double().numpy()) @ w, D),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("mixed", [False, True], ids=["all", "one is float32"])
+def test_the_replaced_precision_named_inside(name: str, mixed: bool) -> None:
+    function, dtype = NAMED[name]
+    x, w = X[0, 0].to(dtype), X[1, 0].to(dtype)
+    exported = fx2caffe.export(Function(function), (x.float() if mixed else x, w))
+    assert not fx2caffe.check(Function(function), (x, w))
+    report = exported.verify()
+    assert report.ok, str(report)
+    wanted = function(x, w).double()
+    got = exported.reference(exported.example_inputs)[exported.net.outputs[0]].double()
+    assert float((got - wanted).abs().max()) <= 0.05 * float(wanted.abs().max())
+
+
+def test_weights_of_the_replaced_precision() -> None:
+    class Cast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 4).half()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x.half())
+
+    model = Cast()
+    assert fx2caffe.export(model, X).verify().ok
+    assert model.linear.weight.dtype is torch.float16
+
+
+def test_a_precision_that_nothing_had_still_rounds() -> None:
+    for x in (X, X.double()):
+        with pytest.raises(fx2caffe.UnsupportedError, match=r"precision of float32, .*float16"):
+            fx2caffe.export(Function(lambda x: x.half() + 1), x)

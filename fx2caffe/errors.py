@@ -46,6 +46,13 @@ class Refusals(tuple[Refusal, ...]):
         Report("none", (), Context(refusals=tuple(map(str, self)), is_check=True)).save(path)
 
 
+class Signal(BaseException):
+    """Base of what is raised to steer an export and caught within it: never an error.
+
+    It is no Exception, so that no handler of errors, in a model or in a user's code, stops it.
+    """
+
+
 class UnsupportedError(CaffeError):
     """Raised for a model that cannot be exported exactly; the message lists every refusal."""
 

@@ -30,7 +30,7 @@ _LOOK_SECONDS = 0.5
 _LAST_SECONDS = 2.0  # for a child that closed its pipes to end
 
 
-class Ended(Exception):
+class Ended(EngineError):
     """Raised if the child has ended, hangs or sends no answer; the text states which."""
 
 

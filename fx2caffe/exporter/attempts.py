@@ -15,7 +15,7 @@ from torch import nn
 from caffe2fx.layers.layer import BVLC, RecordModule
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.ir.symbol import BatchFixed
+from fx2caffe.ir.symbol import FixBatch
 from fx2caffe.targets import Target
 from fx2caffe.tracing.batch_analysis import Batch
 
@@ -36,7 +36,7 @@ class Attempt(Generic[T]):
         """Return the result of `build`, or its refusals."""
         try:
             return cls(build())
-        except BatchFixed as error:
+        except FixBatch as error:
             return cls(None, (Refusal("net", str(error), Origin()),), (str(error),))
         except UnsupportedError as error:
             faults = tuple(refusal.portable for refusal in error.refusals)

@@ -10,12 +10,12 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from fx2caffe.exporter.pipeline import Finished
-from fx2caffe.ir.symbol import BatchFixed
+from fx2caffe.ir.symbol import FixBatch
 from fx2caffe.tracing.batch_analysis import MANY_MORE, Batch, result_varies
 
 
 def check_growth(finished: Finished, traced: fx.GraphModule, batch: Batch) -> None:
-    """Raise BatchFixed where a blob does not grow with the batch as its traced value does."""
+    """Raise FixBatch where a blob does not grow with the batch as its traced value does."""
     if not batch.others:
         return
     net, nodes = finished.net, {node.name: node for node in traced.graph.nodes}
@@ -23,13 +23,13 @@ def check_growth(finished: Finished, traced: fx.GraphModule, batch: Batch) -> No
     try:
         shapes = net.reshaped(_grown(net, inputs, batch)).shapes()
     except CaffeError as error:
-        raise BatchFixed(f"the net does not run with a large batch: {error}") from error
+        raise FixBatch(f"the net does not run with a large batch: {error}") from error
     for value, name in finished.nodes.items():
         if value in shapes and name in batch.others and not result_varies(traced, nodes[name]):
             wanted = batch.shape(nodes[name], MANY_MORE)
             if shapes[value] != wanted:
                 got = f"{shapes[value]} in place of {wanted}"
-                raise BatchFixed(f"blob {value.blob} is {got} with a large batch")
+                raise FixBatch(f"blob {value.blob} is {got} with a large batch")
 
 
 def _grown(net: Net, placeholders: Sequence[fx.Node], batch: Batch) -> list[Shape]:

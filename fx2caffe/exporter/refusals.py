@@ -8,7 +8,7 @@ from typing import Any
 from caffe2fx.errors import CaffeError
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.source import Source
-from fx2caffe.ir.symbol import BatchFixed
+from fx2caffe.ir.symbol import FixBatch
 from fx2caffe.tracing.batch_analysis import Batch
 from fx2caffe.tracing.tracer import Trace, Untraceable
 
@@ -39,7 +39,7 @@ def _of_recorded(source: Source, error: Untraceable) -> list[Refusal]:
     except UnsupportedError as found:
         known = {_key(refusal) for refusal in error.refusals}
         return [refusal for refusal in found.refusals if _key(refusal) not in known]
-    except (CaffeError, BatchFixed):  # of a graph that ends in its middle
+    except (CaffeError, FixBatch):  # of a graph that ends in its middle
         pass
     return []
 

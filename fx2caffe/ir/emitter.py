@@ -18,7 +18,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.step import Dynamic, Step, Value
 from caffe2fx.net.unique_names import unique_name
 from caffe2fx.origin import Origin
-from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
+from fx2caffe.ir.symbol import FixBatch, Refused, Symbol
 
 Blobs = Sequence[Tensor]
 E = TypeVar("E", bound="Emitter")
@@ -187,8 +187,8 @@ class Emitter:
             self.fix_batch(f"{step.name}: {error}")
 
     def fix_batch(self, reason: str) -> NoReturn:
-        """Give up the net for any batch. Raises BatchFixed: the caller exports for one size."""
-        raise BatchFixed(reason)
+        """Give up the net for any batch. Raises FixBatch: the caller exports for one size."""
+        raise FixBatch(reason)
 
     def unique(self, name: str) -> str:
         """Return `name`, with a number appended if it is taken."""

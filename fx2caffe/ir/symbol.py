@@ -10,14 +10,15 @@ from torch import Tensor
 from caffe2fx.errors import CaffeError
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.step import Value
+from fx2caffe.errors import Signal
 
 
 class Refused(CaffeError):
     """Raised by a handler or rule: `needs <constraint>, got <value>`; the driver adds the line."""
 
 
-class BatchFixed(Exception):
-    """Raised where layers can be built for the example's batch size only."""
+class FixBatch(Signal):
+    """Raised where layers can be built for the example's batch size only: the next attempt's."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from caffe2fx.net.step import Dynamic, Step, Value, is_input
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
-from fx2caffe.ir.symbol import BatchFixed, Refused, Symbol
+from fx2caffe.ir.symbol import FixBatch, Refused, Symbol
 from fx2caffe.ir.unpooling import note_indices
 from fx2caffe.legalize.fusion import fuse_index_maps
 from fx2caffe.legalize.rule import Cheapest, LayerCall, Rule, Tops, name_of
@@ -73,7 +73,7 @@ def _targets_that_accept(
     """Return the names of the package's targets in which a refused step can be decomposed."""
     found = []
     for name, target in TARGETS.items():
-        with suppress(Refused, BatchFixed):
+        with suppress(Refused, FixBatch):
             _legalize(step, dict(symbols), emitter.for_another(target))
             found.append(name)
     return tuple(found)
@@ -202,15 +202,15 @@ class _LegalEmitter(Emitter):
     def _by_cheapest(
         self, choice: Cheapest, call: LayerCall[Any], suffix: str, reasons: list[str]
     ) -> Tops | None:
-        """Return the tops of the rule that Cheapest chooses. Raises BatchFixed if it must."""
+        """Return the tops of the rule that Cheapest chooses. Raises FixBatch if it must."""
         costs: dict[Rule, int] = {}
-        fixed: BatchFixed | None = None
+        fixed: FixBatch | None = None
         for rule in choice.rules:
             mark = self.mark()
             try:
                 if self._by_rule(rule, call, suffix, reasons) is not None:
                     costs[rule] = self.cost - mark.cost
-            except BatchFixed as error:
+            except FixBatch as error:
                 fixed = fixed or error
             self.undo(mark)
         if not costs and fixed is not None:

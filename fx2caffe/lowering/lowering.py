@@ -18,7 +18,7 @@ from caffe2fx.layers import Input
 from caffe2fx.layers.layer import RecordModule
 from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
-from fx2caffe.errors import Refusal, UnsupportedError
+from fx2caffe.errors import Refusal, Signal, UnsupportedError
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
@@ -121,22 +121,22 @@ class Lowering:
     def _lower(self, node: fx.Node) -> None:
         try:
             self.values[node] = self._value(node)
-        except _Poisoned:
-            self.values[node] = _POISON
+        except _ReadsRefused:
+            self.values[node] = _REFUSED
         except CaffeError as error:
             refusal = Refusal(_operation(node), str(error), _origin(node))
             self.values[node] = (
-                self._insert_placeholder(node, refusal) if self.placeholders else _POISON
+                self._insert_placeholder(node, refusal) if self.placeholders else _REFUSED
             )
-            if self.values[node] is _POISON:
+            if self.values[node] is _REFUSED:
                 self.refusals.append(refusal)
 
     def _insert_placeholder(self, node: fx.Node, refusal: Refusal) -> Any:
-        """Return symbols for a refused node's tensors, _POISON if it does not give tensors."""
+        """Return symbols for a refused node's tensors, _REFUSED if it does not give tensors."""
         value = node.meta.get("value")
         results: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
         if not all(hasattr(result, "shape") for result in results):
-            return _POISON
+            return _REFUSED
         if self.others:
             self.emitter.fix_batch(f"{self.names[node]} is a placeholder, whose shape is written")
         found = [self.values[source] for source in node.all_input_nodes]
@@ -237,8 +237,8 @@ class Lowering:
 
     def _lowered(self, node: fx.Node) -> Any:
         value = self.values[node]
-        if value is _POISON:
-            raise _Poisoned
+        if value is _REFUSED:
+            raise _ReadsRefused
         return value
 
     def _check(self, node: fx.Node, result: Any) -> None:
@@ -271,11 +271,11 @@ class Lowering:
             self.nodes.setdefault(symbol.value, node.name)
 
 
-class _Poisoned(Exception):
+class _ReadsRefused(Signal):
     """Raised for a node that reads a refused one, so that the cause is reported once."""
 
 
-_POISON = object()
+_REFUSED = object()
 
 
 def _read(node: fx.Node) -> frozenset[int]:

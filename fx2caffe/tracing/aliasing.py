@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from caffe2fx.errors import CaffeError
 from fx2caffe.tracing.tensor_meta import TensorMeta
 
 
@@ -111,8 +112,8 @@ class Entry:
 Emit = Callable[[list[Node], Tensor, TensorMeta], Node]
 
 
-class UnseenWrite(Exception):
-    """Raised if a traced tensor was written where the tracer could not see it."""
+class UnseenWrite(CaffeError):
+    """Raised if a traced tensor was written where the tracer could not see it: a refusal."""
 
 
 class Table:

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node
 
 from caffe2fx.errors import CaffeError
+from fx2caffe.errors import Signal
 from fx2caffe.tracing import pytree
 from fx2caffe.tracing.tensor_meta import TensorMeta
 
 Nodes = tuple[Node | None, ...]
 
 
-class AllOutputsSeen(BaseException):
-    """Raised to end forward early; no Exception, so that the model's handlers let it through."""
+class EndRun(Signal):
+    """Raised to end forward once every output of the net has been computed."""
 
 
 class Call(NamedTuple):
@@ -50,13 +51,13 @@ class ModuleResults:
         self._awaited = calls if all(c is not None and c.turn is not None for c in calls) else []
 
     def note(self, path: str, result: Any) -> None:
-        """Remember the result of the module at `path`. Raises AllOutputsSeen after the last."""
+        """Remember the result of the module at `path`. Raises EndRun after the last."""
         tensors = (result,) if isinstance(result, Tensor) else pytree.flatten(result).tensors
         if not tensors:
             return
         self.calls.setdefault(path, []).append(tuple(map(self._node_of, tensors)))
         if self._awaited and all(call and self._nodes(call) for call in self._awaited):
-            raise AllOutputsSeen
+            raise EndRun
 
     def wanted_calls(self) -> list[Call | None]:
         """Return the module call that each wanted name means; None for the name of a node."""

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from caffe2fx.net.evaluate import in_precision
 from fx2caffe.tracing import pytree
-from fx2caffe.tracing.cut_points import AllOutputsSeen, Call
+from fx2caffe.tracing.cut_points import Call, EndRun
 from fx2caffe.tracing.module_calls import ModulePath
 from fx2caffe.tracing.original import Original, bytes_of
 
@@ -48,12 +48,12 @@ class CutValues:
         self._made: dict[str, list[list[Tensor]]] = {}
 
     def note(self, path: str, result: Any) -> None:
-        """Copy the result of the module at `path`. Raises AllOutputsSeen after the last call."""
+        """Copy the result of the module at `path`. Raises EndRun after the last call."""
         copies = copied(result) if path in self._paths else []
         if copies:
             self._made.setdefault(path, []).append(copies)
             if all(call is not None and self._has(call) for call in self._calls):
-                raise AllOutputsSeen
+                raise EndRun
 
     def _has(self, call: Call) -> bool:
         return call.turn is not None and len(self._made.get(call.path, ())) > call.turn
@@ -82,7 +82,7 @@ def own_outputs(
             return list(copied(original.run(*args, **kwargs)))
         values = CutValues(calls)
         path = ModulePath(original.root)
-        with path.follow(lambda _: None, values.note), suppress(AllOutputsSeen):
+        with path.follow(lambda _: None, values.note), suppress(EndRun):
             original.run(*args, **kwargs)
         return values.values()
 

@@ -17,7 +17,7 @@ from caffe2fx import compat
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.tracing import model_inputs, pytree
 from fx2caffe.tracing.aliasing import UnseenWrite
-from fx2caffe.tracing.cut_points import AllOutputsSeen, ModuleResults, as_one
+from fx2caffe.tracing.cut_points import EndRun, ModuleResults, as_one
 from fx2caffe.tracing.dispatch_guard import RANDOM, Known, guard_class
 from fx2caffe.tracing.export_flags import exporting
 from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
@@ -199,7 +199,7 @@ class Tracer:
                 stack.enter_context(watch)
             try:
                 output = self.original.run(*args, **kwargs)
-            except AllOutputsSeen:
+            except EndRun:
                 output = None
         if before != _random_states():
             self._log.note("random", RANDOM)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from fx2caffe.errors import UnsupportedError
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.exporter.result import Export
 from fx2caffe.preprocessing import Preprocessing
+from fx2caffe.targets.command import Feed, feed
 
 
 def export_model(arguments: argparse.Namespace, output: Output) -> int:
@@ -36,7 +36,8 @@ def export_model(arguments: argparse.Namespace, output: Output) -> int:
     for fault in exported.batch_faults:
         output.result(f"the batch is fixed: {fault}")
     status = 0 if arguments.verify is None else _verify(exported, arguments, output)
-    output.note(f"next: {_next(exported, arguments)}")
+    for line in _next(exported, arguments):
+        output.note(line)
     return status
 
 
@@ -86,21 +87,29 @@ def _size(path: Path) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
-def _next(exported: Export, arguments: argparse.Namespace) -> str:
-    """Return the target's own command for these files, else what shows or compares them here."""
-    prototxt, weights = _files(arguments)
-    shapes = exported.net.shapes()
-    command = exported.target.next_command or (
-        "caffe2fx inspect {prototxt} {weights}"
-        if arguments.verify
-        else "caffe2fx compare {prototxt} {weights} --engine torch"
-    )
-    return command.format(
-        prototxt=shlex.quote(str(prototxt)),
-        weights=shlex.quote(str(weights)),
-        name=shlex.quote(prototxt.stem),
-        shapes=json.dumps([shapes[value] for value in exported.net.inputs], separators=(",", ":")),
-    )
+def _next(exported: Export, arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield what shows or compares the files here, and the commands of the target's programs."""
+    files, feeds = _files(arguments), _feeds(exported, arguments)
+    engine = [] if arguments.verify else ["--engine", exported.target.judges[0]]
+    command = ["caffe2fx", "compare" if engine else "inspect", *map(str, files), *engine]
+    yield f"next: {shlex.join(command)}"
+    for one in exported.target.commands:
+        yield f"next, {one.program}: {one.why_not(feeds) or one.text(*files, feeds)}"
+
+
+def _feeds(exported: Export, arguments: argparse.Namespace) -> list[Feed]:
+    """Return the net's inputs; with --caller-preprocesses the arithmetic is due to the program."""
+    shapes, by_caller = exported.net.shapes(), arguments.caller_preprocesses
+    due = _preprocessing(arguments) if by_caller else None
+    return [
+        feed(
+            value.blob,
+            shapes[value],
+            due if by_caller else exported.preprocessing.get(value.blob),
+            by_caller=by_caller,
+        )
+        for value in exported.net.inputs
+    ]
 
 
 def _files(arguments: argparse.Namespace) -> tuple[Path, Path]:

@@ -16,6 +16,7 @@ from fx2caffe.targets.catalogue import (
     SSD,
     TARGETS,
 )
+from fx2caffe.targets.command import Command
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.target import Target
 
@@ -41,6 +42,7 @@ __all__ = [
     "SOPHGO",
     "SSD",
     "TARGETS",
+    "Command",
     "Limit",
     "Target",
     "find_target",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from caffe2fx.files.text_rewrites import CEIL_MODE, GLOBAL_MAX, WHOLE_CROP, Respelling
 from caffe2fx.layers import PoolMethod
-from fx2caffe.targets import limits, merges
+from fx2caffe.targets import commands, limits, merges
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.target import Target
 from fx2caffe.targets.vocabulary import OF_MASTER, OF_TAG_1_0
@@ -24,11 +24,13 @@ BVLC = Target(
     OF_TAG_1_0,
     without=_ROUNDS_UP,
     about="the 1.0 tag of 2017, which nearly every Caffe loads",
+    commands=(commands.CAFFE,),
 )
 BVLC_MASTER = Target(
     "bvlc-master",
     OF_MASTER,
     about="the master branch of BVLC Caffe since 2018",
+    commands=(commands.CAFFE,),
 )
 
 # Limits of OpenCV's reader; the other readers set more.
@@ -70,6 +72,7 @@ OPENCV = Target(
     outputs_by_layer=True,
     wrong_merges=(merges.factor_into_power,),
     about="the Caffe importer of OpenCV 4",
+    commands=(commands.OPENCV,),
 )  # fmt: skip
 
 # Layers that nearly all readers have, and the limits that most of them set.
@@ -110,7 +113,10 @@ PORTABLE = Target(
     outputs_by_layer=True,
     wrong_merges=(merges.factor_into_power,),
     about="real Caffe, OpenCV, MNN, ncnn and OpenVINO alike",
-)
+    commands=(
+        commands.OPENCV, commands.MNN, commands.NCNN, commands.OPENVINO, commands.TPU_MLIR,
+    ),
+)  # fmt: skip
 
 # The SSD branch and its many descendants, and their readers (tpu_mlir, OpenCV, OpenVINO). Its
 # schema has neither round_mode nor ceil_mode.
@@ -131,6 +137,7 @@ SSD = Target(
     judges=("torch", "opencv"),
     wrong_merges=(merges.factor_into_power,),
     about="the SSD branch of Caffe, its descendants, and what reads their nets",
+    commands=(commands.TPU_MLIR, commands.OPENVINO, commands.OPENCV),
 )  # fmt: skip
 
 SOPHGO = Target(
@@ -147,8 +154,7 @@ SOPHGO = Target(
     },
     judges=("torch", "pycaffe"),
     about="tpu-mlir's table of Caffe layers",
-    next_command="model_transform.py --model_name {name} --model_def {prototxt} "
-    "--model_data {weights} --input_shapes {shapes} --mlir {name}.mlir",
+    commands=(commands.TPU_MLIR,),
 )  # fmt: skip
 
 ASCEND = Target(
@@ -166,8 +172,7 @@ ASCEND = Target(
     ),
     judges=("torch", "pycaffe"),
     about="Huawei's ATC (by its documents)",
-    next_command="atc --framework=0 --model={prototxt} --weight={weights} --output={name} "
-    "--soc_version=CHIP",
+    commands=(commands.ATC,),
 )
 
 NNIE = Target(
@@ -184,6 +189,7 @@ NNIE = Target(
     batch=1,
     outputs=16,
     about="HiSilicon's nnie_mapper (by its documents)",
+    commands=(commands.NNIE_MAPPER,),
 )
 
 RKNN = Target(
@@ -203,6 +209,7 @@ RKNN = Target(
     without=_ROUNDS_UP,
     judges=("torch", "pycaffe"),
     about="RKNN-Toolkit2 1.4 (by its documents)",
+    commands=(commands.RKNN_TOOLKIT,),
 )  # fmt: skip
 
 TARGETS: Mapping[str, Target] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
+from fx2caffe.targets.command import example
 from fx2caffe.targets.limit import EVERY
 from fx2caffe.targets.target import Target
 
@@ -44,6 +45,7 @@ def page(target: Target) -> str:
         f"  {type_}: {', '.join(found)}" for type_, found in sorted(limits_of(target).items())
     ]
     lines += [f"text: {r.type} {r.written!r} as {r.instead!r}" for r in target.text_rewrites]
+    lines += [f"run in {one.program}: {example(one)}" for one in target.commands]
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from caffe2fx.layers.layer import BVLC, Layer
 from caffe2fx.layers.registry import records, registered
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.step import Step
+from fx2caffe.targets.command import Command
 from fx2caffe.targets.limit import EVERY, Limit
 from fx2caffe.targets.proto import Messages, messages
 from fx2caffe.targets.vocabulary import OF_TAG_1_0
@@ -33,7 +34,7 @@ class Target:
     many outputs. With `outputs_by_layer` it returns results by layer name, the last layer's where
     none is given: each output is then the only top of the layer of its name.
     `wrong_merges` take a layer and its only reader, and return whether the program merges the two
-    into one that computes something else.
+    into one that computes something else. `commands` are those by which programs take the files.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Target:
     outputs_by_layer: bool = False
     wrong_merges: tuple[Merge, ...] = ()
     about: str = ""
-    next_command: str = ""  # {prototxt}, {weights}, {name} and {shapes} are filled in
+    commands: tuple[Command, ...] = ()
 
     def why_unsupported(self, layer: Layer, bottoms: Sequence[Shape], tops: int = 1) -> str | None:
         """Return why the target cannot run this layer, None if it can."""

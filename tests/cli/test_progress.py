@@ -76,9 +76,9 @@ def test_interrupted_it_says_so_in_a_line_and_leaves_nothing(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("target", "wanted"),
     [
-        ("ascend", "next: atc --framework=0 --model=net.prototxt --weight=net.caffemodel"),
-        ("sophgo", "--input_shapes [[1,3,8,8]] --mlir net.mlir"),
-        ("bvlc", "next: caffe2fx compare net.prototxt net.caffemodel"),
+        ("ascend", "next, ATC: atc --framework=0 --model=net.prototxt --weight=net.caffemodel"),
+        ("sophgo", "--input_shapes '[[1,3,8,8]]' --mlir net.mlir"),
+        ("bvlc", "next: caffe2fx compare net.prototxt net.caffemodel --engine pycaffe"),
     ],
 )
 def test_after_an_export_it_says_what_came_out_and_what_to_run(

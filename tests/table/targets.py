@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fx2caffe.targets import TARGETS, Target
+from fx2caffe.targets.command import example
 from fx2caffe.targets.table import limits_of
 from tests.table import markdown
 from tests.table.rows import Found, functions
@@ -50,7 +51,7 @@ def listed() -> dict[str, str]:
 
 
 def section(target: Target) -> str:
-    """Return the layers of a target, and what it asks of them."""
+    """Return the layers of a target, what it asks of them, and the commands that take its nets."""
     types = ", ".join(sorted(target.types, key=str.lower))
     limits = [
         f"- {type_}: {'; '.join(asked)}" for type_, asked in sorted(limits_of(target).items())
@@ -58,7 +59,11 @@ def section(target: Target) -> str:
     if target.outputs is not None:
         limits.append(f"- the net: at most {target.outputs} outputs")
     listed = "\n".join(limits) or "No limits."
-    return f"## `{target.name}`\n\nLayers: {types}.\n\n{listed}\n"
+    commands = "".join(
+        f"\n{one.program}, for a net of one input:\n```\n{example(one)}\n```\n"
+        for one in target.commands
+    )
+    return f"## `{target.name}`\n\nLayers: {types}.\n\n{listed}\n{commands}"
 
 
 def head() -> str:

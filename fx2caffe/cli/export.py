@@ -88,7 +88,7 @@ def _size(path: Path) -> str:
 
 
 def _next(exported: Export, arguments: argparse.Namespace) -> Iterator[str]:
-    """Yield what shows or compares the files here, and the commands of the target's programs."""
+    """Yield a command that shows or compares the files, and those of the target's programs."""
     files, feeds = _files(arguments), _feeds(exported, arguments)
     engine = [] if arguments.verify else ["--engine", exported.target.judges[0]]
     command = ["caffe2fx", "compare" if engine else "inspect", *map(str, files), *engine]

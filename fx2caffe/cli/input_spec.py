@@ -23,7 +23,7 @@ class InputSpec:
     """Holds one `--input`: random values of a shape, or a file.
 
     `name` is the argument of forward, empty where inputs come in order. With `span` the values are
-    integers from its first number to its last, both included; `size` is the height and width to
+    integers from its first bound to its second, both included; `size` is the height and width to
     which an image is resized.
     """
 

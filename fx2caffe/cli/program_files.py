@@ -65,7 +65,7 @@ def _program(path: Path, script: Any, inputs: tuple[Tensor, ...]) -> Any:
     try:
         from torch._export.converter import TS2EPConverter
 
-        with _silent("torch._export.non_strict_utils"):  # a batch of 1 is fixed: we say so
+        with _silent("torch._export.non_strict_utils"):  # we report a fixed batch ourselves
             return TS2EPConverter(script, inputs).convert().module()
     except Exception as error:  # the converter raises anything, and may be gone from torch
         cause = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -87,7 +87,7 @@ def from_onnx(path: Path, given: Any) -> Made:
     try:
         read = onnx.load(path)
         model = convert(read)
-    except Exception as error:  # onnx2torch raises anything for what it does not have
+    except Exception as error:  # onnx2torch raises anything for an operator that it does not have
         cause = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise CaffeError(
             f"{path} needs to be a model that onnx2torch reads, got {cause}"
@@ -114,7 +114,7 @@ def _onnx_inputs(path: Path, graph: Any) -> tuple[Tensor, ...]:
 
 @contextmanager
 def _silent(name: str) -> Iterator[None]:
-    """Leave out what a logger of torch's says in this block."""
+    """Suppress the messages of one of torch's loggers within this block."""
     logger = logging.getLogger(name)
     before, logger.disabled = logger.disabled, True
     try:

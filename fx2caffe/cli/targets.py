@@ -1,4 +1,4 @@
-"""`fx2caffe targets`: the programs that nets can be made for, and what `--target` names."""
+"""`fx2caffe targets`: the programs that nets can be made for, one of which `--target` names."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def expanding_refused_leaves(
 
     Where the target does not have layers that only forks of Caffe have, the model is traced again
     with the torch functions that define such layers in their place; if some of these are refused
-    too, a last time with those layers whole. So only what cannot be expressed at all is refused,
-    or becomes a placeholder. Raises UnsupportedError.
+    too, a last time with those layers whole. So only operations that cannot be expressed at all are
+    refused, or become placeholders. Raises UnsupportedError.
     """
     expanded = {path: part for path, part in parts.items() if _is_missing(target, part)}
     first = attempt = Attempt.of(partial(build, _among({}), False))

@@ -49,24 +49,23 @@ def export(
 ) -> Export:
     """Export a model as a Caffe net for `target`.
 
-    `example_inputs`: a tensor, a tuple of forward's arguments, or a dict by argument name;
-    numpy arrays are taken too. Models in half or double precision, or on another device, are
-    exported as float32, and so are casts to the precision that they have. `outputs` cuts the net
-    at module paths (the result of the last call of "layer3", or of the first as "layer3:0"; where
-    every name has a number, the rest of the model is not run) or names of traced nodes.
-    `preprocessing` makes the net take raw
-    pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges BatchNorm
-    into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
-    characters) and `name_alphabet` (a regular expression for one character) limit layer and
-    blob names; beyond 2 GB, which only HDF5 holds, they have no "/" in any case. With
-    `on_unsupported="custom"` refused operations become the target's own placeholder (a Custom
-    layer for nnie, a Python layer for others): such a net runs only where those are implemented,
-    and `Export.unverified` lists them. `input_ranges` are the (low, high) of inputs by blob name:
-    they decide whether integers stay within 2^24; without them the example does, with a warning
-    where it cannot.
+    `example_inputs`: a tensor, a tuple of forward's arguments, or a dict by argument name; numpy
+    arrays are taken too. Models in half or double precision, or on another device, are exported as
+    float32, and so are casts to the precision that they have. `outputs` cuts the net at module
+    paths (the result of the last call of "layer3", or of the first as "layer3:0"; where every name
+    has an index, the rest of the model is not run) or names of traced nodes. `preprocessing` makes
+    the net take raw pixels; with several inputs it is a dict by blob name. `fold_batchnorm` merges
+    BatchNorm into the layer before it. `input_names` are the inputs' blob names. `name_limit` (in
+    characters) and `name_alphabet` (a regular expression for one character) limit layer and blob
+    names; beyond 2 GB, which only HDF5 holds, they have no "/" in any case. With
+    `on_unsupported="custom"` refused operations become the target's own placeholder (a Custom layer
+    for nnie, a Python layer for others): such a net runs only where those are implemented, and
+    `Export.unverified` lists them. `input_ranges` are the (low, high) of inputs by blob name: they
+    decide whether integers stay within 2^24; without them the example does, with a warning where it
+    cannot.
 
-    The net is the model's next call: what a model remembers of its calls (a counter, a cache) is
-    constant in it. The model is not changed, nor what it remembers.
+    The net is the model's next call: state that a model keeps between calls (a counter, a cache) is
+    constant in it. Neither the model nor its state is changed.
 
     Raises UnsupportedError that lists every operation that cannot be exported exactly, with its
     module and source line, and CaffeError for options that do not fit the model.
@@ -179,8 +178,8 @@ def check(
     They are a tuple of Refusal, which `save("report.html")` writes as a report.
 
     Nothing is written. Nothing large is computed, unless the model reads its data: then it is run
-    once, so that what it does behind is checked too. `outputs` and `input_ranges` are those of
-    `export`.
+    once, so that the operations after that are checked too. `outputs` and `input_ranges` are those
+    of `export`.
     """
     options = ExportOptions(find_target(target), outputs, input_ranges=input_ranges)
     source = Source.prepared(model, example_inputs, replaced_precisions(model, example_inputs))

@@ -1,4 +1,4 @@
-"""All refusals of a model at once: those of its run, and those of what the run has recorded."""
+"""All refusals of a model at once: those of its run, and those of its recorded operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fx2caffe.tracing.tracer import Trace, Untraceable
 
 
 def traced_or_refused(source: Source, run: Callable[..., Trace], **how: Any) -> Trace:
-    """Return what `run` traces. Raises UnsupportedError with every refusal of the model.
+    """Return the trace that `run` makes. Raises UnsupportedError with every refusal of the model.
 
     A run on fake values ends where the model reads its data. So the model is then run on the
     example itself, and its other refusals are found.

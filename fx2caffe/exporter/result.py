@@ -165,13 +165,13 @@ class Export:
         """Run the net in an engine and compare every feature map with the traced model.
 
         `engine` is a name (caffe2fx.engines.NAMES), "best" for the strongest there that runs nets
-        of the target, or an Engine that is kept for many nets. `inputs` are what the net takes
-        (raw pixels where it does the preprocessing) and default to the example's; `batch` asks for
-        that batch size, with other values. Without it, a net whose batch is free is also run with
-        one sample more, for its outputs. `files`, a
-        prototxt and its weights, are run in place of the net as it would be saved now. Raises
-        EngineError where the engine is missing or dies, ShapeMismatchError for inputs of shapes
-        on which the net does not run, and CaffeError for files of another net.
+        of the target, or an Engine that is kept for many nets. `inputs` are the net's own (raw
+        pixels where it does the preprocessing) and default to the example's; `batch` asks for that
+        batch size, with other values. Without it, a net whose batch is free is also run with one
+        sample more, for its outputs. `files`, a prototxt and its weights, are run in place of the
+        net as it would be saved now. Raises EngineError where the engine is missing or dies,
+        ShapeMismatchError for inputs of shapes on which the net does not run, and CaffeError for
+        files of another net.
         """
         chosen = best_engine(self.target.judges) if engine == "best" else engine
         values, runner = self.verify_inputs(inputs, batch), engine_of(chosen)
@@ -262,7 +262,7 @@ class Export:
         """Write every feature map of the model with the inputs and a manifest.
 
         A `path` ending in .npz or .safetensors becomes that file, any other a folder of .npy.
-        `inputs` are what the net takes and default to the example's.
+        `inputs` are the net's own and default to the example's.
         """
         values = self._given(inputs)
         fed = dict(zip(self.inputs, values, strict=True))

@@ -191,7 +191,7 @@ class Emitter:
         raise FixBatch(reason)
 
     def unique(self, name: str) -> str:
-        """Return `name`, with a number appended if it is taken."""
+        """Return `name`, with the suffix _1, _2 ... if another layer has it."""
         self._names.append(unique_name(name, self._taken))
         return self._names[-1]
 

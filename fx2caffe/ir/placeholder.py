@@ -14,7 +14,7 @@ from fx2caffe.ir.record import IntermediateRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Unsupported(IntermediateRecord):
-    """Stands for a refused operation, with the shapes of its tops and the reason.
+    """Represents a refused operation, with the shapes of its tops and the reason.
 
     `refused` is the record that no rule decomposes, None where there was no record at all.
     """

@@ -23,7 +23,7 @@ class FixBatch(Signal):
 
 @dataclass(frozen=True)
 class Symbol:
-    """Stands for a traced tensor while the net is built: its value, shape and dtype.
+    """Represents a traced tensor while the net is built: its value, shape and dtype.
 
     The shape is known at two batch sizes, the example's and another; an axis carries the batch if
     and only if its size differs.

@@ -21,7 +21,7 @@ from fx2caffe.ir.placeholder import Unsupported
 
 @dataclass(frozen=True)
 class Unverified:
-    """Marks a placeholder for a refused operation; nothing proves what runs there."""
+    """Marks a placeholder for a refused operation; nothing proves the operation that runs there."""
 
     layer: str
     op: str

@@ -33,7 +33,7 @@ _SUMS = frozenset(
     linalg_multi_dot chain_matmul matrix_power linalg_matrix_power linalg_vecdot
     bitwise_left_shift""".split()  # noqa: SIM905
 )
-# Each element of the result is an operand's element or a number among the arguments.
+# Each element of the result is an operand's element or a Python number of the arguments.
 _MOVES = frozenset(
     """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     split_with_sizes tensor_split hsplit vsplit dsplit unbind squeeze unsqueeze narrow select flip
@@ -46,7 +46,7 @@ _MOVES = frozenset(
     nan_to_num interpolate pixel_shuffle pixel_unshuffle channel_shuffle movedim adjoint sample_map
     """.split()  # noqa: SIM905
 )
-# Besides elements, numbers among the arguments are written.
+# Besides elements, Python numbers of the arguments are written.
 _WRITES = frozenset(
     """masked_fill where setitem index_fill scatter pad fill maximum minimum""".split()  # noqa: SIM905
 )
@@ -225,7 +225,7 @@ def _sums(node: fx.Node) -> bool:
 
 
 def _judged(node: fx.Node) -> list[fx.Node]:
-    """Return the nodes whose magnitudes a node is judged by: itself, or what it divides."""
+    """Return the nodes whose magnitudes a node is judged by: itself, or its dividend."""
     if _sums(node):
         return [node]
     divides = node.op == "call_function" and _is_integer(node) and _name(node) in _DIVISIONS
@@ -291,7 +291,7 @@ def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def _clamped(sources: list[float], constants: list[float]) -> float:
-    """Return the bound of a clamp: between two numbers no element is larger than both."""
+    """Return the bound of a clamp: between two bounds no element is larger than both."""
     return max(constants) if len(constants) == 2 else max([*sources, *constants])
 
 

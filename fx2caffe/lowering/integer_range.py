@@ -70,7 +70,8 @@ def cast_written(
 ) -> BoundArguments:
     """Cast the arguments that torch casts to an integer or mask result, as torch does.
 
-    Numbers and tensors are cast by torch itself, symbols by `cast`, the handler of Tensor.to.
+    Python numbers and tensors are cast by torch itself, symbols by `cast`, the handler of
+    Tensor.to.
     """
     dtype = getattr(node.meta.get("value"), "dtype", None)
     for name in WRITTEN.get(node.target, ()) if _is_whole(dtype) else ():

@@ -23,11 +23,11 @@ _USERS: list[Any] = []  # targets of the user's handlers
 def handles(*targets: Any) -> Callable[[H], H]:
     """Register a handler for torch functions (in the tracer's canonical form) or module classes.
 
-    A handler takes the emitter and then exactly the function's own arguments, by the same
-    names: a Symbol for a traced tensor, a Tensor for a constant, plain Python otherwise. It
-    returns a Symbol, a tuple of them, or a constant; it raises Refused for what it cannot do.
-    An argument that it does not name is refused unless it is at its default. A function of
-    later versions of torch than the one that runs is left out.
+    A handler takes the emitter and then exactly the function's own arguments, by the same names: a
+    Symbol for a traced tensor, a Tensor for a constant, plain Python otherwise. It returns a
+    Symbol, a tuple of them, or a constant; it raises Refused for arguments that it cannot express.
+    An argument that it does not name is refused unless it is at its default. A function of later
+    versions of torch than the one that runs is left out.
     """
 
     def register(handler: H) -> H:

@@ -59,7 +59,7 @@ def reciprocal(net: Emitter, input: Symbol) -> Symbol:
 
 @handles(torch.pow, torch.float_power)
 def power(net: Emitter, input: AnyOperand, exponent: AnyOperand) -> Symbol:
-    """Emit one layer if base or exponent is a single number, else exp(y log(x)).
+    """Emit one layer if base or exponent is a single constant, else exp(y log(x)).
 
     The latter adds an error of 2^-24 y log(x); a base that may be 0 or less goes through |x| and a
     sign. Constant exponents give one Power layer for each different exponent.

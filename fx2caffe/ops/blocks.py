@@ -1,7 +1,7 @@
 """Building blocks of elementwise functions: sums, products, steps, rounding, polynomials.
 
-Each takes operands as torch's arithmetic does (a traced tensor, a constant tensor or a number)
-and broadcasts them as torch does.
+Each takes operands as torch's arithmetic does (a traced tensor, a constant tensor or a Python
+number) and broadcasts them as torch does.
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ def rounded(
 
 
 def split_number(value: float, bits: int, parts: int) -> list[float]:
-    """Split a number into a sum of `parts` terms without zeros; all but the last have `bits` bits.
+    """Split a float into a sum of `parts` nonzero terms; all but the last have `bits` bits.
 
     Products of those terms with integers up to 2^(24 - bits) are exact.
     """

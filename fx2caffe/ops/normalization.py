@@ -228,7 +228,7 @@ def _affine(
 def _computed_affine(
     net: Emitter, input: Symbol, weight: Operand | None, bias: Operand | None, rank: int
 ) -> Symbol:
-    """Multiply and add what the net computes, seen as tensors of that rank."""
+    """Multiply by a weight and add a bias that the net computes, viewed with that rank."""
     top = input
     if weight is not None:
         top = product(net, top, _at_front(net, weight, rank, "weight"), suffix="scaled")

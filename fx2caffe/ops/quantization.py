@@ -3,7 +3,7 @@
 torch computes q = clamp(nearbyint(x * (1 / scale)) + zero_point) in float32, then
 (q - zero_point) * scale. The bounds of the nearest integer, quant_min - zero_point and quant_max -
 zero_point, are integers themselves: so x * (1 / scale) is clipped to them first, which changes
-neither ties nor results and leaves numbers small enough to round by one addition.
+neither ties nor results and leaves values small enough to round by one addition.
 """
 
 from __future__ import annotations

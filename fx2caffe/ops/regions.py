@@ -126,7 +126,7 @@ def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, pixels: Te
 
 
 def _of_samples(shares: Tensor, input: Symbol, boxes: Tensor, each: int) -> Tensor:
-    """Place the columns of one sample at those of the sample that each region is taken from."""
+    """Move the columns of one sample to those of the sample that each region is taken from."""
     rows, pixels = shares.shape
     whole = torch.zeros(rows, input.shape[0], pixels, dtype=shares.dtype)
     whole[torch.arange(rows), boxes[:, 0].long().repeat_interleave(each)] = shares

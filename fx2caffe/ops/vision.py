@@ -40,7 +40,7 @@ def roi_align(
     """Average `sampling_ratio` bilinear samples per bin and axis.
 
     Without that ratio torchvision takes more samples in larger regions; for constant boxes their
-    number is known.
+    count is known.
     """
     pooled = (pooled_height, pooled_width)
     source = as_symbol(net, input, suffix="input")

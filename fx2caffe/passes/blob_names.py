@@ -19,7 +19,7 @@ def restore_blob_names(net: Net, blobs: Mapping[Value, str]) -> PassResult:
     """Rename each blob as `blobs` names the value that it holds in the end.
 
     Where several blobs would get one name, the last gets it. A blob that is not named but collides
-    with another's name gets a number.
+    with another's name gets a suffix.
     """
     last = {top.blob: top for step in net.steps for top in step.tops}
     chosen = {blobs[value]: blob for blob, value in last.items() if value in blobs}

@@ -58,7 +58,7 @@ def _is_private(value: Value, uses: dict[Value, int], producers: dict[Value, Ste
     """Return whether no other step reads the memory that holds a value.
 
     The top of a Flatten or Reshape is its bottom's memory, and so are all copies that Caffe's
-    own Split makes: a second reader of any of them would see what is written here.
+    own Split makes: a second reader of any of them would see the values that are written here.
     """
     producer = producers[value]
     if uses[value] != 1 or isinstance(producer.layer, _SOURCES):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 
-# The values of the new net that hold what a value of the old one held: several where it was copied,
+# The values of the new net that hold a value of the old one: several where it was copied,
 # none where it is gone. A value that is not in the map is unchanged.
 Moved = Mapping[Value, tuple[Value, ...]]
 

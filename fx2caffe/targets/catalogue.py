@@ -45,7 +45,7 @@ _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "PReLU": (limits.only("channel_shared", False),),  # OpenCV cannot read its blob without axes
     "BatchNorm": (limits.fixed_statistics(),),
     "Pooling": (limits.met_windows(),),
-    # OpenCV folds the rounding that adds a large number and subtracts it again.
+    # OpenCV folds the rounding that adds a large constant and subtracts it again.
     "Power": (limits.magnitude("shift", 1 << 20),),
     "Slice": (limits.equal_slice_points(),),
     "Swish": (limits.only("beta", 1.0),),

@@ -27,14 +27,14 @@ class Target:
 
     `types` are the layer types, with the meaning that they have in one of its `dialects`;
     `without` the fields of a type that it does not know, `limits` its rules by layer type
-    (EVERY: for all), and `text_rewrites` how it writes what Caffe itself writes otherwise. `judges`
-    names the engines that verify its nets, and `placeholder` the layer type that replaces refused
-    operations, if the user asks for that.
-    A target with a `batch` runs nets of that batch only, one with `outputs` nets of at most so
-    many outputs. With `outputs_by_layer` it returns results by layer name, the last layer's where
-    none is given: each output is then the only top of the layer of its name.
-    `wrong_merges` take a layer and its only reader, and return whether the program merges the two
-    into one that computes something else. `commands` are those by which programs take the files.
+    (EVERY: for all), and `text_rewrites` its own forms of fields that Caffe writes otherwise.
+    `judges` names the engines that verify its nets, and `placeholder` the layer type that replaces
+    refused operations, if the user asks for that. A target with a `batch` runs nets of that batch
+    only, one with `outputs` nets of at most so many outputs. With `outputs_by_layer` it returns
+    results by layer name, the last layer's where none is given: each output is then the only top of
+    the layer of its name. `wrong_merges` take a layer and its only reader, and return whether the
+    program merges the two into one layer that computes other values. `commands` are those by which
+    programs take the files.
     """
 
     name: str

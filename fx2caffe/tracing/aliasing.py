@@ -1,4 +1,4 @@
-"""Writes and views: which node stands for a tensor's values at each moment."""
+"""Writes and views: which node gives a tensor's values at each moment."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Table:
         return mine is not None and mine is self._memories.get(storage_key(other) or 0)
 
     def bind(self, tensor: Tensor, node: Node) -> None:
-        """Let `node` stand for a tensor that a call returned."""
+        """Register `node` as the one that gives a tensor that a call returned."""
         key = storage_key(tensor)
         if key is None:
             raise NotImplementedError("a dense tensor")
@@ -158,7 +158,7 @@ class Table:
         self._enter(tensor, node, memory)
 
     def write(self, tensor: Tensor, node: Node) -> None:
-        """Let `node` stand for a tensor that was written; its aliases become stale."""
+        """Register `node` as the one that gives a written tensor; its aliases become stale."""
         memory = self._memories[storage_key(tensor) or 0]
         memory.writes.append((geometry(tensor), node))
         self._enter(tensor, node, memory)
@@ -211,7 +211,7 @@ class Table:
         return entry
 
     def _inside(self, view: Geometry, base: Geometry, node: Node) -> Node | None:
-        """Emit a gather of the elements of `view` from `node` at `base`; None if it lacks some."""
+        """Emit a gather of `view` from `node`, which is `base`; None if elements are missing."""
         if view == base:
             return node
         if view.dtype != base.dtype:

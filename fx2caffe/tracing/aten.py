@@ -1,7 +1,7 @@
 """Operators below torch's functions, as torch.export's programs call them, in plain functions.
 
 Each function here has the operator's own parameters and gives the function that a user would
-have called, with its arguments: what handlers know.
+have called, with its arguments: a call that handlers know.
 """
 
 from __future__ import annotations

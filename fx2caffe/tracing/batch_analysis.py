@@ -64,8 +64,8 @@ def _bends(
 ) -> list[str]:
     """List the nodes whose shapes do not grow linearly with the batch: `x[:4]`, `if batch > 2`.
 
-    Only shapes and constants are asked, so nothing else is computed; what does not run so is run
-    with two samples more.
+    Only shapes and constants are asked, so nothing else is computed; a graph that does not run so
+    is run with two samples more.
     """
     more = _how_many(found, first.module)
     grown = larger(model, example_inputs, more)

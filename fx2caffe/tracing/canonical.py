@@ -33,7 +33,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Call(NamedTuple):
-    """Holds a function with its arguments, in the canonical spelling."""
+    """Holds a function with its arguments, in their canonical form."""
 
     target: Function
     args: tuple[Any, ...]
@@ -152,7 +152,7 @@ def canonical(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 @per_function
 def _respelling(function: Function) -> Callable[..., Any] | None:
-    """Return what turns a call of an operator into one that a user writes; None if nothing does."""
+    """Return the function that makes an operator's call one of torch's API; None if none does."""
     owner, name = name_of(function)
     if owner not in ("aten", "torch", "Tensor") or inspect.isfunction(function):
         return None

@@ -1,4 +1,4 @@
-"""Cut points: what a module returned, or any traced node, as an output of the net."""
+"""Cut points: the result of a module, or any traced node, as an output of the net."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class EndRun(Signal):
 
 
 class Call(NamedTuple):
-    """Names one call of a module: `turn` counts from 0, None stands for the last."""
+    """Names one call of a module: `nth` counts its calls from 0, None is the last."""
 
     path: str
-    turn: int | None
+    nth: int | None
 
 
 class ModuleResults:
@@ -48,7 +48,7 @@ class ModuleResults:
         self.wanted = wanted
         self.calls: dict[str, list[Nodes]] = {}
         calls = self.wanted_calls()
-        self._awaited = calls if all(c is not None and c.turn is not None for c in calls) else []
+        self._awaited = calls if all(c is not None and c.nth is not None for c in calls) else []
 
     def note(self, path: str, result: Any) -> None:
         """Remember the result of the module at `path`. Raises EndRun after the last."""
@@ -74,8 +74,8 @@ class ModuleResults:
 
     def _nodes(self, call: Call) -> Nodes | None:
         made = self.calls.get(call.path, [])
-        turn = len(made) - 1 if call.turn is None else call.turn
-        return made[turn] if 0 <= turn < len(made) else None
+        nth = len(made) - 1 if call.nth is None else call.nth
+        return made[nth] if 0 <= nth < len(made) else None
 
     def cut(self, graph: Graph) -> list[tuple[str, Node]]:
         """Return names and nodes of the wanted outputs; a module's several results are numbered.

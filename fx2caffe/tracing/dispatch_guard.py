@@ -104,7 +104,7 @@ class Known:
             self._weak[key] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
     def __contains__(self, tensor: Tensor) -> bool:
-        """Tell whether the storage is known, or NumPy's: one that torch did not allocate."""
+        """Return whether the storage is known, or NumPy's: one that torch did not allocate."""
         key = storage_key(tensor)
         if key is None or key in self._weak or not compat.is_resizable(tensor.untyped_storage()):
             return True
@@ -168,8 +168,8 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         `traced` is true for a call of traced values, false for one of constants, None for both.
 
-        What a call of traced values makes inside counts as traced until it is over. One that
-        `checks` its arguments may read them.
+        A tensor that a call of traced values makes inside counts as traced until it is over. One
+        that `checks` its arguments may read them.
         """
         before = self._inside, self._constant, self._fresh, self._checks
         self._inside, self._constant, self._checks = True, traced is False, checks
@@ -200,9 +200,9 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _watched(
         self, traits: Traits, args: Any, kwargs: Any, tensors: list[Tensor]
     ) -> Iterator[None]:
-        """Count what a user's operator writes, which torch does not count for one of a device.
+        """Count the writes of a user's operator, which torch does not count for one of a device.
 
-        Its schema may not state that it writes: real values tell.
+        Where its schema does not state them, real values are compared.
         """
         for tensor in tensors:
             self._original.lend(tensor)
@@ -253,7 +253,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _switched_off(traits: Traits, args: Any, kwargs: Any) -> bool:
-    """Tell whether an argument turns the randomness off: dropout_p 0, training False."""
+    """Return whether an argument turns the randomness off: dropout_p 0, training False."""
     return any(not _argument(args, kwargs, position, name, 0) for position, name in traits.switches)
 
 

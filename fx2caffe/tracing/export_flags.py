@@ -48,7 +48,7 @@ class _InThisThread:
         return repr(bool(self))
 
     def let_go(self, name: str) -> None:
-        """Put back what was there before, unless another export has put its own there since."""
+        """Put the previous flags back, unless another export has put its own there since."""
         self._thread = None
         if getattr(torch.compiler, name) is self:
             setattr(torch.compiler, name, self._before)

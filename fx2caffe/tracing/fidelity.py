@@ -16,8 +16,8 @@ from fx2caffe.tracing.cut_points import Call, EndRun
 from fx2caffe.tracing.module_calls import ModulePath
 from fx2caffe.tracing.original import Original, bytes_of
 
-SHARE = 1e-4  # of an output's largest value: functions that are spelled otherwise, in float32
-NOISE = 16  # times what float32 leaves between the graph and the same graph in float64
+SHARE = 1e-4  # of an output's largest value: functions in another form, in float32
+NOISE = 16  # times the difference between the graph in float32 and in float64
 
 
 def checksums(tensors: Sequence[Tensor]) -> dict[int, int]:
@@ -40,7 +40,7 @@ def _checksum(storage: torch.UntypedStorage) -> int:
 
 
 class CutValues:
-    """Copies what the calls that are cut points return; ends the run after the last one."""
+    """Copies the results of the calls that are cut points; ends the run after the last one."""
 
     def __init__(self, calls: Sequence[Call | None]) -> None:
         self._calls = calls
@@ -56,7 +56,7 @@ class CutValues:
                 raise EndRun
 
     def _has(self, call: Call) -> bool:
-        return call.turn is not None and len(self._made.get(call.path, ())) > call.turn
+        return call.nth is not None and len(self._made.get(call.path, ())) > call.nth
 
     def values(self) -> list[Tensor | None]:
         """Return the values in the order of the outputs; None for one that is no module call."""
@@ -65,7 +65,7 @@ class CutValues:
     def _of(self, call: Call | None) -> Sequence[Tensor | None]:
         if call is None:
             return [None]
-        return self._made[call.path][-1 if call.turn is None else call.turn]
+        return self._made[call.path][-1 if call.nth is None else call.nth]
 
 
 def copied(output: Any) -> list[Tensor]:

@@ -45,7 +45,7 @@ class GraphBuilder(torch.fx.Tracer):
         self.table = Table(self._index_map)
         self.constants = Constants(original, self._attribute)
         self._values, self._log, self._known = values, log, known
-        self.refused_operands: list[Node] = []  # what calls read whose results are unknown
+        self.refused_operands: list[Node] = []  # operands of calls whose results are unknown
         self.refuse_as_blob: Callable[[Tensor], None] = lambda tensor: None
 
     def input(self, name: str, tensor: Tensor) -> None:
@@ -66,7 +66,7 @@ class GraphBuilder(torch.fx.Tracer):
         return self.emit(operator.getitem, ((node, key), {}), meta)
 
     def cast(self, node: Node, have: TensorMeta, want: TensorMeta) -> Node:
-        """Add what gives `node` the dtype and shape of the tensor that it is written into."""
+        """Emit the dtype and shape of the tensor that `node` is written into; return its node."""
         if have.dtype != want.dtype:
             meta = TensorMeta(have.shape, want.dtype)
             node = self.emit(Tensor.to, ((node, want.dtype), {}), meta)
@@ -124,7 +124,7 @@ class GraphBuilder(torch.fx.Tracer):
             self.table.share(whole, self._values.shadow(whole))
 
     def bind(self, result: Any, node: Node) -> None:
-        """Let `node`, or an item of it, stand for each tensor of a call's result."""
+        """Register `node`, or an item of it, for each tensor of a call's result."""
         if isinstance(result, Tensor):
             if not result.numel():
                 return
@@ -152,7 +152,7 @@ class GraphBuilder(torch.fx.Tracer):
         """Return a GraphModule without outputs of the nodes so far, for a run that was refused.
 
         Of a run that came to its end these are the nodes on which `outputs` or the refused calls
-        depend, else all: what would have read them is not known.
+        depend, else all: their readers are not known.
         """
         if outputs is not None:
             self.graph.output((*outputs, *self.refused_operands))

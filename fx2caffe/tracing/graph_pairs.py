@@ -76,7 +76,7 @@ def _operations(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _read(node: fx.Node) -> list[fx.Node]:
-    """Return the nodes among the arguments, each as often as it stands there."""
+    """Return the nodes among the arguments, each as often as it occurs."""
     found: list[fx.Node] = []
     fx.node.map_arg((node.args, node.kwargs), found.append)
     return found

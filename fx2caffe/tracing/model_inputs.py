@@ -51,7 +51,7 @@ def unlike_a_blob(tensor: Tensor) -> str:
 def as_inputs(
     model: nn.Module | Callable[..., Any], example_inputs: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the positional and keyword arguments of forward that `example_inputs` stands for.
+    """Return the positional and keyword arguments of forward that `example_inputs` gives.
 
     A tuple or list gives the arguments in order; a dict whose keys are forward's own
     parameter names gives them by name; anything else is the one argument. NumPy arrays

@@ -1,4 +1,4 @@
-"""ModulePath: which module of the model runs at the moment, and what each call returned."""
+"""ModulePath: which module of the model runs at the moment, and the result of each call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ModulePath:
     def __init__(self, root: nn.Module) -> None:
         self._paths = {id(module): path for path, module in root.named_modules()}
         self._thread = threading.get_ident()
-        # Torch runs the global hooks first: what a module's own hooks change comes after them.
+        # Torch runs the global hooks first: changes by a module's own hooks come after them.
         self._hooked = [module for module in root.modules() if module._forward_hooks]
         self._stack: list[str] = []
 
@@ -55,8 +55,8 @@ class ModulePath:
     def follow(self, elsewhere: Elsewhere, returned: Returned) -> Iterator[None]:
         """Keep `current` while the model runs; the hooks are gone afterwards.
 
-        A module of the model that runs in another thread is reported to `elsewhere`, and what
-        each module of the model returned to `returned`.
+        A module of the model that runs in another thread is reported to `elsewhere`, and the result
+        of each module of the model to `returned`.
         """
         report = partial(self._report, returned)
         entered = register_module_forward_pre_hook(partial(self._enter, elsewhere))

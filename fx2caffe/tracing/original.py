@@ -55,8 +55,8 @@ class Reach:
 class Original:
     """Runs the user's model once; its memory moves elsewhere before its forward writes it.
 
-    Hooks, closures and globals of a model name the model itself, so that a copy of it would not
-    do what it does.
+    Hooks, closures and globals of a model name the model itself, so that a copy of it would behave
+    otherwise.
     """
 
     def __init__(self, reach: Reach) -> None:
@@ -73,7 +73,7 @@ class Original:
 
     @contextmanager
     def protected(self) -> Iterator[None]:
-        """Put back all that the model's forward changes of what the model reaches."""
+        """Put back all objects that the model reaches and its forward changes."""
         try:
             yield
         finally:
@@ -104,7 +104,7 @@ class Original:
             self._lent[storage_key(tensor)] = storage, tensor.untyped_storage()
 
     def move_as(self, other: Original) -> None:
-        """Move what another run of this model has moved."""
+        """Move the memory that another run of this model has moved."""
         for key in other.written:
             self._move(key)
 
@@ -264,7 +264,7 @@ def _quantized(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _observes(module: nn.Module) -> bool:
-    """Return whether a FakeQuantize writes what it sees; a fused one always writes its state."""
+    """Return whether a FakeQuantize updates its observer; a fused one always writes its state."""
     if isinstance(module, torch.ao.quantization.FusedMovingAvgObsFakeQuantize):
         return True
     switch = module.observer_enabled

@@ -38,7 +38,7 @@ class Rebuild:
 
 @dataclass(frozen=True)
 class Flat:
-    """Holds the tensors of a structure with their paths, and what builds the structure again."""
+    """Holds the tensors of a structure with their paths, and the function that rebuilds it."""
 
     paths: tuple[tuple[str, ...], ...]
     tensors: tuple[Tensor, ...]
@@ -127,7 +127,7 @@ def _dict_of(value: Any) -> dict[str, Any]:
     return dict(getattr(value, "__dict__", {}))
 
 
-# Containers that give no second look at what they hold, or no order of it.
+# Containers whose items can be read only once, or have no order.
 _LOOSE = (Set, ValuesView, ItemsView, deque)
 
 

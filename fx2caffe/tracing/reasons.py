@@ -1,4 +1,4 @@
-"""Reasons for which the recorder refuses a call; the call's own name stands before each."""
+"""Reasons for which the recorder refuses a call; the call's own name precedes each."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ Kwargs = dict[str, Any]
 
 
 def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Tell whether a call reads its arguments only in order to refuse wrong ones."""
+    """Return whether a call reads its arguments only in order to refuse wrong ones."""
     count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
     return bool(name_of(func).name == "one_hot" and count != -1)
 
@@ -173,7 +173,7 @@ class Recorder(TorchFunctionMode):
         return self._unrecorded(func, args, kwargs)
 
     def _unrecorded(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
-        """Run a refused call, whose result is constant for what follows, if values are real."""
+        """Run a refused call if values are real; its result is a constant for later calls."""
         if not self._values.readable:
             raise self._log.error()
         operands = [t for t in tensors_in((args, kwargs)) if self._table.owns(t)]

@@ -56,7 +56,7 @@ class RefusalLog:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Raise what was refused even if the model caught the error or failed after it.
+        """Raise all refusals of the block even if the model caught the error or failed after it.
 
         An error of the model's own becomes a CaffeError with the user's line.
         """
@@ -88,7 +88,7 @@ def _compiled(error: BaseException) -> tuple[str, str] | None:
         return "torch.compile", COMPILES
     if _COMPILERS & {frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__)}:
         return "torch.compile", COMPILES  # before 2.4 its errors are of any class
-    # Under export torch runs what a script function was made of, by this attribute.
+    # Under export torch runs a script function's Python source, by this attribute.
     return ("torch.jit", SCRIPTED) if "_torchdynamo_inline" in str(error) else None
 
 

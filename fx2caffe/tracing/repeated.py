@@ -20,7 +20,7 @@ class Repeated:
 
     @classmethod
     def of(cls, one: Tensor, two: Tensor) -> Repeated | None:
-        """Return what two constants repeat that differ by one sample; None if they do not."""
+        """Return the block that both constants repeat along the batch; None if there is none."""
         if one.dim() != two.dim() or not one.numel():
             return None
         axes = [a for a, (n, m) in enumerate(zip(one.shape, two.shape, strict=True)) if n != m]

@@ -1,6 +1,6 @@
 """Selections x[mask] by masks that the net computes, up to where they are written back.
 
-Their shape depends on the data, which no blob's does. So the whole of x stands for each of them:
+Their shape depends on the data, which no blob's does. So the whole of x replaces each of them:
 elementwise functions apply to the whole, and a write through the same mask chooses elements.
 
     y[mask] = x[mask] * 2 + 1    is    y = where(mask, x * 2 + 1, y)
@@ -101,7 +101,7 @@ class Selections:
     # Selecting
 
     def _selected(self, call: Call) -> tuple[Tensor, Tensor] | None:
-        """Return what a call selects from and its mask, if the net computes the mask."""
+        """Return the base and the mask of a call that selects by a mask that the net computes."""
         if call.target is not operator.getitem and call.target is not torch.masked_select:
             return None
         if len(call.args) < 2 or not isinstance(call.args[0], Tensor):

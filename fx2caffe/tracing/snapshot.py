@@ -33,7 +33,7 @@ _FOREIGN -= {"__main__"}
 
 
 class Snapshot:
-    """Holds what the roots reach: attributes, containers, closures, globals and tensors.
+    """Holds all that the roots reach: attributes, containers, closures, globals and tensors.
 
     Objects of torch, of NumPy and of Python's own library are not entered, but for modules,
     tensors, arrays, containers and functools.partial. `restore` puts back which objects

@@ -86,7 +86,7 @@ FUNCTIONAL = frozenset({
     "softplus", "softshrink", "threshold",
 })  # fmt: skip
 
-# Methods that take their sizes or axes as one tuple or as many numbers.
+# Methods that take their sizes or axes as one tuple or as many integers.
 VARARGS = frozenset({"expand", "flip", "permute", "repeat", "reshape", "tile", "view"})
 
 CASTS = {
@@ -132,7 +132,7 @@ READS = frozenset({
     "__cuda_array_interface__",
 })  # fmt: skip
 
-# Attributes that stand for an operation on complex numbers.
+# Attributes that are an operation on complex numbers.
 COMPLEX = frozenset({"real", "imag", "H", "mH"})
 
 # In-place methods that change a tensor's shape or strides, not its data.

@@ -122,7 +122,7 @@ class Leaves:
 
 
 class Untraceable(UnsupportedError):
-    """Raised for a run that can not be a graph; `recorded` is the trace of what was recorded."""
+    """Raised for a run that can not be a graph; `recorded` is the trace up to its end."""
 
     def __init__(self, refusals: Iterable[Refusal], recorded: Trace) -> None:
         super().__init__(refusals)
@@ -156,7 +156,7 @@ class Tracer:
         self.guard = guard_class()(owns, self.original, self._log.refuse, known)
 
     def run(self, flat: pytree.Flat, names: tuple[str, ...]) -> Trace:
-        """Run the model on copies of the inputs and return what its torch calls make.
+        """Run the model on copies of the inputs and return the graph of its torch calls.
 
         Raises Untraceable with all refusals, and CaffeError where forward fails.
         """
@@ -243,7 +243,7 @@ class Tracer:
     def _results(
         self, output: Any
     ) -> tuple[tuple[str, ...], tuple[Node, ...], Callable[[Sequence[Any]], Any]]:
-        """Return names and nodes of the outputs, and what puts results in their place."""
+        """Return names and nodes of the outputs, and the function that joins their values."""
         if self._outputs is not None:
             cut = [] if self._log else self._returned.cut(self._builder.graph)
             return tuple(name for name, _ in cut), tuple(node for _, node in cut), as_one(len(cut))

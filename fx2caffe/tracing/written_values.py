@@ -26,7 +26,7 @@ class WrittenValues:
     def nodes_of(
         self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]
     ) -> Callable[[list[Tensor]], list[Node]]:
-        """Return what makes the nodes of the targets' new values, once the call has run."""
+        """Return a function that makes the nodes of the targets' new values after the call."""
         builder = self._builder
         if name in ("copy_", "zero_", "fill_"):
             fill = 0 if name == "zero_" else _written_by(call.args, call.kwargs)
@@ -61,7 +61,7 @@ class WrittenValues:
 
 
 def _written_by(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what copy_ and fill_ write, given by position or by name."""
+    """Return the value that copy_ or fill_ writes, given by position or by name."""
     return args[1] if len(args) > 1 else kwargs.get("value", kwargs.get("other"))
 
 

@@ -39,7 +39,7 @@ def made_by(
         try:
             for future in distributed.as_completed(futures, loop=client.loop):
                 row = _received(future, futures[future], folder)
-                future.release()  # the files are here, and need no place there any more
+                future.release()  # the files are here, and need no space there any more
                 if row is not None:
                     yield row
         finally:

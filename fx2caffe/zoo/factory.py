@@ -1,4 +1,4 @@
-"""The models of a user's own code: PACKAGE.MODULE:FACTORY, and what can be wrong with one."""
+"""The models of a user's own code: PACKAGE.MODULE:FACTORY, and the errors of one."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _required(factory: Any) -> list[str]:
     """Return the names of the arguments without which the factory cannot be called."""
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # builtins do not tell
+    except (TypeError, ValueError):  # builtins have no signature
         return []
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     asked = (one for one in parameters if one.kind not in variable)

@@ -14,7 +14,7 @@ _MARKS = {EQUAL: "equal", DIFFERS: "fault", NOT_PROVEN: "unproven"}
 
 
 def save(rows: Sequence[Row], path: Path) -> None:
-    """Write the page, atomically. The files that it links stand in its own folder."""
+    """Write the page, atomically. The files that it links are in its own folder."""
     with replacing(path) as temporary:
         temporary.write_text(page(rows, path.parent), encoding="utf-8")
 
@@ -35,7 +35,7 @@ def _status(verdicts: set[str]) -> str:
 
 
 def _cells(row: Row, there: set[str]) -> list[Cell]:
-    """Return the cells of the table's columns; what is measured is sorted by its number."""
+    """Return the cells of the table's columns; measures are sorted by their values."""
     links = _links(row, there)
     numbers = _numbers(row)
     texts = [row.job.name, *values(row), remark(row)]
@@ -57,7 +57,7 @@ def _links(row: Row, there: set[str]) -> dict[str, Mapping[str, str]]:
 
 
 def _numbers(row: Row) -> dict[str, float]:
-    """Return what the columns are sorted by; a row without the measure stands before the others."""
+    """Return the keys that the columns are sorted by; a row without the measure comes first."""
     nothing = -1.0
     exported = row.layers > 0
     return {

@@ -148,7 +148,7 @@ def _of_source(source: str) -> list[str]:
 
 
 def _torchvision_names() -> list[str]:
-    """Return all models but the quantized; parts of detection models are named apart."""
+    """Return all models but the quantized; parts of detection models have names of their own."""
     import torchvision
 
     plain = [name for name in torchvision.models.list_models() if "quantized" not in name]

@@ -20,8 +20,8 @@ from caffe2fx.errors import CaffeError
 from fx2caffe.zoo.result import FAILED, Job, Row, read
 
 GIGABYTE = 1 << 30
-# Memory of a job: Python with torch and Caffe, and what export and verdict hold for each byte of
-# weights (the model, its net, both in float64, the file, Caffe's own).
+# Memory of a job: Python with torch and Caffe, and the bytes that export and verdict hold for each
+# byte of weights (the model, its net, both in float64, the file, Caffe's own).
 OWN, FOR_EACH_BYTE = GIGABYTE, 12
 
 

@@ -50,8 +50,8 @@ def run(
 
     `executor` is the address of a dask.distributed scheduler, as "dask://HOST:PORT": its workers
     run the jobs, in place of this machine, and need fx2caffe, the models' packages and the engine.
-    They run as many at a time as they have threads; `memory` is then what each of them may use, by
-    default its own limit.
+    They run as many at a time as they have threads; `memory` is then the limit of each of them, by
+    default its own.
     """
     if not models:
         raise CaffeError("zoo needs one model or more, got none")

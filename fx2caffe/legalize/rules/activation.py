@@ -164,7 +164,7 @@ def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
 
     before: Log
     after:  Power{0.5} s, the powers and products of _nearly t, Exp of -t, Eltwise{PROD} with s,
-            Eltwise{SUM}, Power, Eltwise{SUM} with what is infinite where s is 0
+            Eltwise{SUM}, Power, Eltwise{SUM} with a term that is infinite where s is 0
     """
     if call.layer != Log():
         return None

@@ -15,7 +15,7 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def by_filler(net: Emitter, call: LayerCall[Constant]) -> Tops | None:
-    """before: Constant of one number     after: DummyData"""
+    """before: Constant of one value     after: DummyData"""
     shape, numbers = call.layer.shape, call.blobs[0].reshape(-1)
     if not shape or not bool((numbers == numbers[0]).all()):
         return None

@@ -44,8 +44,8 @@ def by_groups(net: Emitter, call: LayerCall[MatMul]) -> Tops:
     """Use the first bottom as weights of a 1x1 convolution with one group per product.
 
     A layer's weights have one size, so that the batch is fixed if it is among the products. No
-    layer but elementwise ones multiplies what differs from sample to sample: a net for any batch
-    holds each product of two elements, which `by_products` does for those that are not too many.
+    layer but elementwise ones multiplies by other values for each sample: a net for any batch holds
+    each product of two elements, which `by_products` emits if they are not too many.
     """
     layer, bottoms = call.layer, call.bottoms
     first, second = bottoms

@@ -1,7 +1,8 @@
 """Feature maps as files: a folder of .npy, an .npz or a .safetensors, each with a manifest.
 
 The manifest is JSON: {"format", "version", "inputs", "outputs", "maps"}. Each input and map has
-the keys name, blob, layer, shape, dtype and file; `outputs` are names in the model's own order.
+the keys name, blob, layer, shape, dtype, file and crc32 (of the elements); `outputs` are names in
+the model's own order; a manifest with `incomplete` stands in a folder while it is written.
 In a folder and in an .npz it is the file manifest.json, in a .safetensors the metadata "manifest".
 """
 
@@ -99,7 +100,12 @@ def _written(one: FeatureMap, add: Add, taken: set[str]) -> dict[str, Any]:
     value = one.value
     file = add(file_name(one.name, taken), np.asarray(value, order="C"))
     about = {"name": one.name, "blob": one.blob, "layer": one.layer, "file": file}
-    return {**about, "shape": list(value.shape), "dtype": str(value.dtype)}
+    sizes = {"shape": list(value.shape), "dtype": str(value.dtype)}
+    return {**about, **sizes, "crc32": _digest(value)}
+
+
+def _digest(value: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(value))
 
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # devices of Windows
@@ -120,9 +126,11 @@ def _sink(path: Path) -> AbstractContextManager[_Sink]:
 
 @contextmanager
 def _into_folder(folder: Path) -> Iterator[_Sink]:
-    """Yield a sink into a folder; it writes the manifest last: a folder that has one is whole."""
+    """Yield a sink into a folder, whose manifest calls it incomplete until all is written.
+
+    Without a manifest what was written by then would be read as the whole dump of a simulator.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
 
     def add(name: str, array: Array) -> str:
         with replacing_all([folder / f"{name}.npy"], durable=False) as (temporary,):
@@ -133,6 +141,7 @@ def _into_folder(folder: Path) -> Iterator[_Sink]:
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(manifest, encoding="utf-8")
 
+    finish(json.dumps({"format": FORMAT, "version": VERSION, "incomplete": True}))
     yield add, finish
 
 
@@ -183,6 +192,10 @@ def own_dump(path: Path) -> Dump | None:
         if found["format"] != FORMAT or found["version"] > VERSION:
             version = f"{found['format']!r} of version {found['version']}"
             raise CaffeFormatError(f"{path} needs a {FORMAT!r} of version {VERSION}, got {version}")
+        if found.get("incomplete"):
+            raise CaffeFormatError(
+                f"{path} needs to be a whole dump, got one whose writing stopped"
+            )
         maps = tuple(_read(entry, arrays) for entry in found["maps"])
         inputs = {entry["blob"]: _read(entry, arrays).value for entry in found["inputs"]}
         return Dump(maps, inputs, tuple(found.get("outputs", ())))
@@ -196,6 +209,9 @@ def _read(entry: Mapping[str, Any], arrays: Callable[[str], Array]) -> FeatureMa
     name, value = entry["name"], arrays(entry["file"])
     if list(value.shape) != list(entry["shape"]):
         raise ValueError(f"{name!r} is of shape {entry['shape']}, got {list(value.shape)}")
+    if _digest(value) != entry.get("crc32", _digest(value)):
+        changed = f"{name!r} has other elements than the dump that wrote the manifest"
+        raise ValueError(f"{changed}; if they are to be read, take its crc32 out of {MANIFEST}")
     return FeatureMap(name, value, entry["blob"], entry["layer"], is_exact=is_exact(value))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def test_the_manifest(module: CaffeGraphModule) -> None:
         "shape": [1, 4, 6, 6],
         "dtype": "float32",
         "file": "inception_a_1@inception_a_1.npy",
+        "crc32": zlib.crc32(np.load("maps/inception_a_1@inception_a_1.npy").tobytes()),
     }
     assert [entry["file"] for entry in found["inputs"]] == ["data.npy"]
     files = {path.name for path in Path("maps").iterdir()}
@@ -120,6 +122,11 @@ BROKEN = {
     "a file outside": (
         manifest(maps=[{**json.loads(manifest())["maps"][0], "file": "../b.npy"}]),
         "No such file",
+    ),
+    "one being written": (manifest(incomplete=True), "needs to be a whole dump"),
+    "other elements": (
+        manifest(maps=[{**json.loads(manifest())["maps"][0], "crc32": 1}]),
+        "'a' has other elements than the dump that wrote the manifest",
     ),
     "more than is known": (manifest(added="later"), None),
 }

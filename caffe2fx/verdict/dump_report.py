@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.report.text import visible
 from caffe2fx.verdict.context import Context
-from caffe2fx.verdict.escaping import echo
 from caffe2fx.verdict.report import Report, Row
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
 
@@ -78,18 +77,6 @@ class MapRow(Row):
         ways = (self.found.sqnr, self.found_alone.sqnr)
         return max((value for value in ways if value == value), default=-inf)
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the columns of the report's table."""
-        one = self.found
-        measures = (one.cosine, one.relu_cosine, one.l2, one.max_abs, one.error, one.sqnr)
-        texts = (f"{value:.4g}" for value in (*measures, self.found_alone.sqnr))
-        whole = (self.layer, self.blob, *texts, self.verdict)
-        return tuple(visible(cell, lines=False) for cell in whole)
-
-
-_HEAD = ("layer", "blob", "cosine", "relu_cosine", "l2", "max_abs", "error", "SQNR", "alone",
-         "verdict")  # fmt: skip
-
 
 class DumpReport(Report):
     """Holds all feature maps of a net compared with those of a dump, in order of execution.
@@ -100,6 +87,10 @@ class DumpReport(Report):
     """
 
     rows: tuple[MapRow, ...]
+    head: ClassVar[tuple[str, ...]] = (
+        "layer", "blob", "cosine", "relu_cosine", "l2", "max_abs", "error", "SQNR", "alone",
+        "verdict",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -127,16 +118,19 @@ class DumpReport(Report):
         compared = (row for row in self.rows if not row.unverified)
         return tuple(sorted(compared, key=lambda row: row.loss))
 
-    def text(self, *, every: bool = False) -> str:
-        """Return a table of every map, what has no partner, where most is lost, and the verdict."""
-        table = [_HEAD, *(row.cells() for row in self.rows)]
-        wide = [max(len(line[column]) for line in table) for column in range(len(_HEAD) - 1)]
-        lines = ["  ".join([*map(str.ljust, line, wide), line[-1]]) for line in table]
-        return "\n".join([*lines, *map(visible, self._notes()), visible(self.summary())])
+    @property
+    def leading(self) -> tuple[MapRow, ...]:
+        """Return the maps that a short table shows first: those whose layers lose most."""
+        return self.ranked
 
-    def show(self, *, every: bool = False) -> None:
-        """Print `text`."""
-        echo(self.text(every=every))
+    def cells(self, row: Row) -> tuple[str, ...]:
+        """Return the columns of a map in the report's table."""
+        mapped = cast(MapRow, row)
+        one, alone = mapped.found, mapped.found_alone
+        measures = (one.cosine, one.relu_cosine, one.l2, one.max_abs, one.error, one.sqnr)
+        numbers = (f"{value:.4g}" for value in (*measures, alone.sqnr))
+        whole = (row.layer, row.blob, *numbers, row.verdict)
+        return tuple(visible(cell, lines=False) for cell in whole)
 
     def extras(self) -> dict[str, Any]:
         """Return what a file of this report states beside what every report's does."""
@@ -144,16 +138,14 @@ class DumpReport(Report):
         ranked = [row.layer for row in self.ranked]
         return {**lists, "unmatched": self.unmatched, "ranked": ranked}
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> tuple[str, ...]:
+        """Return what has no partner, and where most is lost."""
         worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]
-        notes = self.unmatched.splitlines()
-        return notes + [
-            f"{title}: {', '.join(names)}"
-            for title, names in (
-                ("only in the net", self.only_net),
-                ("only in the dump", self.only_dump),
-                ("files that no reader takes", self.skipped),
-                ("most is lost in", worst),
-            )
-            if names
-        ]
+        lists = (
+            ("only in the net", self.only_net),
+            ("only in the dump", self.only_dump),
+            ("files that no reader takes", self.skipped),
+            ("most is lost in", worst),
+        )
+        named = (f"{title}: {', '.join(names)}" for title, names in lists if names)
+        return (*self.unmatched.splitlines(), *named)

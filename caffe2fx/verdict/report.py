@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from caffe2fx.report.text import page, visible
+from caffe2fx.report.text import visible
 from caffe2fx.verdict import report_files, report_page, report_table
 from caffe2fx.verdict.findings import Findings, Kind, Row, Status
 from caffe2fx.weights.atomic import file_errors, replacing
@@ -16,7 +16,19 @@ __all__ = ["Kind", "Report", "Row", "Status"]
 
 
 class Report(Findings):
-    """Holds all feature maps of one comparison, in order of execution."""
+    """Holds all feature maps of one comparison, in order of execution.
+
+    `head` are the titles of its table: two names, numbers, and the verdict.
+    """
+
+    head: ClassVar[tuple[str, ...]] = (
+        "layer",
+        "type",
+        "alone",
+        "end to end",
+        "of limit",
+        "verdict",
+    )
 
     def with_rows(self, rows: Iterable[Row]) -> Report:
         """Return the report with these rows in place of its own."""
@@ -33,11 +45,25 @@ class Report(Findings):
         return self.text()
 
     def _repr_html_(self) -> str:
-        return f"<p>{page(self.summary())}</p>"
+        return report_table.html(self)
+
+    def cells(self, row: Row) -> tuple[str, ...]:
+        """Return the columns of a map in the report's table, under those of `head`."""
+        return report_table.cells_of(row)
+
+    @property
+    def leading(self) -> tuple[Row, ...]:
+        """Return the maps that a short table shows first."""
+        return self.worst
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what is said of the whole report below its table."""
+        return ()
 
     def text(self, *, every: bool = False) -> str:
         """Return the verdict and a table of the failing and the worst maps, or of every map."""
-        return visible("\n".join([self.summary(), *report_table.lines(self, every=every)]))
+        table = report_table.lines(self, every=every)
+        return visible("\n".join([self.summary(), *table, *self.notes()]))
 
     def show(self, *, every: bool = False) -> None:
         """Print the same, with colours on a terminal."""

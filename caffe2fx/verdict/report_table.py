@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from caffe2fx.verdict.report import Report
+
+from caffe2fx.report import notebook
+from caffe2fx.report.page import Line
 from caffe2fx.report.text import visible
 from caffe2fx.verdict.escaping import cell, echo
-from caffe2fx.verdict.findings import Findings, Kind, Row
+from caffe2fx.verdict.findings import Kind, Row
 
-HEAD = ("layer", "type", "alone", "end to end", "of limit", "verdict")
 MOST_FAULTS, MOST_OTHERS = 5, 3
-GAP = ("...", "", "", "", "", "")
+GAP = "..."
 _COLOURS = {
     Kind.FAULT: "bold red",
     Kind.CONSEQUENCE: "red",
@@ -23,16 +26,17 @@ _COLOURS = {
 }
 
 
-def notable(report: Findings) -> list[int]:
+def notable(report: Report) -> list[int]:
     """Return the indices of the rows that a short table shows: the failing and the worst.
 
     With the faults, the first maps that are not proven or differ after them, and their neighbours.
+    Which are the worst is the report's to say.
     """
     kinds = [report.kind(row) for row in report.rows]
     chosen = _first(kinds, [Kind.FAULT], MOST_FAULTS)
     chosen += _first(kinds, [Kind.CONSEQUENCE, Kind.UNPROVEN, Kind.UNVERIFIED], MOST_OTHERS)
     index = {id(row): at for at, row in enumerate(report.rows)}
-    chosen += [index[id(row)] for row in report.worst[: MOST_OTHERS if report.ok else 1]]
+    chosen += [index[id(row)] for row in report.leading[: MOST_OTHERS if report.ok else 1]]
     around = {at + step for at in chosen for step in (-1, 0, 1)}
     return sorted(at for at in around if 0 <= at < len(report.rows))
 
@@ -41,7 +45,7 @@ def _first(kinds: Sequence[Kind], wanted: Sequence[Kind], most: int) -> list[int
     return [at for at, kind in enumerate(kinds) if kind in wanted][:most]
 
 
-def _parts(report: Findings, *, every: bool) -> Iterator[Row | None]:
+def _parts(report: Report, *, every: bool) -> Iterator[Row | None]:
     """Yield the rows of a table, None where some are left out."""
     rows = range(len(report.rows)) if every else notable(report)
     last = -1
@@ -54,23 +58,35 @@ def _parts(report: Findings, *, every: bool) -> Iterator[Row | None]:
         yield None
 
 
-def lines(report: Findings, *, every: bool = False) -> list[str]:
+def lines(report: Report, *, every: bool = False) -> list[str]:
     """Return the table in lines of text, with a head; nothing for a report without rows."""
     if not report.rows:
         return [visible(reason) for reason in report.context.refusals]
     parts = _parts(report, every=every)
-    cells = [HEAD, *(GAP if row is None else _cells(row) for row in parts)]
+    gap = (GAP, *[""] * (len(report.head) - 1))
+    cells = [report.head, *(gap if row is None else report.cells(row) for row in parts)]
     wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [_line(one, wide) for one in cells]
 
 
+def html(report: Report) -> str:
+    """Return the verdict and the short table for a notebook; the refusals where there are any."""
+    if not report.rows:
+        return notebook.listing(report.summary(), report.context.refusals)
+    parts = _parts(report, every=False)
+    shown = [row and Line(report.kind(row).value, report.cells(row)) for row in parts]
+    return notebook.table(report.summary(), report.head, shown)
+
+
 def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
+    """Return a line: two names, numbers, and the verdict, whose width is its own."""
     names = [text.ljust(width) for text, width in zip(cells[:2], wide, strict=False)]
-    numbers = [text.rjust(width) for text, width in zip(cells[2:5], wide[2:], strict=False)]
-    return "  ".join([*names, *numbers, cells[5]]).rstrip()
+    numbers = [text.rjust(width) for text, width in zip(cells[2:-1], wide[2:], strict=False)]
+    return "  ".join([*names, *numbers, cells[-1]]).rstrip()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells_of(row: Row) -> tuple[str, ...]:
+    """Return the columns of a report's table: names, errors relative to the signal, the verdict."""
     share = f"{row.share:.0%}" if row.share < 100 else f"{row.share:.0e}x"
     names = (visible(text, lines=False) for text in (row.layer, row.type))
     errors = (_relative(error, row) for error in (row.alone, row.end_to_end))
@@ -83,8 +99,8 @@ def _relative(error: float | None, row: Row) -> str:
     return f"{error / row.signal if row.signal else error:.1e}"
 
 
-def show(report: Findings, *, every: bool = False) -> None:
-    """Print the verdict, and below it a table that has colours on a terminal."""
+def show(report: Report, *, every: bool = False) -> None:
+    """Print the verdict, a table that has colours on a terminal, and the report's notes."""
     from rich.console import Console
 
     echo(report.summary())
@@ -94,19 +110,21 @@ def show(report: Findings, *, every: bool = False) -> None:
     else:
         for line in lines(report, every=every):
             echo(line)
+    for note in report.notes():
+        echo(note)
 
 
-def _coloured(report: Findings, rows: Iterable[Row | None]) -> Table:
+def _coloured(report: Report, rows: Iterable[Row | None]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in HEAD:
-        number = title in HEAD[2:5]
+    for title in report.head:
+        number = title in report.head[2:-1]
         table.add_column(
             title, justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     for row in rows:
-        cells = GAP if row is None else _cells(row)
+        cells = (GAP,) if row is None else report.cells(row)
         style = None if row is None else _COLOURS.get(report.kind(row))
         table.add_row(*map(cell, cells), style=style)
     return table

@@ -76,7 +76,9 @@ def test_what_python_and_a_notebook_show_is_short(tmp_path: Any) -> None:
         assert "4 layers, 94 parameters" in one._repr_html_() and "<svg" in one._repr_html_()
     assert "def forward" in str(module)
     assert repr(report) == "<Report: 3 of 3 feature maps equal in engine torch>"
-    assert report._repr_html_() == "<p>3 of 3 feature maps equal in engine torch</p>"
+    shown = report._repr_html_()
+    assert shown.startswith("<div><p>3 of 3 feature maps equal in engine torch</p><table>")
+    assert shown.count("<tr") == 1 + 3 and "<script" not in shown
     deep = fx2caffe.export(nn.Sequential(*[nn.ReLU()] * 401), X)
     assert "<svg" not in deep._repr_html_()
 

@@ -311,5 +311,9 @@ def test_the_command_line(
     assert ("first divergence: layer '6'" in printed) == bool(status)
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["ranked"][0] == ("6" if change else "0") and found["only_net"] == []
+    shown = {line.split()[0] for line in printed.splitlines()[2:] if "..." not in line}
+    assert {"6", "7"} <= shown if change else len(shown) < len(found["rows"])
+    assert main(["compare", *files, *given, *options, "--verbose"]) == status
+    assert capsys.readouterr().out.count("\n") > len(found["rows"])
     assert main(["compare", *files, *options, "--names", "none.tsv"]) == 1
     assert "--threshold need --dump" in capsys.readouterr().err

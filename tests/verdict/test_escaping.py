@@ -67,6 +67,9 @@ def test_commands_show_a_name_as_it_is(
     assert f"<td>{html.escape(shown)}</td>" in text
     assert is_plain(text.replace((ASSETS / "d3.min.js").read_text("utf-8"), ""))
     assert text.count("<script") == 3  # the page's own
+    for made in (caffe2fx.load(*files), caffe2fx.compare(files, files, torch.ones(2, 3))):
+        notebook = made._repr_html_()
+        assert html.escape(shown) in notebook and is_plain(notebook) and "<script" not in notebook
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)

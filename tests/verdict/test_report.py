@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from math import inf, nan
@@ -174,6 +175,17 @@ def test_a_short_table_has_the_failing_maps_and_their_neighbours(
     assert len(report.text(every=True).splitlines()) == 22
     show(report)
     assert capsys.readouterr().out == f"{report}\n"
+    page = report._repr_html_()
+    assert re.findall(r'<tr style="[^"]*"><td[^>]*>(.*?)</td>', page) == names
+    assert page.count("\u2026</td>") == str(report).count("\n...")
+
+
+def test_a_notebook_shows_refusals_and_a_report_without_rows() -> None:
+    refused = Report("none", (), Context(refusals=("a <b>",), is_check=True))._repr_html_()
+    assert refused == "<div><p>refused, for 1 reason</p><ol><li>a &lt;b&gt;</li></ol></div>"
+    assert (
+        Report("e", ())._repr_html_() == "<div><p>0 of 0 feature maps equal in engine e</p></div>"
+    )
 
 
 def test_what_only_passes_a_fault_on_is_a_consequence() -> None:

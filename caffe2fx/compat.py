@@ -1,4 +1,4 @@
-"""Functions that some supported versions of torch lack, and what stands in for them there.
+"""Functions that some supported versions of torch do not have, and their substitutes there.
 
 Each fallback states the first version of torch that needs it no longer.
 """
@@ -35,7 +35,7 @@ def _later(path: str, since: str) -> Later:
 
 
 def function_of(target: Any) -> Any:
-    """Return a function, a class, or what stands for a Later; None where this torch lacks it."""
+    """Return a function or a class as it is, that of a Later; None where this torch has none."""
     return target.function if isinstance(target, Later) else target
 
 
@@ -50,7 +50,7 @@ UNSAFE_MASKED_INDEX = _later("torch._unsafe_masked_index", "2.5")
 
 LATER = tuple(value for value in dict(globals()).values() if isinstance(value, Later))
 
-# What torch's guards for exporters answer by: none before 2.3, both since 2.7.
+# The flags behind torch's guards for exporters: none before 2.3, both since 2.7.
 EXPORT_FLAGS = tuple(
     name for name in ("_is_exporting_flag", "_is_compiling_flag") if hasattr(torch.compiler, name)
 )
@@ -59,7 +59,7 @@ _MORE_THAN_ANY_MEMORY = 1 << 62  # bytes
 
 
 def is_compiling() -> bool:
-    """Return whether torch compiles or exports at this moment; before 2.3 it did not tell."""
+    """Return whether torch compiles or exports now; False before 2.3, which does not state it."""
     return bool(IS_COMPILING.function and IS_COMPILING.function())
 
 
@@ -74,7 +74,7 @@ def is_autocast_enabled(device: str) -> bool:
 
 
 def is_resizable(storage: UntypedStorage) -> bool:
-    """Return whether torch allocated a storage itself; before 2.3 only resizing it tells.
+    """Return whether torch allocated a storage itself; before 2.3 only resizing it shows that.
 
     Memory of another program is refused before the size is looked at; torch's own stays as it
     is, since there is no memory of the size that is asked for.

@@ -43,7 +43,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def advance(stage: str, done: int = 0, total: int | None = None, part: object = "") -> None:
-    """Tell the listener that a part begins; without a listener this costs next to nothing."""
+    """Notify the listener that a part begins; without a listener this costs next to nothing."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(Progress(stage, done, total, str(part)))
@@ -52,7 +52,7 @@ def advance(stage: str, done: int = 0, total: int | None = None, part: object = 
 def counted(
     stage: str, items: Iterable[T], total: int | None = None, part: Callable[[T], object] = str
 ) -> Iterator[T]:
-    """Yield the items, and tell the listener of each before it is worked on."""
+    """Yield the items, and notify the listener of each before it is worked on."""
     for done, item in enumerate(items):
         if _LISTENER.get() is not None:
             advance(stage, done, total, part(item))

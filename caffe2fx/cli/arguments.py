@@ -202,7 +202,7 @@ def positive(text: str) -> int:
 
 
 def positive_number(text: str) -> float:
-    """Parse a number above 0."""
+    """Parse a float above 0."""
     try:
         number = float(text)
     except ValueError:
@@ -229,7 +229,7 @@ def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def named_number(text: str) -> tuple[str, float]:
-    """Parse "cosine=0.99" to a name and a number."""
+    """Parse "cosine=0.99" to a name and a float."""
     name, _, number = text.rpartition("=")
     try:
         return name, float(number)

@@ -73,7 +73,7 @@ def _add_common(group: argparse._ArgumentGroup) -> None:
 
 
 class _Version(argparse.Action):
-    """Prints the versions, without importing what has them."""
+    """Prints the versions, without importing the packages that have them."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=options["help"])
@@ -96,8 +96,8 @@ def _version(package: str) -> str:
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Run the command that the arguments name; return its exit status.
 
-    What a user can cause is one line on standard error and status 1; with `--debug` its traceback
-    comes before.
+    An error that a user can cause is one line on standard error and status 1; with `--debug` its
+    traceback comes before.
     """
     arguments = parser.parse_args(argv)
     try:

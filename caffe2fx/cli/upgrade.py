@@ -73,7 +73,7 @@ def _refuse_same(targets: list[Path], sources: list[Path | None]) -> None:
 
 
 def _todays(arguments: argparse.Namespace) -> tuple[LayerWeights, ...]:
-    """Return the weights with today's shapes; layers of other phases keep what the file has."""
+    """Return the weights with today's shapes; layers of other phases keep the file's weights."""
     with file_errors():
         entries = read_weights(arguments.weights)
     net = read_net(arguments.prototxt, arguments.weights)

@@ -22,7 +22,7 @@ class Session(AbstractContextManager["Session"], Protocol):
     net: Net
     published_coarsely: bool
     program: str  # the engine's name and version
-    seconds: float | None  # of the step that `run` yielded last, where the engine can tell
+    seconds: float | None  # of the step that `run` yielded last, where the engine measures it
 
     def reshape(self, shapes: Sequence[Shape]) -> None:
         """Change the shapes of the inputs, in their order."""

@@ -23,7 +23,7 @@ from caffe2fx.errors import EngineError
 VARIABLE = "CAFFE2FX_TIMEOUT"
 SILENT_SECONDS = 120.0  # without a byte or any processor time
 _BUSY_FACTOR = 10  # so many times that for one answer, whatever the child does
-_STRAY_BYTES = 4096  # of what is printed between answers
+_STRAY_BYTES = 4096  # printed between answers
 _HEADER_BYTES = 64 << 20
 _CHUNK = 1 << 20
 _LOOK_SECONDS = 0.5

@@ -75,7 +75,7 @@ def _one_by_one(net: Any) -> Any:
 class OpenCVSession(Closing):
     """Runs one net in this process; OpenCV raises where Caffe would abort.
 
-    Layers and blobs get numbers as names, each top a blob of its own: OpenCV parses a "." in a
+    Layers and blobs get integers as names, each top a blob of its own: OpenCV parses a "." in a
     requested name as "layer.output", and calls some layers by their blob. Where a layer has several
     tops, a copy of each is requested: OpenCV returns none that has no reader, and has overwritten
     others than the first by the end of the run. `published` runs the files themselves, under their

@@ -27,7 +27,7 @@ from caffe2fx.messages.message import Message, Shape, Wire, is_enum, is_message
 from caffe2fx.messages.v1 import V1LayerParameter
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_FREE = 100_000  # above the numbers that Caffe and its forks use
+_FREE = 100_000  # above the field numbers that Caffe and its forks use
 _TOP_LEVEL_ENUMS: tuple[type[enum.IntEnum], ...] = (Phase,)
 _LOCK = Lock()
 
@@ -144,7 +144,7 @@ def _is_forked(record: type[Message]) -> bool:
 
 
 def _numbered(wires: Iterable[tuple[str, Wire]]) -> dict[str, Wire]:
-    """Return each field once, with a unique number: of fields with one number the first keeps it.
+    """Return each field once, with a unique field number: the first of equal ones keeps it.
 
     Text is read by names alone, and no two forks agree on numbers.
     """
@@ -204,7 +204,7 @@ def _enum_name(message: descriptor_pb2.DescriptorProto, kind: type[enum.IntEnum]
 
 def _describe_enum(kind: type[enum.IntEnum]) -> descriptor_pb2.EnumDescriptorProto:
     made = descriptor_pb2.EnumDescriptorProto(name=kind.__name__)
-    for name, member in kind.__members__.items():  # also other names of the same numbers
+    for name, member in kind.__members__.items():  # also other names of the same values
         made.value.add(name=name, number=member.value)
     if len(kind.__members__) > len(kind):
         made.options.allow_alias = True

@@ -68,7 +68,7 @@ def _safetensors(path: Path) -> Mapping[str, Array]:
 
 @register_reader(".txt")
 def _text(path: Path) -> Mapping[str, Array]:
-    """Read numbers in decimal, one a line; return nothing for a file that starts otherwise."""
+    """Read decimal floats, one a line; return an empty dict for other texts."""
     words = path.read_text(encoding="utf-8").split()
     if not words or _number(words[0]) is None:
         return {}

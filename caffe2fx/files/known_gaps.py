@@ -1,7 +1,7 @@
 """Fields and layers of forks that are refused: notes on each, and workarounds.
 
-Of most the forks' schemas give the name alone, and no program here shows what they compute; the
-meaning of others depends on the fork, or on the engine that runs the layer.
+Of most the forks' schemas give the name alone, and no program here shows their meaning; that of
+others depends on the fork, or on the engine that runs the layer.
 """
 
 from __future__ import annotations

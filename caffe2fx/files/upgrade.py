@@ -49,9 +49,9 @@ def upgrade(net: Proto, source: str) -> list[int | None]:
     """Bring a NetParameter of any age to today's form, in place.
 
     Returns for each layer that it then has the index of its entry in the file, None for the Input
-    layer that old input fields become. Drops what Caffe's upgrade drops with a log message: a field
-    of another layer type in V0, and beside V0 layers `state` and `input_shape`. Raises
-    CaffeFormatError, UnknownLayerError.
+    layer that old input fields become. Drops the fields that Caffe's upgrade drops with a log
+    message: a field of another layer type in V0, and beside V0 layers `state` and `input_shape`.
+    Raises CaffeFormatError, UnknownLayerError.
     """
     indices: list[int | None] = list(range(max(len(net.layers), len(net.layer))))
     if net.layers:

@@ -13,7 +13,7 @@ from caffe2fx.messages.v1 import OUR_FIELDS, V1_LAYERS, V0LayerParameter, V1Laye
 
 
 def wires_of(message: type[Message]) -> Iterator[tuple[str, Wire]]:
-    """Yield the fields of a message; those of V0 and V1 with what follows from the records."""
+    """Yield the fields of a message; those of V0 and V1 with the ones that the records imply."""
     if message is V1LayerParameter:
         known = {word: number for word, (number, _) in words().items()}
         for name, wire in message.wires():
@@ -26,7 +26,7 @@ def wires_of(message: type[Message]) -> Iterator[tuple[str, Wire]]:
 
 
 def words() -> dict[str, tuple[int, str]]:
-    """Return V1's words for layer types, each with its number and today's name.
+    """Return V1's words for layer types, each with its enumeration value and today's name.
 
     Forks of V1's days had words of their own (CROP, INTERP, BN). So every registered type has its
     name as a word, and that in capitals, with and without underscores between its parts; a word

@@ -1,4 +1,4 @@
-"""Tops with a loss_weight: what Caffe makes of them where layers read or overwrite them.
+"""Tops with a loss_weight: the layers that Caffe adds where others read or overwrite them.
 
 A top that has a loss_weight and a reader becomes the bottom of a Split, of which the first top has
 the loss_weight and no reader, so that it is an output of the net:
@@ -57,7 +57,7 @@ def _check_read(steps: Sequence[Step], readers: Mapping[Value, int]) -> None:
 
 
 def _check_gradients(steps: Sequence[Step], readers: Mapping[Value, int]) -> None:
-    """Raise where two loss_weights stand in one memory: the later one replaces the earlier."""
+    """Raise where two loss_weights are written into one memory: the later replaces the earlier."""
     makers = {top: step for step in steps for top in step.tops}
     weighted = {
         top

@@ -228,7 +228,7 @@ class Clip(Neuron):
         return nn.Hardtanh(*self._bounds())
 
 
-# From here on float32 has no fractions: who adds a number so large wants them rounded away, and
+# From here on float32 has no fractions: who adds a constant so large wants them rounded away, and
 # that rounding is part of the meaning, whatever the type in which it is computed.
 ROUNDS = 2.0**23
 

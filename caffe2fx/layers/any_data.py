@@ -15,7 +15,7 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class AnyData(FreeText, Source):
-    """Stands for a layer that reads data and has no record."""
+    """Represents a layer that reads data and has no record."""
 
     def stated(self, given: Given) -> tuple[Shape | None, ...]:
         return tuple(given)

@@ -14,7 +14,7 @@ from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field
 
-NATURAL = -1.0  # how Caffe spells base e
+NATURAL = -1.0  # Caffe's own value for base e
 
 
 @register

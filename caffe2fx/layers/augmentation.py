@@ -1,6 +1,6 @@
 """Image augmentations that forks add to transform_param: read, and kept as the file has them.
 
-They change what a data layer hands to the net, never what the net computes from it. Of it all only
+They change the images that a data layer gives, never the layers that read them. Of it all only
 the size that images are resized to is used here (`Augmentation.sides`).
 """
 

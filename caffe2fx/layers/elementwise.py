@@ -78,7 +78,7 @@ class Eltwise(Layer):
 
 
 def _maximum(bottoms: Sequence[Tensor]) -> Tensor:
-    """Return the maximum by Caffe's own comparisons, which decide what becomes of NaN.
+    """Return the maximum by Caffe's own comparisons, which decide whether a NaN is passed on.
 
     Of the first two bottoms the second is taken unless the first is larger; a later one is taken if
     it is larger.

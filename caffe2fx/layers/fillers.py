@@ -32,7 +32,7 @@ def check(filler: Filler, shape: Shape) -> None:
     _check_sparse(filler, shape)
     if filler.type == "gaussian" and not filler.std > 0:
         raise CaffeFormatError(f"needs a gaussian filler with std > 0, got {filler.std}")
-    # Where the bounds are further apart than the largest float, Caffe draws infinities.
+    # Where the bounds differ by more than the largest float, Caffe draws infinities.
     if filler.type == "uniform" and not 0 <= filler.max - filler.min <= _LARGEST:
         least, most = filler.min, filler.max
         raise CaffeFormatError(f"needs a uniform filler with min <= max, got {least} and {most}")

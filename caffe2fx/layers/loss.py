@@ -1,7 +1,7 @@
 """Losses and Accuracy: training minimizes the former, the latter measures it.
 
 A loss divides by its own count, has a weight of 1 in the net's total, and often another gradient
-than the derivative of what it computes: Caffe's backward is stable where its forward is cut off.
+than the derivative of its value: Caffe's backward is stable where its forward is cut off.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOG_THRESHOLD = 1e-20  # the same for InfogainLoss and MultinomialLogisticLoss
 class NormalizationMode(Choice):
     """Selects the divisor of a loss: all positions, those not ignored, the batch, or 1.
 
-    The last is of forks: a number that the file states.
+    The last is of forks: a constant that the file states.
     """
 
     FULL = 0

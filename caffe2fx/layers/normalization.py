@@ -221,8 +221,8 @@ class NormRegion(IntEnum):
 class LRN(Layer):
     """Compute x / (k + alpha / n * s) ** beta, s the sum of squares over n = local_size.
 
-    WITHIN_CHANNEL sums over local_size x local_size positions (n is their number), zeros
-    outside counted, and has 1 in the place of k.
+    WITHIN_CHANNEL sums over local_size x local_size positions (n is their count), zeros outside
+    included, and has 1 for k.
     """
 
     type = "LRN"

@@ -78,7 +78,7 @@ class Pooling(Layer):
     engine: Engine = field(11, Engine, Engine.DEFAULT)
     global_pooling: bool = field(12, "bool", False)
     round_mode: RoundMode = field(13, RoundMode, RoundMode.CEIL)
-    ceil_mode: bool | None = forked("bool", True, absent=None)  # what forks call round_mode
+    ceil_mode: bool | None = forked("bool", True, absent=None)  # round_mode in forks
 
     def _canonical(self) -> dict[str, Any]:
         return {
@@ -142,7 +142,7 @@ class Pooling(Layer):
 
     def _maximum(self, bottom: Tensor, around: Shape, out: Shape, tops: int) -> tuple[Tensor, ...]:
         kernel, stride, _ = self.geometry(tuple(bottom.shape))
-        # Caffe keeps what is larger than -FLT_MAX: neither NaN nor -inf is.
+        # Caffe keeps values larger than -FLT_MAX: neither NaN nor -inf is.
         least = torch.full_like(bottom, LOWEST)
         padded = F.pad(torch.where(bottom > LOWEST, bottom, least), around, value=LOWEST)
         if tops == 1:
@@ -216,9 +216,9 @@ class Pooling(Layer):
 class SPP(Layer):
     """Pool into a spatial pyramid: 1, 4, 16 ... windows, in one row (N, C * windows).
 
-    On a level with 2^l windows a side, these are ceil(size / 2^l) wide and as far apart, and the
-    input is padded by half of the excess. A pyramid of height 1 is its one level, not flattened:
-    (N, C, 1, 1).
+    On a level with 2^l windows a side, these are ceil(size / 2^l) wide, which is their stride, and
+    the input is padded by half of the excess. A pyramid of height 1 is its one level, not
+    flattened: (N, C, 1, 1).
     """
 
     type = "SPP"
@@ -293,7 +293,7 @@ def _sides(both: int | None, h: int | None, w: int | None) -> Pair:
 def _pair(
     prefix: str, name: str, both: int | None, h: int | None, w: int | None, neutral: int | None
 ) -> dict[str, Any]:
-    """Return one spelling of the fields: the single size if both sides agree, else _h and _w."""
+    """Return one form of the fields: the single size if both sides agree, else _h and _w."""
     if (h is None) != (w is None):
         raise ShapeMismatchError(f"needs both {prefix}_h and {prefix}_w, got only one")
     if h is not None and both != neutral:

@@ -88,7 +88,7 @@ def targets(
 @registry.register
 @dataclass(frozen=True, kw_only=True)
 class PythonData(Source):
-    """Stands for a Python layer without bottoms, which reads data of shapes not in the text."""
+    """Represents a Python layer without bottoms, which reads data of shapes not in the text."""
 
     type = "Python"
     message = ""
@@ -112,5 +112,5 @@ _PAIR = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!!python/tuple\s*)?(\[[^]]*]|\([
 
 
 def _options(text: str) -> dict[str, Any]:
-    """Return the pairs of a param_str, which is YAML with numbers and lists of them in it."""
+    """Return the pairs of a param_str, which is YAML with floats, integers and lists of them."""
     return {name: literal_eval(value) for name, value in _PAIR.findall(text)}

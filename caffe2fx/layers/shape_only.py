@@ -31,7 +31,7 @@ class ShapeOnly(Layer):
 
 
 class _Found(ShapeOnly):
-    """Base of the layers whose top lists boxes: (1, 1, 1, 7) before their number is known."""
+    """Base of the layers whose top lists boxes: (1, 1, 1, 7) before their count is known."""
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return ((1, 1, 1, 7),)

@@ -13,7 +13,7 @@ from caffe2fx.messages.message import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class SharedMemory(Layer):
-    """Stands for a blob after another one that shares its memory was overwritten.
+    """Represents a blob after another one that shares its memory was overwritten.
 
     Of the two bottoms the first holds the new content, the second is the blob as it was. Caffe has
     no such layer and needs none: this one represents the effect of its shared memory.
@@ -38,7 +38,7 @@ class SharedMemory(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedTop(Layer):
-    """Stands for the output that Caffe adds for a top that has a loss_weight and is read.
+    """Represents the output that Caffe adds for a top that has a loss_weight and is read.
 
     Its Split hands the loss_weight to a top of its own, which no layer reads. It has the memory of
     the bottom.

@@ -1,4 +1,4 @@
-"""Layer types that a user defines, and Python layers: the user registers what they compute."""
+"""Layer types that a user defines, and Python layers: the user registers their functions."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class UserLayer(FreeText, DefinedLayer):
-    """Stands for a layer of a type that a user registered."""
+    """Represents a layer of a type that a user registered."""
 
     since = ""
     evidence = Evidence.DOCUMENT
@@ -188,7 +188,7 @@ def register(
     tops: Shapes | None = None,
     optional: int = 0,
 ) -> Callable[[B], B]:
-    """Register what a layer type of your own, or a Python layer, computes.
+    """Register the function of a layer type of your own, or of a Python layer.
 
     The decorated builder takes the fields of the layer in the file, as a nested dict by their
     names, the shapes of the bottoms and the weight blobs. It returns a function (or an nn.Module
@@ -248,7 +248,7 @@ def _define(type_: str, layer: str, definition: UserLayerDefinition) -> None:
 
 
 def unregister(type: str, *, layer: str = "") -> None:
-    """Remove what `register` registered for a type, or for a Python layer."""
+    """Remove the function that `register` registered for a type, or for a Python layer."""
     if layer:
         del _PYTHON[layer]
         return

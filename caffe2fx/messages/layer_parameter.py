@@ -99,7 +99,7 @@ class LayerParameter(LayerHints):
     propagate_down: tuple[bool, ...] = repeated(11, "bool")
     include: tuple[NetStateRule, ...] = repeated(8, NetStateRule)
     exclude: tuple[NetStateRule, ...] = repeated(9, NetStateRule)
-    user_text: str = forked("string", absent="")  # holds what text_fields folds
+    user_text: str = forked("string", absent="")  # the fields that text_fields folds
 
     @property
     def hints(self) -> LayerHints:

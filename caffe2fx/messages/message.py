@@ -40,8 +40,8 @@ _UNSET: Any = object()
 def field(number: int, type: Any, default: Any = None, *, absent: Any = _UNSET) -> Any:
     """Declare an optional field.
 
-    `default` is the schema's default. `absent` is what the record holds when the file does not set
-    the field: give None where Caffe distinguishes an absent field from its default.
+    `default` is the schema's default. `absent` is the record's value when the file does not set the
+    field: give None where Caffe distinguishes an absent field from its default.
     """
     value = default if absent is _UNSET else absent
     wire = Wire(number, type, "optional", default)
@@ -94,7 +94,7 @@ class Choice(enum.IntEnum):
 
     @property
     def is_hint(self) -> bool:
-        """Return whether the member states how to compute, not what, so that it may be left out."""
+        """Return whether the member selects an implementation alone, so that it may be left out."""
         return False
 
 

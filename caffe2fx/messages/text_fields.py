@@ -58,8 +58,8 @@ def normal(text: str) -> str:
 def folded(text: str, types: Collection[str], words: Collection[str] = ()) -> str:
     """Return the text with the fields that layers of `types` have beyond LayerParameter in FIELD.
 
-    `words` are the types as `layers` of 2014 name them. Lines keep their numbers. Text that cannot
-    be read is left as it is, for protobuf to report.
+    `words` are the types as `layers` of 2014 name them. Line numbers stay as they are. Text that
+    cannot be read is left as it is, for protobuf to report.
     """
     if not any(type_ in text for type_ in (*types, *words)):
         return text

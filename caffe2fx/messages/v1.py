@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from caffe2fx.messages.common import BlobProto, DimCheckMode, Filler, NetStateRule
 from caffe2fx.messages.message import Message, Wire, field, repeated
 
-# V1's word for a layer type, its number in files, and today's name.
+# V1's word for a layer type, its enumeration value in files, and today's name.
 # fmt: off
 V1_LAYERS = (
     ("NONE", 0, ""), ("ACCURACY", 1, "Accuracy"), ("BNLL", 2, "BNLL"), ("CONCAT", 3, "Concat"),
@@ -118,7 +118,7 @@ class V1LayerParameter(Message):
     weight_decay: tuple[float, ...] = repeated(8, "float")
     loss_weight: tuple[float, ...] = repeated(35, "float")
     layer: V0LayerParameter | None = field(1, V0LayerParameter)
-    user_text: str = field(OUR_FIELDS - 1, "string", absent="")  # holds what text_fields folds
+    user_text: str = field(OUR_FIELDS - 1, "string", absent="")  # the fields that text_fields folds
 
     @staticmethod
     def typed(parameters: Iterable[tuple[str, Wire]]) -> Iterator[tuple[str, Wire]]:

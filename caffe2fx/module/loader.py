@@ -100,7 +100,7 @@ def load(
 ) -> CaffeGraphModule:
     """Load a Caffe net of any age as a torch.fx.GraphModule.
 
-    Without `weights` the net starts as Caffe's fillers start it. A .caffemodel in the place of the
+    Without `weights` the net starts as Caffe's fillers start it. A .caffemodel given as the
     prototxt is both, if Caffe itself wrote it: then the net is inside.
 
     `outputs` names the blobs that forward returns, in that order, as one tensor or a tuple; the

@@ -21,7 +21,7 @@ def parameter_groups(
     """Return parameter groups for a torch.optim optimizer, one for each lr_mult and decay_mult.
 
     `lr` and `weight_decay` are the solver's base_lr and weight_decay. torch.optim.SGD with these
-    groups and the solver's momentum does what Caffe's SGD does while the learning rate stays.
+    groups and the solver's momentum computes Caffe's updates while the learning rate stays.
     Parameters that need no gradient are left out; those that came from no layer count once.
 
     Raises CaffeError where one parameter of torch has several multipliers.

@@ -44,7 +44,7 @@ def html_of(net: Net) -> str:
 def _sizes(net: Net) -> str:
     try:
         return str(totals(net))
-    except CaffeError as error:  # shapes that do not fit are what the user may be looking for
+    except CaffeError as error:  # the fault that the user may be looking for
         return f"{len(net.steps)} layers; {error}"
 
 

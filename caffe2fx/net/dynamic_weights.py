@@ -1,7 +1,7 @@
 """Dynamic weights in files; before: one step that reads its weight; after: four layers.
 
-The Parameter's top is the memory of its weight and of all that share it by name, so that what
-the Eltwise writes over it in place is the weight of the layer that follows:
+The Parameter's top is the memory of its weight and of all that share it by name, so that the values
+that the Eltwise writes over it in place are the weight of the layer that follows:
 
     layer { name: "w" type: "Parameter" top: "w" param { name: "w" } ... }
     layer { name: "w/copy" type: "Eltwise" bottom: "w" bottom: "x" top: "w"
@@ -59,7 +59,7 @@ def read_back(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return the steps of a file with its computed weights as `dynamic` ones.
 
     Raises CaffeFormatError for a weight that is overwritten in another way than this module writes:
-    in Caffe it would keep what the run before left in it.
+    in Caffe it would keep the values of the run before.
     """
     found = _computed(steps)
     if not found:
@@ -69,7 +69,7 @@ def read_back(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 class _Computed:
-    """Stands for a Parameter whose memory a later layer overwrites."""
+    """Represents a Parameter whose memory a later layer overwrites."""
 
     def __init__(self, steps: Sequence[Step], parameter: Step) -> None:
         before = parameter.tops[0]

@@ -22,7 +22,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Reference:
-    """Holds what a net is compared with: `known` values, and how inputs give them.
+    """Holds the reference of a net: its `known` values, and the function that computes them.
 
     `run` computes in the float type of the inputs and yields `known`, among them the net's inputs,
     in any order; in the net's order, few of them have to be kept at a time.
@@ -72,7 +72,7 @@ class StepwiseEvaluation:
 
 
 class Filled(StepwiseEvaluation):
-    """Evaluates a net on inputs filled with one number; a layer that fails on it gives it again."""
+    """Evaluates a net on inputs filled with one value; a layer that fails on it gives it again."""
 
     def __init__(self, net: Net, inputs: Sequence[Tensor], number: float) -> None:
         filled = [torch.full_like(value, number) for value in inputs]
@@ -83,7 +83,7 @@ class Filled(StepwiseEvaluation):
     def enter(self, step: Step) -> None:
         try:
             super().enter(step)
-        except Exception:  # the number may be invalid there, such as an index out of range
+        except Exception:  # the value may be invalid there, such as an index out of range
             missing = [top for top in step.tops if top not in self.values]
             self.values.update(
                 {top: torch.full(self._shapes[top], self._number) for top in missing}

@@ -28,7 +28,7 @@ class Net:
     _facts: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
-        """Return what `compute` gives, computed once for all nets that differ in weights alone.
+        """Return the result of `compute`, computed once for all nets that differ in weights alone.
 
         It has to follow from the layers and from which values they read, never from the weights.
         """

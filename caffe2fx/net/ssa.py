@@ -69,7 +69,7 @@ def _written(
 
 def unconsumed(steps: Sequence[Step]) -> tuple[Value, ...]:
     """Return the outputs that Caffe itself finds: tops that nobody reads, in alphabetical order."""
-    # Where memory is shared, only what was in it before is gone.
+    # Where memory is shared, only its former content is gone.
     reads = (step.reads if step.layer.in_files else step.reads[1:] for step in steps)
     read = {value for values in reads for value in values}
     return tuple(sorted(top for step in steps for top in step.tops if top not in read))

@@ -122,7 +122,7 @@ class Step:
         return type(error)(f"layer {self.name!r} ({self.layer.type}) {error}{where}")
 
     def top_shapes(self, bottoms: Sequence[Shape]) -> tuple[Shape, ...]:
-        """Return the shapes of the tops; raise what Caffe itself would abort with."""
+        """Return the shapes of the tops. Raises the errors with which Caffe itself would abort."""
         try:
             self.layer.check(bottoms, len(self.tops))
             self._check_overwriting(bottoms)

@@ -29,7 +29,7 @@ def unique_name(wanted: str, taken: Names, key: Callable[[str], str] = str) -> s
 
 
 def _first_free(is_taken: Callable[[int], bool]) -> int:
-    """Return a free number after one that is taken (or 0), in logarithmically many questions."""
+    """Return a free integer after one that is taken (or 0), in logarithmically many questions."""
     if not is_taken(0):
         return 0
     low, high = 0, 1

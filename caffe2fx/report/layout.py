@@ -53,7 +53,7 @@ def laid_out(nodes: Sequence[Node], *, aspect: float = 1.5) -> Layout:
 
 
 def _ranks(nodes: Sequence[Node]) -> list[int]:
-    """Return for each node the longest way from a start; constants stand above their reader."""
+    """Return for each node the longest way from a start; constants go above their reader."""
     ranks: list[int] = []
     for node in nodes:
         ranks.append(1 + max((ranks[bottom] for bottom in node.bottoms), default=-1))

@@ -13,7 +13,7 @@ from caffe2fx.report.text import page
 
 @dataclass(frozen=True)
 class Cell:
-    """Holds a cell's text, the number that it is sorted by in place of the text, and links.
+    """Holds a cell's text, the value that it is sorted by in place of the text, and links.
 
     `links` are texts and the names of files in the page's own folder.
     """

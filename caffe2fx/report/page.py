@@ -1,4 +1,4 @@
-"""A page of HTML that needs no network: its style, its programs and its data stand in it."""
+"""A page of HTML that needs no network: its style, its programs and its data are in it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def rendered(made: Page) -> str:
 
 
 def asset(name: str) -> str:
-    """Return the text of a file that stands within a page."""
+    """Return the text of a file that is part of a page."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 

@@ -82,7 +82,7 @@ def _box(index: int, node: Node, found: Layout) -> str:
 
 
 def shortened(name: str, letters: int = LETTERS) -> str:
-    """Return a name that fits its box: its end says most."""
+    """Return a name that fits its box: its end, which distinguishes it best."""
     shown = visible(name, lines=False)
     wide = [2 if east_asian_width(one) in "WF" else 1 for one in shown]
     if sum(wide) <= letters:

@@ -1,7 +1,7 @@
-"""Escape names and messages from files and models, for any place that shows text.
+"""Escape names and messages from files and models, wherever they are shown.
 
 A name may hold escape sequences that move the cursor, marks that turn the direction of writing, or
-markup. What enters a page goes through `page` or, within its data, through `script`.
+markup. Text that enters a page goes through `page` or, within its data, through `script`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Blob:
-    """Describes a weight blob, or a parameter of the model, in numbers."""
+    """Holds the shape and statistics of a weight blob, or of a parameter of the model."""
 
     name: str
     shape: Shape
@@ -43,13 +43,13 @@ class Blob:
 class Parameters:
     """Holds the parameters of one layer on both sides.
 
-    `apart` is for each pair of blobs their largest difference, None where shapes differ; it is
+    `differences` are the largest ones of each pair of blobs, None where shapes differ; they are
     empty where the blobs of the sides do not correspond, as after folding.
     """
 
     reference: tuple[Blob, ...]
     engine: tuple[Blob, ...]
-    apart: tuple[float | None, ...] = ()
+    differences: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Context:
     """Holds the circumstances of a comparison.
 
     `net` is the judged net without its weights; `seconds` are those of each step of the work, and
-    `layer_seconds` those of each layer in the engine, where that can tell them. `details` are kept
+    `layer_seconds` those of each layer in the engine, where that measures them. `details` are kept
     for few maps, and `parameters` for few layers. `refusals` are the reasons why nothing was
     exported; `is_check` states that nothing was compared, but an export was tried.
     """
@@ -90,7 +90,7 @@ def without_weights(net: Net) -> Net:
 
 
 def digests(net: Net, inputs: Sequence[Tensor]) -> tuple[Input, ...]:
-    """Return the inputs of a comparison in numbers."""
+    """Return the shapes and statistics of a comparison's inputs."""
     return tuple(
         _digest(value.blob, tensor) for value, tensor in zip(net.inputs, inputs, strict=True)
     )
@@ -104,7 +104,7 @@ def _digest(name: str, tensor: Tensor) -> Input:
 
 
 def blob(name: str, value: Tensor) -> Blob:
-    """Return a blob in numbers."""
+    """Return the shape and statistics of a blob."""
     values, shape = value.detach().float(), tuple(value.shape)
     if not values.numel():
         return Blob(name, shape, 0.0, 0.0, 0.0, 0.0)
@@ -113,15 +113,15 @@ def blob(name: str, value: Tensor) -> Blob:
 
 
 def parameters(reference: Sequence[Tensor], engine: Sequence[Tensor]) -> Parameters:
-    """Return the weight blobs of one layer on both sides, and how far they are apart."""
+    """Return the weight blobs of one layer on both sides, and their largest differences."""
     wanted, got = (
         tuple(blob(f"blob {index}", value) for index, value in enumerate(side))
         for side in (reference, engine)
     )
     pairs = zip(reference, engine, strict=False)
-    return Parameters(wanted, got, tuple(_apart(one, two) for one, two in pairs))
+    return Parameters(wanted, got, tuple(_largest_difference(one, two) for one, two in pairs))
 
 
-def _apart(one: Tensor, two: Tensor) -> float | None:
+def _largest_difference(one: Tensor, two: Tensor) -> float | None:
     same = one.shape == two.shape and one.numel()
     return float((one.detach().float() - two.detach().float()).abs().max()) if same else None

@@ -133,7 +133,7 @@ class DumpReport(Report):
         return tuple(visible(cell, lines=False) for cell in whole)
 
     def extras(self) -> dict[str, Any]:
-        """Return what a file of this report states beside what every report's does."""
+        """Return the entries of a file of this report beyond those of every report's."""
         lists = {"only_net": self.only_net, "only_dump": self.only_dump, "skipped": self.skipped}
         ranked = [row.layer for row in self.ranked]
         return {**lists, "unmatched": self.unmatched, "ranked": ranked}

@@ -1,4 +1,4 @@
-"""The verdict of a report in sentences: what was found, where, and what it means."""
+"""The verdict of a report in sentences: each fault, its layer, and its consequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a comparison, one per feature map, and what follows from them."""
+"""The rows of a comparison, one per feature map, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Row:
     origin: Origin
     dead: bool = False
     unverified: str = ""  # why nothing was compared here
-    wrong: str = ""  # a fault that has no number: another shape, a missing output
+    wrong: str = ""  # a fault without an error value: another shape, a missing output
     note: str = ""  # how the layer differs from the reference's
     measures: MapMeasures = NO_MEASURES
 
@@ -125,11 +125,11 @@ def _share(error: float, limit: float) -> float:
 
 
 class Kind(str, Enum):
-    """Names what a report shows of a map: a fault itself stands out from what follows it."""
+    """Classifies a map of a report: equal, at fault itself, or the consequence of a fault."""
 
     EQUAL = "equal"
     FAULT = "fault"
-    CONSEQUENCE = "consequence"  # it differs, by what it was fed with
+    CONSEQUENCE = "consequence"  # it differs, by its bottoms alone
     UNPROVEN = "unproven"
     UNVERIFIED = "unverified"
 
@@ -177,7 +177,7 @@ class Findings:
         return next((row for row in self.rows if row.status is status), None)
 
     def kind(self, row: Row) -> Kind:
-        """Return whether a map is equal, at fault itself, or differs by what it was fed with."""
+        """Return whether a map is equal, at fault itself, or differs by its bottoms alone."""
         if row.status is not Status.DIFFERS:
             return _KINDS[row.status]
         own = row.diverges or row is self.first_divergence
@@ -190,7 +190,7 @@ class Findings:
         return tuple(sorted(compared, key=lambda row: -row.share))
 
     def extras(self) -> dict[str, Any]:
-        """Return what a file of this report states beside what every report's does."""
+        """Return the entries of a file of this report beyond those of every report's."""
         return {}
 
     def __bool__(self) -> bool:

@@ -2,12 +2,12 @@
 
 Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
-scaled by the length of its sums, or 4 times what torch itself errs in float32 there, or the
-last place of the largest value.
+scaled by the length of its sums, or 4 times torch's own float32 error there, or the last place of
+the largest value.
 (b) End to end, the error against the reference in float64 is at most 1e-6 of the signal plus 4
-times the noise: what the reference errs in float32 (the larger of two orders of summation), or,
-if more, what the errors that the engine's layers make alone come to, carried through the net;
-and what a layer may err alone it may err there too.
+times the noise: the reference's own float32 error (the larger of two orders of summation), or, if
+more, the errors that the engine's layers make alone, carried through the net; and the limit is
+never less than that of (a).
 Maps that only a rewrite knows, within one operation of the reference, are judged alone.
 (c) As published: where a program by default runs the files otherwise than layer by layer (it
 merges layers, or convolves by a faster and coarser algorithm), the outputs of that run err by at
@@ -56,7 +56,7 @@ from caffe2fx.verdict.sample_by_sample import SampleBySample
 from caffe2fx.verdict.second_inputs import draws, is_uniform, other_inputs
 from caffe2fx.verdict.unfolding import ByUnfolding
 
-PUBLISHED = 100.0  # times what is allowed end to end
+PUBLISHED = 100.0  # times the limit end to end
 
 
 @torch.no_grad()
@@ -74,7 +74,7 @@ def judge(
     trial = _Trial(net, session, reference, inputs, album)
     with SampleBySample():
         rows = trial.result(other_inputs(inputs))
-        # An input that is one number, as a mask of ones, would excuse nets that do not read it.
+        # An input that is constant, as a mask of ones, would excuse nets that do not read it.
         doubtful = set(rows) if any(map(is_uniform, inputs)) else _unproven(rows)
         for drawn in draws(net, inputs):
             if not doubtful:
@@ -261,7 +261,7 @@ class _Trial:
                     stream.leave(step)
         except Exception:  # values that the model refuses, by errors of its own
             return set()
-        # Where there is a number no more, as under a root, the inputs are such as well.
+        # Where values become NaN, as under a root, the inputs are such as well.
         if any(isnan(change) for change in changes.values()):
             return set()
         return {value for value in values if changes[value] > 0}
@@ -287,7 +287,7 @@ class _Trial:
         A top is None where the engine expects bottoms of another shape, or cannot run a step alone.
         """
         if any(not self._seen[value].fits for value in mine.reads):
-            # Its engine expects other shapes here: what it would be fed, it could not take.
+            # Its engine expects other shapes here: it could not take the reference's bottoms.
             return [None] * len(mine.tops)
         return self._session.feed(step, [exact.values[value].float() for value in mine.reads])
 
@@ -298,7 +298,7 @@ class _Trial:
         exact, seen = stream.values[value], self._seen[value]
         size, known = _magnitude(exact), value in self._reference.known
         dead = self._is_dead(value, size) or bool(exact.isnan().any())
-        # What proves nothing has no signal; it may still be seen to be wrong, by its size.
+        # A map that proves nothing has no signal; its size may still show that it is wrong.
         moves = self._has_to_move(value) and not dead
         signal = min(size, seen.change) if moves else size
         length = step.layer.accumulation_length(
@@ -322,7 +322,7 @@ class _Trial:
             alone_limit=limit,
             end_to_end=seen.end if seen.fits else None,
             # Within an operation there is none: where it rounds down, noise may turn a step
-            # before the next map turns it back. What the operation gives has one.
+            # before the next map turns it back. The operation's result has one.
             end_to_end_limit=end if known else inf,
             origin=step.origin,
             dead=dead,
@@ -354,8 +354,8 @@ class _Trial:
     def _has_to_move(self, value: Value) -> bool:
         """Return whether a map that does not change with the input is a fault.
 
-        Within an operation some maps may stay (a mask of what is 0, where nothing is): they are
-        judged as constants are, by their size, and what the operation gives has to move.
+        Within an operation some maps may stay (a mask of zeros, where there are none): they are
+        judged as constants are, by their size, and the result of the operation has to move.
         """
         known = value in self._reference.known
         moves = known or self._seen[value].change > 0

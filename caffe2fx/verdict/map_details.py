@@ -25,7 +25,7 @@ MOST_FAULTS, MOST_OTHERS = 8, 3
 
 @dataclass(frozen=True)
 class Picture:
-    """Holds one plane of a map as bytes of grey, base64, with the numbers of black and white."""
+    """Holds one plane of a map as bytes of grey, base64, with the values of black and white."""
 
     width: int
     height: int
@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Details:
-    """Holds what a report shows of one map beside its numbers.
+    """Holds the histograms, channels and pictures that a report shows of one map.
 
     The counts of both histograms belong to `BINS` equal steps from `low` to `high`. `channels` is
     the largest error by channel, in groups of `group` neighbours. `pictures` are the plane of the

@@ -87,7 +87,7 @@ def _blocks(values: Floats) -> Iterator[tuple[int, slice]]:
 
 
 class _Sums:
-    """Holds what a pass over the blocks of a map and its reference sums and compares."""
+    """Holds the sums and extremes of a pass over the blocks of a map and its reference."""
 
     def __init__(self, mine: Tensor, reference: Tensor) -> None:
         self.shape = tuple(mine.shape)

@@ -1,4 +1,4 @@
-"""A report as a page of HTML: what each part of it shows."""
+"""A report as a page of HTML: the data of each of its parts."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _number(error: float | None) -> str:
 
 
 def _data(report: Findings, row: Row, records: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the page's program shows of a row."""
+    """Return the data of a row for the page's program."""
     context = report.context
     details = context.details.get((row.layer, row.blob))
     weights = context.parameters.get(row.layer)

@@ -123,7 +123,7 @@ def _values(source: wire_format.Source, draft: _BlobDraft) -> tuple[list[wire_fo
 
 
 def blob_head(number: int, shape: Sequence[int], offset: int) -> bytes:
-    """Return all of a blob in field `number` but its values, of a length that aligns these.
+    """Return a blob's bytes in field `number` before its values, which their length aligns.
 
     A scalar has an empty shape, which must still be present.
     """

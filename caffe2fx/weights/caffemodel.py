@@ -123,7 +123,7 @@ def identifier(path: str | os.PathLike[str]) -> str:
     return ""
 
 
-# Where blobs lie: by field number, None for the blobs, else what the message holds.
+# The field numbers on the way to blobs: None for the blobs, else those of the message.
 _BlobFields = Mapping[int, "_BlobFields | None"]
 _BLOBS: _BlobFields = {
     100: {_V2.blobs: None},
@@ -300,7 +300,7 @@ def _collect(
 def _layer_type(
     source: wire_format.Source, found: wire_format.Field, generation: _LayerFields
 ) -> str:
-    """Return the name of a V1 type number; "" for an unknown number, which Caffe reads as NONE."""
+    """Return the name of a V1 type's value; "" for an unknown one, which Caffe reads as NONE."""
     if generation is not _V1:
         return source.text(found, "type")
     source.require(found, "type", wire_format.VARINT)

@@ -34,7 +34,7 @@ _OTHER_FORMATS = (
 
 
 def looks_like(head: bytes) -> str:
-    """Return what a file with these first bytes is if it is none of Caffe's; else empty."""
+    """Return the format of a file with these first bytes if it is none of Caffe's; else empty."""
     return _first(_NO_FILES_OF_CAFFE, head)
 
 

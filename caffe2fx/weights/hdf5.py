@@ -35,7 +35,7 @@ def write(
 
     `identifier` states which net's weights they are (see caffe2fx.weights.pairing).
 
-    Wiring and types have no place here. CaffeFormatError, before the file is touched, for layer
+    Wiring and types are not written. CaffeFormatError, before the file is touched, for layer
     names that HDF5 cannot hold or that Caffe would not find again.
     """
     _refuse_names([layer.name for layer in layers])
@@ -80,7 +80,7 @@ def identifier(path: str | os.PathLike[str]) -> str:
 def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """Open the file; HDF5's many errors become CaffeFormatErrors that name it."""
     with open(path, "rb"):
-        pass  # h5py's own errors for a missing file or a directory say less
+        pass  # h5py's own errors for a missing file or a directory are less clear
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Files with the weights of a torch model: found in what a training script saved, and matched."""
+"""Weights of a torch model: finds them in a training script's checkpoint and matches them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _refused(path: str | Path, error: Exception) -> str:
 
 
 def _only_state(path: str | Path, held: Any) -> State:
-    """Return the dict of tensors in what a file holds. Raises CaffeFormatError for none or more."""
+    """Return the one dict of tensors in a checkpoint. Raises CaffeFormatError for none or more."""
     found = dict(_states(held, ""))
     if not found:
         raise CaffeFormatError(f"{path} needs to hold a state_dict, got {type(held).__name__}")

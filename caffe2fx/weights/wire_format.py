@@ -215,7 +215,7 @@ def encode_varint(value: int, size: int = 0) -> bytes:
 
 
 def encode_tag(number: int, wire: int) -> bytes:
-    """Return the bytes that open a field: its number and how its payload is laid out."""
+    """Return the bytes that open a field: its field number and the kind of its payload."""
     return encode_varint(number << 3 | wire)
 
 

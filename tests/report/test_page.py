@@ -122,10 +122,10 @@ def test_weights_of_the_layer_at_fault_are_told_on_both_sides(tmp_path: Path) ->
     caffe2fx.save_weights(gm, files[1])
     report = made.verify(files=files)
     found = report.context.parameters["0"]
-    assert found.apart == (pytest.approx(1), 0.0)
+    assert found.differences == (pytest.approx(1), 0.0)
     assert found.reference[0].shape == found.engine[0].shape == (4, 3, 3, 3)
     row = page_of(report, tmp_path).data["rows"][0]
-    assert row["layer"] == "0" and row["parameters"]["apart"][1] == 0
+    assert row["layer"] == "0" and row["parameters"]["differences"][1] == 0
     assert row["worst"][1] == 2 and row["wrong_channels"] == 1
 
 

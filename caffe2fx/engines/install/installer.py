@@ -52,7 +52,7 @@ def cache_dir() -> Path:
     own = os.environ.get("CAFFE2FX_CACHE")
     if own:
         return Path(own).expanduser()
-    # The XDG specification says that a relative path is to be ignored.
+    # By the XDG specification a relative path is to be ignored.
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "caffe2fx"
 
@@ -159,7 +159,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file, and remove what a killed install left."""
+    """Hold the folder's lock file, and remove the files that a killed install left."""
     import fcntl  # only where Caffe runs at all
 
     with folder.with_name(folder.name + ".lock").open("w") as file:

@@ -88,7 +88,7 @@ def undefined_symbols(elf: bytes) -> tuple[int, list[str]]:
 
 
 def stub_library(soname: str, symbols: Sequence[str], machine: int) -> bytes:
-    """Return a shared library whose functions print what is missing and exit with 70."""
+    """Return a shared library whose functions print the missing library's name and exit with 70."""
     strings, offsets = _string_table([soname, *symbols])
     layout = _Layout(len(symbols), len(strings))
     bodies = [_body(_message(soname, symbol), machine) for symbol in symbols]

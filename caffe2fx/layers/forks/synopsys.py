@@ -172,7 +172,7 @@ class DetectionOutputHeads(DetectionOutput):
     """Compute DetectionOutput of one image from heads that no Permute or Concat reordered.
 
     The bottoms are the scores of all `nbottom` heads, their locations, and the default boxes of
-    all heads or of each. A head is flat (N, boxes * numbers); with `no_permute` its scores are
+    all heads or of each. A head is flat (N, boxes * values); with `no_permute` its scores are
     (N, classes, shapes, H * W) and its locations (N, shapes * 4, H, W), while the default boxes
     stay ordered by position and then by shape.
     """

@@ -67,7 +67,7 @@
     parts.push(...measured(row, "End to end", row.end_to_end, row.end_to_end_limit));
     parts.push(numbers(row));
     if (row.by_channel.length > 1 && !row.details)
-      parts.push(heading(`Largest error by channel (${row.channels})`), bars([[row.by_channel, "apart"]], 46));
+      parts.push(heading(`Largest error by channel (${row.channels})`), bars([[row.by_channel, "difference"]], 46));
     parts.push(...detailed(row), ...place(row), ...parameters(row));
     return parts;
   }
@@ -112,7 +112,7 @@
       bars([[found.reference, "reference"], [found.mine, "mine"]], 90), keys("reference", "engine")];
     if (found.channels.length > 1) {
       const each = found.group > 1 ? `, ${found.group} in a bar` : "";
-      parts.push(heading(`Largest error by channel, ${how}${each}`), bars([[found.channels, "apart"]], 90));
+      parts.push(heading(`Largest error by channel, ${how}${each}`), bars([[found.channels, "difference"]], 90));
     }
     if (found.pictures.length) {
       const names = ["reference", "engine", "difference"];
@@ -176,9 +176,9 @@
     const body = [...found.reference.map((one) => line("reference", one)),
       ...found.engine.map((one) => line("engine", one))];
     const parts = [heading("Weights on both sides"), element("table", {}, head, ...body)];
-    found.apart.forEach((apart, i) => {
-      if (apart !== 0) parts.push(element("p", {}, apart === null ? `blob ${i} has other shapes`
-        : `blob ${i} differs by up to ${short(apart)}`));
+    found.differences.forEach((difference, i) => {
+      if (difference !== 0) parts.push(element("p", {}, difference === null ? `blob ${i} has other shapes`
+        : `blob ${i} differs by up to ${short(difference)}`));
     });
     return parts;
   }

@@ -47,7 +47,7 @@ class Refusals(tuple[Refusal, ...]):
 
 
 class Signal(BaseException):
-    """Base of what is raised to steer an export and caught within it: never an error.
+    """Base of exceptions that steer an export and are caught within it: never errors.
 
     It is no Exception, so that no handler of errors, in a model or in a user's code, stops it.
     """

@@ -146,7 +146,7 @@ def _is_forked(record: type[Message]) -> bool:
 def _numbered(wires: Iterable[tuple[str, Wire]]) -> dict[str, Wire]:
     """Return each field once, with a unique field number: the first of equal ones keeps it.
 
-    Text is read by names alone, and no two forks agree on numbers.
+    Text is read by names alone, and no two forks agree on field numbers.
     """
     numbered: dict[str, Wire] = {}
     taken: set[int] = set()

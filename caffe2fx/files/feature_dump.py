@@ -128,7 +128,7 @@ def _sink(path: Path) -> AbstractContextManager[_Sink]:
 def _into_folder(folder: Path) -> Iterator[_Sink]:
     """Yield a sink into a folder, whose manifest calls it incomplete until all is written.
 
-    Without a manifest what was written by then would be read as the whole dump of a simulator.
+    Without a manifest the files written by then would be read as a simulator's whole dump.
     """
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -1,1 +1,1 @@
-"""Net to net, for speed alone: spelled-out functions become one torch call, idle layers go."""
+"""Net to net, for speed alone: decomposed functions become one torch call, idle layers go."""

@@ -10,7 +10,7 @@ from caffe2fx.net.subnet import reachable_steps
 
 
 def drop_dead_steps(net: Net) -> Net:
-    """Return the net without them; its inputs stay, and what counts in the loss.
+    """Return the net without steps that nothing reads, but for inputs and terms of the loss.
 
     before: conv -> Silence, conv -> fc (output)     after: conv -> fc (output)
     """

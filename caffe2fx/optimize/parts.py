@@ -8,11 +8,11 @@ from caffe2fx.layers import Eltwise, EltwiseOp, Power
 from caffe2fx.net.step import Step, Value
 from caffe2fx.optimize.view import View
 
-FLOAT32 = 1e-7  # relative: a number that a file states in float32
+FLOAT32 = 1e-7  # relative: of a value that a file states in float32
 
 
 def is_near(stated: float, wanted: float) -> bool:
-    """Return whether a file's float32 is the wanted number."""
+    """Return whether a file's float32 is the wanted value."""
     return isclose(stated, wanted, rel_tol=FLOAT32)
 
 
@@ -34,7 +34,7 @@ def negated(view: View, value: Value) -> Step | None:
 
 
 def constant(view: View, value: Value) -> tuple[Step, float] | None:
-    """Return the Power that writes one number into every element, and the number."""
+    """Return the Power that fills its top with a constant, and the constant."""
     step = view.step_of(value, Power)
     if step is None:
         return None

@@ -1,4 +1,4 @@
-"""Recognize a clamp, which Caffe 1.0 spells as a maximum and a maximum of negatives."""
+"""Recognize a clamp, which Caffe 1.0 decomposes into a maximum and a maximum of negatives."""
 
 from __future__ import annotations
 

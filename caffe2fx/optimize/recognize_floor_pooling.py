@@ -1,4 +1,4 @@
-"""Recognize a Pooling that rounds down, which Caffe 1.0 spells with a Crop."""
+"""Recognize a Pooling that rounds down, which Caffe 1.0 decomposes with a Crop."""
 
 from __future__ import annotations
 

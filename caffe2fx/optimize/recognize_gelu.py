@@ -1,4 +1,4 @@
-"""Recognize GELU, which Caffe spells as x times the sigmoid of x times a polynomial of x * x."""
+"""Recognize GELU, which in Caffe is x * sigmoid(x * P(x * x)), P a polynomial."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from caffe2fx.optimize.rewriting import Match, rewritten
 from caffe2fx.optimize.view import View
 
 FORMS = ("none", "tanh")
-ERROR = 4e-7  # of float32: what a polynomial may err that is meant to be gelu
+ERROR = 4e-7  # of float32: the error of a polynomial that is meant to be gelu
 
 
 def recognize_gelu(net: Net) -> Net:

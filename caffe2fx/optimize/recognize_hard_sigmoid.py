@@ -1,4 +1,4 @@
-"""Recognize hard-sigmoid and hard-swish, which are spelled with a Clip."""
+"""Recognize hard-sigmoid and hard-swish, which are decomposed with a Clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognize a layer norm, which Caffe spells as mean, centring, variance and scaling."""
+"""Recognize a layer norm, which in Caffe is mean, centring, variance and scaling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognize a product of matrices, which Caffe spells as products of all pairs and their sums."""
+"""Recognize a product of matrices, which in Caffe is the products of all pairs and their sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognize SiLU, which Caffe 1.0 spells as a product with a Sigmoid."""
+"""Recognize SiLU, which in Caffe 1.0 is a product with a Sigmoid."""
 
 from __future__ import annotations
 

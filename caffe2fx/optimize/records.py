@@ -22,7 +22,7 @@ class TorchFunction(Layer):
     in_files = False
 
     def __post_init__(self) -> None:
-        """Do nothing: no file spells these fields, so that nothing needs normalizing."""
+        """Do nothing: no file states these fields, so that nothing needs normalizing."""
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return (tuple(bottoms[0]),)

@@ -64,7 +64,7 @@ class View:
         return step if fits else None
 
     def is_closed(self, inner: Iterable[Step], root: Step) -> bool:
-        """Return whether only `inner` and `root` read what `inner` writes, and no output is it."""
+        """Return whether only `inner` and `root` read tops of `inner`, and none is an output."""
         inside = {id(step) for step in (*inner, root)}
         tops = [top for step in inner for top in step.tops]
         read = all(id(reader) in inside for top in tops for reader in self._readers[top])

@@ -18,7 +18,7 @@ _CELL = "text-align:left;vertical-align:top"
 
 
 def table(summary: str, head: Sequence[str], lines: Sequence[Line | None]) -> str:
-    """Return a sentence and a table below it, in which None stands for lines that are left out."""
+    """Return a sentence and a table below it; a line of None marks lines that are left out."""
     return f"<div><p>{page(summary)}</p>{_table(head, lines) if lines else ''}</div>"
 
 

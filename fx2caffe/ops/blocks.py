@@ -35,7 +35,7 @@ from fx2caffe.ir.constants import LARGEST, as_float32, as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Operand, Refused, Symbol
 
-AnyOperand = Operand | float | int  # also a number
+AnyOperand = Operand | float | int  # also a Python number
 Arguments = ParamSpec("Arguments")
 
 MAXIMUM = Eltwise(operation=EltwiseOp.MAX)

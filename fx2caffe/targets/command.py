@@ -11,7 +11,7 @@ from pathlib import Path
 from caffe2fx.messages.message import Shape
 from fx2caffe.preprocessing import Preprocessing
 
-_ORDERS = {1: "gray", 3: "rgb"}  # of the channels of an image, by their number
+_ORDERS = {1: "gray", 3: "rgb"}  # of the channels of an image, by their count
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Feed:
 def feed(name: str, shape: Shape, pixels: Preprocessing | None, *, by_caller: bool) -> Feed:
     """Return an input of a net, an image where `pixels` preprocesses it.
 
-    The arithmetic stands in the net, which takes the caller's order of channels, unless the caller
+    The arithmetic is part of the net, which takes the caller's order of channels, unless the caller
     does it (`by_caller`): then the net takes the model's order.
     """
     if pixels is None or len(shape) != 4 or shape[1] not in _ORDERS:
@@ -126,7 +126,7 @@ def _written(file: TextFile, fields: Mapping[str, str], feeds: Sequence[Feed]) -
 
 
 def _of_net(prototxt: Path, weights: Path, feeds: Sequence[Feed]) -> dict[str, str]:
-    """Return the fields of a command: files, inputs in each vendor's spelling, the first image."""
+    """Return the fields of a command: files, inputs in each vendor's form, the first image."""
     images = [one for one in feeds if one.order]
     first = images[0] if images else Feed("", ())
     return {

@@ -32,7 +32,7 @@ UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as a
 class GraphBuilder(torch.fx.Tracer):
     """Makes the nodes of a graph, each with its origin and the shapes of its result.
 
-    `table` knows which node stands for each traced tensor, `constants` the get_attr nodes of
+    `table` knows the node of each traced tensor, `constants` the get_attr nodes of
     all others; a tensor that is neither traced nor `known` is refused.
     """
 

@@ -40,6 +40,7 @@ class Layer(Message):
     single-assignment form. A loss (`is_loss`) has a weight of 1 in the net's total, and its one top
     even where the file names none. Where the bottoms' elements decide how many rows the tops have
     (`has_dynamic_shape`), `top_shapes` returns the shapes that Caffe assumes before it runs.
+    Of a layer without `has_meaning` the shapes alone are known, and `compute` raises.
 
     `dialects` are the Caffes in which `type` has this meaning; all forks have what "bvlc" has.
     `since` is the first version of BVLC's Caffe that has the layer (TAG_1_0 of 2017, or the MASTER
@@ -60,6 +61,7 @@ class Layer(Message):
     in_files: ClassVar[bool] = True
     is_loss: ClassVar[bool] = False
     has_dynamic_shape: ClassVar[bool] = False
+    has_meaning: ClassVar[bool] = True
 
     @classmethod
     def read(cls, proto: Any) -> Layer:

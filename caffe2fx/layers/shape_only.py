@@ -17,17 +17,18 @@ from caffe2fx.layers.loss import Loss, LossParameter
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field, repeated, sibling_message
 
+SHAPES_ONLY = "is known by its shapes only: load the net with outputs= naming blobs before it"
+
 
 class ShapeOnly(Layer):
     """Base of these layers: a net that has one loads, and raises when it is run."""
 
+    has_meaning = False
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        raise CaffeError(
-            f"layer type {self.type!r} is known by its shapes only: "
-            "load the net with outputs= naming blobs before it"
-        )
+        raise CaffeError(f"layer type {self.type!r} {SHAPES_ONLY}")
 
 
 class _Found(ShapeOnly):

@@ -82,7 +82,7 @@ def expanding_refused_leaves(
     too, a last time with those layers whole. So only operations that cannot be expressed at all are
     refused, or become placeholders. Raises UnsupportedError.
     """
-    expanded = {path: part for path, part in parts.items() if _is_missing(target, part)}
+    expanded = {path: part for path, part in parts.items() if _may_expand(target, part)}
     first = attempt = Attempt.of(partial(build, _among({}), False))
     if attempt.result is None and expanded:
         attempt = Attempt.of(partial(build, _among(expanded), False))
@@ -99,8 +99,14 @@ def _among(parts: Mapping[str, nn.Module]) -> Leaves:
     return lambda module: id(module) in chosen
 
 
-def _is_missing(target: Target, module: nn.Module) -> bool:
-    """Return whether a module is a layer of a fork of Caffe that the target does not have."""
+def _may_expand(target: Target, module: nn.Module) -> bool:
+    """Return whether a module is a layer of forks that the target lacks and other layers may say.
+
+    None of them say one whose elements decide its shape: tracing a suppression of overlapping
+    boxes takes minutes, and is refused in the end.
+    """
     if not isinstance(module, RecordModule):
         return False
-    return BVLC not in module.layer.dialects and not target.has(module.layer)
+    layer = module.layer
+    is_missing = BVLC not in layer.dialects and not target.has(layer)
+    return is_missing and layer.has_meaning and not layer.has_dynamic_shape

@@ -17,10 +17,21 @@ class LeafCall:
     def __init__(self, path: str, module: nn.Module) -> None:
         self.path, self.forward = path, module.forward
         self._operation = module if isinstance(module, RecordModule) else None
+        self._class = type(module).__name__
         self.__name__ = path or "model"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Return whether the module is a layer of Caffe's of which the shapes alone are known."""
+        return self._operation is not None and not self._operation.layer.has_meaning
+
+    @property
+    def type(self) -> str:
+        """Return the type of Caffe's layer; the module's class for any other module."""
+        return self._class if self._operation is None else self._operation.layer.type
 
     def without_data(self, *args: Any, **kwargs: Any) -> Any:
         """Return results without data if a layer of Caffe's knows their shapes; else None."""

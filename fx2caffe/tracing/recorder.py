@@ -11,6 +11,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
 from caffe2fx import compat
+from caffe2fx.layers.shape_only import SHAPES_ONLY
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing import reasons
 from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself
@@ -237,6 +238,8 @@ class Recorder(TorchFunctionMode):
 
         Where values are fake it needs data all the same, unless it is a layer of Caffe's.
         """
+        if isinstance(func, LeafCall) and func.is_unknown:
+            self._log.refuse(func.type, SHAPES_ONLY)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             if isinstance(func, LeafCall) and not self._values.readable:

@@ -97,13 +97,14 @@ _COMMON_LIMITS: Mapping[str, tuple[Limit, ...]] = {
 
 # Layers that real Caffe, OpenCV, MNN, ncnn, OpenVINO and tpu_mlir's Caffe all run alike. In MNN the
 # top of Flatten has four axes, which Concat does not match with the two or three of Reshape and
-# InnerProduct. OpenVINO merges Reshape and a global Pooling into one layer, of which many give
-# another shape.
+# InnerProduct, and a sum with coefficients is not computed but for a difference. OpenVINO merges
+# Reshape and a global Pooling into one layer, of which many give another shape.
 PORTABLE = Target(
     "portable",
     _COMMON - {"Flatten"},
     limits={
         **_COMMON_LIMITS,
+        "Eltwise": (*_COMMON_LIMITS["Eltwise"], limits.sum_or_difference()),
         "Pooling": (*_COMMON_LIMITS["Pooling"], limits.only("global_pooling", False)),
     },
     without=_ROUNDS_UP,

@@ -230,6 +230,17 @@ def few_coefficients() -> Limit:
     return Limit("at most 2 coefficients", fault)
 
 
+def sum_or_difference() -> Limit:
+    """Return a limit: an Eltwise has no coefficients, or 1 and -1."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Eltwise)
+        fits = layer.coeff in ((), (1, -1))
+        return None if fits else f"needs no coefficients, or 1 and -1, got {layer.coeff}"
+
+    return Limit("coefficients 1 and -1, or none", fault)
+
+
 def equal_slice_points() -> Limit:
     """Return a limit: a Slice states its slice_point."""
 

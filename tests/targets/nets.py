@@ -155,6 +155,9 @@ ROWS = [
     row("largest_place", lambda x: x.argmax(1, keepdim=True).float()),
     row("lrn", nn.LocalResponseNorm(3, 0.5, k=2.0)),
     row("three_weighed", Around(Eltwise(coeff=(1, -2, 0.5))), *THREE),
+    row("weighed", Around(Eltwise(coeff=(1, 0.5))), *SHAPE * 2),
+    row("weighed_difference", Around(Eltwise(coeff=(-1, 2))), *SHAPE * 2),
+    row("difference_of_two", Around(Eltwise(coeff=(1, -1))), *SHAPE * 2),
     row("three_multiplied", Around(Eltwise(operation=EltwiseOp.PROD)), *THREE),
     row("transposed_weight",
         Around(InnerProduct(num_output=5, bias_term=False, transpose=True), blobs=(WEIGHT,)),
@@ -214,6 +217,11 @@ LAYERS = {
     ("portable", "lrn"): ("LRN", "Power"),
     ("opencv", "log2"): ("AbsVal", "Power", "Log", "Power"),
     ("portable", "three_weighed"): ("Power", "Power", "Eltwise"),
+    # MNN computes a sum with coefficients for a difference only, and without an error.
+    ("portable", "weighed"): ("Power", "Eltwise"),
+    ("portable", "weighed_difference"): ("Power", "Eltwise"),
+    ("portable", "difference_of_two"): ("Eltwise",),
+    ("opencv", "weighed_difference"): ("Eltwise",),
 }
 
 # What readers other than Caffe take for something else without a word: texts of which no net

@@ -6,7 +6,9 @@ after:  each output "a" is copied by an identity Power layer; "b" ends in a Sile
 
 Programs that return results by layer name find an output where it is its layer's only top, return
 the last layer's where no name is given, and treat Silence as a result: for them the first output
-comes last, and there is no Silence.
+comes last, and there is no Silence. MNN runs equal layers of the same bottoms once, under the name
+of one of them: for such programs each output's layer differs from the others, or reads its bottom
+through an identity Reshape.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from caffe2fx.layers import Power, Silence
+from caffe2fx.layers import Power, Reshape, Silence
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.net.unique_names import unique_name
@@ -41,8 +43,9 @@ def expose_outputs(net: Net, *, by_layer: bool = False) -> PassResult:
     for copy in copies:
         source = copy.bottoms[0]
         moved[source] = (*moved.get(source, (source,)), copy.tops[0])
-    made = _first_at_the_end(exposed) if by_layer else _silenced(exposed, taken)
-    return PassResult(made, moved)
+    if by_layer:
+        return PassResult(_first_at_the_end(_told_apart(exposed, taken)), moved)
+    return PassResult(_silenced(exposed, taken), moved)
 
 
 def _hidden(net: Net, by_layer: bool) -> set[Value]:
@@ -57,6 +60,32 @@ def _hidden(net: Net, by_layer: bool) -> set[Value]:
         if is_input(step) or (by_layer and len(step.tops) > 1)
     }
     return read | twice | shared
+
+
+def _told_apart(net: Net, taken: set[str]) -> Net:
+    """Let an output's layer that equals another one read its bottom by a Reshape of its own."""
+    shapes, outputs = net.shapes(), set(net.outputs)
+    last = {_key(step): step.bottoms for step in net.steps if outputs.isdisjoint(step.tops)}
+    steps: list[Step] = []
+    for step in net.steps:
+        key, is_output = _key(step), not outputs.isdisjoint(step.tops)
+        if is_output and key in last and step.bottoms and not step.blobs:
+            source = last[key][0]
+            steps.append(_same(step, source, len(shapes[step.bottoms[0]]), taken))
+            step = step.reading({step.bottoms[0]: steps[-1].tops[0]})
+        if is_output:
+            last[key] = step.bottoms
+        steps.append(step)
+    return replace(net, steps=tuple(steps))
+
+
+def _key(step: Step) -> tuple[object, ...]:
+    return step.layer, step.bottoms
+
+
+def _same(step: Step, value: Value, rank: int, taken: set[str]) -> Step:
+    name = unique_name(f"{step.name}/apart", taken)
+    return Step(name, Reshape(shape=(0,) * rank), (value,), (Value(name),), origin=step.origin)
 
 
 def _first_at_the_end(net: Net) -> Net:

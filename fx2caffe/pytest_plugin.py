@@ -110,10 +110,10 @@ def failure(report: Report) -> str:
     first = report.first_divergence or report.first_unproven
     index = next((i for i, row in enumerate(report.rows) if row is first), 0)
     start = max(0, min(index - NEIGHBOURS, len(report.rows) - 2 * NEIGHBOURS - 1))
-    shown = report.rows[start : start + 2 * NEIGHBOURS + 1]
-    left = len(report.rows) - len(shown)
+    excerpt = report.rows[start : start + 2 * NEIGHBOURS + 1]
+    left = len(report.rows) - len(excerpt)
     more = [f"({left} more rows: report.save('report.html') has all)"] if left else []
-    return "\n".join([report.summary(), *map(str, shown), *more])
+    return "\n".join([report.summary(), *map(str, excerpt), *more])
 
 
 class RunningNet:

@@ -136,8 +136,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def named_range(text: str) -> tuple[str, tuple[float, float]]:
     """Parse "ids=0:30521" to a name and a range."""
-    name, _, numbers = text.rpartition("=")
-    low, _, high = numbers.partition(":")
+    name, _, values = text.rpartition("=")
+    low, _, high = values.partition(":")
     try:
         return name, (float(low), float(high))
     except ValueError:

@@ -140,7 +140,7 @@ def _tracing(source: Source, options: ExportOptions, expand: Leaves) -> dict[str
         "leaf_modules": modules,
         "leaf_functions": functions,
         "outputs": options.outputs,
-        "taken_apart": expand,
+        "is_expanded": expand,
         "replaced": source.replaced,
     }
 

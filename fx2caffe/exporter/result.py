@@ -40,7 +40,7 @@ from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair, stated_in_text
 from fx2caffe.exporter.module_map import Map, map_of
 from fx2caffe.exporter.reference import run_reference, with_signals
-from fx2caffe.exporter.verify_placeholders import Around
+from fx2caffe.exporter.verify_placeholders import FedPlaceholders
 from fx2caffe.legalize.placeholders import Unverified
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target
@@ -176,7 +176,7 @@ class Export:
         chosen = best_engine(self.target.judges) if engine == "best" else engine
         values, runner = self.verify_inputs(inputs, batch), engine_of(chosen)
         if self.unverified:
-            return self._verify_around(values, runner, files)
+            return self._verify_with_placeholders(values, runner, files)
         with ExitStack() as stack:
             if files is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -194,7 +194,7 @@ class Export:
                 session = stack.enter_context(runner.open(*files))
             known = self.as_reference()
             judged = judge(self.net, session, known, values, engine=runner.name)
-            report = self._told(judged, files)
+            report = self._with_context(judged, files)
             is_dump = isinstance(runner, DumpEngine)  # it holds only the run that was dumped
             if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
@@ -202,23 +202,23 @@ class Export:
             run_name = f"with a batch of {len(more[0])}"
             return with_outputs_tried(report, self.net, session, known, more, run_name)
 
-    def _verify_around(
+    def _verify_with_placeholders(
         self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
     ) -> Report:
         """Judge all but the placeholders, whose tops are fed from the reference."""
         if files is not None:
             raise CaffeError("files with placeholders cannot be run, got some")
-        around = Around(self.net, self.unverified, self.as_reference())
+        judged = FedPlaceholders(self.net, self.unverified, self.as_reference())
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            paths = _files(around.net, folder)
-            save(around.net, *paths, durable=False)
+            paths = _files(judged.net, folder)
+            save(judged.net, *paths, durable=False)
             session = stack.enter_context(runner.open(*paths))
-            given = around.fed(values)
-            report = judge(around.net, session, around.as_reference(), given, engine=runner.name)
-            return self._told(around.report(report), paths)
+            given = judged.fed(values)
+            report = judge(judged.net, session, judged.as_reference(), given, engine=runner.name)
+            return self._with_context(judged.report(report), paths)
 
-    def _told(self, report: Report, files: tuple[Path, Path]) -> Report:
+    def _with_context(self, report: Report, files: tuple[Path, Path]) -> Report:
         """Return the report with the model, the target, and the weights of the layers at fault."""
         weights = weights_of(report, lambda: read_net(*files), self.net)
         return report.with_context(model=self.net.name, target=self.target.name, parameters=weights)

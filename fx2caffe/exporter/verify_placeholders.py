@@ -16,17 +16,17 @@ from caffe2fx.verdict.report import Report, Row
 from fx2caffe.legalize.placeholders import Unverified
 
 
-class Around:
+class FedPlaceholders:
     """Holds a net whose placeholders are Inputs, and the reference that feeds those."""
 
     def __init__(self, net: Net, unverified: Sequence[Unverified], reference: Reference) -> None:
         self._whole, self._of_model = net, reference
-        self._stands = {one.layer: one for one in unverified}
+        self._by_layer = {one.layer: one for one in unverified}
         steps = tuple(self._as_input(step) for step in net.steps)
         self.net = replace(net, steps=steps)
 
     def _as_input(self, step: Step) -> Step:
-        if step.name not in self._stands:
+        if step.name not in self._by_layer:
             return step
         shapes = step.top_shapes([])
         return replace(step, layer=Input(shape=shapes), bottoms=(), blobs=(), params=())
@@ -55,7 +55,7 @@ class Around:
         return known
 
     def _placeholders(self) -> Iterator[Step]:
-        return (step for step in self._whole.steps if step.name in self._stands)
+        return (step for step in self._whole.steps if step.name in self._by_layer)
 
     def _with_meanings(self, known: Mapping[Value, Tensor], values: Sequence[Tensor]) -> Net:
         """Return the net with the refused records in place of the placeholders.
@@ -64,7 +64,7 @@ class Around:
         """
         steps = []
         for step in self._whole.steps:
-            one = self._stands.get(step.name)
+            one = self._by_layer.get(step.name)
             if one is not None:
                 step = replace(step, layer=one.step.layer, blobs=one.step.blobs)
             steps.append(step)
@@ -75,11 +75,11 @@ class Around:
         rows = {row.layer: [r for r in judged.rows if r.layer == row.layer] for row in judged.rows}
         ordered: list[Row] = []
         for step in self._whole.steps:
-            ordered += self._rows(step) if step.name in self._stands else rows.get(step.name, [])
+            ordered += self._rows(step) if step.name in self._by_layer else rows.get(step.name, [])
         return judged.with_rows(ordered)
 
     def _rows(self, step: Step) -> list[Row]:
-        one, shapes = self._stands[step.name], step.top_shapes([])
+        one, shapes = self._by_layer[step.name], step.top_shapes([])
         return [
             Row(
                 layer=step.name,

@@ -67,18 +67,18 @@ def plain_index(index: Any, owns: Callable[[Tensor], bool]) -> Any:
         if isinstance(part, list) and part and all(isinstance(v, bool) for v in part):
             part = torch.tensor(part)
         if isinstance(part, slice):
-            plain.append(slice(*(_number(v, owns) for v in (part.start, part.stop, part.step))))
+            plain.append(slice(*(_as_int(v, owns) for v in (part.start, part.stop, part.step))))
         elif isinstance(part, Tensor) and part.dtype in _MASKS and part.ndim and not owns(part):
             plain.extend(part.nonzero(as_tuple=True))
         else:
-            plain.append(_number(part, owns))
+            plain.append(_as_int(part, owns))
     return tuple(plain) if isinstance(index, tuple) or len(plain) != 1 else plain[0]
 
 
 _MASKS = (torch.bool, torch.uint8)
 
 
-def _number(value: Any, owns: Callable[[Tensor], bool]) -> Any:
+def _as_int(value: Any, owns: Callable[[Tensor], bool]) -> Any:
     if not isinstance(value, Tensor) or value.ndim or value.dtype == torch.bool or owns(value):
         return value
     return int(value)

@@ -102,7 +102,7 @@ def as_image(
     return viewed(net, bottom, lambda s: (prod(s[:count]), *sizes), suffix=suffix)
 
 
-def around(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
+def split_shape(bottom: Symbol, first: int, last: int) -> tuple[int, int, int]:
     """Return the sizes before (batch excluded), within and behind axes `first` to `last`."""
     cuts = [lead(bottom), first, last + 1, bottom.rank]
     outer, size, inner = (

@@ -74,7 +74,7 @@ def _targets_that_accept(
     found = []
     for name, target in TARGETS.items():
         with suppress(Refused, FixBatch):
-            _legalize(step, dict(symbols), emitter.for_another(target))
+            _legalize(step, dict(symbols), emitter.for_target(target))
             found.append(name)
     return tuple(found)
 
@@ -124,7 +124,7 @@ class _LegalEmitter(Emitter):
         self.target = target
         self._asked: list[tuple[Layer, tuple[Value, ...]]] = []  # the layers being rewritten
 
-    def for_another(self, target: Target) -> _LegalEmitter:
+    def for_target(self, target: Target) -> _LegalEmitter:
         """Return a copy for another target; rules still see the steps that made their bottoms."""
         other = self.forked()
         other.target, other._asked = target, []

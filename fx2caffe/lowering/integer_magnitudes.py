@@ -81,8 +81,8 @@ class IntegerRanges:
         self._example = dict(zip(inputs, example, strict=True))
         self._ranges = ranges or {}
         self._checked_ranges()
-        shown = {node: _largest(v) for node, v in self._example.items() if _is_integer(node)}
-        self._likely = self._magnitudes({**self._promised(), **shown})
+        from_example = {node: _largest(v) for node, v in self._example.items() if _is_integer(node)}
+        self._likely = self._magnitudes({**self._promised(), **from_example})
         self._known = self._magnitudes(self._promised())
         judged = dict.fromkeys(n for node in module.graph.nodes for n in _judged(node))
         self._seen = self._observed([node for node in judged if isinf(self._known[node])])

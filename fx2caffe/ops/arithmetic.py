@@ -16,6 +16,7 @@ from fx2caffe.ops.blocks import (
     affine,
     below,
     combined,
+    constant_scalar,
     inside,
     is_positive,
     nonzero,
@@ -64,8 +65,8 @@ def power(net: Emitter, input: AnyOperand, exponent: AnyOperand) -> Symbol:
     The latter adds an error of 2^-24 y log(x); a base that may be 0 or less goes through |x| and a
     sign. Constant exponents give one Power layer for each different exponent.
     """
-    if isinstance(exponent, Symbol) and (number := _number(input)) is not None:
-        return net.add(Exp(base=_base(number)), exponent)
+    if isinstance(exponent, Symbol) and (base := constant_scalar(input)) is not None:
+        return net.add(Exp(base=_base(base)), exponent)
     if not isinstance(input, Symbol):
         _base(float(as_float32(input).min()))
         logarithm: AnyOperand = as_float32(input).double().log().float()
@@ -101,20 +102,22 @@ def _constant_powers(net: Emitter, input: Symbol, exponents: Tensor) -> Symbol:
     if len(found) > MOST_POWERS:
         raise Refused(f"needs at most {MOST_POWERS} different exponents, got {len(found)}")
     powers = []
-    for index, number in enumerate(found):
-        mask = (exponents == number).float()
+    for index, value in enumerate(found):
+        mask = (exponents == value).float()
         own = inside(net, f"own{index}", mul, input, mask)
         filled = inside(net, f"filled{index}", add, own, 1 - mask)
-        powers.append(net.add(Power(power=number), filled, suffix=f"power{index}"))
+        powers.append(net.add(Power(power=value), filled, suffix=f"power{index}"))
     return powers[0] if len(powers) == 1 else net.add(PRODUCT, *powers)
 
 
 def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
     """Compute x^y for any signs: 1 where y is 0, NaN where x < 0 and y is not an integer."""
-    some = nonzero(net, exponent, suffix="nonzero")
-    none = opposite(net, some, suffix="zero")
-    size = net.add(PRODUCT, net.add(AbsVal(), base, suffix="size"), some, suffix="some_size")
-    logarithm = net.add(Log(), combined(net, [(1, size), (1, none)], suffix="safe"), suffix="log")
+    is_nonzero = nonzero(net, exponent, suffix="nonzero")
+    is_zero = opposite(net, is_nonzero, suffix="zero")
+    size = net.add(PRODUCT, net.add(AbsVal(), base, suffix="size"), is_nonzero, suffix="some_size")
+    logarithm = net.add(
+        Log(), combined(net, [(1, size), (1, is_zero)], suffix="safe"), suffix="log"
+    )
     scaled = net.add(PRODUCT, exponent, logarithm, suffix="exponent")
     down = below(net, base, 0, suffix="down")
     if not is_whole(exponent):
@@ -136,15 +139,7 @@ def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
     return net.add(Log(scale=-2, shift=1), broken, suffix="nan")
 
 
-def _number(value: AnyOperand) -> float | None:
-    """Return a constant scalar as a float; None for other constants and traced tensors."""
-    if isinstance(value, Symbol):
-        return None
-    constant = as_float32(value)
-    return float(constant) if constant.dim() == 0 else None
-
-
-def _base(number: float) -> float:
-    if not number > 0:
-        raise Refused(f"needs a base above 0, got {number}")
-    return number
+def _base(value: float) -> float:
+    if not value > 0:
+        raise Refused(f"needs a base above 0, got {value}")
+    return value

@@ -76,7 +76,7 @@ def weighted_sum(
     if isinstance(second, Symbol):
         return net.add(Binary(op=BinaryOp.ADD, coeff=coeff), first, second, suffix=suffix)
     shift = as_float32(second) * coeff[1]
-    if is_number(shift, first):
+    if is_scalar(shift, first):
         return net.add(Power(scale=coeff[0], shift=float(shift)), first, suffix=suffix)
     run = run_of(shift, first)
     if run is None:
@@ -106,7 +106,7 @@ def product(net: Emitter, first: AnyOperand, second: AnyOperand, suffix: str = "
 
 def times(net: Emitter, input: Symbol, factor: Tensor, suffix: str = "") -> Symbol:
     """Multiply a traced tensor by a constant of any shape that broadcasts with it."""
-    if is_number(factor, input):
+    if is_scalar(factor, input):
         return net.add(Power(scale=float(factor)), input, suffix=suffix)
     run = run_of(factor, input)
     if run is None:
@@ -123,10 +123,10 @@ def quotient(net: Emitter, input: AnyOperand, other: AnyOperand, suffix: str = "
         divisor = inverse(net, other, suffix=f"{suffix}_inverse".lstrip("_"))
         return times(net, divisor, as_float32(input), suffix)
     assert isinstance(input, Symbol)  # a call on constants is not lowered
-    number = as_float32(other)
-    if bool((number == 0).any()):
+    denominator = as_float32(other)
+    if bool((denominator == 0).any()):
         raise Refused("needs a divisor other than 0, got 0")
-    return times(net, input, number.double().reciprocal().float(), suffix)
+    return times(net, input, denominator.double().reciprocal().float(), suffix)
 
 
 def extreme(
@@ -136,7 +136,7 @@ def extreme(
     if not isinstance(first, Symbol):
         first, second = second, first
     assert isinstance(first, Symbol)  # a call on constants is not lowered
-    if not isinstance(second, Symbol) and is_number(as_float32(second), first):
+    if not isinstance(second, Symbol) and is_scalar(as_float32(second), first):
         bound = float(as_float32(second))
         low, high = (bound, None) if op is BinaryOp.MAX else (None, bound)
         return clipped(net, first, low, high, suffix)
@@ -170,7 +170,15 @@ def _spread(
     return net.add(layer, first, second, suffix=f"{suffix}_spread")
 
 
-def is_number(constant: Tensor, input: Symbol) -> bool:
+def constant_scalar(value: AnyOperand) -> float | None:
+    """Return a constant scalar as a float; None for other constants and traced tensors."""
+    if isinstance(value, Symbol):
+        return None
+    constant = as_float32(value)
+    return float(constant) if constant.dim() == 0 else None
+
+
+def is_scalar(constant: Tensor, input: Symbol) -> bool:
     """Return whether a constant is a single value that broadcasts to `input`."""
     return constant.numel() == 1 and constant.dim() <= input.rank
 
@@ -326,7 +334,7 @@ def rounded(
     return affine(net, shifted, 1, -WHOLE * unit, suffix=name)
 
 
-def split_number(value: float, bits: int, parts: int) -> list[float]:
+def split_float(value: float, bits: int, parts: int) -> list[float]:
     """Split a float into a sum of `parts` nonzero terms; all but the last have `bits` bits.
 
     Products of those terms with integers up to 2^(24 - bits) are exact.
@@ -345,5 +353,5 @@ def without_multiples(
     net: Emitter, input: Symbol, count: Symbol, period: float, suffix: str = ""
 ) -> Symbol:
     """Compute input - count * period; the subtrahend is exact for counts up to 2^16."""
-    parts = split_number(period, 8, 4)
+    parts = split_float(period, 8, 4)
     return combined(net, [(1, input), *((-piece, count) for piece in parts)], suffix)

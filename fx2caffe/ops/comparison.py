@@ -25,6 +25,7 @@ from fx2caffe.ops.blocks import (
     before,
     below,
     combined,
+    constant_scalar,
     difference,
     extreme,
     inside,
@@ -38,19 +39,11 @@ from fx2caffe.ops.blocks import (
 from fx2caffe.ops.blocks import sign as sign_of
 
 
-def _number(value: AnyOperand) -> float | None:
-    """Return a constant scalar as a float32 value; None for other constants and traced tensors."""
-    if isinstance(value, Symbol):
-        return None
-    constant = as_float32(value)
-    return float(constant) if constant.dim() == 0 else None
-
-
 @handles(torch.gt)
 def gt(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
-    if isinstance(input, Symbol) and (bound := _number(other)) is not None:
+    if isinstance(input, Symbol) and (bound := constant_scalar(other)) is not None:
         return above(net, input, bound)
-    if isinstance(other, Symbol) and (bound := _number(input)) is not None:
+    if isinstance(other, Symbol) and (bound := constant_scalar(input)) is not None:
         return below(net, other, bound)
     return above(net, difference(net, input, other, suffix="difference"), 0)
 
@@ -58,9 +51,9 @@ def gt(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
 @handles(torch.ge)
 def ge(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x >= b as x > b' with the float32 below b; for two tensors as not (b > x)."""
-    if isinstance(input, Symbol) and (bound := _number(other)) is not None:
+    if isinstance(input, Symbol) and (bound := constant_scalar(other)) is not None:
         return above(net, input, before(bound))
-    if isinstance(other, Symbol) and (bound := _number(input)) is not None:
+    if isinstance(other, Symbol) and (bound := constant_scalar(input)) is not None:
         return below(net, other, after(bound))
     return opposite(net, inside(net, "less", gt, other, input))
 
@@ -78,29 +71,31 @@ def le(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
 @handles(torch.eq)
 def eq(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x == b as x >= b and not x > b; for two tensors as not |x - b| > 0."""
-    symbol, number = _with_number(input, other)
-    if symbol is None or number is None:
+    symbol, scalar = _with_scalar(input, other)
+    if symbol is None or scalar is None:
         return opposite(net, inside(net, "different", ne, input, other))
-    if symbol.dtype is torch.bool and number in (0, 1):
-        return net.add(Power(), symbol) if number else opposite(net, symbol)
-    reached = above(net, symbol, before(number), suffix="reached")
-    return combined(net, [(1, reached), (-1, above(net, symbol, number, suffix="above"))])
+    if symbol.dtype is torch.bool and scalar in (0, 1):
+        return net.add(Power(), symbol) if scalar else opposite(net, symbol)
+    reached = above(net, symbol, before(scalar), suffix="reached")
+    return combined(net, [(1, reached), (-1, above(net, symbol, scalar, suffix="above"))])
 
 
 @handles(torch.ne)
 def ne(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
-    symbol, number = _with_number(input, other)
-    if symbol is not None and number is not None:
-        return opposite(net, inside(net, "equal", eq, symbol, number))
+    symbol, scalar = _with_scalar(input, other)
+    if symbol is not None and scalar is not None:
+        return opposite(net, inside(net, "equal", eq, symbol, scalar))
     if isinstance(input, Symbol) and isinstance(other, Symbol) and input.value == other.value:
         return isnan(net, input)
-    apart = net.add(AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance")
-    return above(net, apart, 0)
+    distance = net.add(
+        AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance"
+    )
+    return above(net, distance, 0)
 
 
-def _with_number(input: AnyOperand, other: AnyOperand) -> tuple[Symbol | None, float | None]:
+def _with_scalar(input: AnyOperand, other: AnyOperand) -> tuple[Symbol | None, float | None]:
     symbol, value = (input, other) if isinstance(input, Symbol) else (other, input)
-    return symbol if isinstance(symbol, Symbol) else None, _number(value)
+    return symbol if isinstance(symbol, Symbol) else None, constant_scalar(value)
 
 
 @handles(torch.isclose)
@@ -108,11 +103,13 @@ def isclose(
     net: Emitter, input: AnyOperand, other: AnyOperand, rtol: float = 1e-05, atol: float = 1e-08
 ) -> Symbol:
     """Compute |x - y| <= atol + rtol |y|, for finite elements."""
-    apart = net.add(AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance")
+    distance = net.add(
+        AbsVal(), difference(net, input, other, suffix="difference"), suffix="distance"
+    )
     if not isinstance(other, Symbol):
-        return le(net, apart, atol + rtol * as_float32(other).abs())
+        return le(net, distance, atol + rtol * as_float32(other).abs())
     size = net.add(AbsVal(), other, suffix="size")
-    return le(net, apart, affine(net, size, rtol, atol, suffix="tolerance"))
+    return le(net, distance, affine(net, size, rtol, atol, suffix="tolerance"))
 
 
 # NaN and infinity
@@ -144,8 +141,11 @@ def isneginf(net: Emitter, input: Symbol) -> Symbol:
 def isfinite(net: Emitter, input: Symbol) -> Symbol:
     """Return 1 where an element is neither NaN nor infinite."""
     size = net.add(AbsVal(), input, suffix="size")
-    number, infinite = above(net, size, -1, suffix="index"), above(net, size, LARGEST, suffix="inf")
-    return combined(net, [(1, number), (-1, infinite)])
+    not_nan, infinite = (
+        above(net, size, -1, suffix="index"),
+        above(net, size, LARGEST, suffix="inf"),
+    )
+    return combined(net, [(1, not_nan), (-1, infinite)])
 
 
 @handles(torch.isreal)

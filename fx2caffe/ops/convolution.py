@@ -156,8 +156,8 @@ def _longer(net: Emitter, weight: Operand, extra: Shape, dilation: Shape) -> tup
     indices = {}
     for axis, (d, more) in enumerate(zip(dilation, extra, strict=True), 2):
         taps = range(weight.static_size(axis))
-        apart = [one for tap in taps for one in (tap, *[PADDING] * (d - 1))]
-        indices[axis] = apart[: len(apart) - d + 1] + [PADDING] * more
+        dilated = [one for tap in taps for one in (tap, *[PADDING] * (d - 1))]
+        indices[axis] = dilated[: len(dilated) - d + 1] + [PADDING] * more
     return index_map(net, weight, indices, suffix="longer"), (1,) * len(extra)
 
 

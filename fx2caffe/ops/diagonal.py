@@ -40,8 +40,8 @@ def diag_embed(
 ) -> Symbol:
     """Tile the last axis to rows, multiply them by an identity matrix, and pad by the offset."""
     size, last = input.static_size(input.rank - 1), input.rank
-    apart = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
-    tiles = net.add(Tile(axis=last - 1, tiles=size), apart, suffix="tile")
+    unsqueezed = viewed(net, input, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
+    tiles = net.add(Tile(axis=last - 1, tiles=size), unsqueezed, suffix="tile")
     matrix = net.add(Scale(axis=last - 1, num_axes=2), tiles, blobs=[torch.eye(size)])
     outside = [PADDING] * abs(offset)
     rows, columns = [*range(size), *outside], [*outside, *range(size)]

@@ -40,8 +40,8 @@ def pairwise_distance(
     keepdim: bool = False,
 ) -> Symbol:
     """Compute the norm of x1 - x2 + eps; torch adds eps to each difference."""
-    apart = affine(net, difference(net, x1, x2, "difference"), 1, eps, "shifted")
-    return normed(net, apart, p, -1, keepdim)
+    shifted = affine(net, difference(net, x1, x2, "difference"), 1, eps, "shifted")
+    return normed(net, shifted, p, -1, keepdim)
 
 
 @handles(torch.cdist)

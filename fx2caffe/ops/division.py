@@ -29,7 +29,7 @@ from fx2caffe.ops.blocks import (
     product,
     quotient,
     sign,
-    split_number,
+    split_float,
 )
 from fx2caffe.ops.rounding import Ratio
 from fx2caffe.ops.rounding import round as nearest
@@ -142,13 +142,13 @@ def _divided(net: Emitter, input: AnyOperand, other: AnyOperand) -> Divided:
 
 def _excess(net: Emitter, count: Symbol, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute count * d - x; a constant d is split into terms so that nothing is rounded."""
-    number = None if isinstance(other, Symbol) else as_float32(other)
+    constant = None if isinstance(other, Symbol) else as_float32(other)
     whole = isinstance(input, Symbol) and input.shape == count.shape
-    if number is None or number.numel() > 1 or not whole:
+    if constant is None or constant.numel() > 1 or not whole:
         return difference(
             net, product(net, count, other, suffix="multiple"), input, suffix="excess"
         )
-    first, *others = split_number(float(number), 8, 3)
+    first, *others = split_float(float(constant), 8, 3)
     assert isinstance(input, Symbol)
     terms = [(first, count), (-1.0, input), *((digits, count) for digits in others)]
     return combined(net, terms, suffix="excess")

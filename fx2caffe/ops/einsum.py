@@ -233,8 +233,8 @@ def _outer(net: Emitter, one: _Term, two: _Term, labels: Labels) -> _Term:
 
 
 def _wide(net: Emitter, term: _Term, labels: Labels) -> Operand:
-    there = [label for label in labels if label in term.labels]
-    axes = [there.index(label) if label in there else None for label in labels]
-    return term.arranged(net, there).shaped(
+    present = [label for label in labels if label in term.labels]
+    axes = [present.index(label) if label in present else None for label in labels]
+    return term.arranged(net, present).shaped(
         net, lambda s: tuple(1 if axis is None else s[axis] for axis in axes), "wide"
     )

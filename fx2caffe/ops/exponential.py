@@ -84,10 +84,10 @@ def log1p(net: Emitter, input: Symbol) -> Symbol:
     """
     moved = affine(net, input, 1, 1, suffix="moved")
     rest = affine(net, moved, 1, -1, suffix="remainder")
-    some = above(net, net.add(AbsVal(), rest, suffix="size"), 0, suffix="nonzero")
-    none = opposite(net, some, suffix="zero")
-    upper = combined(net, [(1, net.add(Log(), moved, suffix="log")), (1, none)], suffix="upper")
-    lower = combined(net, [(1, rest), (1, none)], suffix="lower")
+    is_nonzero = above(net, net.add(AbsVal(), rest, suffix="size"), 0, suffix="nonzero")
+    is_zero = opposite(net, is_nonzero, suffix="zero")
+    upper = combined(net, [(1, net.add(Log(), moved, suffix="log")), (1, is_zero)], suffix="upper")
+    lower = combined(net, [(1, rest), (1, is_zero)], suffix="lower")
     return net.add(PRODUCT, upper, inverse(net, lower, suffix="inverse"), input)
 
 
@@ -109,10 +109,14 @@ def xlogy(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x log(y), and 0 where x is 0 (the logarithm is taken of 1 there)."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other)))
-    some = _some(net, input)
-    kept = product(net, other, some, suffix="masked")
-    none = opposite(net, some, suffix="zero") if isinstance(some, Symbol) else 1 - some
-    safe = weighted_sum(net, kept, none, suffix="safe")
+    is_nonzero = _is_nonzero(net, input)
+    kept = product(net, other, is_nonzero, suffix="masked")
+    is_zero = (
+        opposite(net, is_nonzero, suffix="zero")
+        if isinstance(is_nonzero, Symbol)
+        else 1 - is_nonzero
+    )
+    safe = weighted_sum(net, kept, is_zero, suffix="safe")
     return product(net, net.add(Log(), safe, suffix="log"), input)
 
 
@@ -121,21 +125,21 @@ def xlog1py(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x log(1 + y), and 0 where x is 0 (the logarithm is taken of 1 there)."""
     if not isinstance(other, Symbol):
         return product(net, input, _log_of(as_float32(other) + 1))
-    kept = product(net, other, _some(net, input), suffix="masked")
+    kept = product(net, other, _is_nonzero(net, input), suffix="masked")
     return product(net, inside(net, "log", log1p, kept), input)
 
 
-def _some(net: Emitter, input: AnyOperand) -> AnyOperand:
+def _is_nonzero(net: Emitter, input: AnyOperand) -> AnyOperand:
     """Return 1 where an operand is not 0, else 0."""
     if isinstance(input, Symbol):
         return above(net, net.add(AbsVal(), input, suffix="size"), 0, suffix="nonzero")
     return (as_float32(input) != 0).float()
 
 
-def _log_of(number: Tensor) -> Tensor:
-    if not bool((number > 0).all()):
+def _log_of(constant: Tensor) -> Tensor:
+    if not bool((constant > 0).all()):
         raise Refused("needs a constant above 0 to take the logarithm of, got one that is not")
-    return number.double().log().float()
+    return constant.double().log().float()
 
 
 @handles(torch.special.entr)
@@ -161,8 +165,8 @@ def logaddexp2(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
 
 def _log_add(net: Emitter, input: AnyOperand, other: AnyOperand, unit: float) -> Symbol:
     largest = extreme(net, BinaryOp.MAX, input, other, suffix="largest")
-    apart = difference(net, input, other, suffix="difference")
-    distance = net.add(AbsVal(), apart, suffix="distance")
+    delta = difference(net, input, other, suffix="difference")
+    distance = net.add(AbsVal(), delta, suffix="distance")
     more = net.add(BNLL(), affine(net, distance, -unit, suffix="scaled"), suffix="more")
     return combined(net, [(1, largest), (1 / unit, more)])
 

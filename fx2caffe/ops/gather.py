@@ -49,8 +49,8 @@ def _by_one_hot(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol
     line = _cut_to(net, rearrange(net, input, lambda x: x.movedim(axis, -1)), axis, index)
     asked = rearrange(net, index, lambda x: x.movedim(axis, -1))
     ones = one_hot_of(net, asked, input.static_size(axis))
-    apart = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
-    chosen = net.add(Binary(op=BinaryOp.MUL), ones, apart, suffix="selected")
+    unsqueezed = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
+    chosen = net.add(Binary(op=BinaryOp.MUL), ones, unsqueezed, suffix="selected")
     found = net.add(Reduction(axis=-1), chosen, suffix="found")
     return rearrange(net, found, lambda x: x.movedim(-1, axis))
 

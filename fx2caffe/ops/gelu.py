@@ -119,8 +119,8 @@ def erfinv(net: Emitter, input: Symbol) -> Symbol:
     outer = above(net, depth, 5, suffix="outer")
     root = net.add(Power(power=0.5), depth, suffix="root")
     near = _share(net, opposite(net, outer, suffix="central"), depth, 2.5, _CENTRAL)
-    far = _share(net, outer, root, 3.0, _OUTER)
-    return net.add(PRODUCT, input, combined(net, [(1, near), (1, far)], suffix="slope"))
+    outermost = _share(net, outer, root, 3.0, _OUTER)
+    return net.add(PRODUCT, input, combined(net, [(1, near), (1, outermost)], suffix="slope"))
 
 
 def _share(

@@ -88,15 +88,15 @@ def kron(net: Emitter, input: Operand, other: Operand) -> Symbol:
     """Compute the Kronecker product of two tensors."""
     one, two = as_symbol(net, input, suffix="input"), as_symbol(net, other, suffix="other")
     rank = max(one.rank, two.rank)
-    one = viewed(net, one, lambda s: _apart(s, rank, first=True), suffix="unsqueezed")
-    two = viewed(net, two, lambda s: _apart(s, rank, first=False), suffix="unsqueezed")
+    one = viewed(net, one, lambda s: _with_ones_between(s, rank, first=True), suffix="unsqueezed")
+    two = viewed(net, two, lambda s: _with_ones_between(s, rank, first=False), suffix="unsqueezed")
     whole = net.add(Binary(op=BinaryOp.MUL), one, two, suffix="products")
     return viewed(
         net, whole, lambda s: tuple(s[2 * axis] * s[2 * axis + 1] for axis in range(rank))
     )
 
 
-def _apart(shape: Sequence[int], rank: int, *, first: bool) -> tuple[int, ...]:
+def _with_ones_between(shape: Sequence[int], rank: int, *, first: bool) -> tuple[int, ...]:
     """Insert an axis of size 1 behind (or before) each of `rank` axes."""
     full = (1,) * (rank - len(shape)) + tuple(shape)
     return tuple(size for axis in full for size in ((axis, 1) if first else (1, axis)))

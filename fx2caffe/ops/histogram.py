@@ -38,19 +38,19 @@ def _edges(bins: int, low: float, high: float) -> list[np.float32]:
     candidates = range(_rank(ends[0]), _rank(ends[1]) + 1)
 
     def bin_of(rank: int) -> int:
-        return int(torch.histc(torch.tensor([_number(rank)]), bins, low, high).argmax())
+        return int(torch.histc(torch.tensor([_float_of_rank(rank)]), bins, low, high).argmax())
 
     ranks = [candidates[bisect_left(candidates, bin_, key=bin_of)] for bin_ in range(bins)]
-    return [_number(rank) for rank in (*ranks, candidates[-1] + 1)]
+    return [_float_of_rank(rank) for rank in (*ranks, candidates[-1] + 1)]
 
 
-def _rank(number: np.float32) -> int:
+def _rank(value: np.float32) -> int:
     """Return the rank of a float32 in the order of all float32 values."""
-    bits = int(number.view(np.int32))
+    bits = int(value.view(np.int32))
     return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
 
 
-def _number(rank: int) -> np.float32:
+def _float_of_rank(rank: int) -> np.float32:
     bits = rank if rank >= 0 else -rank | 0x80000000
-    number: np.float32 = np.uint32(bits).view(np.float32)
-    return number
+    value: np.float32 = np.uint32(bits).view(np.float32)
+    return value

@@ -227,7 +227,7 @@ def chunk_cat(net: Emitter, tensors: Sequence[Operand], dim: int, num_chunks: in
     for part in parts:
         missing = -part.static_size(axis) % num_chunks
         pad = [0, 0] * (part.rank - axis - 1) + [0, missing]
-        whole.append(_around(net, part, pad, "constant", None))
+        whole.append(_padded_last_axes(net, part, pad, "constant", None))
     return _joined(
         net, whole, axis + 1, lambda s: (*s[:axis], num_chunks, prod(s[axis:]) // num_chunks)
     )
@@ -245,15 +245,15 @@ def pad(
     net: Emitter, input: Symbol, pad: Sequence[int], mode: str = "constant",
     value: float | None = None,
 ) -> Symbol:  # fmt: skip
-    return _around(net, input, pad, mode, value)
+    return _padded_last_axes(net, input, pad, mode, value)
 
 
 @handles(torch.constant_pad_nd)
 def constant_pad_nd(net: Emitter, input: Symbol, pad: Sequence[int], value: float = 0) -> Symbol:
-    return _around(net, input, pad, "constant", value)
+    return _padded_last_axes(net, input, pad, "constant", value)
 
 
-def _around(
+def _padded_last_axes(
     net: Emitter, input: Symbol, pad: Sequence[int], mode: str, value: float | None
 ) -> Symbol:
     """Pad the last axes on both sides; `pad` lists the last axis first."""
@@ -282,9 +282,11 @@ def channel_shuffle(net: Emitter, input: Symbol, groups: int) -> Symbol:
 
 def regrouped(net: Emitter, input: Symbol, groups: int) -> Symbol:
     """Transpose channels seen as (groups, rest) to (rest, groups)."""
-    apart = viewed(net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), suffix="groups")
-    order = (0, 2, 1, *range(3, apart.rank))
-    shuffled = net.add(Permute(order=order), apart, suffix="shuffle")
+    grouped = viewed(
+        net, input, lambda s: (*s[:1], groups, s[1] // groups, *s[2:]), suffix="groups"
+    )
+    order = (0, 2, 1, *range(3, grouped.rank))
+    shuffled = net.add(Permute(order=order), grouped, suffix="shuffle")
     return reshaped(net, shuffled, input.shape, input.other_shape)
 
 

@@ -40,11 +40,11 @@ def addbmm(
     out: Expected,
 ) -> Symbol:
     """Compute the sum of a batch of products as one product of concatenated matrices."""
-    beside = _arranged(
+    columns = _arranged(
         net, batch1, lambda x: x.movedim(0, 1), lambda s: (s[0], s[1] * s[2]), "beside"
     )
-    below = _arranged(net, batch2, lambda x: x, lambda s: (s[0] * s[1], s[2]), "below")
-    return addmm(net, input, beside, below, beta, alpha, out=out)
+    rows = _arranged(net, batch2, lambda x: x, lambda s: (s[0] * s[1], s[2]), "below")
+    return addmm(net, input, columns, rows, beta, alpha, out=out)
 
 
 def _arranged(
@@ -160,7 +160,7 @@ def cov(
     if divisor <= 0:
         raise Refused(f"needs more samples than the correction takes, got {float(divisor)} left")
     centred = _centred(net, rows, weights)
-    weighted = times(net, centred, as_float32(_one_number(weights / divisor)), "weighted")
+    weighted = times(net, centred, as_float32(_scalar_if_equal(weights / divisor)), "weighted")
     top = net.add(MatMul(transposed=True), weighted, centred)
     return reshaped(net, top, out.shape, out.other_shape)
 
@@ -177,7 +177,7 @@ def _weights(rows: Symbol, given: Operand | None) -> Tensor:
     return torch.ones(rows.static_size(1), dtype=torch.float64) if given is None else given.double()
 
 
-def _one_number(weights: Tensor) -> Tensor:
+def _scalar_if_equal(weights: Tensor) -> Tensor:
     return weights[0] if bool((weights == weights[0]).all()) else weights
 
 

@@ -108,7 +108,7 @@ def _pooled(
         if tops > 1:
             raise Refused("needs return_indices=False in three dimensions, got True")
         return (_in_two(net, method, input, windows, counts),)
-    pair = windows if axes == 2 else windows.beside()
+    pair = windows if axes == 2 else windows.with_axis_before()
     image = as_image(net, input, axes)
     trimmed = _trimmed(net, method, image, pair, tops)
     made = net.add_many(pooling(method, pair), trimmed, tops=tops)
@@ -163,7 +163,7 @@ def _in_two(
     flat = _pooled(net, method, planes, windows.only(1, 2))[0]
     area = counts[1] * counts[2]
     columns = viewed(net, flat, lambda s: (s[0], channels, depth, area), suffix="columns")
-    made = _pooled(net, method, columns, windows.only(0).before())[0]
+    made = _pooled(net, method, columns, windows.only(0).with_axis_after())[0]
     lead = input.rank - 3
     return viewed(net, made, lambda s: (*s[2 - lead : 2], *counts))
 
@@ -213,7 +213,7 @@ def _mean_in_caffe(ones: Tensor, windows: Windows) -> Tensor:
     """Return Caffe's average pooling of ones, computed axis by axis."""
     result = torch.ones(1, 1, dtype=torch.float64)
     for axis, size in enumerate(ones.shape[2:]):
-        line = pooling(PoolMethod.AVE, windows.only(axis).before())
+        line = pooling(PoolMethod.AVE, windows.only(axis).with_axis_after())
         one = line.compute([torch.ones(1, 1, size, 1, dtype=torch.float64)], [], 1)[0]
         result = result[..., None] * one[0, 0, : windows.count(axis, size), 0]
     return result

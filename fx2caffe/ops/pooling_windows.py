@@ -49,13 +49,13 @@ class Windows:
         )
         return Windows(kernel, stride, pad, dilation, self.ceil)
 
-    def beside(self) -> Windows:
+    def with_axis_before(self) -> Windows:
         """Return windows over one axis as windows over two, the first of size 1."""
-        return _beside(Windows((1,), (1,), (0,), (1,), self.ceil), self)
+        return _joined(Windows((1,), (1,), (0,), (1,), self.ceil), self)
 
-    def before(self) -> Windows:
+    def with_axis_after(self) -> Windows:
         """Return windows over one axis as windows over two, the second of size 1."""
-        return _beside(self, Windows((1,), (1,), (0,), (1,), self.ceil))
+        return _joined(self, Windows((1,), (1,), (0,), (1,), self.ceil))
 
     def taps(self, axis: int, size: int) -> list[list[int]]:
         """Return the indices that each window reads; one outside is replaced by one inside."""
@@ -70,7 +70,7 @@ class Windows:
         return found
 
 
-def _beside(first: Windows, second: Windows) -> Windows:
+def _joined(first: Windows, second: Windows) -> Windows:
     return Windows(
         first.kernel + second.kernel,
         first.stride + second.stride,

@@ -54,15 +54,15 @@ def largest_in(
     members = [line.nonzero().flatten().tolist() or [0] for line in shares]
     longest = max(map(len, members))
     each, size = prod(pooled), prod(input.shape[2:])
-    starts = [int(number) * size for number in boxes[:, 0]]
+    starts = [int(index) * size for index in boxes[:, 0]]
     read = [
         starts[row // each] + (found + found[-1:] * longest)[tap]
         for row, found in enumerate(members)
         for tap in range(longest)
     ]
     taken = index_map(net, pixels, {1: read}, suffix="gathered")
-    apart = viewed(net, taken, lambda s: (s[0], len(members), longest), suffix="unsqueezed")
-    bins = reduced(net, ReduceOp.MAX, apart, 2, suffix="bins")
+    separated = viewed(net, taken, lambda s: (s[0], len(members), longest), suffix="unsqueezed")
+    bins = reduced(net, ReduceOp.MAX, separated, 2, suffix="bins")
     filled = shares.any(1).float()
     if not bool(filled.all()):
         bins = times(net, bins, filled, suffix="filled")
@@ -71,10 +71,10 @@ def largest_in(
 
 def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol:
     """Select for each bin its own channels, from (regions, channels * bins, *pooled)."""
-    apart = viewed(
+    separated = viewed(
         net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), suffix="own"
     )
-    return rearrange(net, apart, lambda x: torch.einsum("rcijij->rcij", x))
+    return rearrange(net, separated, lambda x: torch.einsum("rcijij->rcij", x))
 
 
 def _as_pixels(net: Emitter, input: Symbol) -> Symbol:
@@ -86,8 +86,8 @@ def _as_pixels(net: Emitter, input: Symbol) -> Symbol:
 
 
 def _as_regions(net: Emitter, bins: Symbol, pooled: tuple[int, int]) -> Symbol:
-    apart = viewed(net, bins, lambda s: (s[0], s[1] // prod(pooled), *pooled), suffix="regions")
-    return rearrange(net, apart, lambda x: x.movedim(1, 0))
+    separated = viewed(net, bins, lambda s: (s[0], s[1] // prod(pooled), *pooled), suffix="regions")
+    return rearrange(net, separated, lambda x: x.movedim(1, 0))
 
 
 def _shares(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor:
@@ -109,13 +109,13 @@ def _of_units(input: Symbol, boxes: Tensor, pool: Pool, channels: int) -> Tensor
     count = prod(input.shape[2:])
     at_once = max(1, DENSE // (channels * count))
     found = [
-        _of_some(input, boxes, pool, channels, pixels)
+        _of_pixels(input, boxes, pool, channels, pixels)
         for pixels in torch.split(torch.arange(count), at_once)
     ]
     return torch.cat(found, 1)
 
 
-def _of_some(input: Symbol, boxes: Tensor, pool: Pool, channels: int, pixels: Tensor) -> Tensor:
+def _of_pixels(input: Symbol, boxes: Tensor, pool: Pool, channels: int, pixels: Tensor) -> Tensor:
     units = F.one_hot(pixels, prod(input.shape[2:])).to(boxes.dtype)
     images = units.reshape(len(pixels), 1, *input.shape[2:]).expand(-1, channels, -1, -1)
     samples = torch.arange(len(pixels)).repeat_interleave(len(boxes))[:, None]

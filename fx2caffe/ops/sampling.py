@@ -109,10 +109,10 @@ def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
     if input.shape != input.other_shape:
         net.fix_batch(f"{net.scope[0]} counts its indices over all samples")
     if padded:
-        around = {
+        padding = {
             axis: [PADDING, *range(input.shape[axis]), PADDING] for axis in range(2, input.rank)
         }
-        input = index_map(net, input, around, suffix="around")
+        input = index_map(net, input, padding, suffix="around")
     samples, channels, *sizes = input.shape
     if samples * prod(sizes) > ROWS:
         raise Refused(f"needs at most {ROWS} positions in all samples, got {samples * prod(sizes)}")
@@ -130,9 +130,9 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
     terms = []
     for taps in every(*axes):
         index_terms = [(step, tap.position) for step, tap in zip(steps, taps, strict=True)]
-        number = combined(net, index_terms, "number") if len(taps) > 1 else taps[0].position
-        number = _in_sample(net, number, image, starts)
-        row = net.add(BatchReindex(), image.rows, number, suffix="row")
+        index = combined(net, index_terms, "number") if len(taps) > 1 else taps[0].position
+        index = _in_sample(net, index, image, starts)
+        row = net.add(BatchReindex(), image.rows, index, suffix="row")
         weights = [tap.weight for tap in taps if tap.weight is not None]
         terms.append(_weighted(net, row, weights))
     if len(terms) == 1:
@@ -140,11 +140,11 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
     return net.add(Eltwise(), *terms, suffix="sum")
 
 
-def _in_sample(net: Emitter, number: Symbol, image: Table, starts: Operand) -> Symbol:
+def _in_sample(net: Emitter, index: Symbol, image: Table, starts: Operand) -> Symbol:
     """Offset row indices within a sample to row indices of the whole table."""
     if image.samples == 1:
-        return number
-    return weighted_sum(net, number, starts, suffix="row_number")
+        return index
+    return weighted_sum(net, index, starts, suffix="row_number")
 
 
 def _weighted(net: Emitter, row: Symbol, weights: Sequence[Symbol]) -> Symbol:
@@ -196,8 +196,10 @@ class Edge(NamedTuple):
         periods = affine(net, steps, 0.5 / span, 0.5 * edge / span, "periods")
         full = whole_below(net, periods, "full")
         rest = combined(net, [(1, steps), (-2 * span, full)], "remainder")
-        apart = net.add(AbsVal(), affine(net, rest, 1, edge - span, "centred"), suffix="distance")
-        return affine(net, apart, -1, span - edge, "reflected")
+        distance = net.add(
+            AbsVal(), affine(net, rest, 1, edge - span, "centred"), suffix="distance"
+        )
+        return affine(net, distance, -1, span - edge, "reflected")
 
 
 def _nearest(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:

@@ -112,22 +112,22 @@ def logcumsumexp(net: Emitter, input: Symbol, dim: int, *, out: Expected) -> Sym
 
 
 def _log_add_exp(net: Emitter, one: Symbol, two: Symbol) -> Symbol:
-    apart = net.add(AbsVal(), net.add(MINUS, one, two, suffix="difference"), suffix="distance")
-    rest = net.add(BNLL(), negated(net, apart, "nearness"), suffix="softplus")
+    distance = net.add(AbsVal(), net.add(MINUS, one, two, suffix="difference"), suffix="distance")
+    rest = net.add(BNLL(), negated(net, distance, "nearness"), suffix="softplus")
     return net.add(Eltwise(), _MAX(net, one, two), rest, suffix="combined")
 
 
 @handles(torch.cummax)
 def cummax(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
     line, axis = _line(net, input, dim)
-    values = largest_so_far(net, line, axis)
+    values = running_maximum(net, line, axis)
     return _as_input(net, input, values, _last_best(net, line, values, axis))
 
 
 @handles(torch.cummin)
 def cummin(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, Symbol]:
     line, axis = _line(net, negated(net, input, "negative"), dim)
-    values = largest_so_far(net, line, axis)
+    values = running_maximum(net, line, axis)
     best = _last_best(net, line, values, axis)
     return _as_input(net, input, net.add(Power(scale=-1), values), best)
 
@@ -137,24 +137,24 @@ def _as_input(net: Emitter, input: Symbol, *tops: Symbol) -> tuple[Symbol, Symbo
     return one, two
 
 
-def largest_so_far(net: Emitter, line: Symbol, axis: int) -> Symbol:
+def running_maximum(net: Emitter, line: Symbol, axis: int) -> Symbol:
     """Compute the running maximum by a window of the axis' size; max pooling ignores the pads."""
     size = line.static_size(axis)
     image = viewed(net, line, lambda s: (prod(s[:axis]), 1, size, prod(s[axis + 1 :])), "image")
     layer = Pooling(kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_h=size - 1, pad_w=0)
     passed = net.add(layer, image, suffix="passed")
-    coming = index_map(net, passed, {2: range(size)}, suffix="next")
-    return reshaped(net, coming, line.shape, line.other_shape, suffix="so_far")
+    following = index_map(net, passed, {2: range(size)}, suffix="next")
+    return reshaped(net, following, line.shape, line.other_shape, suffix="so_far")
 
 
 def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
     """Return the last index at which the running maximum was seen."""
     below = net.add(MINUS, best, line, suffix="below")
-    worse = net.add(Threshold(), below, suffix="exceeds")
-    is_best = opposite(net, worse, "is_best")
+    exceeds = net.add(Threshold(), below, suffix="exceeds")
+    is_best = opposite(net, exceeds, "is_best")
     indices = torch.arange(line.static_size(axis))
     marked = net.add(Scale(axis=axis, num_axes=1), is_best, blobs=[indices], suffix="indices")
-    return largest_so_far(net, marked, axis)
+    return running_maximum(net, marked, axis)
 
 
 @handles(torch.diff)

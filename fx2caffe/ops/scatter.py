@@ -182,10 +182,10 @@ def index_add(
 def _to_indices(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) -> Symbol:
     """Sum the slices with the same index; all vectors share the indices."""
     last = rearrange(net, new, lambda x: x.movedim(axis, -1))
-    apart = viewed(net, last, lambda s: (*s, 1), suffix="unsqueezed")
+    unsqueezed = viewed(net, last, lambda s: (*s, 1), suffix="unsqueezed")
     ones = one_hot_of(net, index, size)
     _check_work(new, size)
-    each = product(net, apart, ones, "each")
+    each = product(net, unsqueezed, ones, "each")
     summed = reduced(net, ReduceOp.SUM, each, -2, suffix="sums")
     return rearrange(net, summed, lambda x: x.movedim(-1, axis))
 
@@ -220,19 +220,19 @@ def scatter(
             net.fix_batch(f"{net.scope[0]} writes to indices of each sample")
         mask = torch.zeros(tuple(input.shape)).scatter(dim, index, 1.0) > 0
         return setitem(net, input, mask, src)
-    return _number_at(net, input, dim, index, src)
+    return _scalar_at(net, input, dim, index, src)
 
 
-def _number_at(net: Emitter, input: Operand, dim: int, index: Symbol, number: AnyOperand) -> Symbol:
+def _scalar_at(net: Emitter, input: Operand, dim: int, index: Symbol, scalar: AnyOperand) -> Symbol:
     """Write one value at computed indices, by a mask."""
     base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
-    here, axis = reduced(net, ReduceOp.MAX, marks, -2, suffix="at"), positive(dim, base.rank)
-    mask = rearrange(net, here, lambda x: x.movedim(-1, axis))
+    is_written, axis = reduced(net, ReduceOp.MAX, marks, -2, suffix="at"), positive(dim, base.rank)
+    mask = rearrange(net, is_written, lambda x: x.movedim(-1, axis))
     if isinstance(input, Tensor) and not bool(input.any()):
-        return product(net, mask, number)
+        return product(net, mask, scalar)
     kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), suffix="masked")
-    return weighted_sum(net, kept, product(net, mask, number, "value"))
+    return weighted_sum(net, kept, product(net, mask, scalar, "value"))
 
 
 def _like(index: Operand, src: AnyOperand) -> Operand:

@@ -56,8 +56,8 @@ def _count_below(net: Emitter, sequence: Operand, input: Operand | float, right:
     if elements.rank > 1:
         elements = viewed(net, elements, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
     first, second = (elements, last) if right else (last, elements)
-    apart = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, suffix="difference")
-    counted = above(net, apart, 0, "is_above")
+    excess = net.add(Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0)), first, second, suffix="difference")
+    counted = above(net, excess, 0, "is_above")
     if right:
         counted = opposite(net, counted, "is_not_above")
     return net.add(Reduction(axis=-1), counted)
@@ -77,8 +77,8 @@ def isin(
         return _among_computed(net, elements, as_symbol(net, test_elements), invert)
     tested = torch.as_tensor(test_elements).flatten()
     last = viewed(net, elements, lambda s: (*s, 1), suffix="last")
-    apart = net.add(AbsVal(), difference(net, last, tested, "steps"), suffix="distance")
-    nearness = negated(net, apart, "nearness")
+    distance = net.add(AbsVal(), difference(net, last, tested, "steps"), suffix="distance")
+    nearness = negated(net, distance, "nearness")
     nearest = reduced(net, ReduceOp.MAX, nearness, -1, suffix="nearest")
     is_other = above(net, negated(net, nearest, "distance"), 0, "" if invert else "is_other")
     return is_other if invert else opposite(net, is_other)
@@ -95,8 +95,8 @@ def _among_computed(net: Emitter, elements: Operand, tested: Symbol, invert: boo
     values = as_symbol(net, elements, suffix="elements")
     last = viewed(net, values, lambda s: (*s, 1), suffix="last")
     line = viewed(net, tested, lambda s: (prod(s),), suffix="tested")
-    apart = net.add(AbsVal(), difference(net, last, line, "difference"), suffix="distance")
-    same = opposite(net, above(net, apart, 0, "is_other"), "is_same")
+    distance = net.add(AbsVal(), difference(net, last, line, "difference"), suffix="distance")
+    same = opposite(net, above(net, distance, 0, "is_other"), "is_same")
     count = net.add(Reduction(axis=-1), same, suffix="count")
     found = above(net, count, 0, "found" if invert else "")
     return opposite(net, found) if invert else found

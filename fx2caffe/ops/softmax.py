@@ -40,11 +40,11 @@ def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | Non
         return softmax(net, input, dim, dtype)
     half = affine(net, input, 0.5, suffix="half")  # half of a finite element is above half of -inf
     finite = above(net, half, -0.75 * LARGEST, "is_finite")
-    some = _largest(net, finite, _axis(input, dim, dtype))
-    lift = net.add(Log(scale=-1, shift=1), some, suffix="lift")
+    any_finite = _largest(net, finite, _axis(input, dim, dtype))
+    lift = net.add(Log(scale=-1, shift=1), any_finite, suffix="lift")
     raised = net.add(Binary(op=BinaryOp.MAX), input, lift, suffix="raised")
     shares = net.add(Softmax(axis=_axis(input, dim, dtype)), raised, suffix="shares")
-    return product(net, shares, some)
+    return product(net, shares, any_finite)
 
 
 @handles(F.log_softmax)

@@ -187,8 +187,8 @@ def acos(net: Emitter, input: Symbol) -> Symbol:
     steep = above(net, size, 0.5, suffix="is_above")
     near = net.add(PRODUCT, steep, half, suffix="near")
     rest = affine(net, half, -1, pi / 2, suffix="remainder")
-    far = net.add(PRODUCT, opposite(net, steep, suffix="flat"), rest, suffix="outer")
-    angle = combined(net, [(2, near), (1, far)], suffix="angle")
+    outer = net.add(PRODUCT, opposite(net, steep, suffix="flat"), rest, suffix="outer")
+    angle = combined(net, [(2, near), (1, outer)], suffix="angle")
     return _mirrored(net, angle, below(net, input, 0, suffix="left"), pi)
 
 

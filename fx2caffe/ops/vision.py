@@ -223,8 +223,8 @@ def _over_grid(net: Emitter, taps: list[Tap], axis: int, counts: list[int]) -> l
 def _spread(net: Emitter, line: Symbol, axis: int, counts: list[int], factor: float = 1) -> Symbol:
     """Repeat (regions, count) to one element per sample, flattened, times a factor."""
     view = [counts[a] if a == axis else 1 for a in (0, 1)]
-    apart = viewed(net, line, lambda s: (s[0], *view), suffix="unsqueezed")
-    grid = rearrange(net, apart, lambda x: x.expand(-1, *counts))
+    separated = viewed(net, line, lambda s: (s[0], *view), suffix="unsqueezed")
+    grid = rearrange(net, separated, lambda x: x.expand(-1, *counts))
     scaled = grid if factor == 1 else affine(net, grid, factor, suffix="scaled")
     return viewed(net, scaled, lambda s: (prod(s),), suffix="flat")
 
@@ -310,8 +310,8 @@ def _columns(
         own = rearrange(net, factor, lambda x: x[:, group * count : (group + 1) * count])
         line = viewed(net, own, lambda s: (prod(s),), suffix="mask_line")
         rows = net.add(Scale(axis=0), rows, line, suffix="masked")
-    apart = viewed(
+    separated = viewed(
         net, rows, lambda s: (image.samples, count, prod(out), s[1]), suffix="unsqueezed"
     )
-    channels = rearrange(net, apart, lambda x: x.permute(0, 3, 1, 2))
+    channels = rearrange(net, separated, lambda x: x.permute(0, 3, 1, 2))
     return viewed(net, channels, lambda s: (s[0], s[1] * s[2], *out), suffix="columns")

@@ -55,8 +55,8 @@ def _taken(net: Net, value: Value, wanted: Preprocessing, shape: Shape) -> tuple
         builder.swap()
     if not identity and not inside:
         # Where readers' weights swap the channels, these are still in the caller's order here.
-        here = Affine(*(v.flip(0) for v in affine)) if wanted.swaps and private else affine
-        builder.scale(here)
+        ordered = Affine(*(v.flip(0) for v in affine)) if wanted.swaps and private else affine
+        builder.scale(ordered)
     net = builder.finish()
     if private and wanted.swaps:
         net = _rewritten(net, builder.value, _swapped)

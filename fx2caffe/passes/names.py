@@ -115,9 +115,9 @@ class _Rule:
         return f"{plain[:room]}{self.filler}{self._mark(name, attempt)}"
 
     def _mark(self, name: str, attempt: int) -> str:
-        number = int(hashlib.sha256(f"{attempt}:{name}".encode()).hexdigest(), 16)
+        remaining = int(hashlib.sha256(f"{attempt}:{name}".encode()).hexdigest(), 16)
         marks = []
         for _ in range(DIGITS):
-            number, digit = divmod(number, len(self.digits))
+            remaining, digit = divmod(remaining, len(self.digits))
             marks.append(self.digits[digit])
         return "".join(marks)

@@ -30,8 +30,8 @@ def only(field: str, *values: Any) -> Limit:
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         value = getattr(layer, field)
-        shown = getattr(value, "name", value)
-        return None if value in values else f"needs {field} {allowed}, got {shown}"
+        text = getattr(value, "name", value)
+        return None if value in values else f"needs {field} {allowed}, got {text}"
 
     return Limit(f"{field} {allowed}", fault)
 

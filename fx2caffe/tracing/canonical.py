@@ -93,11 +93,11 @@ def _home(name: str, owner: str) -> Function | None:
 
 def canonical_function(function: Function) -> Function:
     """Return the function that nodes carry in place of this one; itself if there is no other."""
-    return _other_spelling(function) or function
+    return _other_form(function) or function
 
 
 @per_function
-def _other_spelling(function: Function) -> Function | None:
+def _other_form(function: Function) -> Function | None:
     owner, name = name_of(function)
     if function in _OPERATORS:
         owner, name = "torch", _OPERATORS[function]
@@ -325,7 +325,7 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
         ("cat", "concat", "concatenate", "hstack", "vstack", "row_stack", "dstack",
          "column_stack"), _joined
     ),
-    **{spelling: _weighted for name in _WEIGHTED for spelling in (name, f"{name}_")},
+    **{form: _weighted for name in _WEIGHTED for form in (name, f"{name}_")},
     "fill_diagonal_": _diagonal_filled, "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

@@ -304,12 +304,12 @@ class Recorder(TorchFunctionMode):
         """Run a call and return its result and the arguments that it wrote."""
         with self._guard.calling(traced=True, checks=_only_checks(func, args, kwargs)):
             given = [self._values.operand(t, self._table.owns(t)) for t in operands]
-            stand_in = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
-            if stand_in:
-                args, kwargs = map_tensors((args, kwargs), lambda t: stand_in.get(id(t), t))
+            substitutes = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
+            if substitutes:
+                args, kwargs = map_tensors((args, kwargs), lambda t: substitutes.get(id(t), t))
             before = [self._guard.writes_to(tensor) for tensor in given]
             result = self._called(func, args, kwargs)
-        if stand_in:
+        if substitutes:
             own = {id(g): t for t, g in zip(operands, given, strict=True)}
             result = map_tensors(result, lambda t: own.get(id(t), t))
         after = zip(operands, given, before, strict=True)

@@ -45,8 +45,8 @@ class Repeated:
         if sizes[0] != sizes[1] or value.shape[self.axis] % self.size:
             return False
         times = value.shape[self.axis] // self.size
-        apart = value.reshape(*value.shape[: self.axis], times, *self.block.shape[self.axis :])
-        return bool((apart == self.block.unsqueeze(self.axis)).all())
+        repeats = value.reshape(*value.shape[: self.axis], times, *self.block.shape[self.axis :])
+        return bool((repeats == self.block.unsqueeze(self.axis)).all())
 
     def narrowed(self) -> Tensor | None:
         """Return the constant with size 1 along the axis, None if its elements differ there."""

@@ -68,7 +68,7 @@ def trace(
     leaf_functions: Sequence[Callable[..., Any]] = (),
     values: Literal["real", "fake"] = "real",
     outputs: Sequence[str] | None = None,
-    taken_apart: Callable[[nn.Module], bool] = lambda module: False,
+    is_expanded: Callable[[nn.Module], bool] = lambda module: False,
     held_to_model: bool = False,
     reach: Reach | None = None,
     replaced: Replaced = frozenset(),
@@ -77,8 +77,8 @@ def trace(
 
     The graph's functions are canonical (fx2caffe.tracing.canonical), none of them writes, and every
     node has meta["origin"] and meta["value"]. The model is not changed in any way. Modules of
-    `leaf_modules`, but for those to be `taken_apart`, and calls of `leaf_functions` become one
-    node each. With `values="fake"` nothing is computed on traced values. `outputs` names cut
+    `leaf_modules`, but for those that `is_expanded` selects, and calls of `leaf_functions` become
+    one node each. With `values="fake"` nothing is computed on traced values. `outputs` names cut
     points in place of the model's own outputs: module paths ("layer3" for its last call,
     "layer3:0" for its first) or nodes. With `held_to_model` the model runs once more by itself:
     where the graph gives something else, or the memory of the model has changed, it is refused.
@@ -92,7 +92,7 @@ def trace(
     args, kwargs = model_inputs.as_inputs(model, example_inputs)
     names = model_inputs.input_names(model, args, kwargs)
     flat = pytree.flatten((args, kwargs))
-    leaves = Leaves(tuple(leaf_modules), frozenset(leaf_functions), taken_apart)
+    leaves = Leaves(tuple(leaf_modules), frozenset(leaf_functions), is_expanded)
     with ALONE:
         reach = Reach(model) if reach is None else reach
         tracer = Tracer(reach, flat.tensors, leaves, values, outputs, replaced)
@@ -112,13 +112,13 @@ class Leaves:
 
     modules: tuple[type[nn.Module], ...]
     functions: frozenset[Callable[..., Any]]
-    taken_apart: Callable[[nn.Module], bool]
+    is_expanded: Callable[[nn.Module], bool]
 
     def of(self, root: nn.Module) -> list[tuple[str, nn.Module]]:
         """Return the leaf modules inside `root` with their paths."""
         named = root.named_modules()
         leaves = [(path, module) for path, module in named if isinstance(module, self.modules)]
-        return [(path, module) for path, module in leaves if not self.taken_apart(module)]
+        return [(path, module) for path, module in leaves if not self.is_expanded(module)]
 
 
 class Untraceable(UnsupportedError):

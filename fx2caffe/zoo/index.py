@@ -21,8 +21,8 @@ def save(rows: Sequence[Row], path: Path) -> None:
 
 def page(rows: Sequence[Row], folder: Path) -> str:
     """Return the page as text; files of `folder` that are not there get no link."""
-    there = {path.name for path in folder.iterdir()}
-    lines = [(_MARKS.get(row.verdict, "fault"), _cells(row, there)) for row in rows]
+    existing = {path.name for path in folder.iterdir()}
+    lines = [(_MARKS.get(row.verdict, "fault"), _cells(row, existing)) for row in rows]
     status = _status({row.verdict for row in rows})
     return rendered(Listing("Model zoo", status, summary(rows), COLUMNS, lines))
 
@@ -34,29 +34,29 @@ def _status(verdicts: set[str]) -> str:
     return "not-proven" if verdicts <= {EQUAL, NOT_PROVEN} else "differs"
 
 
-def _cells(row: Row, there: set[str]) -> list[Cell]:
+def _cells(row: Row, existing: set[str]) -> list[Cell]:
     """Return the cells of the table's columns; measures are sorted by their values."""
-    links = _links(row, there)
-    numbers = _numbers(row)
+    links = _links(row, existing)
+    measures = _measures(row)
     texts = [row.job.name, *values(row), remark(row)]
     return [
-        Cell(text, numbers.get(column), links.get(column, {}))
+        Cell(text, measures.get(column), links.get(column, {}))
         for column, text in zip(COLUMNS, texts, strict=True)
     ]
 
 
-def _links(row: Row, there: set[str]) -> dict[str, Mapping[str, str]]:
+def _links(row: Row, existing: set[str]) -> dict[str, Mapping[str, str]]:
     """Return the links in a column: texts and files."""
     seconds = (f"batch {row.job.batch}",) if row.job.batch else ()
     reports = dict(zip(("report", *seconds), row.reports, strict=False))
     files = {"verdict": reports, "prototxt": {"prototxt": f"{row.job.stem}.prototxt"}}
     return {
-        column: {text: name for text, name in named.items() if name in there}
+        column: {text: name for text, name in named.items() if name in existing}
         for column, named in files.items()
     }
 
 
-def _numbers(row: Row) -> dict[str, float]:
+def _measures(row: Row) -> dict[str, float]:
     """Return the keys that the columns are sorted by; a row without the measure comes first."""
     nothing = -1.0
     exported = row.layers > 0

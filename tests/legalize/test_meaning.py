@@ -187,7 +187,7 @@ ROWS = [
     Row(convolution.dilated_kernel_with_zeros,
         Deconvolution(num_output=6, pad=(1,), kernel_size=(3,), stride=(2,), dilation=(2,)),
         IMAGE, ((4, 6, 3, 3), (6,))),
-    Row(convolution.zeros_around,
+    Row(convolution.padding_by_zeros,
         Deconvolution(num_output=6, pad=(1,), kernel_size=(1,), stride=(2,)),
         IMAGE, ((4, 6, 1, 1), (6,))),
     Row(activation.slope_by_channel, PReLU(channel_shared=True), IMAGE, ((1,),)),

@@ -93,7 +93,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Deconvolution: (
         convolution.one_axis_as_image_width,
         convolution.dilated_kernel_with_zeros,
-        convolution.zeros_around,
+        convolution.padding_by_zeros,
     ),
     Eltwise: (elementwise.coefficients_by_power,),
     Exp: (activation.by_softmax,),

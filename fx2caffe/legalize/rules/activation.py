@@ -68,7 +68,7 @@ def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
     return (net.add(PRODUCT, bottom, gate),)
 
 
-_FAR = 2.0**100  # applied twice, it scales the least float32, 2^-149, above 1
+_LARGE = 2.0**100  # applied twice, it scales the least float32, 2^-149, above 1
 
 
 def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
@@ -89,8 +89,8 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     negative = net.add(Power(scale=-1), net.add(ReLU(), above, suffix="over"), suffix="negative")
     cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, suffix="cut")
     for _ in range(2):
-        far = net.add(Power(scale=_FAR), cut, suffix="outer")
-        cut = net.add(Eltwise(operation=EltwiseOp.MAX), far, least, suffix="cut")
+        outer = net.add(Power(scale=_LARGE), cut, suffix="outer")
+        cut = net.add(Eltwise(operation=EltwiseOp.MAX), outer, least, suffix="cut")
     return (net.add(Power(scale=-1), cut),)
 
 

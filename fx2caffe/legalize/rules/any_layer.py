@@ -11,7 +11,7 @@ from caffe2fx.layers import BatchNorm, Concat, Eltwise, PReLU, Reshape, Scale, S
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.layer import Layer, axis_of
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.reshape import around, as_image, reshaped, reshaped_source, viewed
+from fx2caffe.ir.reshape import as_image, reshaped, reshaped_source, split_shape, viewed
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
@@ -24,11 +24,11 @@ def as_fewer_axes(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     if isinstance(layer, BatchNorm | PReLU | Scale):
         return _on_channels(net, layer, bottoms, call.blobs)
     if isinstance(layer, Neuron | Eltwise) and not call.blobs and not hasattr(layer, "axis"):
-        return _number_by_number(net, layer, bottoms)
+        return _elementwise(net, layer, bottoms)
     return None
 
 
-def _number_by_number(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> Tops | None:
+def _elementwise(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> Tops | None:
     """Run in the shape of the first bottom's earliest source, or on a bottom with a second axis."""
     source = bottoms[0]
     while source.value in net.reshape_sources:
@@ -48,7 +48,9 @@ def _along_axis(
     if bottoms[0].value not in net.reshape_sources:
         return None
     axis = axis_of(layer.axis, bottoms[0].rank)
-    folded = [as_image(net, bottom, around(bottom, axis, axis), "folded") for bottom in bottoms]
+    folded = [
+        as_image(net, bottom, split_shape(bottom, axis, axis), "folded") for bottom in bottoms
+    ]
     made = net.add_many(layer.replace(axis=2), *folded, suffix="along", tops=tops)
     return _as_given(net, layer, bottoms, made)
 

@@ -16,10 +16,10 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 def by_filler(net: Emitter, call: LayerCall[Constant]) -> Tops | None:
     """before: Constant of one value     after: DummyData"""
-    shape, numbers = call.layer.shape, call.blobs[0].reshape(-1)
-    if not shape or not bool((numbers == numbers[0]).all()):
+    shape, values = call.layer.shape, call.blobs[0].reshape(-1)
+    if not shape or not bool((values == values[0]).all()):
         return None
-    filler = Filler(value=float(numbers[0]))
+    filler = Filler(value=float(values[0]))
     return (net.add(DummyData(shape=(shape,), data_filler=(filler,))),)
 
 

@@ -52,7 +52,7 @@ def dilated_kernel_with_zeros(
     return net.add_many(plain, *bottoms, blobs=[weight, *blobs[1:]], tops=call.tops)
 
 
-def zeros_around(net: Emitter, call: LayerCall[Deconvolution]) -> Tops | None:
+def padding_by_zeros(net: Emitter, call: LayerCall[Deconvolution]) -> Tops | None:
     """before: Deconvolution of kernel 1, pad 1     after: kernel 3, padded with zeros, pad 2"""
     layer = call.layer
     kernel, _, pad, _ = layer.geometry(call.bottom.rank - 2)

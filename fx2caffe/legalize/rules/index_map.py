@@ -67,10 +67,10 @@ def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     if layer.outside == 0 or all(bool(line.all()) for line in inside):
         raise Refused("needs padding, of another value than 0")
     zeros = net.add(replace(layer, outside=0.0), call.bottom, blobs=blobs, suffix="zeros")
-    shown = torch.ones(())
+    is_inside = torch.ones(())
     for line in inside:
-        shown = shown[..., None] * line
-    constant = torch.where(shown > 0, 0.0, layer.outside)
+        is_inside = is_inside[..., None] * line
+    constant = torch.where(is_inside > 0, 0.0, layer.outside)
     return (net.add(Bias(axis=layer.first, num_axes=len(blobs)), zeros, blobs=[constant]),)
 
 
@@ -226,8 +226,10 @@ def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     if indices == tuple(range(size)) * (len(indices) // size):
         return (net.add(Tile(axis=axis, tiles=len(indices) // size), bottom),)
     times = times_of(indices, size)
-    apart = viewed(net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), suffix="unsqueezed")
-    tiles = net.add(Tile(axis=axis + 1, tiles=times), apart, suffix="tile")
+    unsqueezed = viewed(
+        net, bottom, lambda s: (*s[: axis + 1], 1, *s[axis + 1 :]), suffix="unsqueezed"
+    )
+    tiles = net.add(Tile(axis=axis + 1, tiles=times), unsqueezed, suffix="tile")
     return (viewed(net, tiles, lambda s: (*s[:axis], size * times, *s[axis + 2 :])),)
 
 

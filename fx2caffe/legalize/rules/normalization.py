@@ -24,7 +24,7 @@ from caffe2fx.layers.layer import axis_of
 from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import index_map
-from fx2caffe.ir.reshape import around, as_image, reshaped, viewed
+from fx2caffe.ir.reshape import as_image, reshaped, split_shape, viewed
 from fx2caffe.ir.standardize import Standardize
 from fx2caffe.ir.symbol import Refused
 from fx2caffe.legalize.rule import LayerCall, Tops
@@ -58,7 +58,7 @@ def by_averages(net: Emitter, call: LayerCall[Standardize]) -> Tops:
             Pooling{AVE}, Power{power: -0.5 shift: eps}, Deconvolution, Eltwise{PROD}, Reshape
     """
     layer, bottom = call.layer, call.bottom
-    rows, count, _ = around(bottom, layer.axis, bottom.rank - 1)
+    rows, count, _ = split_shape(bottom, layer.axis, bottom.rank - 1)
     image = as_image(net, bottom, (rows, count, 1))
     average = Pooling(pool=PoolMethod.AVE, global_pooling=True)
     copies = {2: (0,) * count}

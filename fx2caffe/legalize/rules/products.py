@@ -13,7 +13,7 @@ from caffe2fx.layers.layer import Layer, axis_of
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE
-from fx2caffe.ir.reshape import around, as_image, reshaped, viewed
+from fx2caffe.ir.reshape import as_image, reshaped, split_shape, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
@@ -59,7 +59,7 @@ def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
 def by_columns(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
     """Multiply an axis as image height, by a filter of that height per matrix row and group."""
     layer, bottom = call.layer, call.bottom
-    outer, size, inner = around(bottom, layer.axis, layer.axis)
+    outer, size, inner = split_shape(bottom, layer.axis, layer.axis)
     if outer * layer.rows * size > DENSE:
         raise Refused(f"needs at most {DENSE} weights, got {outer * layer.rows * size}")
     filters = Convolution(
@@ -91,7 +91,7 @@ def _like(net: Emitter, made: Symbol, layer: Layer, bottom: Symbol) -> Symbol:
 
 
 def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) -> Symbol:
-    outer, size, _ = around(bottom, bottom.rank - 1, bottom.rank - 1)
+    outer, size, _ = split_shape(bottom, bottom.rank - 1, bottom.rank - 1)
     image, rows = as_image(net, bottom, (1, outer, size)), len(weight)
     # The bias belongs to channels, so that only the first of the two layers can have it.
     added = bias if size < rows and rows * rows > DENSE else ()

@@ -100,7 +100,7 @@ def _goes_on(net: Emitter, cont: Symbol) -> list[bool]:
     alike = bool((values == values[:, :1]).all())
     if not alike or not bool(((values == 0) | (values == 1)).all()):
         raise Refused("needs a cont of 0 or 1, alike for all samples")
-    return [bool(number) for number in values[:, 0]]
+    return [bool(value) for value in values[:, 0]]
 
 
 def _known(net: Emitter, symbol: Symbol) -> Tensor | None:

@@ -22,7 +22,7 @@ from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import GLOBAL, INNER, Reduce, ReduceOp, leaves_ones
-from fx2caffe.ir.reshape import around, as_image, reshaped, reshaped_source
+from fx2caffe.ir.reshape import as_image, reshaped, reshaped_source, split_shape
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
@@ -138,7 +138,7 @@ _POOLED = {
 
 def _pooled(net: Emitter, method: PoolMethod, bottom: Symbol, axis: int) -> Symbol:
     """Reduce one axis to size 1."""
-    outer, size, inner = around(bottom, axis, axis)
+    outer, size, inner = split_shape(bottom, axis, axis)
     image = as_image(net, bottom, (outer, size, inner))
     window = Pooling(pool=method, kernel_h=size, kernel_w=1)
     if inner == 1:

@@ -72,6 +72,8 @@ def _add_load(commands: Any) -> None:
     parser.add_argument(
         "--no-strict", action="store_true", help="load the weights that fit, and list the others"
     )
+    reshape = "give weights of as many elements as the net's, and another shape, the net's shape"
+    parser.add_argument("--reshape-weights", action="store_true", help=reshape)
     parser.add_argument("-o", "--output", type=Path, help=".pt2 (torch.export) or .pt (state_dict)")
     parser.add_argument("--outputs", nargs="+", metavar="BLOB", help="blobs that forward returns")
     parser.add_argument("--code", action="store_true", help="print the module's forward")

@@ -25,6 +25,7 @@ def load_net(arguments: argparse.Namespace, output: Output) -> int:
             arguments.weights,
             outputs=arguments.outputs,
             strict=not arguments.no_strict,
+            reshape_weights=arguments.reshape_weights,
             **sizes(arguments),
             **state(arguments),
         )

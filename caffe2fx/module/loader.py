@@ -22,6 +22,7 @@ from caffe2fx.net.match_weights import (
     unmatched,
     unused,
     with_fitting_weights,
+    with_the_nets_shapes,
     with_weights,
 )
 from caffe2fx.net.net import Net
@@ -49,6 +50,7 @@ class Options:
     batch: int | None = None
     shapes: Mapping[str, Shape] | None = None
     strict: bool = True
+    reshape_weights: bool = False
     mmap: bool = True
     max_bytes: int | None = None
 
@@ -93,6 +95,7 @@ def load(
     batch: int | None = None,
     shapes: Mapping[str, Shape] | None = None,
     strict: bool = True,
+    reshape_weights: bool = False,
     mmap: bool = True,
     max_bytes: int | None = None,
     freeze: bool = False,
@@ -120,7 +123,9 @@ def load(
     that it names.
 
     With strict=False layers whose weights are missing or of other shapes start as without
-    `weights`, and gm.caffe.unmatched lists them.
+    `weights`, and gm.caffe.unmatched lists them. With `reshape_weights` blobs that have as many
+    elements as the net's, and another shape, take the net's shape, their elements in order: a fully
+    connected layer's become those of a convolution.
 
     A .caffemodel beyond 16 MB is mapped: its weights are read as they are used, and before each use
     the module makes sure that nobody has written into the file in place (CaffeFileError), since its
@@ -152,6 +157,7 @@ def load(
         batch=batch,
         shapes=shapes,
         strict=strict,
+        reshape_weights=reshape_weights,
         mmap=mmap,
         max_bytes=max_bytes,
     )
@@ -189,6 +195,8 @@ def _read(
             weights_path = prototxt_path
         entries = () if weights_path is None else _entries(weights_path, options)
         net = reshaped(_described(prototxt_path, entries, options), options)
+        if options.reshape_weights:
+            entries = with_the_nets_shapes(net, entries)
         if weights_path is not None:
             check_pair(prototxt_path, weights_path)
     if weights_path is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import NamedTuple
 
 from torch import Tensor
@@ -77,8 +78,37 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weigh
         filled = with_shared_blobs(net.refilled(steps), _order(weights))
         filled.check_blobs()
     except ShapeMismatchError as error:
-        raise ShapeMismatchError(f"{source}: {error}") from None
+        raise ShapeMismatchError(f"{source}: {error}{_way_out(net, weights)}") from None
     return filled
+
+
+def with_the_nets_shapes(net: Net, weights: Sequence[LayerWeights]) -> tuple[LayerWeights, ...]:
+    """Return the weights, each blob of as many elements as the net's own in the net's shape.
+
+    The elements keep their order, as where a fully connected layer becomes a convolution.
+    """
+    wanted: dict[str, Sequence[Shape]] = {}
+    for step, shapes in zip(net.steps, wanted_shapes(net), strict=True):
+        if shapes:
+            wanted.setdefault(step.name, shapes)
+    return tuple(_in_shapes(entry, wanted.get(entry.name, ())) for entry in weights)
+
+
+def _in_shapes(entry: LayerWeights, wanted: Sequence[Shape]) -> LayerWeights:
+    counts = [prod(shape) for shape in wanted]
+    if [blob.numel() for blob in entry.blobs] != counts:
+        return entry
+    blobs = tuple(blob.reshape(shape) for blob, shape in zip(entry.blobs, wanted, strict=True))
+    return replace(entry, blobs=blobs, legacy=frozenset())
+
+
+def _way_out(net: Net, weights: Sequence[LayerWeights]) -> str:
+    """Return the end of the error of weights that fit once they are reshaped; empty if none do."""
+    fitting = zip(weights, with_the_nets_shapes(net, weights), strict=True)
+    names = [one.name for one, new in fitting if _shapes(one.blobs) != _shapes(new.blobs)]
+    if not names:
+        return ""
+    return f"; load with reshape_weights=True gives {names} the net's shapes, elements in order"
 
 
 def with_fitting_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weights") -> Net:

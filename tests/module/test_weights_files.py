@@ -321,3 +321,47 @@ def test_an_unknown_type_inside_is_listed(tmp_path: Path) -> None:
     path.write_bytes(v2({"name": "q", "type": "Xyzzy", "bottom": ["x"], "top": ["y"]}))
     with pytest.raises((UnknownLayerError, CaffeFormatError), match=r"'q'.*Xyzzy"):
         caffe2fx.load(path)
+
+
+# Weights of as many elements in another shape
+
+DENSE = """layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [2, 3, 4, 5] } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y"
+        inner_product_param { num_output: 6 } }
+layer { name: "same" type: "Scale" bottom: "y" top: "z" }"""
+SLIDING = DENSE.replace("InnerProduct", "Convolution").replace(
+    "inner_product_param { num_output: 6 }",
+    "convolution_param { num_output: 6 kernel_h: 4 kernel_w: 5 }",
+)
+
+
+def _dense_and_sliding(folder: Path) -> tuple[Path, Path, caffe2fx.CaffeGraphModule]:
+    dense, sliding, model = folder / "d.prototxt", folder / "s.prototxt", folder / "d.caffemodel"
+    dense.write_text(DENSE)
+    sliding.write_text(SLIDING)
+    made = caffe2fx.load(dense)
+    with torch.no_grad():
+        for blob in made.parameters():
+            blob.normal_()
+    caffe2fx.save_weights(made, model)
+    return sliding, model, made
+
+
+def test_a_fully_connected_layer_becomes_a_convolution(tmp_path: Path) -> None:
+    sliding, model, dense = _dense_and_sliding(tmp_path)
+    option = r"reshape_weights=True gives \['fc'\] the net's shapes"
+    with pytest.raises(ShapeMismatchError, match=rf"6x3x4x5, 6, got 6x60, 6 .*{option}"):
+        caffe2fx.load(sliding, model)
+    loaded = caffe2fx.load(sliding, model, reshape_weights=True)
+    x = torch.randn(2, 3, 4, 5)
+    torch.testing.assert_close(loaded(x).flatten(1), dense(x))
+    assert caffe2fx.load(sliding, model, strict=False).caffe.unmatched.shapes
+    assert not caffe2fx.load(sliding, model, strict=False, reshape_weights=True).caffe.unmatched
+
+
+def test_another_count_stays_refused(tmp_path: Path) -> None:
+    sliding, model, _ = _dense_and_sliding(tmp_path)
+    sliding.write_text(SLIDING.replace("num_output: 6", "num_output: 7"))
+    with pytest.raises(ShapeMismatchError, match="7x3x4x5, 7, got 6x60, 6") as error:
+        caffe2fx.load(sliding, model, reshape_weights=True)
+    assert "reshape_weights" not in str(error.value)

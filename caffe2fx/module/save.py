@@ -15,6 +15,7 @@ from caffe2fx.files.text_rewrites import Respelling, rewritten_text
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
+from caffe2fx.net.unique_names import unique_name
 from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import file_errors, replacing, replacing_all
 from caffe2fx.weights.pairing import comment, identifier_of
@@ -32,7 +33,8 @@ def save(
     """Write prototxt and weights; a weights path ending in .h5 makes an HDF5 file.
 
     `text_rewrites` are the spellings of the program that is to read them, where it differs from
-    Caffe. Both files state one identifier, by which `load` knows that they belong together.
+    Caffe. Both files state one identifier, by which `load` knows that they belong together. Beside
+    an HDF5 file layers are named without "/" (`named_for`).
     `durable` files are on the disk before they get their names; scratch files need not be.
 
     Nothing is replaced unless both files were written whole. Raises CaffeFileError where a folder
@@ -40,6 +42,7 @@ def save(
     """
     if os.path.realpath(prototxt) == os.path.realpath(weights):
         raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
+    net = named_for(net, weights)
     layers = weights_of(net)
     text, identifier = _text_and_identifier(net, header, text_rewrites)
     with (
@@ -48,6 +51,21 @@ def save(
     ):
         write_layers(new_weights, str(weights), net.name, layers, identifier)
         new_prototxt.write_text(text, encoding="utf-8")
+
+
+def named_for(net: Net, weights: str | Path) -> Net:
+    """Return the net with layer names under which Caffe finds weights in a file of this name.
+
+    In HDF5 "/" separates groups, and Caffe looks for layers in the first ones alone: there "_"
+    takes its place. Blobs keep their names.
+    """
+    if not str(weights).endswith(".h5"):
+        return net
+    taken = {step.name for step in net.steps if "/" not in step.name}
+    slashed = dict.fromkeys(step.name for step in net.steps if "/" in step.name)
+    new = {name: unique_name(name.replace("/", "_"), taken) for name in slashed}
+    steps = tuple(replace(step, name=new.get(step.name, step.name)) for step in net.steps)
+    return replace(net, steps=steps)
 
 
 def prototxt_of(net: Net, *, header: str = "", text_rewrites: Sequence[Respelling] = ()) -> str:

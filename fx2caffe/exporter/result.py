@@ -23,7 +23,7 @@ from caffe2fx.files.feature_dump import Dump, write_dump
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.graph_module import feature_maps
 from caffe2fx.module.loader import read_net
-from caffe2fx.module.save import prototxt_of, save, weights_suffix, write_weights
+from caffe2fx.module.save import named_for, prototxt_of, save, weights_suffix, write_weights
 from caffe2fx.net.difference import first_difference
 from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
@@ -112,7 +112,10 @@ class Export:
         return bool(self.batch_faults)
 
     def save(self, prototxt: str | Path, weights: str | Path) -> None:
-        """Write the net; weights ending in .h5 become HDF5. Old files are replaced last."""
+        """Write the net; weights ending in .h5 become HDF5. Old files are replaced last.
+
+        Caffe finds no layers with "/" in their names in HDF5: both files have "_" there then.
+        """
         text_rewrites = self.target.text_rewrites
         save(self.net, prototxt, weights, header=self._header(), text_rewrites=text_rewrites)
 
@@ -122,18 +125,18 @@ class Export:
         Raises CaffeError that names the first difference if anything but weights differs from
         that prototxt; the batch of its inputs may, where it is not fixed. Nothing is written then.
         """
-        self._check_same(prototxt)
+        self._check_same(prototxt, weights)
         if os.path.realpath(prototxt) == os.path.realpath(weights):
             raise CaffeFileError(f"prototxt and weights need different paths, got {weights} twice")
         with file_errors():
             identifier = stated_in_text(prototxt)
-        write_weights(self.net, weights, identifier)
+        write_weights(named_for(self.net, weights), weights, identifier)
 
-    def _check_same(self, prototxt: str | Path) -> None:
+    def _check_same(self, prototxt: str | Path, weights: str | Path) -> None:
         with file_errors():
             found = text.read(prototxt)
         free = not self.batch_is_fixed
-        difference = first_difference(self.net, found, free_batch=free)
+        difference = first_difference(named_for(self.net, weights), found, free_batch=free)
         if difference is not None:
             raise CaffeError(f"{prototxt} is another net than the model's: {difference}")
 
@@ -187,20 +190,21 @@ class Export:
                 )
                 save(self.net, *files, text_rewrites=text_rewrites, durable=False)
             else:
-                self._check_same(files[0])
+                self._check_same(*files)
                 with file_errors():
                     check_pair(*files)
             with file_errors():
                 session = stack.enter_context(runner.open(*files))
             known = self.as_reference()
-            judged = judge(self.net, session, known, values, engine=runner.name)
+            net = named_for(self.net, files[1])
+            judged = judge(net, session, known, values, engine=runner.name)
             report = self._with_context(judged, files)
             is_dump = isinstance(runner, DumpEngine)  # it holds only the run that was dumped
             if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
                 return report
             more = _one_sample_more(values)
             run_name = f"with a batch of {len(more[0])}"
-            return with_outputs_tried(report, self.net, session, known, more, run_name)
+            return with_outputs_tried(report, net, session, known, more, run_name)
 
     def _verify_with_placeholders(
         self, values: Sequence[Tensor], runner: Engine, files: tuple[Path, Path] | None
@@ -220,7 +224,8 @@ class Export:
 
     def _with_context(self, report: Report, files: tuple[Path, Path]) -> Report:
         """Return the report with the model, the target, and the weights of the layers at fault."""
-        weights = weights_of(report, lambda: read_net(*files), self.net)
+        net = named_for(self.net, files[1])
+        weights = weights_of(report, lambda: read_net(*files), net)
         return report.with_context(model=self.net.name, target=self.target.name, parameters=weights)
 
     def verify_inputs(self, inputs: Any = None, batch: int | None = None) -> list[Tensor]:

@@ -18,6 +18,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import FixBatch, Refused, Symbol
 from fx2caffe.ir.unpooling import note_indices
+from fx2caffe.legalize.cuts import fuse_cuts
 from fx2caffe.legalize.fusion import fuse_index_maps
 from fx2caffe.legalize.rule import Cheapest, LayerCall, Rule, Tops, name_of
 from fx2caffe.legalize.rules import rules_for
@@ -39,7 +40,7 @@ def legalize(
     """
     emitter = _LegalEmitter(target)
     refusals = []
-    for step in fuse_index_maps(steps):
+    for step in fuse_cuts(tuple(fuse_index_maps(steps)), symbols):
         try:
             _legalize(step, symbols, emitter)
         except Refused as refused:

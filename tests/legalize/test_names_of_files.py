@@ -97,6 +97,12 @@ def test_renaming_the_files_of_legalize_changes_no_exported_byte(tmp_path: Path)
     rules = folders[1] / "fx2caffe" / "legalize" / "rules"
     renamed = rename(rules)
     assert len(renamed) >= 15 and not any((rules / f"{name}.py").exists() for name in renamed)
-    assert rename_others(rules.parent) == ["fusion", "legalizer", "placeholders", "rule"]
+    assert rename_others(rules.parent) == [
+        "cuts",
+        "fusion",
+        "legalizer",
+        "placeholders",
+        "rule",
+    ]
     before, after = map(exported, folders)
     assert before == after and len(before.split()) == 9

@@ -107,7 +107,7 @@ SLICES = [
     move("cat_with_nothing", lambda x: torch.cat([x[:, 4:] * 2, x, x[:, :0]], 1) * 1.0, "Power"),
     move("hstack_with_nothing", lambda x: torch.hstack([x[:, 4:], x]) * 1.0, "Power"),
     move("split_off_nothing", lambda x: torch.cat(x.split([0, 1, 3], 1)[::-1], 1), "Slice",
-         "Slice", "Concat", "Silence"),
+         "Concat"),
     move("sum_of_nothing", lambda x: x + x[:, 4:].sum(), "Power"),
     move("write_nothing", _written(lambda x: x[:, 4:].fill_(3.0)), "Power"),
 ]

@@ -16,7 +16,9 @@ from caffe2fx.layers import Reshape
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Symbol
+from fx2caffe.targets import TARGETS
 from tests.rows import Function, types
+from tests.targets.nets import thirds
 
 
 def flat(x: Tensor) -> Tensor:
@@ -126,6 +128,26 @@ def test_expand_as_follows_the_batch(batch: int) -> None:
     exported = fx2caffe.export(Function(body), torch.randn(batch, 4, 6, 5))
     assert not exported.batch_is_fixed, exported.batch_faults
     assert exported.verify("pycaffe", batch=3).ok
+
+
+@pytest.mark.parametrize("target", [name for name, one in TARGETS.items() if one.batch is None])
+def test_queries_keys_and_values_before_the_batch_follow_it(target: str) -> None:
+    """They are cut by one Slice, also where no Silence ends a top that nothing reads."""
+    exported = fx2caffe.export(Function(thirds), torch.randn(1, 4, 6, 6), target=target)
+    assert not exported.batch_is_fixed, exported.batch_faults
+    assert types(exported.net).count("Slice") == 1
+    assert exported.verify(batch=3).ok
+
+
+def test_a_batch_behind_other_axes_is_not_moved_by_filters() -> None:
+    """No layer of the target moves it: the filters that move other axes leave it where it is."""
+
+    def body(x: Tensor) -> Tensor:
+        return (x.reshape(len(x), 2, 2, 6, 6).permute(1, 0, 2, 4, 3) * 2).flatten(1)
+
+    target = TARGETS["rknn"].derived("few", remove=["Permute"])
+    exported = fx2caffe.export(Function(body), torch.randn(3, 4, 6, 6), target=target)
+    assert exported.batch_is_fixed and exported.verify().ok
 
 
 class Token(nn.Module):

@@ -88,6 +88,30 @@ class FlatBesideProduct(nn.Module):
         return torch.cat((self.linear(x.mean((2, 3))), x.flatten(1)), 1).softmax(1)
 
 
+class Windows(nn.Module):
+    """Runs a module on four windows of an image, which are in front of its channels."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*modules)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x.reshape(-1, 3, 4, 3)).reshape(x.shape)
+
+
+class Added(nn.Module):
+    """Adds a table, as a relative position is added to the scores of each window."""
+
+    def forward(self, x: Tensor) -> Any:
+        return x + torch.linspace(-1, 1, 36).reshape(3, 4, 3)
+
+
+def thirds(x: Tensor) -> Any:
+    """Return queries, keys and values of a packed product, which stand in front of the batch."""
+    packed = x.reshape(len(x), 6, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    return torch.cat((packed[1].tanh(), packed[0] ** 2, packed[2].sigmoid()), 3)
+
+
 THREE = SHAPE * 3
 STEPS = (1, 4, 5)
 WEIGHT = torch.linspace(-1, 1, 4 * 5).reshape(4, 5)
@@ -143,6 +167,10 @@ ROWS = [
     row("linear_last", nn.Linear(6, 5)),
     row("normalize", lambda x: F.normalize(x, dim=1)),
     row("softmax_last", lambda x: x.softmax(-1)),
+    row("softmax_of_windows", Windows(nn.Softmax(-1))),
+    row("table_of_windows", Windows(Added(), nn.Tanh())),
+    row("norm_of_windows", Windows(nn.BatchNorm2d(3), nn.PReLU(3))),
+    row("thirds", thirds),
     row("conv1d", nn.Conv1d(4, 6, 3, 2, 1, 2), (1, 4, 12)),
     row("dilated", nn.Conv2d(4, 6, 3, padding=2, dilation=(1, 2))),
     row("rectangle", nn.Conv2d(4, 6, (1, 3), (2, 1), (0, 1))),
@@ -179,6 +207,7 @@ REFUSED = {
 }
 
 CEIL_AND_CROP = ("Pooling", "Pooling", "Crop")
+CUT_IN_THIRDS = ("Slice", "Flatten", "TanH", "Flatten", "Power", "Flatten", "Sigmoid", "Concat")
 # The layers that a rule is there for.
 LAYERS = {
     ("bvlc-master", "relu6"): ("Clip",),
@@ -214,6 +243,11 @@ LAYERS = {
     ("portable", "mean_image"): ("Pooling", "Reshape"),
     ("portable", "cut_channels"): ("Convolution",),
     ("opencv", "cut_channels"): ("Convolution",),
+    ("portable", "softmax_of_windows"): ("Reshape", "Softmax", "Reshape"),
+    ("portable", "table_of_windows"): ("Reshape", "Scale", "TanH", "Reshape"),
+    ("bvlc", "thirds"): ("Reshape", "Im2col", "Reshape", "Im2col", "Reshape", *CUT_IN_THIRDS),
+    ("opencv", "thirds"): ("Reshape", "Permute", *CUT_IN_THIRDS),
+    ("portable", "norm_of_windows"): ("Reshape", "Scale", "PReLU", "Reshape"),
     ("portable", "lrn"): ("LRN", "Power"),
     ("opencv", "log2"): ("AbsVal", "Power", "Log", "Power"),
     ("portable", "three_weighed"): ("Power", "Power", "Eltwise"),

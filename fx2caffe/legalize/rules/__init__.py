@@ -135,6 +135,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Permute: (
         permute.shuffle_channel,
         permute.permute,
+        permute.by_four_axes,
         permute.by_swaps,
         permute.by_filters,
         permute.in_halves,
@@ -168,6 +169,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Layer: (
         any_layer.as_fewer_axes,
         any_layer.axis_counted_from_front,
+        any_layer.as_one_sample,
     ),
 }
 

@@ -10,8 +10,16 @@ from torch import Tensor
 from caffe2fx.layers import BatchNorm, Concat, Eltwise, PReLU, Reshape, Scale, Slice, Softmax
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.messages.message import Shape
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.reshape import as_image, reshaped, reshaped_source, split_shape, viewed
+from fx2caffe.ir.reshape import (
+    as_image,
+    lead,
+    reshaped,
+    reshaped_source,
+    split_shape,
+    viewed,
+)
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
 
@@ -47,12 +55,26 @@ def _along_axis(
 ) -> Tops | None:
     if bottoms[0].value not in net.reshape_sources:
         return None
-    axis = axis_of(layer.axis, bottoms[0].rank)
-    folded = [
-        as_image(net, bottom, split_shape(bottom, axis, axis), "folded") for bottom in bottoms
-    ]
-    made = net.add_many(layer.replace(axis=2), *folded, suffix="along", tops=tops)
+    return _folded_around(net, layer, bottoms, tops)
+
+
+def _folded_around(
+    net: Emitter, layer: Concat | Slice | Softmax, bottoms: Sequence[Symbol], tops: int
+) -> Tops | None:
+    """Run along axis 2 of images; along axis 1 of three where another axis carries the batch."""
+    bottom = bottoms[0]
+    axis = axis_of(layer.axis, bottom.rank)
+    if lead(bottom) or not any(map(bottom.carries_batch, range(bottom.rank))):
+        folded = [as_image(net, each, split_shape(each, axis, axis), "folded") for each in bottoms]
+    else:
+        folded = [viewed(net, each, lambda s: _thirds(s, axis), "folded") for each in bottoms]
+    along = folded[0].rank - 2
+    made = net.add_many(layer.replace(axis=along), *folded, suffix="along", tops=tops)
     return _as_given(net, layer, bottoms, made)
+
+
+def _thirds(shape: Shape, axis: int) -> Shape:
+    return (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
 
 
 def _on_channels(
@@ -62,15 +84,54 @@ def _on_channels(
     blobs: Sequence[Tensor],
 ) -> Tops | None:
     """Run with the axes behind the channels merged; axis 1, which the blobs belong to, stays."""
-    channels_first = getattr(layer, "axis", 1) == 1 and getattr(layer, "num_axes", 1) == 1
     bottom = bottoms[0]
-    viewed_before = bottom.value in net.reshape_sources and bottom.rank > 1
-    if len(bottoms) != 1 or not viewed_before or not channels_first:
+    if bottom.value not in net.reshape_sources or not _is_on_channels(layer, bottoms):
         return None
     inner = prod(bottom.static_size(axis) for axis in range(2, bottom.rank))
     folded = viewed(net, bottom, lambda s: (s[0], s[1], inner, 1), suffix="folded")
     made = net.add_many(layer, folded, blobs=blobs, suffix="channels")
     return _as_given(net, layer, bottoms, made)
+
+
+def _is_on_channels(layer: Layer, bottoms: Sequence[Symbol]) -> bool:
+    """Return whether a layer has a blob with an element for each index of axis 1."""
+    channels_first = getattr(layer, "axis", 1) == 1 and getattr(layer, "num_axes", 1) == 1
+    of_channels = isinstance(layer, BatchNorm | PReLU | Scale) and channels_first
+    return of_channels and len(bottoms) == 1 and bottoms[0].rank > 1
+
+
+def as_one_sample(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
+    """Merge axis 0 into the axes behind it where it counts parts of one sample, as windows.
+
+    before: Softmax{axis: 3} of (W,H,L,L)
+    after:  Reshape (1,WHL,L,1), Softmax{axis: 2}, Reshape
+    """
+    layer, bottoms = call.layer, call.bottoms
+    if any(not _has_parts(bottom) for bottom in bottoms):
+        return None
+    if isinstance(layer, Concat | Slice | Softmax):
+        return _folded_around(net, layer, bottoms, call.tops)
+    is_plain = isinstance(layer, Neuron | Eltwise) and not hasattr(layer, "axis")
+    if not is_plain and not _is_on_channels(layer, bottoms):
+        return None
+    blobs = _repeated(layer, call.blobs, bottoms[0].shape[0])
+    merged = [viewed(net, each, _merged, suffix="merged") for each in bottoms]
+    return _as_given(net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs, suffix="one"))
+
+
+def _has_parts(bottom: Symbol) -> bool:
+    """Return whether axis 0 has more than one index, none of them a sample's."""
+    return bottom.rank > 1 and bottom.shape == bottom.other_shape and bottom.shape[0] > 1
+
+
+def _merged(shape: Shape) -> Shape:
+    return (1, shape[0] * shape[1], *shape[2:])
+
+
+def _repeated(layer: Layer, blobs: Sequence[Tensor], times: int) -> list[Tensor]:
+    """Repeat the blobs of channels; those of BatchNorm end with a single factor."""
+    own = len(blobs) - isinstance(layer, BatchNorm)
+    return [blob.repeat(times) if index < own else blob for index, blob in enumerate(blobs)]
 
 
 def _as_given(

@@ -22,6 +22,26 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 Runs = Sequence[Sequence[int]]  # lists of axes
 
 
+def by_four_axes(net: Emitter, call: LayerCall[Permute]) -> Tops | None:
+    """Permute more axes than a target takes by swaps of two neighbouring runs of them.
+
+    before: Permute{order: 2 0 1 3 4} of (N,L,Q,H,D)
+    after:  Reshape (1,NL,Q,HD), Permute{order: 0 2 1 3}, Reshape
+    """
+    (source,) = call.bottoms
+    if source.rank <= 4:
+        return None
+
+    def swap(symbol: Symbol, runs: Runs) -> Symbol:
+        outer, a, b, inner = (_Run.of(source, run) for run in runs)
+        shape = (outer.size, a.size, b.size, inner.size)
+        other = (outer.other_shape, a.other_shape, b.other_shape, inner.other_shape)
+        image = reshaped_source(net, symbol, shape, other, suffix="four")
+        return net.add(layers.Permute(order=(0, 2, 1, 3)), image, suffix="swap")
+
+    return _swap_by_swap(net, call, swap)
+
+
 def by_swaps(net: Emitter, call: LayerCall[Permute]) -> Tops:
     """Permute by swaps of two axes, each a copy without weights (Im2col)."""
     (source,) = call.bottoms
@@ -107,8 +127,10 @@ def _swapped(net: Emitter, symbol: Symbol, runs: Sequence[_Run]) -> Symbol:
 
 
 def by_filters(net: Emitter, call: LayerCall[Permute]) -> Tops:
-    """Permute by swaps of two axes, each by one-hot filters."""
+    """Permute by swaps of two axes, each by one-hot filters, for which the batch stays in front."""
     (source,) = call.bottoms
+    if lead(source) and call.layer.order[0] != 0:
+        raise Refused(f"needs the batch to stay axis 0, got order {call.layer.order}")
     return _swap_by_swap(
         net,
         call,

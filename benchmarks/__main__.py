@@ -32,8 +32,8 @@ def main() -> None:
         if all(word in name for word in words):
             command = [sys.executable, "-m", "benchmarks", "--row", name]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
-            said = done.stdout if done.returncode == 0 else done.stderr or f"{name}: failed"
-            lines.append(said.strip().splitlines()[-1])
+            printed = done.stdout if done.returncode == 0 else done.stderr or f"{name}: failed"
+            lines.append(printed.strip().splitlines()[-1])
             print(lines[-1], flush=True)
     if not words:
         _write("\n".join(lines))

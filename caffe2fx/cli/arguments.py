@@ -121,7 +121,7 @@ def _add_dump(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--layout", choices=LAYOUTS, help="of the dump's arrays, default NCHW")
     group.add_argument(
         "--threshold",
-        type=named_number,
+        type=named_float,
         action="append",
         metavar="MEASURE=NUMBER",
         help="cosine, relu_cosine, sqnr (dB), l2, max_abs or error, as cosine=0.99",
@@ -203,15 +203,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def positive_number(text: str) -> float:
+def positive_float(text: str) -> float:
     """Parse a float above 0."""
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
-        number = 0.0
-    if not number > 0:
+        value = 0.0
+    if not value > 0:
         raise argparse.ArgumentTypeError(f"needs a number above 0, got {text!r}")
-    return number
+    return value
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -230,10 +230,10 @@ def named_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape(sizes)
 
 
-def named_number(text: str) -> tuple[str, float]:
+def named_float(text: str) -> tuple[str, float]:
     """Parse "cosine=0.99" to a name and a float."""
-    name, _, number = text.rpartition("=")
+    name, _, value = text.rpartition("=")
     try:
-        return name, float(number)
+        return name, float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"needs MEASURE=NUMBER, got {text!r}") from None

@@ -20,7 +20,7 @@ from caffe2fx.weights.pairing import comment, identifier_of
 
 def upgrade_net(arguments: argparse.Namespace, output: Output) -> int:
     """Run the command."""
-    prototxt = _beside(arguments.output, ".prototxt")
+    prototxt = _with_suffix(arguments.output, ".prototxt")
     files = [prototxt]
     with output.progress():
         if arguments.prototxt.suffix in (".caffemodel", ".binaryproto"):
@@ -31,7 +31,7 @@ def upgrade_net(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _beside(output: Path, suffix: str) -> Path:
+def _with_suffix(output: Path, suffix: str) -> Path:
     return output if output.suffix == suffix else output.with_name(output.name + suffix)
 
 

@@ -25,7 +25,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.weights import caffemodel
 
-SPELLING = (CEIL_MODE, GLOBAL_MAX)
+TEXT_REWRITES = (CEIL_MODE, GLOBAL_MAX)
 HOW = "install it: python -m pip install 'opencv-python-headless<5'"
 
 
@@ -118,7 +118,7 @@ class OpenCVSession(Closing):
 
     def _loaded(self, net: Net) -> Any:
         files = Path(self._folder.name, "net.prototxt"), Path(self._folder.name, "net.caffemodel")
-        text = rewritten_text(text_of(net, hints=False), SPELLING)
+        text = rewritten_text(text_of(net, hints=False), TEXT_REWRITES)
         files[0].write_text(text, encoding="utf-8")
         caffemodel.write(files[1], net.name, weights_of(net))
         return _one_by_one(_read(*files))
@@ -200,7 +200,7 @@ class OpenCVSession(Closing):
         """Return the files of the net, or rewritten copies if OpenCV cannot read their form."""
         prototxt, weights = self._saved
         text = prototxt.read_text(encoding="utf-8")
-        readable = rewritten_text(text, SPELLING)
+        readable = rewritten_text(text, TEXT_REWRITES)
         if readable != text:
             prototxt = Path(self._folder.name, "saved.prototxt")
             prototxt.write_text(readable, encoding="utf-8")

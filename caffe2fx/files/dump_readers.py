@@ -70,12 +70,12 @@ def _safetensors(path: Path) -> Mapping[str, Array]:
 def _text(path: Path) -> Mapping[str, Array]:
     """Read decimal floats, one a line; return an empty dict for other texts."""
     words = path.read_text(encoding="utf-8").split()
-    if not words or _number(words[0]) is None:
+    if not words or _float_or_none(words[0]) is None:
         return {}
     return {path.stem: np.array(words, dtype=np.float32)}
 
 
-def _number(word: str) -> float | None:
+def _float_or_none(word: str) -> float | None:
     try:
         return float(word)
     except ValueError:
@@ -91,10 +91,10 @@ _NNIE = re.compile(
 @register_reader(".hex")
 def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
     """Read NNIE's hexadecimal values: signed 32-bit with FRACTION fractional bits, one a line."""
-    numbers = [int(word, 16) for word in path.read_text("ascii").split()]
-    if numbers and not -(2**31) <= min(numbers) <= max(numbers) < 2**32:
+    integers = [int(word, 16) for word in path.read_text("ascii").split()]
+    if integers and not -(2**31) <= min(integers) <= max(integers) < 2**32:
         raise ValueError("needs hexadecimal numbers of 32 bits")
-    bits = np.array(numbers, dtype=np.int64)
+    bits = np.array(integers, dtype=np.int64)
     value = (bits.astype(np.uint32).view(np.int32) / 2.0**FRACTION).astype(np.float32)
     name = path.name.removesuffix(".hex").removesuffix(".linear")
     parts = _NNIE.fullmatch(name)

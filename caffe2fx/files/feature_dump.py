@@ -105,7 +105,7 @@ def _written(one: FeatureMap, add: Add, taken: set[str]) -> dict[str, Any]:
 
 
 def _digest(value: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(value))
+    return zlib.crc32(np.ascontiguousarray(value).data)
 
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # devices of Windows

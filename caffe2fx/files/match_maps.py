@@ -129,11 +129,11 @@ _BY_BLOB: _Rule = (
     lambda one: [one.blob] if one.blob else [],
     lambda candidate: [candidate.value.blob],
 )
-_BY_SPELLED_NAME: _Rule = (
+_BY_PLAIN_NAME: _Rule = (
     lambda one: [_plain(one.name)],
     lambda candidate: [_plain(name) for name in candidate.names],
 )
-_BY_SPELLED_LAYER: _Rule = (
+_BY_PLAIN_LAYER: _Rule = (
     lambda one: [(_plain(one.name), one.output)],
     lambda candidate: [(_plain(candidate.step.name), candidate.index)],
 )
@@ -141,11 +141,11 @@ _BY_SPELLED_LAYER: _Rule = (
 
 def _rules(maps: Sequence[FeatureMap], candidates: Sequence[_NamedValue]) -> tuple[_Rule, ...]:
     """Return the rules in their order for this dump."""
-    spelled = (_BY_SPELLED_NAME, _BY_SPELLED_LAYER)
-    blobs, layers = (len(_pairs(maps, candidates, *rule)) for rule in spelled)
+    by_plain_name = (_BY_PLAIN_NAME, _BY_PLAIN_LAYER)
+    blobs, layers = (len(_pairs(maps, candidates, *rule)) for rule in by_plain_name)
     if layers > blobs:
-        return (_BY_BOTH, _BY_LAYER, _BY_NAME, _BY_BLOB, *reversed(spelled))
-    return (_BY_BOTH, _BY_NAME, _BY_LAYER, _BY_BLOB, *spelled)
+        return (_BY_BOTH, _BY_LAYER, _BY_NAME, _BY_BLOB, *reversed(by_plain_name))
+    return (_BY_BOTH, _BY_NAME, _BY_LAYER, _BY_BLOB, *by_plain_name)
 
 
 def _fitted(net: Net, found: Mapping[Value, FeatureMap], only_dump: tuple[str, ...]) -> Matched:
@@ -206,10 +206,11 @@ def check_same_input(name: str, mine: Tensor, theirs: Tensor, exact: bool) -> No
         shapes = f"{list(theirs.shape)} as in the dump, got {list(mine.shape)}"
         raise ShapeMismatchError(f"input {name!r} needs the shape {shapes}")
     one, other = mine.double(), theirs.double()
-    apart = float((one - other).abs().max()) if one.numel() else 0.0
-    if apart > (1e-6 if exact else ROUGHLY) * float(other.abs().max()):
+    difference = float((one - other).abs().max()) if one.numel() else 0.0
+    if difference > (1e-6 if exact else ROUGHLY) * float(other.abs().max()):
         raise CaffeError(
-            f"input {name!r} needs the values that the dump was made from, got others by {apart:g}"
+            f"input {name!r} needs the values that the dump was made from, "
+            f"got others by {difference:g}"
         )
 
 

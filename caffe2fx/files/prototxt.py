@@ -100,7 +100,7 @@ def net_of(
     state = state.replace(stage=(*proto.state.stage, *state.stage))
     entries = _entries(proto, origins, hints or Hints())
     _check_rules(entries)
-    standing = [entry[0].stands_in(state) for entry in entries]
+    standing = [entry[0].is_included(state) for entry in entries]
     _check_rates(list(compress(zip(proto.layer, origins, strict=True), standing)))
     kept = list(compress(entries, standing))
     found = _steps(kept, proto.force_backward)

@@ -240,8 +240,8 @@ class Deconvolution(Filters):
         """Return the terms in a sum: the channels of a group times the taps that overlap."""
         _, channels, sizes = self._split(bottoms[0])
         kernel, stride, _, dilation = self.geometry(len(sizes))
-        apart = [s // gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
-        return channels // self.group * prod(-(-k // a) for k, a in zip(kernel, apart, strict=True))
+        steps = [s // gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
+        return channels // self.group * prod(-(-k // a) for k, a in zip(kernel, steps, strict=True))
 
 
 @register
@@ -269,9 +269,9 @@ class Im2col(Windows):
         shape = tuple(bottoms[0].shape)
         lead, _, sizes = self._split(shape)
         kernel, stride, pad, dilation = self.geometry(len(sizes))
-        around = [side for p in reversed(pad) for side in (p, p)]
+        pads = [side for p in reversed(pad) for side in (p, p)]
         # Without a pad the windows that do not overlap stay a view, which is how nets permute.
-        top = F.pad(bottoms[0], around) if any(pad) else bottoms[0]
+        top = F.pad(bottoms[0], pads) if any(pad) else bottoms[0]
         for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), len(lead) + 1):
             top = top.unfold(axis, d * (k - 1) + 1, s)[..., ::d]  # the taps become a last axis
         last = range(len(shape), len(shape) + len(sizes))

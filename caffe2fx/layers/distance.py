@@ -34,8 +34,8 @@ class EuclideanLoss(Loss):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        apart = bottoms[0] - bottoms[1].reshape(bottoms[0].shape)
-        return (apart.square().sum() / bottoms[0].shape[0] / 2,)
+        difference = bottoms[0] - bottoms[1].reshape(bottoms[0].shape)
+        return (difference.square().sum() / bottoms[0].shape[0] / 2,)
 
 
 class Norm(IntEnum):
@@ -104,13 +104,13 @@ class ContrastiveLoss(Loss):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         batch = bottoms[0].shape[0]
-        apart = bottoms[0].reshape(batch, -1) - bottoms[1].reshape(batch, -1)
+        difference = bottoms[0].reshape(batch, -1) - bottoms[1].reshape(batch, -1)
         similar = bottoms[2].detach().long().reshape(-1)[:batch] != 0
-        square = apart.detach().square().sum(1)
+        square = difference.detach().square().sum(1)
         losses, pull = self._dissimilar(square)
         losses, pull = torch.where(similar, square, losses), torch.where(similar, 1.0, pull)
         total = losses.sum() / batch / 2
-        return (with_gradient(total, apart, pull[:, None] * apart / batch),)
+        return (with_gradient(total, difference, pull[:, None] * difference / batch),)
 
     def _dissimilar(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """Return twice a dissimilar pair's loss, and its gradient as a factor of the difference."""

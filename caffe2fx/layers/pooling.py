@@ -132,23 +132,23 @@ class Pooling(Layer):
             max((count - 1) * s + k - p - size, 0)
             for size, k, s, p, count in zip(bottom.shape[2:], kernel, stride, pad, out, strict=True)
         ]
-        around = (pad[1], ends[1], pad[0], ends[0])
+        pads = (pad[1], ends[1], pad[0], ends[0])
         if self.pool is PoolMethod.MAX:
-            return self._maximum(bottom, around, out, tops)
+            return self._maximum(bottom, pads, out, tops)
         if self.pool.is_average:
-            sums = F.avg_pool2d(F.pad(bottom, around), kernel, stride, divisor_override=1)
+            sums = F.avg_pool2d(F.pad(bottom, pads), kernel, stride, divisor_override=1)
             return (sums[..., : out[0], : out[1]] / self._divisor(bottom, out),)
         raise NotImplementedError(f"{self.pool.name} pooling, which check refuses")
 
-    def _maximum(self, bottom: Tensor, around: Shape, out: Shape, tops: int) -> tuple[Tensor, ...]:
+    def _maximum(self, bottom: Tensor, pads: Shape, out: Shape, tops: int) -> tuple[Tensor, ...]:
         kernel, stride, _ = self.geometry(tuple(bottom.shape))
         # Caffe keeps values larger than -FLT_MAX: neither NaN nor -inf is.
         least = torch.full_like(bottom, LOWEST)
-        padded = F.pad(torch.where(bottom > LOWEST, bottom, least), around, value=LOWEST)
+        padded = F.pad(torch.where(bottom > LOWEST, bottom, least), pads, value=LOWEST)
         if tops == 1:
             return (F.max_pool2d(padded, kernel, stride)[..., : out[0], : out[1]],)
         top, index = F.max_pool2d(padded, kernel, stride, return_indices=True)
-        row, column = index // padded.shape[3] - around[2], index % padded.shape[3] - around[0]
+        row, column = index // padded.shape[3] - pads[2], index % padded.shape[3] - pads[0]
         mask = (row * bottom.shape[3] + column).to(bottom.dtype)
         mask = torch.where(top > LOWEST, mask, torch.full_like(mask, -1))
         return top[..., : out[0], : out[1]], mask[..., : out[0], : out[1]]

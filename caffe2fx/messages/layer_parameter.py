@@ -107,7 +107,7 @@ class LayerParameter(LayerHints):
         names = [item.name for item in dataclasses.fields(LayerHints)]
         return LayerHints(**{name: getattr(self, name) for name in names})
 
-    def stands_in(self, state: NetState) -> bool:
+    def is_included(self, state: NetState) -> bool:
         """Return whether include and exclude rules keep this layer in a net of that state."""
         if self.include:
             return any(rule.meets(state) for rule in self.include)

@@ -20,9 +20,9 @@ class Wire:
 
     `type` is a protobuf scalar name ("uint32"), an IntEnum class, a Message class, or `Shape`,
     which is the message BlobShape held as a plain tuple. `default` is the schema's own default,
-    None where it has none; the record's default may differ (see `field`). `beside` marks a sibling
-    message of the layer's own (see `sibling_message`), and `hint` a field that does not change what
-    is computed (see `hint`).
+    None where it has none; the record's default may differ (see `field`). `is_sibling` marks a
+    sibling message of the layer's own (see `sibling_message`), and `hint` a field that does not
+    change any value (see `hint`).
     """
 
     number: int
@@ -30,7 +30,7 @@ class Wire:
     label: str = "optional"
     default: Any = None
     packed: bool = False
-    beside: bool = False
+    is_sibling: bool = False
     hint: bool = False
 
 
@@ -80,7 +80,7 @@ def sibling_message(number: int, type: type[Message]) -> Any:
 
     The field's name is the message's name in LayerParameter; an absent one is at its defaults.
     """
-    wire = Wire(number, type, beside=True)
+    wire = Wire(number, type, is_sibling=True)
     return dataclasses.field(default=type(), metadata={"wire": wire})
 
 
@@ -118,18 +118,18 @@ class Message:
     @classmethod
     def wires(cls) -> Iterator[tuple[str, Wire]]:
         """Yield the name and the declaration of every field of the message."""
-        return ((name, wire) for name, wire in _wires(cls) if not wire.beside)
+        return ((name, wire) for name, wire in _wires(cls) if not wire.is_sibling)
 
     @classmethod
     def sibling_messages(cls) -> Iterator[tuple[str, Wire]]:
         """Yield the name in LayerParameter and the declaration of each sibling message."""
-        return ((name, wire) for name, wire in _wires(cls) if wire.beside)
+        return ((name, wire) for name, wire in _wires(cls) if wire.is_sibling)
 
     def fill(self, proto: ProtoMessage) -> None:
         """Write into `proto` every field that is not at its default."""
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value, wire = getattr(self, item.name), item.metadata["wire"]
-            if wire.beside:
+            if wire.is_sibling:
                 continue
             if wire.label == "required" or (value is not None and value != item.default):
                 _write(proto, item.name, wire, value)
@@ -144,7 +144,7 @@ class Message:
         """Yield name and value of each set field or enumeration member of forks, nested too."""
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value, wire = getattr(self, item.name), item.metadata["wire"]
-            if value is None or (value == item.default and not wire.beside):
+            if value is None or (value == item.default and not wire.is_sibling):
                 continue
             if is_message(wire.type):
                 for one in value if wire.label == "repeated" else (value,):

@@ -141,5 +141,5 @@ def _transform(step: Step, layer: Source) -> Transform:
 
 
 def _mean(name: str, step: Step) -> Tensor:
-    beside = Path(step.origin.file).parent / name
-    return read_mean(beside if beside.exists() and not Path(name).exists() else name)
+    sibling_path = Path(step.origin.file).parent / name
+    return read_mean(sibling_path if sibling_path.exists() and not Path(name).exists() else name)

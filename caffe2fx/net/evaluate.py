@@ -46,7 +46,7 @@ class StepwiseEvaluation:
 
     def __init__(self, net: Net, reference: Reference, inputs: Sequence[Tensor]) -> None:
         self.values: dict[Value, Tensor] = {}
-        self._known, self._coming = reference.known, iter(reference.run(inputs))
+        self._known, self._pending = reference.known, iter(reference.run(inputs))
         self._dtype = inputs[0].dtype
         self._readers = Counter(value for step in net.steps for value in step.reads)
 
@@ -60,7 +60,7 @@ class StepwiseEvaluation:
 
     def _pull(self, wanted: Value) -> None:
         while wanted not in self.values:
-            value, tensor = next(self._coming)
+            value, tensor = next(self._pending)
             self.values[value] = tensor
 
     def leave(self, step: Step) -> None:
@@ -74,11 +74,11 @@ class StepwiseEvaluation:
 class Filled(StepwiseEvaluation):
     """Evaluates a net on inputs filled with one value; a layer that fails on it gives it again."""
 
-    def __init__(self, net: Net, inputs: Sequence[Tensor], number: float) -> None:
-        filled = [torch.full_like(value, number) for value in inputs]
+    def __init__(self, net: Net, inputs: Sequence[Tensor], fill_value: float) -> None:
+        filled = [torch.full_like(value, fill_value) for value in inputs]
         super().__init__(net, own_reference(net), filled)
         self._shapes = net.reshaped([tuple(value.shape) for value in inputs]).shapes()
-        self._number = number
+        self._fill_value = fill_value
 
     def enter(self, step: Step) -> None:
         try:
@@ -86,7 +86,7 @@ class Filled(StepwiseEvaluation):
         except Exception:  # the value may be invalid there, such as an index out of range
             missing = [top for top in step.tops if top not in self.values]
             self.values.update(
-                {top: torch.full(self._shapes[top], self._number) for top in missing}
+                {top: torch.full(self._shapes[top], self._fill_value) for top in missing}
             )
 
 

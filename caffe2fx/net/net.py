@@ -52,7 +52,9 @@ class Net:
 
     def __repr__(self) -> str:
         count = sum(not is_input(step) for step in self.steps)
-        inputs, outputs = (", ".join(v.blob for v in some) for some in (self.inputs, self.outputs))
+        inputs, outputs = (
+            ", ".join(v.blob for v in values) for values in (self.inputs, self.outputs)
+        )
         return f"<Net {self.name!r}: {count} layers, {inputs or '()'} -> {outputs or '()'}>"
 
     def _repr_html_(self) -> str:

@@ -51,16 +51,16 @@ def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
     blobs = {i: list(step.blobs) for i, step in enumerate(net.steps)}
     for step, missing in _without_own(net, groups).items():
         blobs[step] = [_owned(net, positions) for positions in missing]
-    turn = {name: index for index, name in enumerate(order)}
+    rank = {name: index for index, name in enumerate(order)}
     for positions in groups.values():
-        there = [position for position in positions if position.blob < len(blobs[position.step])]
-        read = [position for position in there if net.steps[position.step].blobs]
+        present = [position for position in positions if position.blob < len(blobs[position.step])]
+        read = [position for position in present if net.steps[position.step].blobs]
         if not read:
             continue
-        last = max(read, key=lambda position: turn.get(net.steps[position.step].name, -1))
+        last = max(read, key=lambda position: rank.get(net.steps[position.step].name, -1))
         value = blobs[last.step][last.blob]
-        for position in there:
-            _check(net.steps[position.step], position, blobs, there[0])
+        for position in present:
+            _check(net.steps[position.step], position, blobs, present[0])
             own = blobs[position.step][position.blob]
             blobs[position.step][position.blob] = (
                 value if own is value else value.reshape(own.shape)

@@ -20,10 +20,10 @@ def unique_name(wanted: str, taken: Names, key: Callable[[str], str] = str) -> s
     suffix is the least that is free, if those below it that were given are all still taken.
     """
 
-    def candidate(number: int) -> str:
-        return f"{wanted}_{number}" if number else wanted
+    def candidate(suffix: int) -> str:
+        return f"{wanted}_{suffix}" if suffix else wanted
 
-    name = candidate(_first_free(lambda number: key(candidate(number)) in taken))
+    name = candidate(_first_free(lambda suffix: key(candidate(suffix)) in taken))
     taken.add(key(name))
     return name
 

@@ -73,13 +73,13 @@ def _lanes(nodes: Sequence[Node], ranks: Sequence[int]) -> list[int]:
     taken: set[tuple[int, int]] = set()
     for index in sorted(range(len(nodes)), key=lambda one: (ranks[one], one)):
         wanted = min((lanes[bottom] for bottom in nodes[index].bottoms), key=abs, default=0)
-        lane = next(one for one in _beside(wanted) if (ranks[index], one) not in taken)
+        lane = next(one for one in _nearest_lanes(wanted) if (ranks[index], one) not in taken)
         taken.add((ranks[index], lane))
         lanes[index] = lane
     return lanes
 
 
-def _beside(lane: int) -> Iterator[int]:
+def _nearest_lanes(lane: int) -> Iterator[int]:
     yield lane
     for step in count(1):
         yield lane + step

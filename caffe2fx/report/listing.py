@@ -19,7 +19,7 @@ class Cell:
     """
 
     text: str
-    number: float | None = None
+    sort_key: float | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,12 +56,12 @@ def _cell(cell: Cell) -> str:
     links = "".join(
         f' <a href="{page(quote(target))}">{page(text)}</a>' for text, target in cell.links.items()
     )
-    return f"<td{_order(cell.number)}>{page(cell.text)}{links}</td>"
+    return f"<td{_order(cell.sort_key)}>{page(cell.text)}{links}</td>"
 
 
-def _order(number: float | None) -> str:
+def _order(sort_key: float | None) -> str:
     """Return the attribute that the page's program sorts by; it reads neither inf nor nan."""
-    if number is None:
+    if sort_key is None:
         return ""
-    bounded = 1e308 if isnan(number) else max(-1e308, min(1e308, number))
+    bounded = 1e308 if isnan(sort_key) else max(-1e308, min(1e308, sort_key))
     return f' data-order="{bounded:.17g}"'

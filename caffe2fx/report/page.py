@@ -98,9 +98,9 @@ def _net(made: Page) -> str:
     if not made.nodes:
         return '<section class="panel"><h2>Outputs</h2><p class="none">The layers of one side are \
 not known: its outputs alone were compared.</p></section>'
-    there = {node.kind.split(" ")[0] for node in made.nodes}
+    kinds = {node.kind.split(" ")[0] for node in made.nodes}
     legend = "".join(
-        f'<li><i class="{kind}"></i>{text}</li>' for kind, text in _LEGEND.items() if kind in there
+        f'<li><i class="{kind}"></i>{text}</li>' for kind, text in _LEGEND.items() if kind in kinds
     )
     return (
         '<section class="panel"><div class="bar"><h2>The net</h2>'

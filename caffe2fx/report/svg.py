@@ -83,12 +83,12 @@ def _box(index: int, node: Node, found: Layout) -> str:
 
 def shortened(name: str, letters: int = LETTERS) -> str:
     """Return a name that fits its box: its end, which distinguishes it best."""
-    shown = visible(name, lines=False)
-    wide = [2 if east_asian_width(one) in "WF" else 1 for one in shown]
+    text = visible(name, lines=False)
+    wide = [2 if east_asian_width(one) in "WF" else 1 for one in text]
     if sum(wide) <= letters:
-        return shown
-    room, at = letters - 1, len(shown)
+        return text
+    room, at = letters - 1, len(text)
     while at and room >= wide[at - 1]:
         at -= 1
         room -= wide[at]
-    return f"\u2026{shown[at:]}"
+    return f"\u2026{text[at:]}"

@@ -42,7 +42,7 @@ from caffe2fx.verdict.dump_report import DumpReport, MapRow, Thresholds, as_thre
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.module_outputs import end_to_end_row, flattened
 from caffe2fx.verdict.report import Row
-from caffe2fx.verdict.second_inputs import another
+from caffe2fx.verdict.second_inputs import second_input
 from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity, similarity
 from caffe2fx.weights.atomic import file_errors
 
@@ -144,7 +144,7 @@ def outputs_with_dump(
 ) -> DumpReport:
     """Compare the outputs of a module that did not come from Caffe with those of a dump."""
     values = _module_inputs(dump, inputs)
-    other = _outputs(module, [another(value) for value in values], dump)
+    other = _outputs(module, [second_input(value) for value in values], dump)
     rounded = _outputs(module, values, dump)
     maps = {one.name: one for one in dump.maps}
     with in_precision(module, torch.float64) as twin:

@@ -128,8 +128,8 @@ class DumpReport(Report):
         mapped = cast(MapRow, row)
         one, alone = mapped.found, mapped.found_alone
         measures = (one.cosine, one.relu_cosine, one.l2, one.max_abs, one.error, one.sqnr)
-        numbers = (f"{value:.4g}" for value in (*measures, alone.sqnr))
-        whole = (row.layer, row.blob, *numbers, row.verdict)
+        texts = (f"{value:.4g}" for value in (*measures, alone.sqnr))
+        whole = (row.layer, row.blob, *texts, row.verdict)
         return tuple(visible(cell, lines=False) for cell in whole)
 
     def extras(self) -> dict[str, Any]:

@@ -132,11 +132,11 @@ def _pictures(mine: Tensor, reference: Tensor, plane: Shape) -> tuple[Picture, .
     if min(one.shape) < 2:
         return ()
     low, high = _range(one, two)
-    apart = _shrunk((one - two).abs(), peaks=True)
+    difference = _shrunk((one - two).abs(), peaks=True)
     return (
         _picture(_shrunk(two), low, high),
         _picture(_shrunk(one), low, high),
-        _picture(apart, 0.0, float(apart.max())),
+        _picture(difference, 0.0, float(difference.max())),
     )
 
 

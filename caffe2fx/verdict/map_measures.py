@@ -93,7 +93,7 @@ class _Sums:
         self.shape = tuple(mine.shape)
         self.mine, self.reference = (as_blocks(v.detach().numpy()) for v in (mine, reference))
         self.products = np.zeros(6)  # mine, reference, both; the same after a ReLU
-        self.apart = 0.0  # the sum of squared differences
+        self.squared_error = 0.0  # the sum of squared differences
         self.low, self.high, self.is_finite = inf, -inf, True
         self.errors = np.zeros(self.mine.shape[1])
         self.most, self.where = -1.0, (0, 0, 0)
@@ -109,17 +109,17 @@ class _Sums:
         after = straight if positive else _products(one.clip(0), two.clip(0))
         self.products += (*straight, *after)
         with np.errstate(invalid="ignore"):
-            apart = one - two
-        squared = float(apart @ apart)
-        self.apart += squared
+            difference = one - two
+        squared = float(difference @ difference)
+        self.squared_error += squared
         self.is_finite &= isfinite(squared) and isfinite(straight[0]) and isfinite(straight[1])
-        if squared != 0 or apart.any():
-            self._errors(part, mine, reference, apart.reshape(mine.shape))
+        if squared != 0 or difference.any():
+            self._errors(part, mine, reference, difference.reshape(mine.shape))
 
     def _errors(
-        self, part: tuple[int, slice], mine: Floats, reference: Floats, apart: Floats
+        self, part: tuple[int, slice], mine: Floats, reference: Floats, difference: Floats
     ) -> None:
-        errors = np.abs(apart, out=apart)
+        errors = np.abs(difference, out=difference)
         if not self.is_finite:
             same = (mine == reference) | (np.isnan(mine) & np.isnan(reference))
             errors = np.where(same, 0.0, np.nan_to_num(errors, nan=inf, posinf=inf))
@@ -134,12 +134,12 @@ class _Sums:
 
     def measures(self) -> MapMeasures:
         """Return the measures of the whole map."""
-        mean = self.apart / self.mine.size
+        mean = self.squared_error / self.mine.size
         found: dict[str, Any] = {
             "max_abs": max(0.0, self.most),
             "cosine": _cosine(*self.products[:3]),
             "relu_cosine": _cosine(*self.products[3:]),
-            "l2": sqrt(self.apart) if self.apart >= 0 else nan,
+            "l2": sqrt(self.squared_error) if self.squared_error >= 0 else nan,
             "psnr": _psnr(self.high - self.low, mean),
         }
         if not self.is_finite:

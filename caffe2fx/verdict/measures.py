@@ -73,8 +73,8 @@ def shape_fault(got: Tensor, wanted: Tensor) -> str:
 
 
 def _difference(mine: Tensor, reference: Tensor) -> float:
-    apart = (mine.double() - reference).abs()
+    difference = (mine.double() - reference).abs()
     same = (mine == reference) | (mine.isnan() & reference.isnan())
-    apart = torch.where(same, torch.zeros_like(apart), apart)
-    worst = largest_of_all(apart)
+    difference = torch.where(same, torch.zeros_like(difference), difference)
+    worst = largest_of_all(difference)
     return inf if worst != worst else worst

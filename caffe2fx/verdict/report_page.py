@@ -102,8 +102,8 @@ def _line(report: Findings, row: Row) -> Line:
         row.type,
         row.blob,
         "x".join(map(str, row.shape)),
-        _number(row.alone),
-        _number(row.end_to_end),
+        _formatted(row.alone),
+        _formatted(row.end_to_end),
         f"{row.share:.2g}" if row.is_measured else "-",
         f"{row.measures.cosine:.6f}" if row.measures.cosine == row.measures.cosine else "-",
         row.verdict,
@@ -111,7 +111,7 @@ def _line(report: Findings, row: Row) -> Line:
     return Line(report.kind(row).value, cells)
 
 
-def _number(error: float | None) -> str:
+def _formatted(error: float | None) -> str:
     return "-" if error is None else f"{error:.2e}"
 
 

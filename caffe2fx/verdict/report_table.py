@@ -37,8 +37,8 @@ def notable(report: Report) -> list[int]:
     chosen += _first(kinds, [Kind.CONSEQUENCE, Kind.UNPROVEN, Kind.UNVERIFIED], MOST_OTHERS)
     index = {id(row): at for at, row in enumerate(report.rows)}
     chosen += [index[id(row)] for row in report.leading[: MOST_OTHERS if report.ok else 1]]
-    around = {at + step for at in chosen for step in (-1, 0, 1)}
-    return sorted(at for at in around if 0 <= at < len(report.rows))
+    neighbours = {at + step for at in chosen for step in (-1, 0, 1)}
+    return sorted(at for at in neighbours if 0 <= at < len(report.rows))
 
 
 def _first(kinds: Sequence[Kind], wanted: Sequence[Kind], most: int) -> list[int]:
@@ -74,15 +74,19 @@ def html(report: Report) -> str:
     if not report.rows:
         return notebook.listing(report.summary(), report.context.refusals)
     parts = _parts(report, every=False)
-    shown = [row and Line(report.kind(row).value, report.cells(row)) for row in parts]
-    return notebook.table(report.summary(), report.head, shown)
+    lines = [_notebook_line(report, row) if row is not None else None for row in parts]
+    return notebook.table(report.summary(), report.head, lines)
+
+
+def _notebook_line(report: Report, row: Row) -> Line:
+    return Line(report.kind(row).value, report.cells(row))
 
 
 def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
     """Return a line: two names, numbers, and the verdict, whose width is its own."""
     names = [text.ljust(width) for text, width in zip(cells[:2], wide, strict=False)]
-    numbers = [text.rjust(width) for text, width in zip(cells[2:-1], wide[2:], strict=False)]
-    return "  ".join([*names, *numbers, cells[-1]]).rstrip()
+    texts = [text.rjust(width) for text, width in zip(cells[2:-1], wide[2:], strict=False)]
+    return "  ".join([*names, *texts, cells[-1]]).rstrip()
 
 
 def cells_of(row: Row) -> tuple[str, ...]:
@@ -119,9 +123,9 @@ def _coloured(report: Report, rows: Iterable[Row | None]) -> Table:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in report.head:
-        number = title in report.head[2:-1]
+        is_measure = title in report.head[2:-1]
         table.add_column(
-            title, justify="right" if number else "left", no_wrap=number, overflow="fold"
+            title, justify="right" if is_measure else "left", no_wrap=is_measure, overflow="fold"
         )
     for row in rows:
         cells = (GAP,) if row is None else report.cells(row)

@@ -14,7 +14,7 @@ Draw = Callable[[Tensor, torch.Generator], Tensor]
 MOST = 16  # of the values that a net compares with
 
 
-def another(value: Tensor) -> Tensor:
+def second_input(value: Tensor) -> Tensor:
     """Return a second input like the first: floats in another order, a bit smaller.
 
     The order alone would not change x - x.mean().sum(); values nearer to 0 stay in any range.
@@ -46,8 +46,8 @@ def other_inputs(inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
     The example's own inputs, which change nothing, are always accepted.
     """
-    yield [another(value) for value in inputs]
-    yield [value if is_whole(value) else another(value) for value in inputs]
+    yield [second_input(value) for value in inputs]
+    yield [value if is_whole(value) else second_input(value) for value in inputs]
     yield list(inputs)
 
 
@@ -74,7 +74,7 @@ def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator)
     """Draw integers by `draw`, as torch refuses invalid indices; other tables by column."""
     if value.is_floating_point() and value.dim() == 2:
         return _towards_zero(_column_wise(value, generator), generator)
-    return draw(value, generator) if is_whole(value) else another(value) * factor
+    return draw(value, generator) if is_whole(value) else second_input(value) * factor
 
 
 def constants_compared_with(net: Net) -> list[float]:
@@ -87,7 +87,7 @@ def constants_compared_with(net: Net) -> list[float]:
             found[step.layer.threshold] = None
         elif isinstance(step.layer, Bias) and step.blobs:
             found.update(dict.fromkeys(step.blobs[0].reshape(-1)[:MOST].neg().tolist()))
-    return [number for number in found if number.is_integer()][:MOST]
+    return [value for value in found if value.is_integer()][:MOST]
 
 
 def _seeded(seed: int) -> torch.Generator:

@@ -197,7 +197,7 @@ def _temporaries(targets: Sequence[Path], stack: ExitStack) -> tuple[tuple[Path,
     locks = stack.enter_context(ExitStack())
     for target in targets:
         while True:
-            made.append(_beside(target))
+            made.append(_temporary_path(target))
             stack.callback(made[-1].unlink, missing_ok=True)
             locks.enter_context(_locked([made[-1]], _PATIENCE))
             if made[-1].exists():
@@ -206,7 +206,7 @@ def _temporaries(targets: Sequence[Path], stack: ExitStack) -> tuple[tuple[Path,
     return tuple(made), locks
 
 
-def _beside(target: Path) -> Path:
+def _temporary_path(target: Path) -> Path:
     """Create an empty file in the target's folder, since a rename needs one file system.
 
     The suffix is kept: writers may choose the format by it.

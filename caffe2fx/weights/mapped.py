@@ -117,8 +117,8 @@ def _mapping(descriptor: int, path: str) -> Mapping:
 def _stamp(descriptor: int, path: str) -> Stamp:
     found = os.fstat(descriptor)
     try:
-        is_there = os.path.samestat(found, os.stat(path))
+        exists = os.path.samestat(found, os.stat(path))
     except OSError:
-        is_there = False
-    inode = found.st_nlink, found.st_mode, found.st_uid, found.st_gid, is_there
+        exists = False
+    inode = found.st_nlink, found.st_mode, found.st_uid, found.st_gid, exists
     return Stamp((found.st_size, found.st_mtime_ns), found.st_ctime_ns, inode)

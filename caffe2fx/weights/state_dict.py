@@ -16,7 +16,7 @@ from caffe2fx.errors import CaffeError, CaffeFormatError
 from caffe2fx.weights.atomic import file_errors
 
 State = dict[str, Tensor]
-SHOWN = 5  # keys that a message lists
+MOST_LISTED = 5  # keys that a message lists
 _CLASS = re.compile(r"GLOBAL (\S+) was not an allowed global|class ['\"]?([\w.]+)['\"]?")
 _COUNTER = "num_batches_tracked"  # files from before 2018 have none, and nothing computes with it
 
@@ -113,8 +113,8 @@ def check_fits(path: str | Path, state: State, wanted: Mapping[str, Tensor]) -> 
     """Raise CaffeError that lists keys that are missing, are too many, or have other shapes."""
     faults = list(_faults(state, wanted))
     if faults:
-        more = f"\n(and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
-        listed = "\n".join(faults[:SHOWN])
+        more = f"\n(and {len(faults) - MOST_LISTED} more)" if len(faults) > MOST_LISTED else ""
+        listed = "\n".join(faults[:MOST_LISTED])
         raise CaffeError(f"{path} does not fit the model:\n{listed}{more}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from caffe2fx.cli.arguments import positive, positive_number
+from caffe2fx.cli.arguments import positive, positive_float
 from caffe2fx.cli.program import command
 from caffe2fx.engines import NAMES
 
@@ -37,11 +37,11 @@ def configure(commands: Any) -> None:
     parser.add_argument("--batch", type=positive, default=0, help="verify with this batch too")
     parser.add_argument("--small", action="store_true", help="the smallest inputs that run")
     parser.add_argument(
-        "--largest", type=positive_number, metavar="MB", help="leave out larger weights"
+        "--largest", type=positive_float, metavar="MB", help="leave out larger weights"
     )
     parser.add_argument("--jobs", type=positive, default=1, help="processes at a time (default: 1)")
     parser.add_argument(
-        "--memory", type=positive_number, metavar="GB", help="for all processes together"
+        "--memory", type=positive_float, metavar="GB", help="for all processes together"
     )
     parser.add_argument(
         "--executor",

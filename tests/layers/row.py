@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.measures import alone_limit, difference, largest, moved
-from caffe2fx.verdict.second_inputs import another
+from caffe2fx.verdict.second_inputs import second_input
 
 Tops = tuple[Tensor, ...]
 
@@ -123,7 +123,7 @@ def _others(inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return the same values in other orders, one for each bottom, so that distances change."""
     changed = list(inputs)
     for index in range(len(changed)):
-        changed[index:] = map(another, changed[index:])
+        changed[index:] = map(second_input, changed[index:])
     return changed
 
 

@@ -23,7 +23,7 @@ from caffe2fx.layers import Power
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.module_outputs import Known, output_rows
 from caffe2fx.verdict.report import Report
-from caffe2fx.verdict.second_inputs import another
+from caffe2fx.verdict.second_inputs import second_input
 from tests.models import test_popular as popular
 from tests.models.test_torchvision import MODELS, model_of
 from tests.programs import environment
@@ -131,7 +131,7 @@ def check(program: Program, exported: fx2caffe.Export, folder: Path) -> None:
     found = program.results(folder)
     exact, rounded, other = (
         {value.blob: known[value] for value in exported.net.outputs}
-        for change in (Tensor.double, Tensor.float, another)
+        for change in (Tensor.double, Tensor.float, second_input)
         for known in [exported.reference([change(value) for value in given])]
     )
     makers = {value: step for step in exported.net.steps for value in step.tops}

@@ -36,7 +36,7 @@ from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.measures import difference, largest, moved
 from caffe2fx.verdict.report import Report, Status
 from caffe2fx.verdict.sample_by_sample import SampleBySample
-from caffe2fx.verdict.second_inputs import another
+from caffe2fx.verdict.second_inputs import second_input
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
 
 Patch = pytest.MonkeyPatch
@@ -345,8 +345,8 @@ def test_largest_and_another() -> None:
     assert largest(torch.tensor([1.0, -3.0])) == 3.0
     assert largest(torch.empty(0)) == 0.0
     given = X / 10
-    mixed = another(given)
-    assert torch.equal(mixed, another(given)) and not torch.isclose(mixed.sum(), given.sum())
+    mixed = second_input(given)
+    assert torch.equal(mixed, second_input(given)) and not torch.isclose(mixed.sum(), given.sum())
     assert mixed.min() > 0 and mixed.max() <= given.max()
 
 

@@ -18,7 +18,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.report import Status
-from caffe2fx.verdict.second_inputs import another, constants_compared_with, draws, is_uniform
+from caffe2fx.verdict.second_inputs import constants_compared_with, draws, is_uniform, second_input
 from tests.rows import Function
 from tests.verdict.nets import reference
 
@@ -104,7 +104,7 @@ def test_other_inputs_mean_something(name: str) -> None:
     make, inputs = ROWS[name]
     net = fx2caffe.export(make().eval(), tuple(inputs)).net
     most = [value.max() for value in inputs]
-    for drawn in ([another(value) for value in inputs], *draws(net, inputs)):
+    for drawn in ([second_input(value) for value in inputs], *draws(net, inputs)):
         assert [(v.shape, v.dtype) for v in drawn] == [(v.shape, v.dtype) for v in inputs]
         if "boxes" in name:
             assert drawn[1][:, 0].int().max() < len(inputs[0])

@@ -81,8 +81,8 @@ def install(
         _refuse_unusable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            there = installed(folder)
-            return there or _install(folder, machine, mirrors(mirror), progress or _silent)
+            present = installed(folder)
+            return present or _install(folder, machine, mirrors(mirror), progress or _silent)
     except OSError as error:
         raise EngineError(
             f"the pycaffe engine needs a cache folder that can be written, got: {error}; "

@@ -72,11 +72,11 @@ def _data_member(deb: Path) -> bytes:
     raise EngineError(f"{deb} needs a member data.tar, got none")
 
 
-def _member_size(deb: Path, header: bytes, there: int) -> int:
+def _member_size(deb: Path, header: bytes, offset: int) -> int:
     """Return how many bytes follow the header; raise where fewer are there."""
     size = header[48:58].strip()
-    if len(header) < _AR_HEADER or not size.isdigit() or int(size) > there:
-        limit = f"members of up to {there} bytes"
+    if len(header) < _AR_HEADER or not size.isdigit() or int(size) > offset:
+        limit = f"members of up to {offset} bytes"
         raise EngineError(f"{deb} needs {limit}, got {size!r} in its header")
     return int(size)
 

@@ -182,12 +182,14 @@ class Correlation(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         one, two = (F.pad(bottom, (self.pad,) * 4) for bottom in bottoms)
-        far = self.max_displacement
-        height, width = one.shape[2] - 2 * far, one.shape[3] - 2 * far
-        still = one[:, :, far : far + height, far : far + width]
+        radius = self.max_displacement
+        height, width = one.shape[2] - 2 * radius, one.shape[3] - 2 * radius
+        still = one[:, :, radius : radius + height, radius : radius + width]
         shifts = [step * self.stride_2 for step in range(-self._reach(), self._reach() + 1)]
         maps = [
-            self._compared(still, two[:, :, far + y : far + y + height, far + x : far + x + width])
+            self._compared(
+                still, two[:, :, radius + y : radius + y + height, radius + x : radius + x + width]
+            )
             for y in shifts
             for x in shifts
         ]

@@ -214,13 +214,13 @@ class Pooling3D(Layer):
         bottom = bottoms[0]
         out = self.top_shapes([tuple(bottom.shape)], tops)[0][2:]
         kernel, stride, pad = self._geometry()
-        around: list[int] = []
+        pads: list[int] = []
         for size, k, s, p, count in zip(bottom.shape[2:], kernel, stride, pad, out, strict=True):
-            around = [p, max((count - 1) * s + k - p - size, 0), *around]
+            pads = [p, max((count - 1) * s + k - p - size, 0), *pads]
         if self.pool is PoolMethod.MAX:
-            top = F.max_pool3d(F.pad(bottom, around, value=LOWEST), kernel, stride)
+            top = F.max_pool3d(F.pad(bottom, pads, value=LOWEST), kernel, stride)
             return (top[:, :, : out[0], : out[1], : out[2]],)
-        sums = F.avg_pool3d(F.pad(bottom, around), kernel, stride, divisor_override=1)
+        sums = F.avg_pool3d(F.pad(bottom, pads), kernel, stride, divisor_override=1)
         return (sums[:, :, : out[0], : out[1], : out[2]] / self._divisor(bottom, out),)
 
     def _divisor(self, bottom: Tensor, out: Shape) -> Tensor:

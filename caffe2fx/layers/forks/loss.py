@@ -48,10 +48,10 @@ class SmoothL1Loss(Loss):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         prediction, target, *weights = (bottom.reshape(bottoms[0].shape) for bottom in bottoms)
-        apart = prediction - target
-        apart = apart * weights[0] if weights else apart
+        difference = prediction - target
+        difference = difference * weights[0] if weights else difference
         square = self.sigma**2
-        curved = apart.square() * (square / 2)
-        terms = torch.where(apart.abs() < 1 / square, curved, apart.abs() - 0.5 / square)
+        curved = difference.square() * (square / 2)
+        terms = torch.where(difference.abs() < 1 / square, curved, difference.abs() - 0.5 / square)
         terms = terms * weights[1] if len(weights) == 2 else terms
         return (terms.sum() / prediction.shape[0],)

@@ -142,7 +142,7 @@ class Reverse(Layer):
         return (bottoms[0].flip(self.axis),)
 
 
-class _Around(Layer):
+class _Padding(Layer):
     """Base of the layers that pad H and W."""
 
     def border(self) -> tuple[int, int, int, int]:
@@ -158,7 +158,7 @@ class _Around(Layer):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Padding(_Around):
+class Padding(_Padding):
     """Pad H and W with `pad_value`."""
 
     type = "Padding"
@@ -191,7 +191,7 @@ class PadType(IntEnum):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Pad(_Around):
+class Pad(_Padding):
     """Pad H and W: with a constant, the nearest pixel, or the image mirrored at its edge."""
 
     type = "Pad"

@@ -35,13 +35,13 @@ class _Sides(Layer):
     def matches_fields(cls, names: Set[str]) -> bool:
         return bool(names & SIDES)
 
-    def around(self) -> tuple[int, int, int, int]:
+    def pads(self) -> tuple[int, int, int, int]:
         """Return the pads in torch's order: left, right, top, bottom."""
         return self.pad_l, self.pad_r, self.pad_t, self.pad_b
 
     def grown(self, bottoms: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of the padded bottoms."""
-        left, right, top, bottom = self.around()
+        left, right, top, bottom = self.pads()
         return [(*s[:-2], s[-2] + top + bottom, s[-1] + left + right) for s in bottoms]
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
@@ -51,7 +51,7 @@ class _Sides(Layer):
         """Raise ShapeMismatchError for bottoms and fields that four-sided pads do not allow."""
         for shape in bottoms:
             needs_rank(shape, 4)
-        if padded or min(self.around()) < 0:
+        if padded or min(self.pads()) < 0:
             raise ShapeMismatchError(
                 f"needs pad_l, pad_r, pad_t and pad_b of 0 or more and no pad, got {self}"
             )
@@ -69,13 +69,13 @@ class ConvolutionSides(_Sides, Convolution):
         super().check(self.grown(bottoms), tops)
 
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super()._apply(F.pad(bottom, self.around()), weight, bias)
+        return super()._apply(F.pad(bottom, self.pads()), weight, bias)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         if not self._has_twin(bottoms):
             return Layer.module(self, bottoms, blobs, tops)
         twin = super().module(self.grown(bottoms), blobs, tops)
-        return nn.Sequential(nn.ZeroPad2d(self.around()), twin)
+        return nn.Sequential(nn.ZeroPad2d(self.pads()), twin)
 
 
 @register
@@ -97,9 +97,9 @@ class PoolingSides(_Sides, Pooling):
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(bottoms[0])[2]))
-        if self.pad_type not in (0, 1) or (self.pad_type and any(self.around())):
+        if self.pad_type not in (0, 1) or (self.pad_type and any(self.pads())):
             raise ShapeMismatchError(f"needs pad_type 0 or 1, and the latter alone, got {self}")
-        if self.global_pooling and (self.pad_type or any(self.around())):
+        if self.global_pooling and (self.pad_type or any(self.pads())):
             raise ShapeMismatchError("needs no pads beside global_pooling")
         if tops > 1 or self.pool is PoolMethod.STOCHASTIC:
             raise ShapeMismatchError(f"needs 1 top(s), and MAX or an average, got {self}")
@@ -109,7 +109,7 @@ class PoolingSides(_Sides, Pooling):
     def _axes(self, bottom: Shape) -> Iterator[tuple[int, int, int, int, int]]:
         """Yield for height and width: size, kernel, stride, and the pads before and behind."""
         kernel, stride, _ = self.geometry(bottom)
-        left, right, top, below = self.around()
+        left, right, top, below = self.pads()
         pads = ((top, below), (left, right))
         for size, k, s, (before, behind) in zip(bottom[2:], kernel, stride, pads, strict=True):
             if self.pad_type:
@@ -124,7 +124,7 @@ class PoolingSides(_Sides, Pooling):
         for size, k, s, before, behind in self._axes(bottom):
             reach = size + before + behind - k
             steps = reach // s if self.round_mode is RoundMode.FLOOR else -(-reach // s)
-            dropped = any(self.around()) and steps * s >= size + before
+            dropped = any(self.pads()) and steps * s >= size + before
             counts.append(steps if dropped else steps + 1)
         return counts
 

@@ -16,11 +16,8 @@ from fx2caffe.exporter.result import Export
 FAR = 1e-4  # of the largest number: what no rounding of OpenCV's reaches, and every fault
 
 
-def check_as_users_run_it(exported: Export, folder: Path, least: float = 0.0) -> None:
-    """Check each output by its name, all by their names, and the first without names.
-
-    An error of `least` is none.
-    """
+def check_as_users_run_it(exported: Export, folder: Path) -> None:
+    """Check each output by its name, all by their names, and the first without names."""
     files = folder / "net.prototxt", folder / "net.caffemodel"
     exported.save(*files)
     given = exported.verify_inputs()
@@ -30,10 +27,10 @@ def check_as_users_run_it(exported: Export, folder: Path, least: float = 0.0) ->
     assert set(loaded(exported, files, given).getUnconnectedOutLayersNames()) == set(
         exported.outputs
     )
-    assert_near(loaded(exported, files, given).forward(), exact[0], "forward()", least)
+    assert_near(loaded(exported, files, given).forward(), exact[0], "forward()")
     for name, value, other in zip(exported.outputs, exact, together, strict=True):
-        assert_near(loaded(exported, files, given).forward(name), value, name, least)
-        assert_near(other, value, f"{name} among all", least)
+        assert_near(loaded(exported, files, given).forward(name), value, name)
+        assert_near(other, value, f"{name} among all")
 
 
 def loaded(exported: Export, files: Sequence[Path], inputs: Sequence[Tensor]) -> Any:
@@ -49,9 +46,9 @@ def cv2_net(prototxt: Path, weights: Path) -> Any:
     return cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
 
 
-def assert_near(found: Any, wanted: Tensor, name: str, least: float = 0.0) -> None:
+def assert_near(found: Any, wanted: Tensor, name: str) -> None:
     """Check that shapes (OpenCV gives one axis a second one) and values are equal."""
     found = torch.from_numpy(np.array(found))
     assert found.shape == wanted.shape or found.shape == (*wanted.shape, 1), name
     error = difference(found.reshape(wanted.shape), wanted)
-    assert error <= max(least, FAR * max(1e-3, largest(wanted))), f"{name} errs by {error}"
+    assert error <= FAR * max(1e-3, largest(wanted)), f"{name} errs by {error}"

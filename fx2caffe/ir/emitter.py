@@ -35,7 +35,12 @@ class Mark(NamedTuple):
 
 
 class Emitter:
-    """Collects steps and computes the shapes of each as it is added."""
+    """Collects steps and computes the shapes of each as it is added.
+
+    `in_caffe` is whether Caffe itself runs them, whose layers compute as its source states.
+    """
+
+    in_caffe = True
 
     def __init__(self) -> None:
         self.steps: list[Step] = []

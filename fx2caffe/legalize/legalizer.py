@@ -123,12 +123,13 @@ class _LegalEmitter(Emitter):
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.target = target
+        self.in_caffe = target.in_caffe
         self._asked: list[tuple[Layer, tuple[Value, ...]]] = []  # the layers being rewritten
 
     def for_target(self, target: Target) -> _LegalEmitter:
         """Return a copy for another target; rules still see the steps that made their bottoms."""
         other = self.forked()
-        other.target, other._asked = target, []
+        other.target, other.in_caffe, other._asked = target, target.in_caffe, []
         return other
 
     def add_many(

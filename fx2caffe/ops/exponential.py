@@ -11,11 +11,12 @@ from math import log as logarithm
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import BNLL, AbsVal, Exp, Log, Power, ReLU, TanH
+from caffe2fx.layers import BNLL, AbsVal, Exp, Log, Power, ReLU
 from fx2caffe.ir.binary import PRODUCT, BinaryOp
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.tanh import FineTanH
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     AnyOperand,
@@ -55,7 +56,7 @@ def expm1(net: Emitter, input: Symbol) -> Symbol:
 
 def _share(net: Emitter, input: Symbol) -> tuple[Symbol, Symbol]:
     """Return two factors of sign(x) (1 - exp(-|x|)) = 2 t / (1 + |t|), where t = tanh(x / 2)."""
-    tangent = net.add(TanH(), affine(net, input, 0.5, suffix="half"), suffix="tanh")
+    tangent = net.add(FineTanH(), affine(net, input, 0.5, suffix="half"), suffix="tanh")
     size = net.add(AbsVal(), tangent, suffix="tanh_size")
     return tangent, inverse(net, size, 0.5, 0.5, suffix="inverse")
 

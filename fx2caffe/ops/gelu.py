@@ -7,10 +7,11 @@ import math
 import torch
 import torch.nn.functional as F
 
-from caffe2fx.layers import AbsVal, Exp, Log, Power, ReLU, Sigmoid, TanH
+from caffe2fx.layers import AbsVal, Exp, Log, Power, ReLU, Sigmoid
 from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.tanh import FineTanH
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
     above,
@@ -66,7 +67,7 @@ def erf(net: Emitter, input: Symbol) -> Symbol:
     """Compute sign(x) 2 t / (1 + t), where t = tanh(g / 2) and g = -log(erfc(|x|))."""
     size = net.add(AbsVal(), input, suffix="size")
     slope = polynomial(net, size, [factor / 2 for factor in _ERF], suffix="slope")
-    tangent = net.add(TanH(), net.add(PRODUCT, size, slope, suffix="inner"), suffix="tanh")
+    tangent = net.add(FineTanH(), net.add(PRODUCT, size, slope, suffix="inner"), suffix="tanh")
     grown = inverse(net, tangent, 0.5, 0.5, suffix="inverse")
     return net.add(PRODUCT, tangent, grown, sign(net, input, suffix="sign"))
 

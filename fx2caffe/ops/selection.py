@@ -13,11 +13,10 @@ from math import inf
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Exp, Log, Power
-from caffe2fx.net.step import Step, is_input
-from fx2caffe.ir.binary import Binary, BinaryOp
+from caffe2fx.layers import Log
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.finite import may_be_infinite
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
@@ -174,36 +173,3 @@ def _logarithm(net: Emitter, mask: AnyOperand, scale: float, shift: float) -> An
     if isinstance(mask, Symbol):
         return net.add(Log(scale=scale, shift=shift), mask, suffix="penalty")
     return torch.log(as_float32(mask) * scale + shift)
-
-
-# Sums over many elements, whose result does not show where an operand was infinite.
-_MIXING = frozenset({"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Standardize"})
-
-
-def may_be_infinite(net: Emitter, value: AnyOperand, *, inputs: bool = False) -> bool:
-    """Return whether a value derives elementwise from one that may be infinite or NaN.
-
-    The net's inputs count as such if `inputs` is set: masks of -inf are fed to nets.
-    """
-    if not isinstance(value, Symbol):
-        return False
-    producers = {top: step for step in net.steps for top in step.tops}
-    waiting, seen = [value.value], set()
-    while waiting:
-        step = producers.get(waiting.pop())
-        if step is None or step.name in seen or step.layer.type in _MIXING:
-            continue
-        if _makes_infinite(step) or (inputs and is_input(step)):
-            return True
-        seen.add(step.name)
-        waiting += step.bottoms
-    return False
-
-
-def _makes_infinite(step: Step) -> bool:
-    layer = step.layer
-    if isinstance(layer, Power):
-        return layer.power < 0 or layer.power != int(layer.power) or abs(layer.shift) == inf
-    if isinstance(layer, Log | Exp) or (isinstance(layer, Binary) and layer.op is BinaryOp.DIV):
-        return True
-    return any(bool(blob.isinf().any()) for blob in step.blobs)

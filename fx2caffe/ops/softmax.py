@@ -12,6 +12,7 @@ from caffe2fx.layers import Exp, Log, Softmax
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.finite import may_be_infinite
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -20,7 +21,6 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
 from fx2caffe.ops.blocks import above, affine, product
 from fx2caffe.ops.reduction import kept, statistic
-from fx2caffe.ops.selection import may_be_infinite
 
 PLUS = Binary(op=BinaryOp.ADD)
 MINUS = Binary(op=BinaryOp.ADD, coeff=(1.0, -1.0))

@@ -32,9 +32,11 @@ class Target:
     refused operations, if the user asks for that. A target with a `batch` runs nets of that batch
     only, one with `outputs` nets of at most so many outputs. With `outputs_by_layer` it returns
     results by layer name, the last layer's where none is given: each output is then the only top of
-    the layer of its name. `wrong_merges` take a layer and its only reader, and return whether the
-    program merges the two into one layer that computes other values. `commands` are those by which
-    programs take the files.
+    the layer of its name. Where it is not Caffe alone that runs the nets (`in_caffe` False), TanH
+    errs near 0 by a digit of 1, and a constant made of a map by the factor 0 is NaN for infinite
+    elements: layers that depend on either are avoided. `wrong_merges` take a layer and its only
+    reader, and return whether the program merges the two into one layer that computes other values.
+    `commands` are those by which programs take the files.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Target:
     batch: int | None = None
     outputs: int | None = None
     outputs_by_layer: bool = False
+    in_caffe: bool = True
     wrong_merges: tuple[Merge, ...] = ()
     about: str = ""
     commands: tuple[Command, ...] = ()

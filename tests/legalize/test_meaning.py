@@ -61,6 +61,7 @@ from fx2caffe.ir.ones import Ones
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce, ReduceOp
 from fx2caffe.ir.standardize import Standardize
+from fx2caffe.ir.tanh import FineTanH
 from fx2caffe.ir.unpooling import note_indices
 from fx2caffe.legalize.rule import Cheapest, LayerCall, Rule, Tops, name_of
 from fx2caffe.legalize.rules import (
@@ -74,6 +75,7 @@ from fx2caffe.legalize.rules import (
     gather,
     index_map,
     matmul,
+    near_zero,
     normalization,
     permute,
     pooling,
@@ -234,6 +236,8 @@ ROWS = [
     Row(matmul.second_as_weight, MatMul(), ((3, 4), (4, 2))),
     Row(matmul.by_groups, MatMul(), ((1, 2, 3, 5), (1, 2, 5, 4))),
     Row(matmul.by_products, MatMul(), ((1, 4, 5), (1, 5, 3))),
+    Row(near_zero.tanh_of_caffe, FineTanH(), IMAGE),
+    Row(near_zero.tanh_by_series, FineTanH(), IMAGE),
     Row(normalization.by_averages, Standardize(axis=3, eps=1e-5), IMAGE),
     Row(normalization.by_reductions, Standardize(axis=1, eps=1e-5), ((4, 5),)),
     Row(normalization.affine_on_channels, Bias(axis=2), ((2, 3, 4),), ((4,),)),

@@ -40,6 +40,7 @@ from fx2caffe.ir.ones import Ones
 from fx2caffe.ir.permute import Permute
 from fx2caffe.ir.reduce import Reduce
 from fx2caffe.ir.standardize import Standardize
+from fx2caffe.ir.tanh import FineTanH
 from fx2caffe.legalize.rule import Cheapest, Rule, UserRule
 from fx2caffe.legalize.rules import (
     activation,
@@ -51,6 +52,7 @@ from fx2caffe.legalize.rules import (
     gather,
     index_map,
     matmul,
+    near_zero,
     normalization,
     permute,
     pooling,
@@ -97,6 +99,10 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     ),
     Eltwise: (elementwise.coefficients_by_power,),
     Exp: (activation.by_softmax,),
+    FineTanH: (
+        near_zero.tanh_of_caffe,
+        near_zero.tanh_by_series,
+    ),
     Flatten: (
         shape.flatten_by_reshape,
         shape.from_reshape_source,

@@ -27,9 +27,11 @@ from caffe2fx.layers import (
 from fx2caffe.ir.binary import PRODUCT
 from fx2caffe.ir.constants import LARGEST
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.finite import constant_like
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.legalize.rule import LayerCall, Tops
+from fx2caffe.legalize.rules.near_zero import log_near_one
 
 
 def clip_by_maximum(net: Emitter, call: LayerCall[Clip]) -> Tops:
@@ -54,7 +56,7 @@ def clip_by_maximum(net: Emitter, call: LayerCall[Clip]) -> Tops:
 def _at_least(net: Emitter, bottom: Symbol, bound: float, suffix: str) -> Symbol:
     if bound == 0:
         return net.add(ReLU(), bottom, suffix=suffix)
-    constant = net.add(Power(scale=0, shift=bound), bottom, suffix=f"{suffix}_bound".lstrip("_"))
+    constant = constant_like(net, bottom, bound, suffix=f"{suffix}_bound".lstrip("_"))
     return net.add(Eltwise(operation=EltwiseOp.MAX), bottom, constant, suffix=suffix)
 
 
@@ -85,7 +87,7 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     above = bottom
     if layer.threshold != 0:
         above = net.add(Power(shift=-layer.threshold), above, suffix="above")
-    least = net.add(Power(scale=0, shift=-1), bottom, suffix="least")
+    least = constant_like(net, bottom, -1, suffix="least")
     negative = net.add(Power(scale=-1), net.add(ReLU(), above, suffix="over"), suffix="negative")
     cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, suffix="cut")
     for _ in range(2):
@@ -133,7 +135,7 @@ def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
     if (scale, shift) != (1, 0):
         bottom = net.add(Power(scale=scale, shift=shift), bottom, suffix="exponent")
     flat = viewed(net, bottom, lambda s: (s[0], 1, prod(s[1:]), 1), suffix="flat")
-    zero = net.add(Power(scale=0), flat, suffix="zero")
+    zero = constant_like(net, flat, 0, suffix="zero")
     pair = net.add(Concat(axis=1), flat, zero, suffix="pair")
     share = net.add(Softmax(axis=1), pair, suffix="softmax")
     cut = Slice(axis=1, slice_point=(1,))
@@ -160,7 +162,8 @@ _ZERO = 2.0**-76  # times the reciprocal of the least square root this is still 
 def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     """Compute ln(x) = 2 ln(s) with s = sqrt(x), and ln(s) = t + s e^-t - 1 for t close to ln(s).
 
-    At 0 the result is -inf, below it NaN, as for Log: both enter the sum with s.
+    At 0 the result is -inf, below it NaN, as for Log: both enter the sum with s. Around x = 1,
+    where that errs by a digit of 1, a series replaces it.
 
     before: Log
     after:  Power{0.5} s, the powers and products of _nearly t, Exp of -t, Eltwise{PROD} with s,
@@ -174,7 +177,8 @@ def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
     ratio = net.add(PRODUCT, root, inverse, suffix="ratio")
     total = net.add(Eltwise(), nearly, ratio, suffix="total")
     finite = net.add(Power(scale=2, shift=-2), total, suffix="finite")
-    return (net.add(Eltwise(coeff=(1, -1)), finite, _of_zero(net, root)),)
+    far = net.add(Eltwise(coeff=(1, -1)), finite, _of_zero(net, root), suffix="far")
+    return (log_near_one(net, call.bottom, far),)
 
 
 def _nearly(net: Emitter, root: Symbol) -> Symbol:

@@ -10,6 +10,7 @@ from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.binary import Binary, BinaryOp
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.finite import constant_like
 from fx2caffe.ir.index_map import index_map
 from fx2caffe.ir.reshape import reshaped_source, viewed
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -117,7 +118,7 @@ def _repeated(net: Emitter, symbol: Symbol, full: Symbol) -> Symbol:
     missing = _repeated_axes(symbol, _sizes(full))
     if not any(full.carries_batch(axis) for axis in missing):
         return _tiled(net, symbol, _sizes(full), missing)
-    zeros = net.add(Power(scale=0), full, suffix="zeros")
+    zeros = constant_like(net, full, 0, suffix="zeros")
     return _over_run(net, Binary(op=BinaryOp.ADD), zeros, symbol, suffix="repeated")
 
 

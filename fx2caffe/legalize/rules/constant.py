@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from math import prod
 
-from caffe2fx.layers import DummyData, Parameter, Pooling, PoolMethod, Power
+from caffe2fx.layers import DummyData, Parameter, Pooling, PoolMethod
 from caffe2fx.messages.common import Filler
 from fx2caffe.ir.constants import Constant
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.finite import constant_like
 from fx2caffe.ir.ones import Ones, times_block
 from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Refused, Symbol
@@ -46,9 +47,6 @@ def of_an_input(net: Emitter, call: LayerCall[Constant]) -> Tops:
 def ones_of_input(net: Emitter, call: LayerCall[Ones]) -> Tops:
     """Take the maximum of each sample by a pooling, and write 1 over it.
 
-    Caffe's Power of scale 0 reads nothing. Other programs multiply by 0, so that the input has to
-    be finite there.
-
     before: Ones
     after:  Reshape (N,1,H,W), Pooling{MAX}, Power{scale: 0 shift: 1}
     """
@@ -68,4 +66,4 @@ def _ones(net: Emitter, bottom: Symbol, lead: int) -> Symbol:
         pooling = Pooling(pool=PoolMethod.MAX, global_pooling=True)
         largest = net.add(pooling, largest, suffix="largest")
     flat = reshaped(net, largest, (sizes[0], 1), (other[0], 1), suffix="flat")
-    return net.add(Power(scale=0, shift=1), flat, suffix="one")
+    return constant_like(net, flat, 1, suffix="one")

@@ -1,4 +1,4 @@
-"""The rows of the table: what of ours is timed on a model, and the alternative beside it."""
+"""The rows of the table: a function of ours that is timed on a model, and its alternative."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Return what selects the row on the command line."""
+        """Return the word that selects the row on the command line."""
         return f"{self.stage}:{self.model}"
 
 

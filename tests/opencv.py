@@ -13,7 +13,7 @@ from torch import Tensor
 from caffe2fx.verdict.measures import difference, largest
 from fx2caffe.exporter.result import Export
 
-FAR = 1e-4  # of the largest number: what no rounding of OpenCV's reaches, and every fault
+FAR = 1e-4  # of the largest value: more than OpenCV's rounding, less than any fault
 
 
 def check_as_users_run_it(exported: Export, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The public names: typed, told apart from modules, and enough for a handler of a user's own."""
+"""The public names: typed, no module's name, and enough for a handler of a user's own."""
 
 from __future__ import annotations
 

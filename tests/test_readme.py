@@ -1,4 +1,4 @@
-"""The examples of the pages for users run as they stand, in their order, in one folder."""
+"""The examples of the pages for users run as they are, in their order, in one folder."""
 
 from __future__ import annotations
 

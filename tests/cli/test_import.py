@@ -45,7 +45,7 @@ def test_light(code: str) -> None:
 
 
 def test_what_a_net_needs_leaves_out_what_it_does_not() -> None:
-    """A model is exported and saved without torchvision, HDF5, OpenCV and what draws tables."""
+    """A model is exported and saved without torchvision, HDF5, OpenCV and rich."""
     code = """if True:
         import torch, fx2caffe
         net = fx2caffe.export(torch.nn.Conv2d(3, 4, 3).eval(), torch.randn(1, 3, 8, 8))

@@ -1,4 +1,4 @@
-"""Progress: made by long operations, shown as lines, and what is left behind after Ctrl-C."""
+"""Progress: made by long operations, shown as lines, and nothing left behind after Ctrl-C."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_wrong_checkpoints(
 
 
 def test_a_dict_that_is_a_state_is_taken_whole(folder: Path) -> None:
-    """Beside its tensors a checkpoint's numbers are no reason to look further in."""
+    """Beside its tensors a checkpoint's counters are no reason to look further in."""
     torch.save({**build().state_dict(), "epoch": 3}, "net.pth")
     assert set(read_state_dict("net.pth")) == {"0.weight", "0.bias"}
 

@@ -1,1 +1,1 @@
-"""Random graphs of functions: programs that hypothesis composes, and what is asked of each."""
+"""Random graphs of functions: programs that hypothesis composes, and the checks of each."""

@@ -16,7 +16,7 @@ from fx2caffe.exporter.result import Export
 from tests.composed.programs import Composed, Program
 from tests.opencv import check_as_users_run_it
 
-FAR = 1e-4  # of the largest element: what float32 does not reach over so few functions
+FAR = 1e-4  # of the largest element: more than float32's error over so few functions
 HAS_OPENCV = OpenCVEngine().why_missing() is None
 
 

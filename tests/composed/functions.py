@@ -1,7 +1,8 @@
-"""The functions of random programs: which values each takes, and what it computes.
+"""The functions of random programs: which values each takes, and its result.
 
-A plan says, for the values that there are, which of them a function takes and with which arguments;
-None where it takes none of them. No plan and no argument depends on the size of the batch.
+A plan states, for the values that there are, which of them a function takes and with which
+arguments; None where it takes none of them. No plan and no argument depends on the size of the
+batch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Layers = nn.ModuleDict
 
 
 class Choices:
-    """Numbers that hypothesis drew, as choices."""
+    """Integers that hypothesis drew, as choices."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self._numbers = list(numbers)
@@ -287,7 +288,7 @@ WRITES = {
 }
 FUNCTIONS |= WRITES
 
-# What mixes samples: a batch is then fixed, or has to be free all the same.
+# These mix samples: a batch is then fixed, or has to be free all the same.
 FUNCTIONS["less_mean"] = Function(
     _one(lambda x: True), lambda _, x: x - x.mean(0, keepdim=True) * 0.5
 )

@@ -109,7 +109,7 @@ def programs(draw: st.DrawFn) -> Program:
 def resolved(
     shapes: tuple[tuple[int, ...], ...], raw: Sequence[Raw], more: Sequence[int]
 ) -> Program:
-    """Return the program of such choices, without what is too large or writes into an input."""
+    """Return the program of such choices, without calls that are too large or write an input."""
     empty = Program(shapes, (), ())
     values, layers = list(empty.inputs()), nn.ModuleDict()
     given = {value.untyped_storage()._cdata for value in values}

@@ -1,6 +1,6 @@
 """Random graphs of functions: some in every run, many in the sweep, any number by hand.
 
-`python -m tests.composed 3000 --seed 1` runs that many, and shows what is wrong shrunk.
+`python -m tests.composed 3000 --seed 1` runs that many, and shows failures shrunk.
 """
 
 from __future__ import annotations

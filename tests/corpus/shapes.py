@@ -1,4 +1,4 @@
-"""Shapes for inputs of which a net's text tells none: what a file or a data base would tell."""
+"""Shapes for inputs of which a net's text states none: those of a file or a data base."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
 
-# What the data sets hold whose nets do not say it.
+# The images of data sets whose nets do not state their sizes.
 DATA_SETS = {"/siamese/": (2, 2, 28, 28), "/mnist/": (2, 1, 28, 28), "/cifar10/": (2, 3, 32, 32)}
 
 
@@ -48,7 +48,7 @@ def _told(layer: Source, tops: int, path: str) -> Sequence[Shape | None]:
 def _default(layer: Source, tops: int, path: str) -> list[Shape | None]:
     """Return 3 channels and 227 x 227 pixels unless the text states otherwise.
 
-    Of several sizes the first counts. Labels are one number an image, or one labelled box.
+    Of several sizes the first counts. Labels are one value an image, or one labelled box.
     Two images are enough: a text's batch of thousands would not fit Caffe's own count.
     """
     known = next((shape for name, shape in DATA_SETS.items() if name in path), (2, 3, 227, 227))

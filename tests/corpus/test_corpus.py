@@ -1,4 +1,4 @@
-"""Real nets of public projects: they load, and give real Caffe's numbers on every blob."""
+"""Real nets of public projects: they load, and give real Caffe's values on every blob."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def used(entry: dict[str, Any]) -> str:
 AMPLIFYING = re.compile(r"upresnet10/noise[123]_scale")
 REFERENCES = [entry for entry in WEIGHTS if not AMPLIFYING.search(entry["caffemodel"])]
 
-# The noise of its loss, one number, is more than two runs of torch tell of it.
+# The noise of its loss, a scalar, is more than two runs of torch show of it.
 JUDGED = [path for path in BUILT if not path.endswith("mnist_siamese_train_test.prototxt")]
 
 # Nets for use that real Caffe does not build: of layers or fields that only forks have.
@@ -68,7 +68,7 @@ FORKS = [
     for row in _rows()
     if row["kind"] == "deploy" and row["instantiated_in_caffe"] != "yes"
 ]
-# What is wrong with those that do not load.
+# The faults of those that do not load.
 REFUSED = {
     "MobileNetSSD_deploy_template.prototxt": r"Couldn't parse integer: cls3x",
     "test_noPooling_ResNet_cinque.prototxt": r"\(PReLU\) needs a bottom of rank 2 to 4",
@@ -138,14 +138,14 @@ def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path) -> None:
     text = _fed(corpus / path, tmp_path)
     loaded = caffe2fx.load(text)
     inputs = random_inputs(_small(loaded.caffe.net))
-    # A vector is of labels: class 1 is one that all have, and of pairs it says that they match.
+    # A vector is of labels: class 1 is one that all have, and of pairs it states that they match.
     inputs = [torch.ones_like(value) if value.dim() == 1 else value for value in inputs]
     calibrate(loaded, inputs)
     weights = tmp_path / "net.caffemodel"
     caffe2fx.save_weights(loaded, weights)
     loaded = caffe2fx.load(text, weights)
     report = caffe2fx.compare((text, weights), loaded, tuple(inputs), engine="pycaffe")
-    # With the same label for all, a share of right ones may well stay what it was.
+    # With the same label for all, a share of right ones may well stay as it was.
     counted = [row for row in report.rows if row.type == "Accuracy"]
     assert all(row.alone == 0 for row in counted)
     assert not [row for row in report.rows if row.fault and row not in counted], str(report)

@@ -1,4 +1,4 @@
-"""Real nets as they are trained: they load for TEST and for TRAIN, or say what is missing."""
+"""Real nets as they are trained: they load for TEST and for TRAIN, or a part is named missing."""
 
 from __future__ import annotations
 

@@ -21,6 +21,6 @@ def test_heads_for_every_target(name: str, target: str) -> None:
     made = make(f"torchvision:{name}", small=True)
     model = calibrate(made.model, [value[:4] for value in made.repeated()])
     exported = fx2caffe.export(model, tuple(made.inputs), target=target)
-    own = set(types(exported.net)) <= TARGETS["bvlc"].types  # else real Caffe lacks some layer
+    own = set(types(exported.net)) <= TARGETS["bvlc"].types  # else real Caffe does not run it
     report = exported.verify("pycaffe" if own else "torch")
     assert report.ok, str(report)

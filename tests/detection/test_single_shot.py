@@ -1,4 +1,4 @@
-"""torchvision's SSD and SSDlite end to end: what the Caffe net finds is what torchvision finds."""
+"""torchvision's SSD and SSDlite end to end: the Caffe net finds torchvision's boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child that prints, hangs, answers what is none, or leaves children: an error, in time."""
+"""A child that prints, hangs, answers nonsense, or leaves children: an error, in time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Made = Callable[[str], None]
 
 @pytest.fixture
 def caffe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    """Makes a program, which stands for a Python that runs the worker."""
+    """Makes a program, which replaces a Python that runs the worker."""
 
     def made(body: str) -> None:
         path = tmp_path / "python"

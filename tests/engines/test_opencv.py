@@ -1,4 +1,4 @@
-"""Engine opencv: OpenCV's own importer, also for names that it takes apart."""
+"""Engine opencv: OpenCV's own importer, also for names that it would split."""
 
 from __future__ import annotations
 

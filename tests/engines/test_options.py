@@ -18,7 +18,7 @@ CONVOLUTION = (
     + """layer { name: "y" type: "Convolution" bottom: "x" top: "y"
   convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }\n"""
 )
-# Two forks have this layer, and nothing here says whose it is.
+# Two forks have this layer, and nothing here states whose it is.
 REORG = INPUT + 'layer { name: "y" type: "Reorg" bottom: "x" top: "y" reorg_param { stride: 2 } }\n'
 
 
@@ -49,5 +49,5 @@ def test_sizes(engine: str, sizes: dict[str, object], tmp_path: Path) -> None:
     loaded = caffe2fx.load(*pair, **sizes)  # type: ignore[arg-type]
     x = torch.randn(loaded.caffe.net.shapes()[loaded.caffe.net.inputs[0]])
     report = caffe2fx.compare(loaded, pair, x, engine=engine, **sizes)  # type: ignore[arg-type]
-    # A type stands there where each layer was judged alone too.
+    # A type is listed there where each layer was judged alone too.
     assert report.ok and [row.type for row in report.rows] == ["Convolution"], str(report)

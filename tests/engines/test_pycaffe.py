@@ -1,4 +1,4 @@
-"""Engine `pycaffe`: the child, its protocol, and what becomes of Caffe's own failures."""
+"""Engine `pycaffe`: the child, its protocol, and the errors for Caffe's own failures."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def stages() -> dict[str, tuple[int, int, int]]:
 
 
 def _stages(model: nn.Module) -> dict[str, int]:
-    net = fx2caffe.export(model, X)  # what is found out once a process, or once a model
+    net = fx2caffe.export(model, X)  # found out once a process, or once a model
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
         net.save(*files)

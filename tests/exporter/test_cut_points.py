@@ -1,4 +1,4 @@
-"""Nets cut at module paths and traced nodes end in exactly what stood there."""
+"""Nets cut at module paths and traced nodes end in exactly the values there."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def results(exported: Export) -> list[Tensor]:
 def test_the_call_that_is_named(model: Any) -> None:
     first = cut(model, "stem:0")
     assert types(first.net) == ("Convolution",)
-    # What was written into the tensor later is not part of what the module returned.
+    # A later write into the tensor is not part of the module's result.
     torch.testing.assert_close(results(first)[0], model.stem(X))
     both = cut(model, "stem:1", "stem:0")
     torch.testing.assert_close(results(both)[0], model.stem(model.stem(X) + 1))

@@ -49,7 +49,7 @@ def test_arguments_are_those_of_the_older_tool(name: str) -> None:
         assert getattr(caffe2fx, name) is function and name in caffe2fx.__all__
 
 
-# What the older tool's usage text says to run, but for the import lines; `...` stands there too.
+# The calls of the older tool's usage text, but for the import lines; `...` is its own.
 SCRIPT = """
 import re
 import numpy as np
@@ -265,7 +265,7 @@ def test_what_cannot_be_compared(files: Files, name: str) -> None:
 def test_the_input_is_the_callers_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also where it is constant, on which verify runs other numbers, and the judge does too."""
+    """Also where it is constant, for which verify and the judge draw other values."""
     monkeypatch.chdir(tmp_path)
     made = fx2caffe.create_model_weight(build(), torch.zeros(1, 3, 8, 8), feature_dir="maps")
     dump = caffe2fx.read_dump("maps")

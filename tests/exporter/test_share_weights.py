@@ -111,7 +111,7 @@ def _copied(entry: LayerWeights) -> LayerWeights:
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("changed", ["body", "body_1"])
 def test_the_last_one_read_counts(files: tuple[Path, Path], changed: str) -> None:
-    """As in Caffe: what stands for the first layer is overwritten by the second's."""
+    """As in Caffe: the weights of the first layer are overwritten by the second's."""
     before: Any = caffe2fx.load(*files)
 
     def doubled(entry: LayerWeights) -> list[LayerWeights]:

@@ -87,5 +87,5 @@ def test_turns_a_test_red(row: dict[str, str], tmp_path: Path) -> None:
         broken.read_text("utf-8").replace(_text(row["old"]), _text(row["new"])), "utf-8"
     )
     status, output = _status(tmp_path, row["tests"])
-    # Code that cannot be imported, or that stops pytest, says nothing about the test.
+    # Code that cannot be imported, or that stops pytest, proves nothing about the test.
     assert status == pytest.ExitCode.TESTS_FAILED, f"no test turned red (exit {status}):\n{output}"

@@ -30,7 +30,7 @@ WITHOUT_RECORD = frozenset({
 
 
 class Field(NamedTuple):
-    """Holds what a schema states of one field."""
+    """Holds a schema's declaration of one field."""
 
     number: int
     label: str
@@ -62,7 +62,7 @@ def table() -> Fields:
 
 
 def _value(type_: str, text: str) -> object:
-    """Return a default as the number that it is: 1e-05 and 0.00001 are one."""
+    """Return a default as its value: 1e-05 and 0.00001 are one."""
     if not text:
         return None
     return np.float32(text) if type_ == "float" else text

@@ -169,7 +169,7 @@ def hexadecimal(value: np.ndarray[Any, Any]) -> str:
 
 
 def test_nnie(module: CaffeGraphModule) -> None:
-    """The input by its name, the layers by a table from numbers to names."""
+    """The input by its name, the layers by a table from indices to names."""
     values = {name: v.detach().numpy() for name, v in module.caffe.blobs(X).items()}
     folder = Path("nnie")
     folder.mkdir()
@@ -217,7 +217,7 @@ def test_a_table_in_decimal(tmp_path: Path) -> None:
 
 
 def test_names_as_file_names_leave_them(module: CaffeGraphModule) -> None:
-    """RKNN's folders: one .npy a map, its name without what files cannot be called."""
+    """RKNN's folders: one .npy a map, its name without characters that no file name has."""
     Path("golden").mkdir()
     for name, value in module.caffe.blobs(X).items():
         if "@" not in name:
@@ -327,7 +327,7 @@ def test_a_reader_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_an_archive_of_anothers(tmp_path: Path) -> None:
-    """tpu-mlir's .npz: keys are names, and what is no .npy in it is no map."""
+    """tpu-mlir's .npz: keys are names, and a member that is no .npy is no map."""
     half = np.ones(2, np.float16)
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as zipped, zipped.open("a/b.npy", "w") as file:
         np.lib.format.write_array(file, half)

@@ -24,7 +24,7 @@ def table(name: str) -> set[Number]:
 
 
 def numbers(kind: type[Layer]) -> Iterator[Number]:
-    """The numbered fields of a record's messages, and of the messages' places in the layer."""
+    """Return the fields of a record's messages, and those of LayerParameter that hold these."""
     yield from ((kind.message, name, wire.number) for name, wire in kind.wires() if wire.number)
     for _, beside in kind.sibling_messages():
         message = beside.type

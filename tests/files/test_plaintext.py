@@ -1,4 +1,4 @@
-"""The bytes of a prototxt file: what is read as Caffe reads it, and what is no text."""
+"""The bytes of a prototxt file: some are read as Caffe reads them, others are no text."""
 
 from __future__ import annotations
 

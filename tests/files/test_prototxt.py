@@ -1,4 +1,4 @@
-"""prototxt text: what is read, what is refused and where, and what real Caffe makes of ours."""
+"""prototxt text: read, refused with a line, and ours read by real Caffe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def names(net: Net) -> list[str]:
     return [step.name for step in net.steps]
 
 
-# What is wrong, the text, and what the error says.
+# The fault, the text, and a part of the error.
 ERRORS = {
     "unknown field, with the nearest": (
         INPUT + 'layer {\n  name: "c" type: "Convolution" bottom: "x" top: "y"\n'

@@ -1,4 +1,4 @@
-"""Formats of files that come from elsewhere: valid examples of each, and what reads them."""
+"""Formats of files that come from elsewhere: valid examples of each, and their reader."""
 
 from __future__ import annotations
 

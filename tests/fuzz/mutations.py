@@ -1,4 +1,4 @@
-"""Changes to a valid file: bytes, numbers, parts of it moved, copied, left out, or of another."""
+"""Changes to a valid file: bytes, integers, parts of it moved, copied, left out, or of another."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _number(r: random.Random, data: bytes, *_: Sequence[bytes]) -> bytes:
 
 
 def _replaced(r: random.Random, data: bytes, *_: Sequence[bytes]) -> bytes:
-    """Put one word of the file in the place of another."""
+    """Replace one word of the file by another of its words."""
     found = list(re.finditer(rb"[\w.\"']+", data))
     if not found:
         return data

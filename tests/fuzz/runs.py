@@ -16,7 +16,7 @@ from tests.fuzz.formats import Format
 from tests.fuzz.mutations import mutated, shrunk
 
 SECONDS_PER_MEGABYTE = 1.0
-MEMORY = 768 << 20  # bytes beyond what the process holds when the first input is read
+MEMORY = 768 << 20  # bytes beyond the memory of the process when the first input is read
 
 
 def fault(format: Format, path: Path, data: bytes) -> str | None:
@@ -35,7 +35,7 @@ def fault(format: Format, path: Path, data: bytes) -> str | None:
 
 
 def bound_memory(bytes_: int = MEMORY) -> None:
-    """Let this process grow by so many bytes at most: what wants more gets a MemoryError."""
+    """Let this process grow by so many bytes at most: more is a MemoryError."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + bytes_
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -51,7 +51,7 @@ def inputs(format: Format, folder: Path, seed: int) -> Iterator[bytes]:
 
 
 def kind_of(text: str) -> str:
-    """Return what failures have in common: the error and the innermost line of our own."""
+    """Return the key of a failure: the error's class and the innermost line of our own."""
     lines = text.splitlines()
     ours = [one.strip() for one in lines if "caffe2fx/" in one or "fx2caffe/" in one]
     return f"{lines[-1].split(':')[0]} {ours[-1] if ours else ''}" if len(lines) > 1 else "time"

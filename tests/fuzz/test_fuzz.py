@@ -11,7 +11,7 @@ from tests.fuzz.formats import FORMATS
 from tests.fuzz.mutations import mutated
 from tests.fuzz.runs import fault, kind_of, search
 
-# What was found: each of these ended in an error that was not ours.
+# Findings: each of these ended in an error that was not ours.
 FOUND: dict[str, tuple[str, bytes]] = {
     "more than 64 bits": ("hex", b"FFFFFFFFFFFFFFFF"),
     "a manifest in another encoding": ("manifest", b"\xfd"),

@@ -36,7 +36,7 @@ ROWS = (
     power("scale 0, too large", Power(scale=0, power=80, shift=1e30)),
     power("power 0", Power(power=0), WITH_MINUS_INFINITY),
     power("power 0, scale 0", Power(power=0, scale=0, shift=5)),
-    power("root", Power(power=0.5)),  # half of the numbers are negative: NaN
+    power("root", Power(power=0.5)),  # half of the elements are negative: NaN
     power("root of squares", Power(power=0.5, scale=0.25, shift=8)),
     power("inverse", Power(power=-1), ((0.0, -0.0, inf, -inf),)),
     power("inverse root", Power(power=-0.5, shift=6)),

@@ -23,7 +23,7 @@ from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
 LABELS = (2.0, 0.0, 1.9, 0.0, 2.0, 1.0)  # a label is a float of which the integer counts
-HOLES = (2.0, -1.0, 1.0, 0.0, -1.0, 1.9)  # -1 is what the rows ignore
+HOLES = (2.0, -1.0, 1.0, 0.0, -1.0, 1.9)  # the rows ignore -1
 MAP = (0.0, 1.0, 2.0, 2.0, 1.0, 0.0, 1.0, 1.0)  # 2 x 2 x 2 of them
 TARGETS = tuple(index * 7 % 18 / 17 for index in range(18))
 BINARY = (1.0, 0.0, -1.0, 1.0, -1.0, 0.0) * 3

@@ -1,4 +1,4 @@
-"""Rows of LRN and MVN, which normalize by what they are given."""
+"""Rows of LRN and MVN, which normalize by their own bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row of a table of layers: a record, what it is fed, and what it must agree with."""
+"""One row of a table of layers: a record, its bottoms, and the judges it must agree with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Tops = tuple[Tensor, ...]
 class Row:
     """Holds a record with the shapes of its bottoms.
 
-    `values` stand in front of each bottom's random numbers. `spelled` is a user's way of
+    `values` precede each bottom's random values. `spelled` is a user's way of
     writing the parameters: real Caffe is given that text, and we must read the record from it.
     `needs_files` says that real Caffe reads files for it, which test_sources makes.
     `factor` is BatchNorm's third blob. `twin_differs` says why the torch.nn module is allowed
@@ -90,7 +90,7 @@ class Row:
         ]
 
     def agrees(self, mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
-        """Fail unless two results are the same within what the verdict allows."""
+        """Fail unless two results are the same within the verdict's limits."""
         assert [tuple(top.shape) for top in mine] == [tuple(top.shape) for top in theirs]
         for one, two, limit in zip(mine, theirs, self.limits(), strict=True):
             apart = difference(one, two)
@@ -128,7 +128,7 @@ def _others(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _signal(exact: Tensor, changed: Tensor) -> float:
-    """Return the verdict's signal, over what is finite; a constant's own size."""
+    """Return the verdict's signal, over finite elements; a constant's own size."""
     exact, changed = exact.double(), changed.double()
     finite = exact.isfinite() & changed.isfinite()
     size, change = largest(exact[finite]), largest((exact - changed)[finite])

@@ -1,4 +1,4 @@
-"""Rows of the layers that move numbers without changing them."""
+"""Rows of the layers that move elements without changing them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ QUANTIZATION = """quantization_param { precision: DYNAMIC_FIXED_POINT rounding_s
     scale_in: 70.62 scale_out: 37.23 scale_params: 1.5 scale_params: 2.5
     is_negative_input: true force_u8_input: true }"""
 
-# Layer type, its parameters, and what in them is a hint.
+# Layer type, its parameters, and the hint in them.
 HINTED = (
     ("ReLU", "", 'engine: "MKLDNN:CAFFE"'),
     ("ReLU", "", "forward_type: FLOAT16 backward_type: FLOAT forward_math: FLOAT16"),
@@ -50,7 +50,7 @@ hinted = pytest.mark.parametrize(
 
 
 def text(type_: str, parameters: str, hints: str = "") -> str:
-    """Return a net of one layer; the hints stand in its parameters where there is a %."""
+    """Return a net of one layer; the hints replace the % in its parameters."""
     bottoms = 'bottom: "x" bottom: "y"' if type_ in ("Concat", "Eltwise") else 'bottom: "x"'
     inside = "%" in parameters
     said = parameters.replace("%", hints) if inside else f"{parameters} {hints}"
@@ -88,7 +88,7 @@ def test_every_hint_is_tried() -> None:
     assert not {name for name in own if f"{name}:" not in said and f"{name} {{" not in said}
 
 
-# What BVLC's own schema says of enumerations
+# The enumerations of BVLC's own schema
 
 TABLE = Path(__file__).parents[1] / "data" / "bvlc.tsv"
 
@@ -105,7 +105,7 @@ def bvlc_members() -> dict[tuple[str, str], set[str]]:
 
 
 def enumerations() -> Iterator[tuple[type[Message], str, type[IntEnum]]]:
-    """Return the fields that are enumerations, of all that BVLC's layers say."""
+    """Return the fields of BVLC's layers that are enumerations."""
     roots = [LayerParameter, *(kind for kind in records() if BVLC in kind.dialects)]
     for message in _reachable(roots):
         for name, wire in message.wires():
@@ -129,5 +129,5 @@ def test_members_that_only_forks_have_say_so() -> None:
 
 
 def engines(numbers: type[IntEnum]) -> set[str]:
-    """BVLC's engines: a layer that cuDNN does not have lacks its name."""
+    """BVLC's engines: a layer that cuDNN does not have does not list its name."""
     return {"DEFAULT", "CAFFE", "CUDNN"} if numbers.__name__ == "Engine" else set()

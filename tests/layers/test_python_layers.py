@@ -19,7 +19,7 @@ from caffe2fx.module.builder import graph_module
 
 Array = npt.NDArray[np.float32]
 
-# What generate_anchors.py of py-faster-rcnn prints for its defaults.
+# The output of generate_anchors.py of py-faster-rcnn for its defaults.
 DEFAULT_ANCHORS = [
     [-84, -40, 99, 55], [-176, -88, 191, 103], [-360, -184, 375, 199],
     [-56, -56, 71, 71], [-120, -120, 135, 135], [-248, -248, 263, 263],

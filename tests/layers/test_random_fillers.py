@@ -1,4 +1,4 @@
-"""DummyData's random fillers: no engine can give the same numbers, but of the same kind."""
+"""DummyData's random fillers: no engine can give the same values, but of the same distribution."""
 
 from __future__ import annotations
 

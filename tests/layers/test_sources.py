@@ -1,6 +1,6 @@
-"""Layers that read files, and what Caffe does to images: against real Caffe.
+"""Layers that read files, and Caffe's transformation of images: against real Caffe.
 
-data/transform.npz holds what real Caffe (99bd997, with LMDB) made of four raw images in a Data
+data/transform.npz holds real Caffe's results (99bd997, with LMDB) for four raw images in a Data
 layer, under the parameters of CASES; where it draws by chance, some of its draws.
 """
 

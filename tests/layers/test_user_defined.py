@@ -1,4 +1,4 @@
-"""Layers that a user registers: builders, records, Python layers, and what is said without them."""
+"""Layers that a user registers: builders, records, Python layers, and the errors without them."""
 
 from __future__ import annotations
 

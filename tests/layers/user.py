@@ -22,7 +22,7 @@ TOLD = PythonParameter(
 def times(
     parameters: dict[str, Any], bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., Tensor]:
-    """Compute what CLASS in test_register computes."""
+    """Compute the layer of CLASS in test_register."""
     factor = float(parameters["python_param"]["param_str"] or 1)
     return lambda x: x * factor
 

@@ -1,4 +1,4 @@
-"""Each rule alone: what it emits computes what the record means, without any Caffe.
+"""Each rule alone: its layers compute the record's meaning, without any Caffe.
 
 The layers that a rule emits are not legalized further: wide records among them are computed by
 their own meaning.
@@ -97,8 +97,8 @@ def as_they_are(net: Emitter, inputs: Tops) -> Tops:
 class Row:
     """Holds a rule, and a layer that it decomposes, with the shapes of the net's inputs.
 
-    `before` adds what makes the layer's bottoms of the inputs, for rules that look back. `blobs`
-    are tensors, or shapes of random ones. `positive` inputs are 0.5 and more.
+    `before` adds the layers that make the bottoms from the inputs, for rules that look back.
+    `blobs` are tensors, or shapes of random ones. `positive` inputs are 0.5 and more.
     """
 
     rule: Rule
@@ -110,7 +110,7 @@ class Row:
     positive: bool = False
 
     def tensors(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the inputs in float64 and the blobs in float32, which is what files hold."""
+        """Return the inputs in float64 and the blobs in float32, as files hold them."""
         generator = torch.Generator().manual_seed(3)
         blobs = [
             blob if isinstance(blob, Tensor) else torch.rand(blob, generator=generator) + 0.25
@@ -278,7 +278,7 @@ ROWS = [
     Row(unpooling.by_windows, UpsampleMask(upsample_h=7, upsample_w=5), LARGE,
         before=pooled(Pooling(kernel_size=3, stride=2, pad=1))),
 ]  # fmt: skip
-# In float64 Newton's steps and sums of exponentials leave what float32 cannot hold.
+# In float64 Newton's steps and sums of exponentials leave errors below float32's.
 RELATIVE = 1e-6
 
 

@@ -36,7 +36,7 @@ print(fx2caffe.__file__, file=sys.stderr)
 
 
 def exported(folder: Path) -> str:
-    """Return the checksums of what the packages in a folder export."""
+    """Return the checksums of the files that the packages in a folder export."""
     roots = [str(folder), str(PACKAGE.parent)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
     ran = subprocess.run(
@@ -67,7 +67,7 @@ def rename(rules: Path) -> list[str]:
 
 
 def rename_others(legalize: Path) -> list[str]:
-    """Do the same to the files beside the rules, and to what imports them in the package."""
+    """Do the same to the files beside the rules, and to the modules that import them."""
     names = sorted(path.stem for path in legalize.glob("*.py") if path.stem != "__init__")
     others = {name: f"part{len(names) - index:02}" for index, name in enumerate(names)}
     for name, other in others.items():

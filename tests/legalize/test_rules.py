@@ -1,4 +1,4 @@
-"""Layers that `portable` lacks are decomposed into its own: equal in real Caffe and OpenCV."""
+"""Layers that `portable` does not have are decomposed: equal in real Caffe and OpenCV."""
 
 from __future__ import annotations
 
@@ -183,12 +183,12 @@ def test_an_output_of_five_axes_is_refused() -> None:
 
 
 LOGARITHMS = [1.0, 0.5, 1.0625, 37.0, 1e-30, 3e38]
-LEAST = {"pycaffe": 2.0**-149, "opencv": 2.0**-126}  # what is less is 0 in OpenCV
+LEAST = {"pycaffe": 2.0**-149, "opencv": 2.0**-126}  # less is 0 in OpenCV
 
 
 @pytest.mark.parametrize("name", marked(PORTABLE.judges))
 def test_logarithms_of_all_that_float32_has(name: str, tmp_path: Path) -> None:
-    """Near 1 and far from it, of 0 and of what has none."""
+    """Near 1 and far from it, of 0 and of negative values."""
     x = torch.tensor([[*LOGARITHMS, LEAST[name], 0.0, -1.0]])
     files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     fx2caffe.export(Calls(torch.log), x, target="portable").save(*files)
@@ -202,7 +202,7 @@ def test_logarithms_of_all_that_float32_has(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["portable", "opencv", "ssd", "nnie"])
 def test_large_shifts_are_refused(name: str) -> None:
-    """What rounds by a number from 2^23 on, added and taken away, is folded away in OpenCV."""
+    """OpenCV folds a shift from 2^23 on that is added and subtracted again, and so the rounding."""
     reason = r"needs \|shift\| below"
     for shift in (2.0**20, 2.0**23, -(2.0**24)):
         assert re.search(reason, str(TARGETS[name].why_unsupported(Power(shift=shift), [(1, 4)])))
@@ -213,7 +213,7 @@ def test_large_shifts_are_refused(name: str) -> None:
 
 
 def test_refusals_of_recurrence_name_all_who_can_unroll_it() -> None:
-    """Whether a step goes on is read from what stands before the layer."""
+    """Whether a step goes on is read from the layer before."""
     model = Calls(lambda x, lstm: lstm(x)[0], lstm=nn.LSTM(5, 3, batch_first=True))
     target = PORTABLE.derived("few", remove=["TanH"])
     (refusal,) = fx2caffe.check(model, torch.randn(1, 4, 5), target=target)

@@ -120,7 +120,7 @@ class FSRCNN(nn.Module):
 
 
 class LPRNet(nn.Module):
-    """Reads plates: what each stage saw, scaled by its own power, joined at one size."""
+    """Reads plates: the maps of each stage, scaled by their own power, joined at one size."""
 
     def __init__(self) -> None:
         super().__init__()

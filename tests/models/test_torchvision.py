@@ -41,7 +41,7 @@ MODELS = {
     "lraspp_mobilenet_v3_large": 65,
 }
 LARGE_INPUT = {"inception_v3": 299}
-# What the parser of April 2017 knows; a net must not use more (no Clip, Swish, round_mode).
+# The layers that the parser of April 2017 knows (no Clip, Swish, round_mode).
 OLD = find_target("bvlc").types
 SEGMENTATION = {"weights_backbone": None}
 

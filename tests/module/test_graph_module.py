@@ -250,7 +250,7 @@ def test_weights_that_do_not_fit_name_both_sides(given: list[LayerWeights], says
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("case", WRONG_WEIGHTS)
 def test_real_caffe_on_the_same_weights(tmp_path: Path, case: str) -> None:
-    """It dies too, but for a layer that the file lacks, which it leaves at random."""
+    """It dies too, but for a layer that is not in the file, which it leaves at random."""
     text, model = files(tmp_path)
     caffe2fx.weights.caffemodel.write(model, "", WRONG_WEIGHTS[case][0])
     if case in ("no such layer", "no weights at all"):

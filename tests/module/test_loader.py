@@ -135,7 +135,7 @@ def test_many_bottoms_and_names_of_any_kind(tmp_path: Path) -> None:
     assert module.caffe.outputs == ("y/z@q",)
 
 
-# What load is told
+# Arguments of load
 
 
 def test_outputs_name_what_each_in_place_layer_wrote(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_what_users_give_for_weights(tmp_path: Path, name: str) -> None:
     with pytest.raises(CaffeFormatError, match=says):
         caffe2fx.load(text, path)
     with pytest.raises(CaffeFormatError, match=says):
-        caffe2fx.load(path)  # in the place of the prototxt
+        caffe2fx.load(path)  # given as the prototxt
 
 
 def test_an_hdf5_solverstate(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def v2(*layers: dict[str, Any]) -> bytes:
 
 
 def with_field(layer: bytes, number: int, payload: bytes) -> bytes:
-    """Return a net of that one layer, with a field that the schema lacks."""
+    """Return a net of that one layer, with a field that the schema does not have."""
     return wire_format.encode_delimited(100, layer + wire_format.encode_delimited(number, payload))
 
 

@@ -1,4 +1,4 @@
-"""Inputs of which the text tells no shape, or one that no blob has."""
+"""Inputs of which the text states no shape, or one that no blob has."""
 
 from __future__ import annotations
 

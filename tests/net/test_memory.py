@@ -109,7 +109,7 @@ def test_is_written_as_it_was_read(text: str) -> None:
     assert text_of(read).count("layer {") == (HEAD + text).count("layer {")
 
 
-# What Caffe stops on, with what we say.
+# Nets on which Caffe stops, with our error.
 STOPS = {
     **{
         f"{type_} in place": (over("x", "over", type_, more), "needs a top of its own, got")
@@ -172,7 +172,7 @@ def test_real_caffe_stops(tmp_path: Path, case: str) -> None:
 ONE = "dummy_data_param { data_filler { value: 1 } shape { dim: 2 } }"
 EUCLID = layer("EuclideanLoss", "x data", "l", "loss_weight: 2")
 SLICED = layer("Slice", "x", "a b", "loss_weight: 1 loss_weight: 10")
-# What Caffe computes by chance: the net, the net that is meant, and what we say.
+# Values that Caffe computes by chance: the net, the net that is meant, and our error.
 CHANCE = {
     "convolution": (
         over("x", "over", "Convolution", "convolution_param { num_output: 4 kernel_size: 1 "
@@ -288,7 +288,7 @@ LOST = {
 }
 LOSS = layer("EuclideanLoss", "x data", "l")
 VECTOR = LOSS + layer("Reshape", "l", "c", "reshape_param { shape { dim: 1 } }")
-# The loss has a weight of 1 by default, which stands in the memory of its gradient.
+# The loss has a weight of 1 by default, which is in the memory of its gradient.
 REPLACED = {
     "overwritten": LOSS + over("l", "over", "ReLU", "loss_weight: 2"),
     "reshaped": LOSS

@@ -117,7 +117,7 @@ def test_tools_give_the_same_numbers(net: CaffeGraphModule, tool: str) -> None:
     with torch.no_grad():
         made = TOOLS[tool](net)
         assert_equal(made(image()), net(image()))
-        if tool != "torch.export":  # which fixes all sizes unless it is told
+        if tool != "torch.export":  # which fixes all sizes unless asked otherwise
             assert_equal(made(image(5)), net(image(5)))
 
 

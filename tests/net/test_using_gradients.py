@@ -74,7 +74,7 @@ def test_gradients_are_real_caffes(case: str, tmp_path: Path) -> None:
     module.caffe.loss(x).backward()
     theirs = caffes_own.gradients(path, model, {"x": x})
     named = dict(module.named_parameters())
-    # One parameter in all its places, or else one that is left out would go unseen.
+    # One parameter in all its layers, or else one that is left out would go unseen.
     assert len(named) == len(set(map(id, named.values())))
     for step, made in module.caffe.layers():
         for index, blob in enumerate(step.layer.blobs_of(made)):

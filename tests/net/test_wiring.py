@@ -30,7 +30,7 @@ def value(text: str) -> Value:
     [
         ([("", "a"), ("a", "b")], [("", "a"), ("a", "b")]),
         ([("", "a"), ("a", "a"), ("a", "a")], [("", "a"), ("a", "a#1"), ("a#1", "a#2")]),
-        # Readers behind an in-place layer read what it wrote.
+        # Readers behind an in-place layer read its result.
         (
             [("", "a"), ("a", "a"), ("a", "b"), ("a", "c")],
             [("", "a"), ("a", "a#1"), ("a#1", "b"), ("a#1", "c")],

@@ -13,7 +13,7 @@ def _positive(x: Tensor) -> Tensor:
     return x * x + 0.5
 
 
-P = ("Eltwise", "Power")  # what makes the inputs of these positive
+P = ("Eltwise", "Power")  # makes the inputs of these positive
 ROWS = [
     Row("neg", function(lambda x: -x), layers=("Power",)),
     Row("abs", function(lambda x: x.abs()), layers=("AbsVal",)),

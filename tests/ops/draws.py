@@ -1,7 +1,7 @@
-"""One call of a torch function with random arguments, and what is asked of it.
+"""One call of a torch function with random arguments, and its checks.
 
-Every draw has to end in one of these: refused with a reason, or equal in real Caffe. What
-proves nothing either way is left out by the rules of `why_left_out`.
+Every draw has to end in one of these: refused with a reason, or equal in real Caffe. Draws that
+prove nothing either way are left out by the rules of `why_left_out`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from caffe2fx.verdict.report import Report
 from fx2caffe.exporter.result import Export
 
 MORE_SAMPLES = 2
-LARGE = 10_000  # numbers: what takes seconds says no more than what is small
-FAINT = 0.1  # of a map's size: what moves by less shows little of the function
+LARGE = 10_000  # elements: a large draw takes seconds and proves no more than a small one
+FAINT = 0.1  # of a map's size: a map that moves by less shows little of the function
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Draw:
         return self.args, self.kwargs
 
     def call(self, inputs: Sequence[Tensor]) -> Any:
-        """Return the function with other tensors in the places of the traced ones."""
+        """Return the function's result with other tensors for the traced ones."""
         return self.called(dict(zip(self.traced, inputs, strict=True)))
 
     def called(self, given: Mapping[int, Tensor]) -> Any:
-        """Return the function with other tensors in some places."""
+        """Return the function's result with other tensors for some arguments."""
         leaves, spec = pytree.tree_flatten(self._arguments)
         places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         for number, place in enumerate(places):
@@ -166,7 +166,7 @@ def _no_blob(values: Sequence[Tensor]) -> str:
 def outcome(draw: Draw, engine: Engine) -> str:
     """Return how a draw ends: "refused", "equal" or "still". Raises AssertionError otherwise.
 
-    Still is what a second input does not move: it is compared by its size.
+    A draw is still where a second input moves nothing: it is compared by its size.
     """
     model = Called(draw).eval()
     with torch.no_grad():
@@ -189,7 +189,7 @@ def _check_refusals(error: fx2caffe.UnsupportedError) -> None:
 
 
 def _check_trace(exported: Export, inputs: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
-    """The reference of the verdict is what torch gives for the function itself."""
+    """Check that the reference of the verdict is torch's own result of the function."""
     with torch.no_grad():
         found = results_of(exported.trace.module(*map(_narrow, inputs)))
     _check_close(found, list(map(_narrow, wanted)))
@@ -207,7 +207,7 @@ def _check_close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
 
 
 def _batches(exported: Export, draw: Draw) -> Iterator[list[Tensor]]:
-    """Return the inputs, and those of a larger batch where that is said to work."""
+    """Return the inputs, and those of a larger batch where the batch is free."""
     yield list(exported.example_inputs)
     if exported.batch_is_fixed or not draw.inputs[0].dim():
         return
@@ -217,7 +217,7 @@ def _batches(exported: Export, draw: Draw) -> Iterator[list[Tensor]]:
         with torch.no_grad():
             wanted = results_of(draw.call([value.clone() for value in grown]))
     except (RuntimeError, ValueError, IndexError):
-        return  # torch refuses that batch: nothing says what the net should give
+        return  # torch refuses that batch: there is no result to compare with
     reference = exported.reference([value.float() for value in grown])
     known = complete(exported.net, reference)
     found = [known[value] for value in exported.net.outputs]
@@ -226,10 +226,10 @@ def _batches(exported: Export, draw: Draw) -> Iterator[list[Tensor]]:
 
 
 def _grown(value: Tensor) -> Tensor:
-    """More samples: the same numbers in another order, and others between them.
+    """Return more samples: the same values in another order, and others between them.
 
-    Numbers that are equal would come in an order that torch does not promise (topk, median), and
-    what is sorted has to stay so (searchsorted).
+    Equal values would come in an order that torch does not promise (topk, median), and sorted
+    values have to stay so (searchsorted).
     """
     shape = (len(value) + MORE_SAMPLES, *value.shape[1:])
     order = torch.randperm(value.numel(), generator=torch.Generator().manual_seed(0))

@@ -1,7 +1,7 @@
 """Rows of extreme values: infinities, NaN, values too large to have fractions, and -0.
 
-What NaN or infinity comes out as proves nothing to the verdict, so these are compared with torch
-number by number.
+A result of NaN or infinity proves nothing to the verdict, so these are compared with torch element
+by element.
 """
 
 from __future__ import annotations

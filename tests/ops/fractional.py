@@ -1,4 +1,4 @@
-"""Pooling windows that given random numbers place."""
+"""Pooling windows at starts that given random samples decide."""
 
 import torch
 import torch.nn.functional as F

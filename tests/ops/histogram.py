@@ -1,4 +1,4 @@
-"""Counts of numbers in bins."""
+"""Counts of elements in bins."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Operations that only move numbers, slice assignment among them."""
+"""Operations that only move elements, slice assignment among them."""
 
 from __future__ import annotations
 

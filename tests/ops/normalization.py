@@ -1,4 +1,4 @@
-"""batch_norm, folded into what stands before it or not, and the other normalizations."""
+"""batch_norm, folded into the layer before it or not, and the other normalizations."""
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ def _conv_bn(**options: bool) -> nn.Module:
 
 
 def _by_operator(x: torch.Tensor) -> torch.Tensor:
-    """Call what torch.export writes for a BatchNorm in eval mode."""
+    """Call the operator that torch.export writes for a BatchNorm in eval mode."""
     weight, mean = torch.linspace(0.5, 1.5, 3), torch.linspace(-0.2, 0.3, 3)
     operator = torch._native_batch_norm_legit_no_training
     result: torch.Tensor = operator(x, weight, mean * 2, mean, weight * 2, 0.1, 1e-5)[0]
@@ -48,7 +48,7 @@ def _by_operator(x: torch.Tensor) -> torch.Tensor:
 
 
 def _by_operator_of_one(x: torch.Tensor) -> torch.Tensor:
-    """Call what torch.export writes for an InstanceNorm: the samples are channels."""
+    """Call the operator that torch.export writes for an InstanceNorm: the samples are channels."""
     one = x.reshape(1, -1, 8, 8)
     result: torch.Tensor = torch._native_batch_norm_legit(one, None, None, True, 0.1, 1e-5)[0]
     return result.reshape(x.shape)

@@ -1,4 +1,4 @@
-"""Poolings; stock Caffe rounds up, torch rounds down unless told otherwise."""
+"""Poolings; stock Caffe rounds up, torch rounds down unless ceil_mode is set."""
 
 import torch.nn.functional as F
 from torch import nn

@@ -128,7 +128,7 @@ def first(module: Callable[..., nn.Module], **options: Any) -> Model:
     return results(module, batch_first=True, **options)
 
 
-# What the rows are made of.
+# The modules of the rows.
 STEPS, BACK = ("Reshape", "Im2col", "Flatten"), ("Reshape", "Deconvolution", "Reshape")
 ONES, STATE = ("Reduction", "Power"), ("Slice", "Reshape", "InnerProduct")
 CONT = ("Scale", "LSTM")

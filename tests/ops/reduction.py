@@ -21,7 +21,7 @@ def over(
 
 
 CONV, P = "Convolution", "Power"
-# What is the same for all orders of the numbers would have no signal.
+# A result that is the same for all orders of the elements would have no signal.
 WEIGHTS = torch.linspace(-1, 2, 64).reshape(8, 8)
 VAR = ("Reduction", P, "Bias", "Reduction", P)
 ROWS = [

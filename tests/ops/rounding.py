@@ -1,4 +1,4 @@
-"""Whole numbers."""
+"""Functions that round to integers."""
 
 import torch
 

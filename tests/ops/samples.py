@@ -62,7 +62,7 @@ def _by_name(name: str) -> Any:
 def samples(target: Any, count: int) -> tuple[list[Draw], Counter[str]]:
     """Return the draws for a function that prove something, and the others' count by rule.
 
-    Where there are fewer than `count` they are drawn again, with other numbers and spellings.
+    Where there are fewer than `count` they are drawn again, with other values and forms.
     """
     kept, left = list[Draw](), Counter[str]()
     for turn in range(count):
@@ -95,5 +95,5 @@ def _draws(info: OpInfo, turn: int) -> Iterable[Draw]:
 def _sampled(info: OpInfo) -> Iterator[Any]:
     dtype = next((dtype for dtype in DTYPES if dtype in info.dtypes), None)
     if dtype is not None:
-        # Its own sample_inputs looks through all frames and their sources to say who asks.
+        # Its own sample_inputs looks through all frames and their sources to name its caller.
         yield from info.sample_inputs_func(info, "cpu", dtype, requires_grad=False)

@@ -1,4 +1,4 @@
-"""Numbers read between the numbers, at places that the net computes."""
+"""Interpolation between elements, at coordinates that the net computes."""
 
 from __future__ import annotations
 

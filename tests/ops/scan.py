@@ -20,7 +20,7 @@ def scan(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...] = LINES, *
 
 
 def tied(x: Tensor) -> Tensor:
-    """Return many equal numbers."""
+    """Return a tensor with many ties."""
     return x.clamp(-0.5, 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Numbers written to places."""
+"""Elements written to indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""where, masked_fill and what is written through masks."""
+"""where, masked_fill and writes through masks."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The largest numbers and where they are; equal numbers among them."""
+"""The largest elements and their indices; ties among them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.rows import Row, Shape, function
 
 IMAGE = ((2, 3, 4, 5),)
 LINES = ((2, 5, 7),)
-# What is the same for all orders of the numbers would have no signal.
+# A result that is the same for all orders of the elements would have no signal.
 WEIGHTS = torch.linspace(-1, 2, 35).reshape(5, 7)
 
 
@@ -23,7 +23,7 @@ def find(
 
 
 def tied(x: Tensor) -> Tensor:
-    """Return many equal numbers: zeros."""
+    """Return a tensor with many ties: zeros."""
     return x.relu()
 
 

@@ -38,7 +38,7 @@ READERS = {
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_layer_of_priors_alone(name: str, tmp_path: Path) -> None:
-    """PriorBox is a constant for a target without it, and so is what its readers make of it."""
+    """PriorBox is a constant for a target without it, and so are its readers' results."""
     cut = """layer { name: "s" type: "Slice" bottom: "p2" top: "s4" top: "s5"
                      slice_param { axis: 1 slice_point: 1 } }
              layer { name: "f" type: "Slice" bottom: "s4" top: "s6" top: "s7"

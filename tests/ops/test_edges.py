@@ -1,4 +1,4 @@
-"""Infinities, NaN and large numbers: real Caffe gives what torch gives."""
+"""Infinities, NaN and large values: real Caffe's results are torch's."""
 
 from __future__ import annotations
 

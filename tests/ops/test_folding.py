@@ -56,7 +56,7 @@ def test_a_traced_tensor_that_became_constant(write: str, read: str, tmp_path: P
 
 
 def assert_same(model: nn.Module, folder: Path) -> None:
-    """Check that the net that is written gives what the model gives."""
+    """Check that the net that is written gives the model's outputs."""
     files = folder / "net.prototxt", folder / "net.caffemodel"
     net = fx2caffe.export(model, X)
     net.save(*files)

@@ -1,4 +1,4 @@
-"""Every function that torch tests itself has a handler, or a reason why Caffe cannot say it.
+"""Every function that torch tests itself has a handler, or a reason why Caffe cannot express it.
 
 The names are those of torch.testing's OpInfo database (torch 2.14), kept in tests/data because
 the database needs packages that torch does not.
@@ -22,7 +22,7 @@ from fx2caffe.tracing.canonical import canonical_function
 from fx2caffe.tracing.torch_names import IDENTITIES, METADATA, READS, SHAPE_ONLY
 
 NAMES = (Path(__file__).parents[1] / "data" / "opinfo.txt").read_text().split()
-# These take no tensor, so that what they give is a constant wherever they are called.
+# These take no tensor, so that their result is a constant wherever they are called.
 CONSTANTS = frozenset(
     """arange broadcast_shapes empty empty_permuted empty_strided eye full linspace logspace ones
     zeros randint randn scalar_tensor tril_indices triu_indices""".split()  # noqa: SIM905

@@ -72,7 +72,7 @@ def _with_nan(value: Tensor) -> Tensor:
 
 
 def faults(call: Call) -> list[str]:
-    """Return what is wrong with the net of a call; nothing if it is refused or right."""
+    """Return the faults of the net of a call; nothing if it is refused or right."""
     inputs = call.inputs()
     try:
         wanted = call(*[value.clone() for value in inputs])

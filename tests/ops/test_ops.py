@@ -93,7 +93,7 @@ ALL: list[Row] = [
 ROWS = here(ALL)
 EXPORTED = [row for row in ROWS if not row.refused]
 REFUSED = [row for row in ROWS if row.refused]
-# What is refused while it is traced.
+# Functions that are refused while they are traced.
 TRACED = ("needs eval mode", "packs", "reads the data", "embedding_renorm_ writes", "nonzero gives")
 
 

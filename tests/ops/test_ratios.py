@@ -35,7 +35,7 @@ class Rounded(nn.Module):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("divisor", DIVISORS)
 def test_a_quotient_of_integers(divisor: int, mode: str) -> None:
-    """Multiples, and what is beside them, on both sides of 0 up to 2^24."""
+    """Multiples, and their neighbours, on both sides of 0 up to 2^24."""
     multiples = torch.arange(-(2**24) // divisor + 2, 2**24 // divisor - 1) * divisor
     some = multiples[torch.linspace(0, len(multiples) - 1, 2000).long()]
     ids = torch.cat([some, (some - 1)[1:], some + 1])[None]

@@ -99,7 +99,7 @@ def test_the_error_says_why() -> None:
 
 
 class OtherSample(nn.Module):
-    """Regions of a sample that the images do not have: torchvision reads what lies there."""
+    """Regions of a sample that the images do not have: torchvision reads out of bounds."""
 
     def forward(self, x: Tensor) -> Tensor:
         return RoIPool(2, 0.5)(x, torch.tensor([[2, 0.2, 0.2, 3.2, 3.2]]))

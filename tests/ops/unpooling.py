@@ -12,7 +12,7 @@ NINE, LINE = ((2, 3, 9, 9),), ((2, 3, 9),)
 
 
 def unpooled(x: Tensor, kernel: int, stride: int, pad: int = 0) -> Tensor:
-    """Unpool what a max pooling leaves of an image to its position."""
+    """Unpool the result of a max pooling to its indices."""
     values, places = F.max_pool2d(x, kernel, stride, pad, return_indices=True)
     return F.max_unpool2d(values, places, kernel, stride, pad, x.shape[-2:])
 

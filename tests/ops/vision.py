@@ -51,7 +51,7 @@ class Masked(nn.Module):
         return deform_conv2d(x, offset, self.weight, padding=1, mask=mask.sigmoid())
 
 
-# A sample's number and a box; one reaches out of the image, where its last bins are empty.
+# A sample's index and a box; one reaches out of the image, where its last bins are empty.
 FIXED = torch.tensor([
     [0, 1.0, 1.2, 6.3, 7.9], [1, 0, 0, 5, 4], [1, 2.5, 3.1, 4, 8.8], [0, 9, 9, 25, 30],
 ])  # fmt: skip
@@ -79,7 +79,7 @@ def _boxes_of_masks(x: Tensor) -> Tensor:
 
 
 class Pyramid(nn.Module):
-    """Two maps, each made of it and the coarser one, and what an extra block makes of them."""
+    """Returns two maps, each made of it and the coarser one, and those of an extra block."""
 
     def __init__(self, extra: nn.Module | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Nets that take raw pixels give what the model gives for preprocessed ones."""
+"""Nets that take raw pixels give the model's outputs for preprocessed ones."""
 
 from __future__ import annotations
 

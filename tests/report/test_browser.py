@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, a click on a layer shows its numbers, search finds it."""
+"""The page in a real browser: it draws, a click on a layer shows its measures, search finds it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_click_on_a_layer_shows_its_numbers(opened: Any, report: tuple[Report,
     found, path = report
     page = opened(path)
     title = page.locator("#layer .title")
-    assert title.inner_text() == "branch"  # the fault is what the page opens with
+    assert title.inner_text() == "branch"  # the page opens with the fault
     first = found.first_divergence
     assert first is not None and first.measures.worst
     assert numbers(page)["worst element"] == str(list(first.measures.worst))
@@ -120,7 +120,7 @@ def test_a_click_on_every_kind_of_colour_scheme_and_on_paper(
 
 
 def test_three_thousand_layers_stay_usable(opened: Any, tmp_path: Path) -> None:
-    """Zoom and choose within what a person calls at once."""
+    """Zoom and choose within the time that a person calls at once."""
     count = 3000
     nodes = [Node(f"layer{i}", "ReLU", (i - 1,) if i else (), "equal s1") for i in range(count)]
     row: dict[str, Any] = {

@@ -83,7 +83,7 @@ def page(lines: Mapping[str, str], engine: str) -> str:
 
 
 def updated(text: str, name: str, found: Sequence[Found]) -> dict[str, str]:
-    """Return the lines of a page with that of one function made anew; what has no handler goes."""
+    """Return the lines of a page with that of one function made anew; one without handler goes."""
     kept = {**markdown.named_lines(text), name: line(name, found)}
     return {name: kept[name] for name in functions() if name in kept}
 

@@ -1,6 +1,6 @@
 """The page of the targets, fx2caffe/targets/README.md.
 
-Layers and limits follow from the targets; what each refuses follows from the rows of tests/ops.
+Layers and limits follow from the targets; the refusals of each follow from the rows of tests/ops.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def head() -> str:
 
 
 def line(name: str, found: Sequence[Found]) -> str | None:
-    """Return what each target has of a function; None where all have all of it."""
+    """Return the share of a function that each target has; None where all have all of it."""
     rows = [row for row in found if name in row.functions and not row.refused]
     counts = [sum(target in row.targets for row in rows) for target in TARGETS]
     if all(count == len(rows) for count in counts):
@@ -103,7 +103,7 @@ def refusals(text: str) -> dict[str, str]:
 
 
 def updated(text: str, name: str, found: Sequence[Found]) -> dict[str, str]:
-    """Return the lines of a page with that of one function made anew; what has no handler goes."""
+    """Return the lines of a page with that of one function made anew; one without handler goes."""
     made, known = line(name, found), set(functions()) - {name}
     kept = {one: text for one, text in refusals(text).items() if one in known}
     return kept if made is None else {**kept, name: made}

@@ -1,4 +1,4 @@
-"""Small nets, and what each target makes of them."""
+"""Small nets, and the layers that each target gets for them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def row(id: str, body: Callable[..., Any], *shapes: tuple[int, ...]) -> Row:
 
 
 class Layers(nn.Module):
-    """Runs Caffe layers as they are, so that a net holds what no torch function becomes."""
+    """Runs Caffe layers as they are, so that a net holds some that no torch function becomes."""
 
     def __init__(self, *layers: Any, blobs: tuple[Tensor, ...] = (), tops: int = 1) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ LAYERS = {
     ("opencv", "weighed_difference"): ("Eltwise",),
 }
 
-# What readers other than Caffe take for something else without a word: texts of which no net
+# Fields that readers other than Caffe misread without an error: texts of which no net
 # for these targets may hold one.
 NOT_CAFFE = ("portable", "ssd", "opencv", "sophgo", "nnie", "rknn")
 SILENT = {

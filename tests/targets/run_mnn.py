@@ -12,7 +12,7 @@ from serve import serve
 
 # Not the script of that name: it installs other packages and reports its use.
 CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
-WINOGRAD = 3  # the hint that says how far its tiles may grow: in large ones rounding grows too
+WINOGRAD = 3  # the hint that limits its tiles' sizes: in large ones rounding grows too
 LAYOUT = MNN.Halide_Type_Float, MNN.Tensor_DimensionType_Caffe
 
 

@@ -15,8 +15,8 @@ def serve(
 ) -> None:
     """Run, for each line, the net in that folder on in.npz into out.npz; repeat the line.
 
-    `run` takes the prototxt, the weights, the inputs by name and a folder for its own files. What
-    goes wrong is told in error.txt.
+    `run` takes the prototxt, the weights, the inputs by name and a folder for its own files. An
+    error is written to error.txt.
     """
     for line in sys.stdin:
         folder = line.rstrip("\n")

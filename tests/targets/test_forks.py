@@ -88,7 +88,7 @@ def test_sides_are_said_in_caffes_own_layers(type_: str, tmp_path: Path) -> None
     assert made.verify("pycaffe").ok
 
 
-# Windows of SegNet's and ENet's encoders on maps of 9x9, and what their decoders say of the size.
+# Windows of SegNet's and ENet's encoders on maps of 9x9, and the sizes that their decoders state.
 UNPOOLED = {
     "whole": ("kernel_size: 3 stride: 3", "scale: 3"),
     "partial": ("kernel_size: 2 stride: 2", "scale: 2 upsample_h: 9 upsample_w: 9"),
@@ -127,11 +127,11 @@ def of_forks() -> dict[str, Row]:
     return {row.id: row for row in ROWS if BVLC not in row.layer.dialects}
 
 
-# Where their numbers say, the tops lie, or how long they are: no layer of Caffe's own does that.
+# Their values decide the tops' positions or lengths: no layer of Caffe's own does that.
 # (The mask of the row of UpsampleMask is no pooling's.)
 NOT_SAID = (UpsampleMask, ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
 
-# Maps that no input moves: constant boxes, and what is made of a state that begins at zero.
+# Maps that no input moves: constant boxes, and functions of a state that begins at zero.
 STILL = (PriorBox, PriorBoxOffsets, Lstm)
 
 

@@ -1,4 +1,4 @@
-"""Every target makes every net of its own layers, of equal values, or says what it lacks."""
+"""Every target makes every net of its own layers, of equal values, or names the missing layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fx2caffe.targets import BVLC_MASTER, TARGETS
 from tests.rows import Row, types
 from tests.targets.nets import IRREDUCIBLE, LAYERS, NOT_CAFFE, REFUSED, ROWS, SILENT
 
-# What becomes of torch's functions in Caffe's own layers is in the tables of tests/ops.
+# The decompositions of torch's functions into Caffe's own layers are in the tables of tests/ops.
 CAFFE = ("bvlc", "bvlc-master")
 PAIRS = [
     (target, row)

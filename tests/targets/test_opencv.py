@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(NO_OPENCV is not None, reason=str(NO_OPENCV))
 TARGETS = ("portable", "opencv")
 INF = float("inf")
 
-# OpenCV takes a (s x)^p + b for (s^p a x + b)^p, and refuses what is one axis here and two there.
+# OpenCV takes a (s x)^p + b for (s^p a x + b)^p, and refuses bottoms of different ranks.
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "log": torch.log,
     "log1p": torch.log1p,
@@ -178,7 +178,7 @@ def test_only_what_would_be_merged_wrongly_is_kept_apart(name: str) -> None:
 @pytest.mark.parametrize("power", [Power(power=2.0), Power(power=2.0, scale=3.0)])
 @pytest.mark.parametrize("apart", [True, False])
 def test_opencv_takes_a_factor_into_a_power(power: Power, apart: bool, tmp_path: Path) -> None:
-    """What the nets are kept from: without the Reshape between them the result is another."""
+    """The Reshape prevents this: without it the result is another."""
     names = ["x", "power", *(["apart"] if apart else []), "factor"]
     layers = [Input(shape=((1, 2, 3, 3),)), power, Reshape(shape=(0, 0, 0, 0)), Power(scale=5.0)]
     if not apart:

@@ -1,4 +1,4 @@
-"""Placeholders for what a target lacks: on request only, marked everywhere, judged around."""
+"""Placeholders for layers that a target does not have: on request only, marked everywhere."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 
 
 class Needs(NamedTuple):
-    """Holds what a program needs: a Python, packages, some left out, and a command."""
+    """Holds the needs of a program: a Python, packages, some left out, and a command."""
 
     python: str
     packages: tuple[str, ...]

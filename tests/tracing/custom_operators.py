@@ -12,7 +12,7 @@ _LIBRARY = Library("fx2caffe_tests", "FRAGMENT")
 
 
 def custom_op(schema: str, like: Callable[..., Any] | None = None) -> Callable[[Any], Any]:
-    """Make a function an operator of that schema, whose result is like what `like` returns."""
+    """Make a function an operator of that schema, whose result is like that of `like`."""
     name, signature = schema[: schema.index("(")], schema[schema.index("(") :]
     mutates = ("x",) if "(a!)" in schema else ()
 

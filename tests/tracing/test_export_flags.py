@@ -28,7 +28,7 @@ def flags() -> tuple[bool, ...]:
 
 
 def as_torch_export() -> tuple[bool, ...]:
-    """Return what the guards answer while torch.export itself runs a model."""
+    """Return the guards' values while torch.export itself runs a model."""
     seen: list[tuple[bool, ...]] = []
 
     class Asks(torch.nn.Module):

@@ -196,7 +196,7 @@ def test_cut_points_are_held_too(model: nn.Module, outputs: list[str], same: boo
 
 
 def test_rounding_is_no_difference() -> None:
-    """What float32 itself leaves open is allowed, however large it has become."""
+    """The error of float32 itself is allowed, however large it has become."""
 
     def amplifies(x: Tensor) -> Tensor:
         wide = torch.ones(4, 4000) if is_traced() else torch.ones(4, 2, 2000).flatten(1)

@@ -24,7 +24,7 @@ def layers() -> nn.Sequential:
 
 
 class Base(nn.Module):
-    """Layers, a gain that forward sets, and a place for what hooks see."""
+    """Layers, a gain that forward sets, and a list of the tensors that hooks see."""
 
     run: Any
 
@@ -36,7 +36,7 @@ class Base(nn.Module):
 
 
 class Holder:
-    """Keeps what a hook gives it; no module."""
+    """Keeps the tensor that a hook gives it; no module."""
 
     __slots__ = ("kept",)
     kept: Any
@@ -279,7 +279,7 @@ def images(seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def state(model: Base) -> list[Any]:
-    """Return what a trace could change: by identity, wherever the models keep state."""
+    """Return all state that a trace could change, by identity, wherever the models keep it."""
     holder = getattr(model, "holder", None)
     found = [LAST, ByClassAttribute.count, getattr(holder, "kept", None), model.gain, model.seen]
     found += [*OUTSIDE.values(), *ByClassAttribute.shared, *getattr(model, "line", ())]

@@ -1,4 +1,4 @@
-"""Every spelling of a call that torch takes gives the net of the plain one."""
+"""Every form of a call that torch takes gives the net of the plain one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Called(nn.Module):
         return self.function(x)
 
 
-# Reductions, and what else works along an axis, by NumPy's names; the plain form by position.
+# Reductions, and others along an axis, by NumPy's names; the plain form by position.
 ALONG = {
     name: ((lambda x, f=getattr(torch, name), g=given: f(x, *g, axis=1)),
            (lambda x, f=getattr(torch, name), g=given: f(x, *g, 1)))
@@ -117,12 +117,12 @@ def test_gives_the_net_of_the_plain_form(pair: Pair) -> None:
     types = [[step.layer for step in export.net.steps] for export in (one, two)]
     assert types[0] == types[1]
     assert list(shapes[0].values()) == list(shapes[1].values())
-    assert one.verify().first_divergence is None  # any() of random numbers proves nothing
+    assert one.verify().first_divergence is None  # any() of random values proves nothing
 
 
 @pytest.mark.parametrize("alias", NUMPY)
 def test_torch_takes_the_alias(alias: str) -> None:
-    """Torch's parser alone knows its aliases; it names in its error what it does not take."""
+    """Torch's parser alone knows its aliases; its error names an argument that it does not take."""
     x = torch.randn(2, 3)
     calls: dict[str, Callable[[], Tensor]] = {
         "input": lambda: torch.exp(**{alias: x}),

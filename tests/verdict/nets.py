@@ -88,6 +88,6 @@ def at(net: Net, name: str) -> Step:
 
 
 def with_step(net: Net, step: Step) -> Net:
-    """Return the net with another step in the place of the one of that name."""
+    """Return the net with another step for the one of that name."""
     steps = tuple(step if old.name == step.name else old for old in net.steps)
     return replace(net, steps=steps)

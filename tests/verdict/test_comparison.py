@@ -1,4 +1,4 @@
-"""caffe2fx.compare: outputs that one side lacks, nets whose layers differ, injected faults."""
+"""caffe2fx.compare: outputs missing on one side, nets whose layers differ, injected faults."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def dropped(net: Net) -> Net:
 
 
 def with_blobs(net: Net, name: Callable[[Value, int], str]) -> Net:
-    """Return a net with every value but the inputs in a blob of its own, by its number."""
+    """Return a net with every value but the inputs in a blob of its own, named by its index."""
     numbers = {v: i for i, v in enumerate(top for step in net.steps for top in step.tops)}
     new = {v: v if v in net.inputs else Value(name(v, i)) for v, i in numbers.items()}
     steps = [
@@ -295,7 +295,7 @@ LACKING = {"first": "b", "second": "a"}
 @pytest.mark.parametrize("theirs", GIVES)
 @pytest.mark.parametrize("kind", ["module and files", "files", "modules"])
 def test_outputs(mine: str, theirs: str, kind: str, tmp_path: Path) -> None:
-    """All of them count, in any nesting; one that a side lacks is a fault that names it.
+    """All of them count, in any nesting; one that is missing is a fault that names it.
 
     The order counts where both sides have one: blobs have none.
     """

@@ -1,4 +1,4 @@
-"""Dumps of feature maps: where accuracy is lost is named, and another spelling is no fault."""
+"""Dumps of feature maps: the layer that loses accuracy is named, another form is no fault."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_right_dump_is_equal(module: CaffeGraphModule, made: Export, tmp_path:
 def test_engine_dump_names_the_layer(
     module: CaffeGraphModule, made: Export, tmp_path: Path, layer: str
 ) -> None:
-    """What follows the layer is right for what it was fed with, as it is in any engine."""
+    """The layers behind it are right for their bottoms, as they are in any engine."""
     x, maps = run(module, {layer: rounded})
     report = made.verify(DumpEngine(dump(tmp_path / "maps", x, maps)), inputs=x)
     assert report.engine == "dump"
@@ -140,7 +140,7 @@ def test_engine_dump_names_the_layer(
 def test_engine_dump_follows_other_inputs(
     module: CaffeGraphModule, made: Export, tmp_path: Path
 ) -> None:
-    """On an input of one number the judge tries others, which no dump has."""
+    """On a constant input the judge tries others, which no dump has."""
     zeros, files = torch.zeros(1, 3, 10, 10), (tmp_path / "a.prototxt", tmp_path / "a.caffemodel")
     made.save(*files)
     module.caffe.dump(tmp_path / "maps", zeros)
@@ -154,7 +154,7 @@ def test_engine_dump_follows_other_inputs(
 
 
 def test_weights_changed_after_loading_count(module: CaffeGraphModule, tmp_path: Path) -> None:
-    """What the module computes now is held against the dump, and not what the file said."""
+    """The module's present weights are held against the dump, and not the file's."""
     x, maps = run(module, {})
     path, trained = dump(tmp_path / "d.npz", x, maps), copy.deepcopy(module)
     with torch.no_grad():
@@ -163,12 +163,12 @@ def test_weights_changed_after_loading_count(module: CaffeGraphModule, tmp_path:
     assert [row.layer for row in report.rows if row.diverges] == ["0"], str(report)
     trained.caffe.dump(tmp_path / "trained", x)
     whole = caffe2fx.read_dump(tmp_path / "trained")
-    fused = replace(whole, maps=whole.maps[1::2])  # what is left out follows by the layers
+    fused = replace(whole, maps=whole.maps[1::2])  # the rest follows by the layers
     assert caffe2fx.compare(trained, whole).ok and caffe2fx.compare(trained, fused).ok
 
 
 def test_maps_that_are_not_there(module: CaffeGraphModule, tmp_path: Path) -> None:
-    """A chip fuses layers: what it dumps is still told from what it does not."""
+    """A chip fuses layers: the maps that it does not dump are listed."""
     x, maps = run(module, {"6": rounded})
     some = {name: maps[name] for name in ("1", "3", "7", "11")}
     extra = {**some, "made up": torch.zeros(3)}
@@ -271,7 +271,7 @@ class Bessel(nn.Module):
 
 
 def test_a_net_with_placeholders_is_dumped_and_not_run(tmp_path: Path) -> None:
-    """The model knows what the placeholder stands for; the net does not."""
+    """The model knows the placeholder's function; the net does not."""
     net = fx2caffe.export(Bessel().eval(), torch.randn(1, 3, 4, 4), on_unsupported="custom")
     net.dump(tmp_path / "maps")
     read = caffe2fx.read_dump(tmp_path / "maps")

@@ -106,7 +106,7 @@ def test_a_fault_is_found_in_its_layer(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_bottoms_in_another_order_show_end_to_end(net: Net, engine: str, tmp_path: Path) -> None:
-    """The layer computes rightly what it is fed; what it is fed in the files is wrong."""
+    """The layer computes rightly; its bottoms in the files are wrong."""
     step = at(net, "sum")
     swapped = with_step(net, replace(step, bottoms=step.bottoms[::-1]))
     report = verdict(net, swapped, tmp_path, engine)

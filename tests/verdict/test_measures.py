@@ -97,9 +97,9 @@ class TwoFaced(EmbeddedSession):
 @pytest.mark.parametrize(
     ("run", "fed", "faults"),
     [
-        (5e-6, 5e-6, []),  # what was accepted alone is accepted where it arrives
+        (5e-6, 5e-6, []),  # an error accepted alone is accepted where it arrives
         (1e-4, 5e-6, ["one", "left"]),  # but not more than was seen
-        (1e-3, 1e-3, ["one", "left"]),  # and nothing of what is wrong alone
+        (1e-3, 1e-3, ["one", "left"]),  # and no error that is wrong alone
     ],
 )
 def test_errors_accepted_alone_are_carried_on(run: float, fed: float, faults: list[str]) -> None:
@@ -220,7 +220,7 @@ def test_a_part_that_no_input_reaches_is_a_constant() -> None:
     ):
         beside = replace(dead, outputs=(*dead.outputs, Value("q")))  # an output that moves
         assert [row.layer for row in report_of(beside, beside, X / 3).rows if row.dead] == ["last"]
-    assert report_of(net, net, X).ok  # numbers that may name something
+    assert report_of(net, net, X).ok  # values that may be indices
 
 
 def test_a_net_of_constant_outputs_fails() -> None:

@@ -1,4 +1,4 @@
-"""A free batch is tried with one sample more: what the example's batch hides is seen there."""
+"""A free batch is tried with one sample more: it shows faults that the example's hides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other inputs reach what the example does not, or it is reported as not proven."""
+"""Other inputs reach branches that the example does not, or these are not proven."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_other_inputs_mean_something(name: str) -> None:
 
 
 def net_of(*layers: tuple[str, Any]) -> Net:
-    """Return a chain of layers behind four whole numbers."""
+    """Return a chain of layers behind four integers."""
     steps = [Step("data", Input(shape=((1, 4),)), (), (Value("data"),))]
     for name, layer in layers:
         steps.append(Step(name, layer, steps[-1].tops, (Value(name),)))

@@ -81,7 +81,7 @@ def test_verdicts(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted({*SURROUNDINGS} - {"autocast"}))
 def test_exports(name: str) -> None:
-    """Autocast is part of what the model computes, and refused; a hook is part of it too."""
+    """Autocast is part of the model's function, and refused; a hook is part of it too."""
     made = model()
     with SURROUNDINGS[name]():
         exported = fx2caffe.export(made, X)

@@ -1,4 +1,4 @@
-"""Substitutes for functions that an older torch lacks do the same as the functions."""
+"""Substitutes for functions that an older torch does not have give the same results."""
 
 from __future__ import annotations
 

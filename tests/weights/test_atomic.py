@@ -15,7 +15,7 @@ from caffe2fx.weights.atomic import replacing, replacing_all
 
 
 class Stopped(Exception):
-    """Stands for whatever goes wrong while a file is written."""
+    """Represents any error while a file is written."""
 
 
 def test_the_file_appears_under_its_name_only_at_the_end(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_error_names_what_was_to_be_written(tmp_path: Path, number: int) -> N
         pytest.raises(OSError, match=rf"\[Errno {number}\] .*{tmp_path}'$"),
         replacing(tmp_path / "net"),
     ):
-        raise OSError(number, os.strerror(number))  # as write() says it, without a name
+        raise OSError(number, os.strerror(number))  # as write() raises it, without a name
     with pytest.raises(OSError, match=r"'.*/net'$"), replacing(tmp_path / "net") as temporary:
         temporary.unlink()
         temporary.read_bytes()

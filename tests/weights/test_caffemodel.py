@@ -1,4 +1,4 @@
-"""Weights files against protobuf itself: what we write it reads, what it writes we read."""
+"""Weights files against protobuf itself: each reads the files of the other."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ LAYERS = (
 )
 
 
-# What we write
+# Our files
 
 
 def test_protobuf_reads_what_we_write(path: Path) -> None:
@@ -205,7 +205,7 @@ def test_blobs_that_caffe_cannot_hold(path: Path, blob: torch.Tensor, message: s
     assert not path.exists()
 
 
-# What others write
+# Files of others
 
 SIX = [1.5, -2.0, 3.25, 0.0, 1e-30, 6.0]
 SHAPE = {"dim": [2, 3]}
@@ -338,7 +338,7 @@ def test_blobs_outlive_a_replaced_file(path: Path) -> None:
     assert torch.equal(blob, count_up(130, 70))
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_missing_file_is_the_systems_own_error(path: Path) -> None:
 
 
 def test_a_file_cut_at_any_byte_is_refused(path: Path) -> None:
-    """Only a cut between two layers leaves a valid file: protobuf does not say how many follow."""
+    """Only a cut between two layers leaves a valid file: protobuf does not count them."""
     layers = LAYERS[:5]
     ends = []
     for count in range(len(layers) + 1):

@@ -29,7 +29,7 @@ def load_with(ending: str) -> Callable[[Path], Any]:
     def run(folder: Path) -> None:
         output = str(folder / f"net.{ending}")
         files = map(str, (folder / "in.prototxt", folder / "in.caffemodel"))
-        # What pytest catches is a file too.
+        # pytest's captured output is a file too.
         with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
             status = cli.main(["load", *files, "-o", output])
         if status:

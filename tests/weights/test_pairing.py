@@ -58,7 +58,7 @@ def test_weights_of_another_net_are_refused(
     with pytest.raises(CaffeError, match=f"net.prototxt needs .*{ids[0]}.* got .*{ids[1]}.* in "):
         caffe2fx.load(text, weights)
     unmarked = re.sub("# caffe2fx id: .*\n", "", text.read_text())
-    text.write_text(unmarked)  # as the message says
+    text.write_text(unmarked)  # as the message states
     caffe2fx.load(text, weights)
 
 
@@ -203,7 +203,7 @@ def contents(pair: Pair) -> tuple[bytes, bytes]:
 
 
 def state(pair: Pair, wholes: set[tuple[bytes, bytes]]) -> str:
-    """Return what a killed save left; the next one takes its temporary files away."""
+    """Return the state that a killed save left; the next one removes its temporary files."""
     is_whole = contents(pair) in wholes
     if is_whole:
         caffe2fx.load(*pair)

@@ -145,7 +145,7 @@ def test_a_damaged_caffemodel_gets_no_hint(path: Path) -> None:
 
 @contextmanager
 def little_memory(size: int) -> Iterator[None]:
-    """Let the process take no more than `size` bytes of address space beyond what it has."""
+    """Limit the process to `size` bytes of address space more than it has."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (taken + size, hard))

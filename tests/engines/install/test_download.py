@@ -1,4 +1,4 @@
-"""Package files: fetched once, checked, and kept; what is said when no mirror delivers."""
+"""Package files: fetched once, checked, and kept; the error where no mirror delivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the layers of Caffe's forks; what they compute the fork cases hold against the forks."""
+"""Rows of the layers of Caffe's forks; the fork cases hold their values against the forks."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ from tests.layers.row import Row, Tops
 
 
 class Statistics(Row):
-    """Is a row whose last blobs are a variance and what may follow it."""
+    """Is a row whose last blobs are a variance and those that may follow it."""
 
     def blobs(self) -> Tops:
         made = [blob.abs() + 0.5 for blob in super().blobs()]

@@ -1,4 +1,4 @@
-"""Rows of the data layers of Caffe's forks, whose text tells the sizes of their images."""
+"""Rows of the data layers of Caffe's forks, whose text states the sizes of their images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from caffe2fx.layers.forks.images import (
 from caffe2fx.layers.images import DB
 from tests.layers.row import Row
 
-# All the fields of the data layers that say nothing of a shape, at other values than their own.
+# All the fields of the data layers that state no shape, at other values than their defaults.
 READ = {"source": "db", "rand_skip": 1, "shuffle": True, "cache": True, "precache": True,
         "threads": 2, "scale": 0.5, "mean_file": "old.binaryproto", "crop_size": 3,
         "mirror": True}  # fmt: skip
@@ -44,7 +44,7 @@ FRAMES = VideoDataParameter(
 
 
 def source(id: str, layer: Source, tops: int = 2) -> Row:
-    """Return a data layer, with images of which the text tells the size."""
+    """Return a data layer, with images of which the text states the size."""
     return Row(id, layer.replace(transform_param=CROP), tops=tops, needs_files=True)
 
 

@@ -48,7 +48,7 @@ def test_which_side_is_which() -> None:
 
 
 def pooled(layer: PoolingSides | Pooling, bottom: torch.Tensor) -> list[list[float]]:
-    """Compute what the fork's source computes, window by window."""
+    """Compute the fork's pooling as its source does, window by window."""
     height, width = bottom.shape
     kernel, stride, (tall, broad) = layer.geometry((1, 1, height, width))
     pads = [(tall, tall), (broad, broad)]

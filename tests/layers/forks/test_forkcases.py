@@ -1,4 +1,4 @@
-"""Nets of one fork layer each, with what the fork's own code gave for them.
+"""Nets of one fork layer each, with the results of the fork's own code.
 
 tests/data/forkcases/nets.txt has the texts, each under its name; arrays.npz has their inputs,
 weights (`w:<layer>:<index>`) and results under "<name>/<blob>".
@@ -22,7 +22,7 @@ from caffe2fx.module.builder import graph_module
 from caffe2fx.net.net import Net
 
 FOLDER = Path(__file__).parents[2] / "data" / "forkcases"
-RELATIVE = 2e-6  # of the largest number: what the forks' sources and our models kept to
+RELATIVE = 2e-6  # of the largest value: the distance that the forks' sources and our models kept
 
 DIALECTS = {"@darknet": "yolo", "@tpu": "tpu_mlir"}
 

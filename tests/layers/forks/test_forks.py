@@ -41,10 +41,10 @@ from tests.layers.row import Refusal, Row
 ALL = (*ROWS, *SHAPE_ONLY, *SOURCES)
 # Some rows are of BVLC's records, as forks spell them.
 KINDS = {type(row.layer) for row in ALL if BVLC not in row.layer.dialects}
-# Their tops are as long as what they find.
+# Their tops are as long as the boxes that they find.
 DYNAMIC = (DetectionOutput, Proposal)
 
-# Their meaning looks at numbers, which tensors without data do not have.
+# Their meaning reads values, which tensors without data do not have.
 OF_NUMBERS = (PriorBox, PriorBoxOffsets, PSROIPooling)
 
 every_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.id.replace(" ", "_"))

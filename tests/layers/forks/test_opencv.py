@@ -35,7 +35,7 @@ ROWS_BY_ID = {row.id: row for row in ROWS}
 
 
 def in_opencv(row: Row, folder: Path) -> list[Tensor]:
-    """Return what OpenCV gives for the row."""
+    """Return OpenCV's results for the row."""
     import cv2
 
     text, weights = folder / "net.prototxt", folder / "net.caffemodel"

@@ -1,7 +1,7 @@
 """The extended Caffe of the tpu_mlir wheel as a judge of layers, in an environment of its own.
 
 It grew out of Intel's and SSD's Caffe, and has BVLC's layers too. Where it is known to compute
-something else than the fork that a record is of, the rows are listed with what it does.
+other values than the fork that a record is of, the rows are listed with the difference.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HAS = {
     "ShuffleChannel", "Upsample",
 }  # fmt: skip
 
-# What it makes of these rows instead.
+# Its own reading of these rows.
 OTHERWISE = {
     "its schema lacks a field of the fork's": (
         "upsample stride", "upsample stride h w", "relu6 threshold", "interp bottom",

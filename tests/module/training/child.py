@@ -18,7 +18,7 @@ def put(net, given, index=None):
 
 
 def params(net, what):
-    """Return every weight blob, or its gradient, as "layer/number"."""
+    """Return every weight blob, or its gradient, as "layer/index"."""
     return {
         f"{name}/{number}": getattr(blob, what).copy()
         for name, blobs in net.params.items()

@@ -22,8 +22,8 @@ from tests.layers.row import Row
 from tests.layers.test_rows import FAMILIES, slug
 from tests.module.training.real import Found, ask
 
-# Caffe has no backward for these, and what they compute has no gradient either; of Python it
-# is what the user says.
+# Caffe has no backward for these, and their values have no gradient either; that of Python
+# is the user's.
 WITHOUT_GRADIENT = frozenset({"Accuracy", "ArgMax", "Python", "Threshold"})
 # Bottoms that are numbers of classes or rows, or marks: Caffe aborts if a gradient is asked for.
 NUMBERS = {
@@ -42,7 +42,7 @@ def has_gradient(row: Row) -> bool:
 
 
 def has_empty_window(row: Row) -> bool:
-    """Return whether Caffe's MAX pooling would write its gradient to the place before the first."""
+    """Return whether Caffe's MAX pooling would write its gradient before the first element."""
     tops = row.meaning(inputs(row)) if isinstance(row.layer, Pooling) else ()
     return any(bool((top == LOWEST).any()) for top in tops)
 

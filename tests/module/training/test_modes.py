@@ -170,7 +170,7 @@ def test_batch_norm_of_a_phase_of_its_own(phase: str, own: str) -> None:
     net = replace(net, steps=(first, replace(second, blobs=STATISTICS)))
     assert parse(text_of(net), phase=phase).steps[1].phase == second.phase
     assert isinstance(second.layer, BatchNorm)
-    assert second.layer.use_global_stats is (own == "TEST")  # what its meaning goes by
+    assert second.layer.use_global_stats is (own == "TEST")  # which selects its meaning
     module = graph_module(net).train(phase == "TRAIN")
     real = ask("backward", source, weights_of(net), {"x": image((2, 3, 4, 5))}, phase=phase)
     near(module(image((2, 3, 4, 5))), real["blob:y"], 1e-5)
@@ -195,7 +195,7 @@ def test_dropout_of_a_phase_of_its_own(phase: str, own: str) -> None:
 def test_batch_norm_cannot_be_given_a_learning_rate(count: int, rate: str) -> None:
     source = text((2, 3), "BatchNorm", f"param {{ {rate} }} " * count)
     real = {"x": image((2, 3))}
-    if count == 3 or (rate == "lr_mult: 0" and count < 3):  # three are what files of old say
+    if count == 3 or (rate == "lr_mult: 0" and count < 3):  # three are of old files
         graph_module(with_initial_weights(parse(source)))
         ask("backward", source, [], real)
         return

@@ -49,7 +49,7 @@ def input_shapes(module: CaffeGraphModule) -> list[tuple[int, ...]]:
 
 
 def by_blob(module: CaffeGraphModule) -> dict[str, Tensor]:
-    """Return every weight blob that the module holds, as "layer/number"."""
+    """Return every weight blob that the module holds, as "layer/index"."""
     return {
         f"{step.name}/{number}": blob
         for step, made in module.caffe.layers()
@@ -154,7 +154,7 @@ def test_gradients_of_nets_of_the_corpus(name: str, corpus: Path) -> None:
 
 
 def fed_by_hand(net: Net) -> Net:
-    """Return the net with Input layers in the place of those that read a database."""
+    """Return the net with Input layers for those that read a database."""
     shapes = net.shapes()
     steps = tuple(
         replace(step, layer=Input(shape=tuple(shapes[top] for top in step.tops)))

@@ -1,7 +1,7 @@
 """Random arguments for families of functions: shapes, axes, geometry and options.
 
 Each family takes a `Random` and gives the arguments for one function; torch may refuse some of
-them, which are then left out. `FAMILIES` says which function has which.
+them, which are then left out. `FAMILIES` maps each function to its family.
 """
 
 from tests.ops.families import lookup, maps, places, pointwise, products, reduction

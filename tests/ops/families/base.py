@@ -113,7 +113,7 @@ def own_draws(draw: Callable[..., Any], target: Any) -> Draw:
     function, made = random.choice(*FAMILIES[target])
     try:
         args, kwargs = made(random)
-    except RuntimeError:  # torch refused what the arguments are made with
+    except RuntimeError:  # torch refused a function that makes the arguments
         reject()
     return random.choice(*variants(Draw(function, args, kwargs)))
 

@@ -1,4 +1,4 @@
-"""Functions that read and write at places."""
+"""Functions that read and write at indices."""
 
 from __future__ import annotations
 

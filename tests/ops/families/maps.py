@@ -302,7 +302,7 @@ def _deformed(r: Random) -> Arguments:
 
 
 def _upsampled(axes_: int, weighs: bool) -> Family:
-    """Draw what interpolate calls: the size and the factors come one after the other."""
+    """Draw interpolate's arguments: the size and the factors come one after the other."""
 
     def made(r: Random) -> Arguments:
         corners = [r.flag()] if weighs else []

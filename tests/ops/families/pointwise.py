@@ -1,4 +1,4 @@
-"""Functions of each number, by what they take."""
+"""Elementwise functions, by their domains."""
 
 from __future__ import annotations
 

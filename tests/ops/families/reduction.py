@@ -50,7 +50,7 @@ def _corrected(r: Random) -> Arguments:
 
 KEEP = {"keepdim": (False, True)}
 family(*named("prod max min argmax argmin any all"))(along(KEEP, kinds="normal halves"))
-family(torch.median)(along(KEEP))  # of equal numbers torch promises no place
+family(torch.median)(along(KEEP))  # of equal values torch promises no index
 family(*named("cumsum cumprod logcumsumexp cummax cummin"))(along(kinds="normal halves"))
 family(*named("softmax log_softmax", F))(along())
 family(torch.sort)(along({"descending": (False, True), "stable": (True,)}, kinds="normal halves"))

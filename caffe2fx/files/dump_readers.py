@@ -86,6 +86,8 @@ FRACTION = 12  # fractional bits in NNIE's results
 _NNIE = re.compile(
     r"seg(?P<seg>\d+)_layer(?P<layer>\d+)_(output(?P<output>\d+)|input\((?P<input>.+)\))_\w+"
 )
+# What nnie_mapper leaves of its quantization: layer_output0_C_H_W_quant
+_MAPPER = re.compile(r"(?P<layer>.+)_output(?P<output>\d+)_\d+_\d+_\d+_quant")
 
 
 @register_reader(".hex")
@@ -100,12 +102,21 @@ def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
     parts = _NNIE.fullmatch(name)
     one = FeatureMap(name, value, is_exact=False)
     if parts is None:
-        return {name: one}
+        return {name: _of_mapper(one)}
     if parts["input"]:
         return {name: replace(one, name=parts["input"], aliases=(name,))}
     layer = f"seg{parts['seg']}_layer{parts['layer']}"
     aliases = (f"{layer}_output{parts['output']}", layer, parts["layer"])
     return {name: replace(one, aliases=aliases, output=int(parts["output"]))}
+
+
+def _of_mapper(one: FeatureMap) -> FeatureMap:
+    """Return the map with the layer that nnie_mapper's file name states, if it is one of those."""
+    parts = _MAPPER.fullmatch(one.name)
+    if parts is None:
+        return one
+    layer, output = parts["layer"], int(parts["output"])
+    return replace(one, layer=layer, output=output, aliases=(f"{layer}_output{output}", layer))
 
 
 @dataclass(frozen=True)

@@ -67,13 +67,31 @@ def match_maps(net: Net, dump: Dump) -> Matched:
 
 def _named_values(net: Net) -> list[_NamedValue]:
     named: dict[Value, list[str]] = {}
-    for name, value in net.names().items():
+    for name, value in {**_counted_names(net), **net.names()}.items():
         named.setdefault(value, []).append(name)
     return [
         _NamedValue(top, step, index, tuple(named.get(top, ())))
         for step in net.steps
         for index, top in enumerate(step.tops)
     ]
+
+
+def _counted_names(net: Net) -> dict[str, Value]:
+    """Return the names by which tpu-mlir tells the values of one blob apart, by its CaffeConverter.
+
+    The last is the blob; those before it are "blob/1", "blob/2" ..., counted from the end. Dropout
+    has no value there.
+    """
+    written: dict[str, list[Value]] = {}
+    for step in net.steps:
+        if step.layer.type != "Dropout":
+            for top in step.tops:
+                written.setdefault(top.blob, []).append(top)
+    return {
+        f"{blob}/{count}": value
+        for blob, values in written.items()
+        for count, value in enumerate(values[-2::-1], 1)
+    }
 
 
 def _pairs(

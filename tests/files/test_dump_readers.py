@@ -333,3 +333,53 @@ def test_an_archive_of_anothers(tmp_path: Path) -> None:
         np.lib.format.write_array(file, half)
     (one,) = caffe2fx.read_dump(tmp_path / "a.npz").maps
     assert one.name == "a/b" and not one.is_exact
+
+
+def test_tpu_mlir_counts_the_values_of_a_blob_from_the_last(tmp_path: Path) -> None:
+    """Its CaffeConverter calls them "c/2", "c/1" and "c", without Dropout's."""
+    (tmp_path / "n.prototxt").write_text(
+        """layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+        layer { name: "c" type: "InnerProduct" bottom: "x" top: "c"
+          inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+        layer { name: "power" type: "Power" bottom: "c" top: "c" power_param { scale: 3 } }
+        layer { name: "drop" type: "Dropout" bottom: "c" top: "c" }
+        layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }"""
+    )
+    module = caffe2fx.load(tmp_path / "n.prototxt")
+    blobs = {name: v.detach().numpy() for name, v in module.caffe.blobs(torch.ones(1, 3)).items()}
+    named = {"x": blobs["x"], "c/2": blobs["c@c"], "c/1": blobs["c@power"], "c": blobs["c"]}
+    np.savez(tmp_path / "top_outputs.npz", **named)
+    report = caffe2fx.compare(module, tmp_path / "top_outputs.npz")
+    assert report.ok and report.only_net == ("drop",) and not report.only_dump
+    named["c/1"], named["c/2"] = named["c/2"], named["c/1"]
+    np.savez(tmp_path / "top_outputs.npz", **named)
+    assert not caffe2fx.compare(module, tmp_path / "top_outputs.npz").ok
+
+
+def test_the_files_that_nnie_mapper_leaves_name_their_layers(tmp_path: Path) -> None:
+    name = "conv_output1_output0_4_1_1_quant"
+    _written(tmp_path / f"{name}.linear.hex", "00001000\n" * 4)
+    (one,) = caffe2fx.read_dump(tmp_path).maps
+    assert (one.name, one.layer, one.output) == (name, "conv_output1", 0) and not one.is_exact
+    (one,) = caffe2fx.read_dump(tmp_path, names={"conv_output1": "b"}).maps
+    assert (one.name, one.layer) == ("b", "")
+
+
+def test_the_layers_of_nnie_mappers_files_are_found(
+    module: CaffeGraphModule, tmp_path: Path
+) -> None:
+    named = {value: name for name, value in module.caffe.net.names().items()}
+    blobs = module.caffe.blobs(X)
+    for step in module.caffe.net.steps[1:]:
+        if "/" in step.name:  # its files go into no folder
+            continue
+        for index, top in enumerate(step.tops):
+            sizes = "_".join(map(str, top_shape(module, top)))
+            text = hexadecimal(blobs[named[top]].detach().numpy())
+            _written(tmp_path / f"{step.name}_output{index}_{sizes}_quant.linear.hex", text)
+    report = caffe2fx.compare(module, tmp_path, X, thresholds={"sqnr": 40})
+    assert report.ok and not report.only_dump
+
+
+def top_shape(module: CaffeGraphModule, top: Any) -> tuple[int, ...]:
+    return module.caffe.net.shapes()[top][1:]

@@ -57,7 +57,7 @@ def _differs(report: Findings) -> Iterator[str]:
         return
     yield f"Layer {first.layer!r} ({first.type or 'output'}): {first.fault}{_times(first)}."
     if str(first.origin) and first.origin.file:
-        yield f"It was made {first.origin}."
+        yield f"It comes from {first.origin}."
     if (channels := _channels(first)) is not None:
         yield channels
     kinds = [report.kind(row) for row in report.rows]

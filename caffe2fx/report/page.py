@@ -120,7 +120,8 @@ _LAYER = (
 _DEPTH = (
     '<section class="panel"><h2>Error along depth</h2><div id="depth"></div>'
     '<p class="keys"><i class="k-end"></i>end to end<i class="k-alone"></i>alone, fed with the '
-    "reference's inputs; both as a share of the limit, a point for the worse</p></section>"
+    'reference\'s inputs; both as a share of the <span id="share-of">limit</span>, a point for the '
+    "worse</p></section>"
 )
 
 

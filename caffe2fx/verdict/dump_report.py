@@ -92,6 +92,8 @@ class DumpReport(Report):
         "verdict",
     )  # fmt: skip
 
+    measured: ClassVar[tuple[str, ...]] = ("error of signal", "SQNR", "SQNR alone")
+
     def __init__(
         self,
         engine: str,
@@ -122,6 +124,11 @@ class DumpReport(Report):
     def leading(self) -> tuple[MapRow, ...]:
         """Return the maps that a short table shows first: those whose layers lose most."""
         return self.ranked
+
+    def further(self, row: Row) -> tuple[float, ...]:
+        """Return the measures of a map by which quantized runs are judged; SQNR is in dB."""
+        mapped = cast(MapRow, row)
+        return mapped.found.error, mapped.found.sqnr, mapped.found_alone.sqnr
 
     def cells(self, row: Row) -> tuple[str, ...]:
         """Return the columns of a map in the report's table."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from math import inf, isnan
-from typing import Any
+from typing import Any, ClassVar
 
 from caffe2fx.messages.message import Shape
 from caffe2fx.origin import Origin
@@ -188,6 +188,16 @@ class Findings:
         """Return the compared maps, the one nearest to its limit or furthest beyond it first."""
         compared = (row for row in self.rows if not row.unverified)
         return tuple(sorted(compared, key=lambda row: -row.share))
+
+    measured: ClassVar[tuple[str, ...]] = ()  # names of further measures of each map
+
+    def further(self, row: Row) -> tuple[float, ...]:
+        """Return the further measures of a map, in the order of `measured`."""
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what is said of the whole report below its table."""
+        return ()
 
     def extras(self) -> dict[str, Any]:
         """Return the entries of a file of this report beyond those of every report's."""

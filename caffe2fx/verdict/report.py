@@ -56,10 +56,6 @@ class Report(Findings):
         """Return the maps that a short table shows first."""
         return self.worst
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what is said of the whole report below its table."""
-        return ()
-
     def text(self, *, every: bool = False) -> str:
         """Return the verdict and a table of the failing and the worst maps, or of every map."""
         table = report_table.lines(self, every=every)

@@ -66,12 +66,13 @@ def csv_of(report: Findings) -> str:
     """Return a table of comma-separated values, a line a feature map."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow([*_COLUMNS, *report.measured])
     for row in report.rows:
         flat = cells(report, row)
         flat |= {**flat.pop("measures"), **flat.pop("origin")}
         flat["shape"] = "x".join(map(str, row.shape))
-        writer.writerow([_cell(flat[name]) for name in _COLUMNS])
+        shown = [_cell(flat[name]) for name in _COLUMNS]
+        writer.writerow([*shown, *map(_cell, report.further(row))])
     return file.getvalue()
 
 

@@ -32,11 +32,11 @@ def html(report: Findings) -> str:
         else f"Export{of_model}",
         status=_class(report),
         word=word(report),
-        explanation=explained(report),
+        explanation=[*explained(report), *report.notes()],
         facts=_facts(report),
         refusals=context.refusals,
         nodes=_nodes(report, rows),
-        head=HEAD,
+        head=(*HEAD[:-1], *report.measured, HEAD[-1]),
         lines=[_line(report, row) for row in report.rows],
         data={
             "rows": [_data(report, row, records) for row in report.rows],
@@ -106,6 +106,7 @@ def _line(report: Findings, row: Row) -> Line:
         _formatted(row.end_to_end),
         f"{row.share:.2g}" if row.is_measured else "-",
         f"{row.measures.cosine:.6f}" if row.measures.cosine == row.measures.cosine else "-",
+        *(f"{value:.4g}" for value in report.further(row)),
         row.verdict,
     )
     return Line(report.kind(row).value, cells)
@@ -128,6 +129,7 @@ def _data(report: Findings, row: Row, records: Mapping[str, str]) -> dict[str, A
         "type": row.type,
         "blob": row.blob,
         "shape": row.shape,
+        "more": dict(zip(report.measured, report.further(row), strict=True)),
         "kind": report.kind(row).value,
         "verdict": row.verdict,
         "signal": row.signal,

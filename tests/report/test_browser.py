@@ -129,7 +129,7 @@ def test_three_thousand_layers_stay_usable(opened: Any, tmp_path: Path) -> None:
         "cosine": 1.0, "relu_cosine": 1.0, "l2": 0.0, "psnr": "inf", "worst": [], "values": [],
         "nan": [0, 0], "inf": [0, 0], "channels": 0, "wrong_channels": 0, "by_channel": [],
         "seconds": None, "module": "", "file": "", "line": 0, "source": "", "rules": [],
-        "record": "", "details": None, "parameters": None,
+        "record": "", "details": None, "parameters": None, "more": {},
     }  # fmt: skip
     data = {
         "rows": [{**row, "layer": f"layer{i}"} for i in range(count)],

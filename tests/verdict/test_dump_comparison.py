@@ -311,6 +311,13 @@ def test_the_command_line(
     assert ("first divergence: layer '6'" in printed) == bool(status)
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["ranked"][0] == ("6" if change else "0") and found["only_net"] == []
+    for name in ("r.csv", "r.html"):
+        assert (
+            main(["compare", *files, *given, *options, "--report", str(tmp_path / name)]) == status
+        )
+        assert "SQNR alone" in (tmp_path / name).read_text()
+    assert "most is lost in: " in (tmp_path / "r.html").read_text()
+    printed = capsys.readouterr().out
     shown = {line.split()[0] for line in printed.splitlines()[2:] if "..." not in line}
     assert {"6", "7"} <= shown if change else len(shown) < len(found["rows"])
     assert main(["compare", *files, *given, *options, "--verbose"]) == status

@@ -94,6 +94,7 @@
     add("cosine after ReLU", cosine(row.relu_cosine));
     add("l2 distance", short(row.l2));
     add("PSNR", number(row.psnr) === Infinity ? "∞" : `${short(row.psnr)} dB`);
+    Object.entries(row.more).forEach(([name, value]) => add(name, number(value) === Infinity ? "∞" : short(value)));
     add("worst element", row.worst.length ? `[${row.worst.join(", ")}]` : null);
     add("there", row.values.length ? `${long(row.values[0])}, needs ${long(row.values[1])}` : null);
     add("channels that err most", row.channels ? `${row.wrong_channels} of ${row.channels}` : null);
@@ -252,7 +253,12 @@
     const frame = byId("depth");
     if (!frame || !rows.length) return;
     const height = 230, margin = { left: 52, right: 14, top: 10, bottom: 26 }, least = 1e-4;
-    const shares = rows.map((row) => [ratio(row.alone, row.alone_limit), ratio(row.end_to_end, row.end_to_end_limit)]);
+    const limits = (row) => [row.alone_limit, row.end_to_end_limit];
+    // Without limits, as for quantized maps, errors are shown as shares of the signal.
+    const free = rows.every((row) => limits(row).every((limit) => number(limit) === Infinity));
+    const bounds = free ? (row) => [row.signal, row.signal] : limits;
+    const shares = rows.map((row) => [ratio(row.alone, bounds(row)[0]), ratio(row.end_to_end, bounds(row)[1])]);
+    if (free) byId("share-of").textContent = "signal";
     const all = shares.flat().filter((v) => v !== null && Number.isFinite(v));
     const most = Math.max(10, d3.max(all) || 1) * 2;
     const at = (share) => Math.min(most, Math.max(least, share));
@@ -267,8 +273,8 @@
         .call((g) => g.select(".domain").remove());
       svg.append("g").attr("transform", `translate(0,${height - margin.bottom})`)
         .call(d3.axisBottom(x).ticks(Math.min(rows.length, 10)).tickFormat(d3.format("d")));
-      svg.append("line").attr("class", "limit").attr("x1", margin.left).attr("x2", width - margin.right).attr("y1", y(1)).attr("y2", y(1));
-      svg.append("text").attr("class", "limit-name").attr("x", width - margin.right).attr("y", y(1) - 5).attr("text-anchor", "end").text("limit");
+      if (!free) svg.append("line").attr("class", "limit").attr("x1", margin.left).attr("x2", width - margin.right).attr("y1", y(1)).attr("y2", y(1));
+      if (!free) svg.append("text").attr("class", "limit-name").attr("x", width - margin.right).attr("y", y(1) - 5).attr("text-anchor", "end").text("limit");
       [["alone", 0], ["end", 1]].forEach(([name, which]) => svg.append("path").attr("class", name)
         .attr("d", d3.line().defined((s) => s[which] !== null).x((_, i) => x(i)).y((s) => y(at(s[which])))(shares)));
       svg.append("g").selectAll("circle").data(rows).join("circle").attr("class", (row) => row.kind)

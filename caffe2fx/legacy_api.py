@@ -22,6 +22,7 @@ from caffe2fx.verdict.dump_report import DumpReport
 from caffe2fx.verdict.feature_maps import log, log_line, shown
 from caffe2fx.verdict.module_outputs import flattened
 from caffe2fx.weights.atomic import enduring, file_errors, replacing_all
+from caffe2fx.weights.state_dict import check_fits, read_state_dict
 
 PathLike = str | Path
 
@@ -107,8 +108,9 @@ class FromFiles(CaffeGraphModule):
         self.meta.update(module.meta)
         self.eval()
         if state is not None and Path(state).exists():
-            with file_errors():
-                self.load_state_dict(torch.load(state, map_location="cpu", weights_only=True))
+            held = read_state_dict(state)
+            check_fits(Path(state), held, self.state_dict())
+            self.load_state_dict(held)
 
 
 def compare_caffe_model(

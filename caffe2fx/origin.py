@@ -22,6 +22,7 @@ class Origin:
     rules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        position = f"{self.file}:{self.line}" if self.line else self.file or "unknown position"
+        position = f"{self.file}:{self.line}" if self.line else self.file
         text = f"{position}: {self.source}" if self.source else position
-        return f"in {self.module}, {text}" if self.module else text
+        parts = (f"in {self.module}" if self.module else "", text)
+        return ", ".join(filter(None, parts)) or "unknown position"

@@ -35,7 +35,9 @@ def read_state_dict(path: str | Path) -> State:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CaffeFormatError(_refused(path, error)) from None
-    except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, IndexError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what reading other bytes as a pickle raises is of any class
         cause = str(error).partition("\n")[0]
         raise CaffeFormatError(f"{path} needs to be a file of torch.save, got {cause}") from None
     return _only_state(path, held)

@@ -50,15 +50,20 @@ def from_script(path: Path, given: Any) -> Made:
         raise CaffeError(f"{path} needs inputs in order, got names: {', '.join(given)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated; the file is there
-        script: Any = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        try:
+            script: Any = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        except Exception as error:  # of a damaged file
+            cause = str(error).strip().partition("\n")[0]
+            raise CaffeFormatError(f"{path} needs to be whole TorchScript, got {cause}") from None
     return Made(_program(path, script.eval(), given), given, own_weights=True)
 
 
 def _is_script(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any("/code/" in name for name in file.namelist())
+    except zipfile.BadZipFile:
         return False
-    with zipfile.ZipFile(path) as file:
-        return any("/code/" in name for name in file.namelist())
 
 
 def _program(path: Path, script: Any, inputs: tuple[Tensor, ...]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from caffe2fx.errors import CaffeFormatError
 from caffe2fx.weights.state_dict import read_state_dict
 from fx2caffe.cli import main
 from fx2caffe.cli.input_spec import InputSpec, input_spec
+from fx2caffe.cli.program_files import from_program, from_script
 
 MODELS = """
 import torch
@@ -307,3 +310,27 @@ def test_onnx(folder: Path) -> None:
     """By hand, where onnx2torch is installed: it is no part of the tests' environment."""
     torch.onnx.export(build().eval(), (torch.randn(1, 3, 8, 8),), "net.onnx", dynamo=False)
     assert main(["export", "net.onnx", "--verify", "torch"]) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"junk", b"PK\x03\x04", b"\x80\x02.", b"\x80\x02}q\x00.", b"\x80\x02K\x01.",
+     b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\xff", b"\x93NUMPY", b"\x89PNG\r\n", bytes(512)],
+)  # fmt: skip
+def test_any_other_file_is_told_from_weights_and_from_programs(
+    tmp_path: Path, content: bytes
+) -> None:
+    reads = {".pth": read_state_dict, ".pt": lambda path: from_script(path, None),
+             ".pt2": lambda path: from_program(path, None)}  # fmt: skip
+    for suffix, read in reads.items():
+        path = tmp_path / f"file{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(CaffeFormatError, match=f"file{suffix} needs to "):
+            read(path)
+
+
+def test_a_damaged_program_is_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "s.pt", "w") as file:
+        file.writestr("s/code/__torch__.py", "xyz")
+    with pytest.raises(CaffeFormatError, match="needs to be whole TorchScript"):
+        from_script(tmp_path / "s.pt", (torch.ones(1, 1, 1, 1),))

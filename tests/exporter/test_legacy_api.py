@@ -308,6 +308,12 @@ def test_net_py_takes_its_own_weights(files: Files, monkeypatch: pytest.MonkeyPa
     compare = caffe2fx.compare_caffe_pytorch_model
     report = compare(IMAGE, *files, Own())
     assert report.first_divergence is not None and report.first_divergence.layer == "0"
+    Path("Own.pth").write_bytes(b"junk")
+    with pytest.raises(CaffeError, match=r"Own\.pth needs to be a file of torch.save"):
+        Own()
+    torch.save({"other": torch.ones(1)}, "Own.pth")
+    with pytest.raises(CaffeError, match=r"Own\.pth does not fit the model"):
+        Own()
     Path("Own.pth").unlink()
     assert compare(IMAGE, *files, Own()).ok
 

@@ -44,7 +44,7 @@ def test_light(code: str) -> None:
     assert not modules_after(code) & set(HEAVY)
 
 
-def test_what_a_net_needs_leaves_out_what_it_does_not() -> None:
+def test_a_net_imports_only_its_own_needs() -> None:
     """A model is exported and saved without torchvision, HDF5, OpenCV and rich."""
     code = """if True:
         import torch, fx2caffe

@@ -17,7 +17,7 @@ from caffe2fx.progress import Progress, listening
 from fx2caffe.cli import main
 
 
-def test_export_and_verify_tell_where_they_are() -> None:
+def test_export_and_verify_report_their_progress() -> None:
     seen: list[Progress] = []
     with listening(seen.append):
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
@@ -59,7 +59,7 @@ runpy.run_module("fx2caffe", run_name="__main__", alter_sys=True)
 """
 
 
-def test_interrupted_it_says_so_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interruption_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "slow_model.py").write_text(SLOW)
     command = ["export", "slow_model:Slow", "--input", "1x3", "-o", "out", "--quiet"]
     process = subprocess.Popen(
@@ -81,7 +81,7 @@ def test_interrupted_it_says_so_in_a_line_and_leaves_nothing(tmp_path: Path) -> 
         ("bvlc", "next: caffe2fx compare net.prototxt net.caffemodel --engine pycaffe"),
     ],
 )
-def test_after_an_export_it_says_what_came_out_and_what_to_run(
+def test_after_an_export_the_files_and_the_next_command_are_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     target: str, wanted: str,
 ) -> None:  # fmt: skip

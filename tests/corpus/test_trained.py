@@ -72,13 +72,13 @@ def _reason(outcome: str) -> str:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.removeprefix("nets/"))
-def test_loads_or_says_what_is_missing(path: str, phase: str) -> None:
+def test_loads_or_names_the_missing_part(path: str, phase: str) -> None:
     outcome = _outcome(path, phase)
     assert not outcome or Path(path).name in outcome
     assert _reason(outcome), outcome
 
 
-def test_what_is_missing_is_counted() -> None:
+def test_missing_parts_are_counted() -> None:
     found = Counter(_reason(_outcome(path, phase)) for path in TRAINED for phase in PHASES)
     print(dict(found))
     loads = found.pop("loads")

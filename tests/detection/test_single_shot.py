@@ -54,7 +54,7 @@ def sorted_rows(found: dict[str, Tensor]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_finds_what_torchvision_finds(name: str, tmp_path: Path) -> None:
+def test_finds_the_boxes_of_torchvision(name: str, tmp_path: Path) -> None:
     model, side = model_of(name), SIZES[name]
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
     detector = SingleShot(model, (side, side)).eval()

@@ -57,7 +57,7 @@ LOUD = {
 
 
 @pytest.mark.parametrize("body", LOUD.values(), ids=LOUD)
-def test_what_it_prints_is_not_taken_for_an_answer(caffe: Made, body: str) -> None:
+def test_its_output_is_not_taken_for_an_answer(caffe: Made, body: str) -> None:
     caffe(f"{body}\nask()\nprint('more', flush=True)\nanswer(hello)\nask()")
     with Worker() as worker:
         assert worker.hello["version"] == worker.ask("hello")[0]["version"] == "1"

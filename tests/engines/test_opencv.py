@@ -64,7 +64,7 @@ def test_two_inputs() -> None:
     assert exported.verify("opencv").ok
 
 
-def test_what_opencv_refuses_is_an_error_with_its_words() -> None:
+def test_opencvs_refusal_is_an_error_with_its_message() -> None:
     exported = fx2caffe.export(nn.MaxPool2d(2), torch.randn(1, 3, 5, 5))
     with pytest.raises(EngineError, match="DummyData"):
         exported.verify("opencv")

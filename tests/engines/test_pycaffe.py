@@ -134,7 +134,7 @@ def test_python_errors_in_the_child_are_answers_and_it_lives_on(tmp_path: Path) 
 
 
 @real
-def test_what_caffe_prints_does_not_disturb_the_protocol(
+def test_caffes_output_does_not_disturb_the_protocol(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command, env = pycaffe.starter() or ((), None)
@@ -244,7 +244,7 @@ def test_a_named_program_that_is_no_python(monkeypatch: pytest.MonkeyPatch) -> N
         PycaffeEngine().describe()
 
 
-def test_no_caffe_at_all_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_caffe_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pycaffe, "starter", lambda: None)
     with pytest.raises(EngineError, match="caffe2fx engine install pycaffe"):
         engine("pycaffe")
@@ -354,7 +354,7 @@ def test_scalars_are_inputs_too(tmp_path: Path, shape: tuple[int, ...]) -> None:
 
 
 @real
-def test_numbers_of_any_layout_and_precision(tmp_path: Path) -> None:
+def test_arrays_of_any_layout_and_precision(tmp_path: Path) -> None:
     with PycaffeEngine().open(*files(tmp_path)) as session:
         for given in (images().double(), images().requires_grad_(), images().mT.contiguous().mT):
             (_, (data,)), *_ = session.run([given])

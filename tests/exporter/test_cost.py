@@ -70,7 +70,7 @@ def test_calls_grow_with_the_layers_alone(
     assert many / 56 < most
 
 
-def test_what_a_model_reaches_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_models_objects_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     build = Snapshot.__init__
 

@@ -227,7 +227,7 @@ def test_an_edited_prototxt(files: Files, name: str) -> None:
     assert ("without weights: fc" in str(report)) == (first == "fc")
 
 
-def test_an_edit_that_changes_a_shape_is_told_as_shapes(files: Files) -> None:
+def test_an_edit_that_changes_a_shape_is_reported_as_shapes(files: Files) -> None:
     text = files[0].read_text().replace("kernel_size: 2", "kernel_size: 3\n    pad: 1", 1)
     Path("edited.prototxt").write_text(text)
     with pytest.raises(CaffeError, match="layer '4'"):  # its weights no longer fit
@@ -256,7 +256,7 @@ WRONG: dict[str, tuple[tuple[Any, str], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_be_compared(files: Files, name: str) -> None:
+def test_nets_that_cannot_be_compared(files: Files, name: str) -> None:
     given, message = WRONG[name]
     with pytest.raises(CaffeError, match=message):
         fx2caffe.compare_caffe_model(*files, *given)
@@ -350,7 +350,7 @@ def test_outputs_of_a_model_of_ones_own(files: Files, name: str) -> None:
     assert worse.first_divergence is not None and worse.first_divergence.layer == "b"
 
 
-def test_outputs_that_the_net_lacks(files: Files) -> None:
+def test_outputs_missing_from_the_net(files: Files) -> None:
     with pytest.raises(CaffeError, match="the model needs outputs like the net's"):
         caffe2fx.compare_caffe_pytorch_model(IMAGE, *files, nn.Conv2d(3, 4, 3).eval())
 
@@ -365,7 +365,7 @@ def test_a_configured_log_is_left_alone(files: Files, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("path", ["my-net.py", "Net.txt"])
-def test_what_is_no_net_py(files: Files, path: str) -> None:
+def test_files_that_are_no_net_py(files: Files, path: str) -> None:
     with pytest.raises(CaffeError, match=r"a name like PytorchModel\.py"):
         caffe2fx.caffe2pytorch(*files, path)
 

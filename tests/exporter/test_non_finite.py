@@ -38,13 +38,13 @@ KEPT: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_what_is_lost_is_refused(name: str) -> None:
+def test_non_finite_constants_that_caffe_loses_are_refused(name: str) -> None:
     with pytest.raises(fx2caffe.UnsupportedError, match="needs finite inputs") as caught:
         fx2caffe.export(Function(LOST[name]), X)
     assert caught.value.refusals[0].origin.line > 0
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_what_is_kept_is_exported(name: str) -> None:
+def test_non_finite_constants_that_caffe_keeps_are_exported(name: str) -> None:
     function, x = KEPT[name]
     assert fx2caffe.export(Function(function), x).outputs

@@ -87,7 +87,7 @@ def test_a_float32_model_is_not_copied() -> None:
         (nn.Conv2d(3, 4, 3, dtype=torch.complex64), "weight needs real numbers, got torch.compl"),
     ],
 )
-def test_no_numbers_and_complex_ones(model: nn.Module, message: str) -> None:
+def test_meta_and_complex_weights(model: nn.Module, message: str) -> None:
     with pytest.raises(CaffeError, match=message):
         fx2caffe.export(model, X)
 

@@ -86,7 +86,7 @@ def test_the_batch_may_differ_where_it_is_free(files: tuple[Path, Path]) -> None
 
 
 @pytest.mark.pycaffe
-def test_what_is_too_large_for_a_caffemodel_is_verified_from_hdf5(
+def test_weights_too_large_for_a_caffemodel_are_verified_from_hdf5(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(caffemodel, "SIZE_LIMIT", 100)

@@ -158,7 +158,7 @@ def test_messages_without_a_record_are_listed_and_no_others(table: Fields) -> No
     assert {message for message, _ in table} - ours == WITHOUT_RECORD
 
 
-def test_each_records_place_in_the_layer_is_its_own_message(table: Fields) -> None:
+def test_each_records_field_in_the_layer_is_its_own_message(table: Fields) -> None:
     for kind in records():
         if kind.parameter is not None and BVLC in kind.dialects:
             name, number = kind.parameter
@@ -168,7 +168,7 @@ def test_each_records_place_in_the_layer_is_its_own_message(table: Fields) -> No
 
 
 @pytest.mark.pycaffe
-def test_the_table_is_what_real_caffe_was_compiled_from(table: Fields) -> None:
+def test_the_table_is_the_schema_of_real_caffe(table: Fields) -> None:
     script = (
         "import base64, caffe.proto.caffe_pb2 as pb\n"
         "print(base64.b64encode(pb.DESCRIPTOR.serialized_pb).decode())"

@@ -194,7 +194,7 @@ def test_nnie(module: CaffeGraphModule) -> None:
         caffe2fx.compare(module, dump, X * 2)
 
 
-def test_hexadecimal_numbers(tmp_path: Path) -> None:
+def test_hexadecimal_integers(tmp_path: Path) -> None:
     text = "00001000\nFFFFF000\n0\n7fffffff\n80000000\n"
     path = _written(tmp_path / "seg1_layer12_output2_func.linear.hex", text)
     (one,) = caffe2fx.read_dump(path).maps

@@ -20,7 +20,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize(("message", "name"), FIELDS)
-def test_a_field_is_refused_with_what_is_known_of_it(message: str, name: str) -> None:
+def test_a_field_is_refused_with_its_note(message: str, name: str) -> None:
     message = message or "ConvolutionParameter"
     parameter = PARAMETERS[message]
     text = f'layer {{ name: "l" type: "ReLU" {parameter} {{ {name}: 1 }} }}'
@@ -31,7 +31,7 @@ def test_a_field_is_refused_with_what_is_known_of_it(message: str, name: str) ->
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_a_type_is_refused_with_what_is_known_of_it(type_: str) -> None:
+def test_a_type_is_refused_with_its_note(type_: str) -> None:
     assert type_ not in REGISTRY
     text = f'layer {{ name: "l" type: "{type_}" some_param {{ size: 1 }} }}'
     with pytest.raises(UnknownLayerError) as error:

@@ -46,7 +46,7 @@ READ = {
 
 
 @pytest.mark.parametrize("content", READ.values(), ids=READ)
-def test_what_is_read(tmp_path: Path, content: bytes) -> None:
+def test_bytes_that_are_read(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.prototxt"
     path.write_bytes(content)
     assert line_of_relu(path) == 2 + content.startswith(b"#")
@@ -80,7 +80,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("content", "says"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+def test_texts_that_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "net.prototxt"
     path.write_bytes(content)
     with pytest.raises(CaffeFormatError, match=says) as error:

@@ -160,7 +160,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("text", "says"), ERRORS.values(), ids=ERRORS)
-def test_errors_name_the_place(text: str, says: str) -> None:
+def test_errors_name_the_line(text: str, says: str) -> None:
     with pytest.raises(Exception, match=says) as error:
         parse(text, source="net.prototxt")
     assert isinstance(error.value, ValueError)
@@ -200,14 +200,14 @@ def test_unknown_types_are_listed_all_at_once_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "content", [b"\x0a\x03net\xa2\x06\xff\xfe", b"\x0a\x03net\xa2\x06\x04\x0a\x02fc"]
 )
-def test_a_caffemodel_in_the_place_of_the_prototxt(tmp_path: Path, content: bytes) -> None:
+def test_a_caffemodel_given_as_the_prototxt(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.caffemodel"
     path.write_bytes(content)
     with pytest.raises(CaffeFormatError, match=re.escape(str(path))):
         prototxt.read(path)
 
 
-def test_origins_are_lines_of_the_file_whatever_stands_between() -> None:
+def test_origins_are_lines_of_the_file_whatever_is_between() -> None:
     text = "\n".join([
         "# layer { in a comment, don't count }",
         'name: "layer { in a string \\" } \\\\"  # layer',
@@ -333,7 +333,7 @@ EVERYTHING = (
 )  # fmt: skip
 
 
-def test_text_of_what_was_parsed_parses_equal() -> None:
+def test_text_of_a_parsed_net_parses_equal() -> None:
     net = parse(EVERYTHING)
     assert parse(text_of(net)) == net
     assert text_of(parse(text_of(net))) == text_of(net)

@@ -136,7 +136,7 @@ def test_real_caffe_upgrades_to_the_same_layers(tmp_path: Path, text: str, phase
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_old_nets_give_real_caffes_numbers(tmp_path: Path, text: str) -> None:
+def test_old_nets_give_real_caffes_values(tmp_path: Path, text: str) -> None:
     path, model = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     path.write_text(text)
     loaded = caffe2fx.load(path)
@@ -156,7 +156,7 @@ def test_lines_are_those_of_the_entries_that_stay() -> None:
         assert f'name: "{step.name}"' in lines[step.origin.line - 1]
 
 
-def test_padding_goes_into_what_reads_it() -> None:
+def test_padding_goes_into_its_reader() -> None:
     steps = {step.name: step for step in parse(V0).steps}
     assert "pad" not in steps and steps["conv"].bottoms == (Value("data"),)
     assert isinstance(steps["conv"].layer, Convolution) and steps["conv"].layer.pad == (2,)
@@ -302,7 +302,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("text", "says"), ERRORS.values(), ids=ERRORS)
-def test_what_is_refused(text: str, says: str) -> None:
+def test_texts_that_are_refused(text: str, says: str) -> None:
     with pytest.raises((CaffeFormatError, UnknownLayerError), match=says):
         parse(text, source="net.prototxt")
 

@@ -53,7 +53,7 @@ def test_real_caffe_stops_on_it(tmp_path: Path, filler: str) -> None:
 
 
 @pytest.mark.pycaffe
-def test_what_caffe_takes(tmp_path: Path) -> None:
+def test_fillers_that_caffe_takes(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     with Worker() as worker:
         for filler in TAKEN:

@@ -58,7 +58,7 @@ def text(type_: str, parameters: str, hints: str = "") -> str:
 
 
 @hinted
-def test_a_hint_changes_no_number(type_: str, parameters: str, hints: str) -> None:
+def test_a_hint_changes_no_value(type_: str, parameters: str, hints: str) -> None:
     given = torch.randn(2, 4, 5, 5), torch.randn(2, 4, 5, 5)
     tops = []
     for said in (hints, ""):
@@ -113,7 +113,7 @@ def enumerations() -> Iterator[tuple[type[Message], str, type[IntEnum]]]:
                 yield message, name, wire.type
 
 
-def test_members_that_only_forks_have_say_so() -> None:
+def test_members_that_only_forks_have_are_named_so() -> None:
     known, wrong, seen = bvlc_members(), {}, set()
     for message, name, numbers in enumerations():
         theirs = known.get((message.message, name))

@@ -93,7 +93,7 @@ def test_param_str_is_read_as_yaml(param_str: str) -> None:
 
 
 @pytest.mark.parametrize("param_str", ["", "{'feat_stride': 8, 'base_size': 8}"])
-def test_what_the_project_does_not_know_is_refused(param_str: str) -> None:
+def test_fields_that_the_project_does_not_know_are_refused(param_str: str) -> None:
     with pytest.raises(CaffeError, match="needs feat_stride, and scales and ratios or neither"):
         graph_module(parse(text(param_str)))
 
@@ -134,7 +134,7 @@ def test_layers_that_only_training_needs_have_shapes(tmp_path: Path) -> None:
         net(*map(torch.zeros, SHAPES.values()))
 
 
-def test_of_a_python_layer_that_reads_data_the_caller_says_the_shapes(tmp_path: Path) -> None:
+def test_the_caller_states_the_shapes_of_a_python_layer_that_reads_data(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(TRAINED)
     net = caffe2fx.load(path, shapes=SHAPES, outputs=["scores"])
@@ -143,7 +143,7 @@ def test_of_a_python_layer_that_reads_data_the_caller_says_the_shapes(tmp_path: 
         caffe2fx.load(path)
 
 
-def test_a_user_may_say_what_a_python_layer_of_a_project_reads() -> None:
+def test_a_user_may_state_the_shapes_of_a_python_layers_data() -> None:
     caffe2fx.register("Python", layer="RoIDataLayer")(
         lambda parameters, bottoms, blobs: lambda: (torch.zeros(1, 3, 6, 9),) * 3
     )

@@ -198,7 +198,7 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=map(slug, REFUSALS))
-def test_what_caffe_aborts_on_is_refused_in_words(refusal: Refusal) -> None:
+def test_layers_on_which_caffe_aborts_are_refused_with_a_reason(refusal: Refusal) -> None:
     with pytest.raises(CaffeError, match=refusal.says) as error:
         parse(refusal.text(), source="net.prototxt").shapes()
     assert f"layer 'refused' ({refusal.type})" in str(error.value)

@@ -43,7 +43,7 @@ def transform(parameters: TransformationParameter) -> Transform:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_transform_is_what_caffe_does(name: str) -> None:
+def test_transform_is_that_of_caffe(name: str) -> None:
     made = transform(CASES[name])(IMAGES)
     assert torch.equal(made, torch.from_numpy(REAL[name]))
     assert torch.equal(transform(CASES[name])(IMAGES[0]), made[0])
@@ -69,7 +69,7 @@ def places(parameters: TransformationParameter, image: Tensor, mode: bool) -> li
         ("mirror_train", TransformationParameter(mirror=True, mean_file="mean"), True, 2),
     ],
 )
-def test_chance_draws_what_caffe_draws(
+def test_chance_draws_as_caffe_draws(
     name: str, parameters: TransformationParameter, train: bool, count: int
 ) -> None:
     for index, image in enumerate(IMAGES):
@@ -94,7 +94,7 @@ def test_each_image_has_its_own_chance() -> None:
         (TransformationParameter(mean_file="m", mean_value=(1.0,)), "mean_file or mean_value"),
     ],
 )
-def test_what_caffe_aborts_on(parameters: TransformationParameter, says: str) -> None:
+def test_nets_on_which_caffe_aborts(parameters: TransformationParameter, says: str) -> None:
     with pytest.raises(ShapeMismatchError, match=says):
         transform(parameters)(IMAGES)
 
@@ -174,7 +174,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("type", UNKNOWN)
-def test_a_shape_that_the_text_does_not_tell_is_asked_for(type: str, tmp_path: Path) -> None:
+def test_a_shape_that_the_text_does_not_state_is_asked_for(type: str, tmp_path: Path) -> None:
     path = net(tmp_path, type, UNKNOWN[type])
     says = rf"layer 'read' \({type}\) needs the shape of its top 0.*shapes="
     with pytest.raises(ShapeMismatchError, match=says):
@@ -208,7 +208,7 @@ def test_real_caffe_has_the_shapes_of_memory_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.pycaffe
-def test_real_caffe_reads_and_writes_hdf5_as_the_records_say(tmp_path: Path) -> None:
+def test_real_caffe_reads_and_writes_hdf5_as_the_records_do(tmp_path: Path) -> None:
     rows = torch.randn(4, 3, 2, 2)
     with h5py.File(tmp_path / "rows.h5", "w") as file:
         file["data"], file["label"] = rows.numpy(), np.arange(4, dtype=np.float32)
@@ -254,7 +254,7 @@ layer {{ name: "data" type: "{type}" top: "data" top: "label" data_param {{ batc
         ("Data", "WARP", "", (2, 3, 30, 40), (2,)),
     ],
 )
-def test_what_forks_bring_images_to(
+def test_sizes_of_images_in_forks(
     type_: str, mode: str, said: str, image: tuple[int, ...], label: tuple[int, ...]
 ) -> None:
     net = parse(RESIZED.format(type=type_, mode=mode, said=said))

@@ -123,7 +123,7 @@ def two_blobs(_: Parameters, bottoms: Sequence[Shape]) -> list[Shape]:
     return [(2, bottoms[0][1]), (2,)]
 
 
-def test_a_builder_may_give_a_module_and_say_its_tops(tmp_path: Path) -> None:
+def test_a_builder_may_give_a_module_and_state_its_tops(tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").write_text(NET)
     caffe2fx.register("Mine", blobs=two_blobs, tops=lambda _, bottoms: [(bottoms[0][0], 2)])(scaled)
     try:
@@ -148,7 +148,7 @@ def test_a_module_must_hold_its_blobs(tmp_path: Path) -> None:
         caffe2fx.unregister("Mine")
 
 
-def test_a_function_of_numpy_needs_its_tops_said(tmp_path: Path) -> None:
+def test_a_function_of_numpy_needs_its_tops_stated(tmp_path: Path) -> None:
     def doubled(_: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]) -> Any:
         return lambda x: torch.from_numpy(2 * x.numpy())
 
@@ -203,7 +203,7 @@ def test_a_record_of_ones_own() -> None:
         parse(text)
 
 
-def test_what_is_not_registered_is_listed_at_once() -> None:
+def test_types_that_are_not_registered_are_listed_at_once() -> None:
     python = """
     layer { name: "p" type: "Python" bottom: "x" top: "q"
       python_param { module: "my_layers" layer: "Unheard" } }
@@ -224,7 +224,7 @@ def test_what_is_not_registered_is_listed_at_once() -> None:
         ("Mine", "Class", "needs type 'Python', got 'Mine'"),
     ],
 )
-def test_what_cannot_be_registered(type_: str, layer: str, says: str) -> None:
+def test_types_that_cannot_be_registered(type_: str, layer: str, says: str) -> None:
     with pytest.raises(CaffeError, match=says):
         caffe2fx.register(type_, layer=layer)
 
@@ -236,7 +236,7 @@ def test_a_record_is_registered_under_its_own_type() -> None:
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("text", ["mine_param { size: }", "mine_param {", "mine_param { : 3 }"])
-def test_text_that_nobody_can_read_is_shown(text: str) -> None:
+def test_text_that_cannot_be_parsed_is_quoted(text: str) -> None:
     broken = NET[: NET.index("mine_param")] + text + "}"
     with pytest.raises(CaffeFormatError, match=r"net.prototxt:4:"):
         parse(broken, source="net.prototxt")

@@ -293,7 +293,7 @@ def rules() -> set[Rule]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{name_of(row.rule)}-{row.layer.type}")
-def test_what_a_rule_emits_is_what_the_record_means(row: Row) -> None:
+def test_a_rules_layers_compute_the_records_meaning(row: Row) -> None:
     inputs, blobs = row.tensors()
     net = Emitter()
     with net.at("rewritten", Origin()):

@@ -220,7 +220,7 @@ def test_refusals_of_recurrence_name_all_who_can_unroll_it() -> None:
     assert refusal.op == "LSTM" and {"bvlc", "portable", "opencv", "rknn"} <= set(refusal.targets)
 
 
-def test_a_refused_input_is_no_reason_to_refuse_what_reads_it() -> None:
+def test_a_refused_input_is_no_reason_to_refuse_its_readers() -> None:
     model = Calls(lambda x, lstm: lstm(x)[0], lstm=nn.LSTM(5, 3, batch_first=True))
     refusals = fx2caffe.check(model, torch.randn(2, 4, 5), target="portable")
     assert [refusal.op for refusal in refusals] == ["Input"]

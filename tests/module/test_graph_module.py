@@ -260,7 +260,7 @@ def test_real_caffe_on_the_same_weights(tmp_path: Path, case: str) -> None:
         PycaffeEngine().open(text, model)
 
 
-def test_what_the_net_lacks_is_ignored_and_the_last_of_a_name_counts() -> None:
+def test_unknown_keys_are_ignored_and_the_last_of_a_name_counts() -> None:
     net = parse(TEXT)
     other = LayerWeights("other", "ReLU", (torch.zeros(3),))
     first = LayerWeights("conv", "Convolution", (torch.zeros(1),))

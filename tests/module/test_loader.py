@@ -25,7 +25,7 @@ from tests.net.nets import TEXT, files, images, weights
 # Weights by name
 
 
-def test_what_fits_is_loaded_and_the_rest_is_listed(tmp_path: Path) -> None:
+def test_weights_that_fit_are_loaded_and_the_others_listed(tmp_path: Path) -> None:
     text, model = files(tmp_path)
     conv, _, fc = weights()
     other = LayerWeights("other", "InnerProduct", (torch.zeros(3),))
@@ -46,7 +46,7 @@ def test_what_fits_is_loaded_and_the_rest_is_listed(tmp_path: Path) -> None:
         caffe2fx.load(text, model)
 
 
-def test_what_the_net_lacks_is_listed_also_when_all_else_fits(tmp_path: Path) -> None:
+def test_unknown_layers_are_listed_also_when_all_else_fits(tmp_path: Path) -> None:
     text, model = files(tmp_path)
     assert not caffe2fx.load(text, model).caffe.unmatched
     extra = LayerWeights("extra", "ReLU", (torch.zeros(1),))
@@ -138,7 +138,7 @@ def test_many_bottoms_and_names_of_any_kind(tmp_path: Path) -> None:
 # Arguments of load
 
 
-def test_outputs_name_what_each_in_place_layer_wrote(tmp_path: Path) -> None:
+def test_outputs_name_the_result_of_each_in_place_layer(tmp_path: Path) -> None:
     paths = files(tmp_path)
     blobs = caffe2fx.load(*paths).caffe.blobs(images())
     names = ["conv@bn", "conv", "conv@conv", "fc@fc"]
@@ -248,7 +248,7 @@ def test_a_phase_is_one_of_two(tmp_path: Path) -> None:
         caffe2fx.load(text, model, phase="test")
 
 
-def test_what_a_solver_would_not_change_is_frozen(tmp_path: Path) -> None:
+def test_parameters_that_a_solver_would_not_change_are_frozen(tmp_path: Path) -> None:
     text, model = files(tmp_path)
     changed = TEXT.replace(
         'top: "conv"\n', 'top: "conv" param { lr_mult: 0 } param { lr_mult: 2 }\n', 1

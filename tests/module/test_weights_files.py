@@ -207,7 +207,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_users_give_for_weights(tmp_path: Path, name: str) -> None:
+def test_forms_of_the_weights_argument(tmp_path: Path, name: str) -> None:
     text, _ = files(tmp_path)
     content, says = OTHERS[name]
     path = tmp_path / name

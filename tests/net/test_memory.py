@@ -86,7 +86,7 @@ def net(folder: Path, text: str) -> Path:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("text", SHARED.values(), ids=SHARED)
-def test_is_what_real_caffe_computes(tmp_path: Path, text: str) -> None:
+def test_memory_is_shared_as_in_real_caffe(tmp_path: Path, text: str) -> None:
     path = net(tmp_path, text)
     loaded = caffe2fx.load(path)
     results, names = loaded(*GIVEN.values()), loaded.caffe.outputs
@@ -156,7 +156,7 @@ STOPS = {
 
 
 @pytest.mark.parametrize(("text", "says"), STOPS.values(), ids=STOPS)
-def test_what_caffe_stops_on_is_refused(tmp_path: Path, text: str, says: str) -> None:
+def test_nets_on_which_caffe_stops_are_refused(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(CaffeError, match=rf"{says}.*net\.prototxt:"):
         caffe2fx.load(net(tmp_path, text))
 
@@ -196,7 +196,7 @@ CHANCE = {
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("case", CHANCE)
-def test_what_caffe_computes_by_chance_is_refused(tmp_path: Path, case: str) -> None:
+def test_nets_that_caffe_computes_by_chance_are_refused(tmp_path: Path, case: str) -> None:
     text, says = CHANCE[case]
     meant = text.replace('top: "x"', 'top: "meant"')
     with pytest.raises(CaffeError, match=rf"{says}.*net\.prototxt:"):
@@ -219,7 +219,7 @@ ONCE = {
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("text", ONCE.values(), ids=ONCE)
-def test_what_caffe_does_not_fill_again_is_not_overwritten(tmp_path: Path, text: str) -> None:
+def test_blobs_that_caffe_fills_once_are_not_overwritten(tmp_path: Path, text: str) -> None:
     with pytest.raises(CaffeError, match="would overwrite 'c', which Caffe fills once"):
         caffe2fx.load(net(tmp_path, text))
     (one, two), _ = forward_twice(net(tmp_path, text), GIVEN)

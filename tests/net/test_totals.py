@@ -25,7 +25,7 @@ MODELS: dict[str, tuple[nn.Module, Any]] = {
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_multiply_adds_are_half_of_what_torch_counts(model: tuple[nn.Module, Any]) -> None:
+def test_multiply_adds_are_half_of_torchs_count(model: tuple[nn.Module, Any]) -> None:
     module, given = model
     with FlopCounterMode(display=False) as counter:
         module(given)
@@ -66,7 +66,7 @@ def test_bytes_for_a_person() -> None:
     assert megabytes(1234) == "1.2 kB" and megabytes(12_345_678) == "12.3 MB"
 
 
-def test_what_python_and_a_notebook_show_is_short(tmp_path: Any) -> None:
+def test_reprs_and_notebook_tables_are_short(tmp_path: Any) -> None:
     made = fx2caffe.export(MODELS["several"][0], X)
     made.save(tmp_path / "n.prototxt", tmp_path / "n.caffemodel")
     module = caffe2fx.load(tmp_path / "n.prototxt", tmp_path / "n.caffemodel")

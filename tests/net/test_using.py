@@ -113,7 +113,7 @@ TOOLS: dict[str, Callable[[nn.Module], Callable[[Tensor], Any]]] = {
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_tools_give_the_same_numbers(net: CaffeGraphModule, tool: str) -> None:
+def test_tools_give_the_same_values(net: CaffeGraphModule, tool: str) -> None:
     with torch.no_grad():
         made = TOOLS[tool](net)
         assert_equal(made(image()), net(image()))

@@ -100,7 +100,7 @@ def test_a_blob_in_two_shapes_is_one_parameter(tmp_path: Path) -> None:
 
 
 @pytest.mark.pycaffe
-def test_propagate_down_is_said_for_every_bottom_or_none(tmp_path: Path) -> None:
+def test_propagate_down_is_stated_for_every_bottom_or_none(tmp_path: Path) -> None:
     text = NETS["one way of two"].replace("propagate_down: true propagate_down: false",
                                           "propagate_down: true")  # fmt: skip
     path = tmp_path / "net.prototxt"

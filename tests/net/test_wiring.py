@@ -59,7 +59,7 @@ def fan(names: tuple[str, ...]) -> Net:
     return parse(text)
 
 
-def test_outputs_are_what_nobody_reads() -> None:
+def test_outputs_are_the_values_without_readers() -> None:
     net = parse(TEXT)
     assert net.outputs == (Value("fc"), Value("left"))
     assert net.inputs == (Value("data"),)
@@ -69,7 +69,7 @@ def test_outputs_are_what_nobody_reads() -> None:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("text", [TEXT, None], ids=["small", "fan"])
-def test_outputs_stand_in_the_order_of_real_caffe(tmp_path: Path, text: str | None) -> None:
+def test_outputs_are_in_the_order_of_real_caffe(tmp_path: Path, text: str | None) -> None:
     net = parse(text) if text else fan(ORDER)
     path = tmp_path / "net.prototxt"
     path.write_text(text or "\n".join(
@@ -104,7 +104,7 @@ def test_a_shape_error_names_layer_type_and_line() -> None:
     )
 
 
-def test_a_step_without_a_file_names_no_place() -> None:
+def test_a_step_without_a_file_names_no_line() -> None:
     fault = Step("a", ReLU()).fault(ShapeMismatchError("needs x"))
     assert str(fault) == "layer 'a' (ReLU) needs x"
 
@@ -151,7 +151,7 @@ def test_equality_is_by_content() -> None:
         hash(first)
 
 
-def test_records_that_say_the_same_are_equal() -> None:
+def test_records_of_the_same_fields_are_equal() -> None:
     assert Pooling(kernel_h=3, kernel_w=3, pad_h=0, pad_w=0) == Pooling(kernel_size=3)
     assert Pooling(kernel_h=3, kernel_w=2) != Pooling(kernel_h=2, kernel_w=3)
 

@@ -92,18 +92,18 @@ CUTS = {
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_what_two_batches_do_not_tell(name: str) -> None:
+def test_batches_that_two_sizes_do_not_determine(name: str) -> None:
     """A batch of 1 and of 2 look alike here; larger ones do not."""
     exported = fx2caffe.export(Function(CUTS[name]), torch.randn(1, 4, 6, 5))
     assert exported.batch_is_fixed and exported.verify().ok
 
 
-def test_a_batch_without_samples_is_told() -> None:
+def test_a_batch_without_samples_is_refused() -> None:
     with pytest.raises(caffe2fx.CaffeError, match=r"got shape \(0, 3, 8, 8\)"):
         fx2caffe.export(torch.nn.Conv2d(3, 4, 3), torch.randn(0, 3, 8, 8))
 
 
-def test_a_number_has_no_batch() -> None:
+def test_a_scalar_has_no_batch() -> None:
     exported = fx2caffe.export(Function(lambda x: x * 2), torch.tensor(1.5))
     assert exported.verify(batch=3).ok
 

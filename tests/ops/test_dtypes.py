@@ -84,7 +84,7 @@ def _assigned(x: Tensor, index: Tensor, value: float) -> Tensor:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_is_written_into_integers_is_cast(name: str) -> None:
+def test_values_written_into_integers_are_cast(name: str) -> None:
     """The values, since a verdict of one example may not reach them."""
     model = Function(WRITTEN[name])
     exported = fx2caffe.export(model, LONGS)

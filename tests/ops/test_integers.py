@@ -71,13 +71,13 @@ BEYOND = [
 
 
 @pytest.mark.parametrize("case", BEYOND, ids=lambda case: case.id)
-def test_what_the_example_shows_is_refused(case: Case) -> None:
+def test_overflow_in_the_example_is_refused(case: Case) -> None:
     with pytest.raises(fx2caffe.UnsupportedError, match="needs integers up to 2\\^24"):
         fx2caffe.export(Function(case.function), case.x)
 
 
 @pytest.mark.parametrize("case", BEYOND[:16], ids=lambda case: case.id)
-def test_check_says_the_same(case: Case) -> None:
+def test_check_reports_the_same(case: Case) -> None:
     assert fx2caffe.check(Function(case.function), case.x)
 
 
@@ -121,7 +121,7 @@ def test_ordinary_indices_are_no_concern() -> None:
         assert fx2caffe.export(Function(embedded), SMALL).verify().ok
 
 
-def test_what_may_be_is_warned_of() -> None:
+def test_possible_integer_overflow_is_warned_of() -> None:
     sparse = torch.tensor([[4097, 0, 0, 0]])
     with pytest.warns(UserWarning, match="give input_ranges"):
         fx2caffe.export(Function(lambda x: x[:, :2] * x[:, 2:]), sparse)

@@ -63,7 +63,7 @@ def test_has_a_handler_or_a_reason(name: str) -> None:
     assert ops is not None and is_known(name)
 
 
-def test_what_needs_no_handler_is_in_the_database() -> None:
+def test_functions_without_handlers_are_in_the_database() -> None:
     assert set(NAMES) >= CONSTANTS | COMPOSED
 
 

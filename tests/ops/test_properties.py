@@ -89,7 +89,7 @@ def test_refused_or_equal_in_many(target: Any, caffe: Engine) -> None:
 
 
 @pytest.mark.long
-def test_says_what_it_leaves_out() -> None:
+def test_draws_that_are_left_out_are_counted_by_rule() -> None:
     left = sum((samples(target, 1)[1] for target in FUNCTIONS), Counter[str]())
     assert set(left) <= {
         "takes no tensor",

@@ -80,7 +80,7 @@ def test_check_lists_the_same_and_raises_nothing() -> None:
     assert fx2caffe.check(nn.Conv2d(2, 3, 3), torch.randn(1, 2, 4, 4)) == ()
 
 
-def test_check_tells_what_the_target_lacks() -> None:
+def test_check_names_the_layer_that_the_target_does_not_have() -> None:
     model, x = Function(lambda x: x.argmax(1, keepdim=True).float()), torch.randn(1, 3, 5, 5)
     assert fx2caffe.check(model, x, target="bvlc") == ()
     (refusal,) = fx2caffe.check(model, x, target="nnie")
@@ -91,7 +91,7 @@ def test_check_tells_what_the_target_lacks() -> None:
         fx2caffe.check(model, x, target="caffe3")
 
 
-def test_the_error_says_why() -> None:
+def test_the_error_states_the_reason() -> None:
     why = {refusal.op: refusal.reason for refusal in fx2caffe.check(Ten(), torch.randn(1, 2, 4, 4))}
     assert why["torch.linalg.svd"].startswith("needs a matrix factorization")
     assert why["torch.fft.fft"].startswith("needs complex numbers")

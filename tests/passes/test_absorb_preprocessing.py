@@ -187,7 +187,7 @@ def test_one_of_several_inputs() -> None:
         ({"mean": (1, 2)}, "mean needs one number or one a channel"),
     ],
 )
-def test_what_is_no_preprocessing(options: dict[str, Any], message: str) -> None:
+def test_layers_that_are_no_preprocessing(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CaffeError, match=message):
         fx2caffe.export(nn.Conv2d(3, 4, 3), PIXELS, preprocessing=Preprocessing(**options))
 

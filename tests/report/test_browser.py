@@ -70,7 +70,7 @@ def numbers(page: Any) -> dict[str, str]:
     return dict(zip(names, values, strict=True))
 
 
-def test_a_click_on_a_layer_shows_its_numbers(opened: Any, report: tuple[Report, Path]) -> None:
+def test_a_click_on_a_layer_shows_its_measures(opened: Any, report: tuple[Report, Path]) -> None:
     found, path = report
     page = opened(path)
     title = page.locator("#layer .title")

@@ -58,7 +58,7 @@ def test_every_layer_has_room_of_its_own(nodes: list[Node]) -> None:
             assert down > (found.columns[bottom], found.centres[bottom][1])
 
 
-def test_a_chain_stays_in_one_lane_and_a_constant_stands_by_its_reader() -> None:
+def test_a_chain_stays_in_one_lane_and_a_constant_is_by_its_reader() -> None:
     assert {x for x, _ in laid_out(chain(10)).centres} == {laid_out(chain(1)).centres[0][0]}
     nodes = [*chain(6), Node("constant", "DummyData"), Node("sum", "Eltwise", (5, 6))]
     centres = laid_out(nodes).centres

@@ -111,7 +111,7 @@ def test_outputs_alone_make_a_page_without_a_drawing(tmp_path: Path) -> None:
     assert "svg" not in {tag for tag, _ in parts.tags} and len(parts.data["rows"]) == 1
 
 
-def test_weights_of_the_layer_at_fault_are_told_on_both_sides(tmp_path: Path) -> None:
+def test_weights_of_the_layer_at_fault_are_shown_on_both_sides(tmp_path: Path) -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()).eval()
     made = fx2caffe.export(model, torch.randn(1, 3, 8, 8))
     files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
@@ -130,7 +130,7 @@ def test_weights_of_the_layer_at_fault_are_told_on_both_sides(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_name_is_text_wherever_it_stands(tmp_path: Path, name: str) -> None:
+def test_a_name_is_text_everywhere(tmp_path: Path, name: str) -> None:
     files = written(tmp_path, name)
     report = caffe2fx.compare(files, files, torch.randn(2, 3))
     parts = page_of(report, tmp_path)

@@ -35,7 +35,7 @@ def test_the_table_lists_exactly_the_registered_functions() -> None:
 STEEP = ("torch.clamp", "torch.mul", "torch.searchsorted", "torch.tan")
 
 
-def test_every_line_says_what_it_becomes() -> None:
+def test_every_line_names_its_layers() -> None:
     for name, line in markdown.named_lines(functions.PATH.read_text("utf-8")).items():
         if name == "torch.isnan":  # tested element by element (test_edges): its result is constant
             continue
@@ -46,7 +46,7 @@ def test_every_line_says_what_it_becomes() -> None:
         assert float(error) < 1e-3 or name in STEEP, line
 
 
-def test_what_a_row_shows() -> None:
+def test_contents_of_a_row() -> None:
     found = look(index_of("relu"), "torch")
     assert found.functions == {"F.relu"} and found.layers == ("ReLU",)
     assert {"bvlc", "nnie"} <= found.targets and found.error is not None and found.error < 1e-6
@@ -137,7 +137,7 @@ def test_the_page_of_layers_is_that_of_the_records() -> None:
     assert "](caffe2fx/layers/README.md)" in README.read_text("utf-8")
 
 
-def test_what_a_record_rests_on_is_what_the_tests_show() -> None:
+def test_evidence_of_a_record_is_that_of_the_tests() -> None:
     """A fork's record is RUN where a test compares it with a program that has the layer."""
     ran = programs()
     forked = [record for record in layers.listed() if BVLC not in record.dialects]

@@ -77,7 +77,7 @@ class First(nn.Module):
         return self.module(x)[0]
 
 
-class FlatBesideProduct(nn.Module):
+class FlatAndProduct(nn.Module):
     """Concatenates elements of an image and those of a product: all with two axes."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ ROWS = [
     row("over_channels", lambda x: x * x.mean(1, keepdim=True)),
     row("mean_channels", lambda x: x.mean(1, keepdim=True)),
     row("mean_image", lambda x: x.mean((2, 3))),
-    row("flat_beside_product", FlatBesideProduct()),
+    row("flat_beside_product", FlatAndProduct()),
     row("flat_first_axes", lambda x: torch.cat((x.flatten(0, 2), x.flatten(0, 2) ** 2), 1)),
     row("mean_square", lambda x: x / x.square().mean((1, 2, 3), keepdim=True)),
     row("pooled_product",

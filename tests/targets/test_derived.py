@@ -54,7 +54,7 @@ def test_a_chip_with_small_kernels() -> None:
         (limits.batch(1), Pooling(kernel_size=2), "needs batch 1, got (2, 4, 9, 9)"),
     ],
 )  # fmt: skip
-def test_limits_say_what_they_need(limit: targets.Limit, layer: object, fault: str) -> None:
+def test_limits_name_their_constraint(limit: targets.Limit, layer: object, fault: str) -> None:
     shape = (2, 4, 9, 9)
     assert limit.fault(layer, [shape], [shape]) == fault  # type: ignore[arg-type]
 
@@ -99,7 +99,7 @@ def test_from_a_proto(tmp_path: Path) -> None:
     assert "needs pad: (1,) of Convolution, which target 'mine' does not" in refusal.reason
 
 
-def test_what_is_no_proto(tmp_path: Path) -> None:
+def test_files_that_are_no_proto(tmp_path: Path) -> None:
     path = tmp_path / "other.proto"
     path.write_text("message Other { optional string type = 1; }")
     with pytest.raises(CaffeError, match="needs to describe LayerParameter"):
@@ -117,7 +117,7 @@ def test_from_a_layer_list() -> None:
         Target.from_layer_list(["conv", "relu"])
 
 
-def test_floor_pooling_is_spelled_as_the_target_reads_it(tmp_path: Path) -> None:
+def test_floor_pooling_is_written_as_the_target_reads_it(tmp_path: Path) -> None:
     exported = fx2caffe.export(nn.MaxPool2d(2), X, target="opencv")
     assert "ceil_mode: false" in exported.prototxt and "round_mode" not in exported.prototxt
     files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"

@@ -33,7 +33,7 @@ def loaded(text: str, folder: Path) -> torch.nn.Module:
     return caffe2fx.load(path)
 
 
-def test_what_tells_a_fork_how_to_run_is_not_exported(tmp_path: Path) -> None:
+def test_hints_for_a_fork_are_not_exported(tmp_path: Path) -> None:
     said = (
         f'{IMAGE} layer {{ name: "p" type: "Pooling" bottom: "x" top: "p" engine: "MKLDNN" '
         "pooling_param { kernel_size: 1 stride: 3 engine: MKLDNN } } "
@@ -63,7 +63,7 @@ def test_a_member_that_only_forks_have_is_refused(type_: str, tmp_path: Path) ->
         fx2caffe.export(net, given)
 
 
-def test_a_forks_field_that_says_nothing_is_not_exported(tmp_path: Path) -> None:
+def test_a_forks_field_without_effect_is_not_exported(tmp_path: Path) -> None:
     said = (
         f'{LABELLED} layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "l" '
         'top: "loss" loss_param { normalization: FULL pre_fixed_normalizer: 3 } }'
@@ -81,7 +81,7 @@ SIDED = {
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("type_", SIDED)
-def test_sides_are_said_in_caffes_own_layers(type_: str, tmp_path: Path) -> None:
+def test_sides_are_decomposed_into_caffes_own_layers(type_: str, tmp_path: Path) -> None:
     said = f'{IMAGE} layer {{ name: "w" type: "{type_}" bottom: "x" top: "w" {SIDED[type_]} }}'
     made = fx2caffe.export(loaded(said, tmp_path), torch.randn(1, 4, 9, 9))
     assert "pad_l" not in made.prototxt
@@ -106,7 +106,7 @@ layer {{ name: "u" type: "Upsample" bottom: "c" bottom: "m" top: "u" upsample_pa
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", UNPOOLED, ids=lambda name: name.replace(" ", "_"))
-def test_unpooling_by_a_poolings_mask_is_said_in_caffes_own_layers(
+def test_unpooling_by_a_poolings_mask_is_decomposed_into_caffes_own_layers(
     name: str, tmp_path: Path
 ) -> None:
     net = loaded(IMAGE + UNPOOLING.format(*UNPOOLED[name]), tmp_path)
@@ -137,7 +137,7 @@ STILL = (PriorBox, PriorBoxOffsets, Lstm)
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", of_forks(), ids=lambda name: name.replace(" ", "_"))
-def test_what_a_fork_computes_is_said_in_caffes_own_layers(name: str) -> None:
+def test_a_forks_layer_is_decomposed_into_caffes_own_layers(name: str) -> None:
     row = of_forks()[name]
     steps = tuple(row.steps("layer"))
     net = graph_module(Net(steps, steps[-1].tops)).eval()

@@ -83,7 +83,7 @@ def test_in_opencv(target: str, row: Row) -> None:
 
 
 @pytest.mark.parametrize(("target", "net"), REFUSED)
-def test_refusals_name_what_is_lacking_and_who_has_it(target: str, net: str) -> None:
+def test_refusals_name_the_missing_layer_and_targets_with_it(target: str, net: str) -> None:
     row, layer = ROWS_BY_ID[net], REFUSED[target, net]
     refusals = fx2caffe.check(row.model(), tuple(row.inputs()), target=target)
     assert [refusal.op for refusal in refusals] == [layer]
@@ -109,7 +109,7 @@ def test_axes_are_counted_from_the_front(target: str) -> None:
     assert "axis: 3" in exported_for(target, ROWS_BY_ID["negative_axis"]).prototxt
 
 
-def test_nothing_else_says_the_layers_whose_lack_is_a_refusal() -> None:
+def test_layers_whose_absence_is_a_refusal_have_no_decomposition() -> None:
     assert not {record.type for record in RULES} & set(IRREDUCIBLE.values())
     assert {target for target, _ in REFUSED} == {
         name for name, target in TARGETS.items() if "ArgMax" not in target.types

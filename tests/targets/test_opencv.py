@@ -167,7 +167,7 @@ APART: dict[str, tuple[Callable[[Tensor], Tensor], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", APART)
-def test_only_what_would_be_merged_wrongly_is_kept_apart(name: str) -> None:
+def test_only_layers_that_would_be_merged_wrongly_are_separated(name: str) -> None:
     function, layers = APART[name]
     x = torch.rand(1, 3, 4, 4) + 0.1
     for target in (*TARGETS, "ssd"):
@@ -199,7 +199,7 @@ def test_opencv_takes_a_factor_into_a_power(power: Power, apart: bool, tmp_path:
     assert not factor_into_power(shifted, steps[-1])
 
 
-def test_a_slice_is_cut_to_what_is_read() -> None:
+def test_a_slice_is_cut_to_the_tops_that_are_read() -> None:
     for target in TARGETS:
         made = exported(OUTPUTS["one_of_a_split"], torch.randn(1, 8, 6, 6), target)
         assert Slice.type not in types(made.net)

@@ -89,7 +89,7 @@ def test_all_else_is_judged_in_real_caffe() -> None:
     assert report.ok, str(report)
 
 
-def test_what_is_wrong_around_a_placeholder_is_seen() -> None:
+def test_a_fault_before_or_behind_a_placeholder_is_seen() -> None:
     net = exported("portable")
     steps = tuple(
         replace(step, blobs=(step.blobs[0] + 0.5, step.blobs[1])) if step.name == "last" else step
@@ -119,7 +119,7 @@ def test_nothing_changes_where_nothing_is_refused() -> None:
     assert free.net == same.net and not free.unverified and not free.batch_is_fixed
 
 
-def test_the_command_says_so(
+def test_the_command_reports_placeholders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
@@ -154,7 +154,7 @@ def forked(folder: Path, type_: str, behind: str = "") -> nn.Module:
 
 
 @pytest.mark.parametrize("type_", FORKED)
-def test_what_stock_layers_say_is_no_placeholder(tmp_path: Path, type_: str) -> None:
+def test_layers_that_decompose_are_no_placeholder(tmp_path: Path, type_: str) -> None:
     x = torch.rand(1, 8, 16, 16)
     model = forked(tmp_path, type_)
     net = fx2caffe.export(model, x, on_unsupported="custom")
@@ -162,7 +162,9 @@ def test_what_stock_layers_say_is_no_placeholder(tmp_path: Path, type_: str) -> 
 
 
 @pytest.mark.parametrize("type_", FORKED)
-def test_only_what_no_layer_says_is_refused_or_a_placeholder(tmp_path: Path, type_: str) -> None:
+def test_only_operations_without_layers_are_refused_or_placeholders(
+    tmp_path: Path, type_: str
+) -> None:
     model, x = forked(tmp_path, type_, UNPOOLING), torch.rand(1, 8, 16, 16)
     with pytest.raises(fx2caffe.UnsupportedError) as error:
         fx2caffe.export(model, x)

@@ -68,7 +68,7 @@ def test_an_answer_is_used_like_a_bool() -> None:
     assert trace(model, X)
 
 
-def test_other_threads_are_not_told() -> None:
+def test_other_threads_do_not_see_the_flags() -> None:
     def model(x: Tensor) -> Tensor:
         found: list[tuple[bool, ...]] = []
         other = threading.Thread(target=lambda: found.append(flags()))

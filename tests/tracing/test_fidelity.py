@@ -103,7 +103,7 @@ def only_read(model: Writes) -> None:
 
 
 @pytest.mark.parametrize("write", [seen, only_read], ids=name_of)
-def test_what_torch_sees_is_exported(write: Callable[[Any], Any]) -> None:
+def test_writes_that_torch_sees_are_exported(write: Callable[[Any], Any]) -> None:
     model = Writes(write)
     net = fx2caffe.export(model, X)
     assert model.weight.eq(1).all() and model.shift.eq(1).all()

@@ -176,7 +176,7 @@ def test_parameters_keep_name_and_memory() -> None:
     assert model[0].weight.dtype == torch.float32
 
 
-def test_nodes_tell_where_and_what() -> None:
+def test_nodes_have_origins_and_values() -> None:
     traced = trace(SelfAttention().eval(), torch.rand(2, 5, 16))
     linear = next(n for n in traced.module.graph.nodes if n.target is F.linear)
     assert linear.meta["origin"].module == "attention"
@@ -256,7 +256,7 @@ def test_training_mode_is_refused() -> None:
     assert model[1].num_batches_tracked == 0
 
 
-def test_all_reads_are_told_at_once() -> None:
+def test_all_reads_are_reported_at_once() -> None:
     def model(x: Tensor) -> Tensor:
         first = float(x.max())
         return x * first if x.min() < first else x

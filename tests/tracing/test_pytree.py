@@ -251,7 +251,7 @@ def test_outputs_without_tensors_are_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("model", [Many, None, 3, "name"], ids=str)
-def test_what_is_no_model_is_refused(model: Any) -> None:
+def test_objects_that_are_no_model_are_refused(model: Any) -> None:
     with pytest.raises(CaffeError, match=r"model needs an (instance, got the class|nn.Module)"):
         fx2caffe.export(model, T)
 

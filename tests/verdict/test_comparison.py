@@ -258,7 +258,7 @@ def test_a_layer_that_is_gone_is_listed_and_its_reader_is_named(tmp_path: Path) 
     assert first is not None and first.layer == reader.name and "needs bottoms" in first.fault
 
 
-def test_shapes_are_told_as_shapes(tmp_path: Path) -> None:
+def test_shape_faults_are_reported_as_shapes(tmp_path: Path) -> None:
     net = LOADED["branches"].caffe.net
     step = next(step for step in net.steps if step.name == "end")
     report = compared("branches", with_step(net, step, dict(changes(step))["pad"]), tmp_path)

@@ -227,7 +227,7 @@ def test_layouts(module: CaffeGraphModule, tmp_path: Path, name: str) -> None:
     assert report.ok and not report.only_dump, str(report)  # type: ignore[attr-defined]
 
 
-def test_a_wrong_layout_is_told(module: CaffeGraphModule, tmp_path: Path) -> None:
+def test_a_wrong_layout_is_reported(module: CaffeGraphModule, tmp_path: Path) -> None:
     x, maps = run(module, {})
     maps["3"] = maps["3"].permute(0, 2, 3, 1)
     report = caffe2fx.compare(module, dump(tmp_path / "d.npz", x, maps))
@@ -235,7 +235,7 @@ def test_a_wrong_layout_is_told(module: CaffeGraphModule, tmp_path: Path) -> Non
     assert report.first_divergence is not None and said in report.first_divergence.verdict
 
 
-def test_what_a_comparison_needs(module: CaffeGraphModule, tmp_path: Path) -> None:
+def test_requirements_of_a_comparison(module: CaffeGraphModule, tmp_path: Path) -> None:
     x, maps = run(module, {})
     np.savez(tmp_path / "d.npz", **{name: value.numpy() for name, value in maps.items()})
     assert caffe2fx.compare(module, tmp_path / "d.npz", x).ok

@@ -108,7 +108,7 @@ def test_commands_work_in_a_locale_of_ascii(tmp_path: Path) -> None:
 PRINTING = {"caffe2fx/engines/install/environment.py", "caffe2fx/verdict/escaping.py"}
 
 
-def test_nothing_prints_but_say() -> None:
+def test_nothing_prints_but_echo() -> None:
     calls = {
         str(path.relative_to(ROOT))
         for package in ("caffe2fx", "fx2caffe")
@@ -134,6 +134,6 @@ def test_the_class_of_any_python_name_works(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["class", "None", "1x", "a b", "a-b", ""])
-def test_what_no_class_can_be_called_is_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_no_class_can_have_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CaffeError, match=r"needs a name like"):
         caffe2fx.caffe2pytorch(*written(tmp_path, "layer"), tmp_path / f"{name}.py")

@@ -69,7 +69,9 @@ def test_equal_maps_err_nowhere() -> None:
     [(nan, 1.0, inf), (1.0, nan, inf), (nan, nan, 0.0), (inf, 1.0, inf), (inf, inf, 0.0),
      (inf, -inf, inf), (1.0, inf, inf)],
 )  # fmt: skip
-def test_what_is_no_number_is_counted_and_found(mine: float, wanted: float, most: float) -> None:
+def test_values_that_are_not_finite_are_counted_and_located(
+    mine: float, wanted: float, most: float
+) -> None:
     one, two = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2, dtype=torch.float64)
     one[0, 2, 1, 0], two[0, 2, 1, 0] = mine, wanted
     found = measure(one, two)

@@ -155,7 +155,7 @@ def test_convolutions_in_float64_unfold_one_sample_at_a_time(
     assert batches == [*wanted, 3]
 
 
-def test_a_copy_in_float64_widens_numbers_alone_and_gives_its_memory_back() -> None:
+def test_a_copy_in_float64_widens_floats_alone_and_frees_its_memory() -> None:
     module = nn.Linear(3, 2)
     module.places = nn.Parameter(torch.tensor([2, 0, 1]), requires_grad=False)
     module.register_buffer("count", torch.tensor(4))
@@ -284,7 +284,7 @@ def test_a_constant_needs_no_signal_but_has_to_be_right() -> None:
     assert first is not None and first.layer == "w"
 
 
-def test_a_map_that_is_mostly_bias_is_held_against_what_moves() -> None:
+def test_a_map_that_is_mostly_bias_is_held_against_its_change() -> None:
     """An error of 1e-4 in a map of 1000 + x is 1e-7 of its size, and 1e-5 of its change."""
     net = chain(power("y", Value("x"), scale=1e-3, shift=1000.0))
     off = chain(power("y", Value("x"), scale=1e-3, shift=1000.001))
@@ -293,7 +293,7 @@ def test_a_map_that_is_mostly_bias_is_held_against_what_moves() -> None:
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
-def test_a_number_that_is_none_fails_where_the_reference_has_one(value: float) -> None:
+def test_a_nan_fails_where_the_reference_is_finite(value: float) -> None:
     net = chain(power("y", Value("x"), scale=2))
     session = Tampered(net, "y", feed=value, run=value)
     (row,) = judge(net, session, reference(net), [X], engine="torch").rows

@@ -49,7 +49,7 @@ def test_free_batches(name: str, engine: str) -> None:
     assert fixed.verify(engine).ok
 
 
-def test_numbers_of_the_batch_are_seen() -> None:
+def test_sizes_of_the_batch_are_seen() -> None:
     """Right for the batch that the layers were made for, and for no other."""
 
     class Mean(nn.Module):

@@ -61,7 +61,7 @@ def test_a_row_fails_unless_both_errors_are_within_limits(bad: float) -> None:
         ({"unverified": "a placeholder", "alone": None}, Status.UNVERIFIED),
     ],
 )
-def test_what_differs_is_told_from_what_nothing_proves(
+def test_differing_maps_are_distinguished_from_unproven_ones(
     changes: dict[str, Any], status: Status
 ) -> None:
     made = row(**changes)
@@ -188,7 +188,7 @@ def test_a_notebook_shows_refusals_and_a_report_without_rows() -> None:
     )
 
 
-def test_what_only_passes_a_fault_on_is_a_consequence() -> None:
+def test_a_layer_that_only_passes_a_fault_on_is_a_consequence() -> None:
     rows = [row(), row(alone=1.0), row(end_to_end=1.0), row(dead=True), row(alone=2.0)]
     report = Report("e", rows)
     kinds = [report.kind(one).value for one in rows]
@@ -208,7 +208,7 @@ def test_the_share_of_a_limit(changes: dict[str, Any], share: float) -> None:
     assert row(**changes).share == pytest.approx(share)
 
 
-def test_json_is_json_whatever_the_numbers(tmp_path: Path) -> None:
+def test_json_is_json_whatever_the_values(tmp_path: Path) -> None:
     """NaN and Infinity are not JSON: other readers than Python's would refuse the file."""
     Report("e", [row(alone=nan, end_to_end=inf)]).save(tmp_path / "r.json")
 

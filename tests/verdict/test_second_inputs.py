@@ -158,7 +158,7 @@ def test_a_constant_that_should_follow_the_inputs_is_wrong_whatever_it_holds() -
     assert first is not None and first.layer == "mul" and "follow the inputs" in first.fault
 
 
-def test_what_nothing_moves_is_not_proven() -> None:
+def test_a_map_that_nothing_moves_is_not_proven() -> None:
     linear = nn.Linear(8, 8)
     nn.init.zeros_(linear.weight)
     dead = nn.Sequential(linear, nn.ReLU()).eval()
@@ -167,7 +167,7 @@ def test_what_nothing_moves_is_not_proven() -> None:
     assert report.first_divergence is None and "2 NOT PROVEN" in report.summary()
 
 
-def test_numbers_compared_with() -> None:
+def test_constants_compared_with() -> None:
     layers = [Power(shift=-3), Power(scale=2, shift=8), Power(scale=0), Power(shift=-torch.inf)]
     found = constants_compared_with(net_of(*((f"p{i}", layer) for i, layer in enumerate(layers))))
     assert found == [3.0, -4.0]

@@ -20,7 +20,7 @@ def test_a_function_is_there_since_the_stated_version(later: compat.Later) -> No
     assert (later.function is not None) == (torch.__version__ >= later.since)
 
 
-def test_what_torch_lacks_has_no_handler() -> None:
+def test_a_function_missing_from_torch_has_no_handler() -> None:
     assert None not in handlers() and not any(isinstance(t, compat.Later) for t in handlers())
 
 

@@ -133,7 +133,7 @@ def left_by_a_dead_process(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_what_a_dead_process_left_is_cleared_away(tmp_path: Path) -> None:
+def test_files_of_a_dead_process_are_removed(tmp_path: Path) -> None:
     assert len(left_by_a_dead_process(tmp_path)) == 2
     with replacing(tmp_path / "other") as temporary:
         assert list(tmp_path.iterdir()) == [temporary]
@@ -141,7 +141,7 @@ def test_what_a_dead_process_left_is_cleared_away(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["other"]
 
 
-def test_what_somebody_still_writes_and_what_looks_alike_stays(tmp_path: Path) -> None:
+def test_files_still_being_written_and_similar_names_stay(tmp_path: Path) -> None:
     others = [tmp_path / name for name in (".caffe2fx-1.tmp", "net.tmp", ".0123456789ab.tmp")]
     for path in others:
         path.touch()
@@ -194,7 +194,7 @@ def test_two_writers_rename_one_after_the_other(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_an_error_names_what_was_to_be_written(tmp_path: Path, number: int) -> None:
+def test_an_error_names_the_file_to_be_written(tmp_path: Path, number: int) -> None:
     with (
         pytest.raises(OSError, match=rf"\[Errno {number}\] .*{tmp_path}'$"),
         replacing(tmp_path / "net"),

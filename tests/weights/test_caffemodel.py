@@ -120,7 +120,7 @@ LAYERS = (
 # Our files
 
 
-def test_protobuf_reads_what_we_write(path: Path) -> None:
+def test_protobuf_reads_our_files(path: Path) -> None:
     write(path, "a net", LAYERS)
     parsed = MESSAGES["Net"].FromString(path.read_bytes())
     found = tuple(
@@ -138,7 +138,7 @@ def test_protobuf_reads_what_we_write(path: Path) -> None:
     assert all(blob.HasField("shape") for layer in parsed.layer for blob in layer.blobs)
 
 
-def test_we_read_what_we_write(path: Path) -> None:
+def test_we_read_our_own_files(path: Path) -> None:
     write(path, "a net", LAYERS)
     name, found = read(path)
     assert name == "a net"

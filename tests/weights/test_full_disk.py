@@ -84,7 +84,7 @@ def limited(write: Callable[[Path], Any], folder: Path, limit: int) -> int:
     return 0
 
 
-def test_what_a_library_writes_through_it_is_whole(tmp_path: Path) -> None:
+def test_a_librarys_writes_through_it_are_complete(tmp_path: Path) -> None:
     with enduring(tmp_path / "right.h5") as plain, h5py.File(plain, "w") as file:
         file["a"] = X.numpy()
     with h5py.File(tmp_path / "right.h5") as file:

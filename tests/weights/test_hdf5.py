@@ -26,7 +26,7 @@ def blobs(path: Path) -> dict[str, list[torch.Tensor]]:
     return {layer.name: list(layer.blobs) for layer in hdf5.read(path)}
 
 
-def test_layout_of_what_we_write(path: Path) -> None:
+def test_layout_of_our_files(path: Path) -> None:
     scalar = LayerWeights("prelu", "PReLU", (torch.tensor(0.25),))
     many = LayerWeights("bn", "BatchNorm", tuple(torch.tensor([float(i)]) for i in range(12)))
     hdf5.write(path, [LayerWeights("data", "Input", ()), scalar, many])

@@ -101,7 +101,7 @@ USES: dict[str, Callable[[Any, Path], object]] = {
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 @pytest.mark.parametrize("write", WRITES)
-def test_what_lies_over_the_file_is_not_used_once_it_was_written_into(
+def test_a_mapped_tensor_is_not_used_once_its_file_was_written(
     files: Pair, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], use: Any
 ) -> None:
     monkeypatch.setattr(mapped, "READ_UP_TO", 0)
@@ -140,7 +140,7 @@ def given(module: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("load", [*OWNERS, *OWNERS_OF_MAPPED])
-def test_what_has_memory_of_its_own_stays_as_it_was(
+def test_tensors_with_memory_of_their_own_stay_unchanged(
     files: Pair, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], load: str
 ) -> None:
     if load in OWNERS_OF_MAPPED:

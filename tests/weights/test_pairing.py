@@ -144,7 +144,7 @@ def test_equal_nets_make_equal_files(tmp_path: Path) -> None:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_real_caffe_reads_what_states_an_identifier(tmp_path: Path, ending: str) -> None:
+def test_real_caffe_reads_files_with_an_identifier(tmp_path: Path, ending: str) -> None:
     pair = saved(tmp_path, made := model(), ending)
     assert stated_in_weights(pair[1])
     assert fx2caffe.export(made, X).verify("pycaffe", files=pair).ok

@@ -48,7 +48,7 @@ def test_the_cluster_runs_the_jobs(cluster: Any, folder: Path) -> None:
     assert again == rows[:1] and Path("made.txt").read_text() == "plain\n"
 
 
-def test_what_the_cluster_cannot_run_has_failed(
+def test_a_job_that_the_cluster_cannot_run_has_failed(
     cluster: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*asked: object) -> None:

@@ -39,7 +39,7 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / "index.html"
 
 
-def test_links_what_is_there(written: Path) -> None:
+def test_links_the_files_that_exist(written: Path) -> None:
     links = re.findall('<a href="([^"]*)">([^<]*)</a>', written.read_text("utf-8"))
     assert links == [
         ("worse.html", "report"),
@@ -50,7 +50,7 @@ def test_links_what_is_there(written: Path) -> None:
     ]
 
 
-def test_what_a_model_says_is_text(written: Path) -> None:
+def test_texts_of_a_model_are_escaped(written: Path) -> None:
     text = written.read_text("utf-8")
     assert "a:bad&lt;i&gt;" in text and "it &lt;b&gt;breaks&lt;/b&gt;\\u202e | all" in text
     assert (

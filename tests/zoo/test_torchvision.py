@@ -57,7 +57,7 @@ def test_every_family_has_a_model() -> None:
         ("keypointrcnn_resnet50_fpn/roi_heads", [2, 8, 17]),
     ],
 )
-def test_detection_gives_what_its_heads_give(name: str, outputs: object) -> None:
+def test_detection_gives_its_heads_outputs(name: str, outputs: object) -> None:
     made = make(f"torchvision:{name}", small=True)
     with torch.no_grad():
         result = made.model(*made.inputs)

@@ -152,7 +152,7 @@ def test_memory_and_size_are_limits(folder: Path) -> None:
     assert plain.verdict == "equal"  # and the wide one, of 4 MB, is left out
 
 
-def test_what_cannot_be_asked(folder: Path) -> None:
+def test_options_that_are_refused(folder: Path) -> None:
     with pytest.raises(CaffeError, match="target needs to be one of"):
         zoo.run(mine("plain"), output="out", target="caffe3")
     with pytest.raises(CaffeError, match="engine needs to be one of"):

@@ -80,7 +80,7 @@ def test_a_mirror_may_be_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / f"{wanted.sha256}.deb").read_bytes() == b"1"
 
 
-def test_a_second_run_fetches_only_what_is_missing(tmp_path: Path, server: Server) -> None:
+def test_a_second_run_fetches_only_missing_files(tmp_path: Path, server: Server) -> None:
     packages = [package(name, name.encode()) for name in ("one", "two", "three")]
     for there in packages[:2]:
         server.add(there, there.name.encode())
@@ -127,7 +127,7 @@ def test_files_copied_by_hand_need_no_mirror(tmp_path: Path) -> None:
     assert Downloads(tmp_path).fetch(wanted) == tmp_path / wanted.file_name
 
 
-def test_offline_says_who_was_asked_and_what_to_do(tmp_path: Path, server: Server) -> None:
+def test_offline_the_error_names_the_mirrors_and_the_remedy(tmp_path: Path, server: Server) -> None:
     with socket.socket() as unused:  # bound but not listening: connections are refused
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}"

@@ -81,7 +81,7 @@ def test_unpack_makes_absolute_links_relative(tmp_path: Path) -> None:
     ],
     ids=lambda info: f"{info.name} {info.linkname}".strip(),
 )
-def test_unpack_refuses_what_leads_out(tmp_path: Path, info: tarfile.TarInfo) -> None:
+def test_unpack_refuses_paths_out_of_the_folder(tmp_path: Path, info: tarfile.TarInfo) -> None:
     (tmp_path / "x.deb").write_bytes(deb((info, b"")))
     with pytest.raises(EngineError, match=r"package member .* needs to"):
         unpack(tmp_path / "x.deb", tmp_path / "root")
@@ -102,7 +102,7 @@ WHOLE = deb((member("file"), bytes(range(256)) * 16))
 @pytest.mark.parametrize(
     "content", [b"<html>", b"!<arch>\n", WHOLE[:-200]], ids=["html", "empty", "cut"]
 )
-def test_unpack_refuses_what_is_no_package(tmp_path: Path, content: bytes) -> None:
+def test_unpack_refuses_files_that_are_no_package(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.deb").write_bytes(content)
     with pytest.raises(EngineError, match=r"x\.deb needs"):
         unpack(tmp_path / "x.deb", tmp_path / "root")
@@ -210,7 +210,7 @@ def test_installs_at_the_same_time_do_the_work_once(
 
 
 @on_linux
-def test_what_a_killed_install_left_is_cleared(
+def test_files_of_a_killed_install_are_removed(
     home: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_caffe(mirror, monkeypatch, "echo 0.0 0.0 2.5")
@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
         installer.install(tmp_path / "file" / "pycaffe")
 
 
-def test_other_machines_are_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_machines_get_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert installer.installed() is None
     with pytest.raises(EngineError, match=r"riscv64; .*CAFFE2FX_PYCAFFE=/path/to/python"):
@@ -292,7 +292,7 @@ def test_real_caffe_imports_and_knows_61_layers(caffe: Installed) -> None:
 
 @pytest.mark.pycaffe
 @on_linux
-def test_a_layer_that_reads_a_database_says_what_is_missing(
+def test_a_layer_that_reads_a_database_names_the_missing_library(
     caffe: Installed, tmp_path: Path
 ) -> None:
     net = tmp_path / "data.prototxt"

@@ -21,7 +21,9 @@ on_x86_64 = pytest.mark.skipif(
 
 @on_x86_64
 @pytest.mark.parametrize("symbol", ["mdb_env_create", "mdb_env_open", "mdb_put"])
-def test_a_stub_function_says_what_is_missing_and_exits_70(tmp_path: Path, symbol: str) -> None:
+def test_a_stub_function_names_the_missing_library_and_exits_70(
+    tmp_path: Path, symbol: str
+) -> None:
     symbols = ["mdb_env_create", "mdb_env_open", "mdb_put"]
     library = tmp_path / "liblmdb.so.0"
     library.write_bytes(stubs.stub_library(library.name, symbols, 62))

@@ -97,7 +97,7 @@ def refused(package: bytes, place: Path, says: str) -> None:
 
 
 @pytest.mark.parametrize("members", OUT.values(), ids=OUT)
-def test_what_leads_out_is_refused(place: Path, members: list[Member]) -> None:
+def test_paths_out_of_the_folder_are_refused(place: Path, members: list[Member]) -> None:
     refused(deb(archive(*members)), place, "package member .* needs to stay inside the package")
 
 

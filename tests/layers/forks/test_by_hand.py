@@ -18,7 +18,7 @@ from caffe2fx.layers.pooling import LOWEST, Pooling, PoolMethod, RoundMode
 from tests.layers.forks.forks import ROWS
 
 
-def test_a_loss_divided_by_a_number() -> None:
+def test_a_loss_divided_by_a_constant() -> None:
     by = {row.id: row for row in ROWS}
     whole, small = by["softmax loss by 2.5"], by["softmax loss by 0.5"]  # less than 1 counts as 1
     for row, number in ((whole, 2.5), (small, 1.0)):

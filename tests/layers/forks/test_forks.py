@@ -108,7 +108,7 @@ STATED = {
 }
 
 
-def test_what_shapes_data_layers_state() -> None:
+def test_shapes_that_data_layers_state() -> None:
     assert {row.id: row.layer.top_shapes((), row.tops) for row in SOURCES} == STATED
 
 
@@ -128,7 +128,7 @@ def test_module_computes_the_meaning_and_gives_the_weights_back(row: Row) -> Non
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda row: row.id.replace(" ", "_"))
-def test_what_the_fork_aborts_on_is_refused_in_words(refusal: Refusal) -> None:
+def test_layers_on_which_the_fork_aborts_are_refused_with_a_reason(refusal: Refusal) -> None:
     with pytest.raises(CaffeError, match=refusal.says) as error:
         parse(refusal.text(), source="net.prototxt").shapes()
     assert f"layer 'refused' ({refusal.type})" in str(error.value)

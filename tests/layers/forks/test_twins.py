@@ -30,7 +30,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("row", TWINNED.values(), ids=lambda row: row.id.replace(" ", "_"))
-def test_a_record_computes_what_the_forks_source_says(row: Row) -> None:
+def test_a_record_computes_as_the_forks_source_does(row: Row) -> None:
     inputs, blobs = ([x.double() for x in some] for some in (row.inputs(), row.blobs()))
     mine = row.layer.compute(inputs, blobs, row.tops)
     made = TWINS[type(row.layer)](

@@ -60,7 +60,7 @@ def given() -> dict[str, torch.Tensor]:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", NETS)
-def test_the_loss_is_what_real_caffes_forward_returns(name: str) -> None:
+def test_the_loss_is_that_of_real_caffes_forward(name: str) -> None:
     text, net, module = made(name)
     real = ask("backward", text, weights_of(net), given(), phase="TRAIN")
     loss = module.caffe.loss(given())
@@ -160,7 +160,7 @@ def test_parameter_groups_have_the_multipliers_of_their_blobs() -> None:
     assert one.weight is two.weight
 
 
-def test_parameter_groups_hold_what_was_added_and_not_what_is_frozen() -> None:
+def test_parameter_groups_hold_added_parameters_and_no_frozen_ones() -> None:
     module = graph_module(with_initial_weights(parse(SHARED)))
     module.head = nn.Linear(5, 2)
     module.get_parameter("one.bias").requires_grad_(False)

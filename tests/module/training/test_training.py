@@ -108,7 +108,7 @@ def test_ten_steps_end_where_real_caffe_ends(net: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.pycaffe
-def test_what_was_trained_is_tested_by_real_caffe(tmp_path: Path) -> None:
+def test_trained_weights_are_tested_by_real_caffe(tmp_path: Path) -> None:
     module = loaded("batch_norm", tmp_path)
     given = batches(module, 3)
     for data, label in zip(given["data"], given["label"], strict=True):

@@ -72,10 +72,7 @@ def _candidates(layer: Any, origin: Origin, hints: Hints) -> list[type[Layer]]:
     meanings = tuple(kind for kind in _meanings(layer) if not kind.unknown_kind(layer))
     if hints.dialect is not None:
         meanings = _of(hints.dialect, meanings, layer)
-    meanings = (
-        tuple(kind for kind in meanings if kind.matches_fields(_set_fields(kind, layer)))
-        or meanings
-    )
+    meanings = tuple(kind for kind in meanings if _matches(kind, layer)) or meanings
     objections = {kind: _objection(kind, layer, len(meanings)) for kind in meanings}
     fitting = [kind for kind, objection in objections.items() if objection is None]
     if fitting:
@@ -100,8 +97,14 @@ def _of(dialect: str, meanings: tuple[type[Layer], ...], layer: Any) -> tuple[ty
     """
     own = tuple(kind for kind in meanings if dialect in kind.dialects)
     if any(BVLC in kind.dialects for kind in meanings):
-        own = tuple(kind for kind in own if kind.matches_fields(_set_fields(kind, layer)))
+        own = tuple(kind for kind in own if _matches(kind, layer))
     return own or meanings
+
+
+def _matches(kind: type[Layer], layer: Any) -> bool:
+    """Return whether the fields that the text sets, or the bottoms, can mean this record."""
+    by_fields = kind.matches_fields(_set_fields(kind, layer))
+    return by_fields or kind.matches_bottoms(len(layer.bottom))
 
 
 def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
@@ -114,7 +117,7 @@ def _objection(kind: type[Layer], layer: Any, meanings: int) -> str | None:
         return f"has no {', '.join(sorted(foreign))}"
     if meanings == 1:
         return None
-    if not kind.matches_fields(set_fields):
+    if not _matches(kind, layer):
         return f"needs other fields, got {', '.join(sorted(set_fields)) or 'none'}"
     for side, names, limits in (
         ("bottom", layer.bottom, kind.bottoms),

@@ -31,10 +31,6 @@ FIELDS: Mapping[tuple[str, str], str] = {
     ),
     ("ConvolutionParameter", "relu"): _FUSED,
     ("ConvolutionParameter", "fusion_type"): _FUSED,
-    ("ConvolutionParameter", "pad_type"): (
-        "0 is the same as none; other ways to pad are a fork's own: "
-        "write pad_l, pad_r, pad_t and pad_b"
-    ),
     ("PoolingParameter", "avg_include_pad"): (
         "true is as in Caffe; by false some engines of Intel's fork leave the padding out of "
         f"what they divide by, and others do not: leave it out if it is true, or {_BY_HAND}"
@@ -43,13 +39,6 @@ FIELDS: Mapping[tuple[str, str], str] = {
         "NVIDIA's fork rounds down with it: write round_mode: FLOOR instead"
     ),
     ("EltwiseParameter", "axis"): "its meaning is not known: leave it out if it is 0",
-    ("DropoutParameter", "sample_weights_test"): (
-        "Bayesian SegNet's: elements are dropped by chance in TEST too, so that no two runs agree: "
-        "leave it out for the net without chance"
-    ),
-    ("DetectionOutputParameter", "ratio_permute"): (
-        f"Synopsys's, whose heads are flat and ordered by shape: permute them, or {_BY_HAND}"
-    ),
     ("DetectionOutputParameter", "objectness_score"): (
         f"RefineDet's, which moves the default boxes by two further bottoms first: {_BY_HAND}"
     ),

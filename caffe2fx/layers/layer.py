@@ -108,6 +108,14 @@ class Layer(Message):
         """
         return True
 
+    @classmethod
+    def matches_bottoms(cls, count: int) -> bool:
+        """Return whether a layer of so many bottoms means this record, whatever its fields are.
+
+        Called where `matches_fields` is.
+        """
+        return False
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:

@@ -60,19 +60,47 @@ class _Sides(Layer):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionSides(_Sides, Convolution):
-    """Convolve the input padded with zeros, by its own amount on each side."""
+    """Convolve the input padded with zeros, by its own amount on each side.
 
-    evidence = Evidence.DOCUMENT
+    With pad_type 1 ("SAME") an axis of size H gets ceil(H / stride) windows, and the padding that
+    these need without dilation; the smaller half of it comes first.
+    """
+
+    evidence = Evidence.SOURCE
+
+    pad_type: int = forked("uint32", 0)
+
+    @classmethod
+    def matches_fields(cls, names: Set[str]) -> bool:
+        return bool(names & (SIDES | {"pad_type"}))
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         self.check_sides(bottoms, any(self.geometry(2)[2]))
+        if self.pad_type not in (0, 1) or (self.pad_type and any(self.pads())):
+            raise ShapeMismatchError(f"needs pad_type 0 or 1, and the latter alone, got {self}")
         super().check(self.grown(bottoms), tops)
 
+    def grown(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        pads = [(*self._pads(shape), shape) for shape in bottoms]
+        return [(*s[:-2], s[-2] + t + b, s[-1] + le + r) for le, r, t, b, s in pads]
+
+    def _pads(self, bottom: Shape) -> tuple[int, int, int, int]:
+        """Return the pads of a bottom of that shape in torch's order; less than 0 cuts off."""
+        if not self.pad_type:
+            return self.pads()
+        kernel, stride, _, dilation = self.geometry(2)
+        ends = []
+        for size, k, s, d in zip(bottom[-2:], kernel, stride, dilation, strict=True):
+            before = max(k - (size % s or s), 0) // 2
+            last = (-(-size // s) - 1) * s + d * (k - 1) + 1
+            ends.append((before, last - before - size))
+        return (*ends[1], *ends[0])
+
     def _apply(self, bottom: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super()._apply(F.pad(bottom, self.pads()), weight, bias)
+        return super()._apply(F.pad(bottom, self._pads(tuple(bottom.shape))), weight, bias)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        if not self._has_twin(bottoms):
+        if self.pad_type or not self._has_twin(bottoms):
             return Layer.module(self, bottoms, blobs, tops)
         twin = super().module(self.grown(bottoms), blobs, tops)
         return nn.Sequential(nn.ZeroPad2d(self.pads()), twin)
@@ -164,8 +192,4 @@ class PoolingSides(_Sides, Pooling):
         return (sums / self._divisor(bottom, tuple(sums.shape[2:])),)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        kernel, stride, _ = self.geometry(bottoms[0])
-        if self.pool is not PoolMethod.MAX:
-            return Layer.module(self, bottoms, blobs, tops)
-        pads = nn.ConstantPad2d(self._pads(bottoms[0]), LOWEST)  # type: ignore[arg-type]
-        return nn.Sequential(pads, nn.MaxPool2d(kernel, stride))
+        return Layer.module(self, bottoms, blobs, tops)  # the pads depend on the bottom's size

@@ -29,13 +29,17 @@ SYNOPSYS: tuple[str, ...] = ("synopsys",)
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReLUBounded(Neuron):
-    """Compute a ReLU cut at 6 (`relu6`) or `maximum` above, at `minimum` below; 0 is no limit."""
+    """Compute a ReLU cut at 6 (`relu6`) or `maximum` above, at `minimum` below; 0 is no limit.
+
+    The first element of a second bottom stands for `maximum`.
+    """
 
     type = "ReLU"
     parameter = ("relu_param", 123)
     message = "ReLUParameter"
     dialects = SYNOPSYS
     evidence = Evidence.SOURCE
+    bottoms = (1, 2)
 
     negative_slope: float = field(1, "float", 0.0)
     engine: Engine = field(2, Engine, Engine.DEFAULT)
@@ -47,16 +51,24 @@ class ReLUBounded(Neuron):
     def matches_fields(cls, names: Set[str]) -> bool:
         return bool(names & {"relu6", "minimum", "maximum"})
 
+    @classmethod
+    def matches_bottoms(cls, count: int) -> bool:
+        return count == 2
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         top = F.leaky_relu(bottoms[0], self.negative_slope)
         top = top.clamp(max=6) if self.relu6 else top
-        top = top.clamp(max=self.maximum) if self.maximum > 0 else top
+        if len(bottoms) == 2:
+            limit = bottoms[1].reshape(-1)[:1].reshape([1] * top.dim())
+            top = torch.where(limit > 0, torch.minimum(top, limit), top)
+        elif self.maximum > 0:
+            top = top.clamp(max=self.maximum)
         return (top.clamp(min=self.minimum) if self.minimum else top,)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
-        if (self.negative_slope, self.minimum, self.maximum) == (0, 0, 0):
+        if len(bottoms) == 1 and (self.negative_slope, self.minimum, self.maximum) == (0, 0, 0):
             return nn.ReLU6() if self.relu6 else nn.ReLU()
         return super().module(bottoms, blobs, tops)
 
@@ -175,6 +187,10 @@ class DetectionOutputHeads(DetectionOutput):
     all heads or of each. A head is flat (N, boxes * values); with `no_permute` its scores are
     (N, classes, shapes, H * W) and its locations (N, shapes * 4, H, W), while the default boxes
     stay ordered by position and then by shape.
+
+    With `ratio_permute` a flat head is ordered by class or coordinate first, and then by shape and
+    position; `ratio0` to `ratio5` are the heads' shapes a position, by which default boxes of all
+    heads, ordered by position, are brought into that order. Those of each head are in it.
     """
 
     dialects = SYNOPSYS
@@ -182,11 +198,18 @@ class DetectionOutputHeads(DetectionOutput):
     bottoms = (4, MANY)
 
     no_permute: bool = forked("bool", False)
+    ratio_permute: bool = forked("bool", False)
     nbottom: int = forked("int32", 6)
+    ratio0: int = forked("int32", 3)
+    ratio1: int = forked("int32", 6)
+    ratio2: int = forked("int32", 6)
+    ratio3: int = forked("int32", 6)
+    ratio4: int = forked("int32", 6)
+    ratio5: int = forked("int32", 6)
 
     @classmethod
     def matches_fields(cls, names: Set[str]) -> bool:
-        return bool(names & {"no_permute", "nbottom"})
+        return bool(names & {"no_permute", "nbottom", "ratio_permute"})
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         n, count = self.nbottom, len(bottoms)
@@ -196,7 +219,9 @@ class DetectionOutputHeads(DetectionOutput):
             raise ShapeMismatchError(f"needs {ways} bottoms for nbottom {n}, got {count}")
         if any(shape[0] != 1 for shape in bottoms):
             raise ShapeMismatchError(f"needs one image, got {[shape[0] for shape in bottoms]}")
-        if self.no_permute:
+        if self.ratio_permute:
+            self._check_ratios(bottoms)
+        elif self.no_permute:
             self._check_heads(bottoms)
         fields = {name: getattr(self, name) for name, _ in DetectionOutput.wires()}
         DetectionOutput(**fields).check(self._joined_shapes(bottoms), tops)
@@ -213,6 +238,24 @@ class DetectionOutputHeads(DetectionOutput):
                     f"got {tuple(scores)}"
                 )
 
+    @property
+    def _ratios(self) -> tuple[int, ...]:
+        every = (self.ratio0, self.ratio1, self.ratio2, self.ratio3, self.ratio4, self.ratio5)
+        return every[: self.nbottom]
+
+    def _check_ratios(self, bottoms: Sequence[Shape]) -> None:
+        n = self.nbottom
+        if self.no_permute or not self.share_location or n > 6:
+            raise ShapeMismatchError(
+                "needs share_location, no no_permute and nbottom of 6 or less beside "
+                f"ratio_permute, got {self}"
+            )
+        counts = [prod(shape[1:]) // 4 for shape in bottoms[n : 2 * n]]
+        pairs = zip(counts, self._ratios, strict=True)
+        wrong = any(ratio < 1 or count % ratio for count, ratio in pairs)
+        if len(bottoms) == 2 * n + 1 and wrong:
+            raise ShapeMismatchError(f"needs ratios that divide {counts}, got {self._ratios}")
+
     def _joined_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         n = self.nbottom
         scores, locations = (
@@ -224,13 +267,20 @@ class DetectionOutputHeads(DetectionOutput):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         n = self.nbottom
-        scores, locations, priors = (
-            bottoms[:n],
-            bottoms[n : 2 * n],
-            torch.cat([*bottoms[2 * n :]], 2),
-        )
-        if self.no_permute:
-            priors = torch.cat([*self._ordered(priors, locations)], 2)
+        scores, locations, own = bottoms[:n], bottoms[n : 2 * n], bottoms[2 * n :]
+        counts = [head.numel() // self._sets() // 4 for head in locations]
+        if self.ratio_permute and len(own) > 1:
+            own = [prior.reshape(1, 2, 4, -1).transpose(2, 3).flatten(2) for prior in own]
+        elif self.ratio_permute:
+            own = [*_ordered(own[0], counts, self._ratios)]
+        elif self.no_permute:
+            shapes = [head.shape[1] // 4 // self._sets() for head in locations]
+            own = [*_ordered(torch.cat([*own], 2), counts, shapes)]
+        priors = torch.cat([*own], 2)
+        if self.ratio_permute:
+            scores = [head.reshape(1, self.num_classes, -1).transpose(1, 2) for head in scores]
+            locations = [head.reshape(1, 4, -1).transpose(1, 2) for head in locations]
+        elif self.no_permute:
             scores = [head.permute(0, 2, 3, 1) for head in scores]
             locations = [self._by_position(head) for head in locations]
         flat = [torch.cat([head.flatten(1) for head in heads], 1) for heads in (locations, scores)]
@@ -240,13 +290,12 @@ class DetectionOutputHeads(DetectionOutput):
         """Reshape (1, shapes * sets * 4, H, W) to (1, shapes, H * W, sets * 4)."""
         return head.reshape(1, -1, self._sets() * 4, head[0, 0].numel()).transpose(2, 3)
 
-    def _ordered(self, priors: Tensor, locations: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield each head's default boxes ordered by shape, then by position, and its variances."""
-        at = 0
-        for head in locations:
-            count = head.numel() // self._sets()
-            shapes = head.shape[1] // 4 // self._sets()
-            own = priors[:, :, at : at + count]
-            boxes = own[:, :1].reshape(1, 1, -1, shapes, 4).transpose(2, 3).reshape(1, 1, -1)
-            yield torch.cat([boxes, own[:, 1:]], 1)
-            at += count
+
+def _ordered(priors: Tensor, counts: Sequence[int], shapes: Sequence[int]) -> Iterator[Tensor]:
+    """Yield each head's default boxes ordered by shape, then by position, and its variances."""
+    at = 0
+    for count, shape in zip(counts, shapes, strict=True):
+        own = priors[:, :, at : at + 4 * count]
+        boxes = own[:, :1].reshape(1, 1, -1, shape, 4).transpose(2, 3).reshape(1, 1, -1)
+        yield torch.cat([boxes, own[:, 1:]], 1)
+        at += 4 * count

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
@@ -30,7 +31,10 @@ def _side_axes(data_format: str) -> tuple[int, int]:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DepthToSpace(Layer):
-    """Move channels to squares of `block_size`: NHWC as in TensorFlow, NCHW as in ONNX (DCR)."""
+    """Move channels to squares of `block_size`: NHWC as in TensorFlow, NCHW as in ONNX (DCR).
+
+    CRD is ONNX's other order, in which the channels of one square lie together.
+    """
 
     type = "DepthToSpace"
     parameter = ("depth_to_space_param", 208)
@@ -44,7 +48,9 @@ class DepthToSpace(Layer):
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
         needs_rank(bottoms[0], 4)
-        channels = bottoms[0][3 if _side_axes(self.data_format) == (1, 2) else 1]
+        if self.data_format not in (formats := ("NHWC", "NCHW", "DCR", "CRD")):
+            raise ShapeMismatchError(f"needs data_format of {formats}, got {self.data_format!r}")
+        channels = bottoms[0][3 if self.data_format == "NHWC" else 1]
         if self.block_size < 1 or channels % self.block_size**2:
             raise ShapeMismatchError(
                 f"needs channels divisible by block_size^2, got {channels} and {self.block_size}"
@@ -54,7 +60,9 @@ class DepthToSpace(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         b = self.block_size
-        if _side_axes(self.data_format) == (1, 2):
+        if self.data_format == "CRD":
+            return (F.pixel_shuffle(bottoms[0], b),)
+        if self.data_format == "NHWC":
             n, h, w, _ = bottoms[0].shape
             parts = bottoms[0].reshape(n, h, w, b, b, -1).permute(0, 1, 3, 2, 4, 5)
             return (parts.reshape(n, h * b, w * b, -1),)

@@ -16,7 +16,7 @@ from caffe2fx.layers.layer import Evidence, RecordModule
 from caffe2fx.layers.normalization import BatchNorm, normalized_statistics
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Engine, Filler
-from caffe2fx.messages.message import Shape, field
+from caffe2fx.messages.message import Shape, field, forked
 
 
 @register
@@ -24,24 +24,32 @@ from caffe2fx.messages.message import Shape, field
 class DropoutUnscaled(Neuron):
     """Drop out; without `scale_train` TEST scales by 1 - dropout_ratio, TRAIN by the mask.
 
+    With `sample_weights_test` Bayesian SegNet drops by chance in TEST too, which is refused.
+
     From the fork's source, not run; TEST as in OpenCV.
     """
 
     type = "Dropout"
     parameter = ("dropout_param", 108)
     message = "DropoutParameter"
-    dialects = ("rcnn", "opencv", "synopsys")
+    dialects = ("rcnn", "opencv", "synopsys", "segnet")
 
     dropout_ratio: float = field(1, "float", 0.5)
     scale_train: bool | None = field(2, "bool", True, absent=None)
+    sample_weights_test: bool = forked("bool", False)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
         needs_dropout_ratio(self.dropout_ratio)
+        if self.sample_weights_test:
+            raise ShapeMismatchError(
+                "needs no sample_weights_test, got true: elements are dropped by chance in TEST "
+                "too, so that no two runs agree; leave it out for the net without chance"
+            )
 
     @classmethod
     def matches_fields(cls, names: Set[str]) -> bool:
-        return "scale_train" in names
+        return bool(names & {"scale_train", "sample_weights_test"})
 
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int

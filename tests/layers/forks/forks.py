@@ -91,6 +91,8 @@ ANCHORS = ((1, 8, 3, 4), (1, 16, 3, 4), (1, 3))
 SIZE = ((), (), (40, 60, 1))
 MAPS = ((1, 3, 4, 5), (1, 3, 40, 50))
 
+SIX = (4, 4, 2, 3, 1, 2)  # default boxes of heads
+
 ROWS = (
     Row("permute", Permute(order=(0, 2, 3, 1)), (IMAGE,)),
     Row("permute of some", Permute(order=(2,)), (IMAGE,)),
@@ -164,6 +166,10 @@ ROWS = (
         bn_mode=BNMode.INFERENCE, scale_filler=WEIGHTED, shift_filler=WEIGHTED), (IMAGE,)),
     Row("convolution sides", ConvolutionSides(
         num_output=3, kernel_size=(3,), stride=(2,), pad_l=1, pad_r=2, pad_t=3, pad_b=4), (IMAGE,)),
+    Row("convolution same", ConvolutionSides(
+        num_output=3, kernel_size=(3,), stride=(2,), pad_type=1), (IMAGE,)),
+    Row("convolution same, dilated", ConvolutionSides(
+        num_output=2, kernel_h=2, kernel_w=3, dilation=(2,), pad_type=1), (IMAGE,)),
     Row("pooling sides", PoolingSides(
         kernel_h=4, kernel_w=3, stride=2, pad_l=2, pad_r=1, pad_t=1, pad_b=3), (IMAGE,)),
     Row("pooling sides, average", PoolingSides(
@@ -174,6 +180,7 @@ ROWS = (
     Row("relu6 of a relu", ReLUBounded(relu6=True), (IMAGE,)),
     Row("relu bounded", ReLUBounded(
         minimum=-0.5, maximum=0.5, negative_slope=0.5, engine=Engine.CAFFE), (IMAGE,)),
+    Row("relu under another blob", ReLUBounded(negative_slope=0.5), (IMAGE, (2,))),
     Row("reshape shuffled", ReshapeShuffled(pixelshuffler=2, shape=(0, 1, -1, 16)), (IMAGE,)),
     Statistics("batch norm eps", BatchNormEps(add_eps_before_sqrt=False, eps=0.01), (IMAGE,)),
     Statistics("batch norm icnet", BatchNormEps(icnet=True), (IMAGE,)),
@@ -182,6 +189,13 @@ ROWS = (
     Row("heads", DetectionOutputHeads(
         num_classes=3, nbottom=2, no_permute=True, nms_param=NonMaximumSuppression(top_k=9),
         keep_top_k=5), ((1, 3, 2, 6), (1, 3, 1, 4), (1, 8, 2, 3), (1, 4, 2, 2), (1, 2, 64))),
+    Row("heads by ratio", DetectionOutputHeads(
+        num_classes=2, nbottom=6, ratio_permute=True, ratio0=1, ratio1=2, ratio2=1, ratio3=3,
+        ratio4=1, ratio5=2, keep_top_k=5),
+        (*((1, 2 * n) for n in SIX), *((1, 4 * n) for n in SIX), (1, 2, 4 * sum(SIX)))),
+    Row("heads by ratio of their own", DetectionOutputHeads(
+        num_classes=3, nbottom=2, ratio_permute=True),
+        ((1, 18), (1, 6), (1, 24), (1, 8), (1, 2, 24), (1, 2, 8))),
     Row("lstm of ctpn", Lstm(
         num_output=4, clipping_threshold=1, weight_filler=WEIGHTED, bias_filler=WEIGHTED,
         batch_size=2), ((3, 2, 5),)),
@@ -190,6 +204,8 @@ ROWS = (
     Row("darknet", UpsampleDarknet(stride=3), (IMAGE,)),
     Row("depth to space", DepthToSpace(block_size=2), ((2, 3, 2, 8),)),
     Row("depth to space, channels first", DepthToSpace(block_size=2, data_format="NCHW"), (IMAGE,)),
+    Row("depth to space, DCR", DepthToSpace(block_size=2, data_format="DCR"), (IMAGE,)),
+    Row("depth to space, CRD", DepthToSpace(block_size=2, data_format="CRD"), (IMAGE,)),
     Row("nearest", ResizeNearestNeighbor(output_height=7, scale_width=1.5, data_format="NCHW"),
         (IMAGE,)),
     Row("nearest of corners", ResizeNearestNeighbor(
@@ -216,6 +232,8 @@ ROWS = (
     Statistics("batch norm without", BatchNormScaleBias(scale_bias=False), (IMAGE,)),
     Row("dropout unscaled", DropoutUnscaled(scale_train=False, dropout_ratio=0.3), (IMAGE,)),
     Row("dropout scaled", DropoutUnscaled(scale_train=True), (IMAGE,)),
+    Row("dropout without chance", DropoutUnscaled(scale_train=True), (IMAGE,),
+        spelled="dropout_param { scale_train: true sample_weights_test: false }"),
 
     Row("axpy", Axpy(), ((2, 4, 1, 1), IMAGE, IMAGE)),
     Row("axpy of rank 2", Axpy(), ((2, 4), IMAGE, IMAGE)),

@@ -134,6 +134,8 @@ def depth_to_space(layer: DepthToSpace, bottoms: Arrays, blobs: Arrays) -> tuple
     top = np.zeros((n, height * block, width * block, depth // block**2))
     for image, y, x, d in indices(top.shape):
         source = (y % block * block + x % block) * top.shape[3] + d
+        if layer.data_format == "CRD":
+            source = (d * block + y % block) * block + x % block
         top[image, y, x, d] = bottom[image, y // block, x // block, source]
     return (top if last else np.moveaxis(top, 3, 1),)
 

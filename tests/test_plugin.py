@@ -95,8 +95,8 @@ def test_a_failure_shows_five_rows_and_none_of_our_frames(pytester: pytest.Pytes
     pytester.makepyfile(FAILING)
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(failed=1)
-    told = [line for line in result.outlines if line.startswith("E  ")]
-    assert len([line for line in told if " layer '" in line]) == 1 + 5, told
-    assert "first divergence: layer 'mul_6'" in told[0], told
-    assert any("more rows" in line for line in told)
+    reported = [line for line in result.outlines if line.startswith("E  ")]
+    assert len([line for line in reported if " layer '" in line]) == 1 + 5, reported
+    assert "first divergence: layer 'mul_6'" in reported[0], reported
+    assert any("more rows" in line for line in reported)
     assert not any("pytest_plugin" in line for line in result.outlines), result.outlines

@@ -63,5 +63,5 @@ def test_every_command_has_an_example(parser: argparse.ArgumentParser) -> None:
 @pytest.mark.parametrize("package", PARSERS)
 def test_run_as_a_module(package: str) -> None:
     command = [sys.executable, "-m", package, "--version"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert re.fullmatch(rf"{package} \S+.*, torch \d\S+, Python 3\.\S+\n", told), told
+    reported = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(rf"{package} \S+.*, torch \d\S+, Python 3\.\S+\n", reported), reported

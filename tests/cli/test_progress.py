@@ -22,9 +22,9 @@ def test_export_and_verify_report_their_progress() -> None:
     with listening(seen.append):
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
         assert fx2caffe.export(model, torch.randn(1, 3, 8, 8)).verify("torch").ok
-    told = list(map(str, seen))
-    assert told[:2] == ["export 0 of 4: trace", "export 1 of 4: find the batch"]
-    assert "verify 1 of 3: 0" in told and "verify alone 2 of 3: 1" in told
+    reported = list(map(str, seen))
+    assert reported[:2] == ["export 0 of 4: trace", "export 1 of 4: find the batch"]
+    assert "verify 1 of 3: 0" in reported and "verify alone 2 of 3: 1" in reported
     before = len(seen)
     fx2caffe.export(model, torch.randn(1, 3, 8, 8))
     assert len(seen) == before  # nobody listens any more
@@ -91,8 +91,8 @@ def test_after_an_export_the_files_and_the_next_command_are_printed(
     )
     command = ["export", "torchvision:net", "--input", "1x3x8x8", "--target", target]
     assert main([*command, "--log-file", "log.txt"]) == 0
-    told = capsys.readouterr().out
-    assert wanted in told and "2 layers, " in told and "net.prototxt 0." in told
+    reported = capsys.readouterr().out
+    assert wanted in reported and "2 layers, " in reported and "net.prototxt 0." in reported
     assert wanted in Path("log.txt").read_text()
     assert main([*command, "--quiet"]) == 0
     assert capsys.readouterr().out == ""

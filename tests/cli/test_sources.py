@@ -317,7 +317,7 @@ def test_onnx(folder: Path) -> None:
     [b"junk", b"PK\x03\x04", b"\x80\x02.", b"\x80\x02}q\x00.", b"\x80\x02K\x01.",
      b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\xff", b"\x93NUMPY", b"\x89PNG\r\n", bytes(512)],
 )  # fmt: skip
-def test_any_other_file_is_told_from_weights_and_from_programs(
+def test_any_other_file_is_distinguished_from_weights_and_programs(
     tmp_path: Path, content: bytes
 ) -> None:
     reads = {".pth": read_state_dict, ".pt": lambda path: from_script(path, None),
@@ -329,7 +329,7 @@ def test_any_other_file_is_told_from_weights_and_from_programs(
             read(path)
 
 
-def test_a_damaged_program_is_told(tmp_path: Path) -> None:
+def test_a_damaged_program_is_reported(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "s.pt", "w") as file:
         file.writestr("s/code/__torch__.py", "xyz")
     with pytest.raises(CaffeFormatError, match="needs to be whole TorchScript"):

@@ -22,13 +22,13 @@ Layers = nn.ModuleDict
 class Choices:
     """Integers that hypothesis drew, as choices."""
 
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self._numbers = list(numbers)
+    def __init__(self, drawn: Sequence[int]) -> None:
+        self._drawn = list(drawn)
 
     def among(self, values: Sequence[Any]) -> Any:
         """One of the values, the last of them for a number of 0."""
-        number = self._numbers.pop(0) if self._numbers else 0
-        return values[-1 - number % len(values)]
+        value = self._drawn.pop(0) if self._drawn else 0
+        return values[-1 - value % len(values)]
 
 
 Plan = Callable[[Sequence[Tensor], Choices], Taken | None]
@@ -47,14 +47,14 @@ FUNCTIONS: dict[str, Function] = {}
 Fits = Callable[[Tensor], bool]
 
 
-def _places(values: Sequence[Tensor], fits: Fits) -> list[int]:
-    return [place for place, value in enumerate(values) if fits(value)]
+def _indices(values: Sequence[Tensor], fits: Fits) -> list[int]:
+    return [index for index, value in enumerate(values) if fits(value)]
 
 
 def _one(fits: Fits) -> Plan:
     def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
-        places = _places(values, fits)
-        return ((choices.among(places),), ()) if places else None
+        indices = _indices(values, fits)
+        return ((choices.among(indices),), ()) if indices else None
 
     return plan
 
@@ -63,12 +63,12 @@ def _along(fits: Callable[[Tensor, int], bool]) -> Plan:
     """Plan a value and an axis of it that is not the batch's."""
 
     def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
-        places = _places(values, lambda x: any(fits(x, a) for a in range(1, x.dim())))
-        if not places:
+        indices = _indices(values, lambda x: any(fits(x, a) for a in range(1, x.dim())))
+        if not indices:
             return None
-        place = choices.among(places)
-        axes = [axis for axis in range(1, values[place].dim()) if fits(values[place], axis)]
-        return (place,), (choices.among(axes),)
+        index = choices.among(indices)
+        axes = [axis for axis in range(1, values[index].dim()) if fits(values[index], axis)]
+        return (index,), (choices.among(axes),)
 
     return plan
 
@@ -76,8 +76,8 @@ def _along(fits: Callable[[Tensor, int], bool]) -> Plan:
 def _two(fits: Callable[[Tensor, Tensor], bool]) -> Plan:
     def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
         first = choices.among(range(len(values)))
-        places = _places(values, lambda x: fits(values[first], x))
-        return ((first, choices.among(places)), ()) if places else None
+        indices = _indices(values, lambda x: fits(values[first], x))
+        return ((first, choices.among(indices)), ()) if indices else None
 
     return plan
 
@@ -93,8 +93,8 @@ def _two_along(values: Sequence[Tensor], choices: Choices) -> Taken | None:
         return [size for a, size in enumerate(x.shape) if a != axis]
 
     mine = values[first]
-    places = _places(values, lambda x: x.dim() == mine.dim() and rest(x) == rest(mine))
-    return (first, choices.among(places)), (axis,)
+    indices = _indices(values, lambda x: x.dim() == mine.dim() and rest(x) == rest(mine))
+    return (first, choices.among(indices)), (axis,)
 
 
 def _any(x: Tensor, axis: int) -> bool:
@@ -219,11 +219,11 @@ def _layer(name: str, fits: Fits, axis: int, make: Callable[[int], nn.Module]) -
     """Add a function of one of two layers for each size, so that a layer may be used twice."""
 
     def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
-        places = _places(values, fits)
-        if not places:
+        indices = _indices(values, fits)
+        if not indices:
             return None
-        place = choices.among(places)
-        return (place,), (values[place].shape[axis], choices.among((1, 0)))
+        index = choices.among(indices)
+        return (index,), (values[index].shape[axis], choices.among((1, 0)))
 
     def run(layers: Layers, x: Tensor, size: int, which: int) -> Any:
         return layers[f"{name}_{size}_{which}"](x)

@@ -27,7 +27,7 @@ class Step:
 
     def run(self, layers: nn.ModuleDict, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the results of the function."""
-        given = [values[place] for place in self.operands]
+        given = [values[index] for index in self.operands]
         result = FUNCTIONS[self.name].run(layers, *given, *self.arguments)
         return list(result) if isinstance(result, tuple | list) else [result]
 
@@ -44,7 +44,7 @@ class Program:
         lines = [f"inputs {list(self.shapes)}"]
         lines += [f"{s.name}{(*(f'v{o}' for o in s.operands), *s.arguments)}" for s in self.steps]
         return "\n  ".join(
-            [*lines, f"outputs {[f'v{place}' for place in self.outputs]}", repr_of(self)]
+            [*lines, f"outputs {[f'v{index}' for index in self.outputs]}", repr_of(self)]
         )
 
     def inputs(self, batch: int = 2) -> tuple[Tensor, ...]:
@@ -73,7 +73,7 @@ class Composed(nn.Module):
         values = list(inputs)
         for step in self.program.steps:
             values += step.run(self.layers, values)
-        return tuple(values[place] for place in self.program.outputs)
+        return tuple(values[index] for index in self.program.outputs)
 
 
 def add_layer(layers: nn.ModuleDict, step: Step) -> None:
@@ -128,7 +128,7 @@ def resolved(
             values += found
             steps.append(step)
     last = len(values) - 1
-    return Program(shapes, tuple(steps), (last, *(last - number % (last + 1) for number in more)))
+    return Program(shapes, tuple(steps), (last, *(last - offset % (last + 1) for offset in more)))
 
 
 def _tried(step: Step, layers: nn.ModuleDict, values: Sequence[Tensor]) -> list[Tensor] | None:

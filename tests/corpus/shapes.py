@@ -28,7 +28,7 @@ def _inputs(net: Net, path: str) -> Iterator[Shape]:
             if isinstance(step.layer, PythonData):
                 yield from (_of_regions(top.blob, step.layer) for top in step.tops)
             else:
-                yield from step.input_shapes(_told(step.layer, len(step.tops), path))
+                yield from step.input_shapes(_stated(step.layer, len(step.tops), path))
 
 
 def _of_regions(blob: str, layer: PythonData) -> Shape:
@@ -40,7 +40,7 @@ def _of_regions(blob: str, layer: PythonData) -> Shape:
     return known.get(blob, (1, targets, 1, 1))
 
 
-def _told(layer: Source, tops: int, path: str) -> Sequence[Shape | None]:
+def _stated(layer: Source, tops: int, path: str) -> Sequence[Shape | None]:
     own = layer.stated((None,) * tops) if tops else ()
     return _default(layer, tops, path) if None in own else own
 

@@ -66,7 +66,7 @@ def _outcome(path: str, phase: str) -> str:
 
 
 def _reason(outcome: str) -> str:
-    named = (name for name, (said, _) in REFUSALS.items() if re.search(said, outcome))
+    named = (name for name, (stated, _) in REFUSALS.items() if re.search(stated, outcome))
     return next(named, "") if outcome else "loads"
 
 

@@ -80,13 +80,13 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize(("body", "says"), HANGS.values(), ids=HANGS)
+@pytest.mark.parametrize(("body", "reason"), HANGS.values(), ids=HANGS)
 def test_a_child_that_hangs_is_ended_with_its_last_words(
-    caffe: Made, monkeypatch: pytest.MonkeyPatch, body: str, says: str
+    caffe: Made, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
 ) -> None:
     caffe(body)
     monkeypatch.setattr(child, "_BUSY_FACTOR", 2)
-    with pytest.raises(EngineError, match=f"(?s)pycaffe {says}.*my last words"):
+    with pytest.raises(EngineError, match=f"(?s)pycaffe {reason}.*my last words"):
         PycaffeEngine().describe()
 
 
@@ -159,9 +159,11 @@ def is_running(number: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("said", ["soon", "0", "-1", "nan"])
-def test_a_time_limit_that_is_none(caffe: Made, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+@pytest.mark.parametrize("stated", ["soon", "0", "-1", "nan"])
+def test_a_time_limit_that_is_none(
+    caffe: Made, monkeypatch: pytest.MonkeyPatch, stated: str
+) -> None:
     caffe("")
-    monkeypatch.setenv("CAFFE2FX_TIMEOUT", said)
-    with pytest.raises(EngineError, match=f"CAFFE2FX_TIMEOUT needs .* seconds, got '{said}'"):
+    monkeypatch.setenv("CAFFE2FX_TIMEOUT", stated)
+    with pytest.raises(EngineError, match=f"CAFFE2FX_TIMEOUT needs .* seconds, got '{stated}'"):
         PycaffeEngine().describe()

@@ -35,7 +35,7 @@ def _loaded(folder: Path, text: str, **shapes: tuple[int, ...]) -> CaffeGraphMod
     return caffe2fx.load(path)
 
 
-def test_boxes_are_not_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_are_not_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = {"loc": (1, 16), "conf": (1, 12), "prior": (1, 2, 16), "data": (1, 3, 4)}
     loaded = _loaded(tmp_path, FOUND, **shapes)
     inputs = tuple(torch.rand(shape) for shape in shapes.values())

@@ -57,14 +57,14 @@ def _faults(writer: Writer, r: random.Random, kills: int) -> dict[str, list[Try]
     }
 
 
-def _counted(tries: list[Try], what: str) -> Counter[str]:
+def _counted(tries: list[Try], kind: str) -> Counter[str]:
     counts = Counter[str]()
     for attempt in tries:
         try:
             counts[attempt()] += 1
         except AssertionError as error:
             counts["wrong"] += 1
-            print(f"{what}: {error}", file=sys.stderr, flush=True)
+            print(f"{kind}: {error}", file=sys.stderr, flush=True)
     return counts
 
 

@@ -101,10 +101,10 @@ def _converted(name: str, read: Callable[[Path], Tensor]) -> Writer:
         if not files[1].exists():
             MADE[version].save(*files)
         # What pytest catches is a file too.
-        with redirect_stderr(io.StringIO()) as said, redirect_stdout(io.StringIO()):
+        with redirect_stderr(io.StringIO()) as stated, redirect_stdout(io.StringIO()):
             status = cli.main(["load", *map(str, files), "-o", str(folder / name)])
         if status:
-            raise CaffeError(said.getvalue())
+            raise CaffeError(stated.getvalue())
 
     return Writer(write, lambda folder: _version_of(read(folder / name)))
 

@@ -176,11 +176,11 @@ def test_the_table_is_the_schema_of_real_caffe(table: Fields) -> None:
     found = starter()
     assert found is not None
     command, env = found
-    said = subprocess.run(
+    stated = subprocess.run(
         [*command, "-c", script], env=None if env is None else dict(env), capture_output=True,
         check=True,
     ).stdout  # fmt: skip
-    file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(said))
+    file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(stated))
     assert fields(file) == table
 
 

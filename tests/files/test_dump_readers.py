@@ -24,7 +24,7 @@ from caffe2fx.files.match_maps import match_maps
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.verdict.calibrate import calibrate
 
-PLACES = ["maps", "maps.npz", "maps.safetensors", "v1.2"]
+PATHS = ["maps", "maps.npz", "maps.safetensors", "v1.2"]
 X = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -51,7 +51,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CaffeGraphModule:
     return calibrate(module, [X], seed=0)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", PATHS)
 def test_a_dump_comes_back(module: CaffeGraphModule, place: str) -> None:
     if place.endswith("safetensors"):
         pytest.importorskip("safetensors", reason="not run: safetensors is not installed")
@@ -164,8 +164,8 @@ def _written(path: Path, content: bytes | str) -> Path:
 
 def hexadecimal(value: np.ndarray[Any, Any]) -> str:
     """Write values as NNIE's simulator does: 32 bits, 12 of them behind the point."""
-    numbers = np.round(value.reshape(-1) * 4096).astype(np.int64) & 0xFFFFFFFF
-    return "".join(f"{number:08x}\n" for number in numbers)
+    integers = np.round(value.reshape(-1) * 4096).astype(np.int64) & 0xFFFFFFFF
+    return "".join(f"{number:08x}\n" for number in integers)
 
 
 def test_nnie(module: CaffeGraphModule) -> None:

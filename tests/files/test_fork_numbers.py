@@ -33,19 +33,19 @@ def numbers(kind: type[Layer]) -> Iterator[Number]:
         yield ("LayerParameter", *kind.parameter)
 
 
-def test_every_number_of_a_forks_record_is_the_forks() -> None:
+def test_every_field_number_of_a_forks_record_is_the_forks() -> None:
     of_forks = (kind for kind in records() if BVLC not in kind.dialects)
     ours = {number for kind in of_forks for number in numbers(kind)}
     assert ours - table("bvlc.tsv") == table("forks.tsv")
 
 
-def test_most_numbers_are_those_of_a_schema() -> None:
+def test_most_field_numbers_are_those_of_a_schema() -> None:
     with (DATA / "forks.tsv").open(encoding="utf-8", newline="") as file:
         by = [row["by"] for row in csv.DictReader(file, delimiter="\t")]
     assert set(by) == {"schema", "source"} and by.count("schema") > 2 * by.count("source")
 
 
-def test_no_number_is_twice_in_one_message() -> None:
+def test_no_field_number_is_twice_in_one_message() -> None:
     for kind in records():
         for message in (kind, *(wire.type for _, wire in kind.sibling_messages())):
             named = [wire.number for _, wire in message.wires() if wire.number]

@@ -24,8 +24,8 @@ def test_a_field_is_refused_with_its_note(message: str, name: str) -> None:
     message = message or "ConvolutionParameter"
     parameter = PARAMETERS[message]
     text = f'layer {{ name: "l" type: "ReLU" {parameter} {{ {name}: 1 }} }}'
-    says = re.escape(f'"{message}" has no field named "{name}". It is of forks; ')
-    with pytest.raises(CaffeFormatError, match=says) as error:
+    reason = re.escape(f'"{message}" has no field named "{name}". It is of forks; ')
+    with pytest.raises(CaffeFormatError, match=reason) as error:
         parse(text)
     assert about_field(message, name) in str(error.value)
 

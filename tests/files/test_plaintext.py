@@ -79,11 +79,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("content", "says"), REFUSED.values(), ids=REFUSED)
-def test_texts_that_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
+@pytest.mark.parametrize(("content", "reason"), REFUSED.values(), ids=REFUSED)
+def test_texts_that_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "net.prototxt"
     path.write_bytes(content)
-    with pytest.raises(CaffeFormatError, match=says) as error:
+    with pytest.raises(CaffeFormatError, match=reason) as error:
         caffe2fx.load(path)
     assert str(path) in str(error.value)
 

@@ -159,9 +159,9 @@ ERRORS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "says"), ERRORS.values(), ids=ERRORS)
-def test_errors_name_the_line(text: str, says: str) -> None:
-    with pytest.raises(Exception, match=says) as error:
+@pytest.mark.parametrize(("text", "reason"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_the_line(text: str, reason: str) -> None:
+    with pytest.raises(Exception, match=reason) as error:
         parse(text, source="net.prototxt")
     assert isinstance(error.value, ValueError)
 

@@ -123,15 +123,15 @@ def without_splits(net: Net) -> Net:
 def test_real_caffe_upgrades_to_the_same_layers(tmp_path: Path, text: str, phase: str) -> None:
     path, model = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     path.write_text(text)
-    said = caffes_own.saved(path, model, phase=phase)
+    stated = caffes_own.saved(path, model, phase=phase)
     ours = prototxt.read(path, phase=phase)
     theirs = without_splits(prototxt.inside(model, phase=phase))
     assert [str(step) for step in ours.steps] == [str(step) for step in theirs.steps]
     assert ours.steps == theirs.steps and ours.name == theirs.name
     shapes = ours.shapes()
     for value, shape in shapes.items():
-        if value.blob in said["blobs"]:
-            assert list(shape) == said["blobs"][value.blob]
+        if value.blob in stated["blobs"]:
+            assert list(shape) == stated["blobs"][value.blob]
 
 
 @pytest.mark.pycaffe
@@ -301,9 +301,9 @@ ERRORS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "says"), ERRORS.values(), ids=ERRORS)
-def test_texts_that_are_refused(text: str, says: str) -> None:
-    with pytest.raises((CaffeFormatError, UnknownLayerError), match=says):
+@pytest.mark.parametrize(("text", "reason"), ERRORS.values(), ids=ERRORS)
+def test_texts_that_are_refused(text: str, reason: str) -> None:
+    with pytest.raises((CaffeFormatError, UnknownLayerError), match=reason):
         parse(text, source="net.prototxt")
 
 

@@ -53,8 +53,8 @@ ROWS = (
 
 
 def _affine_refusals(type_: str, field: str) -> tuple[Refusal, ...]:
-    def row(id: str, says: str, parameters: str, *bottoms: Shape) -> Refusal:
-        return Refusal(f"{type_} {id}", type_, says, f"{field} {{ {parameters} }}",
+    def row(id: str, reason: str, parameters: str, *bottoms: Shape) -> Refusal:
+        return Refusal(f"{type_} {id}", type_, reason, f"{field} {{ {parameters} }}",
                        bottoms or (IMAGE,))  # fmt: skip
 
     return (

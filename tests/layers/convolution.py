@@ -126,11 +126,11 @@ ROWS = (
 
 
 def refuse(
-    id: str, says: str, parameters: str, *bottoms: tuple[int, ...], tops: int = 1
+    id: str, reason: str, parameters: str, *bottoms: tuple[int, ...], tops: int = 1
 ) -> Refusal:
     parameters = f"convolution_param {{ {parameters} }}"
     shapes = bottoms or ((2, 4, 5, 5),)
-    return Refusal(f"conv {id}", "Convolution", says, parameters, shapes, tops)
+    return Refusal(f"conv {id}", "Convolution", reason, parameters, shapes, tops)
 
 
 REFUSALS = (

@@ -84,13 +84,13 @@ ROWS = (
 )  # fmt: skip
 
 
-def data(id: str, says: str, type: str, parameters: str, tops: int = 2) -> Refusal:
-    return Refusal(id, type, says, parameters, (), tops)
+def data(id: str, reason: str, type: str, parameters: str, tops: int = 2) -> Refusal:
+    return Refusal(id, type, reason, parameters, (), tops)
 
 
-def dummy(id: str, says: str, parameters: str, tops: int = 1, here_only: str = "") -> Refusal:
+def dummy(id: str, reason: str, parameters: str, tops: int = 1, here_only: str = "") -> Refusal:
     parameters = f"dummy_data_param {{ {parameters} }}"
-    return Refusal(f"dummy {id}", "DummyData", says, parameters, (), tops, here_only)
+    return Refusal(f"dummy {id}", "DummyData", reason, parameters, (), tops, here_only)
 
 
 REFUSALS = (

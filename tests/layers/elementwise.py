@@ -43,9 +43,9 @@ ROWS = (
 )
 
 
-def refuse(id: str, says: str, parameters: str, *bottoms: tuple[int, ...]) -> Refusal:
+def refuse(id: str, reason: str, parameters: str, *bottoms: tuple[int, ...]) -> Refusal:
     shapes = bottoms or ((2, 3), (2, 3))
-    return Refusal(f"eltwise {id}", "Eltwise", says, f"eltwise_param {{ {parameters} }}", shapes)
+    return Refusal(f"eltwise {id}", "Eltwise", reason, f"eltwise_param {{ {parameters} }}", shapes)
 
 
 REFUSALS = (

@@ -43,8 +43,8 @@ def modes(id: str, kind: type, bottoms: tuple[Shape, ...], holes: tuple[float, .
     for mode in MODES:
         for ignore, labels in ((None, full), (-1, holes)):
             loss = LossParameter(normalization=mode, ignore_label=ignore)
-            what = f"{id} {mode.name}" + ", ignoring" * (ignore is not None)
-            yield Row(what, kind(loss_param=loss), bottoms, values=((), labels, *others))
+            id_of_row = f"{id} {mode.name}" + ", ignoring" * (ignore is not None)
+            yield Row(id_of_row, kind(loss_param=loss), bottoms, values=((), labels, *others))
 
 
 def normalize(id: str, kind: type, bottoms: tuple[Shape, ...], labels: tuple[float, ...],
@@ -132,9 +132,9 @@ ROWS = (
 )  # fmt: skip
 
 
-def refusal(type_: str, says: str, *bottoms: Shape, parameters: str = "", tops: int = 1,
+def refusal(type_: str, reason: str, *bottoms: Shape, parameters: str = "", tops: int = 1,
             here_only: str = "") -> Refusal:  # fmt: skip
-    return Refusal(f"{type_}: {says}", type_, says, parameters, bottoms, tops, here_only)
+    return Refusal(f"{type_}: {reason}", type_, reason, parameters, bottoms, tops, here_only)
 
 
 FIRST = "needs bottoms with one and the same first axis"

@@ -88,8 +88,8 @@ ROWS = (
 )  # fmt: skip
 
 
-def refuse(id: str, says: str, parameters: str, *, tops: int = 1) -> Refusal:
-    return Refusal(f"pool {id}", "Pooling", says, f"pooling_param {{ {parameters} }}", tops=tops)
+def refuse(id: str, reason: str, parameters: str, *, tops: int = 1) -> Refusal:
+    return Refusal(f"pool {id}", "Pooling", reason, f"pooling_param {{ {parameters} }}", tops=tops)
 
 
 REFUSALS = (

@@ -59,10 +59,10 @@ ROWS = (
 )  # fmt: skip
 
 
-def lstm(id: str, says: str, bottoms: tuple[Shape, ...], parameters: str = "", tops: int = 1,
+def lstm(id: str, reason: str, bottoms: tuple[Shape, ...], parameters: str = "", tops: int = 1,
          type: str = "LSTM") -> Refusal:  # fmt: skip
     parameters = f"recurrent_param {{ num_output: 2 {parameters} }}"
-    return Refusal(f"{type} {id}", type, says, parameters, bottoms, tops)
+    return Refusal(f"{type} {id}", type, reason, parameters, bottoms, tops)
 
 
 REFUSALS = (

@@ -93,8 +93,8 @@ class Row:
         """Fail unless two results are the same within the verdict's limits."""
         assert [tuple(top.shape) for top in mine] == [tuple(top.shape) for top in theirs]
         for one, two, limit in zip(mine, theirs, self.limits(), strict=True):
-            apart = difference(one, two)
-            assert apart <= limit, f"{apart:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
+            distance = difference(one, two)
+            assert distance <= limit, f"{distance:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
 
     def steps(self, name: str = "", *, in_place: bool = False) -> list[Step]:
         """Return the layer as a net of its own: an Input for its bottoms, and the layer."""
@@ -111,8 +111,8 @@ class Row:
         if not self.spelled:
             return text_of(Net(tuple(steps), ()))
         wiring = "".join(
-            f' {what}: "{value.blob}"'
-            for what, values in (("bottom", steps[-1].bottoms), ("top", steps[-1].tops))
+            f' {kind}: "{value.blob}"'
+            for kind, values in (("bottom", steps[-1].bottoms), ("top", steps[-1].tops))
             for value in values
         )
         spelled = f'layer {{ name: "{steps[-1].name}" type: "{self.layer.type}"{wiring}\n'
@@ -144,7 +144,7 @@ class Refusal:
 
     id: str
     type: str
-    says: str
+    reason: str
     parameters: str = ""
     bottoms: tuple[Shape, ...] = ((2, 4, 5, 5),)
     tops: int = 1

@@ -80,10 +80,10 @@ ROWS = (
 
 
 def refuse(
-    type_: str, id: str, says: str, parameters: str, *bottoms: Shape, tops: int = 1
+    type_: str, id: str, reason: str, parameters: str, *bottoms: Shape, tops: int = 1
 ) -> Refusal:
-    said = f"{type_.lower()}_param {{ {parameters} }}" if parameters else ""
-    return Refusal(f"{type_} {id}", type_, says, said, bottoms or (IMAGE,), tops)
+    stated = f"{type_.lower()}_param {{ {parameters} }}" if parameters else ""
+    return Refusal(f"{type_} {id}", type_, reason, stated, bottoms or (IMAGE,), tops)
 
 
 REFUSALS = (

@@ -35,11 +35,13 @@ TAKEN = ('type: "gaussian" sparse: 0', 'type: "gaussian" sparse: 2', 'type: "uni
 UNBOUNDED = 'type: "uniform" min: -3e38 max: 3e38'  # Caffe draws infinities
 
 
-@pytest.mark.parametrize(("filler", "says"), [*REFUSED.items(), (UNBOUNDED, "min <= max")])
-def test_refused(tmp_path: Path, filler: str, says: str) -> None:
+@pytest.mark.parametrize(("filler", "reason"), [*REFUSED.items(), (UNBOUNDED, "min <= max")])
+def test_refused(tmp_path: Path, filler: str, reason: str) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(NET % filler)
-    with pytest.raises(CaffeError, match=rf"layer 'f' \(InnerProduct\) .*{says}.*net\.prototxt:2"):
+    with pytest.raises(
+        CaffeError, match=rf"layer 'f' \(InnerProduct\) .*{reason}.*net\.prototxt:2"
+    ):
         caffe2fx.load(path)
 
 

@@ -53,17 +53,17 @@ def text(type_: str, parameters: str, hints: str = "") -> str:
     """Return a net of one layer; the hints replace the % in its parameters."""
     bottoms = 'bottom: "x" bottom: "y"' if type_ in ("Concat", "Eltwise") else 'bottom: "x"'
     inside = "%" in parameters
-    said = parameters.replace("%", hints) if inside else f"{parameters} {hints}"
-    return f'{INPUT} layer {{ name: "l" type: "{type_}" {bottoms} top: "z" {said} }}'
+    stated = parameters.replace("%", hints) if inside else f"{parameters} {hints}"
+    return f'{INPUT} layer {{ name: "l" type: "{type_}" {bottoms} top: "z" {stated} }}'
 
 
 @hinted
 def test_a_hint_changes_no_value(type_: str, parameters: str, hints: str) -> None:
     given = torch.randn(2, 4, 5, 5), torch.randn(2, 4, 5, 5)
     tops = []
-    for said in (hints, ""):
+    for stated in (hints, ""):
         torch.manual_seed(0)
-        net = parse(text(type_, parameters, said))
+        net = parse(text(type_, parameters, stated))
         tops.append(graph_module(with_initial_weights(net)).eval()(*given))
     assert all(map(torch.equal, *((one if isinstance(one, tuple) else (one,)) for one in tops)))
 
@@ -77,15 +77,15 @@ def test_a_hint_is_written_as_it_was_read(type_: str, parameters: str, hints: st
 
 
 def test_how_a_fork_keeps_the_whole_net_in_memory_is_read() -> None:
-    said = 'mem_param { optimize_train: true optimize_test: false exclude_blob: "z" } '
-    assert parse(said + text("ReLU", "")) == parse(text("ReLU", ""))
+    stated = 'mem_param { optimize_train: true optimize_test: false exclude_blob: "z" } '
+    assert parse(stated + text("ReLU", "")) == parse(text("ReLU", ""))
 
 
 def test_every_hint_is_tried() -> None:
-    said = " ".join(hints for *_, hints in HINTED)
+    stated = " ".join(hints for *_, hints in HINTED)
     own = {name for kind in records() for name, wire in kind.wires() if wire.hint}
     own |= {name for name, _ in (*LayerHints.wires(), *Quantization.wires())}
-    assert not {name for name in own if f"{name}:" not in said and f"{name} {{" not in said}
+    assert not {name for name in own if f"{name}:" not in stated and f"{name} {{" not in stated}
 
 
 # The enumerations of BVLC's own schema

@@ -157,17 +157,17 @@ def test_a_user_may_state_the_shapes_of_a_python_layers_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "count"),
+    ("stated", "count"),
     [
         ("{'feat_stride': 16, 'ratios': [0.5, 1, 2], 'scales': [8, 16, 32]}", 9),
         ("{'feat_stride': 16, 'ratios': [0.333, 0.5, 0.667, 1, 1.5, 2, 3], 'scales': [2, 3]}", 14),
     ],
 )
-def test_ratios_are_those_that_the_text_names(said: str, count: int) -> None:
-    net = parse(text(said, anchors=count))
+def test_ratios_are_those_that_the_text_names(stated: str, count: int) -> None:
+    net = parse(text(stated, anchors=count))
     assert net.shapes()[net.outputs[0]] == (1, 5)
     with pytest.raises(CaffeError, match=f"{2 * count}"):
-        graph_module(parse(text(said, anchors=count + 1)))(
+        graph_module(parse(text(stated, anchors=count + 1)))(
             torch.zeros(1, 2 * count + 2, 6, 9),
             torch.zeros(1, 4 * count + 4, 6, 9),
             torch.ones(1, 3),

@@ -199,7 +199,7 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=map(slug, REFUSALS))
 def test_layers_on_which_caffe_aborts_are_refused_with_a_reason(refusal: Refusal) -> None:
-    with pytest.raises(CaffeError, match=refusal.says) as error:
+    with pytest.raises(CaffeError, match=refusal.reason) as error:
         parse(refusal.text(), source="net.prototxt").shapes()
     assert f"layer 'refused' ({refusal.type})" in str(error.value)
     assert "net.prototxt:" in str(error.value)

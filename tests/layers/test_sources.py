@@ -53,7 +53,7 @@ def test_the_old_fields_of_data_param_do_nothing() -> None:
     assert np.array_equal(REAL["dp"], REAL["images"])
 
 
-def places(parameters: TransformationParameter, image: Tensor, mode: bool) -> list[Tensor]:
+def corners(parameters: TransformationParameter, image: Tensor, mode: bool) -> list[Tensor]:
     """Return all crops and mirrors that chance makes of an image."""
     torch.manual_seed(0)
     module = transform(parameters).train(mode)
@@ -73,7 +73,7 @@ def test_chance_draws_as_caffe_draws(
     name: str, parameters: TransformationParameter, train: bool, count: int
 ) -> None:
     for index, image in enumerate(IMAGES):
-        possible = places(parameters, image, train)
+        possible = corners(parameters, image, train)
         assert len(possible) == count
         for theirs in torch.from_numpy(REAL[name][:, index]):
             assert any(torch.equal(mine, theirs) for mine in possible)
@@ -87,15 +87,15 @@ def test_each_image_has_its_own_chance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "reason"),
     [
         (TransformationParameter(crop_size=9), "needs images of 9 x 9 or more, got .8, 9."),
         (TransformationParameter(mean_value=(1.0, 2.0)), "one mean_value or one for each of 3"),
         (TransformationParameter(mean_file="m", mean_value=(1.0,)), "mean_file or mean_value"),
     ],
 )
-def test_nets_on_which_caffe_aborts(parameters: TransformationParameter, says: str) -> None:
-    with pytest.raises(ShapeMismatchError, match=says):
+def test_nets_on_which_caffe_aborts(parameters: TransformationParameter, reason: str) -> None:
+    with pytest.raises(ShapeMismatchError, match=reason):
         transform(parameters)(IMAGES)
 
 
@@ -176,8 +176,8 @@ UNKNOWN = {
 @pytest.mark.parametrize("type", UNKNOWN)
 def test_a_shape_that_the_text_does_not_state_is_asked_for(type: str, tmp_path: Path) -> None:
     path = net(tmp_path, type, UNKNOWN[type])
-    says = rf"layer 'read' \({type}\) needs the shape of its top 0.*shapes="
-    with pytest.raises(ShapeMismatchError, match=says):
+    reason = rf"layer 'read' \({type}\) needs the shape of its top 0.*shapes="
+    with pytest.raises(ShapeMismatchError, match=reason):
         caffe2fx.load(path)
     shapes = {"data": (2, 3, 5, 5)} | ({"label": (2,)} if type == "HDF5Data" else {})
     loaded = caffe2fx.load(path, shapes=shapes)
@@ -237,7 +237,7 @@ def test_real_caffe_reads_and_writes_hdf5_as_the_records_do(tmp_path: Path) -> N
 
 RESIZED = """
 layer {{ name: "data" type: "{type}" top: "data" top: "label" data_param {{ batch_size: 2 }}
-  transform_param {{ mean_value: 1 mean_value: 2 mean_value: 3 {said}
+  transform_param {{ mean_value: 1 mean_value: 2 mean_value: 3 {stated}
     resize_param {{ resize_mode: {mode} height: 30 width: 40
       interp_mode: LINEAR interp_mode: AREA }}
     emit_constraint {{ emit_type: CENTER }} }} }}
@@ -245,7 +245,7 @@ layer {{ name: "data" type: "{type}" top: "data" top: "label" data_param {{ batc
 
 
 @pytest.mark.parametrize(
-    ("type_", "mode", "said", "image", "label"),
+    ("type_", "mode", "stated", "image", "label"),
     [
         ("AnnotatedData", "WARP", "", (2, 3, 30, 40), (1, 1, 1, 8)),
         ("AnnotatedData", "FIT_LARGE_SIZE_AND_PAD", "", (2, 3, 30, 40), (1, 1, 1, 8)),
@@ -255,9 +255,9 @@ layer {{ name: "data" type: "{type}" top: "data" top: "label" data_param {{ batc
     ],
 )
 def test_sizes_of_images_in_forks(
-    type_: str, mode: str, said: str, image: tuple[int, ...], label: tuple[int, ...]
+    type_: str, mode: str, stated: str, image: tuple[int, ...], label: tuple[int, ...]
 ) -> None:
-    net = parse(RESIZED.format(type=type_, mode=mode, said=said))
+    net = parse(RESIZED.format(type=type_, mode=mode, stated=stated))
     assert list(net.shapes().values()) == [image, label]
     assert parse(text_of(net)) == net
     with pytest.raises(CaffeError, match=r"BVLC's Caffe, got resize_param, .*emit_constraint"):
@@ -265,7 +265,7 @@ def test_sizes_of_images_in_forks(
 
 
 def test_a_size_that_an_image_decides_is_not_known() -> None:
-    net = parse(RESIZED.format(type="AnnotatedData", mode="FIT_SMALL_SIZE", said=""))
+    net = parse(RESIZED.format(type="AnnotatedData", mode="FIT_SMALL_SIZE", stated=""))
     with pytest.raises(ShapeMismatchError, match="needs the shape of its top 0"):
         net.shapes()
 
@@ -279,7 +279,7 @@ def test_the_old_name_of_is_color() -> None:
 
 def test_statistics_of_a_part_of_the_batch_are_refused_for_training() -> None:
     text = "bn_stats_batch_size: 32 default_forward_type: FLOAT16\n"
-    text += RESIZED.format(type="Data", mode="WARP", said="")
+    text += RESIZED.format(type="Data", mode="WARP", stated="")
     assert parse(text).inputs
     with pytest.raises(CaffeFormatError, match=r"whole batch .*got bn_stats_batch_size 32"):
         parse(text, phase="TRAIN")

@@ -24,7 +24,7 @@ from caffe2fx.layers.layer import Layer
 from caffe2fx.messages import text_fields
 from caffe2fx.messages.message import Shape, field
 from caffe2fx.weights import caffemodel
-from tests.layers.user import TOLD
+from tests.layers.user import STATED_SHAPES
 
 Parameters = dict[str, Any]
 NET = """
@@ -36,7 +36,7 @@ layer { name: "mine" type: "Mine" bottom: "x" top: "y"  # a comment
 }
 layer { name: "relu" type: "ReLU" bottom: "y" top: "z" }
 """
-SAID = {
+STATED = {
     "mine_param": {
         "size": 2.5,
         "words": ['a } "b', "c"],
@@ -50,7 +50,7 @@ SAID = {
 def mine(
     parameters: Parameters, bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., Tensor]:
-    assert parameters == SAID
+    assert parameters == STATED
     assert [bottom[1:] for bottom in bottoms] == [(3,)]
     return lambda x: x * blobs[0] + parameters["mine_param"]["size"]
 
@@ -216,16 +216,16 @@ def test_types_that_are_not_registered_are_listed_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("type_", "layer", "says"),
+    ("type_", "layer", "reason"),
     [
         ("ReLU", "", "layer type 'ReLU' is registered already"),
         ("Python", "", "needs the name of its class"),
-        ("Python", TOLD.layer, "Python layer 'Caffe2fxTimes' is registered already"),
+        ("Python", STATED_SHAPES.layer, "Python layer 'Caffe2fxTimes' is registered already"),
         ("Mine", "Class", "needs type 'Python', got 'Mine'"),
     ],
 )
-def test_types_that_cannot_be_registered(type_: str, layer: str, says: str) -> None:
-    with pytest.raises(CaffeError, match=says):
+def test_types_that_cannot_be_registered(type_: str, layer: str, reason: str) -> None:
+    with pytest.raises(CaffeError, match=reason):
         caffe2fx.register(type_, layer=layer)
 
 
@@ -243,7 +243,7 @@ def test_text_that_cannot_be_parsed_is_quoted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "stated"),
     [
         ("a: 1 b: -2.5 c: 1e3 d: 0x10 e: 1.5f", {"a": 1, "b": -2.5, "c": 1e3, "d": 16, "e": 1.5}),
         ('a: "x" "y"; b: \'\\303\\244\\n\', c: ""', {"a": "xy", "b": "ä\n", "c": ""}),
@@ -251,9 +251,9 @@ def test_text_that_cannot_be_parsed_is_quoted(text: str) -> None:
         ("a { } b: { c: X } d < e: false > # d: 3", {"a": {}, "b": {"c": "X"}, "d": {"e": False}}),
     ],
 )
-def test_text_without_a_schema(text: str, said: Parameters) -> None:
-    assert text_fields.parameters(text) == said
-    assert text_fields.parameters(text_fields.normal(text)) == said
+def test_text_without_a_schema(text: str, stated: Parameters) -> None:
+    assert text_fields.parameters(text) == stated
+    assert text_fields.parameters(text_fields.normal(text)) == stated
 
 
 CLASS = """
@@ -282,11 +282,11 @@ np.save({folder!r} + "/y.npy", net.blobs["y"].data)
 
 @pytest.mark.pycaffe
 def test_a_python_layer_in_real_caffe(tmp_path: Path) -> None:
-    (tmp_path / f"{TOLD.module}.py").write_text(CLASS)
+    (tmp_path / f"{STATED_SHAPES.module}.py").write_text(CLASS)
     (tmp_path / "net.prototxt").write_text(
         'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
         'layer { name: "p" type: "Python" bottom: "x" top: "y" python_param '
-        f'{{ module: "{TOLD.module}" layer: "{TOLD.layer}" param_str: "3" }} }}\n'
+        f'{{ module: "{STATED_SHAPES.module}" layer: "{STATED_SHAPES.layer}" param_str: "3" }} }}\n'
     )
     np.save(tmp_path / "x.npy", X.numpy())
     found = starter()

@@ -73,9 +73,9 @@ ROWS = (
 )  # fmt: skip
 
 
-def refuse(id: str, says: str, parameters: str, *bottoms: Shape, tops: int = 1) -> Refusal:
+def refuse(id: str, reason: str, parameters: str, *bottoms: Shape, tops: int = 1) -> Refusal:
     type_, parameters = id.split()[0], f"convolution_param {{ {parameters} }}"
-    return Refusal(id, type_, says, parameters, bottoms or (IMAGE,), tops)
+    return Refusal(id, type_, reason, parameters, bottoms or (IMAGE,), tops)
 
 
 REFUSALS = (

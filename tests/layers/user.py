@@ -13,12 +13,12 @@ from caffe2fx.layers.user_defined import PythonParameter
 from caffe2fx.messages.message import Shape
 from tests.layers.row import Refusal, Row
 
-TOLD = PythonParameter(
+STATED_SHAPES = PythonParameter(
     module="caffe2fx_times", layer="Caffe2fxTimes", param_str="3", share_in_parallel=True
 )
 
 
-@caffe2fx.register("Python", layer=TOLD.layer)
+@caffe2fx.register("Python", layer=STATED_SHAPES.layer)
 def times(
     parameters: dict[str, Any], bottoms: Sequence[Shape], blobs: Sequence[Tensor]
 ) -> Callable[..., Tensor]:
@@ -28,8 +28,9 @@ def times(
 
 
 ROWS = (
-    Row("python", Python(python_param=TOLD), ((2, 3),), needs_files=True),
-    Row("python, told nothing", Python(python_param=PythonParameter(layer=TOLD.layer)), ((2, 3),),
+    Row("python", Python(python_param=STATED_SHAPES), ((2, 3),), needs_files=True),
+    Row("python, told nothing", Python(python_param=PythonParameter(layer=STATED_SHAPES.layer)),
+        ((2, 3),),
         needs_files=True),
 )  # fmt: skip
 REFUSALS: tuple[Refusal, ...] = ()

@@ -182,7 +182,7 @@ def test_an_array_gets_a_batch_axis_only_where_the_net_has_one_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "reason"),
     [
         ((images(), images()), r"needs inputs \['data'\], got 2 of them"),
         (({"image": images()},), r"needs inputs \['data'\], got \['image'\]"),
@@ -190,8 +190,8 @@ def test_an_array_gets_a_batch_axis_only_where_the_net_has_one_more() -> None:
         ((), r"needs inputs \['data'\], got 0"),
     ],
 )
-def test_wrong_inputs_are_named(given: tuple[Any, ...], says: str) -> None:
-    with pytest.raises(ShapeMismatchError, match=says):
+def test_wrong_inputs_are_named(given: tuple[Any, ...], reason: str) -> None:
+    with pytest.raises(ShapeMismatchError, match=reason):
         small().caffe.blobs(*given)
 
 
@@ -240,10 +240,10 @@ WRONG_WEIGHTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "says"), WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS)
-def test_weights_that_do_not_fit_name_both_sides(given: list[LayerWeights], says: str) -> None:
+@pytest.mark.parametrize(("given", "reason"), WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS)
+def test_weights_that_do_not_fit_name_both_sides(given: list[LayerWeights], reason: str) -> None:
     net = parse(TEXT, source="small.prototxt")
-    with pytest.raises(ShapeMismatchError, match=says):
+    with pytest.raises(ShapeMismatchError, match=reason):
         with_weights(net, given, source="net.caffemodel")
 
 

@@ -202,8 +202,8 @@ layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }
 def test_levels_and_stages(tmp_path: Path, level: int, stages: tuple[str, ...]) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(STAGED)
-    said = caffes_own.saved(path, tmp_path / "n.caffemodel", level=level, stages=stages)
-    kept = [name for name in said["layers"] if not name.endswith("_split_0")]
+    stated = caffes_own.saved(path, tmp_path / "n.caffemodel", level=level, stages=stages)
+    kept = [name for name in stated["layers"] if not name.endswith("_split_0")]
     module = caffe2fx.load(path, level=level, stages=stages)
     ours = [step.name for step in module.caffe.net.steps]
     assert ours == [name for name in kept if "_split" not in name]

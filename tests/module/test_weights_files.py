@@ -209,12 +209,12 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_forms_of_the_weights_argument(tmp_path: Path, name: str) -> None:
     text, _ = files(tmp_path)
-    content, says = OTHERS[name]
+    content, reason = OTHERS[name]
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(CaffeFormatError, match=says):
+    with pytest.raises(CaffeFormatError, match=reason):
         caffe2fx.load(text, path)
-    with pytest.raises(CaffeFormatError, match=says):
+    with pytest.raises(CaffeFormatError, match=reason):
         caffe2fx.load(path)  # given as the prototxt
 
 
@@ -296,12 +296,12 @@ FOREIGN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "says"), FOREIGN.values(), ids=FOREIGN)
-def test_other_caffes_numbers_are_not_guessed(tmp_path: Path, content: bytes, says: str) -> None:
+@pytest.mark.parametrize(("content", "reason"), FOREIGN.values(), ids=FOREIGN)
+def test_other_caffes_numbers_are_not_guessed(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "fork.caffemodel"
     path.write_bytes(content)
-    says = f"give the prototxt.*{says}"
-    with pytest.raises(CaffeFormatError, match=f"(?s){says}"):
+    reason = f"give the prototxt.*{reason}"
+    with pytest.raises(CaffeFormatError, match=f"(?s){reason}"):
         caffe2fx.load(path)
 
 

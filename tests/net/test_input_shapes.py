@@ -75,11 +75,11 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "options", "says"), REFUSED.values(), ids=REFUSED)
-def test_refused(tmp_path: Path, text: str, options: Any, says: str) -> None:
+@pytest.mark.parametrize(("text", "options", "reason"), REFUSED.values(), ids=REFUSED)
+def test_refused(tmp_path: Path, text: str, options: Any, reason: str) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(text + CONV)
-    with pytest.raises(ShapeMismatchError, match=rf"\(Input\) {says}.*net\.prototxt:1"):
+    with pytest.raises(ShapeMismatchError, match=rf"\(Input\) {reason}.*net\.prototxt:1"):
         caffe2fx.load(path, **options)
 
 

@@ -155,9 +155,9 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize(("text", "says"), STOPS.values(), ids=STOPS)
-def test_nets_on_which_caffe_stops_are_refused(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(CaffeError, match=rf"{says}.*net\.prototxt:"):
+@pytest.mark.parametrize(("text", "reason"), STOPS.values(), ids=STOPS)
+def test_nets_on_which_caffe_stops_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(CaffeError, match=rf"{reason}.*net\.prototxt:"):
         caffe2fx.load(net(tmp_path, text))
 
 
@@ -197,9 +197,9 @@ CHANCE = {
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("case", CHANCE)
 def test_nets_that_caffe_computes_by_chance_are_refused(tmp_path: Path, case: str) -> None:
-    text, says = CHANCE[case]
+    text, reason = CHANCE[case]
     meant = text.replace('top: "x"', 'top: "meant"')
-    with pytest.raises(CaffeError, match=rf"{says}.*net\.prototxt:"):
+    with pytest.raises(CaffeError, match=rf"{reason}.*net\.prototxt:"):
         caffe2fx.load(net(tmp_path, text))
     turns, _ = forward_twice(net(tmp_path, text), GIVEN)
     wanted = caffe2fx.load(net(tmp_path, meant)).caffe.blobs(GIVEN["data"])["meant"]

@@ -50,7 +50,7 @@ class Draw:
     def inputs(self) -> tuple[Tensor, ...]:
         """Return the traced ones."""
         tensors = self.tensors
-        return tuple(tensors[place] for place in self.traced)
+        return tuple(tensors[index] for index in self.traced)
 
     @property
     def _arguments(self) -> tuple[Any, ...]:
@@ -63,19 +63,22 @@ class Draw:
     def called(self, given: Mapping[int, Tensor]) -> Any:
         """Return the function's result with other tensors for some arguments."""
         leaves, spec = pytree.tree_flatten(self._arguments)
-        places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        for number, place in enumerate(places):
-            leaves[place] = given.get(number, leaves[place])
+        indices = [index for index, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        for number, index in enumerate(indices):
+            leaves[index] = given.get(number, leaves[index])
         args, kwargs = pytree.tree_unflatten(leaves, spec)
         return self.function(*args, **kwargs)
 
     def __str__(self) -> str:
-        said = [*map(_said, self.args), *(f"{k}={_said(v)}" for k, v in self.kwargs.items())]
+        stated = [
+            *map(_literal, self.args),
+            *(f"{k}={_literal(v)}" for k, v in self.kwargs.items()),
+        ]
         name = getattr(self.function, "__name__", str(self.function))
-        return f"{name}({', '.join(said)}), traced {list(self.traced)}"
+        return f"{name}({', '.join(stated)}), traced {list(self.traced)}"
 
 
-def _said(argument: Any) -> str:
+def _literal(argument: Any) -> str:
     def short(leaf: Any) -> Any:
         kind = isinstance(leaf, Tensor)
         return f"{str(leaf.dtype).removeprefix('torch.')}{list(leaf.shape)}" if kind else leaf
@@ -89,9 +92,9 @@ class Called(nn.Module):
     def __init__(self, draw: Draw) -> None:
         super().__init__()
         self.draw = draw
-        for place, tensor in enumerate(draw.tensors):
-            if place not in draw.traced:
-                self.register_buffer(str(place), tensor.clone())
+        for index, tensor in enumerate(draw.tensors):
+            if index not in draw.traced:
+                self.register_buffer(str(index), tensor.clone())
 
     def forward(self, *inputs: Tensor) -> Any:
         constants = {int(name): value for name, value in self.named_buffers()}
@@ -241,8 +244,8 @@ def _grown(value: Tensor) -> Tensor:
     return grown.sort(-1)[0] if torch.equal(value, value.sort(-1)[0]) else grown
 
 
-def _between(numbers: Tensor) -> Tensor:
-    return 0.4 * numbers + 0.6 * numbers.roll(1) if len(numbers) > 1 else 0.97 * numbers
+def _between(values: Tensor) -> Tensor:
+    return 0.4 * values + 0.6 * values.roll(1) if len(values) > 1 else 0.97 * values
 
 
 def _judged(exported: Export, engine: Engine, values: list[Tensor]) -> str:

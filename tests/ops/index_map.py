@@ -18,7 +18,7 @@ SWAP = ("Reshape", "Im2col", "Reshape")
 WINDOW = ("Reshape", "Im2col", "Reshape")
 PIECES = ("Slice", "Concat")
 MATRIX = ("Reshape", "Convolution", "Reshape")
-ROWS_BY_NUMBER = ("Parameter", "Reshape", "BatchReindex", "Reshape")
+ROWS_BY_INDEX = ("Parameter", "Reshape", "BatchReindex", "Reshape")
 
 
 def move(

@@ -12,7 +12,7 @@ from tests.rows import Row, Shape, function
 
 LINES = ((2, 5, 7),)
 TWO = LINES * 2
-PLACES = torch.tensor([0.0, 1.0, 1.5, 3.0, 7.0])
+GRID = torch.tensor([0.0, 1.0, 1.5, 3.0, 7.0])
 
 
 def scan(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...] = LINES, **more: Any) -> Row:
@@ -58,14 +58,14 @@ ROWS = [
     scan("diff_between", lambda x, y: x.diff(dim=2, prepend=y, append=y), shapes=TWO,
          layers=("Concat", "Slice", "Slice", "Eltwise", "Silence")),
     scan("trapezoid", lambda x: torch.trapezoid(x, dx=0.5), layers=("InnerProduct", "Flatten")),
-    scan("trapezoid_places", lambda x: torch.trapezoid(x, PLACES, dim=1),
+    scan("trapezoid_places", lambda x: torch.trapezoid(x, GRID, dim=1),
          layers=("Reshape", "Convolution", "Reshape", "Flatten")),
     scan("trapezoid_traced_places", lambda x, y: torch.trapezoid(x, y, dim=1), shapes=TWO,
          layers=("Slice", "Slice", "Eltwise", "Slice", "Slice", "Eltwise", "Eltwise", "Reshape",
              "Convolution", "Flatten", "Silence")),
     scan("trapz", lambda x: torch.trapz(x, dim=1),
          layers=("Reshape", "Convolution", "Reshape", "Flatten")),
-    scan("cumulative_trapezoid", lambda x: torch.cumulative_trapezoid(x, PLACES, dim=1),
+    scan("cumulative_trapezoid", lambda x: torch.cumulative_trapezoid(x, GRID, dim=1),
          layers=("Reshape", "Convolution", "Reshape")),
     scan("cumulative_trapezoid_traced", lambda x, y: torch.cumulative_trapezoid(x, y, dim=2),
          shapes=TWO,
@@ -74,6 +74,6 @@ ROWS = [
     scan("gradient", lambda x: torch.gradient(x, dim=2, spacing=2.0), layers=("InnerProduct",)),
     scan("gradient_default", lambda x: torch.gradient(x, dim=2, spacing=None),
          layers=("InnerProduct",)),
-    scan("gradient_places", lambda x: torch.gradient(x, spacing=(PLACES,), dim=1, edge_order=2),
+    scan("gradient_places", lambda x: torch.gradient(x, spacing=(GRID,), dim=1, edge_order=2),
          layers=("Reshape", "Convolution", "Reshape")),
 ]  # fmt: skip

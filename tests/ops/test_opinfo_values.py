@@ -32,15 +32,15 @@ class Call(nn.Module):
         super().__init__()
         leaves, self.tree = tree_flatten((sample.input, sample.args, sample.kwargs))
         self.function, self.leaves = function, leaves
-        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        self.indices = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
 
     def inputs(self) -> tuple[Tensor, ...]:
-        return tuple(self.leaves[place] for place in self.places)
+        return tuple(self.leaves[index] for index in self.indices)
 
     def forward(self, *tensors: Tensor) -> Any:
         leaves = list(self.leaves)
-        for place, tensor in zip(self.places, tensors, strict=True):
-            leaves[place] = tensor
+        for index, tensor in zip(self.indices, tensors, strict=True):
+            leaves[index] = tensor
         first, args, kwargs = tree_unflatten(leaves, self.tree)
         found = self.function(first, *args, **kwargs)
         return [value for value in tree_flatten(found)[0] if isinstance(value, Tensor)]
@@ -54,14 +54,14 @@ def samples(op: Any, kind: str) -> Iterator[Call]:
         if count == SAMPLES:
             return
         call = Call(op.op, sample)
-        if not call.places or any(not t.numel() for t in call.inputs()):
+        if not call.indices or any(not t.numel() for t in call.inputs()):
             continue
         if any(t.layout is not torch.strided for t in call.inputs()):
             continue
-        if kind == "NaN" and not call.leaves[call.places[0]].is_floating_point():
+        if kind == "NaN" and not call.leaves[call.indices[0]].is_floating_point():
             continue
         if kind == "NaN":
-            call.leaves[call.places[0]] = _with_nan(call.leaves[call.places[0]])
+            call.leaves[call.indices[0]] = _with_nan(call.leaves[call.indices[0]])
         yield call
 
 

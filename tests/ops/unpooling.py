@@ -13,15 +13,15 @@ NINE, LINE = ((2, 3, 9, 9),), ((2, 3, 9),)
 
 def unpooled(x: Tensor, kernel: int, stride: int, pad: int = 0) -> Tensor:
     """Unpool the result of a max pooling to its indices."""
-    values, places = F.max_pool2d(x, kernel, stride, pad, return_indices=True)
-    return F.max_unpool2d(values, places, kernel, stride, pad, x.shape[-2:])
+    values, indices = F.max_pool2d(x, kernel, stride, pad, return_indices=True)
+    return F.max_unpool2d(values, indices, kernel, stride, pad, x.shape[-2:])
 
 
 def changed(x: Tensor, kernel: int, stride: int) -> Tensor:
     """Unpool values that differ where windows of one index overlap: the last of them stays."""
-    values, places = F.max_pool2d(x, kernel, stride, return_indices=True)
+    values, indices = F.max_pool2d(x, kernel, stride, return_indices=True)
     values = values * torch.arange(1.0, 1 + values[0, 0].numel()).view(values.shape[2:])
-    return F.max_unpool2d(values, places, kernel, stride, 0, x.shape[-2:])
+    return F.max_unpool2d(values, indices, kernel, stride, 0, x.shape[-2:])
 
 
 ROWS = [

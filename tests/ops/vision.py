@@ -25,11 +25,11 @@ IMAGE = (2, 4, 8, 9)
 BOXES = (6, 5)
 
 
-def regions(numbers: Tensor) -> Tensor:
+def regions(values: Tensor) -> Tensor:
     """Return boxes behind a sample's index; some reach out of the image."""
-    sample = numbers[:, :1] > 0
-    corner = numbers[:, 1:3] * 2 + 2
-    return torch.cat([sample.float(), corner, corner + numbers[:, 3:].abs() * 4 + 0.3], 1)
+    sample = values[:, :1] > 0
+    corner = values[:, 1:3] * 2 + 2
+    return torch.cat([sample.float(), corner, corner + values[:, 3:].abs() * 4 + 0.3], 1)
 
 
 def region(id: str, layer: nn.Module, **more: Any) -> Row:
@@ -69,8 +69,8 @@ def fixed(
 CORNERS = ((5, 4), (6, 4))
 
 
-def boxes(numbers: Tensor) -> Tensor:
-    return torch.cat([numbers[:, :2], numbers[:, :2] + numbers[:, 2:].abs() + 0.3], 1)
+def boxes(values: Tensor) -> Tensor:
+    return torch.cat([values[:, :2], values[:, :2] + values[:, 2:].abs() + 0.3], 1)
 
 
 def _boxes_of_masks(x: Tensor) -> Tensor:
@@ -98,10 +98,10 @@ class Levels(nn.Module):
         self.align = ops.MultiScaleRoIAlign(list(names), 3, 2, canonical_scale=24)
         self.boxes = boxes
 
-    def forward(self, fine: Tensor, coarse: Tensor, numbers: Tensor) -> Tensor:
-        own = boxes(numbers) * 10 if self.boxes is None else self.boxes
+    def forward(self, fine: Tensor, coarse: Tensor, values: Tensor) -> Tensor:
+        own = boxes(values) * 10 if self.boxes is None else self.boxes
         found: Tensor = self.align({"fine": fine, "coarse": coarse}, [own], [(64, 64)])
-        return found + numbers.mean()
+        return found + values.mean()
 
 
 MAPS = ((1, 4, 16, 16), (1, 4, 8, 8), (5, 4))

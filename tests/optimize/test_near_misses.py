@@ -186,7 +186,7 @@ ROWS = (
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
-def test_what_is_nearly_a_pattern_computes_the_same(row: Row, tmp_path: Path) -> None:
+def test_near_misses_compute_the_same(row: Row, tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(INPUT + row.text)
     nets = []

@@ -132,7 +132,7 @@ def test_a_pattern_with_an_output_inside_stays(row: Row, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named(ROWS))
-def test_what_is_nearly_a_pattern_stays(row: Row, tmp_path: Path) -> None:
+def test_near_misses_stay(row: Row, tmp_path: Path) -> None:
     made = files(tmp_path, row.module, row.shape)
     assert row.edit is not None
     text = made.text.read_text()

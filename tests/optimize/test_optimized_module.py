@@ -128,7 +128,7 @@ def folded(tmp_path: Path) -> Files:
     return files(tmp_path, model, (2, 4, 6, 6))
 
 
-def test_what_another_step_reads_is_not_folded(folded: Files) -> None:
+def test_steps_with_other_readers_are_not_folded(folded: Files) -> None:
     names = list(folded.load().caffe.net.names())
     module = check_equal(folded, outputs=[names[1], names[-1]])
     assert types(module.caffe.net) == ("Convolution", "Scale", "ReLU")
@@ -172,7 +172,9 @@ def test_copies_are_optimized_too(folded: Files) -> None:
             twin.train()
 
 
-def test_what_an_optimized_module_cannot_do_is_refused(folded: Files, tmp_path: Path) -> None:
+def test_uses_that_an_optimized_module_does_not_allow_are_refused(
+    folded: Files, tmp_path: Path
+) -> None:
     fast = folded.load(optimize=True)
     with pytest.raises(CaffeError, match="save_weights needs a module loaded without optimize"):
         caffe2fx.save_weights(fast, tmp_path / "no.caffemodel")

@@ -112,8 +112,8 @@ def _refused(row: Row) -> Found:
     try:
         fx2caffe.export(row.model(), tuple(row.inputs()), **row.options)
     except fx2caffe.UnsupportedError as error:
-        told = [(refusal.op.removeprefix("_"), refusal.reason) for refusal in error.refusals]
-        named = {name: tuple(reason for op, reason in told if op == name) for name in called}
+        reported = [(refusal.op.removeprefix("_"), refusal.reason) for refusal in error.refusals]
+        named = {name: tuple(reason for op, reason in reported if op == name) for name in called}
         return Found(called, refused={name: why for name, why in named.items() if why})
     raise AssertionError(f"row {row.id} needs to be refused")
 

@@ -78,9 +78,9 @@ def test_a_shell_runs_the_line_with_the_files_that_were_written(
     files = Path(folder) / "net.prototxt", Path(folder) / "net.caffemodel"
     arguments = run(command.text(*files, FEEDS[feeds]), stubs, tmp_path)
     texts = [path.read_text() for path in (tmp_path / folder).iterdir()]
-    told = "\n".join([*arguments, *texts])
-    assert all(str(file) in told for file in files)
-    assert "{" not in told.replace("aipp_op {", "")
+    reported = "\n".join([*arguments, *texts])
+    assert all(str(file) in reported for file in files)
+    assert "{" not in reported.replace("aipp_op {", "")
     named = [one for one in arguments if one.endswith(".cfg")]
     assert all((tmp_path / one.rpartition("=")[2]).exists() for one in named)
 
@@ -121,9 +121,9 @@ def test_shapes_and_arithmetic_stand_in_the_vendors_words(
     stubs: Path, tmp_path: Path, program: str, feeds: str, wanted: list[str]
 ) -> None:
     line = ALL[program].text(Path("net.prototxt"), Path("net.caffemodel"), FEEDS[feeds])
-    told = " ".join(run(line, stubs, tmp_path))
-    told += "".join(path.read_text() for path in sorted(tmp_path.iterdir()))
-    assert not [text for text in wanted if text not in told], told
+    reported = " ".join(run(line, stubs, tmp_path))
+    reported += "".join(path.read_text() for path in sorted(tmp_path.iterdir()))
+    assert not [text for text in wanted if text not in reported], reported
 
 
 def test_a_std_for_each_channel_is_refused_where_the_program_has_one_factor() -> None:

@@ -34,27 +34,27 @@ def loaded(text: str, folder: Path) -> torch.nn.Module:
 
 
 def test_hints_for_a_fork_are_not_exported(tmp_path: Path) -> None:
-    said = (
+    stated = (
         f'{IMAGE} layer {{ name: "p" type: "Pooling" bottom: "x" top: "p" engine: "MKLDNN" '
         "pooling_param { kernel_size: 1 stride: 3 engine: MKLDNN } } "
         'layer { name: "n" type: "LRN" bottom: "p" top: "n" forward_type: FLOAT16 '
         "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 engine: MKL2017 } "
         "quantization_param { bw_layer_in: 8 } }"
     )
-    made = fx2caffe.export(loaded(said, tmp_path), torch.randn(1, 4, 9, 9))
+    made = fx2caffe.export(loaded(stated, tmp_path), torch.randn(1, 4, 9, 9))
     for foreign in ("engine", "forward_type", "quantization_param"):
-        assert foreign in said and foreign not in made.prototxt
+        assert foreign in stated and foreign not in made.prototxt
 
 
 @pytest.mark.parametrize("type_", ["SoftmaxWithLoss", "SigmoidCrossEntropyLoss"])
 def test_a_member_that_only_forks_have_is_refused(type_: str, tmp_path: Path) -> None:
     many = type_ != "SoftmaxWithLoss"
     labels = LABELLED.replace("dim: 4 }", "dim: [4, 5] }") if many else LABELLED
-    said = (
+    stated = (
         f'{labels} layer {{ name: "loss" type: "{type_}" bottom: "x" bottom: "l" top: "loss" '
         "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 3 } }"
     )
-    net = loaded(said, tmp_path)
+    net = loaded(stated, tmp_path)
     given = torch.randn(4, 5), torch.ones(4, 5) if many else torch.ones(4)
     for target in TARGETS:
         with pytest.raises(UnsupportedError, match=rf"needs .*{type_}.* target '{target}'"):
@@ -64,11 +64,11 @@ def test_a_member_that_only_forks_have_is_refused(type_: str, tmp_path: Path) ->
 
 
 def test_a_forks_field_without_effect_is_not_exported(tmp_path: Path) -> None:
-    said = (
+    stated = (
         f'{LABELLED} layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "l" '
         'top: "loss" loss_param { normalization: FULL pre_fixed_normalizer: 3 } }'
     )
-    made = fx2caffe.export(loaded(said, tmp_path), (torch.randn(4, 5), torch.ones(4)))
+    made = fx2caffe.export(loaded(stated, tmp_path), (torch.randn(4, 5), torch.ones(4)))
     assert "FULL" in made.prototxt and "pre_fixed_normalizer" not in made.prototxt
 
 
@@ -82,8 +82,8 @@ SIDED = {
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("type_", SIDED)
 def test_sides_are_decomposed_into_caffes_own_layers(type_: str, tmp_path: Path) -> None:
-    said = f'{IMAGE} layer {{ name: "w" type: "{type_}" bottom: "x" top: "w" {SIDED[type_]} }}'
-    made = fx2caffe.export(loaded(said, tmp_path), torch.randn(1, 4, 9, 9))
+    stated = f'{IMAGE} layer {{ name: "w" type: "{type_}" bottom: "x" top: "w" {SIDED[type_]} }}'
+    made = fx2caffe.export(loaded(stated, tmp_path), torch.randn(1, 4, 9, 9))
     assert "pad_l" not in made.prototxt
     assert made.verify("pycaffe").ok
 
@@ -129,7 +129,7 @@ def of_forks() -> dict[str, Row]:
 
 # Their values decide the tops' positions or lengths: no layer of Caffe's own does that.
 # (The mask of the row of UpsampleMask is no pooling's.)
-NOT_SAID = (UpsampleMask, ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
+NOT_DECOMPOSED = (UpsampleMask, ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
 
 # Maps that no input moves: constant boxes, and functions of a state that begins at zero.
 STILL = (PriorBox, PriorBoxOffsets, Lstm)
@@ -141,9 +141,9 @@ def test_a_forks_layer_is_decomposed_into_caffes_own_layers(name: str) -> None:
     row = of_forks()[name]
     steps = tuple(row.steps("layer"))
     net = graph_module(Net(steps, steps[-1].tops)).eval()
-    if isinstance(row.layer, NOT_SAID):
-        says = rf"{row.layer.type}, which target|getitem needs result"
-        with pytest.raises(UnsupportedError, match=says):
+    if isinstance(row.layer, NOT_DECOMPOSED):
+        reason = rf"{row.layer.type}, which target|getitem needs result"
+        with pytest.raises(UnsupportedError, match=reason):
             fx2caffe.export(net, tuple(row.inputs()))
         return
     made = fx2caffe.export(net, tuple(row.inputs()))

@@ -22,11 +22,11 @@ PAIRS = [
     for row in ROWS
     if target not in CAFFE or (target, row.id) in LAYERS
 ]
-SAID = [(target, row) for target, row in PAIRS if (target, row.id) not in REFUSED]
+DECOMPOSED = [(target, row) for target, row in PAIRS if (target, row.id) not in REFUSED]
 # The others' nets are for the most part the same.
 IN_CAFFE = [
     pytest.param(*pair, marks=() if pair[0] in ("portable", "ascend") else pytest.mark.sweep)
-    for pair in SAID
+    for pair in DECOMPOSED
     if "pycaffe" in TARGETS[pair[0]].judges
 ]
 ROWS_BY_ID = {row.id: row for row in ROWS}
@@ -42,7 +42,7 @@ def exported_for(target: str, row: Row) -> Export:
     return fx2caffe.export(row.model(), tuple(row.inputs()), target=target)
 
 
-@pytest.mark.parametrize(("target", "row"), SAID, ids=_id)
+@pytest.mark.parametrize(("target", "row"), DECOMPOSED, ids=_id)
 def test_layers_of_the_target_alone(target: str, row: Row) -> None:
     exported, has = exported_for(target, row), TARGETS[target]
     assert set(types(exported.net)) <= has.types

@@ -103,8 +103,8 @@ def test_a_fault_before_or_behind_a_placeholder_is_seen() -> None:
 def test_a_placeholder_with_several_results() -> None:
     class Several(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            values, places = torch.linalg.eigh(x @ x.mT)
-            return values.relu() + places.sum(3)
+            values, vectors = torch.linalg.eigh(x @ x.mT)
+            return values.relu() + vectors.sum(3)
 
     model, x = Several().eval(), torch.randn(1, 2, 5, 5)
     net = fx2caffe.export(model, x, on_unsupported="custom")

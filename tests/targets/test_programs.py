@@ -103,10 +103,10 @@ def program(
     program.end()
 
 
-SAID = [row for row in ROWS if ("portable", row.id) not in REFUSED]
+DECOMPOSED = [row for row in ROWS if ("portable", row.id) not in REFUSED]
 
 
-@pytest.mark.parametrize("row", SAID, ids=lambda row: row.id)
+@pytest.mark.parametrize("row", DECOMPOSED, ids=lambda row: row.id)
 def test_small_nets(program: Program, row: Row, tmp_path: Path) -> None:
     exported = fx2caffe.export(row.model(), tuple(row.inputs()), target="portable")
     check(program, exported, tmp_path)

@@ -59,10 +59,15 @@ def test_an_answer_is_used_like_a_bool() -> None:
     """Libraries combine it with others: `tracing |= is_exporting()`."""
 
     def model(x: Tensor) -> Tensor:
-        told = is_exporting()
-        assert (told | False, False | told, told & True, True & told) == (True,) * 4
-        assert (told ^ True, True ^ told, int(told), [1, 2][told]) == (False, False, 1, 2)
-        assert hash(told) == hash(True) and repr(told) == "True" and told == True  # noqa: E712
+        reported = is_exporting()
+        assert (reported | False, False | reported, reported & True, True & reported) == (True,) * 4
+        assert (reported ^ True, True ^ reported, int(reported), [1, 2][reported]) == (
+            False,
+            False,
+            1,
+            2,
+        )
+        assert hash(reported) == hash(True) and repr(reported) == "True" and reported == True  # noqa: E712
         return x * 2
 
     assert trace(model, X)

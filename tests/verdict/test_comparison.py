@@ -288,7 +288,7 @@ GIVES: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "first": lambda a, b: a,
     "second": lambda a, b: [b],
 }
-LACKING = {"first": "b", "second": "a"}
+MISSING = {"first": "b", "second": "a"}
 
 
 @pytest.mark.parametrize("mine", GIVES)
@@ -307,11 +307,11 @@ def test_outputs(mine: str, theirs: str, kind: str, tmp_path: Path) -> None:
             sides[index] = files
     report = caffe2fx.compare(sides[0], sides[1], X)
     turned = kind == "modules" and {mine, theirs} in ({"both", "turned"}, {"nested", "turned"})
-    equal = LACKING.get(mine) == LACKING.get(theirs) and not turned
+    equal = MISSING.get(mine) == MISSING.get(theirs) and not turned
     assert report.ok == equal, str(report)
     if not equal:
         assert report.first_divergence is not None
-    alone = {LACKING.get(mine), LACKING.get(theirs)} - {None}
+    alone = {MISSING.get(mine), MISSING.get(theirs)} - {None}
     if kind == "files" and len(alone) == 1:
         differing = {row.blob for row in report.rows if row.status is Status.DIFFERS}
         assert differing == (set() if equal else alone)

@@ -182,8 +182,8 @@ def test_maps_that_are_not_there(module: CaffeGraphModule, tmp_path: Path) -> No
 
 def as_int8(value: Tensor) -> tuple[Array, dict[str, Any]]:
     scale, zero_point = float(value.max() - value.min()) / 255, 3
-    numbers = (value / scale).round() + zero_point
-    return numbers.clip(-128, 255).to(torch.int16).numpy(), {
+    values = (value / scale).round() + zero_point
+    return values.clip(-128, 255).to(torch.int16).numpy(), {
         "scale": scale,
         "zero_point": zero_point,
     }
@@ -206,7 +206,7 @@ def test_integers_with_scale_and_zero_point(module: CaffeGraphModule, tmp_path: 
     assert wrong.first_divergence is not None and wrong.first_divergence.layer == "4"
 
 
-SPELLED: dict[str, tuple[Callable[[Array], Array], str]] = {
+OTHER_FORMS: dict[str, tuple[Callable[[Array], Array], str]] = {
     "as it is": (lambda v: v, "NCHW"),
     "the batch left out": (lambda v: v[0], "NCHW"),
     "flat": (lambda v: v.reshape(-1), "NCHW"),
@@ -217,9 +217,9 @@ SPELLED: dict[str, tuple[Callable[[Array], Array], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SPELLED)
+@pytest.mark.parametrize("name", OTHER_FORMS)
 def test_layouts(module: CaffeGraphModule, tmp_path: Path, name: str) -> None:
-    spell, layout = SPELLED[name]
+    spell, layout = OTHER_FORMS[name]
     x, maps = run(module, {})
     for key, value in {"data": x, **maps}.items():
         np.save(tmp_path / f"{key}.npy", spell(value.numpy()))
@@ -231,8 +231,8 @@ def test_a_wrong_layout_is_reported(module: CaffeGraphModule, tmp_path: Path) ->
     x, maps = run(module, {})
     maps["3"] = maps["3"].permute(0, 2, 3, 1)
     report = caffe2fx.compare(module, dump(tmp_path / "d.npz", x, maps))
-    said = "shape [1, 10, 10, 8] in the dump, [1, 8, 10, 10] in the net (in layout NHWC it fits)"
-    assert report.first_divergence is not None and said in report.first_divergence.verdict
+    stated = "shape [1, 10, 10, 8] in the dump, [1, 8, 10, 10] in the net (in layout NHWC it fits)"
+    assert report.first_divergence is not None and stated in report.first_divergence.verdict
 
 
 def test_requirements_of_a_comparison(module: CaffeGraphModule, tmp_path: Path) -> None:

@@ -34,24 +34,24 @@ def test_measures_are_as_defined_whatever_the_pieces(
     monkeypatch.setattr(map_measures, "PIECE", piece)
     mine, exact = pair(shape, positive=positive)
     found = measure(mine, exact)
-    one, two, apart = mine.double(), exact, (mine.double() - exact).abs()
+    one, two, differences = mine.double(), exact, (mine.double() - exact).abs()
 
     def cosine(a: Tensor, b: Tensor) -> float:
         length = float(a.norm() * b.norm())
         return float((a * b).sum()) / length if length else float(torch.equal(a, b))
 
-    assert found.max_abs == difference(mine, exact) == float(apart.max())
+    assert found.max_abs == difference(mine, exact) == float(differences.max())
     assert found.cosine == pytest.approx(cosine(one, two))
     assert found.relu_cosine == pytest.approx(cosine(one.relu(), two.relu()))
-    assert found.l2 == pytest.approx(float(apart.norm()))
+    assert found.l2 == pytest.approx(float(differences.norm()))
     extent = float(exact.max() - exact.min())
     if extent:
-        psnr = 10 * torch.log10(extent**2 / apart.square().mean())
+        psnr = 10 * torch.log10(extent**2 / differences.square().mean())
         assert found.psnr == pytest.approx(float(psnr))
-    assert float(apart[found.worst]) == found.max_abs
+    assert float(differences[found.worst]) == found.max_abs
     assert found.values == (float(mine[found.worst]), float(exact[found.worst]))
     if len(shape) > 1:
-        by_channel = apart.transpose(0, 1).flatten(1).amax(1)
+        by_channel = differences.transpose(0, 1).flatten(1).amax(1)
         assert found.channels == shape[1] and found.channel == int(by_channel.argmax())
         assert found.wrong_channels == int((by_channel >= by_channel.max() / 2).sum())
         assert max(found.by_channel) == found.max_abs and len(found.by_channel) <= 32
@@ -94,9 +94,11 @@ def test_details_show_the_plane_of_the_largest_error() -> None:
     assert sum(found.mine) == sum(found.reference) == exact.numel() and len(found.mine) == BINS
     assert found.plane == (1, 2) and len(found.channels) == 3
     assert found.channels[2] > 1.9 and max(found.channels[:2]) < 1e-6
-    apart = found.pictures[2]
-    assert (apart.width, apart.height) == (8, 96) and apart.high == pytest.approx(2, abs=1e-5)
-    grey = base64.b64decode(apart.grey)
+    differences = found.pictures[2]
+    assert (differences.width, differences.height) == (8, 96) and differences.high == pytest.approx(
+        2, abs=1e-5
+    )
+    grey = base64.b64decode(differences.grey)
     assert grey.index(255) == 150 * 96 // 200 * 8 + 3 and grey.count(255) == 1
 
 

@@ -99,29 +99,29 @@ def test_complex_blobs_are_refused(path: Path) -> None:
     assert not path.exists()
 
 
-def build(file: h5py.File, what: str) -> None:
-    data = file.create_group("data" if what != "no data" else "other")
+def build(file: h5py.File, case: str) -> None:
+    data = file.create_group("data" if case != "no data" else "other")
     layer = data.create_group("ip")
-    if what == "dataset for a layer":
+    if case == "dataset for a layer":
         data["0"] = VALUES.numpy()
-    elif what == "gap":
+    elif case == "gap":
         layer["0"] = layer["2"] = VALUES.numpy()
-    elif what == "other name":
+    elif case == "other name":
         layer["weight"] = VALUES.numpy()
-    elif what == "text":
+    elif case == "text":
         layer["0"] = "text"
-    elif what == "no space":
+    elif case == "no space":
         layer.create_dataset("0", data=h5py.Empty("f4"))
-    elif what == "absurd":
+    elif case == "absurd":
         layer.create_dataset("0", (2**20, 2**20), "f4", chunks=(1, 2**10))
-    elif what == "nothing stored":
+    elif case == "nothing stored":
         layer.create_dataset("0", (2**20, 2**10), "f4", chunks=(1, 2**10))
-    elif what == "circle":
+    elif case == "circle":
         layer["up"] = data
-    elif what == "broken link":
+    elif case == "broken link":
         layer["0"] = h5py.SoftLink("/nowhere")
-    elif what in HOSTILE:
-        HOSTILE[what][1](file, layer)
+    elif case in HOSTILE:
+        HOSTILE[case][1](file, layer)
 
 
 def beside(file: h5py.File) -> Path:
@@ -204,7 +204,7 @@ HOSTILE: dict[str, tuple[str, Callable[[h5py.File, h5py.Group], None]]] = {
 
 
 @pytest.mark.parametrize(
-    ("what", "message"),
+    ("case", "message"),
     [
         ("no data", "expected the group /data, found none"),
         ("dataset for a layer", "groups of layers in /data, found datasets"),
@@ -219,9 +219,9 @@ HOSTILE: dict[str, tuple[str, Callable[[h5py.File, h5py.Group], None]]] = {
         *((name, message) for name, (message, _) in HOSTILE.items()),
     ],
 )
-def test_files_that_hold_no_weights(path: Path, what: str, message: str) -> None:
+def test_files_that_hold_no_weights(path: Path, case: str, message: str) -> None:
     with h5py.File(path, "w") as file:
-        build(file, what)
+        build(file, case)
     with pytest.raises(CaffeFormatError, match=message) as caught:
         hdf5.read(path)
     assert str(path) in str(caught.value)

@@ -133,10 +133,10 @@ def test_offline_the_error_names_the_mirrors_and_the_remedy(tmp_path: Path, serv
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(EngineError) as caught:
             Downloads(tmp_path, [Mirror(closed), Mirror(server.root)]).fetch(package("one", b"1"))
-    said = str(caught.value)
+    stated = str(caught.value)
     for part in (f"{closed}: ", "refused", f"{server.root}: HTTP 404", "--mirror", str(tmp_path)):
-        assert part in said
-    assert "other engines work without" in said
+        assert part in stated
+    assert "other engines work without" in stated
 
 
 def test_a_dead_mirror_is_asked_for_one_file_only(
@@ -181,9 +181,9 @@ BODIES: dict[str, tuple[Callable[[], Body], str]] = {
 }
 
 
-@pytest.mark.parametrize(("body", "says"), BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize(("body", "reason"), BODIES.values(), ids=BODIES)
 def test_a_mirror_that_misbehaves_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Callable[[], Body], says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Callable[[], Body], reason: str
 ) -> None:
     sent: list[Body] = []
 
@@ -192,9 +192,9 @@ def test_a_mirror_that_misbehaves_is_given_up(
         return sent[-1]
 
     monkeypatch.setattr(urllib.request, "urlopen", opened)
-    if "second" in says:
+    if "second" in reason:
         monkeypatch.setattr(download, "TIMEOUT_SECONDS", -1.0)
-    with pytest.raises(EngineError, match=says):
+    with pytest.raises(EngineError, match=reason):
         Downloads(tmp_path, [Mirror("http://bad.example")]).fetch(package("one", b"right"))
     assert not list(tmp_path.iterdir()) and max(one.count for one in sent) < 4
 

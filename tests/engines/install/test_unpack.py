@@ -29,8 +29,8 @@ def archive(*members: Member, mode: str = "w:xz", content: bytes = b"x") -> byte
 
 def deb(data: bytes, size: bytes | None = None) -> bytes:
     """Return an ar file of one member, with any size in its header."""
-    said = str(len(data)).encode() if size is None else size
-    head = b"data.tar.xz".ljust(16) + b"0".ljust(24) + b"100644".ljust(8) + said.ljust(10)
+    stated = str(len(data)).encode() if size is None else size
+    head = b"data.tar.xz".ljust(16) + b"0".ljust(24) + b"100644".ljust(8) + stated.ljust(10)
     return b"!<arch>\n" + head + b"`\n" + data
 
 
@@ -86,10 +86,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def refused(package: bytes, place: Path, says: str) -> None:
+def refused(package: bytes, place: Path, reason: str) -> None:
     (path := place.parent / "p.deb").write_bytes(package)
     place.mkdir()
-    with pytest.raises(EngineError, match=says):
+    with pytest.raises(EngineError, match=reason):
         unpack(path, place)
     assert (place.parent / "outside/f").read_text() == "original"
     assert sorted(os.listdir(place.parent)) == ["outside", "p.deb", "root"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.layers.forks.forks import ANCHORS, BOXES, IMAGE, MAPS, TWO, VIDEO
 from tests.layers.row import Refusal
 
-SAID = "data_param { batch_size: 2 } transform_param { crop_size: 5 mean_value: [1, 2, 3] }"
+STATED = "data_param { batch_size: 2 } transform_param { crop_size: 5 mean_value: [1, 2, 3] }"
 
 REFUSALS = (
     Refusal("permute", "Permute", "distinct axes", "permute_param { order: 1 order: 1 }"),
@@ -126,8 +126,8 @@ REFUSALS = (
     Refusal("yolo 3 loss", "Yolov3", "needs 12 channels, got 4",
             "yolov3_param { num_class: 1 num: 2 }"),
     Refusal("boxes in another form", "AnnotatedData", "needs the shape of its top 1",
-            f"{SAID} annotated_data_param {{ yolo_data_type: 1 }}", (), 2),
-    Refusal("lanes", "LaneData", "needs the shape of its top 1", SAID, (), 2),
+            f"{STATED} annotated_data_param {{ yolo_data_type: 1 }}", (), 2),
+    Refusal("lanes", "LaneData", "needs the shape of its top 1", STATED, (), 2),
     Refusal("no labels", "ImageSegData", "needs the shape of its top 1",
             "image_data_param { label_type: NONE } transform_param { crop_size: 5 }", (), 2),
 )  # fmt: skip

@@ -42,7 +42,7 @@ def case(name: str) -> tuple[Net, dict[str, Tensor], Tensor]:
     """Return the net with its weights, its inputs by blob name, and its result."""
     own = {key.split("/")[1]: array for key, array in arrays().items() if key.split("/")[0] == name}
     blobs = tuple(own[key] for key in sorted(own) if key.startswith("w:"))
-    dialect = next((said for end, said in DIALECTS.items() if name.endswith(end)), None)
+    dialect = next((stated for end, stated in DIALECTS.items() if name.endswith(end)), None)
     net = parse(TEXTS[name], hints=Hints(dialect, {"l": len(blobs)}))
     *first, last = net.steps
     inputs = {value.blob: own[value.blob] for value in net.inputs}

@@ -45,7 +45,7 @@ KINDS = {type(row.layer) for row in ALL if BVLC not in row.layer.dialects}
 DYNAMIC = (DetectionOutput, Proposal)
 
 # Their meaning reads values, which tensors without data do not have.
-OF_NUMBERS = (PriorBox, PriorBoxOffsets, PSROIPooling)
+READS_VALUES = (PriorBox, PriorBoxOffsets, PSROIPooling)
 
 every_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.id.replace(" ", "_"))
 computed_rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id.replace(" ", "_"))
@@ -91,7 +91,7 @@ def test_shapes_by_formula_are_those_of_the_meaning(row: Row) -> None:
             row.meaning(row.inputs())
     elif not isinstance(row.layer, DYNAMIC):
         assert formula == tuple(tuple(top.shape) for top in row.meaning(row.inputs()))
-        if not isinstance(row.layer, (*OF_NUMBERS, Source)):
+        if not isinstance(row.layer, (*READS_VALUES, Source)):
             assert formula == Layer.top_shapes(row.layer, row.bottoms, row.tops)
 
 
@@ -129,7 +129,7 @@ def test_module_computes_the_meaning_and_gives_the_weights_back(row: Row) -> Non
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda row: row.id.replace(" ", "_"))
 def test_layers_on_which_the_fork_aborts_are_refused_with_a_reason(refusal: Refusal) -> None:
-    with pytest.raises(CaffeError, match=refusal.says) as error:
+    with pytest.raises(CaffeError, match=refusal.reason) as error:
         parse(refusal.text(), source="net.prototxt").shapes()
     assert f"layer 'refused' ({refusal.type})" in str(error.value)
     assert "net.prototxt:" in str(error.value)

@@ -26,7 +26,7 @@ from tests.module.training.real import Found, ask
 # is the user's.
 WITHOUT_GRADIENT = frozenset({"Accuracy", "ArgMax", "Python", "Threshold"})
 # Bottoms that are numbers of classes or rows, or marks: Caffe aborts if a gradient is asked for.
-NUMBERS = {
+VALUES = {
     "BatchReindex": (1,), "ContrastiveLoss": (2,), "Embed": (0,), "Filter": (-1,),
     "HingeLoss": (1,), "InfogainLoss": (1, 2), "LSTM": (1,), "LSTMUnit": (2,),
     "MultinomialLogisticLoss": (1,), "RNN": (1,), "SigmoidCrossEntropyLoss": (1,),
@@ -53,7 +53,7 @@ def inputs(row: Row) -> list[Tensor]:
     For a continuation mark that is neither 0 nor 1 Caffe's gradient is not the derivative.
     """
     values = [value.nan_to_num(0.5, 1.0, -1.0) for value in row.inputs()]
-    marks = NUMBERS[row.layer.type] if row.layer.type in RECURRENT else ()
+    marks = VALUES[row.layer.type] if row.layer.type in RECURRENT else ()
     return [(v > 0.5).to(v.dtype) if i in marks else v for i, v in enumerate(values)]
 
 
@@ -70,9 +70,9 @@ def top_gradients(row: Row) -> list[Tensor]:
     return [torch.randn(top.shape, generator=generator) for top in tops]
 
 
-def is_number(row: Row, bottom: int) -> bool:
-    numbers = NUMBERS.get(row.layer.type, ())
-    return bottom in numbers or bottom - len(row.bottoms) in numbers
+def holds_values(row: Row, bottom: int) -> bool:
+    values = VALUES.get(row.layer.type, ())
+    return bottom in values or bottom - len(row.bottoms) in values
 
 
 def steps(row: Row) -> list[Step]:
@@ -81,7 +81,7 @@ def steps(row: Row) -> list[Step]:
     given: list[Step] = []
     for index, (value, shape) in enumerate(zip(inputs(row), row.bottoms, strict=True)):
         name = f"{row.id}.bottom{index}"
-        if is_number(row, index):
+        if holds_values(row, index):
             given.append(Step(name, Input(shape=(shape,)), (), (Value(name),)))
         else:
             given.append(Step(name, Parameter(shape=shape), (), (Value(name),), (value,)))
@@ -99,15 +99,15 @@ def in_real_caffe(family: str) -> Found | EngineError:
 
 
 def found_for(rows: Sequence[Row]) -> Found:
-    numbers = {
+    values = {
         f"{row.id}.bottom{index}": value
         for row in rows
         for index, value in enumerate(inputs(row))
-        if is_number(row, index)
+        if holds_values(row, index)
     }
     tops = {f"{row.id}/top{i}": top for row in rows for i, top in enumerate(top_gradients(row))}
     net = Net(tuple(step for row in rows for step in steps(row)), ())
-    return ask("layers", text_of(net), weights_of(net), numbers | tops, inputs=list(numbers),
+    return ask("layers", text_of(net), weights_of(net), values | tops, inputs=list(values),
                layers=[row.id for row in rows])  # fmt: skip
 
 
@@ -158,9 +158,9 @@ def agree(row: Row, mine: Sequence[Tensor], theirs: Sequence[Tensor], exact: Seq
           ) -> None:  # fmt: skip
     length = max(value.numel() for value in row.inputs())
     for one, two, reference in zip(mine, theirs, exact, strict=True):
-        apart = difference(one, two)
+        distance = difference(one, two)
         limit = alone_limit(largest(reference[reference.isfinite()]), length)
-        assert apart <= limit, f"{apart:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
+        assert distance <= limit, f"{distance:.2e} apart, {limit:.1e} allowed\n{one}\n{two}"
 
 
 @pytest.mark.pycaffe

@@ -80,8 +80,8 @@ def test_loss_weights_are_kept_in_text(name: str) -> None:
     again = parse(text_of(net))
     assert again == net
     assert [step.loss_weight for step in again] == [step.loss_weight for step in net]
-    said = (SCORES + NETS[name]).count("loss_weight")
-    assert sum(len(step.loss_weight) for step in net) == said
+    stated = (SCORES + NETS[name]).count("loss_weight")
+    assert sum(len(step.loss_weight) for step in net) == stated
 
 
 def test_a_step_with_another_loss_weight_is_another() -> None:

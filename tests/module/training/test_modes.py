@@ -41,8 +41,8 @@ def text(shape: Sizes, type_: str, rest: str, top: str = "y") -> str:
 
 def batch_norm(shape: Sizes, fields: str, blobs: Blobs = STATISTICS) -> tuple[str, Net]:
     """Return a net of one BatchNorm with statistics that it has from a file."""
-    said = f"batch_norm_param {{ moving_average_fraction: 0.9 {fields} }} loss_weight: 1"
-    net = parse(source := text(shape, "BatchNorm", said))
+    stated = f"batch_norm_param {{ moving_average_fraction: 0.9 {fields} }} loss_weight: 1"
+    net = parse(source := text(shape, "BatchNorm", stated))
     first, second = net.steps
     return source, replace(net, steps=(first, replace(second, blobs=blobs)))
 
@@ -199,8 +199,8 @@ def test_batch_norm_cannot_be_given_a_learning_rate(count: int, rate: str) -> No
         graph_module(with_initial_weights(parse(source)))
         ask("backward", source, [], real)
         return
-    said = r"needs 3 param\(s\) at most" if rate == "lr_mult: 0" else "needs lr_mult 0"
-    with pytest.raises(ShapeMismatchError, match=rf"\(BatchNorm\) {said}"):
+    stated = r"needs 3 param\(s\) at most" if rate == "lr_mult: 0" else "needs lr_mult 0"
+    with pytest.raises(ShapeMismatchError, match=rf"\(BatchNorm\) {stated}"):
         parse(source).shapes()
     caffes = "Cannot configure batch normalization statistics|Too many params specified"
     with pytest.raises(EngineError, match=caffes):
@@ -211,9 +211,9 @@ def test_batch_norm_cannot_be_given_a_learning_rate(count: int, rate: str) -> No
 def test_a_shared_blob_starts_by_the_filler_of_the_owner() -> None:
     source = text((2, 3), "Flatten", "")
     for name, bottom, value in (("one", "y", 2), ("two", "one", 5)):
-        said = 'param { name: "w" } inner_product_param { num_output: 3 bias_term: false '
-        said += f'weight_filler {{ type: "constant" value: {value} }} }} loss_weight: 1'
-        source += layer("InnerProduct", name, bottom, name, said)
+        stated = 'param { name: "w" } inner_product_param { num_output: 3 bias_term: false '
+        stated += f'weight_filler {{ type: "constant" value: {value} }} }} loss_weight: 1'
+        source += layer("InnerProduct", name, bottom, name, stated)
     net = with_initial_weights(parse(source))
     assert [float(step.blobs[0].mean()) for step in net.steps if step.blobs] == [2, 2]
     real = ask("backward", source, [], {"x": image((2, 3))})

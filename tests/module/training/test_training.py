@@ -58,8 +58,8 @@ def by_blob(module: CaffeGraphModule) -> dict[str, Tensor]:
 
 
 def near(mine: Tensor, theirs: Tensor, limit: float) -> None:
-    apart = largest(mine.detach() - theirs)
-    assert apart <= limit * largest(theirs), f"{apart:.1e} of {largest(theirs):.1e}"
+    distance = largest(mine.detach() - theirs)
+    assert distance <= limit * largest(theirs), f"{distance:.1e} of {largest(theirs):.1e}"
 
 
 @pytest.mark.pycaffe
@@ -100,8 +100,8 @@ def test_ten_steps_end_where_real_caffe_ends(net: str, tmp_path: Path) -> None:
     after = by_blob(module)
     assert set(after) == set(real)
     for name, blob in after.items():
-        apart = largest(blob.detach() - real[name])
-        assert apart <= 1e-4, f"{name}: {apart:.1e}"
+        distance = largest(blob.detach() - real[name])
+        assert distance <= 1e-4, f"{name}: {distance:.1e}"
         frozen = net == "cifar_quick" and name.startswith("conv3/")
         assert torch.equal(before[name], blob) == frozen
     assert max(largest(after[name] - before[name]) for name in after) > 0.01

@@ -58,9 +58,9 @@ def _assigned(r: Random) -> Arguments:
     return (r.tensor(shape), parts, given), {}
 
 
-def _written_through_view(x: Tensor, axis: int, place: int, value: Tensor) -> Tensor:
+def _written_through_view(x: Tensor, axis: int, index: int, value: Tensor) -> Tensor:
     x = x.clone()
-    x.transpose(0, -1).select(axis, place).mul_(value)
+    x.transpose(0, -1).select(axis, index).mul_(value)
     return x
 
 
@@ -69,8 +69,8 @@ def _written_through_view(x: Tensor, axis: int, place: int, value: Tensor) -> Te
 def _view_written(r: Random) -> Arguments:
     shape = r.shape(2, 4, 3)
     axis = r.axis(len(shape))
-    place = r.number(0, (*shape[-1:], *shape[1:-1], *shape[:1])[axis] - 1)
-    return (r.tensor(shape), axis, place, r.tensor(())), {}
+    index = r.number(0, (*shape[-1:], *shape[1:-1], *shape[:1])[axis] - 1)
+    return (r.tensor(shape), axis, index, r.tensor(())), {}
 
 
 @family(torch.take_along_dim)
@@ -85,8 +85,8 @@ def _gathered(r: Random) -> Arguments:
 
 @family(torch.gather)
 def _gathered_first(r: Random) -> Arguments:
-    (value, place, axis), options = _gathered(r)
-    return (value, axis, place), options
+    (value, index, axis), options = _gathered(r)
+    return (value, axis, index), options
 
 
 @family(torch.scatter, torch.scatter_add)
@@ -95,8 +95,8 @@ def _scattered(r: Random) -> Arguments:
     axis = r.axis(len(shape))
     own = [r.number(1, size) for size in shape]
     own[axis] = r.number(1, 3)
-    places = r.integers(own, shape[axis])
-    return (r.tensor(shape), axis, places, r.tensor(own)), {}
+    indices = r.integers(own, shape[axis])
+    return (r.tensor(shape), axis, indices, r.tensor(own)), {}
 
 
 @family(torch.index_add, torch.index_copy)
@@ -104,10 +104,10 @@ def _added_rows(r: Random) -> Arguments:
     shape = list(r.shape(1, 4))
     axis = r.axis(len(shape))
     count = r.number(1, 4)
-    places = r.integers((count,), shape[axis])
+    indices = r.integers((count,), shape[axis])
     source = [*shape]
     source[axis] = count
-    return (r.tensor(shape), axis, places, r.tensor(source)), {}
+    return (r.tensor(shape), axis, indices, r.tensor(source)), {}
 
 
 @family(torch.index_fill)
@@ -121,9 +121,9 @@ def _filled_rows(r: Random) -> Arguments:
 def _put_slice(r: Random) -> Arguments:
     shape = r.shape(1, 4)
     axis = r.axis(len(shape))
-    place = r.axis(shape[axis])
-    part = torch.zeros(shape).select(axis, place)
-    return (r.tensor(shape), r.tensor(part.shape), axis, place), {}
+    index = r.axis(shape[axis])
+    part = torch.zeros(shape).select(axis, index)
+    return (r.tensor(shape), r.tensor(part.shape), axis, index), {}
 
 
 @family(torch.slice_scatter)
@@ -172,9 +172,9 @@ def _put(r: Random) -> Arguments:
     count, axes_ = r.number(1, 3), r.number(1, len(shape))
     several = r.flag()
     first = r.integers((count,), shape[0], -shape[0]) if several else torch.arange(shape[0])
-    places = (first, *(r.integers(first.shape, size, -size) for size in shape[1:axes_]))
+    indices = (first, *(r.integers(first.shape, size, -size) for size in shape[1:axes_]))
     values = r.choice(r.tensor((len(first), *shape[axes_:])), r.tensor(()))
-    return (r.tensor(shape), places, values), {"accumulate": several}
+    return (r.tensor(shape), indices, values), {"accumulate": several}
 
 
 @family(torch.scatter_reduce)
@@ -209,11 +209,11 @@ def _bags(r: Random) -> Arguments:
 def _looked_up_in_mask(r: Random) -> Arguments:
     shape = r.shape(1, 3)
     count = r.number(1, 4)
-    places = [r.integers((count,), size + 2, -size) for size in shape[: r.number(1, len(shape))]]
-    inside = [place < size for place, size in zip(places, shape, strict=False)]
+    indices = [r.integers((count,), size + 2, -size) for size in shape[: r.number(1, len(shape))]]
+    inside = [index < size for index, size in zip(indices, shape, strict=False)]
     mask = torch.stack(inside).all(0) & r.tensor((count,), "mask")
-    mask = mask.reshape(count, *(1 for _ in shape[len(places) :]))
-    return (r.tensor(shape), mask, places, r.choice(0.0, -1.5)), {}
+    mask = mask.reshape(count, *(1 for _ in shape[len(indices) :]))
+    return (r.tensor(shape), mask, indices, r.choice(0.0, -1.5)), {}
 
 
 @family(torch.index_reduce)

@@ -108,8 +108,8 @@ def _unpooling(axes_: int) -> Family:
 
     def made(r: Random) -> Arguments:
         kernel = r.number(2, 3)
-        values, places = pool(r.tensor((1, 2, *(6,) * axes_)), kernel, return_indices=True)
-        return (values, places, kernel), {}
+        values, indices = pool(r.tensor((1, 2, *(6,) * axes_)), kernel, return_indices=True)
+        return (values, indices, kernel), {}
 
     return made
 

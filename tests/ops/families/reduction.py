@@ -19,13 +19,13 @@ def _alike(r: Random) -> Arguments:
 
 
 @family(F.pairwise_distance)
-def _apart(r: Random) -> Arguments:
+def _without_ties(r: Random) -> Arguments:
     one, two = broadcast(r, 2)
     return (r.tensor(one), r.tensor(two), r.choice(2.0, 1.0, 3.0, math.inf)), {"keepdim": r.flag()}
 
 
 @family(torch.cdist)
-def _all_apart(r: Random) -> Arguments:
+def _all_without_ties(r: Random) -> Arguments:
     lead, rows, columns, width = r.shape(0, 2, 2), *r.many(3, 1, 4)
     args = r.tensor((*lead, rows, width)), r.tensor((*lead, columns, width))
     return (*args, r.choice(2.0, 1.0, 3.0, math.inf)), {}
@@ -88,7 +88,7 @@ def _how_far(r: Random) -> Arguments:
 
 
 @family(F.pdist)
-def _each_apart(r: Random) -> Arguments:
+def _each_without_ties(r: Random) -> Arguments:
     return (r.tensor((r.number(2, 4), r.number(1, 4))), r.choice(2.0, 1.0, 3.0, math.inf)), {}
 
 

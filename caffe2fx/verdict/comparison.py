@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from caffe2fx.engines import Engine, Session
 from caffe2fx.engines import engine as engine_of
 from caffe2fx.engines.embedded import EmbeddedEngine, EmbeddedSession
-from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.errors import CaffeError, EngineError, ShapeMismatchError
 from caffe2fx.files.feature_dump import Dump
 from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
-from caffe2fx.module.loader import load, read_net
+from caffe2fx.module.loader import describe, load, read_net
 from caffe2fx.module.save import current_net
 from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
@@ -86,10 +86,36 @@ def compare(
     values = _inputs(module, inputs)
     if not _is_files(judged) and not _has_layers(judged):
         return _by_outputs(module, _Module(cast(nn.Module, judged)), values, "torch")
-    with _opened(judged, engine, options) as (session, name):
+    opened = _opened(judged, engine, options)
+    with _naming_changes(module, judged, options), opened as (session, name):
         if _has_layers(module):
             return _by_layers(module, _net(judged, options), session, values, name)
         return _by_outputs(module, _Outputs(session), values, name)
+
+
+@contextmanager
+def _naming_changes(module: nn.Module, judged: Side, options: Mapping[str, Any]) -> Iterator[None]:
+    """Add the layers that changed to an error of the judged files, which names a later layer."""
+    try:
+        yield
+    except (ShapeMismatchError, EngineError) as error:
+        named = _changes(module, cast(Files, judged), options) if _is_files(judged) else ""
+        if not named:
+            raise
+        raise type(error)(f"{error}; against the reference {named}") from error
+
+
+def _changes(module: nn.Module, judged: Files, options: Mapping[str, Any]) -> str:
+    """Return how the parameters of layers differ from the reference's, as far as they are known."""
+    if not isinstance(module, CaffeGraphModule):
+        return ""
+    reference = module.caffe.net
+    bare = replace(reference, steps=tuple(replace(step, blobs=()) for step in reference.steps))
+    try:
+        found = align(describe(judged[0], None, **options), bare)
+    except CaffeError:
+        return ""
+    return "; ".join(f"layer {name!r} {change}" for name, change in found.changes.items())
 
 
 @contextmanager

@@ -140,7 +140,7 @@ class _Sums:
             "cosine": _cosine(*self.products[:3]),
             "relu_cosine": _cosine(*self.products[3:]),
             "l2": sqrt(self.squared_error) if self.squared_error >= 0 else nan,
-            "psnr": _psnr(self.high - self.low, mean),
+            "psnr": _psnr(float(self.high) - float(self.low), mean),
         }
         if not self.is_finite:
             found |= {"nan": _counted(np.isnan, self.mine, self.reference)}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import caffe2fx
 import fx2caffe
+from caffe2fx.errors import CaffeError
 from caffe2fx.layers import (
     Concat,
     Convolution,
@@ -334,3 +335,34 @@ def test_constant_outputs_beside_others_are_no_fault() -> None:
     assert caffe2fx.compare(model, other, X).status is Status.DIFFERS
     constant = Function(lambda x: torch.arange(3.0))
     assert caffe2fx.compare(constant, constant, X).status is Status.NOT_PROVEN
+
+
+PADDED = """layer { name: "in" type: "Input" top: "x"
+  input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "a" type: "Convolution" bottom: "x" top: "a"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "b" type: "Convolution" bottom: "x" top: "b"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }
+"""
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("pycaffe", marks=pytest.mark.pycaffe)])
+def test_a_change_after_which_a_later_layer_cannot_run_is_named(
+    tmp_path: Path, engine: str
+) -> None:
+    right, wrong, weights = (
+        tmp_path / name for name in ("r.prototxt", "w.prototxt", "n.caffemodel")
+    )
+    right.write_text(PADDED)
+    wrong.write_text(PADDED.replace("pad: 1", ""))
+    module = caffe2fx.load(right)
+    caffe2fx.save_weights(module, weights)
+    with pytest.raises(
+        CaffeError, match=r"against the reference layer 'a' needs pad \(1,\), got \(\)$"
+    ):
+        caffe2fx.compare(module, (wrong, weights), torch.randn(1, 3, 8, 8), engine=engine)
+    weights.write_bytes(b"")
+    with pytest.raises(CaffeError) as error:
+        caffe2fx.compare(module, (right, weights), torch.randn(1, 3, 8, 8), engine=engine)
+    assert "against the reference" not in str(error.value)

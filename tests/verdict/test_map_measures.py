@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from math import inf, isnan, nan
 
 import pytest
@@ -121,3 +122,11 @@ def test_a_verdict_measures_every_map_and_times_its_layers() -> None:
         assert report.context.layer_seconds[row.layer] >= 0
     assert report.context.inputs[0].shape == (1, 3, 8, 8) and report.context.program
     assert all(not step.blobs for step in report.context.net.steps)  # type: ignore[union-attr]
+
+
+def test_infinities_are_measured_without_a_warning() -> None:
+    same = torch.tensor([[inf, inf], [inf, inf]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = measure(same, same)
+    assert found.max_abs == 0 and found.inf == (4, 4)

@@ -45,6 +45,7 @@ class Traits:
     random: bool
     switches: tuple[tuple[int, str], ...]  # arguments that turn the randomness off
     reads: bool
+    allocates: bool  # its result is memory that nobody has written
     data_shape: bool
     view: bool
     writes: tuple[tuple[int, str], ...]
@@ -53,6 +54,9 @@ class Traits:
     ]  # batch norm writes these, its schema does not state that
 
 
+_ALLOCATE = frozenset({
+    "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
+})  # fmt: skip
 _LIBRARIES = ("aten", "prim", "prims", "mkldnn", "quantized", "torchvision")
 
 
@@ -65,12 +69,14 @@ def _traits(function: Any) -> Traits:
         for i, a in enumerate(schema.arguments)
         if a.alias_info is not None and a.alias_info.is_write
     ]
+    name = schema.name.removeprefix("aten::")
     return Traits(
-        name=schema.name.removeprefix("aten::"),
+        name=name,
         users=function.namespace not in _LIBRARIES,
         random=torch.Tag.nondeterministic_seeded in tags,
         switches=tuple(a for a in arguments if a[1] in ("dropout_p", "train", "training")),
         reads=torch.Tag.data_dependent_output in tags,
+        allocates=name in _ALLOCATE,
         data_shape=torch.Tag.dynamic_output_shape in tags,
         view=bool(function.is_view),
         writes=tuple(written),
@@ -193,6 +199,8 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._check(traits, args, kwargs, tensors)
         with self._watched(traits, args, kwargs, tensors) if traits.users else nullcontext():
             result = func(*args, **kwargs)
+        if traits.allocates and not result.is_meta:
+            result.zero_()  # what the memory held before would make each export another one
         self._remember(tensors, result)
         return result
 

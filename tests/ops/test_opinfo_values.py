@@ -19,9 +19,9 @@ from caffe2fx.net.evaluate import StepwiseEvaluation, own_reference
 pytestmark = pytest.mark.sweep
 SAMPLES, SECONDS = 4, 20
 NAN = float("nan")
-# Of equal elements torch gives the position of any, the ends of a domain are not finite, and
-# nobody wrote the memory of new tensors. LAPACK ends the process where a matrix holds NaN.
-UNDEFINED = frozenset({"topk", "kthvalue", "sort", "argsort", "erfinv", "new_empty_strided"})
+# Of equal elements torch gives the position of any, and the ends of a domain are not finite.
+# LAPACK ends the process where a matrix holds NaN.
+UNDEFINED = frozenset({"topk", "kthvalue", "sort", "argsort", "erfinv"})
 DIES_OF_NAN = frozenset({"linalg.eig", "linalg.eigvals", "linalg.eigh", "linalg.eigvalsh"})
 
 
@@ -108,6 +108,11 @@ def _alike(want: Tensor, have: Tensor) -> bool:
     return torch.allclose(have.float(), want, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
+def _is_unwritten(name: str) -> bool:
+    """Return whether an operation gives memory that nobody has written, whose values are chance."""
+    return name.startswith(("empty", "new_empty"))
+
+
 def _too_long(_: int, __: FrameType | None) -> None:
     raise TimeoutError
 
@@ -119,7 +124,7 @@ def test_samples(kind: str) -> None:
     wrong = []
     signal.signal(signal.SIGALRM, _too_long)
     left_out = UNDEFINED | (DIES_OF_NAN if kind == "NaN" else frozenset())
-    for op in (op for op in op_db if op.name not in left_out):
+    for op in (op for op in op_db if op.name not in left_out and not _is_unwritten(op.name)):
         try:
             signal.alarm(SECONDS)
             for call in samples(op, kind):

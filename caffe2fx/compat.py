@@ -45,6 +45,7 @@ IS_COMPILING = _later("torch.compiler.is_compiling", "2.3")
 LP_POOL3D = _later("torch.nn.functional.lp_pool3d", "2.3")
 RESIZABLE = _later("torch.UntypedStorage.resizable", "2.3")
 RMS_NORM = _later("torch.nn.functional.rms_norm", "2.4")
+RRELU_WITH_NOISE = _later("torch.ops.aten.rrelu_with_noise_functional.default", "2.6")
 SAFE_SOFTMAX = _later("torch._safe_softmax", "2.5")
 UNSAFE_MASKED_INDEX = _later("torch._unsafe_masked_index", "2.5")
 

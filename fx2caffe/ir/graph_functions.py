@@ -92,3 +92,8 @@ def fake_quantize_per_channel_affine(
         input.float(), scale.float(), zero_point, axis, quant_min, quant_max
     )
     return result.to(input.dtype)
+
+
+def fake_quantize_per_channel_with_mask(*args: Any) -> tuple[Tensor, None]:
+    """Return the result of `fake_quantize_per_channel_affine` and no mask, as gradients need it."""
+    return fake_quantize_per_channel_affine(*args), None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from caffe2fx import compat
 from caffe2fx.layers import (
     BNLL,
     ELU,
@@ -73,6 +75,20 @@ def rrelu(
     if training:
         raise Refused("needs eval mode: call model.eval()")
     return net.add(ReLU(negative_slope=(lower + upper) / 2), input)
+
+
+@handles(compat.RRELU_WITH_NOISE)
+def rrelu_with_noise(
+    net: Emitter,
+    input: Symbol,
+    noise: Operand,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    generator: Any = None,
+) -> tuple[Symbol, Operand]:
+    """Return rrelu and the noise, which stays as it is in eval mode."""
+    return rrelu(net, input, lower, upper, training), noise
 
 
 def _prelu_of_computed(net: Emitter, input: Symbol, weight: Symbol) -> Symbol:

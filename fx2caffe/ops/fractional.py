@@ -54,6 +54,30 @@ handles(F.fractional_max_pool2d_with_indices)(_pooling(2, indices=True))
 handles(F.fractional_max_pool3d_with_indices)(_pooling(3, indices=True))
 
 
+def _operator(axes: int) -> Any:
+    """Return the handler of torch's operator, which takes its samples without a name."""
+    pooling = _pooling(axes, indices=True)
+
+    def fractional_max_pool(
+        net: Emitter,
+        input: Symbol,
+        kernel_size: Sizes,
+        output_size: Sizes,
+        random_samples: Tensor,
+        *,
+        out: Expected,
+    ) -> Any:
+        return pooling(
+            net, input, kernel_size, output_size, _random_samples=random_samples, out=out
+        )
+
+    return fractional_max_pool
+
+
+handles(torch._C._nn.fractional_max_pool2d)(_operator(2))
+handles(torch._C._nn.fractional_max_pool3d)(_operator(3))
+
+
 def _windows(input: Shape, kernel: Sequence[int], shape: Sequence[int], samples: Tensor) -> Tensor:
     """Return the flat indices that each window reads; the taps are the last axis.
 

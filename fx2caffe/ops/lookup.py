@@ -124,6 +124,33 @@ def embedding_bag(
     return _bags(net, rows, list(pairwise(edges)), mode)
 
 
+@handles(torch._embedding_bag, torch._embedding_bag_forward_only)
+def embedding_bag_with_counts(
+    net: Emitter,
+    weight: Operand,
+    indices: Operand,
+    offsets: Tensor,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: Operand | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> tuple[Symbol, None, None, None]:
+    """Return the bags without their counts and largest indices, which only gradients read."""
+    bags = embedding_bag(
+        net,
+        indices,
+        weight,
+        offsets,
+        mode=("sum", "mean", "max")[mode],
+        per_sample_weights=per_sample_weights,
+        include_last_offset=include_last_offset,
+        padding_idx=None if padding_idx == -1 else padding_idx,
+    )
+    return bags, None, None, None
+
+
 _BAGS = {"sum": ReduceOp.SUM, "mean": ReduceOp.MEAN, "max": ReduceOp.MAX}
 
 
@@ -134,9 +161,16 @@ def _unsqueezed(net: Emitter, value: Operand) -> Operand:
 
 
 def _bags(net: Emitter, rows: Symbol, bags: Sequence[tuple[int, int]], mode: str) -> Symbol:
-    """Compute sums or means by a matrix of weights; an empty bag gives zeros."""
+    """Reduce bags of one length as rows of a matrix; sum others by a matrix of weights.
+
+    An empty bag gives zeros.
+    """
+    count = rows.static_size(0) // len(bags)
+    if count and list(bags) == [(i * count, (i + 1) * count) for i in range(len(bags))]:
+        equal = viewed(net, rows, lambda s: (s[0] // count, count, *s[1:]), suffix="bags")
+        return reduced(net, _BAGS[mode], equal, 1)
     if mode == "max":
-        raise Refused("needs bags of equal length, as rows of a matrix, for mode='max'")
+        raise Refused("needs bags of equal length for mode='max'")
     matrix = torch.zeros(len(bags), rows.static_size(0), dtype=torch.float64)
     for bag, (start, end) in enumerate(bags):
         matrix[bag, start:end] = 1 / (end - start) if mode == "mean" and end > start else 1

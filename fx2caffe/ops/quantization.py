@@ -49,6 +49,51 @@ def fake_quantize_per_channel_affine(
     return _stepped(net, input, each, zeros, quant_min, quant_max)
 
 
+@handles(torch.ops.aten.fake_quantize_per_tensor_affine_cachemask.default)
+def fake_quantize_per_tensor_with_mask(
+    net: Emitter, input: Symbol, scale: Any, zero_point: Any, quant_min: int, quant_max: int
+) -> tuple[Symbol, None]:
+    """Return the steps without the mask of what was not clipped, which only gradients read."""
+    return fake_quantize_per_tensor_affine(
+        net, input, scale, zero_point, quant_min, quant_max
+    ), None
+
+
+@handles(torch._fake_quantize_per_tensor_affine_cachemask_tensor_qparams)
+def fake_quantize_by_tensors_with_mask(
+    net: Emitter,
+    input: Symbol,
+    scale: Any,
+    zero_point: Any,
+    fake_quant_enabled: Any,
+    quant_min: int,
+    quant_max: int,
+) -> tuple[Symbol, None]:
+    """Return the steps, or the input where the switch is 0; without the mask."""
+    if not bool(constant("fake_quant_enabled", fake_quant_enabled)):
+        return input, None
+    return fake_quantize_per_tensor_affine(
+        net, input, scale, zero_point, quant_min, quant_max
+    ), None
+
+
+@handles(graph_functions.fake_quantize_per_channel_with_mask)
+def fake_quantize_per_channel_with_mask(
+    net: Emitter,
+    input: Symbol,
+    scale: Any,
+    zero_point: Any,
+    axis: int,
+    quant_min: int,
+    quant_max: int,
+) -> tuple[Symbol, None]:
+    """Return the steps of each channel without the mask of what was not clipped."""
+    steps = fake_quantize_per_channel_affine(
+        net, input, scale, zero_point, axis, quant_min, quant_max
+    )
+    return steps, None
+
+
 def _of_tensor(name: str, value: Any) -> Tensor:
     return constant(name, value if isinstance(value, Symbol | Tensor) else torch.as_tensor(value))
 

@@ -253,6 +253,54 @@ def fake_quantize_per_channel(*args: Any, **kwargs: Any) -> Respelled:
     return graph_functions.fake_quantize_per_channel_affine, args, kwargs
 
 
+def as_strided_scatter(
+    input: Tensor,
+    src: Tensor,
+    size: Sizes,
+    stride: Sizes,
+    storage_offset: int | None = None,
+) -> Respelled:
+    """Respell a write by steps through memory, which only a contiguous tensor's shape implies."""
+    if not input.is_contiguous():
+        return torch.as_strided_scatter, (input, src, size, stride, storage_offset), {}
+    elements = torch.arange(input.numel()).as_strided(size, stride, storage_offset or 0)
+    positions = elements.flatten(), tuple(input.shape)
+    index = tuple(axis.reshape(elements.shape) for axis in torch.unravel_index(*positions))
+    return graph_functions.setitem, (input, index, src), {}
+
+
+def trilinear(
+    i1: Tensor,
+    i2: Tensor,
+    i3: Tensor,
+    expand1: Sizes,
+    expand2: Sizes,
+    expand3: Sizes,
+    sumdim: Sizes,
+    unroll_dim: int = 1,
+) -> Respelled:
+    """Respell the axes that F.bilinear gives it; others stay."""
+    axes = [list(one) for one in (expand1, expand2, expand3, sumdim)]
+    if axes == [[1, 3], [0], [1, 2], [2, 3]]:
+        return F.bilinear, (i1, i3, i2), {}
+    return torch._trilinear, (i1, i2, i3, *axes, unroll_dim), {}
+
+
+def rrelu_with_noise(
+    input: Tensor,
+    noise: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    generator: Any = None,
+) -> Respelled:
+    return F.rrelu, (input, lower, upper, training), {}
+
+
+def fake_quantize_per_channel_with_mask(*args: Any) -> Respelled:
+    return graph_functions.fake_quantize_per_channel_with_mask, args, {}
+
+
 # By name, in torch.ops.aten and in torch alike: where both have a function, it is the same one.
 RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "batch_norm": batch_norm,
@@ -306,4 +354,8 @@ RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "affine_grid_generator": affine_grid,
     "tensordot": tensordot,
     "fake_quantize_per_channel_affine": fake_quantize_per_channel,
+    "fake_quantize_per_channel_affine_cachemask": fake_quantize_per_channel_with_mask,
+    "as_strided_scatter": as_strided_scatter,
+    "_trilinear": trilinear,
+    "rrelu_with_noise": rrelu_with_noise,
 })  # fmt: skip

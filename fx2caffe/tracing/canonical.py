@@ -112,7 +112,8 @@ def _other_form(function: Function) -> Function | None:
         return torch.reshape
     if name.endswith("_") and not name.endswith("__"):
         name = ALIASES.get(name[:-1], name[:-1])
-    return _home(name, owner)
+    packet = isinstance(function, torch._ops.OpOverloadPacket)
+    return _home(name, owner) or (getattr(function, "default", None) if packet else None)
 
 
 _OPERATORS: dict[Function, str] = {

@@ -52,6 +52,9 @@ ROWS = [
     Row("leaky_relu", lambda: nn.LeakyReLU(0.2), layers=(R,)),
     Row("leaky_relu_zero", lambda: nn.LeakyReLU(0.0), layers=(R,)),
     Row("rrelu", lambda: nn.RReLU(0.1, 0.5), layers=(R,)),
+    Row("rrelu_of_program", function(
+        lambda x: torch.ops.aten.rrelu_with_noise_functional(x, x, 0.1, 0.5)[0]), layers=(R,),
+        since="2.6"),
     Row("rrelu_training", function(lambda x: F.rrelu(x, training=True)),
         refused="needs eval mode"),
     Row("prelu", lambda: nn.PReLU(3), layers=("PReLU",)),

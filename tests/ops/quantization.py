@@ -8,6 +8,8 @@ from tests.rows import Row, function
 
 PER_TENSOR = torch.fake_quantize_per_tensor_affine
 PER_CHANNEL = torch.fake_quantize_per_channel_affine
+BY_TENSORS = torch._fake_quantize_per_tensor_affine_cachemask_tensor_qparams
+ATEN = torch.ops.aten
 SCALES = torch.tensor([0.1, 0.3, 1 / 3])
 ZEROS = torch.tensor([3, -4, 0], dtype=torch.int32)
 CLIP = "P E P P E P"
@@ -43,6 +45,17 @@ ROWS = [
         layers=EACH),
     Row("fake_quantize_last_axis", function(lambda x: PER_CHANNEL(
         x, SCALES, ZEROS[2:].expand(3), 2, -8, 7)), ((2, 4, 3),),
+        layers=("Scale", *chain(f"{CLIP} P P"), "Scale")),
+    Row("fake_quantize_of_program", function(
+        lambda x: ATEN.fake_quantize_per_tensor_affine_cachemask(x, 0.1, 3, 0, 255)[0]),
+        layers=chain(f"P {CLIP} P P P")),
+    Row("fake_quantize_of_program_by_tensors", function(lambda x: BY_TENSORS(
+        x, SCALES[2], ZEROS[0], torch.ones(1), -8, 7)[0]), layers=chain(f"P {CLIP} P P P")),
+    Row("fake_quantize_of_program_off", function(lambda x: BY_TENSORS(
+        x, SCALES[2], ZEROS[0], torch.zeros(1), -8, 7)[0] * 2), layers=("Power",)),
+    Row("fake_quantize_of_program_channels", function(
+        lambda x: ATEN.fake_quantize_per_channel_affine_cachemask(
+            x, SCALES, ZEROS[2:].expand(3), 2, -8, 7)[0]), ((2, 4, 3),),
         layers=("Scale", *chain(f"{CLIP} P P"), "Scale")),
     Row("fake_quantize_module", lambda: fake_quantize(False), layers=chain(f"P {CLIP} P P P")),
     Row("fake_quantize_module_channels", lambda: fake_quantize(True), ((2, 3, 4, 4),), layers=EACH),

@@ -142,6 +142,21 @@ OPERATORS: dict[str, Callable[[Tensor], Any]] = {
     "copy": lambda x: ATEN.copy(x, x[:, :1] * 2),
     "max_pool_without_stride": lambda x: torch.max_pool2d(x, 2),
     "softmax_half": lambda x: ATEN._softmax(x, 1, False),
+    "trilinear": lambda x: ATEN._trilinear(
+        x[:, 0, 0], torch.linspace(-1, 1, 80).reshape(5, 4, 4), x[:, 1, 1],
+        [1, 3], [0], [1, 2], [2, 3]),
+    "as_strided_scatter": lambda x: ATEN.as_strided_scatter(
+        x, x[:, 0, :3, 0] * 2, [2, 3], [48, 5], 1),
+    "rrelu_with_noise": lambda x: ATEN.rrelu_with_noise(x, torch.zeros(x.shape), 0.1, 0.3),
+    "embedding_bag": lambda x: ATEN._embedding_bag(
+        torch.ones(4, 2).cumsum(0), x.argmax(1).flatten(), torch.tensor([0, 4, 20]), False, 1)[0],
+    "embedding_bag_max": lambda x: ATEN._embedding_bag(
+        torch.ones(4, 2).cumsum(0), x.argmax(1).flatten(), torch.arange(0, 32, 8), False, 2)[0],
+    "fake_quantize_switched_off": lambda x: (
+        ATEN._fake_quantize_per_tensor_affine_cachemask_tensor_qparams)(
+        x, torch.tensor(0.1), torch.tensor(3), torch.tensor(0), 0, 255)[0] + 1,
+    "fractional_max_pool2d": lambda x: ATEN.fractional_max_pool2d(
+        x, [2, 2], [2, 2], torch.full((2, 3, 2), 0.25))[0],
 }  # fmt: skip
 
 

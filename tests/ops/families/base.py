@@ -100,7 +100,9 @@ def calls(target: Any, function: Callable[..., Any]) -> Callable[[Family], Famil
     """Give a family to a function that is reached through another one."""
 
     def add(made: Family) -> Family:
-        FAMILIES[target].append((function, made))
+        found = compat.function_of(target)
+        if found is not None:
+            FAMILIES[found].append((function, made))
         return made
 
     return add

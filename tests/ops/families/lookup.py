@@ -205,6 +205,23 @@ def _bags(r: Random) -> Arguments:
     return (words, table), options
 
 
+def _first(function: Any) -> Any:
+    """Return a function that gives the first result alone."""
+    return lambda *args, **kwargs: function(*args, **kwargs)[0]
+
+
+@calls(torch._embedding_bag, _first(torch._embedding_bag))
+@calls(torch._embedding_bag_forward_only, _first(torch._embedding_bag_forward_only))
+def _bags_of_export(r: Random) -> Arguments:
+    mode, length = r.number(0, 2), r.number(1, 3)
+    starts = r.choice(
+        torch.arange(0, 3 * length, length), torch.tensor([0, *sorted(r.many(2, 0, 3 * length))])
+    )
+    table, words = r.tensor((6, r.number(1, 4))), r.integers((3 * length,), 6)
+    given = r.tensor(words.shape) if mode == 0 and r.flag() else None
+    return (table, words, starts, False, mode, False, given), {}
+
+
 @family(compat.UNSAFE_MASKED_INDEX)
 def _looked_up_in_mask(r: Random) -> Arguments:
     shape = r.shape(1, 3)

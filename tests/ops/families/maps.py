@@ -203,6 +203,22 @@ for _axes in (2, 3):
         family(_pool)(_fractional(_axes, bool(_suffix)))
 
 
+def _operator(axes_: int) -> Family:
+    """Draw what torch's operator takes: an output size, and the samples without a name."""
+
+    def made(r: Random) -> Arguments:
+        value = images(r, axes_, 3, 6)
+        samples = r.tensor((*value.shape[:2], axes_), "fraction")
+        return (value, r.many(axes_, 1, 2), r.many(axes_, 1, 2), samples), {}
+
+    return made
+
+
+for _axes in (2, 3):
+    _below = getattr(torch._C._nn, f"fractional_max_pool{_axes}d")
+    calls(_below, lambda *args, _below=_below: _below(*args)[0])(_operator(_axes))
+
+
 def _resizing(axes_: int, weighs: bool) -> Family:
     """Return an operator below interpolate: to a size or by factors."""
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from fx2caffe.ir import graph_functions
 from tests.ops.families.base import (
     Arguments,
@@ -200,6 +201,18 @@ def _cast(r: Random) -> Arguments:
     return (value, "cpu", kind) if r.flag() else (value, kind), {}
 
 
+@calls(compat.RRELU_WITH_NOISE, lambda *args: torch.ops.aten.rrelu_with_noise_functional(*args)[0])
+def _random_slope_of_export(r: Random) -> Arguments:
+    value = r.tensor(r.shape(0))
+    return (value, torch.zeros(value.shape), r.choice(0.1, 0.25), r.choice(0.25, 0.5)), {}
+
+
+PER_TENSOR = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask.default
+PER_CHANNEL = torch.ops.aten.fake_quantize_per_channel_affine_cachemask.default
+BY_TENSORS = torch._fake_quantize_per_tensor_affine_cachemask_tensor_qparams
+
+
+@calls(PER_TENSOR, lambda *args: PER_TENSOR(*args)[0])
 @family(torch.fake_quantize_per_tensor_affine)
 def _quantized(r: Random) -> Arguments:
     least, zero = r.choice((-128, 0), (0, 3), (-8, -1))
@@ -209,6 +222,14 @@ def _quantized(r: Random) -> Arguments:
     return (r.tensor(r.shape(0), "normal"), scale, zero, least, least + 255), {}
 
 
+@calls(BY_TENSORS, lambda *args: BY_TENSORS(*args)[0])
+def _quantized_by_tensors(r: Random) -> Arguments:
+    scale, zero = torch.tensor(r.choice(0.25, 0.1)), torch.tensor(r.number(-3, 3))
+    switch = torch.tensor([r.number(0, 1)])
+    return (r.tensor(r.shape(0), "normal"), scale, zero, switch, -8, 7), {}
+
+
+@calls(graph_functions.fake_quantize_per_channel_with_mask, lambda *args: PER_CHANNEL(*args)[0])
 @calls(graph_functions.fake_quantize_per_channel_affine, torch.fake_quantize_per_channel_affine)
 def _quantized_by_channel(r: Random) -> Arguments:
     shape = r.shape(1, 4)

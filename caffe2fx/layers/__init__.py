@@ -45,6 +45,7 @@ from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
 from caffe2fx.layers.forks.tensorflow import DepthToSpace
 from caffe2fx.layers.forks.training import RegionLoss, SegAccuracy, YoloSeg, Yolov3
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled
+from caffe2fx.layers.forks.warp import Warp
 from caffe2fx.layers.images import Data, ImageData, MemoryData, WindowData
 from caffe2fx.layers.inner_product import InnerProduct
 from caffe2fx.layers.layer import Layer
@@ -195,6 +196,7 @@ __all__ = [
     "Upsample",
     "UpsampleMask",
     "VideoData",
+    "Warp",
     "WindowData",
     "YoloDetectionOutput",
     "YoloSeg",

@@ -63,6 +63,7 @@ from caffe2fx.layers.forks.synopsys import (
 )
 from caffe2fx.layers.forks.tensorflow import DepthToSpace, ResizeBilinear, ResizeNearestNeighbor
 from caffe2fx.layers.forks.variants import BatchNormScaleBias, DropoutUnscaled, SpatialDropout
+from caffe2fx.layers.forks.warp import Warp
 from caffe2fx.layers.loss import LossParameter, NormalizationMode, SoftmaxWithLoss
 from caffe2fx.layers.pooling import Pooling, PoolMethod, RoundMode
 from caffe2fx.layers.proposal import Proposal
@@ -242,6 +243,8 @@ ROWS = (
     Row("matmul batched", MatMulBatched(), ((2, 3, 4), (2, 4, 5))),
     Row("matmul transposed", MatMulBatched(transpose_a=True, transpose_b=True),
         ((2, 4, 3), (2, 5, 4))),
+    Row("warp", Warp(), ((2, 3, 4, 5), (2, 2, 4, 5))),
+    Row("warp far", Warp(), ((1, 2, 3, 3), (1, 2, 3, 3)), values=((), (1, -1, 2, 0.5, 9, -0.5))),
     Row("correlation", Correlation(kernel_size=1, max_displacement=2, pad=2), (IMAGE, IMAGE)),
     Row("correlation patch", Correlation(
         kernel_size=3, max_displacement=2, pad=3, stride_1=3, stride_2=2,

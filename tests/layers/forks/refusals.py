@@ -43,6 +43,7 @@ REFUSALS = (
     Refusal("matmul", "MatMul", "needs bottoms of", "matmul_param { dim_1: 2 }",
             bottoms=((2, 3), (4, 3))),
     Refusal("matmul batched", "MatMul", "that fit", bottoms=((2, 3), (4, 3))),
+    Refusal("warp", "Warp", "needs a flow", bottoms=((1, 2, 9, 9), (1, 3, 9, 9))),
     Refusal("correlation", "Correlation", "an odd kernel_size", bottoms=((1, 2, 9, 9),) * 2),
     Refusal("smooth l1", "SmoothL1Loss", "of one shape", bottoms=((2, 3), (2, 4))),
     Refusal("convolution depthwise", "ConvolutionDepthwise", "num_output of 4",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from caffe2fx.layers.forks.convolution import (
 from caffe2fx.layers.forks.normalization import BN, BNOfBoth, BNScale
 from caffe2fx.layers.forks.synopsys import BatchNormEps
 from caffe2fx.layers.forks.variants import BatchNormScaleBias
+from caffe2fx.layers.forks.warp import Warp
 from tests.layers.forks.twin import Array, Arrays, at_all, indices, twin
 
 # Normalizations
@@ -92,6 +93,26 @@ def matmul_batched(layer: MatMulBatched, bottoms: Arrays, blobs: Arrays) -> tupl
     one = np.moveaxis(bottoms[0], -1, -2) if layer.transpose_a else bottoms[0]
     two = bottoms[1] if layer.transpose_b else np.moveaxis(bottoms[1], -1, -2)
     return ((one[..., :, None, :] * two[..., None, :, :]).sum(-1),)
+
+
+@twin(Warp)
+def warp(layer: Warp, bottoms: Arrays, blobs: Arrays) -> tuple[Array, ...]:
+    image, flow = bottoms
+    height, width = image.shape[2:]
+    top = np.zeros(image.shape)
+    for n, c, row, column in indices(image.shape):
+        x, y = column + flow[n, 0, row, column], row + flow[n, 1, row, column]
+        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+            continue
+        left, up, right, down = floor(x), floor(y), ceil(x), ceil(y)
+        map_ = image[n, c]
+        top[n, c, row, column] = (
+            (1 - x + left) * (1 - y + up) * map_[up, left]
+            + (x - left) * (1 - y + up) * map_[up, right]
+            + (1 - x + left) * (y - up) * map_[down, left]
+            + (x - left) * (y - up) * map_[down, right]
+        )
+    return (top,)
 
 
 @twin(Correlation)

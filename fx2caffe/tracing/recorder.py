@@ -21,6 +21,7 @@ from fx2caffe.tracing.graph_builder import GraphBuilder
 from fx2caffe.tracing.leaf_call import LeafCall
 from fx2caffe.tracing.leaf_functions import SEE_THROUGH, see_through
 from fx2caffe.tracing.original import Original
+from fx2caffe.tracing.overriding_classes import by_classes, overridden
 from fx2caffe.tracing.refusal_log import RefusalLog
 from fx2caffe.tracing.selections import Selections
 from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
@@ -76,6 +77,9 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._guard.opaque:
             return func(*args, **kwargs)
+        if overridden(types):
+            with self:  # what the classes call is recorded
+                return by_classes(func, types, args, kwargs)
         try:
             return self._dispatch(func, args, kwargs)
         except UnseenWrite as error:

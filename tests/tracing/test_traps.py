@@ -11,10 +11,10 @@ import torch
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing.pytree import flatten
 from fx2caffe.tracing.tracer import trace
-from tests.tracing import memory_traps, python_traps, refused_traps
+from tests.tracing import memory_traps, overriding_traps, python_traps, refused_traps
 from tests.tracing.traps import ALLOWED, REFUSED
 
-TRAPS = (memory_traps, python_traps, refused_traps)
+TRAPS = (memory_traps, overriding_traps, python_traps, refused_traps)
 FILES = {__file__, *(module.__file__ for module in TRAPS)}  # an output has no line
 VALUES = pytest.mark.parametrize("values", ["real", "fake"])
 

@@ -1,0 +1,96 @@
+"""Classes and modes with a `__torch_function__` of their own, which change what torch does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from tests.tracing.traps import allowed
+
+WEIGHT = torch.linspace(-1.0, 1.0, 4)
+
+
+class Scaled:
+    """Holds a tensor and a factor, which functions multiply."""
+
+    def __init__(self, tensor: Tensor, factor: float) -> None:
+        self.tensor, self.factor = tensor, factor
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        plain = [arg.tensor if isinstance(arg, Scaled) else arg for arg in args]
+        factor = max(arg.factor for arg in args if isinstance(arg, Scaled))
+        return cls(func(*plain, **(kwargs or {})), factor * 2)
+
+
+class Doubling(Tensor):
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = super().__torch_function__(func, types, args, kwargs or {})
+        return result * 2 if func is torch.relu else result
+
+
+class Declining(Tensor):
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.relu or any(kind is not cls for kind in types):
+            return NotImplemented
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+class Weights:
+    """Stands for a constant in any function."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*(WEIGHT if isinstance(arg, cls) else arg for arg in args), **(kwargs or {}))
+
+
+class Halving(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        return result / 2 if func is torch.relu else result
+
+
+@allowed
+def wrapped_in_an_object(x: Tensor, y: Tensor) -> Tensor:
+    held = torch.add(torch.relu(Scaled(x - 0.5, 3.0)), y)  # type: ignore[arg-type]
+    return held.tensor * held.factor  # type: ignore[attr-defined, no-any-return]
+
+
+@allowed
+def subclass_that_changes_a_function(x: Tensor, y: Tensor) -> Tensor:
+    return torch.relu((x - 0.5).as_subclass(Doubling)).as_subclass(Tensor) + y
+
+
+@allowed
+def constant_of_a_subclass_that_changes_a_function(x: Tensor, y: Tensor) -> Tensor:
+    return torch.relu(x + WEIGHT.as_subclass(Doubling)).as_subclass(Tensor) + y
+
+
+@allowed
+def another_subclass_where_the_first_declines(x: Tensor, y: Tensor) -> Tensor:
+    both = torch.add(x.as_subclass(Declining), Weights())  # type: ignore[call-overload]
+    return both.as_subclass(Tensor) * y
+
+
+@allowed
+def all_decline(x: Tensor, y: Tensor) -> Tensor:
+    try:
+        return torch.relu(x.as_subclass(Declining))
+    except TypeError:
+        return x + y
+
+
+@allowed
+def object_that_stands_for_a_constant(x: Tensor, y: Tensor) -> Tensor:
+    return torch.mul(x, Weights()) + torch.relu(Weights()) * y  # type: ignore[arg-type]
+
+
+@allowed
+def mode_that_changes_a_function(x: Tensor, y: Tensor) -> Tensor:
+    with Halving():
+        return torch.relu(x - y)

@@ -26,7 +26,7 @@ Ranges = Mapping[str, tuple[float, float]]
 _BY_DTYPE = {torch.bool: 1, torch.uint8: 255, torch.int8: 128, torch.int16: 1 << 15}
 
 # Sums of products of the elements; `sub`, the only difference, is computed as a sum.
-_SUMS = frozenset(
+SUMS = frozenset(
     """add sub mul square pow prod cumprod sum nansum cumsum matmul mm bmm mv dot vdot outer inner
     kron einsum addmm addmv addbmm baddbmm addr addcmul linear bilinear tensordot trace conv1d
     conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d index_add scatter_add
@@ -34,7 +34,7 @@ _SUMS = frozenset(
     bitwise_left_shift""".split()  # noqa: SIM905
 )
 # Each element of the result is an operand's element or a Python number of the arguments.
-_MOVES = frozenset(
+ELEMENTS = frozenset(
     """getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
     split_with_sizes tensor_split hsplit vsplit dsplit unbind squeeze unsqueeze narrow select flip
     roll rot90 tile repeat repeat_interleave expand broadcast_to index_select gather take
@@ -47,7 +47,7 @@ _MOVES = frozenset(
     """.split()  # noqa: SIM905
 )
 # Besides elements, Python numbers of the arguments are written.
-_WRITES = frozenset(
+WRITES = frozenset(
     """masked_fill where setitem index_fill scatter pad fill maximum minimum""".split()  # noqa: SIM905
 )
 # Functions that return indices into an operand; and those that return elements of it besides.
@@ -82,8 +82,8 @@ class IntegerRanges:
         self._ranges = ranges or {}
         self._checked_ranges()
         from_example = {node: _largest(v) for node, v in self._example.items() if _is_integer(node)}
-        self._likely = self._magnitudes({**self._promised(), **from_example})
-        self._known = self._magnitudes(self._promised())
+        self._likely, _ = self._magnitudes({**self._promised(), **from_example})
+        self._known, self._exact = self._magnitudes(self._promised())
         judged = dict.fromkeys(n for node in module.graph.nodes for n in _judged(node))
         self._seen = self._observed([node for node in judged if isinf(self._known[node])])
 
@@ -94,11 +94,21 @@ class IntegerRanges:
         ranges = {by_name[name]: max(map(abs, ends)) for name, ends in self._ranges.items()}
         return {**found, **ranges}
 
-    def _magnitudes(self, inputs: Mapping[fx.Node, float]) -> dict[fx.Node, float]:
+    def _magnitudes(
+        self, inputs: Mapping[fx.Node, float]
+    ) -> tuple[dict[fx.Node, float], dict[fx.Node, float]]:
+        """Return the magnitudes, and those that the functions had if no dtype wrapped."""
         found: dict[fx.Node, float] = {}
+        exact: dict[fx.Node, float] = {}
         for node in self._module.graph.nodes:
-            found[node] = self._magnitude(node, inputs, found)
-        return found
+            dtype = getattr(node.meta.get("value"), "dtype", torch.float32)
+            exact[node] = self._magnitude(node, inputs, found)
+            found[node] = min(exact[node], _BY_DTYPE.get(dtype, inf))
+        return found, exact
+
+    def before_wrapping(self, node: fx.Node) -> float:
+        """Return the magnitude of what a function computes, whatever its dtype holds."""
+        return self._exact[node]
 
     def _checked_ranges(self) -> None:
         known = {self._names[node.name]: value for node, value in self._example.items()}
@@ -118,7 +128,7 @@ class IntegerRanges:
             self._check_magnitude(judged)
 
     def _check_magnitude(self, node: fx.Node) -> None:
-        magnitude = self._known[node]
+        magnitude = self._exact[node] if _sums(node) else self._known[node]
         if isinf(magnitude):
             self._check_seen(node)
         elif magnitude > LARGEST:
@@ -146,23 +156,22 @@ class IntegerRanges:
         dtype = getattr(node.meta.get("value"), "dtype", torch.float32)
         if node.op == "get_attr":
             return inf if dtype.is_floating_point else _largest(self._constant(node))
-        if node.op != "call_function":
-            return inf
-        by_dtype: float = _BY_DTYPE.get(dtype, inf)
-        return min(self._of_function(node, found), by_dtype)
+        return self._of_function(node, found) if node.op == "call_function" else inf
 
     def _of_function(self, node: fx.Node, found: Mapping[fx.Node, float]) -> float:
         name = _name(node)
         sources = [found[source] for source in node.all_input_nodes]
-        if name in _SUMS:
+        if name in SUMS:
             filled = partial(self._filled, found)
             return self._run(node, filled) if _is_integer(node) else inf
         if name in _ONES:
             return 1
+        if name == "bitwise_and" and (bits := _counts(node)):
+            return min(bits)
         if name in _POSITIONS:
             return max(_count(source) for source in node.all_input_nodes)
-        if name in _MOVES:
-            written = _constants(node) if name in _WRITES else []
+        if name in ELEMENTS:
+            written = _constants(node) if name in WRITES else []
             return max(0.0, *sources, *written)
         if name in _SORTS:
             return max(0, *sources, *(_count(source) for source in node.all_input_nodes))
@@ -221,7 +230,7 @@ _OR = "compute in floating point, where rounding is torch's own too, or give inp
 
 
 def _sums(node: fx.Node) -> bool:
-    return node.op == "call_function" and _is_integer(node) and _name(node) in _SUMS
+    return node.op == "call_function" and _is_integer(node) and _name(node) in SUMS
 
 
 def _judged(node: fx.Node) -> list[fx.Node]:
@@ -247,6 +256,11 @@ def _largest(value: Tensor) -> float:
     if not value.numel() or value.is_complex():
         return 0.0
     return float(value.double().abs().nan_to_num(0.0).max())
+
+
+def _counts(node: fx.Node) -> list[float]:
+    """Return the integers of 0 or more among the arguments."""
+    return [float(value) for value in node.args if isinstance(value, int) and value >= 0]
 
 
 def _count(node: fx.Node) -> int:

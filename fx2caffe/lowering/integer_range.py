@@ -16,8 +16,8 @@ from torch import Tensor, fx
 from fx2caffe.ir import graph_functions
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.lowering.narrow_integers import NARROW, refuse_unknown
 
-NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
 HALVES = frozenset({torch.float16, torch.bfloat16})
 AVERAGES = frozenset(
     {"avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d"}
@@ -25,6 +25,7 @@ AVERAGES = frozenset(
 MASK_SUMS = frozenset(
     {"addr", "diff", "index_add", "scatter_add", "scatter_reduce", "index_reduce", "cumsum"}
 )
+COMPARISONS = frozenset({torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge})
 # Parameters that functions cast to the dtype of their result.
 WRITTEN: Mapping[Any, tuple[str, ...]] = {
     graph_functions.setitem: ("value",), torch.masked_fill: ("value",),
@@ -32,30 +33,28 @@ WRITTEN: Mapping[Any, tuple[str, ...]] = {
     F.pad: ("value",), torch.constant_pad_nd: ("value",),
     F.threshold: ("threshold", "value"), F.hardtanh: ("min_val", "max_val"),
     **dict.fromkeys(
+        (torch.where, torch.maximum, torch.minimum, torch.bitwise_and, torch.bitwise_or,
+         torch.bitwise_xor, torch.remainder, torch.fmod, torch.floor_divide),
+        ("input", "other"),
+    ),
+    **dict.fromkeys(
         (torch.addmv, torch.addmm, torch.addr, torch.addbmm, torch.baddbmm), ("beta", "alpha")
     ),
 }  # fmt: skip
-# These only move elements, so that none leaves its dtype's range.
-MOVES = frozenset(
-    """any all getitem reshape flatten unflatten permute transpose movedim cat stack chunk split
-    tensor_split unbind squeeze unsqueeze narrow select flip roll expand broadcast_to repeat tile
-    index_select relu max_pool2d where masked_fill maximum minimum fmax fmin bitwise_and bitwise_or
-    bitwise_xor bitwise_right_shift""".split()  # noqa: SIM905
-)
 
 
 def refuse_wrapping(node: fx.Node) -> None:
-    """Raise Refused for integer arithmetic that wraps around, and for writes that round.
+    """Raise Refused for arithmetic that wraps around unseen, and for results that torch rounds.
 
-    Caffe computes in float32: 200 + 100 is 300 there and 44 in uint8, 2 ** -3 is 0.125 there and
-    0 in int64, and 0.7 written into an integer tensor stays 0.7 there.
+    Caffe computes in float32: 2 ** -3 is 0.125 there and 0 in int64, and an average of integers
+    has a fraction there.
     """
     dtype = getattr(node.meta.get("value"), "dtype", None)
     name = getattr(node.target, "__name__", "")
-    if dtype in NARROW and name not in MOVES and not _is_mask(node):
-        raise Refused(f"needs results that do not wrap around, got {dtype}")
+    if dtype in NARROW:
+        refuse_unknown(node, dtype)
     whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
-    if whole and node.target is torch.pow and not _is_count(node.args[1]):
+    if whole and node.target is torch.pow and not _gives_integers(*node.args[:2]):
         raise Refused(f"needs powers of floating values, got a result of {dtype}")
     if dtype is torch.bool and (name in MASK_SUMS or _adds(node)):
         raise Refused("needs sums of values, got masks, whose sums are masks again")
@@ -68,19 +67,34 @@ def refuse_wrapping(node: fx.Node) -> None:
 def cast_written(
     net: Emitter, node: fx.Node, bound: BoundArguments, cast: Callable[..., Symbol]
 ) -> BoundArguments:
-    """Cast the arguments that torch casts to an integer or mask result, as torch does.
+    """Cast the arguments that torch casts to integers or masks, as torch does.
 
     Python numbers and tensors are cast by torch itself, symbols by `cast`, the handler of
     Tensor.to.
     """
-    dtype = getattr(node.meta.get("value"), "dtype", None)
-    for name in WRITTEN.get(node.target, ()) if _is_whole(dtype) else ():
+    dtype = _compared(node) if node.target in COMPARISONS else _kind(node)
+    names = WRITTEN.get(node.target, ("input", "other") * (node.target in COMPARISONS))
+    for name in names if _is_whole(dtype) else ():
         value = bound.arguments.get(name)
         if isinstance(value, Symbol):
             bound.arguments[name] = cast(net, value, dtype)
         elif value is not None:
             bound.arguments[name] = _in_type(value, dtype)
     return bound
+
+
+def _compared(node: fx.Node) -> torch.dtype:
+    """Return the dtype in which torch compares: bytes with 300 as 44."""
+    operands = [_example(value) for value in (*node.args, *node.kwargs.values())][:2]
+    return torch.result_type(*operands)
+
+
+def _example(value: Any) -> Any:
+    """Return an operand, for its dtype alone; of a node an empty tensor of its rank."""
+    if not isinstance(value, fx.Node):
+        return value
+    kept = value.meta["value"]
+    return torch.empty((0,) * len(kept.shape), dtype=kept.dtype)
 
 
 def _in_type(value: Any, dtype: Any) -> Any:
@@ -97,13 +111,10 @@ def _adds(node: fx.Node) -> bool:
     return node.kwargs.get("reduce") is not None or node.kwargs.get("accumulate") is True
 
 
-def _is_mask(node: fx.Node) -> bool:
-    """Return whether a node casts a mask, whose 0 and 1 every dtype holds."""
-    return node.target is Tensor.to and _kind(node.args[0]) is torch.bool
-
-
-def _is_count(exponent: Any) -> bool:
-    """Return whether an exponent gives integers for integer bases."""
+def _gives_integers(base: Any, exponent: Any) -> bool:
+    """Return whether a power is of integers by a number, or of a number beyond 1 by counts."""
+    if isinstance(exponent, fx.Node):
+        return isinstance(base, int) and abs(base) > 1
     return isinstance(exponent, int) and exponent >= 0
 
 

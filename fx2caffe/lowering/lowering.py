@@ -28,6 +28,7 @@ from fx2caffe.lowering.constant_calls import computed, reads_constants_alone, wi
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.integer_range import cast_written, refuse_wrapping
+from fx2caffe.lowering.narrow_integers import NARROW, wrapped
 from fx2caffe.lowering.refusal_reasons import reason_for
 from fx2caffe.lowering.registry import _HANDLERS, Handler, qualified_name
 from fx2caffe.tracing.batch_analysis import Batch, result_varies
@@ -161,7 +162,7 @@ class Lowering:
         with self.emitter.at(self.names[node], _origin(node)):
             self._argument((node.args, node.kwargs))
             known = reads_constants_alone(node, self.values)
-            result = computed(node, self.values, self.root) if known else self._call(node)
+            result = computed(node, self.values, self.root) if known else self._wrapped(node)
         if not result_varies(self.root, node):
             self._check(node, result)
         return _typed(result, node.meta.get("value"))
@@ -190,6 +191,14 @@ class Lowering:
 
     def _other(self, node: fx.Node) -> Any:
         return self.others.get(node.name, node.meta["value"])
+
+    def _wrapped(self, node: fx.Node) -> Any:
+        """Call a node's handler; narrow integers wrap around as torch's."""
+        result, meta = self._call(node), node.meta.get("value")
+        if not isinstance(result, Symbol) or getattr(meta, "dtype", None) not in NARROW:
+            return result
+        magnitude = self.integers.before_wrapping(node)
+        return wrapped(self.emitter, node, result, magnitude, _HANDLERS[torch.remainder])
 
     def _call(self, node: fx.Node) -> Any:
         if node.op == "call_module":

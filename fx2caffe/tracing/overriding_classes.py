@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_OF_TORCH = (Tensor.__torch_function__.__func__, torch._C._disabled_torch_function_impl)
-
 
 def overridden(types: Sequence[type]) -> bool:
     """Return whether one of the classes overrides torch functions, and is not doing so now."""
     return torch._C._is_torch_function_enabled() and not all(map(_is_plain, types))
 
 
-def _is_plain(kind: Any) -> bool:
-    function = kind.__torch_function__
-    return getattr(function, "__func__", function) in _OF_TORCH
+def _function_of(kind: Any) -> Any:
+    found = kind.__torch_function__
+    return getattr(found, "__func__", found)
+
+
+_OF_TORCH = (_function_of(Tensor), torch._C._disabled_torch_function_impl)
+
+
+def _is_plain(kind: type) -> bool:
+    return _function_of(kind) in _OF_TORCH
 
 
 def by_classes(

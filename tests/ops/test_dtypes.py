@@ -26,6 +26,12 @@ def _into_integers(x: Tensor) -> Tensor:
     return y
 
 
+def _longs_into_bytes(x: Tensor) -> Tensor:
+    y = x.byte()
+    y[:, 0] = x[:, 1]
+    return y
+
+
 def _into_half(x: Tensor) -> Tensor:
     z = torch.zeros(1, 4, 6, 5, dtype=torch.half)
     z[:, :2] = x[:, :2] * 1e5
@@ -33,10 +39,21 @@ def _into_half(x: Tensor) -> Tensor:
 
 
 ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
-    "bytes that wrap": (lambda x: x + 200, BYTES, "needs results that do not wrap around"),
-    "bytes negated": (lambda x: -x, BYTES, "needs results that do not wrap around"),
-    "small squares": (lambda x: x.square(), LONGS.to(torch.int8), "needs results that do not wrap"),
-    "integer powers": (lambda x: 2**x, LONGS, "needs powers of floating values"),
+    "floats into bytes": (lambda x: x.to(torch.uint8), FLOATS, "needs results that do not wrap"),
+    "floats clamped too far into bytes": (
+        lambda x: (x.clamp(0, 1) * 256).to(torch.uint8),
+        FLOATS,
+        "needs results that do not wrap around",
+    ),
+    "longs written into bytes": (_longs_into_bytes, LONGS, "needs results that do not wrap around"),
+    "bytes whose product is too large": (
+        lambda x: x.prod(1, dtype=torch.uint8),
+        BYTES.repeat(1, 2),
+        "needs integers up to 2",
+    ),
+    "shorts by shorts": (lambda x: x * x, LONGS.short(), "needs integers up to 2"),
+    "integer powers": (lambda x: x**x, LONGS, "needs powers of floating values"),
+    "integer powers of 1": (lambda x: 1**x, LONGS, "needs powers of floating values"),
     "averages of integers": (
         lambda x: F.avg_pool2d(x, 2),
         LONGS.expand(1, 2, 4, 3),

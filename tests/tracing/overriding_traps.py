@@ -29,7 +29,7 @@ class Scaled:
 class Doubling(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = super().__torch_function__(func, types, args, kwargs or {})
+        result = super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
         return result * 2 if func is torch.relu else result
 
 
@@ -38,7 +38,7 @@ class Declining(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.relu or any(kind is not cls for kind in types):
             return NotImplemented
-        return super().__torch_function__(func, types, args, kwargs or {})
+        return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
 
 
 class Weights:
@@ -73,7 +73,7 @@ def constant_of_a_subclass_that_changes_a_function(x: Tensor, y: Tensor) -> Tens
 
 @allowed
 def another_subclass_where_the_first_declines(x: Tensor, y: Tensor) -> Tensor:
-    both = torch.add(x.as_subclass(Declining), Weights())  # type: ignore[call-overload]
+    both: Tensor = torch.add(x.as_subclass(Declining), Weights())  # type: ignore[call-overload]
     return both.as_subclass(Tensor) * y
 
 

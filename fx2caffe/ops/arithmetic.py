@@ -58,7 +58,7 @@ def reciprocal(net: Emitter, input: Symbol) -> Symbol:
     return net.add(Power(power=-1), input)
 
 
-@handles(torch.pow, torch.float_power)
+@handles(torch.float_power)
 def power(net: Emitter, input: AnyOperand, exponent: AnyOperand) -> Symbol:
     """Emit one layer if base or exponent is a single constant, else exp(y log(x)).
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
-from fx2caffe.ops.blocks import AnyOperand, affine, combined, inside, opposite
+from fx2caffe.ops.blocks import AnyOperand, affine, combined, inside, opposite, times
 from fx2caffe.ops.comparison import logical_and, logical_or, logical_xor
 from fx2caffe.ops.division import remainder
+
+MOST_VALUES = 64
 
 
 @handles(torch.bitwise_and)
 def bitwise_and(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expected) -> Symbol:
     if out.meta.dtype is torch.bool:
         return logical_and(net, input, other)
-    x, bits = _with_constant(out, input, other)
-    return _common(net, x, bits)
+    return _with_constant(net, out, input, other, _common)
 
 
 @handles(torch.bitwise_or)
@@ -28,7 +30,7 @@ def bitwise_or(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expec
     """Compute the or of masks; for integers x + bits - (x & bits)."""
     if out.meta.dtype is torch.bool:
         return logical_or(net, input, other)
-    return _sum_without_common(net, *_with_constant(out, input, other), times=1)
+    return _with_constant(net, out, input, other, _either)
 
 
 @handles(torch.bitwise_xor)
@@ -36,33 +38,56 @@ def bitwise_xor(net: Emitter, input: AnyOperand, other: AnyOperand, *, out: Expe
     """Compute the exclusive or of masks; for integers x + bits - 2 (x & bits)."""
     if out.meta.dtype is torch.bool:
         return logical_xor(net, input, other)
-    return _sum_without_common(net, *_with_constant(out, input, other), times=2)
+    return _with_constant(net, out, input, other, _one_of)
 
 
 @handles(torch.bitwise_not)
 def bitwise_not(net: Emitter, input: Symbol) -> Symbol:
-    """Invert a mask; for integers compute -x - 1, as in two's complement."""
+    """Invert a mask; for integers compute -x - 1, as in two's complement, or 255 - x of bytes."""
     if input.dtype is torch.bool:
         return opposite(net, input)
-    return affine(net, input, -1, -1)
+    return affine(net, input, -1, 255 if input.dtype is torch.uint8 else -1)
 
 
-def _with_constant(out: Expected, input: AnyOperand, other: AnyOperand) -> tuple[Symbol, int]:
-    """Return the operand that is computed, and the integer that is constant."""
+def _with_constant(
+    net: Emitter,
+    out: Expected,
+    input: AnyOperand,
+    other: AnyOperand,
+    function: Callable[[Emitter, Symbol, int], Symbol],
+) -> Symbol:
+    """Apply a function of an integer and constant bits; the constant may differ by element.
+
+    Then the results for each of its values are masked and added.
+    """
     x, constant = (input, other) if isinstance(input, Symbol) else (other, input)
-    bits = None if isinstance(constant, Symbol) else torch.as_tensor(constant)
-    if not isinstance(x, Symbol) or bits is None or bits.numel() != 1:
+    if not isinstance(x, Symbol) or isinstance(constant, Symbol):
         raise Refused(
             f"needs masks, or an integer and one constant, got bits of two {out.meta.dtype}: "
             "say them as x // 2**n % 2"
         )
-    return x, int(bits)
+    bits = torch.as_tensor(constant)
+    if bits.numel() == 1:
+        wide = reshaped(net, x, out.shape, out.other_shape, suffix="wide")
+        return function(net, wide, int(bits))
+    values = sorted(set(bits.flatten().tolist()))
+    if len(values) > MOST_VALUES:
+        raise Refused(f"needs at most {MOST_VALUES} different constants, got {len(values)}")
+    parts = []
+    for index, value in enumerate(values):
+        found = inside(net, f"bits{index}", function, x, value)
+        parts.append(times(net, found, (bits == value).float(), suffix=f"part{index}"))
+    return parts[0] if len(parts) == 1 else combined(net, [(1.0, part) for part in parts])
 
 
-def _sum_without_common(net: Emitter, x: Symbol, bits: int, *, times: int) -> Symbol:
-    """Compute x + bits - times (x & bits)."""
+def _either(net: Emitter, x: Symbol, bits: int, count: int = 1) -> Symbol:
+    """Compute x + bits - count (x & bits)."""
     common = inside(net, "common", _common, x, bits)
-    return affine(net, combined(net, [(1, x), (-times, common)], "rest"), 1, bits)
+    return affine(net, combined(net, [(1, x), (-count, common)], "rest"), 1, bits)
+
+
+def _one_of(net: Emitter, x: Symbol, bits: int) -> Symbol:
+    return _either(net, x, bits, count=2)
 
 
 def _common(net: Emitter, x: Symbol, bits: int) -> Symbol:

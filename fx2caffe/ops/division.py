@@ -86,24 +86,6 @@ def fmod(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     return _signed(net, inside(net, "remainder", remainder, *sizes), input)
 
 
-@handles(torch.bitwise_left_shift)
-def bitwise_left_shift(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
-    """Compute input * 2^other for integers."""
-    return product(net, input, _power_of_two(other))
-
-
-@handles(torch.bitwise_right_shift)
-def bitwise_right_shift(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
-    """Compute floor(input / 2^other) for integers."""
-    return floor_divide(net, input, _power_of_two(other))
-
-
-def _power_of_two(other: AnyOperand) -> Tensor:
-    if isinstance(other, Symbol):
-        raise Refused("needs a constant number of decimals, got one that depends on the input")
-    return torch.exp2(as_float32(other))
-
-
 def _truncated(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute floor(|x| / |d|), with the sign of the quotient."""
     sizes = _size(net, input), _size(net, other)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from caffe2fx.layers import Power
+from caffe2fx.layers import Exp, Power
 from fx2caffe.ir.binary import BinaryOp
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.symbol import Refused, Symbol
+from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
@@ -135,9 +135,9 @@ def _square(net: Emitter, side: AnyOperand) -> AnyOperand:
 
 @handles(torch.ldexp)
 def ldexp(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
-    """Compute input * 2^other for a constant `other`."""
+    """Compute input * 2^other."""
     if isinstance(other, Symbol):
-        raise Refused("needs a constant other, got one that depends on the input")
+        return product(net, input, net.add(Exp(base=2), other, suffix="power"))
     return product(net, input, torch.exp2(torch.as_tensor(other).float()))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from caffe2fx import compat
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.files.feature_dump import FeatureMap, as_array, write_dump
+from caffe2fx.generated_source import forget_with
 from caffe2fx.messages.common import Phase
 from caffe2fx.module.image_transform import Transform, transforms
 from caffe2fx.net.evaluate import WithoutHooks, streamed
@@ -212,6 +213,12 @@ class CaffeGraphModule(fx.GraphModule):
             if step.phase is not None:
                 module.train(step.phase is Phase.TRAIN)
         return self
+
+    def recompile(self) -> Any:
+        """Generate `forward` from the graph, as torch does."""
+        made = super().recompile()
+        forget_with(self)
+        return made
 
     def __copy__(self) -> CaffeGraphModule:
         return _restored((fx.GraphModule, (self, self.graph)), dict(self.meta))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from caffe2fx import compat
+from caffe2fx.generated_source import forget_with
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 
@@ -122,6 +123,8 @@ def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
         yield module
         return
     twin = copy.deepcopy(module, dict(_in_float64(module)))
+    if isinstance(twin, fx.GraphModule):
+        forget_with(twin)
     try:
         yield twin
     finally:

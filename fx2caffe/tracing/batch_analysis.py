@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from caffe2fx.generated_source import forget_with
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.ir.graph_functions import sample_map
@@ -158,6 +159,7 @@ def _compared(first: fx.GraphModule, second: fx.GraphModule) -> Batch:
         return Batch(faults=("the model runs other operations with another batch",))
     pairs = alone(first.graph, found)
     first.recompile()
+    forget_with(first)
     names = {two: one for one, two in pairs}
     faults = {_difference(first, second, pair, names): None for pair in pairs}
     return Batch(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from caffe2fx import compat
+from caffe2fx.generated_source import forget_with
 from fx2caffe.ir.graph_functions import index_map, of_each_sample, sample_map
 from fx2caffe.tracing import model_inputs
 from fx2caffe.tracing.aliasing import Table
@@ -145,6 +146,7 @@ class GraphBuilder(torch.fx.Tracer):
         kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
         attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
         module = GraphModule(attributes, self.graph, name)
+        forget_with(module)
         module.training = False
         return module
 
@@ -159,7 +161,9 @@ class GraphBuilder(torch.fx.Tracer):
             _drop_unused(self.graph)
             self.graph.erase_node(next(iter(reversed(self.graph.nodes))))
         self.graph.output(())
-        return GraphModule(self.constants.attributes, self.graph)
+        module = GraphModule(self.constants.attributes, self.graph)
+        forget_with(module)
+        return module
 
     def _describe(self, node: Node, meta: Any) -> Node:
         node.meta["origin"] = self._log.origin()

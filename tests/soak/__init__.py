@@ -1,0 +1,1 @@
+"""Many exports in one process, whose memory stays as it is."""

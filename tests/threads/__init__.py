@@ -1,0 +1,1 @@
+"""Export, verify, load and compare in many threads, processes, tasks and workers at once."""

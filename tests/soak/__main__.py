@@ -1,6 +1,7 @@
 """`python -m tests.soak 10000`: so many exports in one process; memory stays flat.
 
-Ends with 1 if the process holds more after the last tenth of them than after the first.
+Ends with 1 if the process holds more after the last tenth of them than after the second;
+before that caches fill.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main() -> int:
     found = soak(chosen.count, 10, export_one)
     for index, now in enumerate(found, 1):
         print(f"{chosen.count * index // 10} exports: {now}")
-    faults = grown(found, BYTES_EACH, OBJECTS_EACH, chosen.count)
+    faults = grown(found[1:], BYTES_EACH, OBJECTS_EACH, chosen.count)
     print("\n".join(faults) or "flat")
     return int(bool(faults))
 

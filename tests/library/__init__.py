@@ -1,0 +1,1 @@
+"""Models of public libraries, small and with random weights, against real Caffe."""

@@ -140,7 +140,9 @@ def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
 
 
 def _wide(value: Tensor) -> Tensor:
-    """Return a copy in float64, or in its own dtype if that is not a floating-point one."""
+    """Return a copy in float64 or complex128, in its own dtype if it holds integers or masks."""
+    if value.is_complex():
+        return value.to(torch.complex128)
     return value.double() if value.is_floating_point() else value.clone()
 
 

@@ -45,7 +45,12 @@ def _next(
         raise ShapeMismatchError(
             f"the traced model needs inputs {_shapes(example)}, got {_shapes(inputs)}: {error}"
         ) from error
-    return node.name, result
+    return node.name, map_aggregate(result, _resolved)
+
+
+def _resolved(result: Any) -> Any:
+    """Return a tensor that is not the negative view of another, as the imaginary part may be."""
+    return result.resolve_neg() if isinstance(result, Tensor) else result
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
@@ -90,13 +95,16 @@ class _Wide(_Runner):
         return map_aggregate(super().run_node(n), _wide_tensor)
 
 
+_WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+
+
 def _wide_dtype(argument: Any) -> Any:
-    return torch.float64 if argument is torch.float32 else argument
+    return _WIDER.get(argument, argument) if isinstance(argument, torch.dtype) else argument
 
 
 def _wide_tensor(result: Any) -> Any:
-    narrow = isinstance(result, Tensor) and result.dtype is torch.float32
-    return result.double() if narrow else result
+    narrow = isinstance(result, Tensor) and result.dtype in _WIDER
+    return result.to(_WIDER[result.dtype]) if narrow else result
 
 
 def with_signals(

@@ -97,3 +97,13 @@ def fake_quantize_per_channel_affine(
 def fake_quantize_per_channel_with_mask(*args: Any) -> tuple[Tensor, None]:
     """Return the result of `fake_quantize_per_channel_affine` and no mask, as gradients need it."""
     return fake_quantize_per_channel_affine(*args), None
+
+
+def view_as_real(input: Tensor) -> Tensor:
+    """Call torch's function of this name, also on a conjugate that was resolved when traced."""
+    return torch.view_as_real(input.resolve_conj())
+
+
+def view_as_complex(input: Tensor) -> Tensor:
+    """Call torch's function of this name, also on a tensor that was contiguous when traced."""
+    return torch.view_as_complex(input.contiguous())

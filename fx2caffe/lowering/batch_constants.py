@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, fx
 from caffe2fx.messages.message import Shape
 from caffe2fx.origin import Origin
 from fx2caffe.ir import graph_functions
+from fx2caffe.ir.complex_pair import ComplexPair, parts_of
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.ones import Ones, repeated_along
 from fx2caffe.ir.symbol import Symbol
@@ -39,7 +41,7 @@ class BatchConstants:
     ) -> None:
         self._net, self._repeated, self._others = net, repeated, others
         self._ones: Symbol | None = None
-        self._symbols: dict[str, Symbol] = {}
+        self._symbols: dict[str, Symbol | ComplexPair] = {}
 
     def follows(self, node: fx.Node) -> bool:
         """Return whether a node is a constant that follows the batch and becomes layers."""
@@ -82,7 +84,7 @@ class BatchConstants:
     def _other(self, node: fx.Node) -> Any:
         return self._others.get(node.name, node.meta["value"])
 
-    def symbol(self, node: fx.Node) -> Symbol:
+    def symbol(self, node: fx.Node) -> Symbol | ComplexPair:
         """Return the layers that make the constant for any batch, named after it."""
         if node.name not in self._symbols:
             origin = node.meta.get("origin", Origin())
@@ -90,7 +92,16 @@ class BatchConstants:
                 self._symbols[node.name] = self._made(self._repeated[node.name])
         return self._symbols[node.name]
 
-    def _made(self, constant: Repeated) -> Symbol:
+    def _made(self, constant: Repeated) -> Symbol | ComplexPair:
+        if not constant.block.is_complex():
+            return self._layers(constant)
+        real, imag = (
+            None if part is None else self._layers(replace(constant, block=part))
+            for part in parts_of(constant.block)
+        )
+        return ComplexPair(real, imag)
+
+    def _layers(self, constant: Repeated) -> Symbol:
         ones = self._one_per_sample()
         shapes = constant.shape, constant.other_shape
         return repeated_along(self._net, ones, constant.block, constant.axis, *shapes)

@@ -53,7 +53,7 @@ def refuse_wrapping(node: fx.Node) -> None:
     name = getattr(node.target, "__name__", "")
     if dtype in NARROW:
         refuse_unknown(node, dtype)
-    whole = dtype is not None and not dtype.is_floating_point and dtype is not torch.bool
+    whole = _is_whole(dtype) and dtype is not torch.bool
     if whole and node.target is torch.pow and not _gives_integers(*node.args[:2]):
         raise Refused(f"needs powers of floating values, got a result of {dtype}")
     if dtype is torch.bool and (name in MASK_SUMS or _adds(node)):

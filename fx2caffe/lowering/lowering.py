@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -19,13 +17,16 @@ from caffe2fx.layers.layer import RecordModule
 from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, Signal, UnsupportedError
+from fx2caffe.ir.complex_pair import ComplexPair, has_complex, is_complex
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.placeholder import Unsupported
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.batch_constants import BatchConstants
+from fx2caffe.lowering.complex_calls import REAL, complex_handler
 from fx2caffe.lowering.constant_calls import computed, reads_constants_alone, with_symbols
 from fx2caffe.lowering.expected import Expected
+from fx2caffe.lowering.handler_calls import bound_to
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.integer_range import cast_written, refuse_wrapping
 from fx2caffe.lowering.narrow_integers import NARROW, wrapped
@@ -114,7 +115,7 @@ class Lowering:
             origin = _origin(value) if isinstance(value, fx.Node) else Origin()
             try:
                 with self.emitter.at(name, origin):
-                    outputs.append(as_symbol(self.emitter, self._argument(value)))
+                    outputs.append(as_symbol(self.emitter, _real(self._argument(value))))
             except Refused as error:
                 self.refusals.append(Refusal(name, str(error), origin))
         return outputs
@@ -141,6 +142,8 @@ class Lowering:
         if self.others:
             self.emitter.fix_batch(f"{self.names[node]} is a placeholder, whose shape is written")
         found = [self.values[source] for source in node.all_input_nodes]
+        if has_complex((found, [result.dtype for result in results])):
+            return _REFUSED
         shapes = tuple(tuple(result.shape) for result in results)
         layer = Unsupported(op=refusal.op, reason=refusal.reason, shapes=shapes)
         with self.emitter.at(self.names[node], refusal.origin):
@@ -176,7 +179,8 @@ class Lowering:
             else:
                 symbol = self.following.symbol(source)
                 self.values[source] = _typed(symbol, source.meta["value"])
-                self.nodes.setdefault(symbol.value, source.name)
+                if isinstance(symbol, Symbol):
+                    self.nodes.setdefault(symbol.value, source.name)
 
     def _input(self, node: fx.Node) -> Symbol:
         shape = node.meta["value"].shape
@@ -203,19 +207,10 @@ class Lowering:
     def _call(self, node: fx.Node) -> Any:
         if node.op == "call_module":
             return self._call_module(node)
-        # Operators of other packages are registered by name: "torchvision.roi_align".
-        handler = _HANDLERS.get(node.target) or _HANDLERS.get(str(node.target))
-        if handler is None:
-            self._argument(node.args), self._argument(node.kwargs)
-            raise Refused(reason_for(node.target))
-        kwargs = _named(handler, self._argument(node.kwargs))
-        if "out" in _signature(handler).parameters:
-            kwargs["out"] = Expected(node.meta.get("value"), self._other(node), _read(node))
-        args = self._argument(node.args)
-        try:
-            bound = _signature(handler).bind(self.emitter, *args, **kwargs)
-        except TypeError as error:
-            raise Refused(f"needs other arguments: {error}") from None
+        args, kwargs = self._argument(node.args), self._argument(node.kwargs)
+        handler = _handler(node.target, (args, kwargs))
+        out = Expected(node.meta.get("value"), self._other(node), _read(node))
+        bound = bound_to(self.emitter, handler, args, kwargs, out)
         bound = cast_written(self.emitter, node, bound, _HANDLERS[torch.Tensor.to])
         bound = with_symbols(self.emitter, handler, bound)
         return handler(*bound.args, **bound.kwargs)
@@ -223,6 +218,8 @@ class Lowering:
     def _call_module(self, node: fx.Node) -> Any:
         module = self.root.get_submodule(str(node.target))
         bottoms = self._argument(node.args)
+        if has_complex((bottoms, self._argument(node.kwargs))):
+            raise Refused(REAL)
         if isinstance(module, RecordModule):
             bottoms = [as_symbol(self.emitter, b, f"bottom{i}") for i, b in enumerate(bottoms)]
             count = len(bottoms) - module.dynamic
@@ -259,7 +256,7 @@ class Lowering:
         read = _read(node) if isinstance(result, (tuple, list)) else {0}
         triples = zip(results, wanted, others, strict=False)
         for index, (symbol, meta, meta_other) in enumerate(triples):
-            if isinstance(symbol, Symbol) and hasattr(meta, "shape"):
+            if isinstance(symbol, Symbol | ComplexPair) and hasattr(meta, "shape"):
                 self._check_one(node, symbol, meta, meta_other)
             elif isinstance(symbol, torch.Tensor) and index in read:
                 self._check_constant(node, meta, meta_other)
@@ -268,7 +265,17 @@ class Lowering:
         if meta.shape != other.shape:
             self.emitter.fix_batch(f"{self.names[node]} is a constant whose size follows the batch")
 
-    def _check_one(self, node: fx.Node, symbol: Symbol, meta: Any, other: Any) -> None:
+    def _check_one(
+        self, node: fx.Node, result: Symbol | ComplexPair, meta: Any, other: Any
+    ) -> None:
+        if is_complex(result) != meta.dtype.is_complex:
+            raise Refused(f"needs a result of {meta.dtype}, but its layers give another")
+        for part in result.present if isinstance(result, ComplexPair) else (result,):
+            self._check_shape(node, part, meta, other)
+        if isinstance(result, Symbol) and not isinstance(node.meta["value"], (tuple, list)):
+            self.nodes.setdefault(result.value, node.name)
+
+    def _check_shape(self, node: fx.Node, symbol: Symbol, meta: Any, other: Any) -> None:
         if symbol.shape != tuple(meta.shape):
             raise Refused(f"needs result {tuple(meta.shape)}, but its layers give {symbol.shape}")
         if symbol.other_shape != tuple(other.shape):
@@ -276,8 +283,6 @@ class Lowering:
                 f"{self.names[node]} gives {tuple(other.shape)} for another batch, "
                 f"its layers give {symbol.other_shape}"
             )
-        if not isinstance(node.meta["value"], (tuple, list)):
-            self.nodes.setdefault(symbol.value, node.name)
 
 
 class _ReadsRefused(Signal):
@@ -285,6 +290,16 @@ class _ReadsRefused(Signal):
 
 
 _REFUSED = object()
+
+
+def _real(output: Any) -> Any:
+    """Return an output of the model. Raises Refused for a complex one."""
+    if is_complex(output):
+        raise Refused(
+            "needs real outputs, got a complex one: return torch.view_as_real(z), or z.real and "
+            "z.imag"
+        )
+    return output
 
 
 def _read(node: fx.Node) -> frozenset[int]:
@@ -315,20 +330,15 @@ def _typed(result: Any, meta: Any) -> Any:
     return result
 
 
-@cache
-def _signature(handler: Handler) -> inspect.Signature:
-    return inspect.signature(handler)
-
-
-def _named(handler: Handler, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments that the handler names; any other must be at its default."""
-    parameters = _signature(handler).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return dict(kwargs)
-    for name, value in kwargs.items():
-        if name not in parameters and value is not None and value is not False:
-            raise Refused(f"needs {name} at its default, got {value!r}")
-    return {name: value for name, value in kwargs.items() if name in parameters}
+def _handler(target: Any, arguments: Any) -> Handler:
+    """Return the handler of a call. Raises Refused without one."""
+    if has_complex(arguments):
+        return complex_handler(target)
+    # Operators of other packages are registered by name: "torchvision.roi_align".
+    handler = _HANDLERS.get(target) or _HANDLERS.get(str(target))
+    if handler is None:
+        raise Refused(reason_for(target))
+    return handler
 
 
 def _several(result: Any) -> Sequence[Any]:

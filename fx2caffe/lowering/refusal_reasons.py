@@ -42,12 +42,7 @@ _FUNCTIONS: Mapping[str, str] = {
         rand_like randn_like randint_like random randperm binomial
         gumbel_softmax pca_lowrank svd_lowrank
     """,
-    COMPLEX: """
-        complex polar view_as_complex view_as_real imag cdouble cfloat chalf stft istft
-        fft_fft fft_fft2 fft_fftn fft_hfft fft_hfft2 fft_hfftn fft_ifft fft_ifft2 fft_ifftn
-        fft_ihfft fft_ihfft2 fft_ihfftn fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2
-        fft_rfftn
-    """,
+    COMPLEX: "chalf sgn",
     SPARSE: """
         to_sparse to_sparse_csr to_sparse_coo sparse_mm sparse_sampled_addmm to_mkldnn to_dense
         segment_reduce _segment_reduce

@@ -7,7 +7,7 @@ number) and broadcasts them as torch does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from fx2caffe.ir.symbol import Operand, Refused, Symbol
 
 AnyOperand = Operand | float | int  # also a Python number
 Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 MAXIMUM = Eltwise(operation=EltwiseOp.MAX)
 
@@ -44,10 +45,10 @@ MAXIMUM = Eltwise(operation=EltwiseOp.MAX)
 def inside(
     net: Emitter,
     suffix: str,
-    function: Callable[Concatenate[Emitter, Arguments], Symbol],
+    function: Callable[Concatenate[Emitter, Arguments], Result],
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
-) -> Symbol:
+) -> Result:
     """Call another handler as part of this one; its layers' names contain `suffix`."""
     name, origin = net.scope
     with net.at(f"{name}/{suffix}", origin):

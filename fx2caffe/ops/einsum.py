@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from caffe2fx.layers import Convolution
 from caffe2fx.messages.message import Shape
-from fx2caffe.ir.constants import as_symbol
+from fx2caffe.ir.constants import as_float32, as_symbol
 from fx2caffe.ir.data_movement import positions, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.permute import Permute
@@ -184,12 +185,42 @@ def _times(net: Emitter, one: _Term, two: _Term, kept: Collection[int]) -> _Term
     right = [label for label in two.labels if label not in common]
     if not terms:
         return _outer(net, one, two, (*batch, *left, *right))
+    if batch and isinstance(one.value, Tensor):
+        return _by_groups(net, two, one, _Ends(batch, right, terms, left))
+    if batch and isinstance(two.value, Tensor):
+        return _by_groups(net, one, two, _Ends(batch, left, terms, right))
     first = one.arranged(net, [*batch, *left, *terms])
     second = two.arranged(net, [*batch, *terms, *right])
     ends = len(batch), len(left), len(terms), len(right)
     made = product(net, _rows(net, first, ends), _columns(net, second, ends))
     value = _spread(net, made, first, second, ends)
     return _Term(value, (*batch, *left, *right))
+
+
+class _Ends(NamedTuple):
+    """Holds the labels of a product: of both terms and kept, of one, summed over, of the other."""
+
+    batch: list[int]
+    left: list[int]
+    terms: list[int]
+    right: list[int]
+
+
+def _by_groups(net: Emitter, traced: _Term, constant: _Term, ends: _Ends) -> _Term:
+    """Multiply by a constant for each index of the batch labels: a 1x1 convolution of groups."""
+    batch, left, terms, right = ends
+    image = traced.arranged(net, [*left, *batch, *terms])
+    split = len(left)
+    flat = image.shaped(net, lambda s: (prod(s[:split]), prod(s[split:]), 1, 1), "groups")
+    weight = constant.arranged(net, [*batch, *right, *terms])
+    sizes = [weight.sizes(label)[0] for label in (*batch, *right)]
+    count = prod(sizes[: len(batch)])
+    layer = Convolution(num_output=prod(sizes), group=count, kernel_size=(1,), bias_term=False)
+    blob = as_float32(weight.value).reshape(prod(sizes), -1, 1, 1)
+    made = net.add(layer, as_symbol(net, flat), blobs=[blob], suffix="product")
+    shape, other = _both(image.value)
+    value = reshaped(net, made, (*shape[:split], *sizes), (*other[:split], *sizes))
+    return _Term(value, (*left, *batch, *right))
 
 
 def _rows(net: Emitter, term: _Term, ends: Sequence[int]) -> Operand:

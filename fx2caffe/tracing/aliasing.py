@@ -23,11 +23,17 @@ class Geometry(NamedTuple):
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     offset: int
+    turned: tuple[bool, bool] = (False, False)  # views that are conjugate and negative
+
+    def reads_like(self, other: Geometry) -> bool:
+        """Return whether both take the memory that they share for the same values."""
+        return (self.dtype, self.turned) == (other.dtype, other.turned)
 
 
 def geometry(tensor: Tensor) -> Geometry:
     offset = int(tensor.storage_offset())
-    return Geometry(tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
+    turned = tensor.is_conj(), tensor.is_neg()
+    return Geometry(tensor.dtype, tuple(tensor.shape), tensor.stride(), offset, turned)
 
 
 def storage_key(tensor: Tensor) -> int | None:
@@ -214,7 +220,7 @@ class Table:
         """Emit a gather of `view` from `node`, which is `base`; None if elements are missing."""
         if view == base:
             return node
-        if view.dtype != base.dtype:
+        if not view.reads_like(base):
             return None
         index = overlay(view, base)
         count = torch.Size(view.shape).numel()
@@ -237,8 +243,8 @@ class Table:
     def _overwrite(self, view: Geometry, base: Node, written: Geometry, node: Node) -> Node:
         if view == written:
             return node
-        if view.dtype != written.dtype:
-            raise UnseenWrite("is read with another dtype than it was written")
+        if not view.reads_like(written):
+            raise UnseenWrite("is read with another dtype or sign than it was written")
         index = overlay(view, written)
         if index is None:
             return base

@@ -301,6 +301,14 @@ def fake_quantize_per_channel_with_mask(*args: Any) -> Respelled:
     return graph_functions.fake_quantize_per_channel_with_mask, args, {}
 
 
+def view_as_real(input: Tensor) -> Respelled:
+    return graph_functions.view_as_real, (input,), {}
+
+
+def view_as_complex(input: Tensor) -> Respelled:
+    return graph_functions.view_as_complex, (input,), {}
+
+
 # By name, in torch.ops.aten and in torch alike: where both have a function, it is the same one.
 RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "batch_norm": batch_norm,
@@ -353,6 +361,8 @@ RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "grid_sampler_3d": grid_sampler,
     "affine_grid_generator": affine_grid,
     "tensordot": tensordot,
+    **dict.fromkeys(("view_as_real", "view_as_real_copy"), view_as_real),
+    **dict.fromkeys(("view_as_complex", "view_as_complex_copy"), view_as_complex),
     "fake_quantize_per_channel_affine": fake_quantize_per_channel,
     "fake_quantize_per_channel_affine_cachemask": fake_quantize_per_channel_with_mask,
     "as_strided_scatter": as_strided_scatter,

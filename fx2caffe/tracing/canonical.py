@@ -84,7 +84,7 @@ def _home(name: str, owner: str) -> Function | None:
     if name in FUNCTIONAL or (owner == "F" and hasattr(F, name)):
         found: Function = getattr(F, name)
         return found
-    for home in (torch, Tensor, torch._C._nn, torch._C._linalg):  # type: ignore[attr-defined]
+    for home in (torch, Tensor, torch._C._nn, torch._C._linalg, torch._C._fft):  # type: ignore[attr-defined]
         candidate = getattr(home, name, None)
         if callable(candidate) and not isinstance(candidate, type):
             return candidate  # type: ignore[no-any-return]
@@ -260,6 +260,16 @@ def _norm(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return Call(canonical_function(function), args, kwargs)
 
 
+def _stft(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Give the operator without `center`, which pads nothing, the parameters of torch.stft."""
+    overload = getattr(function, "_overloadname", None)
+    centered = overload == "center" or isinstance(args[6] if len(args) > 6 else None, str)
+    if name_of(function).owner == "aten" and not centered and "center" not in kwargs:
+        args = (*args, *(None,) * (5 - len(args)))
+        args, kwargs = (*args[:5], False, "constant", *args[5:]), dict(kwargs)
+    return Call(torch.stft, args, kwargs)
+
+
 def _joined(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """Leave out the tensors without elements, which add nothing to the result."""
     kwargs = dict(kwargs)
@@ -327,6 +337,7 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
          "column_stack"), _joined
     ),
     **{form: _weighted for name in _WEIGHTED for form in (name, f"{name}_")},
-    "fill_diagonal_": _diagonal_filled, "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
+    "fill_diagonal_": _diagonal_filled, "stft": _stft,
+    "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

@@ -91,8 +91,8 @@ class _InFloat32(TorchFunctionMode):
 def in_float32(model: nn.Module) -> Iterator[None]:
     """Within this block, hold all tensors of the model in float32 on the CPU; then restore them.
 
-    Half precision converts exactly, double precision is rounded. Raises CaffeError for complex
-    weights, and for tensors without numbers (meta).
+    Half precision converts exactly, double precision is rounded, and complex numbers become pairs
+    of float32. Raises CaffeError for tensors without numbers (meta).
     """
     with ExitStack() as stack:
         with ALONE:  # another thread may have this model in float32 just now
@@ -106,9 +106,8 @@ def in_float32(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _converted_in_place(model: nn.Module) -> Iterator[None]:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_complex() or (tensor.is_meta and not nn.parameter.is_lazy(tensor)):
-            kind = "no values (device meta)" if tensor.is_meta else str(tensor.dtype)
-            raise CaffeError(f"{name} needs real numbers, got {kind}")
+        if tensor.is_meta and not nn.parameter.is_lazy(tensor):
+            raise CaffeError(f"{name} needs values, got none (device meta)")
     foreign = [tensor for tensor in Snapshot(model).tensors if _is_foreign(tensor)]
     memories = [tensor.detach() for tensor in foreign]
     try:
@@ -125,11 +124,15 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 
 
 def _is_foreign(tensor: Tensor) -> bool:
-    wide = tensor.is_floating_point() and tensor.dtype is not torch.float32
-    return wide or tensor.is_complex() or tensor.device.type != "cpu"
+    return tensor.dtype is not _dtype(tensor) or tensor.device.type != "cpu"
 
 
 def _converted(tensor: Tensor) -> Tensor:
-    if not _is_foreign(tensor) or tensor.is_complex():
-        return tensor
-    return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
+    return tensor.detach().to("cpu", _dtype(tensor)) if _is_foreign(tensor) else tensor
+
+
+def _dtype(tensor: Tensor) -> torch.dtype:
+    """Return the dtype in which a tensor is traced."""
+    if tensor.is_complex():
+        return torch.complex64
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype

@@ -60,7 +60,8 @@ ALIASES = {
     "special_round": "round", "special_sinc": "sinc", "special_logit": "logit",
     "special_xlogy": "xlogy", "special_erfinv": "erfinv",
     "log_sigmoid": "logsigmoid", "H": "adjoint", "mH": "adjoint", "special_logsumexp": "logsumexp",
-    "slice": "slice_copy", "split_copy": "split",
+    "slice": "slice_copy", "split_copy": "split", "_conj": "conj", "_conj_physical": "conj",
+    "_conj_copy": "conj", "conj_physical": "conj", "_neg_view": "neg", "_neg_view_copy": "neg",
 }  # fmt: skip
 
 # Operators written with the operands the other way round.
@@ -93,6 +94,7 @@ CASTS = {
     "float": torch.float32, "double": torch.float64, "half": torch.float16,
     "bfloat16": torch.bfloat16, "int": torch.int32, "long": torch.int64,
     "short": torch.int16, "char": torch.int8, "byte": torch.uint8, "bool": torch.bool,
+    "cfloat": torch.complex64, "cdouble": torch.complex128,
 }  # fmt: skip
 
 # Results that are the same values: no operation of a network.

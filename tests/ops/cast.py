@@ -18,8 +18,6 @@ ROWS = [
     Row("to_double", function(lambda x: x.double() * 2), layers=chain("P")),
     Row("to_half", function(lambda x: x.half()),
         refused="needs the precision of float32, got torch.float16"),
-    Row("to_complex", function(lambda x: x.to(torch.complex64).real),
-        refused="needs real numbers, got torch.complex64"),
     Row("to_bytes", function(lambda x: x.byte()), refused="needs results that do not wrap around"),
     Row("long_to_int", function(lambda x: (x * 3).long().int()),
         layers=chain("P P P E P P E E T E T P T E")),

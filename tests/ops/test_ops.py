@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.fx import Node
 
 import fx2caffe
 from caffe2fx.engines import Engine
+from fx2caffe.ir.complex_pair import has_complex
+from fx2caffe.lowering.complex_calls import complex_handlers
 from fx2caffe.lowering.registry import handlers, qualified_name
 from fx2caffe.tracing.tracer import trace
 from tests.ops import (
@@ -14,11 +17,13 @@ from tests.ops import (
     arithmetic,
     cast,
     comparison,
+    complex,
     convolution,
     distance,
     division,
     elementwise,
     exponential,
+    fourier,
     fractional,
     gather,
     gelu,
@@ -44,6 +49,7 @@ from tests.ops import (
     shape,
     softmax,
     sorting,
+    spectrogram,
     trigonometric,
     unpooling,
     vision,
@@ -65,6 +71,9 @@ ALL: list[Row] = [
     *normalization.ROWS,
     *elementwise.ROWS,
     *cast.ROWS,
+    *complex.ROWS,
+    *fourier.ROWS,
+    *spectrogram.ROWS,
     *comparison.ROWS,
     *division.ROWS,
     *exponential.ROWS,
@@ -94,7 +103,14 @@ ROWS = here(ALL)
 EXPORTED = [row for row in ROWS if not row.refused]
 REFUSED = [row for row in ROWS if row.refused]
 # Functions that are refused while they are traced.
-TRACED = ("needs eval mode", "packs", "reads the data", "embedding_renorm_ writes", "nonzero gives")
+TRACED = (
+    "needs eval mode",
+    "packs",
+    "reads the data",
+    "embedding_renorm_ writes",
+    "nonzero gives",
+    "is read with another dtype",
+)
 
 
 @pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)
@@ -139,3 +155,19 @@ def test_every_handler_has_a_row() -> None:
         seen |= {*called, *map(str, called)}
     missing = [qualified_name(t) for t in handlers() if t not in seen and not isinstance(t, type)]
     assert not missing
+
+
+def test_every_handler_of_complex_values_has_a_row() -> None:
+    seen: set[object] = set()
+    for row in complex.ROWS + fourier.ROWS + spectrogram.ROWS:
+        if not row.refused:
+            with torch.no_grad():
+                graph = trace(row.model(), tuple(row.inputs())).module.graph
+            seen |= {node.target for node in graph.nodes if _reads_complex(node)}
+    assert not [qualified_name(target) for target in complex_handlers() if target not in seen]
+
+
+def _reads_complex(node: Node) -> bool:
+    metas = [source.meta["value"] for source in node.all_input_nodes]
+    several = [m for meta in metas for m in (meta if isinstance(meta, tuple) else [meta])]
+    return any(meta.dtype.is_complex for meta in several) or has_complex((node.args, node.kwargs))

@@ -16,6 +16,7 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.verdict.report import Report
 from fx2caffe.exporter.pipeline import Options, finish
 from fx2caffe.exporter.result import Export
+from fx2caffe.lowering.complex_calls import complex_handlers
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.lowering import Lowering
 from fx2caffe.lowering.registry import handlers, qualified_name
@@ -42,7 +43,12 @@ class Found:
 
 def functions() -> list[str]:
     """Return all functions that have a handler, as a user would write them."""
-    return sorted({_name(target) for target in handlers() if not isinstance(target, type)})
+    return sorted({_name(target) for target in _handled() if not isinstance(target, type)})
+
+
+def _handled() -> set[object]:
+    """Return what has a handler, of real values or of complex ones alone."""
+    return {*handlers(), *complex_handlers()}
 
 
 def _name(target: object) -> str:
@@ -62,7 +68,7 @@ def _calls(row: Row) -> frozenset[str]:
 
 
 def _called(graph: torch.fx.Graph) -> Iterable[str]:
-    known = handlers()
+    known = _handled()
     for node in graph.nodes:
         for target in (node.target, str(node.target)):
             if node.op == "call_function" and target in known:

@@ -51,6 +51,7 @@ from fx2caffe.legalize.rules import (
     elementwise,
     gather,
     index_map,
+    index_segments,
     matmul,
     near_zero,
     normalization,
@@ -120,7 +121,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
         index_map.axis_by_axis,
         index_map.tiled,
         index_map.pieces,
-        Cheapest((index_map.matrix, index_map.gathered)),
+        Cheapest((index_map.matrix, index_map.gathered, index_segments.by_segments)),
     ),
     InnerProduct: (
         products.product_of_rows,

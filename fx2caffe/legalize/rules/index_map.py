@@ -38,8 +38,9 @@ PIECES = 16  # above this, slices cost more and read worse than one matrix
 Maps = dict[int, Indices]
 
 
-def _changed(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> Maps:
-    lists = (tuple(int(index) for index in blob) for blob in blobs)
+def changed(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> Maps:
+    """Return the indices of each axis on which an IndexMap changes anything."""
+    lists = (tuple(int(index) for index in blob.tolist()) for blob in blobs)
     maps = zip(layer.axes, lists, strict=True)
     return {axis: indices for axis, indices in maps if not is_whole(bottom, axis, indices)}
 
@@ -51,7 +52,8 @@ def _spans(maps: Maps) -> dict[int, Span]:
     return spans
 
 
-def _only(maps: Maps) -> tuple[int, Indices]:
+def only(maps: Maps) -> tuple[int, Indices]:
+    """Return the only axis with its indices. Raises Refused for several."""
     if len(maps) != 1:
         raise Refused(f"needs one axis, got {len(maps)}")
     return next(iter(maps.items()))
@@ -77,7 +79,7 @@ def filled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 def cut(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Cut ranges: Slice for one axis, Crop to a constant of the wanted size for several."""
     layer, bottom = call.layer, call.bottom
-    spans = _spans(_changed(layer, bottom, call.blobs))
+    spans = _spans(changed(layer, bottom, call.blobs))
     if not spans:
         return (bottom,)
     if not all(span.is_cut for span in spans.values()):
@@ -130,7 +132,7 @@ def _pieces(
 def windows(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Emit strided slices, or equal zero padding on both sides, as Im2col with 1x1 windows."""
     layer, bottom = call.layer, call.bottom
-    spans = _spans(_changed(layer, bottom, call.blobs))
+    spans = _spans(changed(layer, bottom, call.blobs))
     if not all(span.is_window(bottom.static_size(axis)) for axis, span in spans.items()):
         raise Refused("needs steps from the start on, or as many zeros before as after")
     first, last = min(spans), max(spans)
@@ -157,7 +159,7 @@ def span_by_cut_stride_pad(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     before: IndexMap 2, 4, 6, padding     after: cut to 2..6, every 2nd, padding on both sides, cut
     """
     layer, bottom = call.layer, call.bottom
-    maps = _changed(layer, bottom, call.blobs)
+    maps = changed(layer, bottom, call.blobs)
     spans = _spans(maps)
     symbol, padded = bottom, _stages(spans)[3]
     for stage in _stages(spans)[:3]:
@@ -186,7 +188,7 @@ def _stages(spans: dict[int, Span]) -> list[dict[int, Indices]]:
 def upsampled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Repeat each pixel along the image axes: a Deconvolution of ones with a group per channel."""
     bottom = call.bottom
-    maps = _changed(call.layer, bottom, call.blobs)
+    maps = changed(call.layer, bottom, call.blobs)
     if bottom.rank != 4 or min(maps) < 2:
         raise Refused("needs the image axes of a 4-D bottom")
     times = tuple(times_of(maps[a], bottom.static_size(a)) if a in maps else 1 for a in (2, 3))
@@ -208,7 +210,7 @@ def times_of(indices: Indices, size: int) -> int:
 def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Index several axes one after the other, those that shrink most first."""
     layer, bottom = call.layer, call.bottom
-    maps = _changed(layer, bottom, call.blobs)
+    maps = changed(layer, bottom, call.blobs)
     if len(maps) < 2:
         raise Refused("needs several axes, got one")
     symbol = bottom
@@ -221,7 +223,7 @@ def axis_by_axis(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Repeat an axis as a whole, or each of its indices in a row, by Tile."""
     bottom = call.bottom
-    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = only(changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
     if indices == tuple(range(size)) * (len(indices) // size):
         return (net.add(Tile(axis=axis, tiles=len(indices) // size), bottom),)
@@ -236,7 +238,7 @@ def tiled(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
 def pieces(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Concatenate a few ranges of the axis: Slice and Concat."""
     bottom = call.bottom
-    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = only(changed(call.layer, bottom, call.blobs))
     bottom.static_size(axis)
     runs = runs_of(indices)
     if PADDING in indices or len(runs) > PIECES:
@@ -257,7 +259,7 @@ def runs_of(indices: Indices) -> list[tuple[int, int]]:
 def matrix(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Index one axis by a one-hot matrix, in any order."""
     bottom = call.bottom
-    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = only(changed(call.layer, bottom, call.blobs))
     size = bottom.static_size(axis)
     if size * len(indices) > DENSE:
         raise Refused(f"needs a matrix of at most {DENSE} elements, got {size * len(indices)}")
@@ -273,7 +275,7 @@ def one_hot(indices: Sequence[int], size: int) -> Tensor:
 def gathered(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
     """Index one axis with a Gather, by any number of indices."""
     bottom = call.bottom
-    axis, indices = _only(_changed(call.layer, bottom, call.blobs))
+    axis, indices = only(changed(call.layer, bottom, call.blobs))
     if PADDING in indices:
         raise Refused("needs every number to come from somewhere")
     gather = Gather(first=axis, last=axis, sizes=(len(indices),))

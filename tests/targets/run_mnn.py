@@ -39,7 +39,8 @@ def run(
         kind, order = LAYOUT
         given = MNN.Tensor(value.shape, kind, np.ascontiguousarray(value), order)
         net.getSessionInput(session, name).copyFrom(given)
-    net.runSession(session)
+    if net.runSession(session):
+        raise RuntimeError("MNN does not run a layer")
     return {name: _read(top) for name, top in net.getSessionOutputAll(session).items()}
 
 

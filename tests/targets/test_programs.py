@@ -2,7 +2,11 @@
 
 Their results are held against the verdict's own limit end to end: none needs a tolerance of its
 own. The converter of ncnn, caffe2ncnn, is in none of its wheels and source archives, nor in
-Debian: ncnn's part is not run where there is none on the path.
+Debian: it is built of tools/caffe in ncnn's repository (protoc, then one call of the compiler), and
+ncnn's part is not run where there is none on the path.
+
+`python -m pytest -m long tests/targets/test_programs.py -k every_function` runs all rows of
+tests/ops: minutes in MNN and ncnn, an hour in OpenVINO.
 """
 
 from __future__ import annotations
@@ -19,17 +23,21 @@ import torch
 from torch import Tensor
 
 import fx2caffe
-from caffe2fx.layers import Power
+from caffe2fx.errors import CaffeError
+from caffe2fx.layers import Power, Reshape
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.module_outputs import Known, output_rows
 from caffe2fx.verdict.report import Report
 from caffe2fx.verdict.second_inputs import second_input
 from tests.models import test_popular as popular
 from tests.models.test_torchvision import MODELS, model_of
+from tests.opencv import assert_near
+from tests.ops.test_ops import EXPORTED
 from tests.programs import environment
 from tests.rows import Row
 from tests.targets.nets import REFUSED, ROWS
 from tests.targets.test_models import OTHERS
+from tests.targets.test_opencv import cut
 
 pytestmark = pytest.mark.long
 HERE = Path(__file__).parent
@@ -103,6 +111,20 @@ def program(
     program.end()
 
 
+@pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)
+def test_every_function(program: Program, row: Row, tmp_path: Path) -> None:
+    """Each row of tests/ops that `portable` does not refuse, at batch 1."""
+    inputs = tuple(map(cut, row.inputs()))
+    try:
+        made = fx2caffe.export(row.model(), inputs, **{**row.options, "target": "portable"})
+    except fx2caffe.UnsupportedError:
+        return
+    except CaffeError:
+        pytest.skip("not run: the function needs two samples")
+    for wanted, found in run(program, made, tmp_path):
+        assert_near(found, wanted, row.id)
+
+
 DECOMPOSED = [row for row in ROWS if ("portable", row.id) not in REFUSED]
 
 
@@ -118,9 +140,23 @@ def test_models(program: Program, name: str, tmp_path: Path) -> None:
     check(program, fx2caffe.export(model, x, target="portable"), tmp_path)
 
 
-@pytest.mark.parametrize("name", popular.NETS)
+@pytest.mark.parametrize("name", popular.PORTABLE)
 def test_popular_nets(program: Program, name: str, tmp_path: Path) -> None:
     check(program, popular.exported(name, "portable"), tmp_path)
+
+
+def run(program: Program, exported: fx2caffe.Export, folder: Path) -> list[tuple[Tensor, Tensor]]:
+    """Return torch's and the program's result for each output."""
+    exported.save(folder / "net.prototxt", folder / "net.caffemodel")
+    given = exported.verify_inputs()
+    named = zip(exported.inputs, given, strict=True)
+    np.savez(folder / "in.npz", **{name: value.float().numpy() for name, value in named})
+    found, wanted = program.results(folder), exported.reference(given)
+    makers = {value: step for step in exported.net.steps for value in step.tops}
+    return [
+        (wanted[value], named_like(found, value, makers).reshape(wanted[value].shape))
+        for value in exported.net.outputs
+    ]
 
 
 def check(program: Program, exported: fx2caffe.Export, folder: Path) -> None:
@@ -154,7 +190,12 @@ def named_like(found: Mapping[str, Tensor], value: Value, makers: Mapping[Value,
     names = [value.blob, layer, f"{value.blob}_{layer}"]
     names += [name for name in found if name.startswith(f"{layer}/")]
     known = next((name for name in names if name in found), None)
-    if known is None and makers[value].layer == Power():
+    if known is None and (makers[value].layer == Power() or _is_apart(makers[value])):
         return named_like(found, makers[value].bottoms[0], makers)
     assert known is not None, f"no result {value.blob} of {layer} among {list(found)}"
     return found[known]
+
+
+def _is_apart(step: Step) -> bool:
+    """Return whether a layer is the identity Reshape before one that equals another output's."""
+    return isinstance(step.layer, Reshape) and not any(step.layer.shape or ())

@@ -23,6 +23,7 @@ from fx2caffe.passes.blob_names import restore_blob_names
 from fx2caffe.passes.dead_steps import drop_dead_steps
 from fx2caffe.passes.in_place import run_in_place
 from fx2caffe.passes.keep_apart import keep_apart
+from fx2caffe.passes.lift_samples import dropped_axes, lift_samples
 from fx2caffe.passes.names import limit_names
 from fx2caffe.passes.outputs import expose_outputs
 from fx2caffe.passes.pass_result import PassResult, follow
@@ -74,6 +75,8 @@ PASSES: tuple[Pass, ...] = (
     lambda net, options, blobs: absorb_preprocessing(net, options.preprocessing),
     # Before outputs get copies and layers run in place: both give a BatchNorm another reader.
     _folding,
+    # Before outputs get copies, whose shapes are the outputs' own.
+    lambda net, options, blobs: lift_samples(net, options.target),
     # Before layers run in place: an output's own top must not be overwritten.
     lambda net, options, blobs: expose_outputs(net, by_layer=options.target.outputs_by_layer),
     # After outputs got copies, which are readers too, and before layers run in place.
@@ -129,6 +132,7 @@ def finish(lowered: Lowered, options: Options) -> Finished:
         result = run(net, options, blobs)
         net, nodes, blobs = result.net, follow(nodes, result), follow(blobs, result)
     _check_target(net, options.target)
+    _check_samples(net, options.target)
     net, unverified = with_placeholders(net, options.target.placeholder)
     return Finished(net, nodes, unverified)
 
@@ -149,6 +153,20 @@ def _check_target(net: Net, target: Target) -> None:
     if target.outputs is not None and len(net.outputs) > target.outputs:
         need = f"needs at most {target.outputs} outputs in target {target.name!r}"
         refusals.append(Refusal("net", f"{need}, got {len(net.outputs)}", Origin()))
+    if refusals:
+        raise UnsupportedError(refusals)
+
+
+def _check_samples(net: Net, target: Target) -> None:
+    """Raise UnsupportedError for values of which a program that drops axis 0 loses a part."""
+    lost = dropped_axes(net) if target.drops_batch else {}
+    need = f"needs a value whose axis 0 is 1 in target {target.name!r}, got"
+    refusals = [
+        Refusal(step.layer.type, f"{need} {lost[top]}", step.origin)
+        for step in net.steps
+        for top in step.tops
+        if top in lost
+    ]
     if refusals:
         raise UnsupportedError(refusals)
 

@@ -114,6 +114,7 @@ PORTABLE = Target(
     batch=1,
     outputs_by_layer=True,
     in_caffe=False,
+    drops_batch=True,
     wrong_merges=(merges.factor_into_power,),
     about="real Caffe, OpenCV, MNN, ncnn and OpenVINO alike",
     commands=(

@@ -40,6 +40,10 @@ def page(target: Target) -> str:
         lines.append(f"outputs: at most {target.outputs}")
     if target.outputs_by_layer:
         lines.append("outputs: each the only top of the layer of its name, the first one last")
+    if target.drops_batch:
+        lines.append(
+            "values: axis 0 is 1 wherever a layer reads the axes, and in outputs of 3 axes"
+        )
     lines += [*_layers(target), "limits:"]
     lines += [
         f"  {type_}: {', '.join(found)}" for type_, found in sorted(limits_of(target).items())

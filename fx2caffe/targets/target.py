@@ -34,9 +34,10 @@ class Target:
     results by layer name, the last layer's where none is given: each output is then the only top of
     the layer of its name. Where it is not Caffe alone that runs the nets (`in_caffe` False), TanH
     errs near 0 by a digit of 1, and a constant made of a map by the factor 0 is NaN for infinite
-    elements: layers that depend on either are avoided. `wrong_merges` take a layer and its only
-    reader, and return whether the program merges the two into one layer that computes other values.
-    `commands` are those by which programs take the files.
+    elements: layers that depend on either are avoided. One that `drops_batch` has values without
+    their axis 0, which is 1 wherever a layer reads the axes. `wrong_merges` take a layer and its
+    only reader, and return whether the program merges the two into one layer that computes other
+    values. `commands` are those by which programs take the files.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Target:
     outputs: int | None = None
     outputs_by_layer: bool = False
     in_caffe: bool = True
+    drops_batch: bool = False
     wrong_merges: tuple[Merge, ...] = ()
     about: str = ""
     commands: tuple[Command, ...] = ()

@@ -58,6 +58,10 @@ def section(target: Target) -> str:
     ]
     if target.outputs is not None:
         limits.append(f"- the net: at most {target.outputs} outputs")
+    if target.drops_batch:
+        limits.append(
+            "- values: axis 0 is 1 wherever a layer reads the axes, and in outputs of 3 axes"
+        )
     listed = "\n".join(limits) or "No limits."
     commands = "".join(
         f"\n{one.program}, for a net of one input:\n```\n{example(one)}\n```\n"

@@ -396,6 +396,3 @@ def _named(tensor: Tensor, kwargs: Kwargs) -> str:
 def _title(func: Function) -> str:
     name = name_of(func).name
     return name.strip("_") if name.startswith("__") else name
-
-
-__all__ = ["Recorder"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from caffe2fx.generated_source import forget_with
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 
+LARGEST = torch.finfo(torch.float32).max
 Pairs = Iterable[tuple[Value, Tensor]]
 M = TypeVar("M", bound=nn.Module)
 
@@ -91,6 +93,23 @@ class Filled(StepwiseEvaluation):
             )
 
 
+def in_range(value: Any) -> Any:
+    """Return float64 tensors, alone or in a tuple, with infinity for what float32 cannot hold.
+
+    Float64 is a reference for float32's rounding, not for its range: where torch and Caffe
+    overflow alike, the reference does as well. Anything else is returned as it is.
+    """
+    if isinstance(value, tuple | list) and any(isinstance(part, Tensor) for part in value):
+        parts = [in_range(part) for part in value]
+        return value if all(map(operator.is_, parts, value)) else type(value)(parts)
+    if not isinstance(value, Tensor) or value.dtype is not torch.float64 or not value.numel():
+        return value
+    least, most = torch.aminmax(value.detach())
+    if float(least) >= -LARGEST and float(most) <= LARGEST:
+        return value
+    return torch.where(value.abs() <= LARGEST, value, value.float().double())
+
+
 def complete(net: Net, known: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
     """Return all values of a net: the known ones, and the others by the layers' own meaning."""
     values = dict(known)
@@ -109,7 +128,7 @@ def computed(
     tops = step.compute(values, dtype)
     for value, top in zip(step.tops, tops, strict=True):
         if value not in values:
-            yield value, top.to(dtype)
+            yield value, in_range(top.to(dtype))
 
 
 @contextmanager
@@ -161,7 +180,7 @@ def streamed(interpreter: fx.Interpreter, *args: Any) -> Iterator[tuple[fx.Node,
     interpreter.args_iter = iter(graph.process_inputs(*args))
     interpreter.env = {}
     for node in graph.nodes:
-        interpreter.env[node] = result = interpreter.run_node(node)
+        interpreter.env[node] = result = in_range(interpreter.run_node(node))
         if node.op != "output":
             yield node, result
         for unused in interpreter.user_to_last_uses.get(node, ()):

@@ -69,6 +69,8 @@ def _refused(path: str | Path, error: Exception) -> str:
 
 def _only_state(path: str | Path, held: Any) -> State:
     """Return the one dict of tensors in a checkpoint. Raises CaffeFormatError for none or more."""
+    if isinstance(held, Mapping) and not held:  # that of a model without parameters
+        return {}
     found = dict(_states(held, ""))
     if not found:
         raise CaffeFormatError(f"{path} needs to hold a state_dict, got {type(held).__name__}")

@@ -100,16 +100,16 @@ def _asked(
     where = dict(enumerate(covers, 2))
     sizes = tuple(len(cover) for cover in covers)
     elements = index_map(net, image, where, suffix="elements")
-    window_index = index_map(net, shifted, where, suffix="named")
+    window_index = index_map(net, shifted, where, suffix="window_index")
     own = torch.arange(1, 1 + prod(sizes), dtype=torch.float32).reshape(sizes)
     difference = net.add(Bias(axis=2, num_axes=2), window_index, blobs=[-own], suffix="difference")
     elsewhere = net.add(
         Threshold(threshold=0.5),
         net.add(AbsVal(), difference, suffix="distance"),
-        suffix="elsewhere",
+        suffix="is_other",
     )
-    is_own = net.add(Power(scale=-1, shift=1), elsewhere, suffix="here")
-    found = net.add(PRODUCT, elements, is_own, suffix="found")
+    is_own = net.add(Power(scale=-1, shift=1), elsewhere, suffix="is_own")
+    found = net.add(PRODUCT, elements, is_own, suffix="unpooled")
     if before is None:
         return found
     kept = net.add(PRODUCT, before, elsewhere, suffix="masked")

@@ -114,12 +114,14 @@ def _signed_power(net: Emitter, base: Symbol, exponent: Symbol) -> Symbol:
     """Compute x^y for any signs: 1 where y is 0, NaN where x < 0 and y is not an integer."""
     is_nonzero = nonzero(net, exponent, suffix="nonzero")
     is_zero = opposite(net, is_nonzero, suffix="zero")
-    size = net.add(PRODUCT, net.add(AbsVal(), base, suffix="size"), is_nonzero, suffix="some_size")
+    size = net.add(
+        PRODUCT, net.add(AbsVal(), base, suffix="size"), is_nonzero, suffix="nonzero_size"
+    )
     logarithm = net.add(
-        Log(), combined(net, [(1, size), (1, is_zero)], suffix="safe"), suffix="log"
+        Log(), combined(net, [(1, size), (1, is_zero)], suffix="nonzero"), suffix="log"
     )
     scaled = net.add(PRODUCT, exponent, logarithm, suffix="exponent")
-    down = below(net, base, 0, suffix="down")
+    down = below(net, base, 0, suffix="is_negative")
     if not is_whole(exponent):
         scaled = combined(
             net, [(1, scaled), (1, _undefined(net, down, exponent))], suffix="defined"
@@ -135,7 +137,7 @@ def _undefined(net: Emitter, down: Symbol, exponent: Symbol) -> Symbol:
     """Return NaN, as log(-1), where a base is negative and its exponent fractional, else 0."""
     whole = inside(net, "whole", floor, exponent)
     rest = combined(net, [(1, exponent), (-1, whole)], suffix="fraction")
-    broken = net.add(PRODUCT, down, nonzero(net, rest, suffix="broken"), suffix="undefined")
+    broken = net.add(PRODUCT, down, nonzero(net, rest, suffix="is_fractional"), suffix="undefined")
     return net.add(Log(scale=-2, shift=1), broken, suffix="nan")
 
 

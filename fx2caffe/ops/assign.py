@@ -174,7 +174,7 @@ def _overlaid(net: Emitter, base: Symbol, value: Operand, index: Tensor, other: 
         return _spliced(net, base, written, cut[0], box[cut[0]])
     kept = _patched(net, base, masks, torch.zeros(index.shape))
     spread = {axis: _scatter(box[axis], base.shape[axis]) for axis in cut}
-    return net.add(Eltwise(), kept, index_map(net, written, spread, suffix="spread"))
+    return net.add(Eltwise(), kept, index_map(net, written, spread, suffix="scattered"))
 
 
 def _is_range(indices: Sequence[int]) -> bool:
@@ -216,7 +216,7 @@ def _patched(net: Emitter, base: Symbol, masks: tuple[Tensor, Tensor], values: T
     run = range(first, last + 1)
     blobs = [line_at_origin(~mask, *run).float(), line_at_origin(values, *run).float()]
     layer = Scale(axis=first, num_axes=last + 1 - first, bias_term=bool(blobs[1].any()))
-    return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], suffix="patched")
+    return net.add(layer, base, blobs=blobs if layer.bias_term else blobs[:1], suffix="assigned")
 
 
 def _varies(value: Tensor, axis: int) -> bool:

@@ -68,7 +68,7 @@ def _with_constant(
         )
     bits = torch.as_tensor(constant)
     if bits.numel() == 1:
-        wide = reshaped(net, x, out.shape, out.other_shape, suffix="wide")
+        wide = reshaped(net, x, out.shape, out.other_shape, suffix="reshaped")
         return function(net, wide, int(bits))
     values = sorted(set(bits.flatten().tolist()))
     if len(values) > MOST_VALUES:

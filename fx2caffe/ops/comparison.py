@@ -76,7 +76,7 @@ def eq(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
         return opposite(net, inside(net, "different", ne, input, other))
     if symbol.dtype is torch.bool and scalar in (0, 1):
         return net.add(Power(), symbol) if scalar else opposite(net, symbol)
-    reached = above(net, symbol, before(scalar), suffix="reached")
+    reached = above(net, symbol, before(scalar), suffix="is_reached")
     return combined(net, [(1, reached), (-1, above(net, symbol, scalar, suffix="above"))])
 
 
@@ -164,8 +164,8 @@ def nan_to_num(
 ) -> Symbol:
     """Add max(x, 0) and -max(-x, 0), each clipped; Caffe's maximum of NaN and 0 is 0."""
     zeros = affine(net, input, 0, suffix="zeros")
-    up = net.add(MAXIMUM, input, zeros, suffix="up")
-    down = net.add(MAXIMUM, negated(net, input, suffix="negative"), zeros, suffix="down")
+    up = net.add(MAXIMUM, input, zeros, suffix="positive_part")
+    down = net.add(MAXIMUM, negated(net, input, suffix="negative"), zeros, suffix="negative_part")
     most = _finite(net, up, posinf, "most")
     least = _finite(net, down, None if neginf is None else -neginf, "least")
     if not nan:
@@ -229,7 +229,7 @@ def sign(net: Emitter, input: Symbol) -> Symbol:
 @handles(torch.signbit)
 def signbit(net: Emitter, input: Symbol) -> Symbol:
     """Compute x < 0 or 1 / x < 0: the second finds -0, the first -inf."""
-    down = below(net, input, 0, suffix="below")
+    down = below(net, input, 0, suffix="is_negative")
     inverted = inverse(net, input, -1, suffix="inverse")
     return net.add(MAXIMUM, down, above(net, inverted, 0, suffix="inverse_below"))
 
@@ -254,12 +254,14 @@ def heaviside(net: Emitter, input: AnyOperand, values: AnyOperand) -> Symbol:
     if not isinstance(input, Symbol):
         constant = as_float32(input)
         step = (constant > 0).float()
-        return weighted_sum(net, product(net, values, (constant == 0).float(), suffix="at"), step)
-    at = product(net, inside(net, "zero", eq, input, 0), values, suffix="at")
+        return weighted_sum(
+            net, product(net, values, (constant == 0).float(), suffix="at_zero"), step
+        )
+    at = product(net, inside(net, "zero", eq, input, 0), values, suffix="at_zero")
     return weighted_sum(net, above(net, input, 0, suffix="above"), at)
 
 
 @handles(torch.angle)
 def angle(net: Emitter, input: Symbol) -> Symbol:
     """Compute torch.angle of real elements: pi where they are negative."""
-    return affine(net, below(net, input, 0, suffix="below"), pi)
+    return affine(net, below(net, input, 0, suffix="is_negative"), pi)

@@ -71,8 +71,8 @@ def written_region(
 
 def _elsewhere(net: Emitter, lines: Symbol, chosen: Symbol) -> Symbol:
     """Return the rows with 0 where an element is written."""
-    hit = reduced(net, ReduceOp.MAX, chosen, 0, suffix="hit")
-    return product(net, lines, opposite(net, hit, suffix="miss"))
+    hit = reduced(net, ReduceOp.MAX, chosen, 0, suffix="is_selected")
+    return product(net, lines, opposite(net, hit, suffix="unselected"))
 
 
 def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:

@@ -158,7 +158,7 @@ def _longer(net: Emitter, weight: Operand, extra: Shape, dilation: Shape) -> tup
         taps = range(weight.static_size(axis))
         dilated = [one for tap in taps for one in (tap, *[PADDING] * (d - 1))]
         indices[axis] = dilated[: len(dilated) - d + 1] + [PADDING] * more
-    return index_map(net, weight, indices, suffix="longer"), (1,) * len(extra)
+    return index_map(net, weight, indices, suffix="padded"), (1,) * len(extra)
 
 
 def longer_kernel(weight: Tensor, extra: Shape, dilation: Shape) -> tuple[Tensor, Shape]:

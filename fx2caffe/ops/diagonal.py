@@ -48,7 +48,7 @@ def diag_embed(
     if offset < 0:
         rows, columns = columns, rows
     if offset:
-        matrix = index_map(net, matrix, {last - 1: rows, last: columns}, suffix="around")
+        matrix = index_map(net, matrix, {last - 1: rows, last: columns}, suffix="padded")
     axes = [positive(dim, last + 1) for dim in (dim1, dim2)]
     return rearrange(net, matrix, lambda x: x.movedim((-2, -1), axes))
 

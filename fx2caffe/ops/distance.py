@@ -72,7 +72,9 @@ def cosine_similarity(
     rank = max(one.rank, two.rank)
     axis = positive(dim, rank) - rank
     one, two = _alike_along(net, one, two, axis)
-    alike = reduced(net, ReduceOp.SUM, product(net, one, two, "products"), axis, suffix="alike")
+    alike = reduced(
+        net, ReduceOp.SUM, product(net, one, two, "products"), axis, suffix="dot_product"
+    )
     sizes = product(net, _size(net, one, axis, eps), _size(net, two, axis, eps), "sizes")
     return quotient(net, alike, sizes)
 

@@ -75,7 +75,7 @@ def floor_divide(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
 def remainder(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute x - floor(x / d) d, which has the sign of d; for quotients up to 2^23."""
     parts = _divided(net, input, other)
-    back = product(net, parts.over, other, suffix="back")
+    back = product(net, parts.over, other, suffix="multiple")
     return difference(net, back, parts.excess)
 
 
@@ -119,7 +119,7 @@ class Divided(NamedTuple):
 def _divided(net: Emitter, input: AnyOperand, other: AnyOperand) -> Divided:
     count = inside(net, "count", nearest, quotient(net, input, other, suffix="quotient"))
     excess = _excess(net, count, input, other)
-    return Divided(count, excess, above(net, _towards(net, excess, other), 0, suffix="over"))
+    return Divided(count, excess, above(net, _towards(net, excess, other), 0, suffix="is_over"))
 
 
 def _excess(net: Emitter, count: Symbol, input: AnyOperand, other: AnyOperand) -> Symbol:

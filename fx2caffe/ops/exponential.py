@@ -117,7 +117,7 @@ def xlogy(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
         if isinstance(is_nonzero, Symbol)
         else 1 - is_nonzero
     )
-    safe = weighted_sum(net, kept, is_zero, suffix="safe")
+    safe = weighted_sum(net, kept, is_zero, suffix="nonzero")
     return product(net, net.add(Log(), safe, suffix="log"), input)
 
 
@@ -148,7 +148,7 @@ def entr(net: Emitter, input: Symbol) -> Symbol:
     """Compute -x log(x): 0 at 0, and -inf below by the logarithm of a mask."""
     part = net.add(ReLU(), input, suffix="relu")
     product = inside(net, "product", xlogy, part, part)
-    reached = above(net, input, before(0), suffix="reached")
+    reached = above(net, input, before(0), suffix="is_reached")
     return combined(net, [(-1, product), (1, net.add(Log(), reached, suffix="penalty"))])
 
 
@@ -168,7 +168,7 @@ def _log_add(net: Emitter, input: AnyOperand, other: AnyOperand, unit: float) ->
     largest = extreme(net, BinaryOp.MAX, input, other, suffix="largest")
     delta = difference(net, input, other, suffix="difference")
     distance = net.add(AbsVal(), delta, suffix="distance")
-    more = net.add(BNLL(), affine(net, distance, -unit, suffix="scaled"), suffix="more")
+    more = net.add(BNLL(), affine(net, distance, -unit, suffix="scaled"), suffix="softplus_next")
     return combined(net, [(1, largest), (1 / unit, more)])
 
 
@@ -194,7 +194,7 @@ def asinh(net: Emitter, input: Symbol) -> Symbol:
     size = net.add(AbsVal(), input, suffix="size")
     square = net.add(Power(power=2), size, suffix="square")
     root = net.add(Power(power=0.5, shift=1), square, suffix="root")
-    bend = net.add(PRODUCT, square, inverse(net, root, 1, 1, suffix="inverse"), suffix="bend")
+    bend = net.add(PRODUCT, square, inverse(net, root, 1, 1, suffix="inverse"), suffix="curvature")
     excess = combined(net, [(1, size), (1, bend)], suffix="excess")
     return with_sign_of(net, inside(net, "log", log1p, excess), input)
 
@@ -204,7 +204,7 @@ def acosh(net: Emitter, input: Symbol) -> Symbol:
     """Compute log1p(t + sqrt(t^2 + 2 t)) with t = x - 1 up to 1e19."""
     rest = affine(net, input, 1, -1, suffix="remainder")
     square = net.add(Power(power=2), rest, suffix="square")
-    both = combined(net, [(1, square), (2, rest)], suffix="both")
+    both = combined(net, [(1, square), (2, rest)], suffix="sum")
     root = net.add(Power(power=0.5), both, suffix="root")
     return inside(net, "log", log1p, combined(net, [(1, rest), (1, root)], suffix="excess"))
 

@@ -51,7 +51,7 @@ def _by_one_hot(net: Emitter, input: Symbol, axis: int, index: Symbol) -> Symbol
     ones = one_hot_of(net, asked, input.static_size(axis))
     unsqueezed = viewed(net, line, lambda s: (*s[:-1], 1, s[-1]), suffix="unsqueezed")
     chosen = net.add(Binary(op=BinaryOp.MUL), ones, unsqueezed, suffix="selected")
-    found = net.add(Reduction(axis=-1), chosen, suffix="found")
+    found = net.add(Reduction(axis=-1), chosen, suffix="gathered")
     return rearrange(net, found, lambda x: x.movedim(-1, axis))
 
 

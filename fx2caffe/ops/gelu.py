@@ -77,7 +77,9 @@ def erfc(net: Emitter, input: Symbol) -> Symbol:
     """Compute erfc(|x|), and 2 - erfc(|x|) where x < 0."""
     tail = inside(net, "tail", _tail, net.add(AbsVal(), input, suffix="size"))
     left = below(net, input, 0, suffix="left")
-    taken = net.add(PRODUCT, left, affine(net, tail, -2, 2, suffix="change"), suffix="masked")
+    taken = net.add(
+        PRODUCT, left, affine(net, tail, -2, 2, suffix="tail_difference"), suffix="masked"
+    )
     return combined(net, [(1, tail), (1, taken)])
 
 

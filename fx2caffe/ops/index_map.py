@@ -55,7 +55,7 @@ def unsafe_masked_index(
 
 def _within(net: Emitter, index: Operand, size: int) -> Operand:
     if isinstance(index, Symbol):
-        return clipped(net, index, -size, size - 1, "within")
+        return clipped(net, index, -size, size - 1, "clipped")
     return index.clamp(-size, size - 1)
 
 

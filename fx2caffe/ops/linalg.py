@@ -43,7 +43,7 @@ def addbmm(
     columns = _arranged(
         net, batch1, lambda x: x.movedim(0, 1), lambda s: (s[0], s[1] * s[2]), "beside"
     )
-    rows = _arranged(net, batch2, lambda x: x, lambda s: (s[0] * s[1], s[2]), "below")
+    rows = _arranged(net, batch2, lambda x: x, lambda s: (s[0] * s[1], s[2]), "batch2")
     return addmm(net, input, columns, rows, beta, alpha, out=out)
 
 
@@ -194,6 +194,6 @@ def corrcoef(net: Emitter, input: Symbol, *, out: Expected) -> Symbol:
     centred = _centred(net, rows, _weights(rows, None))
     length = normed(net, centred, 2.0, 1, None, suffix="length")
     less = kept(net, inverse(net, length, suffix="inverse"), centred, 1)
-    unit = net.add(Binary(op=BinaryOp.MUL), centred, less, suffix="unit")
+    unit = net.add(Binary(op=BinaryOp.MUL), centred, less, suffix="normalized")
     found = net.add(MatMul(transposed=True), unit, unit, suffix="products")
     return reshaped(net, clipped(net, found, -1, 1), out.shape, out.other_shape)

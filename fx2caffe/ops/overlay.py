@@ -21,12 +21,12 @@ def from_both(net: Emitter, base: Symbol, new: Symbol, sources: Sequence[Tensor]
     local = _of_each_sample(base, new, sources)
     if local is not None:
         parts = [viewed(net, x, lambda s: (s[0], prod(s[1:])), suffix="flat") for x in (base, new)]
-        both = net.add(Concat(axis=1), *parts, suffix="both")
+        both = net.add(Concat(axis=1), *parts, suffix="stacked")
         return net.add(Gather(first=1, last=1, sizes=base.shape[1:]), both, blobs=[local])
     if base.shape != base.other_shape or new.shape != new.other_shape:
         net.fix_batch(f"{net.scope[0]} writes to indices counted over all samples")
     parts = [viewed(net, x, lambda s: (prod(s),), suffix="flat") for x in (base, new)]
-    both = net.add(Concat(axis=0), *parts, suffix="both")
+    both = net.add(Concat(axis=0), *parts, suffix="stacked")
     return take_at(net, both, sources[0], sources[0])
 
 

@@ -114,12 +114,12 @@ def _stepped(
         raise Refused(f"needs steps below 2^22 from the zero_point, got {furthest}")
     steps = times(net, input, per_step, suffix="steps")
     within = _within(net, steps, low, high)
-    return times(net, rounded(net, within, suffix="whole"), step)
+    return times(net, rounded(net, within, suffix="rounded"), step)
 
 
 def _within(net: Emitter, steps: Symbol, low: Tensor, high: Tensor) -> Symbol:
     """Clip to bounds, which are one pair or a pair for each channel."""
     if bool((low == low.flatten()[0]).all()):
-        return clipped(net, steps, float(low.flatten()[0]), float(high.flatten()[0]), "within")
+        return clipped(net, steps, float(low.flatten()[0]), float(high.flatten()[0]), "clipped")
     above = extreme(net, BinaryOp.MAX, steps, low, suffix="low")
-    return extreme(net, BinaryOp.MIN, above, high, suffix="within")
+    return extreme(net, BinaryOp.MIN, above, high, suffix="clipped")

@@ -68,7 +68,7 @@ def _sequence(
             result, final = layer(net, run, ones, _reversed(net, x) if backwards else x, index)
             results.append(_reversed(net, result) if backwards else result)
             finals.append(final)
-        x = side_by_side(net, results, 2, "both")
+        x = side_by_side(net, results, 2, "directions")
     y = net.add(Permute(order=(1, 0, 2)), x, suffix="samples") if batch_first else x
     return y, *_finals(net, run, finals)
 

@@ -47,8 +47,8 @@ def nansum(
 ) -> Symbol:
     """Sum the parts above and below 0; Caffe's maximum of NaN and 0 is 0."""
     zeros = affine(net, input, 0, suffix="zeros")
-    up = net.add(MAXIMUM, input, zeros, suffix="up")
-    down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, suffix="down")
+    up = net.add(MAXIMUM, input, zeros, suffix="positive_part")
+    down = net.add(MAXIMUM, negated(net, input, "negative"), zeros, suffix="negative_part")
     elements = combined(net, [(1, up), (-1, down)], "elements")
     return reduced(net, ReduceOp.SUM, elements, dim, keepdim, dtype)
 
@@ -129,7 +129,7 @@ def any_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False)
 def all_of(net: Emitter, input: Symbol, dim: Axes = None, keepdim: bool = False) -> Symbol:
     """Compute all as not any(x == 0)."""
     zero = opposite(net, nonzero(net, input, "nonzero"), "zero")
-    found = reduced(net, ReduceOp.MAX, zero, dim, keepdim, suffix="any")
+    found = reduced(net, ReduceOp.MAX, zero, dim, keepdim, suffix="has_zero")
     return opposite(net, found)
 
 
@@ -248,7 +248,7 @@ def renorm(net: Emitter, input: Symbol, p: float, dim: int, maxnorm: float) -> S
     others = tuple(a for a in range(input.rank) if a != axis)
     size = normed(net, input, p, others, True, suffix="norm")
     inverse = net.add(Power(power=-1, shift=1e-7), size, suffix="inverse")
-    less = net.add(Power(scale=maxnorm, shift=-1), inverse, suffix="less")
+    less = net.add(Power(scale=maxnorm, shift=-1), inverse, suffix="excess")
     is_larger = above(net, size, maxnorm, "is_larger")
     chosen = net.add(PRODUCT, less, is_larger, suffix="selected")
     factor = net.add(Power(shift=1), chosen, suffix="factor")

@@ -72,7 +72,7 @@ def largest_in(
 def own_channels(net: Emitter, input: Symbol, pooled: tuple[int, int]) -> Symbol:
     """Select for each bin its own channels, from (regions, channels * bins, *pooled)."""
     separated = viewed(
-        net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), suffix="own"
+        net, input, lambda s: (s[0], s[1] // prod(pooled), *pooled, *pooled), suffix="own_bins"
     )
     return rearrange(net, separated, lambda x: torch.einsum("rcijij->rcij", x))
 

@@ -76,7 +76,7 @@ def floor(net: Emitter, input: Symbol) -> Symbol:
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
-    rise = combined(net, [(1, parts.near), (-1, parts.rest)], suffix="rise")
+    rise = combined(net, [(1, parts.near), (-1, parts.rest)], suffix="difference")
     return combined(
         net, [(1, parts.coarse), (1, parts.near), (-1, above(net, rise, 0, suffix="is_above"))]
     )
@@ -90,7 +90,7 @@ def ceil(net: Emitter, input: Symbol) -> Symbol:
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
-    fall = combined(net, [(1, parts.rest), (-1, parts.near)], suffix="fall")
+    fall = combined(net, [(1, parts.rest), (-1, parts.near)], suffix="difference")
     return combined(
         net, [(1, parts.coarse), (1, parts.near), (1, above(net, fall, 0, suffix="is_below"))]
     )
@@ -107,11 +107,11 @@ def trunc(net: Emitter, input: Symbol) -> Symbol:
     if is_whole(input):
         return net.add(Power(), input)
     parts = split(net, input)
-    rise = combined(net, [(1, parts.near), (-1, parts.rest)], suffix="rise")
-    away = above(net, net.add(PRODUCT, rise, input, suffix="outward"), 0, suffix="away")
+    rise = combined(net, [(1, parts.near), (-1, parts.rest)], suffix="difference")
+    away = above(net, net.add(PRODUCT, rise, input, suffix="outward"), 0, suffix="is_outward")
     taken = net.add(PRODUCT, away, rise, suffix="masked")
-    up = above(net, taken, 0, suffix="up")
-    down = above(net, negated(net, taken, suffix="negative"), 0, suffix="down")
+    up = above(net, taken, 0, suffix="is_positive")
+    down = above(net, negated(net, taken, suffix="negative"), 0, suffix="is_negative")
     return combined(net, [(1, parts.coarse), (1, parts.near), (-1, up), (1, down)])
 
 

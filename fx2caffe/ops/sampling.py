@@ -99,7 +99,9 @@ def _sampled_where(
     each = prod(shape)
     starts = torch.arange(image.samples).repeat_interleave(each) * prod(image.sizes)
     rows = looked_up(net, image, axes, starts)
-    back = viewed(net, rows, lambda s: (image.samples, s[0] // image.samples, s[1]), suffix="back")
+    back = viewed(
+        net, rows, lambda s: (image.samples, s[0] // image.samples, s[1]), suffix="by_sample"
+    )
     top = rearrange(net, back, lambda x: x.movedim(2, 1))
     return viewed(net, top, lambda s: (*s[:2], *shape))
 
@@ -112,7 +114,7 @@ def table_of(net: Emitter, input: Symbol, *, padded: bool) -> Table:
         padding = {
             axis: [PADDING, *range(input.shape[axis]), PADDING] for axis in range(2, input.rank)
         }
-        input = index_map(net, input, padding, suffix="around")
+        input = index_map(net, input, padding, suffix="padded")
     samples, channels, *sizes = input.shape
     if samples * prod(sizes) > ROWS:
         raise Refused(f"needs at most {ROWS} positions in all samples, got {samples * prod(sizes)}")
@@ -130,7 +132,7 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
     terms = []
     for taps in every(*axes):
         index_terms = [(step, tap.position) for step, tap in zip(steps, taps, strict=True)]
-        index = combined(net, index_terms, "number") if len(taps) > 1 else taps[0].position
+        index = combined(net, index_terms, "index") if len(taps) > 1 else taps[0].position
         index = _in_sample(net, index, image, starts)
         row = net.add(BatchReindex(), image.rows, index, suffix="row")
         weights = [tap.weight for tap in taps if tap.weight is not None]
@@ -144,7 +146,7 @@ def _in_sample(net: Emitter, index: Symbol, image: Table, starts: Operand) -> Sy
     """Offset row indices within a sample to row indices of the whole table."""
     if image.samples == 1:
         return index
-    return weighted_sum(net, index, starts, suffix="row_number")
+    return weighted_sum(net, index, starts, suffix="row_index")
 
 
 def _weighted(net: Emitter, row: Symbol, weights: Sequence[Symbol]) -> Symbol:
@@ -191,7 +193,7 @@ class Edge(NamedTuple):
         """Compute span - |x mod (2 span) - span|, counted from the edge of reflection."""
         span = self.size - 1 if self.align else self.size
         if span == 0:
-            return affine(net, steps, 0, suffix="only")
+            return affine(net, steps, 0, suffix="zeros")
         edge = 0.0 if self.align else 0.5
         periods = affine(net, steps, 0.5 / span, 0.5 * edge / span, "periods")
         full = whole_below(net, periods, "full")
@@ -222,7 +224,7 @@ def linear_taps(net: Emitter, steps: Symbol, index: Callable[[Symbol, int], Symb
 def whole_below(net: Emitter, input: Symbol, suffix: str) -> Symbol:
     """Compute the floor of a coordinate below 2^22, which a single rounding makes an integer."""
     near = rounded(net, input, suffix="near")
-    rise = combined(net, [(1, near), (-1, input)], "rise")
+    rise = combined(net, [(1, near), (-1, input)], "difference")
     return combined(net, [(1, near), (-1, above(net, rise, 0, "is_above"))], suffix)
 
 
@@ -235,7 +237,11 @@ def _cubic(net: Emitter, steps: Symbol, edge: Edge) -> list[Tap]:
     part = combined(net, [(1, near), (-1, low)], "part")
     taps = []
     for shift in (-1, 0, 1, 2):
-        away = part if shift == 0 else affine(net, part, 1 if shift < 0 else -1, abs(shift), "away")
+        away = (
+            part
+            if shift == 0
+            else affine(net, part, 1 if shift < 0 else -1, abs(shift), "tap_distance")
+        )
         weight = polynomial(net, away, _CUBIC[shift in (0, 1)], "cubic")
         taps.append(Tap(_bounded(net, low, shift, edge), weight))
     return taps

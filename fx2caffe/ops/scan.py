@@ -142,14 +142,14 @@ def running_maximum(net: Emitter, line: Symbol, axis: int) -> Symbol:
     size = line.static_size(axis)
     image = viewed(net, line, lambda s: (prod(s[:axis]), 1, size, prod(s[axis + 1 :])), "image")
     layer = Pooling(kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_h=size - 1, pad_w=0)
-    passed = net.add(layer, image, suffix="passed")
-    following = index_map(net, passed, {2: range(size)}, suffix="next")
-    return reshaped(net, following, line.shape, line.other_shape, suffix="so_far")
+    passed = net.add(layer, image, suffix="maximum")
+    following = index_map(net, passed, {2: range(size)}, suffix="shifted")
+    return reshaped(net, following, line.shape, line.other_shape, suffix="prefix_maximum")
 
 
 def _last_best(net: Emitter, line: Symbol, best: Symbol, axis: int) -> Symbol:
     """Return the last index at which the running maximum was seen."""
-    below = net.add(MINUS, best, line, suffix="below")
+    below = net.add(MINUS, best, line, suffix="difference")
     exceeds = net.add(Threshold(), below, suffix="exceeds")
     is_best = opposite(net, exceeds, "is_best")
     indices = torch.arange(line.static_size(axis))

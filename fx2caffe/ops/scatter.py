@@ -175,7 +175,7 @@ def index_add(
         spread = _to_indices(net, new, axis, index, size)
     else:
         ones = (torch.arange(size)[:, None] == index[None]).float()
-        spread = net.add(AxisMatrix(axis=axis, rows=size), new, blobs=[ones], suffix="spread")
+        spread = net.add(AxisMatrix(axis=axis, rows=size), new, blobs=[ones], suffix="scattered")
     return weighted_sum(net, base, spread, (1.0, float(alpha)))
 
 
@@ -227,11 +227,14 @@ def _scalar_at(net: Emitter, input: Operand, dim: int, index: Symbol, scalar: An
     """Write one value at computed indices, by a mask."""
     base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
-    is_written, axis = reduced(net, ReduceOp.MAX, marks, -2, suffix="at"), positive(dim, base.rank)
+    is_written, axis = (
+        reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written"),
+        positive(dim, base.rank),
+    )
     mask = rearrange(net, is_written, lambda x: x.movedim(-1, axis))
     if isinstance(input, Tensor) and not bool(input.any()):
         return product(net, mask, scalar)
-    kept = net.add(PRODUCT, base, opposite(net, mask, "elsewhere"), suffix="masked")
+    kept = net.add(PRODUCT, base, opposite(net, mask, "is_unwritten"), suffix="masked")
     return weighted_sum(net, kept, product(net, mask, scalar, "value"))
 
 
@@ -297,7 +300,7 @@ def scatter_reduce(
         return rearrange(net, symbol, lambda x: x.movedim(-1, axis))
 
     if not include_self:
-        hit = back(reduced(net, ReduceOp.MAX, marks, -2, suffix="hit"))
+        hit = back(reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written"))
         base = _without_hit(net, base, hit, _REDUCTIONS[reduce].neutral)
     top = net.add(_REDUCTIONS[reduce].layer, base, back(found), suffix=_ROLES.get(reduce, ""))
     if reduce == "amin":
@@ -358,7 +361,7 @@ def _reduced(net: Emitter, reduction: _Reduction, values: Symbol, marks: Symbol)
     each = product(net, values, marks, "each")
     if reduction.neutral:
         rest = affine(net, marks, -reduction.neutral, reduction.neutral, "remainder")
-        each = net.add(Eltwise(), each, rest, suffix="with_rest")
+        each = net.add(Eltwise(), each, rest, suffix="with_base")
     return reduced(net, reduction.op, each, -2, suffix="reduced")
 
 

@@ -94,7 +94,7 @@ def _among_computed(net: Emitter, elements: Operand, tested: Symbol, invert: boo
         )
     values = as_symbol(net, elements, suffix="elements")
     last = viewed(net, values, lambda s: (*s, 1), suffix="last")
-    line = viewed(net, tested, lambda s: (prod(s),), suffix="tested")
+    line = viewed(net, tested, lambda s: (prod(s),), suffix="values")
     distance = net.add(AbsVal(), difference(net, last, line, "difference"), suffix="distance")
     same = opposite(net, above(net, distance, 0, "is_other"), "is_same")
     count = net.add(Reduction(axis=-1), same, suffix="count")

@@ -62,6 +62,6 @@ def _looked_up(
 
 def _row(net: Emitter, index: Symbol, table: Sequence[float]) -> Symbol:
     """Return table[index + 1], the first and last element for indices beyond."""
-    within = clipped(net, index, -1, len(table) - 2, suffix="within")
+    within = clipped(net, index, -1, len(table) - 2, suffix="clipped")
     rows = affine(net, within, 1, 1, suffix="row")
     return rows_of(net, torch.tensor(table), rows, suffix="power")

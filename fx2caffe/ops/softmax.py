@@ -42,7 +42,7 @@ def safe_softmax(net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | Non
     finite = above(net, half, -0.75 * LARGEST, "is_finite")
     any_finite = _largest(net, finite, _axis(input, dim, dtype))
     lift = net.add(Log(scale=-1, shift=1), any_finite, suffix="lift")
-    raised = net.add(Binary(op=BinaryOp.MAX), input, lift, suffix="raised")
+    raised = net.add(Binary(op=BinaryOp.MAX), input, lift, suffix="maximum")
     shares = net.add(Softmax(axis=_axis(input, dim, dtype)), raised, suffix="shares")
     return product(net, shares, any_finite)
 

@@ -71,7 +71,7 @@ def ranks(net: Emitter, input: Symbol, axis: int, count: int, first: bool) -> Sy
     if not first or input.static_size(axis) == 1:
         return net.add(ArgMax(axis=axis, top_k=count), input, suffix="indices")
     turned = rearrange(net, input, lambda x: x.flip(axis))
-    found = net.add(ArgMax(axis=axis, top_k=count), turned, suffix="from_end")
+    found = net.add(ArgMax(axis=axis, top_k=count), turned, suffix="reversed_indices")
     return net.add(Power(scale=-1, shift=size - 1), found, suffix="indices")
 
 

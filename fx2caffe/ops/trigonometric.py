@@ -73,7 +73,7 @@ def cos(net: Emitter, input: Symbol) -> Symbol:
 def _turn(net: Emitter, input: Symbol) -> Symbol:
     """Subtract whole turns from x: the result is from -pi to pi."""
     turns = rounded(net, input, 1 / (2 * pi), suffix="turns")
-    return without_multiples(net, input, turns, 2 * pi, suffix="turn")
+    return without_multiples(net, input, turns, 2 * pi, suffix="angle")
 
 
 def _sin_of_turn(net: Emitter, turn: Symbol, suffix: str = "") -> Symbol:
@@ -92,7 +92,7 @@ def sinc(net: Emitter, input: Symbol) -> Symbol:
     """Compute sin(pi x) / (pi x), and 1 at 0, where 1 is added to both terms."""
     turns = rounded(net, input, 0.5, suffix="turns")
     rest = combined(net, [(1, input), (-2, turns)], suffix="remainder")
-    sine = _sin_of_turn(net, affine(net, rest, pi, suffix="turn"), suffix="sine")
+    sine = _sin_of_turn(net, affine(net, rest, pi, suffix="angle"), suffix="sine")
     size = net.add(AbsVal(), input, suffix="size")
     zero = opposite(net, above(net, size, 0, suffix="nonzero"), suffix="zero")
     upper = combined(net, [(1, sine), (1, zero)], suffix="upper")
@@ -106,7 +106,7 @@ def tan(net: Emitter, input: Symbol) -> Symbol:
 
     Accurate to float32 for |x| up to 1e5.
     """
-    quarters = rounded(net, input, 2 / pi, suffix="quarters")
+    quarters = rounded(net, input, 2 / pi, suffix="quarter_turns")
     rest = without_multiples(net, input, quarters, pi / 2, suffix="remainder")
     halves = rounded(net, quarters, 0.5, suffix="halves")
     parity = combined(net, [(1, quarters), (-2, halves)], suffix="parity")
@@ -124,7 +124,7 @@ def tan(net: Emitter, input: Symbol) -> Symbol:
 def atan(net: Emitter, input: Symbol) -> Symbol:
     """Compute atan(|x|), for |x| > 1 as pi / 2 - atan(1 / |x|), with the sign of x."""
     size = net.add(AbsVal(), input, suffix="size")
-    larger = net.add(MAXIMUM, size, inverse(net, size, suffix="inverse"), suffix="larger")
+    larger = net.add(MAXIMUM, size, inverse(net, size, suffix="inverse"), suffix="maximum")
     slope = _odd(net, inverse(net, larger, suffix="slope"), _ATAN, suffix="angle")
     angle = _mirrored(net, slope, above(net, size, 1, suffix="is_above"), pi / 2, "mirrored")
     return with_sign_of(net, angle, input)
@@ -135,7 +135,7 @@ def _mirrored(
 ) -> Symbol:
     """Return sum - angle where a mask is 1, the angle itself elsewhere."""
     name = suffix or "mirrored"
-    change = affine(net, angle, turn, sum, suffix=f"{name}_change")
+    change = affine(net, angle, turn, sum, suffix=f"{name}_sum_difference")
     taken = net.add(PRODUCT, where, change, suffix=f"{name}_taken")
     return combined(net, [(1, angle), (1, taken)], suffix=suffix)
 
@@ -145,14 +145,18 @@ def atan2(net: Emitter, input: AnyOperand, other: AnyOperand) -> Symbol:
     """Compute the angle of (x, y) by octants, for finite coordinates; -0 counts as 0."""
     y, x = spread(net, input, other)
     high, wide = (net.add(AbsVal(), side, suffix="size") for side in (y, x))
-    larger = clipped(net, net.add(MAXIMUM, high, wide, suffix="larger"), 2.0**-126, None, "divisor")
+    larger = clipped(
+        net, net.add(MAXIMUM, high, wide, suffix="maximum"), 2.0**-126, None, "divisor"
+    )
     sizes = (negated(net, side, suffix="negative") for side in (high, wide))
     smaller = negated(net, net.add(MAXIMUM, *sizes, suffix="smaller_negative"), suffix="smaller")
     slope = net.add(PRODUCT, smaller, inverse(net, larger, suffix="inverse"), suffix="slope")
-    steep = above(net, combined(net, [(1, high), (-1, wide)], suffix="rise"), 0, suffix="is_above")
+    steep = above(
+        net, combined(net, [(1, high), (-1, wide)], suffix="difference"), 0, suffix="is_above"
+    )
     angle = _mirrored(net, _odd(net, slope, _ATAN, suffix="octant"), steep, pi / 2, "quadrant")
     angle = _mirrored(net, angle, below(net, x, 0, suffix="left"), pi, "half")
-    turned = affine(net, below(net, y, 0, suffix="lower"), -2, 1, suffix="side")
+    turned = affine(net, below(net, y, 0, suffix="lower"), -2, 1, suffix="sign")
     return net.add(PRODUCT, angle, turned)
 
 

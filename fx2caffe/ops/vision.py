@@ -166,7 +166,7 @@ def _axis_taps(
     length = difference(net, end, start, "length")
     if not aligned:
         length = clipped(net, length, 1, None, "at_least_1")
-    both = net.add(Concat(axis=1), start, length, suffix="both")
+    both = net.add(Concat(axis=1), start, length, suffix="start_length")
     parts = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     matrix = torch.stack([torch.ones_like(parts), parts], 1)
     steps = net.add(AxisMatrix(axis=1, rows=count), both, blobs=[matrix], suffix="steps")
@@ -190,7 +190,7 @@ def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[T
     signs = torch.tensor([-1.0, 1, 1, 1, 1]).reshape(5, 1, 1, 1)
     bounds = torch.tensor([1.0, size, size / 4, size / 2, size * 3 / 4])
     layer = Convolution(num_output=5, kernel_size=(1,))
-    beyond = net.add(layer, line, blobs=[signs, -bounds], suffix="beyond")
+    beyond = net.add(layer, line, blobs=[signs, -bounds], suffix="overhang")
     weights = [
         viewed(net, tap.weight, _as_image, suffix="weight")
         for tap in taps
@@ -199,7 +199,9 @@ def _on_image(net: Emitter, taps: list[Tap], steps: Symbol, size: int) -> list[T
     joined = net.add(Concat(axis=1), above(net, beyond, 0, "is_beyond"), *weights, suffix="joined")
     kept = torch.tensor([[-1.0, -1, 0, 0, 0, 1, 0], [-1, -1, 0, 0, 0, 0, 1]]).reshape(2, 7, 1, 1)
     less = Convolution(num_output=2, kernel_size=(1,), bias_term=False)
-    shares = net.add(ReLU(), net.add(less, joined, blobs=[kept], suffix="less"), suffix="shares")
+    shares = net.add(
+        ReLU(), net.add(less, joined, blobs=[kept], suffix="remainder"), suffix="shares"
+    )
     parts = net.add_many(Slice(axis=1), shares, suffix="parts", tops=2)
     return [
         Tap(tap.position, viewed(net, part, lambda s: (s[0], s[3]), suffix="share"))

@@ -88,7 +88,7 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
     if layer.threshold != 0:
         above = net.add(Power(shift=-layer.threshold), above, suffix="above")
     least = constant_like(net, bottom, -1, suffix="least")
-    negative = net.add(Power(scale=-1), net.add(ReLU(), above, suffix="over"), suffix="negative")
+    negative = net.add(Power(scale=-1), net.add(ReLU(), above, suffix="excess"), suffix="negative")
     cut = net.add(Eltwise(operation=EltwiseOp.MAX), negative, least, suffix="cut")
     for _ in range(2):
         outer = net.add(Power(scale=_LARGE), cut, suffix="outer")
@@ -184,12 +184,12 @@ def by_newton(net: Emitter, call: LayerCall[Log]) -> Tops | None:
 def _nearly(net: Emitter, root: Symbol) -> Symbol:
     """Return n ln(s^(1/n)) to 4 digits: ln(r) = 2 z (1 + z^2 / 3), z = (r - 1) / (r + 1)."""
     near_one = net.add(Power(power=1 / _ROOT), root, suffix="near_one")
-    within = net.add(Clip(min=_LEAST, max=_LARGEST), near_one, suffix="within")
+    within = net.add(Clip(min=_LEAST, max=_LARGEST), near_one, suffix="clipped")
     share = net.add(Power(power=-1, shift=1), within, suffix="share")
     z = net.add(Power(scale=-2, shift=1), share, suffix="z")
     series = net.add(Power(power=2), z, suffix="square")
     series = net.add(Power(scale=2 * _ROOT / 3, shift=2 * _ROOT), series, suffix="series")
-    return net.add(PRODUCT, z, series, suffix="nearly")
+    return net.add(PRODUCT, z, series, suffix="series")
 
 
 def _of_zero(net: Emitter, root: Symbol) -> Symbol:

@@ -33,7 +33,7 @@ def one_axis_as_image_width(
     )
     image = viewed(net, bottoms[0], lambda s: (*s[:2], 1, s[2]), suffix="image")
     weight = blobs[0].reshape(*blobs[0].shape[:2], 1, -1)
-    made = net.add(wide, image, blobs=[weight, *blobs[1:]], suffix="wide")
+    made = net.add(wide, image, blobs=[weight, *blobs[1:]], suffix="convolution")
     return (viewed(net, made, lambda s: (*s[:2], s[3])),)
 
 

@@ -166,7 +166,7 @@ def span_by_cut_stride_pad(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
         left = {axis: p for axis, p in stage.items() if not is_whole(symbol, axis, p)}
         if left == maps:
             raise Refused("needs more than one stage")
-        symbol = index_map(net, symbol, left, suffix="stage")
+        symbol = index_map(net, symbol, left, suffix="gathered")
     if all(is_whole(symbol, axis, p) for axis, p in padded.items()):
         return (symbol,)
     # Slice would have other tops that hold only zeros, by which no comparison proves anything.

@@ -114,7 +114,7 @@ def _stacked(
     """Reshape `count` matrices (K, size) to images of K channels each; a single one is repeated."""
     depth, size = symbol.static_size(symbol.rank - 2), symbol.static_size(symbol.rank - 1)
     if symbol.rank == 2 and count > 1:
-        symbol = viewed(net, symbol, lambda s: (1, 1, prod(s), 1), suffix="single")
+        symbol = viewed(net, symbol, lambda s: (1, 1, prod(s), 1), suffix="one_sample")
         symbol = index_map(net, symbol, {1: (0,) * count}, suffix="copies")
     kept = batched if symbol.rank > 2 else 0
     return viewed(

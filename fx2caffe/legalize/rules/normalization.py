@@ -81,7 +81,7 @@ def lrn_k_by_scaling(net: Emitter, call: LayerCall[LRN]) -> Tops | None:
     if layer.norm_region is NormRegion.WITHIN_CHANNEL:
         return (net.add(layer.replace(k=1.0), bottom),)
     unit = layer.replace(k=1.0, alpha=layer.alpha / layer.k)
-    return (net.add(Power(scale=layer.k**-layer.beta), net.add(unit, bottom, suffix="unit")),)
+    return (net.add(Power(scale=layer.k**-layer.beta), net.add(unit, bottom, suffix="normalized")),)
 
 
 def affine_on_channels(net: Emitter, call: LayerCall[Scale | Bias]) -> Tops | None:

@@ -36,7 +36,7 @@ def by_four_axes(net: Emitter, call: LayerCall[Permute]) -> Tops | None:
         outer, a, b, inner = (_Run.of(source, run) for run in runs)
         shape = (outer.size, a.size, b.size, inner.size)
         other = (outer.other_shape, a.other_shape, b.other_shape, inner.other_shape)
-        image = reshaped_source(net, symbol, shape, other, suffix="four")
+        image = reshaped_source(net, symbol, shape, other, suffix="four_axes")
         return net.add(layers.Permute(order=(0, 2, 1, 3)), image, suffix="swap")
 
     return _swap_by_swap(net, call, swap)

@@ -127,4 +127,4 @@ def _trimmed(
         axis: range((counts[axis] - 1) * s + k)
         for axis, k, s in zip((2, 3), kernel, stride, strict=True)
     }
-    return (net.add(up, index_map(net, bottom, reach, suffix="reached")),)
+    return (net.add(up, index_map(net, bottom, reach, suffix="padded")),)

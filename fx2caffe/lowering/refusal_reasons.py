@@ -42,7 +42,7 @@ _FUNCTIONS: Mapping[str, str] = {
         rand_like randn_like randint_like random randperm binomial
         gumbel_softmax pca_lowrank svd_lowrank
     """,
-    COMPLEX: "chalf sgn",
+    COMPLEX: "chalf",
     SPARSE: """
         to_sparse to_sparse_csr to_sparse_coo sparse_mm sparse_sampled_addmm to_mkldnn to_dense
         segment_reduce _segment_reduce

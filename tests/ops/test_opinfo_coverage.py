@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from fx2caffe import ops
+from fx2caffe.lowering.complex_calls import complex_handlers
 from fx2caffe.lowering.refusal_reasons import REASONS
 from fx2caffe.lowering.registry import handlers
 from fx2caffe.tracing.aten import RESPELLED
@@ -54,8 +55,9 @@ def is_known(name: str) -> bool:
         return True
     if name in CONSTANTS | COMPOSED or function is None:
         return name in CONSTANTS | COMPOSED
+    handled = handlers().keys() | complex_handlers().keys()
     tracer = IDENTITIES | SHAPE_ONLY | METADATA | READS
-    return canonical_function(function) in handlers() or last in {*tracer, *RESPELLED}
+    return canonical_function(function) in handled or last in {*tracer, *RESPELLED}
 
 
 @pytest.mark.parametrize("name", NAMES)

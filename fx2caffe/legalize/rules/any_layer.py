@@ -112,11 +112,13 @@ def as_one_sample(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     if isinstance(layer, Concat | Slice | Softmax):
         return _folded_around(net, layer, bottoms, call.tops)
     is_plain = isinstance(layer, Neuron | Eltwise) and not hasattr(layer, "axis")
-    if not is_plain and not _is_on_channels(layer, bottoms):
+    blobs = _repeated(layer, call.blobs, bottoms[0].shape)
+    if not is_plain and (blobs is None or not _is_on_channels(layer, bottoms)):
         return None
-    blobs = _repeated(layer, call.blobs, bottoms[0].shape[0])
     merged = [viewed(net, each, _merged, suffix="merged") for each in bottoms]
-    return _as_given(net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs, suffix="one"))
+    return _as_given(
+        net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs or (), suffix="one")
+    )
 
 
 def _has_parts(bottom: Symbol) -> bool:
@@ -128,10 +130,17 @@ def _merged(shape: Shape) -> Shape:
     return (1, shape[0] * shape[1], *shape[2:])
 
 
-def _repeated(layer: Layer, blobs: Sequence[Tensor], times: int) -> list[Tensor]:
-    """Repeat the blobs of channels; those of BatchNorm end with a single factor."""
+def _repeated(layer: Layer, blobs: Sequence[Tensor], shape: Shape) -> list[Tensor] | None:
+    """Repeat the blobs of axis 1 for each index of axis 0; None for blobs of a fork.
+
+    BatchNorm's factor and a slope that all channels share stay single.
+    """
+    if getattr(layer, "channel_shared", False):
+        return list(blobs)
     own = len(blobs) - isinstance(layer, BatchNorm)
-    return [blob.repeat(times) if index < own else blob for index, blob in enumerate(blobs)]
+    if any(blob.shape != shape[1:2] for blob in blobs[:own]):
+        return None
+    return [blob.repeat(shape[0]) if index < own else blob for index, blob in enumerate(blobs)]
 
 
 def _as_given(

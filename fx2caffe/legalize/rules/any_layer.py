@@ -107,18 +107,18 @@ def as_one_sample(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     after:  Reshape (1,WHL,L,1), Softmax{axis: 2}, Reshape
     """
     layer, bottoms = call.layer, call.bottoms
-    if any(not _has_parts(bottom) for bottom in bottoms):
+    if not bottoms or not all(map(_has_parts, bottoms)):
         return None
     if isinstance(layer, Concat | Slice | Softmax):
         return _folded_around(net, layer, bottoms, call.tops)
     is_plain = isinstance(layer, Neuron | Eltwise) and not hasattr(layer, "axis")
+    if not is_plain and not _is_on_channels(layer, bottoms):
+        return None
     blobs = _repeated(layer, call.blobs, bottoms[0].shape)
-    if not is_plain and (blobs is None or not _is_on_channels(layer, bottoms)):
+    if blobs is None:
         return None
     merged = [viewed(net, each, _merged, suffix="merged") for each in bottoms]
-    return _as_given(
-        net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs or (), suffix="one")
-    )
+    return _as_given(net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs, suffix="one"))
 
 
 def _has_parts(bottom: Symbol) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import fx
 
+from fx2caffe.lowering.node_facts import function_name
+
 Ends = tuple[float, float]
 ANY: Ends = (-math.inf, math.inf)
 _RANGES: Mapping[str, Ends] = {
@@ -28,7 +30,7 @@ def bounds(node: Any) -> Ends:
     """Return two ends between which all elements of a node lie; infinite if none are known."""
     if not isinstance(node, fx.Node) or node.op != "call_function":
         return ANY
-    name = str(getattr(node.target, "__name__", ""))
+    name = function_name(node)
     numbers = [v for v in (*node.args[1:], *node.kwargs.values()) if isinstance(v, int | float)]
     if name in _RANGES:
         return _RANGES[name]
@@ -37,7 +39,8 @@ def bounds(node: Any) -> Ends:
     source = bounds(node.args[0]) if node.args else ANY
     if name in _ROUNDING and not numbers and source != ANY:
         return _ROUNDING[name](source[0]), _ROUNDING[name](source[1])
-    if name in _ARITHMETIC and len(node.all_input_nodes) == len(numbers) == 1 and source != ANY:
+    by_number = len(node.args) == 2 and len(numbers) == 1 and not node.kwargs
+    if name in _ARITHMETIC and by_number and source != ANY:
         ends = [_ARITHMETIC[name](end, numbers[0]) for end in source if numbers[0]]
         return (min(ends), max(ends)) if ends else ANY
     return ANY

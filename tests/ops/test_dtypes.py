@@ -26,6 +26,11 @@ def _into_integers(x: Tensor) -> Tensor:
     return y
 
 
+def _thrice_into_bytes(x: Tensor) -> Tensor:
+    bounded = x.sigmoid() * 100
+    return torch.add(bounded, bounded, alpha=2).to(torch.uint8)
+
+
 def _longs_into_bytes(x: Tensor) -> Tensor:
     y = x.byte()
     y[:, 0] = x[:, 1]
@@ -42,6 +47,16 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
     "floats into bytes": (lambda x: x.to(torch.uint8), FLOATS, "needs results that do not wrap"),
     "floats clamped too far into bytes": (
         lambda x: (x.clamp(0, 1) * 256).to(torch.uint8),
+        FLOATS,
+        "needs results that do not wrap around",
+    ),
+    "bounded floats added with a factor into bytes": (
+        _thrice_into_bytes,
+        FLOATS,
+        "needs results that do not wrap around",
+    ),
+    "bounded floats that are rounded down into bytes": (
+        lambda x: x.tanh().div(3, rounding_mode="floor").to(torch.uint8),
         FLOATS,
         "needs results that do not wrap around",
     ),

@@ -94,14 +94,14 @@ class Filled(StepwiseEvaluation):
 
 
 def in_range(value: Any) -> Any:
-    """Return float64 tensors, alone or in a tuple, with infinity for what float32 cannot hold.
+    """Return float64 tensors, alone or in containers, with infinity for what float32 cannot hold.
 
     Float64 is a reference for float32's rounding, not for its range: where torch and Caffe
     overflow alike, the reference does as well. Anything else is returned as it is.
     """
-    if isinstance(value, tuple | list) and any(isinstance(part, Tensor) for part in value):
-        parts = [in_range(part) for part in value]
-        return value if all(map(operator.is_, parts, value)) else type(value)(parts)
+    if isinstance(value, tuple | list):
+        parts = fx.node.map_aggregate(value, in_range)
+        return value if all(map(operator.is_, parts, value)) else parts
     if not isinstance(value, Tensor) or value.dtype is not torch.float64 or not value.numel():
         return value
     least, most = torch.aminmax(value.detach())

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from caffe2fx import compat
-from caffe2fx.errors import CaffeError
 from fx2caffe.ir.symbol import Refused
-from fx2caffe.lowering.registry import Handler, qualified_name
+from fx2caffe.lowering.registry import H, Handler, registering
 
-H = TypeVar("H", bound=Handler)
 _HANDLERS: dict[Any, Handler] = {}
 
 REAL = "needs real numbers, got complex ones: take z.real and z.imag, or torch.view_as_real(z)"
@@ -22,15 +19,7 @@ def handles_complex(*targets: Any) -> Callable[[H], H]:
     It takes what `fx2caffe.lowering.registry.handles` states, and a ComplexPair for each traced
     complex tensor. It returns symbols and pairs.
     """
-
-    def register(handler: H) -> H:
-        for target in filter(None, map(compat.function_of, targets)):
-            if target in _HANDLERS:
-                raise CaffeError(f"{qualified_name(target)} has two handlers of complex values")
-            _HANDLERS[target] = handler
-        return handler
-
-    return register
+    return registering(_HANDLERS, targets)
 
 
 def complex_handler(target: Any) -> Handler:

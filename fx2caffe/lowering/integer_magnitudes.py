@@ -19,6 +19,7 @@ from torch import Tensor, fx
 
 from caffe2fx.errors import CaffeError
 from fx2caffe.ir.symbol import Refused
+from fx2caffe.lowering.node_facts import dtype_of, function_name
 
 LARGEST = 1 << 24
 Ranges = Mapping[str, tuple[float, float]]
@@ -159,7 +160,7 @@ class IntegerRanges:
         return self._of_function(node, found) if node.op == "call_function" else inf
 
     def _of_function(self, node: fx.Node, found: Mapping[fx.Node, float]) -> float:
-        name = _name(node)
+        name = function_name(node)
         sources = [found[source] for source in node.all_input_nodes]
         if name in SUMS:
             filled = partial(self._filled, found)
@@ -194,8 +195,8 @@ class IntegerRanges:
         if any(bool(operand.isinf().any()) for operand in operands.values()):
             return inf
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), operands.__getitem__)
-        args, kwargs = _positive(_name(node), args, kwargs)
-        function: Any = _AS_SUMS.get(_name(node), node.target)
+        args, kwargs = _positive(function_name(node), args, kwargs)
+        function: Any = _AS_SUMS.get(function_name(node), node.target)
         try:
             result: Tensor = function(*args, **kwargs)
         except (RuntimeError, TypeError, ValueError):
@@ -230,26 +231,22 @@ _OR = "compute in floating point, where rounding is torch's own too, or give inp
 
 
 def _sums(node: fx.Node) -> bool:
-    return node.op == "call_function" and _is_integer(node) and _name(node) in SUMS
+    return node.op == "call_function" and _is_integer(node) and function_name(node) in SUMS
 
 
 def _judged(node: fx.Node) -> list[fx.Node]:
     """Return the nodes whose magnitudes a node is judged by: itself, or its dividend."""
     if _sums(node):
         return [node]
-    divides = node.op == "call_function" and _is_integer(node) and _name(node) in _DIVISIONS
+    divides = node.op == "call_function" and _is_integer(node) and function_name(node) in _DIVISIONS
     return [source for source in node.all_input_nodes if divides and _is_integer(source)]
 
 
 def _is_integer(node: fx.Node) -> bool:
-    dtype = getattr(node.meta.get("value"), "dtype", None)
+    dtype = dtype_of(node)
     if dtype is None or dtype is torch.bool:
         return False
     return not (dtype.is_floating_point or dtype.is_complex)
-
-
-def _name(node: fx.Node) -> str:
-    return str(getattr(node.target, "__name__", ""))
 
 
 def _largest(value: Tensor) -> float:

@@ -17,6 +17,7 @@ from fx2caffe.ir import graph_functions
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.narrow_integers import NARROW, refuse_unknown
+from fx2caffe.lowering.node_facts import accumulates, dtype_of, function_name
 
 HALVES = frozenset({torch.float16, torch.bfloat16})
 AVERAGES = frozenset(
@@ -49,14 +50,13 @@ def refuse_wrapping(node: fx.Node) -> None:
     Caffe computes in float32: 2 ** -3 is 0.125 there and 0 in int64, and an average of integers
     has a fraction there.
     """
-    dtype = getattr(node.meta.get("value"), "dtype", None)
-    name = getattr(node.target, "__name__", "")
+    dtype, name = dtype_of(node), function_name(node)
     if dtype in NARROW:
         refuse_unknown(node, dtype)
     whole = _is_whole(dtype) and dtype is not torch.bool
     if whole and node.target is torch.pow and not _gives_integers(*node.args[:2]):
         raise Refused(f"needs powers of floating values, got a result of {dtype}")
-    if dtype is torch.bool and (name in MASK_SUMS or _adds(node)):
+    if dtype is torch.bool and (name in MASK_SUMS or accumulates(node)):
         raise Refused("needs sums of values, got masks, whose sums are masks again")
     if name in AVERAGES and _is_whole(_kind(node.args[0])):
         raise Refused(f"needs averages of floating values, got {_kind(node.args[0])}")
@@ -106,11 +106,6 @@ def _is_whole(dtype: torch.dtype | None) -> bool:
     return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 
-def _adds(node: fx.Node) -> bool:
-    """Return whether a write adds to, or multiplies, the elements that it writes to."""
-    return node.kwargs.get("reduce") is not None or node.kwargs.get("accumulate") is True
-
-
 def _gives_integers(base: Any, exponent: Any) -> bool:
     """Return whether a power is of integers by a number, or of a number beyond 1 by counts."""
     if isinstance(exponent, fx.Node):
@@ -121,5 +116,5 @@ def _gives_integers(base: Any, exponent: Any) -> bool:
 def _kind(value: Any) -> Any:
     """Return the dtype of a written value; for a Python number the one that torch infers."""
     if isinstance(value, fx.Node):
-        return getattr(value.meta.get("value"), "dtype", None)
+        return dtype_of(value)
     return torch.as_tensor(value).dtype

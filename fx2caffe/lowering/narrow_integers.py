@@ -16,6 +16,7 @@ from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.float_bounds import bounds
 from fx2caffe.lowering.integer_magnitudes import ELEMENTS, LARGEST, SUMS, WRITES
+from fx2caffe.lowering.node_facts import accumulates, dtype_of, function_name
 
 NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
 # The results are elements of the operands, or no larger than the operands.
@@ -32,15 +33,15 @@ _BELOW_ZERO = frozenset({"sub", "neg", "diff"})
 
 def refuse_unknown(node: fx.Node, dtype: torch.dtype) -> None:
     """Raise Refused for a function of which is not known how narrow integers leave it."""
-    name, sources = _name(node), node.all_input_nodes
-    if _adds(node):
+    name, sources = function_name(node), node.all_input_nodes
+    if accumulates(node):
         known = False
     elif name == "to" and _is_floating(sources[0]):
         known = _lies_in(bounds(sources[0]), dtype)
     elif name == "to" or name in _WRAPS:
         known = not any(map(_is_floating, sources))
     elif name in WRITES:  # constants are cast
-        computed = [_kind(source) for source in sources if source.op != "get_attr"]
+        computed = [dtype_of(source) for source in sources if source.op != "get_attr"]
         known = all(kind in (dtype, torch.bool) for kind in computed)
     else:
         known = name in _STAYS
@@ -49,7 +50,7 @@ def refuse_unknown(node: fx.Node, dtype: torch.dtype) -> None:
 
 
 def _is_floating(node: fx.Node) -> bool:
-    kind = _kind(node)
+    kind = dtype_of(node)
     return kind is None or kind.is_floating_point or kind.is_complex
 
 
@@ -74,7 +75,7 @@ def wrapped(
     if not _leaves(node, dtype, magnitude):
         return result
     limits = torch.iinfo(dtype)
-    if magnitude > LARGEST + limits.min and _name(node) != "to":
+    if magnitude > LARGEST + limits.min and function_name(node) != "to":
         raise Refused(f"needs results up to 2^24 before they wrap around, got {magnitude:.9g}")
     count = 2.0**limits.bits
     if not limits.min:
@@ -88,11 +89,11 @@ def wrapped(
 
 def _leaves(node: fx.Node, dtype: torch.dtype, magnitude: float) -> bool:
     """Return whether results may lie outside the dtype."""
-    name = _name(node)
+    name = function_name(node)
     if name == "to":
         source = node.args[0]
         assert isinstance(source, fx.Node)
-        return not _is_floating(source) and _kind(source) not in (dtype, torch.bool)
+        return not _is_floating(source) and dtype_of(source) not in (dtype, torch.bool)
     if name not in _WRAPS or (name in ("floor_divide", "div") and _shrinks(node.args[1])):
         return False
     below = dtype is torch.uint8 and (name in _BELOW_ZERO or _has_negative(node))
@@ -107,17 +108,3 @@ def _has_negative(node: fx.Node) -> bool:
     found: list[Any] = []
     fx.node.map_aggregate((node.args, node.kwargs), found.append)
     return any(isinstance(value, int | float) and value < 0 for value in found)
-
-
-def _adds(node: fx.Node) -> bool:
-    """Return whether a write adds to, or multiplies, the elements that it writes to."""
-    return node.kwargs.get("reduce") is not None or node.kwargs.get("accumulate") is True
-
-
-def _name(node: fx.Node) -> str:
-    return str(getattr(node.target, "__name__", ""))
-
-
-def _kind(value: Any) -> torch.dtype | None:
-    kept = getattr(value, "meta", {}).get("value") if isinstance(value, fx.Node) else value
-    return getattr(kept, "dtype", None)

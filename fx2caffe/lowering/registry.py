@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -30,11 +30,20 @@ def handles(*targets: Any) -> Callable[[H], H]:
     versions of torch than the one that runs is left out.
     """
 
+    return registering(_HANDLERS, targets)
+
+
+def registering(found: dict[Any, Handler], targets: Iterable[Any]) -> Callable[[H], H]:
+    """Return a decorator that puts a handler into `found` for each target that this torch has.
+
+    Raises CaffeError for a target that has one there.
+    """
+
     def register(handler: H) -> H:
         for target in filter(None, map(compat.function_of, targets)):
-            if target in _HANDLERS:
+            if target in found:
                 raise CaffeError(f"{qualified_name(target)} has two handlers")
-            _HANDLERS[target] = handler
+            found[target] = handler
         return handler
 
     return register

@@ -8,6 +8,8 @@ neither ties nor results and leaves values small enough to round by one addition
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -49,18 +51,27 @@ def fake_quantize_per_channel_affine(
     return _stepped(net, input, each, zeros, quant_min, quant_max)
 
 
-@handles(torch.ops.aten.fake_quantize_per_tensor_affine_cachemask.default)
-def fake_quantize_per_tensor_with_mask(
-    net: Emitter, input: Symbol, scale: Any, zero_point: Any, quant_min: int, quant_max: int
-) -> tuple[Symbol, None]:
-    """Return the steps without the mask of what was not clipped, which only gradients read."""
-    return fake_quantize_per_tensor_affine(
-        net, input, scale, zero_point, quant_min, quant_max
-    ), None
+def _with_mask(handler: Callable[..., Symbol]) -> Callable[..., tuple[Symbol, None]]:
+    """Return a handler that gives no mask of what was not clipped, which only gradients read."""
+
+    @wraps(handler)
+    def both(*args: Any, **kwargs: Any) -> tuple[Symbol, None]:
+        return handler(*args, **kwargs), None
+
+    return both
+
+
+handles(torch.ops.aten.fake_quantize_per_tensor_affine_cachemask.default)(
+    _with_mask(fake_quantize_per_tensor_affine)
+)
+handles(graph_functions.fake_quantize_per_channel_with_mask)(
+    _with_mask(fake_quantize_per_channel_affine)
+)
 
 
 @handles(torch._fake_quantize_per_tensor_affine_cachemask_tensor_qparams)
-def fake_quantize_by_tensors_with_mask(
+@_with_mask
+def fake_quantize_by_tensors(
     net: Emitter,
     input: Symbol,
     scale: Any,
@@ -68,30 +79,11 @@ def fake_quantize_by_tensors_with_mask(
     fake_quant_enabled: Any,
     quant_min: int,
     quant_max: int,
-) -> tuple[Symbol, None]:
-    """Return the steps, or the input where the switch is 0; without the mask."""
+) -> Symbol:
+    """Return the input where the switch is 0."""
     if not bool(constant("fake_quant_enabled", fake_quant_enabled)):
-        return input, None
-    return fake_quantize_per_tensor_affine(
-        net, input, scale, zero_point, quant_min, quant_max
-    ), None
-
-
-@handles(graph_functions.fake_quantize_per_channel_with_mask)
-def fake_quantize_per_channel_with_mask(
-    net: Emitter,
-    input: Symbol,
-    scale: Any,
-    zero_point: Any,
-    axis: int,
-    quant_min: int,
-    quant_max: int,
-) -> tuple[Symbol, None]:
-    """Return the steps of each channel without the mask of what was not clipped."""
-    steps = fake_quantize_per_channel_affine(
-        net, input, scale, zero_point, axis, quant_min, quant_max
-    )
-    return steps, None
+        return input
+    return fake_quantize_per_tensor_affine(net, input, scale, zero_point, quant_min, quant_max)
 
 
 def _of_tensor(name: str, value: Any) -> Tensor:

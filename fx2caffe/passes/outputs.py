@@ -44,7 +44,7 @@ def expose_outputs(net: Net, *, by_layer: bool = False) -> PassResult:
         source = copy.bottoms[0]
         moved[source] = (*moved.get(source, (source,)), copy.tops[0])
     if by_layer:
-        return PassResult(_first_at_the_end(_told_apart(exposed, taken)), moved)
+        return PassResult(_first_at_the_end(_with_distinct_layers(exposed, taken)), moved)
     return PassResult(_silenced(exposed, taken), moved)
 
 
@@ -62,7 +62,7 @@ def _hidden(net: Net, by_layer: bool) -> set[Value]:
     return read | twice | shared
 
 
-def _told_apart(net: Net, taken: set[str]) -> Net:
+def _with_distinct_layers(net: Net, taken: set[str]) -> Net:
     """Let an output's layer that equals another one read its bottom by a Reshape of its own."""
     shapes, outputs = net.shapes(), set(net.outputs)
     last = {_key(step): step.bottoms for step in net.steps if outputs.isdisjoint(step.tops)}

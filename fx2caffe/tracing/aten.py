@@ -253,6 +253,28 @@ def fake_quantize_per_channel(*args: Any, **kwargs: Any) -> Respelled:
     return graph_functions.fake_quantize_per_channel_affine, args, kwargs
 
 
+def nan_to_num(
+    input: Tensor,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+) -> Respelled:
+    """Respell the bounds that are left to the dtype, which would be others in float64."""
+    if input.is_floating_point():
+        bounds = torch.finfo(input.dtype)
+        posinf = bounds.max if posinf is None else posinf
+        neginf = bounds.min if neginf is None else neginf
+    return torch.nan_to_num, (input, nan, posinf, neginf), {}
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sizes, weight: Tensor | None = None, eps: float | None = None
+) -> Respelled:
+    """Respell an eps that is left to the dtype, which would be another in float64."""
+    eps = torch.finfo(input.dtype).eps if eps is None else eps
+    return F.rms_norm, (input, normalized_shape, weight, eps), {}
+
+
 def as_strided_scatter(
     input: Tensor,
     src: Tensor,
@@ -365,6 +387,8 @@ RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     **dict.fromkeys(("view_as_complex", "view_as_complex_copy"), view_as_complex),
     "fake_quantize_per_channel_affine": fake_quantize_per_channel,
     "fake_quantize_per_channel_affine_cachemask": fake_quantize_per_channel_with_mask,
+    "nan_to_num": nan_to_num,
+    "rms_norm": rms_norm,
     "as_strided_scatter": as_strided_scatter,
     "_trilinear": trilinear,
     "rrelu_with_noise": rrelu_with_noise,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe.ir import graph_functions
-from fx2caffe.tracing.aten import RESPELLED
+from fx2caffe.tracing import aten
 from fx2caffe.tracing.signatures import by_position
 from fx2caffe.tracing.torch_names import (
     ALIASES,
@@ -161,7 +161,7 @@ def _respelling(function: Function) -> Callable[..., Any] | None:
         return None
     if name.endswith("_") and not name.endswith("__"):
         name = name[:-1]
-    return RESPELLED.get(name)
+    return aten.RESPELLED.get(name)
 
 
 def _without_inplace(
@@ -314,39 +314,6 @@ def _weighted(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
     return Call(function, args, kwargs)
 
 
-def _finite(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """Pass torch.nan_to_num the bounds of its dtype, which would be others in float64."""
-
-    def call(
-        input: Tensor,
-        nan: float | None = None,
-        posinf: float | None = None,
-        neginf: float | None = None,
-    ) -> Call:
-        if input.is_floating_point():
-            bounds = torch.finfo(input.dtype)
-            posinf = bounds.max if posinf is None else posinf
-            neginf = bounds.min if neginf is None else neginf
-        return Call(torch.nan_to_num, (input, nan, posinf, neginf), {})
-
-    return call(*args, **kwargs)
-
-
-def _rms_norm(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """Pass rms_norm the eps of its dtype, which would be another in float64."""
-
-    def call(
-        input: Tensor,
-        normalized_shape: Sequence[int],
-        weight: Tensor | None = None,
-        eps: float | None = None,
-    ) -> Call:
-        eps = torch.finfo(input.dtype).eps if eps is None else eps
-        return Call(F.rms_norm, (input, normalized_shape, weight, eps), {})
-
-    return call(*args, **kwargs)
-
-
 def _diagonal_filled(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """Turn x.fill_diagonal_(value, wrap), which has no form without a write, into masked_fill."""
 
@@ -359,7 +326,7 @@ def _diagonal_filled(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 _F_ADAPTERS: dict[str, Callable[..., Call]] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), _f_softmax),
-    "rms_norm": _rms_norm,
+    "rms_norm": lambda _, args, kwargs: Call(*aten.rms_norm(*args, **kwargs)),
 }
 _ADAPTERS: dict[str, Callable[..., Call]] = {
     "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),
@@ -371,7 +338,6 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
          "column_stack"), _joined
     ),
     **{form: _weighted for name in _WEIGHTED for form in (name, f"{name}_")},
-    "nan_to_num": _finite, "nan_to_num_": _finite, "rms_norm": _rms_norm,
     "fill_diagonal_": _diagonal_filled, "stft": _stft,
     "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},

@@ -22,9 +22,9 @@ LONG = 64  # indices in a row that are worth a layer of their own
 
 
 def by_segments(net: Emitter, call: LayerCall[IndexMap]) -> Tops:
-    """Index the long runs of an axis by ranges, and what lies between them by small matrices.
+    """Index the long runs of an axis by ranges, and the rest between them by small matrices.
 
-    before: IndexMap of 16000 numbers and 200 reflected ones on both sides
+    before: IndexMap of 16000 indices and 200 reflected ones on both sides
     after:  Slice and AxisMatrix of either side, Concat with the bottom
     """
     bottom = call.bottom

@@ -227,10 +227,8 @@ def _scalar_at(net: Emitter, input: Operand, dim: int, index: Symbol, scalar: An
     """Write one value at computed indices, by a mask."""
     base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
-    is_written, axis = (
-        reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written"),
-        positive(dim, base.rank),
-    )
+    is_written = reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written")
+    axis = positive(dim, base.rank)
     mask = rearrange(net, is_written, lambda x: x.movedim(-1, axis))
     if isinstance(input, Tensor) and not bool(input.any()):
         return product(net, mask, scalar)

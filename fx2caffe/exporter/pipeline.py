@@ -22,11 +22,11 @@ from fx2caffe.passes.absorb_preprocessing import absorb_preprocessing
 from fx2caffe.passes.blob_names import restore_blob_names
 from fx2caffe.passes.dead_steps import drop_dead_steps
 from fx2caffe.passes.in_place import run_in_place
-from fx2caffe.passes.keep_apart import keep_apart
 from fx2caffe.passes.lift_samples import dropped_axes, lift_samples
 from fx2caffe.passes.names import limit_names
 from fx2caffe.passes.outputs import expose_outputs
 from fx2caffe.passes.pass_result import PassResult, follow
+from fx2caffe.passes.prevent_merges import prevent_wrong_merges
 from fx2caffe.passes.share_weights import share_weights
 from fx2caffe.passes.unread import unread_tops, without_unread_tops
 from fx2caffe.preprocessing import Preprocessing
@@ -80,7 +80,7 @@ PASSES: tuple[Pass, ...] = (
     # Before layers run in place: an output's own top must not be overwritten.
     lambda net, options, blobs: expose_outputs(net, by_layer=options.target.outputs_by_layer),
     # After outputs got copies, which are readers too, and before layers run in place.
-    lambda net, options, blobs: keep_apart(net, options.target),
+    lambda net, options, blobs: prevent_wrong_merges(net, options.target),
     # The last pass that adds or removes readers and writers of a value.
     lambda net, options, blobs: run_in_place(net, blobs, by_layer=options.target.outputs_by_layer),
     # After folding: weights into which something different was folded are no longer shared.

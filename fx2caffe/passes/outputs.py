@@ -71,7 +71,7 @@ def _with_distinct_layers(net: Net, taken: set[str]) -> Net:
         key, is_output = _key(step), not outputs.isdisjoint(step.tops)
         if is_output and key in last and step.bottoms and not step.blobs:
             source = last[key][0]
-            steps.append(_same(step, source, len(shapes[step.bottoms[0]]), taken))
+            steps.append(_identity(step, source, len(shapes[step.bottoms[0]]), taken))
             step = step.reading({step.bottoms[0]: steps[-1].tops[0]})
         if is_output:
             last[key] = step.bottoms
@@ -83,8 +83,8 @@ def _key(step: Step) -> tuple[object, ...]:
     return step.layer, step.bottoms
 
 
-def _same(step: Step, value: Value, rank: int, taken: set[str]) -> Step:
-    name = unique_name(f"{step.name}/apart", taken)
+def _identity(step: Step, value: Value, rank: int, taken: set[str]) -> Step:
+    name = unique_name(f"{step.name}/identity", taken)
     return Step(name, Reshape(shape=(0,) * rank), (value,), (Value(name),), origin=step.origin)
 
 

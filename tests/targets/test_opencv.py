@@ -158,7 +158,7 @@ def test_an_input_that_nobody_reads_is_refused() -> None:
             fx2caffe.export(Function(lambda a, b: a * 2), inputs, target=target)
 
 
-APART: dict[str, tuple[Callable[[Tensor], Tensor], tuple[str, ...]]] = {
+WRONGLY_MERGED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[str, ...]]] = {
     "root": (lambda x: x.sqrt() * 2, ("Power", "Reshape", "Power")),
     "root_of_two_readers": (lambda x: (y := x.sqrt()) * 2 + y, ("Power", "Power", "Eltwise")),
     "root_then_other": (lambda x: x.sqrt().relu(), ("Power", "ReLU")),
@@ -166,9 +166,9 @@ APART: dict[str, tuple[Callable[[Tensor], Tensor], tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", APART)
+@pytest.mark.parametrize("name", WRONGLY_MERGED)
 def test_only_layers_that_would_be_merged_wrongly_are_separated(name: str) -> None:
-    function, layers = APART[name]
+    function, layers = WRONGLY_MERGED[name]
     x = torch.rand(1, 3, 4, 4) + 0.1
     for target in (*TARGETS, "ssd"):
         assert types(exported(function, x, target).net) == layers
@@ -176,12 +176,12 @@ def test_only_layers_that_would_be_merged_wrongly_are_separated(name: str) -> No
 
 
 @pytest.mark.parametrize("power", [Power(power=2.0), Power(power=2.0, scale=3.0)])
-@pytest.mark.parametrize("apart", [True, False])
-def test_opencv_takes_a_factor_into_a_power(power: Power, apart: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("separated", [True, False])
+def test_opencv_takes_a_factor_into_a_power(power: Power, separated: bool, tmp_path: Path) -> None:
     """The Reshape prevents this: without it the result is another."""
-    names = ["x", "power", *(["apart"] if apart else []), "factor"]
+    names = ["x", "power", *(["identity"] if separated else []), "factor"]
     layers = [Input(shape=((1, 2, 3, 3),)), power, Reshape(shape=(0, 0, 0, 0)), Power(scale=5.0)]
-    if not apart:
+    if not separated:
         del layers[2]
     values = [Value(name) for name in names]
     steps = tuple(
@@ -192,7 +192,7 @@ def test_opencv_takes_a_factor_into_a_power(power: Power, apart: bool, tmp_path:
     net = cv2_net(tmp_path / "n.prototxt", tmp_path / "n.caffemodel")
     net.setInput(torch.full((1, 2, 3, 3), 2.0).numpy())
     meant = 5 * (power.scale * 2) ** power.power
-    assert (float(net.forward().max()) == pytest.approx(meant)) is apart
+    assert (float(net.forward().max()) == pytest.approx(meant)) is separated
     assert factor_into_power(steps[1], steps[-1])
     assert not factor_into_power(steps[-1], steps[1])
     shifted = replace(steps[1], layer=power.replace(shift=1.0))

@@ -190,12 +190,12 @@ def named_like(found: Mapping[str, Tensor], value: Value, makers: Mapping[Value,
     names = [value.blob, layer, f"{value.blob}_{layer}"]
     names += [name for name in found if name.startswith(f"{layer}/")]
     known = next((name for name in names if name in found), None)
-    if known is None and (makers[value].layer == Power() or _is_apart(makers[value])):
+    if known is None and (makers[value].layer == Power() or _is_distinguishing(makers[value])):
         return named_like(found, makers[value].bottoms[0], makers)
     assert known is not None, f"no result {value.blob} of {layer} among {list(found)}"
     return found[known]
 
 
-def _is_apart(step: Step) -> bool:
+def _is_distinguishing(step: Step) -> bool:
     """Return whether a layer is the identity Reshape before one that equals another output's."""
     return isinstance(step.layer, Reshape) and not any(step.layer.shape or ())

@@ -1,4 +1,4 @@
-"""Separate layers that a program would merge into one that computes something else.
+"""Prevent merges: an identity between layers that a program would merge into a wrong one.
 
 before: Power{power: 0.5} -> Power{scale: 2}     after: Power{power: 0.5} -> Reshape -> Power
 """
@@ -15,7 +15,7 @@ from fx2caffe.passes.pass_result import PassResult
 from fx2caffe.targets import Target
 
 
-def keep_apart(net: Net, target: Target) -> PassResult:
+def prevent_wrong_merges(net: Net, target: Target) -> PassResult:
     """Insert an identity Reshape between layers that the target would merge wrongly.
 
     It goes between a layer and its only reader, and copies nothing.
@@ -27,13 +27,13 @@ def keep_apart(net: Net, target: Target) -> PassResult:
         moved: dict[Value, Value] = {}
         for value in step.bottoms:
             if uses[value] == 1 and target.merges_wrongly(producers[value], step):
-                steps.append(_same(value, len(shapes[value]), producers[value], taken))
+                steps.append(_identity(value, len(shapes[value]), producers[value], taken))
                 moved[value] = steps[-1].tops[0]
         steps.append(step.reading(moved))
     return PassResult(replace(net, steps=tuple(steps)))
 
 
-def _same(value: Value, rank: int, producer: Step, taken: set[str]) -> Step:
-    name = unique_name(f"{producer.name}/apart", taken)
+def _identity(value: Value, rank: int, producer: Step, taken: set[str]) -> Step:
+    name = unique_name(f"{producer.name}/identity", taken)
     layer = Reshape(shape=(0,) * rank)
     return Step(name, layer, (value,), (Value(name),), origin=producer.origin)

@@ -86,7 +86,7 @@ FRACTION = 12  # fractional bits in NNIE's results
 _NNIE = re.compile(
     r"seg(?P<seg>\d+)_layer(?P<layer>\d+)_(output(?P<output>\d+)|input\((?P<input>.+)\))_\w+"
 )
-# What nnie_mapper leaves of its quantization: layer_output0_C_H_W_quant
+# nnie_mapper's dump of its quantization: layer_output0_C_H_W_quant
 _MAPPER = re.compile(r"(?P<layer>.+)_output(?P<output>\d+)_\d+_\d+_\d+_quant")
 
 

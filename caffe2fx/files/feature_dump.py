@@ -2,7 +2,7 @@
 
 The manifest is JSON: {"format", "version", "inputs", "outputs", "maps"}. Each input and map has
 the keys name, blob, layer, shape, dtype, file and crc32 (of the elements); `outputs` are names in
-the model's own order; a manifest with `incomplete` stands in a folder while it is written.
+the model's own order; a folder's manifest has the key `incomplete` while the folder is written.
 In a folder and in an .npz it is the file manifest.json, in a .safetensors the metadata "manifest".
 """
 

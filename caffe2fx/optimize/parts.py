@@ -1,4 +1,4 @@
-"""Parts of patterns: the small forms that exports spell functions with."""
+"""Parts of patterns: the few layers into which exports decompose small functions."""
 
 from __future__ import annotations
 

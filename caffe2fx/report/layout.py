@@ -87,7 +87,7 @@ def _nearest_lanes(lane: int) -> Iterator[int]:
 
 
 def _column_length(ranks: Sequence[int], lanes: Sequence[int], aspect: float) -> int:
-    """Return the number of ranks in a column with which the whole comes nearest to that aspect."""
+    """Return the ranks per column for which the drawing's aspect comes nearest to `aspect`."""
     total = max(ranks) + 1
     candidates = {LEAST, total}
     length = float(LEAST)

@@ -146,7 +146,7 @@ class DumpReport(Report):
         return {**lists, "unmatched": self.unmatched, "ranked": ranked}
 
     def notes(self) -> tuple[str, ...]:
-        """Return what has no partner, and where most is lost."""
+        """Return lines that list the maps without a partner and the layers that lose most."""
         worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]
         lists = (
             ("only in the net", self.only_net),

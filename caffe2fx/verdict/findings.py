@@ -196,7 +196,7 @@ class Findings:
         return ()
 
     def notes(self) -> tuple[str, ...]:
-        """Return what is said of the whole report below its table."""
+        """Return the lines about the whole report that follow its table."""
         return ()
 
     def extras(self) -> dict[str, Any]:

@@ -190,7 +190,7 @@ class _Trial:
         return replace(row, wrong=f"by the program's own defaults it errs by {error:.2e}")
 
     def _run(self, others: Sequence[Tensor]) -> None:
-        """Run the whole net in the engine, beside the reference in every way that is needed."""
+        """Run the net in the engine; its reference in float64, in float32 and on second inputs."""
         exact, rounded = self._exactly(), self._stream(self._inputs)
         second = [value.to(torch.float32) for value in others]
         other = _Refusable(self._net, self._reference, second)

@@ -1,4 +1,4 @@
-"""Measures of one map against its reference beside the verdict's: similarity, where it errs, NaN.
+"""Further measures of one map against its reference: similarity, where it errs, NaN.
 
 They are taken in the run that the verdict needs anyway, a block at a time and by numpy, whose
 calls do not pass through torch's modes.

@@ -30,7 +30,7 @@ def notable(report: Report) -> list[int]:
     """Return the indices of the rows that a short table shows: the failing and the worst.
 
     With the faults, the first maps that are not proven or differ after them, and their neighbours.
-    Which are the worst is the report's to say.
+    The report itself ranks its rows.
     """
     kinds = [report.kind(row) for row in report.rows]
     chosen = _first(kinds, [Kind.FAULT], MOST_FAULTS)

@@ -72,7 +72,7 @@ def replacing_all(paths: Sequence[PathLike], *, durable: bool = True) -> Iterato
                 _check_written(temporary, target)
             _sync(temporaries if durable else ())
             with _locked(folders, _PATIENCE) as is_alone:
-                if is_alone:  # nobody clears now, and a reader may want the lock of the new file
+                if is_alone:  # nobody clears now, and a reader may ask for the new file's lock
                     locks.close()
                 for temporary, target in zip(temporaries, targets, strict=True):
                     if target.exists():  # the permissions that open() would have left

@@ -37,7 +37,7 @@ def read_state_dict(path: str | Path) -> State:
         raise CaffeFormatError(_refused(path, error)) from None
     except MemoryError:
         raise
-    except Exception as error:  # what reading other bytes as a pickle raises is of any class
+    except Exception as error:  # unpickling other bytes raises any class
         cause = str(error).partition("\n")[0]
         raise CaffeFormatError(f"{path} needs to be a file of torch.save, got {cause}") from None
     return _only_state(path, held)

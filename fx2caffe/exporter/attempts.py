@@ -100,10 +100,10 @@ def _among(parts: Mapping[str, nn.Module]) -> Leaves:
 
 
 def _may_expand(target: Target, module: nn.Module) -> bool:
-    """Return whether a module is a layer of forks that the target lacks and other layers may say.
+    """Return whether a module is a fork's layer that may decompose into layers of the target.
 
-    None of them say one whose elements decide its shape: tracing a suppression of overlapping
-    boxes takes minutes, and is refused in the end.
+    A layer whose elements decide its shape has no decomposition: tracing a suppression of
+    overlapping boxes takes minutes, and is refused in the end.
     """
     if not isinstance(module, RecordModule):
         return False

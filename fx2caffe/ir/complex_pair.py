@@ -14,7 +14,7 @@ from fx2caffe.ir.symbol import Symbol
 
 @dataclass(frozen=True)
 class ComplexPair:
-    """Stands for a traced complex tensor; a part that is None is zero, and one of them is not."""
+    """Holds the parts of a traced complex tensor; one that is None is zero, and one is not None."""
 
     real: Symbol | None
     imag: Symbol | None = None
@@ -36,7 +36,7 @@ class ComplexPair:
 
 
 def is_complex(value: Any) -> bool:
-    """Return whether a traced value, constant, number or dtype is complex."""
+    """Return whether a traced value, constant, Python scalar or dtype is complex."""
     if isinstance(value, Tensor):
         return value.is_complex()
     if isinstance(value, torch.dtype):
@@ -56,8 +56,8 @@ def has_complex(value: Any) -> bool:
 def parts_of(value: Any) -> tuple[Any, Any]:
     """Return the real and the imaginary part of a value, None for one that is zero.
 
-    The parts of a pair are symbols, those of a constant tensors, those of a number numbers. A real
-    value is its own real part.
+    The parts of a pair are symbols, those of a constant tensors, those of a Python scalar
+    scalars. A real value is its own real part.
     """
     if isinstance(value, ComplexPair):
         return value.real, value.imag

@@ -60,6 +60,6 @@ def repeated_along(
     outer = prod(block.shape[:axis])
     if outer > 1:
         rows = made.shape[0], outer, made.shape[1] // outer
-        apart = reshaped(net, made, rows, (made.other_shape[0], *rows[1:]), suffix="flat")
-        made = net.add(Permute(order=(1, 0, 2)), apart, suffix="along")
+        unflattened = reshaped(net, made, rows, (made.other_shape[0], *rows[1:]), suffix="flat")
+        made = net.add(Permute(order=(1, 0, 2)), unflattened, suffix="along")
     return reshaped(net, made, shape, other, suffix="repeated")

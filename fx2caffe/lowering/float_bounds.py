@@ -1,4 +1,4 @@
-"""Bounds of floating values that functions keep between two numbers."""
+"""Bounds of the results of functions whose floating values have a least and a largest."""
 
 from __future__ import annotations
 

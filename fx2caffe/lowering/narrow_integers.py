@@ -1,4 +1,4 @@
-"""Integers of one or two bytes: the layers compute them exactly, and what leaves them is wrapped.
+"""Integers of one or two bytes: the layers compute them exactly, and wrap results out of range.
 
 The sums, products and casts of integers are torch's modulo 2^8 or 2^16, in whatever order.
 """

@@ -1,4 +1,4 @@
-"""Bitwise functions: of masks, which they take for 0 and 1, and of integers beside a constant."""
+"""Bitwise functions of masks, whose elements are 0 and 1, and of integers and a constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complex arithmetic on pairs of symbols, and what makes pairs or takes their parts."""
+"""Complex arithmetic on pairs of symbols, and the functions that make pairs or take their parts."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Parts = tuple[Any, ...]
 def region_of(parts: Parts) -> tuple[Parts, int]:
     """Return the index of all that may be written, and its axis that is indexed by the net.
 
-    Raises Refused for anything but one 1-D computed index beside ints and slices.
+    Raises Refused for anything but ints, slices and one computed 1-D index.
     """
     computed = [part for part in parts if isinstance(part, Symbol)]
     others = [part for part in parts if not isinstance(part, Symbol)]

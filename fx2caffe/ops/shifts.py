@@ -1,4 +1,4 @@
-"""Shifts of integers, and powers of a number by computed counts: exact, from a table."""
+"""Shifts of integers, and powers of a constant by computed exponents: exact, from a table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bitwise_right_shift(
 
 @handles(torch.pow)
 def pow_of_any(net: Emitter, input: AnyOperand, exponent: AnyOperand, *, out: Expected) -> Symbol:
-    """Compute input^exponent; a whole number to computed counts is looked up, up to 2^24."""
+    """Compute input^exponent; that of a whole constant is looked up in a table, up to 2^24."""
     if out.meta.dtype.is_floating_point or not isinstance(exponent, Symbol):
         return power(net, input, exponent)
     base, powers = float(as_float32(input)), [1.0]

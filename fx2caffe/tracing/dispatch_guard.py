@@ -200,7 +200,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with self._watched(traits, args, kwargs, tensors) if traits.users else nullcontext():
             result = func(*args, **kwargs)
         if traits.allocates and not result.is_meta:
-            result.zero_()  # what the memory held before would make each export another one
+            result.zero_()  # uninitialized memory would make each export differ
         self._remember(tensors, result)
         return result
 

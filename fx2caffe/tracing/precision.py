@@ -92,7 +92,7 @@ def in_float32(model: nn.Module) -> Iterator[None]:
     """Within this block, hold all tensors of the model in float32 on the CPU; then restore them.
 
     Half precision converts exactly, double precision is rounded, and complex numbers become pairs
-    of float32. Raises CaffeError for tensors without numbers (meta).
+    of float32. Raises CaffeError for tensors without data (meta).
     """
     with ExitStack() as stack:
         with ALONE:  # another thread may have this model in float32 just now

@@ -78,7 +78,7 @@ class Recorder(TorchFunctionMode):
         if self._guard.opaque:
             return func(*args, **kwargs)
         if overridden(types):
-            with self:  # what the classes call is recorded
+            with self:  # the classes' own calls are recorded
                 return by_classes(func, types, args, kwargs)
         try:
             return self._dispatch(func, args, kwargs)

@@ -121,7 +121,7 @@ class Downloads:
     def _receive(self, uri: str, package: Package) -> None:
         """Write the body under a temporary name and rename it if it is the locked file.
 
-        Errors of the folder, a full disk say, are not the mirror's: they go on as OSError.
+        Errors of the folder (a full disk) are not the mirror's: they go on as OSError.
         """
         with (
             contextlib.closing(_opened(uri)) as body,

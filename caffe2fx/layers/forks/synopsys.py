@@ -31,7 +31,7 @@ SYNOPSYS: tuple[str, ...] = ("synopsys",)
 class ReLUBounded(Neuron):
     """Compute a ReLU cut at 6 (`relu6`) or `maximum` above, at `minimum` below; 0 is no limit.
 
-    The first element of a second bottom stands for `maximum`.
+    The first element of a second bottom overrides `maximum`.
     """
 
     type = "ReLU"

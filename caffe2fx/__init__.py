@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from caffe2fx.module.save import save_weights
     from caffe2fx.module.training import parameter_groups
     from caffe2fx.verdict.comparison import compare
-    from caffe2fx.verdict.dump_report import DumpReport, Thresholds
+    from caffe2fx.verdict.result.dump_report import DumpReport, Thresholds
 else:
     __getattr__, __dir__ = first_use(
         __name__,
@@ -55,7 +55,7 @@ else:
             "caffe2fx.module.save": ["save_weights"],
             "caffe2fx.module.training": ["parameter_groups"],
             "caffe2fx.verdict.comparison": ["compare"],
-            "caffe2fx.verdict.dump_report": ["DumpReport", "Thresholds"],
+            "caffe2fx.verdict.result.dump_report": ["DumpReport", "Thresholds"],
         },
     )
 

@@ -18,9 +18,9 @@ from caffe2fx.files.match_maps import names_of_outputs
 from caffe2fx.module.graph_module import CaffeGraphModule, CaffeView, as_tensors, feature_maps
 from caffe2fx.module.loader import load
 from caffe2fx.verdict.dump_comparison import files_with_dump
-from caffe2fx.verdict.dump_report import DumpReport
 from caffe2fx.verdict.feature_maps import log, log_line, shown
 from caffe2fx.verdict.module_outputs import flattened
+from caffe2fx.verdict.result.dump_report import DumpReport
 from caffe2fx.weights.atomic import enduring, file_errors, replacing_all
 from caffe2fx.weights.state_dict import check_fits, read_state_dict
 

@@ -40,8 +40,8 @@ class Refusals(tuple[Refusal, ...]):
 
     def save(self, path: str | Path) -> None:
         """Write a report that lists the refusals; the suffix chooses the format, as for others."""
-        from caffe2fx.verdict.context import Context
-        from caffe2fx.verdict.report import Report
+        from caffe2fx.verdict.result.context import Context
+        from caffe2fx.verdict.result.report import Report
 
         Report("none", (), Context(refusals=tuple(map(str, self)), is_check=True)).save(path)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from caffe2fx.engines import Session
-    from caffe2fx.verdict.report import Report
+    from caffe2fx.verdict.result.report import Report
     from fx2caffe.exporter.result import Export
 
 NEIGHBOURS = 2  # rows that a failure shows on either side of the first divergence

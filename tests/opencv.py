@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffe2fx.verdict.measures import difference, largest
+from caffe2fx.verdict.maps.measures import difference, largest
 from fx2caffe.exporter.result import Export
 
 FAR = 1e-4  # of the largest value: more than OpenCV's rounding, less than any fault

@@ -17,7 +17,7 @@ import fx2caffe
 from caffe2fx.engines import Engine
 from caffe2fx.files import prototxt
 from caffe2fx.net.net import Net
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.exporter.result import Export
 
 Shape = tuple[int, ...]

@@ -10,7 +10,7 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.files.dump_readers import read_dump
 from caffe2fx.module.loader import load
 from caffe2fx.verdict.comparison import compare
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.result.report import Report
 
 
 def compare_nets(arguments: argparse.Namespace, output: Output) -> int:

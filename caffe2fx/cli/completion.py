@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from caffe2fx.verdict.escaping import echo
+from caffe2fx.report.escaping import echo
 
 SHELLS = ("bash", "zsh", "tcsh")
 

@@ -15,7 +15,7 @@ from caffe2fx.module.loader import describe
 from caffe2fx.net.drawing import svg_of
 from caffe2fx.net.net import Net
 from caffe2fx.net.totals import multiply_adds, totals
-from caffe2fx.verdict.escaping import cell
+from caffe2fx.report.escaping import cell
 from caffe2fx.weights.atomic import file_errors, replacing
 
 

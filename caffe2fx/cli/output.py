@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from caffe2fx.cli.progress_display import displays, shown
 from caffe2fx.progress import listening
+from caffe2fx.report.escaping import echo
 from caffe2fx.report.text import visible
-from caffe2fx.verdict.escaping import echo
 
 if TYPE_CHECKING:  # it needs torch, which commands that compare nothing do without
-    from caffe2fx.verdict.report import Report
+    from caffe2fx.verdict.result.report import Report
 
 
 class Output:

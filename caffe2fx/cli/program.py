@@ -15,7 +15,7 @@ from typing import Any
 from caffe2fx.cli.completion import PrintCompletion
 from caffe2fx.cli.output import Output
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.escaping import echo
+from caffe2fx.report.escaping import echo
 
 Run = Callable[[argparse.Namespace, Output], int]
 INTERRUPTED = 130  # the exit status that a shell gives for Ctrl-C

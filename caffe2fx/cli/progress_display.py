@@ -10,8 +10,8 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 from caffe2fx.progress import Listener, Progress
+from caffe2fx.report.escaping import echo
 from caffe2fx.report.text import visible
-from caffe2fx.verdict.escaping import echo
 
 PATIENCE = 1.0  # seconds before the first sign of progress
 PERIOD = 10.0  # seconds from one line to the next

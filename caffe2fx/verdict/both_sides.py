@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.context import Parameters, parameters
-from caffe2fx.verdict.findings import Findings, Kind
+from caffe2fx.verdict.result.context import Parameters, parameters
+from caffe2fx.verdict.result.findings import Findings, Kind
 
 MOST = 6  # layers
 

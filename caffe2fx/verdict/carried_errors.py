@@ -11,8 +11,8 @@ from torch import Tensor
 from caffe2fx.net.evaluate import StepwiseEvaluation, own_reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step
-from caffe2fx.verdict.measures import end_limit, moved
-from caffe2fx.verdict.report import Row
+from caffe2fx.verdict.maps.measures import end_limit, moved
+from caffe2fx.verdict.result.report import Row
 
 
 class CarriedErrors:

@@ -31,8 +31,8 @@ from caffe2fx.verdict.both_sides import weights_of
 from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.module_outputs import Known, Results, flattened, output_rows
-from caffe2fx.verdict.report import Report, Row, Status
-from caffe2fx.verdict.second_inputs import other_inputs
+from caffe2fx.verdict.reference.second_inputs import other_inputs
+from caffe2fx.verdict.result.report import Report, Row, Status
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair
 

@@ -38,12 +38,12 @@ from caffe2fx.module.save import current_net
 from caffe2fx.net.evaluate import Pairs, Reference, StepwiseEvaluation, in_precision, own_reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
-from caffe2fx.verdict.dump_report import DumpReport, MapRow, Thresholds, as_thresholds
 from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.maps.similarity import NO_SIMILARITY, Similarity, similarity
 from caffe2fx.verdict.module_outputs import end_to_end_row, flattened
-from caffe2fx.verdict.report import Row
-from caffe2fx.verdict.second_inputs import second_input
-from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity, similarity
+from caffe2fx.verdict.reference.second_inputs import second_input
+from caffe2fx.verdict.result.dump_report import DumpReport, MapRow, Thresholds, as_thresholds
+from caffe2fx.verdict.result.report import Row
 from caffe2fx.weights.atomic import file_errors
 
 Seen = Callable[[Step, Value, Tensor, Tensor, Similarity], None]

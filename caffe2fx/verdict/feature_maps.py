@@ -10,7 +10,7 @@ from datetime import datetime
 from torch import Tensor
 
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.similarity import Similarity
+from caffe2fx.verdict.maps.similarity import Similarity
 
 log = logging.getLogger("caffe2fx")
 

@@ -38,11 +38,9 @@ from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
 from caffe2fx.progress import counted
 from caffe2fx.verdict.carried_errors import CarriedErrors
-from caffe2fx.verdict.context import Context, digests, without_weights
-from caffe2fx.verdict.dependence import depends_on_inputs, unreached
-from caffe2fx.verdict.map_details import Album
-from caffe2fx.verdict.map_measures import MapMeasures, measure
-from caffe2fx.verdict.measures import (
+from caffe2fx.verdict.maps.map_details import Album
+from caffe2fx.verdict.maps.map_measures import MapMeasures, measure
+from caffe2fx.verdict.maps.measures import (
     alone_limit,
     difference,
     end_limit,
@@ -51,10 +49,12 @@ from caffe2fx.verdict.measures import (
     moved,
     shape_fault,
 )
-from caffe2fx.verdict.report import Report, Row, Status
-from caffe2fx.verdict.sample_by_sample import SampleBySample
-from caffe2fx.verdict.second_inputs import draws, is_uniform, other_inputs
-from caffe2fx.verdict.unfolding import ByUnfolding
+from caffe2fx.verdict.reference.dependence import depends_on_inputs, unreached
+from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
+from caffe2fx.verdict.reference.second_inputs import draws, is_uniform, other_inputs
+from caffe2fx.verdict.reference.unfolding import ByUnfolding
+from caffe2fx.verdict.result.context import Context, digests, without_weights
+from caffe2fx.verdict.result.report import Report, Row, Status
 
 PUBLISHED = 100.0  # times the limit end to end
 

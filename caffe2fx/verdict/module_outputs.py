@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from caffe2fx.origin import Origin
-from caffe2fx.verdict.measures import difference, end_limit, largest, moved, shape_fault
-from caffe2fx.verdict.report import Row
+from caffe2fx.verdict.maps.measures import difference, end_limit, largest, moved, shape_fault
+from caffe2fx.verdict.result.report import Row
 
 Results = Mapping[str, Tensor]
 

@@ -18,8 +18,8 @@ from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.plain_torch import plain_torch
-from caffe2fx.verdict.measures import difference, largest, shape_fault
-from caffe2fx.verdict.report import Report, Row
+from caffe2fx.verdict.maps.measures import difference, largest, shape_fault
+from caffe2fx.verdict.result.report import Report, Row
 
 FACTOR = 4.0  # times the limit that an output had: the reference here is itself in float32
 SHARE = 1e-3  # of the largest value, where it had none

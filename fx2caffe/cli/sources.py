@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from caffe2fx.weights.state_dict import check_fits, read_state_dict, without_prefix
 from fx2caffe.cli.inputs import inputs_of
 from fx2caffe.cli.program_files import from_onnx, from_program, from_script

@@ -32,10 +32,10 @@ from caffe2fx.origin import Origin
 from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.both_sides import weights_of
 from caffe2fx.verdict.dump_comparison import compare_with_dump
-from caffe2fx.verdict.dump_report import DumpReport, Thresholds
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.output_trial import with_outputs_tried
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.result.dump_report import DumpReport, Thresholds
+from caffe2fx.verdict.result.report import Report
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair, stated_in_text
 from fx2caffe.exporter.module_map import Map, map_of

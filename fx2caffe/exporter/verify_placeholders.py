@@ -12,7 +12,7 @@ from caffe2fx.layers import Input
 from caffe2fx.net.evaluate import Reference, complete
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.report import Report, Row
+from caffe2fx.verdict.result.report import Report, Row
 from fx2caffe.legalize.placeholders import Unverified
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.files import foreign_text
 from caffe2fx.messages.message import Shape
-from caffe2fx.verdict.report import Status
+from caffe2fx.verdict.result.report import Status
 from caffe2fx.weights.atomic import replacing
 
 EQUAL, DIFFERS, NOT_PROVEN = (

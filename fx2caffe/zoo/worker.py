@@ -23,8 +23,8 @@ from torch import nn
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.module.save import weights_suffix
-from caffe2fx.verdict.calibrate import calibrate
-from caffe2fx.verdict.report import Report, Status
+from caffe2fx.verdict.reference.calibrate import calibrate
+from caffe2fx.verdict.result.report import Report, Status
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.exporter.exporter import export
 from fx2caffe.exporter.result import Export

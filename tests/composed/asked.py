@@ -12,7 +12,7 @@ import caffe2fx
 import fx2caffe
 from caffe2fx.engines import Engine
 from caffe2fx.engines.opencv import OpenCVEngine
-from caffe2fx.verdict.measures import largest
+from caffe2fx.verdict.maps.measures import largest
 from fx2caffe.exporter.result import Export
 from tests.composed.programs import Composed, Program
 from tests.opencv import check_as_users_run_it

@@ -20,7 +20,7 @@ from caffe2fx.files import prototxt
 from caffe2fx.layers import REGISTRY, DummyData, Input
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.conftest import corpus_folder
 from tests.corpus.shapes import with_shapes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import fx2caffe
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.targets import TARGETS
 from fx2caffe.zoo.models import make
 from tests.rows import types

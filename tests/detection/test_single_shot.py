@@ -14,7 +14,7 @@ from torchvision.models.detection.ssd import SSD
 import caffe2fx
 import fx2caffe
 from caffe2fx.engines import engine
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.single_shot import SingleShot
 
 SIZES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}

@@ -13,7 +13,7 @@ import fx2caffe
 from caffe2fx.engines import engine
 from caffe2fx.engines.opencv import OpenCVEngine
 from caffe2fx.errors import EngineError
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.rows import Function
 
 pytestmark = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import fx2caffe
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.exporter.result import Export
 from tests.rows import types
 

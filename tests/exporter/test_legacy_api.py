@@ -20,8 +20,8 @@ from torch import Tensor, nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.calibrate import calibrate
-from caffe2fx.verdict.similarity import similarity
+from caffe2fx.verdict.maps.similarity import similarity
+from caffe2fx.verdict.reference.calibrate import calibrate
 
 IMAGE = np.random.default_rng(0).standard_normal((3, 8, 8)).astype(np.float32)
 NET_INPUT = torch.from_numpy(IMAGE).unsqueeze(0)

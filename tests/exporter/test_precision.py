@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 import fx2caffe
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.rows import Function
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))

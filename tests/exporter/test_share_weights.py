@@ -16,7 +16,7 @@ import caffe2fx
 import fx2caffe
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.net.net import Net
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import replacing
 from caffe2fx.weights.caffemodel import LayerWeights

@@ -22,7 +22,7 @@ from caffe2fx.files.dump_readers import MapSpec
 from caffe2fx.files.feature_dump import FeatureMap, file_name, write_dump
 from caffe2fx.files.match_maps import match_maps
 from caffe2fx.module.graph_module import CaffeGraphModule
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 
 PATHS = ["maps", "maps.npz", "maps.safetensors", "v1.2"]
 X = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))

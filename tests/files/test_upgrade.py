@@ -19,7 +19,7 @@ from caffe2fx.layers.data import TransformationParameter
 from caffe2fx.messages.common import DimCheckMode, ParamSpec
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.files import caffes_own
 
 IMAGE = "input_dim: 2 input_dim: 3 input_dim: 12 input_dim: 10\n"

@@ -16,8 +16,8 @@ from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.measures import alone_limit, difference, largest, moved
-from caffe2fx.verdict.second_inputs import second_input
+from caffe2fx.verdict.maps.measures import alone_limit, difference, largest, moved
+from caffe2fx.verdict.reference.second_inputs import second_input
 
 Tops = tuple[Tensor, ...]
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 
 SOURCE = __name__  # where the zoo finds the factories
 Built = tuple[nn.Module, tuple[Tensor, ...]]

@@ -11,7 +11,7 @@ from torch import nn
 
 import fx2caffe
 from caffe2fx.engines.opencv import OpenCVEngine
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.targets import TARGETS
 from tests.models import detectors, others
 from tests.rows import types

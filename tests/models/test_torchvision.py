@@ -11,7 +11,7 @@ from torch import nn
 
 import caffe2fx
 import fx2caffe
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.targets import find_target
 from tests.rows import types
 

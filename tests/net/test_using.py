@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import caffe2fx
 from caffe2fx.module.graph_module import CaffeGraphModule
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.files.test_upgrade import V0, V1
 
 CNN = """name: "cnn"

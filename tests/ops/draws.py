@@ -23,8 +23,8 @@ from caffe2fx.module.save import save
 from caffe2fx.net.evaluate import complete
 from caffe2fx.net.step import is_input
 from caffe2fx.verdict.judge import judge
-from caffe2fx.verdict.measures import ALONE, difference, largest
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.maps.measures import ALONE, difference, largest
+from caffe2fx.verdict.result.report import Report
 from fx2caffe.exporter.result import Export
 
 MORE_SAMPLES = 2

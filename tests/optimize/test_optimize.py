@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.module.graph_module import CaffeGraphModule
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.rows import Function, types
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import fx2caffe
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe import Preprocessing
 from tests.rows import Function, types
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import fx2caffe
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from tests.rows import types
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from caffe2fx.report.layout import Node
 from caffe2fx.report.page import Line, Page, rendered
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.result.report import Report
 from tests.verdict.nets import at, right_net, verdict, with_step
 
 pytestmark = pytest.mark.sweep

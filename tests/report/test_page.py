@@ -17,9 +17,9 @@ import fx2caffe
 from caffe2fx.layers import PoolMethod
 from caffe2fx.report.page import ASSETS
 from caffe2fx.report.text import script
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.result.report import Report
+from tests.report.test_escaping import NAMES, written
 from tests.verdict.nets import at, right_net, verdict, with_step
-from tests.verdict.test_escaping import NAMES, written
 
 
 class Parts(HTMLParser):

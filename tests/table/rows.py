@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import fx2caffe
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.result.report import Report
 from fx2caffe.exporter.pipeline import Options, finish
 from fx2caffe.exporter.result import Export
 from fx2caffe.lowering.complex_calls import complex_handlers

@@ -16,7 +16,7 @@ from caffe2fx.layers.forks.recurrent import Lstm
 from caffe2fx.layers.layer import BVLC
 from caffe2fx.module.builder import graph_module
 from caffe2fx.net.net import Net
-from caffe2fx.verdict.report import Status
+from caffe2fx.verdict.result.report import Status
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.targets.catalogue import TARGETS
 from tests.layers.forks.forks import ROWS

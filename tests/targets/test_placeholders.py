@@ -14,7 +14,7 @@ import caffe2fx
 import fx2caffe
 from caffe2fx.errors import CaffeError
 from caffe2fx.files import prototxt
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.cli import main
 from fx2caffe.exporter.result import Export
 from tests.rows import types

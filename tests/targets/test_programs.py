@@ -27,8 +27,8 @@ from caffe2fx.errors import CaffeError
 from caffe2fx.layers import Power, Reshape
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.module_outputs import Known, output_rows
-from caffe2fx.verdict.report import Report
-from caffe2fx.verdict.second_inputs import second_input
+from caffe2fx.verdict.reference.second_inputs import second_input
+from caffe2fx.verdict.result.report import Report
 from tests.models import test_popular as popular
 from tests.models.test_torchvision import MODELS, model_of
 from tests.opencv import assert_near

@@ -17,7 +17,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 import fx2caffe
 from caffe2fx.engines.opencv import OpenCVEngine
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 
 NO_OPENCV = OpenCVEngine().why_missing()
 pytestmark = [

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import fx2caffe
 from caffe2fx.compat import OLDEST
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 
 ATEN = torch.ops.aten
 

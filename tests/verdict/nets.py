@@ -17,10 +17,10 @@ from caffe2fx.module.save import current_net
 from caffe2fx.net.evaluate import Reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.calibrate import calibrate
 from caffe2fx.verdict.comparison import reference_of
 from caffe2fx.verdict.judge import judge
-from caffe2fx.verdict.report import Report
+from caffe2fx.verdict.reference.calibrate import calibrate
+from caffe2fx.verdict.result.report import Report
 
 TEXT = """
 layer { name: "data" type: "Input" top: "data" input_param {

@@ -33,8 +33,8 @@ from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.save import save
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
-from caffe2fx.verdict.calibrate import calibrate
-from caffe2fx.verdict.report import Status
+from caffe2fx.verdict.reference.calibrate import calibrate
+from caffe2fx.verdict.result.report import Status
 from tests.rows import Function
 
 Edit = Callable[[Net], Net]

@@ -21,7 +21,7 @@ from caffe2fx.engines.dump import DumpEngine
 from caffe2fx.errors import CaffeError
 from caffe2fx.files.feature_dump import FeatureMap, as_array, write_dump
 from caffe2fx.module.graph_module import CaffeGraphModule
-from caffe2fx.verdict.calibrate import calibrate
+from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.exporter.result import Export
 
 Array = np.ndarray[Any, Any]

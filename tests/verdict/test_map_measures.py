@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 import fx2caffe
-from caffe2fx.verdict import map_measures
-from caffe2fx.verdict.map_details import BINS, MOST_FAULTS, MOST_OTHERS, Album, details
-from caffe2fx.verdict.map_measures import measure
-from caffe2fx.verdict.measures import difference
+from caffe2fx.verdict.maps import map_measures
+from caffe2fx.verdict.maps.map_details import BINS, MOST_FAULTS, MOST_OTHERS, Album, details
+from caffe2fx.verdict.maps.map_measures import measure
+from caffe2fx.verdict.maps.measures import difference
 
 SHAPES = [(), (5,), (2, 3), (2, 3, 4), (2, 3, 4, 5), (1, 1, 1, 1), (3, 70, 2, 2)]
 

@@ -31,12 +31,12 @@ from caffe2fx.module.builder import graph_module
 from caffe2fx.net.evaluate import Reference, in_precision
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict import measures
 from caffe2fx.verdict.judge import judge
-from caffe2fx.verdict.measures import difference, largest, moved
-from caffe2fx.verdict.report import Report, Status
-from caffe2fx.verdict.sample_by_sample import SampleBySample
-from caffe2fx.verdict.second_inputs import second_input
+from caffe2fx.verdict.maps import measures
+from caffe2fx.verdict.maps.measures import difference, largest, moved
+from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
+from caffe2fx.verdict.reference.second_inputs import second_input
+from caffe2fx.verdict.result.report import Report, Status
 from tests.verdict.nets import IMAGES, at, reference, right_net, with_step
 
 Patch = pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import fx2caffe
 from caffe2fx.layers import Flatten, Reshape
 from caffe2fx.net.step import Step
-from caffe2fx.verdict.report import Status
+from caffe2fx.verdict.result.report import Status
 from fx2caffe.exporter.result import Export
 
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import pytest
 
 from caffe2fx.origin import Origin
-from caffe2fx.verdict.context import Context, Input
-from caffe2fx.verdict.report import Report, Row, Status
-from caffe2fx.verdict.report_table import show
+from caffe2fx.verdict.result.context import Context, Input
+from caffe2fx.verdict.result.report import Report, Row, Status
+from caffe2fx.verdict.result.report_table import show
 
 
 def row(**changes: object) -> Row:

@@ -17,8 +17,13 @@ from caffe2fx.module.builder import graph_module
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.judge import judge
-from caffe2fx.verdict.report import Status
-from caffe2fx.verdict.second_inputs import constants_compared_with, draws, is_uniform, second_input
+from caffe2fx.verdict.reference.second_inputs import (
+    constants_compared_with,
+    draws,
+    is_uniform,
+    second_input,
+)
+from caffe2fx.verdict.result.report import Status
 from tests.rows import Function
 from tests.verdict.nets import reference
 

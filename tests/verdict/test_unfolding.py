@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import fx2caffe
-from caffe2fx.verdict.unfolding import ByUnfolding
+from caffe2fx.verdict.reference.unfolding import ByUnfolding
 
 ROWS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "1d": ((2, 4, 9), (6, 4, 3), {"stride": 2, "padding": 1}),

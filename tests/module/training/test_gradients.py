@@ -17,7 +17,7 @@ from caffe2fx.layers.pooling import LOWEST
 from caffe2fx.module.save import weights_of
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.verdict.measures import alone_limit, difference, largest
+from caffe2fx.verdict.maps.measures import alone_limit, difference, largest
 from tests.layers.row import Row
 from tests.layers.test_rows import FAMILIES, slug
 from tests.module.training.real import Found, ask

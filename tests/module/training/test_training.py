@@ -16,7 +16,7 @@ from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.save import current_net, weights_of
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import is_input
-from caffe2fx.verdict.measures import largest
+from caffe2fx.verdict.maps.measures import largest
 from tests.module.training.nets import NETS
 from tests.module.training.real import ask
 

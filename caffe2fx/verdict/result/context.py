@@ -13,7 +13,7 @@ from torch import Tensor
 
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
-from caffe2fx.verdict.map_details import Details, Key
+from caffe2fx.verdict.maps.map_details import Details, Key
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from caffe2fx.verdict.report import Report
+    from caffe2fx.verdict.result.report import Report
 
 from caffe2fx.report import notebook
+from caffe2fx.report.escaping import cell, echo
 from caffe2fx.report.page import Line
 from caffe2fx.report.text import visible
-from caffe2fx.verdict.escaping import cell, echo
-from caffe2fx.verdict.findings import Kind, Row
+from caffe2fx.verdict.result.findings import Kind, Row
 
 MOST_FAULTS, MOST_OTHERS = 5, 3
 GAP = "..."

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from caffe2fx.messages.message import Shape
-from caffe2fx.verdict.measures import PIECE, difference
+from caffe2fx.verdict.maps.measures import PIECE, difference
 
 Floats = NDArray[np.floating]
 GROUPS = 32  # of channels, for each map

@@ -10,9 +10,9 @@ from typing import Any
 from caffe2fx.net.drawing import nodes_of
 from caffe2fx.report.layout import Node
 from caffe2fx.report.page import Line, Page, rendered
-from caffe2fx.verdict.context import versions
-from caffe2fx.verdict.explanation import explained, word
-from caffe2fx.verdict.findings import Findings, Kind, Row
+from caffe2fx.verdict.result.context import versions
+from caffe2fx.verdict.result.explanation import explained, word
+from caffe2fx.verdict.result.findings import Findings, Kind, Row
 
 HEAD = ("layer", "type", "blob", "shape", "alone", "end to end", "of limit", "cosine", "verdict")
 _GRAVEST = (Kind.FAULT, Kind.CONSEQUENCE, Kind.UNPROVEN, Kind.UNVERIFIED, Kind.EQUAL)

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from caffe2fx.messages.message import Shape
 from caffe2fx.origin import Origin
-from caffe2fx.verdict.context import Context
-from caffe2fx.verdict.map_measures import NO_MEASURES, MapMeasures
+from caffe2fx.verdict.maps.map_measures import NO_MEASURES, MapMeasures
+from caffe2fx.verdict.result.context import Context
 
 
 class Status(str, Enum):

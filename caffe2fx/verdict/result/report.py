@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from caffe2fx.report.text import visible
-from caffe2fx.verdict import report_files, report_page, report_table
-from caffe2fx.verdict.findings import Findings, Kind, Row, Status
+from caffe2fx.verdict.result import report_files, report_page, report_table
+from caffe2fx.verdict.result.findings import Findings, Kind, Row, Status
 from caffe2fx.weights.atomic import file_errors, replacing
 
 __all__ = ["Kind", "Report", "Row", "Status"]

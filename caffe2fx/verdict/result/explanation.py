@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from caffe2fx.verdict.findings import Findings, Kind, Row, Status
+from caffe2fx.verdict.result.findings import Findings, Kind, Row, Status
 
 _WORDS = {
     Status.EQUAL: "Equal",

@@ -11,8 +11,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from caffe2fx.report.text import plain, visible
-from caffe2fx.verdict.context import versions
-from caffe2fx.verdict.findings import Findings, Row, Status
+from caffe2fx.verdict.result.context import versions
+from caffe2fx.verdict.result.findings import Findings, Row, Status
 
 VERSION = 2  # of the JSON file
 

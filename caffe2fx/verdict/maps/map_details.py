@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
 
 from caffe2fx.messages.message import Shape
-from caffe2fx.verdict.map_measures import MapMeasures, channel_errors, grouped, measure
+from caffe2fx.verdict.maps.map_measures import MapMeasures, channel_errors, grouped, measure
 
 BINS = 48
 CHANNELS = 512  # beyond, neighbours are one group

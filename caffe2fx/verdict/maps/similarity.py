@@ -8,7 +8,7 @@ from math import inf, log10, nan
 import torch
 from torch import Tensor
 
-from caffe2fx.verdict.measures import difference, largest
+from caffe2fx.verdict.maps.measures import difference, largest
 
 
 @dataclass(frozen=True)

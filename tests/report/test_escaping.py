@@ -19,8 +19,8 @@ import caffe2fx
 import fx2caffe
 from caffe2fx import cli
 from caffe2fx.errors import CaffeError
+from caffe2fx.report.escaping import cell, echo
 from caffe2fx.report.page import ASSETS
-from caffe2fx.verdict.escaping import cell, echo
 
 ROOT = Path(fx2caffe.__file__).parents[1]
 NAMES = {
@@ -105,7 +105,7 @@ def test_commands_work_in_a_locale_of_ascii(tmp_path: Path) -> None:
     assert found.returncode == 0 and rb"\u5c42\xe9[b]" in found.stdout, found.stderr
 
 
-PRINTING = {"caffe2fx/engines/install/environment.py", "caffe2fx/verdict/escaping.py"}
+PRINTING = {"caffe2fx/engines/install/environment.py", "caffe2fx/report/escaping.py"}
 
 
 def test_nothing_prints_but_echo() -> None:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, cast
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.report.text import visible
-from caffe2fx.verdict.context import Context
-from caffe2fx.verdict.report import Report, Row
-from caffe2fx.verdict.similarity import NO_SIMILARITY, Similarity
+from caffe2fx.verdict.maps.similarity import NO_SIMILARITY, Similarity
+from caffe2fx.verdict.result.context import Context
+from caffe2fx.verdict.result.report import Report, Row
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Measures of one feature map against its reference."""

@@ -17,7 +17,7 @@ from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.ir.symbol import FixBatch
 from fx2caffe.targets import Target
-from fx2caffe.tracing.batch_analysis import Batch
+from fx2caffe.tracing.batch.batch_analysis import Batch
 
 T = TypeVar("T")
 Leaves = Callable[[nn.Module], bool]  # which leaf modules are expanded

@@ -24,9 +24,9 @@ from fx2caffe.lowering.integer_magnitudes import Ranges
 from fx2caffe.lowering.registry import leaves
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target, find_target
-from fx2caffe.tracing.batch_analysis import Batch, find_batch
-from fx2caffe.tracing.original import ALONE, Reach
-from fx2caffe.tracing.precision import in_float32, replaced_precisions
+from fx2caffe.tracing.batch.batch_analysis import Batch, find_batch
+from fx2caffe.tracing.model.original import ALONE, Reach
+from fx2caffe.tracing.model.precision import in_float32, replaced_precisions
 from fx2caffe.tracing.tracer import Trace, trace
 
 __all__ = ["check", "export", "ops"]

@@ -11,8 +11,8 @@ from torch.fx.node import map_aggregate
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.net.evaluate import WithoutHooks, in_precision, streamed
-from fx2caffe.tracing.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
-from fx2caffe.tracing.repeated import grown
+from fx2caffe.tracing.batch.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
+from fx2caffe.tracing.batch.repeated import grown
 
 
 def run_reference(

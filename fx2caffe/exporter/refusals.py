@@ -9,7 +9,7 @@ from caffe2fx.errors import CaffeError
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.exporter.source import Source
 from fx2caffe.ir.symbol import FixBatch
-from fx2caffe.tracing.batch_analysis import Batch
+from fx2caffe.tracing.batch.batch_analysis import Batch
 from fx2caffe.tracing.tracer import Trace, Untraceable
 
 

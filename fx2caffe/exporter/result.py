@@ -44,8 +44,8 @@ from fx2caffe.exporter.verify_placeholders import FedPlaceholders
 from fx2caffe.legalize.placeholders import Unverified
 from fx2caffe.preprocessing import Preprocessing
 from fx2caffe.targets import Target
-from fx2caffe.tracing import model_inputs, pytree
-from fx2caffe.tracing.batch_analysis import Batch
+from fx2caffe.tracing.batch.batch_analysis import Batch
+from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace
 
 

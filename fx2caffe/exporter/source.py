@@ -14,9 +14,9 @@ from caffe2fx.net.step import Value
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges, Ranges
 from fx2caffe.lowering.lowering import Lowered, Lowering
 from fx2caffe.lowering.registry import leaves
-from fx2caffe.tracing import model_inputs, pytree
-from fx2caffe.tracing.batch_analysis import Batch
-from fx2caffe.tracing.precision import Replaced, inputs_in_float32
+from fx2caffe.tracing.batch.batch_analysis import Batch
+from fx2caffe.tracing.model import model_inputs, pytree
+from fx2caffe.tracing.model.precision import Replaced, inputs_in_float32
 from fx2caffe.tracing.tracer import Trace
 
 

@@ -16,7 +16,7 @@ from fx2caffe.ir.complex_pair import ComplexPair, parts_of
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.ones import Ones, repeated_along
 from fx2caffe.ir.symbol import Symbol
-from fx2caffe.tracing.repeated import Repeated
+from fx2caffe.tracing.batch.repeated import Repeated
 
 # Elementwise functions, which repeat the elements of a constant themselves.
 BROADCASTS = frozenset({

@@ -32,7 +32,7 @@ from fx2caffe.lowering.integer_range import cast_written, refuse_wrapping
 from fx2caffe.lowering.narrow_integers import NARROW, wrapped
 from fx2caffe.lowering.refusal_reasons import reason_for
 from fx2caffe.lowering.registry import _HANDLERS, Handler, qualified_name
-from fx2caffe.tracing.batch_analysis import Batch, result_varies
+from fx2caffe.tracing.batch.batch_analysis import Batch, result_varies
 
 
 @dataclass

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, fx
 
 from caffe2fx.net.evaluate import in_precision
-from fx2caffe.tracing import pytree
-from fx2caffe.tracing.cut_points import Call, EndRun
-from fx2caffe.tracing.module_calls import ModulePath
-from fx2caffe.tracing.original import Original, bytes_of
+from fx2caffe.tracing.model import pytree
+from fx2caffe.tracing.model.module_calls import ModulePath
+from fx2caffe.tracing.model.original import Original, bytes_of
+from fx2caffe.tracing.recording.cut_points import Call, EndRun
 
 SHARE = 1e-4  # of an output's largest value: functions in another form, in float32
 NOISE = 16  # times the difference between the graph in float32 and in float64

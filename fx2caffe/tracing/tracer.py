@@ -15,22 +15,22 @@ from torch.fx import GraphModule, Node
 
 from caffe2fx import compat
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.tracing import model_inputs, pytree
-from fx2caffe.tracing.aliasing import UnseenWrite
-from fx2caffe.tracing.cut_points import EndRun, ModuleResults, as_one
-from fx2caffe.tracing.dispatch_guard import RANDOM, Known, guard_class
-from fx2caffe.tracing.export_flags import exporting
 from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
-from fx2caffe.tracing.graph_builder import GraphBuilder
-from fx2caffe.tracing.leaf_call import LeafCall, LeafForward
-from fx2caffe.tracing.leaf_functions import LeafFunctionCalls, LeafProfile
-from fx2caffe.tracing.module_calls import ModulePath
-from fx2caffe.tracing.original import ALONE, Original, Reach, private_copy
-from fx2caffe.tracing.precision import Replaced, asked_in_float32
-from fx2caffe.tracing.recorder import Recorder
-from fx2caffe.tracing.refusal_log import RefusalLog
-from fx2caffe.tracing.tensor_meta import TensorMeta
-from fx2caffe.tracing.value_modes import FakeValues, RealValues, Values
+from fx2caffe.tracing.model import model_inputs, pytree
+from fx2caffe.tracing.model.export_flags import exporting
+from fx2caffe.tracing.model.module_calls import ModulePath
+from fx2caffe.tracing.model.original import ALONE, Original, Reach, private_copy
+from fx2caffe.tracing.model.precision import Replaced, asked_in_float32
+from fx2caffe.tracing.recording.cut_points import EndRun, ModuleResults, as_one
+from fx2caffe.tracing.recording.dispatch_guard import RANDOM, Known, guard_class
+from fx2caffe.tracing.recording.graph_builder import GraphBuilder
+from fx2caffe.tracing.recording.leaf_call import LeafCall, LeafForward
+from fx2caffe.tracing.recording.leaf_functions import LeafFunctionCalls, LeafProfile
+from fx2caffe.tracing.recording.recorder import Recorder
+from fx2caffe.tracing.recording.refusal_log import RefusalLog
+from fx2caffe.tracing.values.aliasing import UnseenWrite
+from fx2caffe.tracing.values.tensor_meta import TensorMeta
+from fx2caffe.tracing.values.value_modes import FakeValues, RealValues, Values
 
 __all__ = ["TensorMeta", "Trace", "Tracer", "Untraceable", "trace"]
 
@@ -75,7 +75,7 @@ def trace(
 ) -> Trace:
     """Run `model` once on `example_inputs` and return its graph.
 
-    The graph's functions are canonical (fx2caffe.tracing.canonical), none of them writes, and every
+    The graph's functions are canonical (`functions/canonical.py`), none of them writes, and every
     node has meta["origin"] and meta["value"]. The model is not changed in any way. Modules of
     `leaf_modules`, but for those that `is_expanded` selects, and calls of `leaf_functions` become
     one node each. With `values="fake"` nothing is computed on traced values. `outputs` names cut

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
 from caffe2fx.messages.message import Shape
-from fx2caffe.tracing.pytree import flatten
+from fx2caffe.tracing.model.pytree import flatten
 from fx2caffe.zoo.detection_heads import PARTS
 from fx2caffe.zoo.factory import from_factory
 

@@ -28,7 +28,7 @@ from caffe2fx.verdict.result.report import Report, Status
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.exporter.exporter import export
 from fx2caffe.exporter.result import Export
-from fx2caffe.tracing.pytree import flatten
+from fx2caffe.tracing.model.pytree import flatten
 from fx2caffe.zoo.models import make
 from fx2caffe.zoo.result import FAILED, REFUSED, Job, Row
 

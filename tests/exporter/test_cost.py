@@ -17,7 +17,7 @@ from torch.overrides import _get_current_function_mode_stack
 import caffe2fx
 import fx2caffe
 from caffe2fx.plain_torch import on_cpu, plain_torch
-from fx2caffe.tracing.snapshot import Snapshot
+from fx2caffe.tracing.model.snapshot import Snapshot
 
 X = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
 

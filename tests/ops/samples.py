@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo
 
-from fx2caffe.tracing.canonical import canonical_function
+from fx2caffe.tracing.functions.canonical import canonical_function
 from tests.ops.draws import Draw, variants, why_left_out
 
 MOST = 150  # samples looked at of one operation; some have thousands

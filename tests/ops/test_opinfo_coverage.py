@@ -18,9 +18,9 @@ from fx2caffe import ops
 from fx2caffe.lowering.complex_calls import complex_handlers
 from fx2caffe.lowering.refusal_reasons import REASONS
 from fx2caffe.lowering.registry import handlers
-from fx2caffe.tracing.aten import RESPELLED
-from fx2caffe.tracing.canonical import canonical_function
-from fx2caffe.tracing.torch_names import IDENTITIES, METADATA, READS, SHAPE_ONLY
+from fx2caffe.tracing.functions.aten import RESPELLED
+from fx2caffe.tracing.functions.canonical import canonical_function
+from fx2caffe.tracing.functions.torch_names import IDENTITIES, METADATA, READS, SHAPE_ONLY
 
 NAMES = (Path(__file__).parents[1] / "data" / "opinfo.txt").read_text().split()
 # These take no tensor, so that their result is a constant wherever they are called.

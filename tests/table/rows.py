@@ -21,7 +21,7 @@ from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.lowering import Lowering
 from fx2caffe.lowering.registry import handlers, qualified_name
 from fx2caffe.targets import TARGETS
-from fx2caffe.tracing.batch_analysis import Batch
+from fx2caffe.tracing.batch.batch_analysis import Batch
 from fx2caffe.tracing.tracer import trace
 from tests.ops.test_ops import ROWS
 from tests.rows import Row, types

@@ -19,7 +19,7 @@ from fx2caffe.exporter.pipeline import Options, finish, legal_net
 from fx2caffe.lowering.integer_magnitudes import IntegerRanges
 from fx2caffe.lowering.lowering import Lowered, Lowering
 from fx2caffe.targets import BVLC
-from fx2caffe.tracing.batch_analysis import find_batch
+from fx2caffe.tracing.batch.batch_analysis import find_batch
 from fx2caffe.tracing.tracer import trace
 
 MODEL = """\

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.origin import Origin
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.tracing.pytree import flatten
-from fx2caffe.tracing.tensor_meta import TensorMeta
+from fx2caffe.tracing.model.pytree import flatten
 from fx2caffe.tracing.tracer import trace
+from fx2caffe.tracing.values.tensor_meta import TensorMeta
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "resnet18": torchvision.models.resnet18,

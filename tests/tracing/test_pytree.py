@@ -14,8 +14,8 @@ from torch import Tensor, ao, nn
 import fx2caffe
 from caffe2fx.errors import CaffeError
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.tracing.model_inputs import as_inputs, input_names
-from fx2caffe.tracing.pytree import flatten
+from fx2caffe.tracing.model.model_inputs import as_inputs, input_names
+from fx2caffe.tracing.model.pytree import flatten
 from fx2caffe.tracing.tracer import trace
 
 Point = namedtuple("Point", "x y")
@@ -55,7 +55,7 @@ CASES: list[tuple[Any, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("value", "names"), CASES, ids=lambda v: type(v).__name__)
 def test_outputs_keep_their_structure(value: Any, names: tuple[str, ...]) -> None:
-    from fx2caffe.tracing.pytree import output_names
+    from fx2caffe.tracing.model.pytree import output_names
 
     flat = flatten(value)
     assert output_names(flat) == names

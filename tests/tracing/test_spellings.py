@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import fx2caffe
 from fx2caffe.lowering.registry import handlers
-from fx2caffe.tracing.signatures import NUMPY, Signature, by_position, signatures
+from fx2caffe.tracing.functions.signatures import NUMPY, Signature, by_position, signatures
 
 X, SQUARE = (2, 3, 4), (3, 3)
 

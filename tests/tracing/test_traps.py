@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.tracing.pytree import flatten
+from fx2caffe.tracing.model.pytree import flatten
 from fx2caffe.tracing.tracer import trace
 from tests.tracing import memory_traps, overriding_traps, python_traps, refused_traps
 from tests.tracing.traps import ALLOWED, REFUSED

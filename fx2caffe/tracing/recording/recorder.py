@@ -13,19 +13,9 @@ from torch.overrides import TorchFunctionMode
 from caffe2fx import compat
 from caffe2fx.layers.shape_only import SHAPES_ONLY
 from fx2caffe.ir.graph_functions import plain_index, setitem
-from fx2caffe.tracing import reasons
-from fx2caffe.tracing.aliasing import UnseenWrite, is_basic, overlaps_itself
-from fx2caffe.tracing.canonical import Call, canonical, written
-from fx2caffe.tracing.dispatch_guard import READS_DATA, DataShape, Guard
-from fx2caffe.tracing.graph_builder import GraphBuilder
-from fx2caffe.tracing.leaf_call import LeafCall
-from fx2caffe.tracing.leaf_functions import SEE_THROUGH, see_through
-from fx2caffe.tracing.original import Original
-from fx2caffe.tracing.overriding_classes import by_classes, overridden
-from fx2caffe.tracing.refusal_log import RefusalLog
-from fx2caffe.tracing.selections import Selections
-from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
-from fx2caffe.tracing.torch_names import (
+from fx2caffe.tracing.functions.canonical import Call, canonical, written
+from fx2caffe.tracing.functions.overriding_classes import by_classes, overridden
+from fx2caffe.tracing.functions.torch_names import (
     FILLS,
     IDENTITIES,
     LENDS,
@@ -38,8 +28,18 @@ from fx2caffe.tracing.torch_names import (
     is_metadata,
     name_of,
 )
-from fx2caffe.tracing.value_modes import Values
-from fx2caffe.tracing.written_values import WrittenValues
+from fx2caffe.tracing.model.original import Original
+from fx2caffe.tracing.recording import reasons
+from fx2caffe.tracing.recording.dispatch_guard import READS_DATA, DataShape, Guard
+from fx2caffe.tracing.recording.graph_builder import GraphBuilder
+from fx2caffe.tracing.recording.leaf_call import LeafCall
+from fx2caffe.tracing.recording.leaf_functions import SEE_THROUGH, see_through
+from fx2caffe.tracing.recording.refusal_log import RefusalLog
+from fx2caffe.tracing.recording.selections import Selections
+from fx2caffe.tracing.recording.written_values import WrittenValues
+from fx2caffe.tracing.values.aliasing import UnseenWrite, is_basic, overlaps_itself
+from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
+from fx2caffe.tracing.values.value_modes import Values
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]

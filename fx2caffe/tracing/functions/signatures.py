@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fx2caffe.tracing.weak_cache import per_function
+from fx2caffe.tracing.functions.weak_cache import per_function
 
 Function = Callable[..., Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from caffe2fx.errors import CaffeError
-from fx2caffe.tracing import model_inputs, pytree
-from fx2caffe.tracing.canonical import written
-from fx2caffe.tracing.original import ALONE
-from fx2caffe.tracing.snapshot import Snapshot
-from fx2caffe.tracing.tensor_meta import map_tensors, tensors_in
-from fx2caffe.tracing.torch_names import CASTS, Function, name_of
+from fx2caffe.tracing.functions.canonical import written
+from fx2caffe.tracing.functions.torch_names import CASTS, Function, name_of
+from fx2caffe.tracing.model import model_inputs, pytree
+from fx2caffe.tracing.model.original import ALONE
+from fx2caffe.tracing.model.snapshot import Snapshot
+from fx2caffe.tracing.values.tensor_meta import map_tensors, tensors_in
 
 Replaced = frozenset[torch.dtype]
 

@@ -10,9 +10,9 @@ from typing import NoReturn
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.tracing.aliasing import UnseenWrite
-from fx2caffe.tracing.module_calls import ModulePath
-from fx2caffe.tracing.source_lines import origin_here, origin_of
+from fx2caffe.tracing.model.module_calls import ModulePath
+from fx2caffe.tracing.recording.source_lines import origin_here, origin_of
+from fx2caffe.tracing.values.aliasing import UnseenWrite
 
 COMPILES = "runs inside forward (torch.compile, torch.cond): write the operations out"
 SCRIPTED = "has no Python form (torch.jit.load, CompilationUnit): pass the plain Python form"

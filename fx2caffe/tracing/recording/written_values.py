@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from fx2caffe.ir.graph_functions import setitem
-from fx2caffe.tracing.canonical import Call
-from fx2caffe.tracing.dispatch_guard import Guard
-from fx2caffe.tracing.graph_builder import GraphBuilder
-from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, meta_of
-from fx2caffe.tracing.torch_names import RESHAPED, name_of
+from fx2caffe.tracing.functions.canonical import Call
+from fx2caffe.tracing.functions.torch_names import RESHAPED, name_of
+from fx2caffe.tracing.recording.dispatch_guard import Guard
+from fx2caffe.tracing.recording.graph_builder import GraphBuilder
+from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of
 
 
 class WrittenValues:

@@ -13,9 +13,9 @@ from caffe2fx.generated_source import forget_with
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.ir.graph_functions import sample_map
-from fx2caffe.tracing import model_inputs, pytree
-from fx2caffe.tracing.graph_pairs import Pair, alone, paired, same_arguments
-from fx2caffe.tracing.repeated import Repeated
+from fx2caffe.tracing.batch.graph_pairs import Pair, alone, paired, same_arguments
+from fx2caffe.tracing.batch.repeated import Repeated
+from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace, trace
 
 # The result's shape shows all that these take from their arguments.

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from caffe2fx import compat
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.tracing.aliasing import geometry, storage_key, version
-from fx2caffe.tracing.snapshot import Snapshot
+from fx2caffe.tracing.model.snapshot import Snapshot
+from fx2caffe.tracing.values.aliasing import geometry, storage_key, version
 
 ALONE = threading.RLock()  # a model is changed while it is traced: one trace at a time
 

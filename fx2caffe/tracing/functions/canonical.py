@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe.ir import graph_functions
-from fx2caffe.tracing import aten
-from fx2caffe.tracing.signatures import by_position
-from fx2caffe.tracing.torch_names import (
+from fx2caffe.tracing.functions import aten
+from fx2caffe.tracing.functions.signatures import by_position
+from fx2caffe.tracing.functions.torch_names import (
     ALIASES,
     CASTS,
     COMPLEX,
@@ -27,7 +27,7 @@ from fx2caffe.tracing.torch_names import (
     Function,
     name_of,
 )
-from fx2caffe.tracing.weak_cache import per_function
+from fx2caffe.tracing.functions.weak_cache import per_function
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 

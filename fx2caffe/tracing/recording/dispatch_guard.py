@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from caffe2fx import compat
 from fx2caffe.errors import UnsupportedError
-from fx2caffe.tracing.aliasing import storage_key, version
-from fx2caffe.tracing.original import Original, bytes_of
-from fx2caffe.tracing.tensor_meta import tensors_in
+from fx2caffe.tracing.model.original import Original, bytes_of
+from fx2caffe.tracing.values.aliasing import storage_key, version
+from fx2caffe.tracing.values.tensor_meta import tensors_in
 
 READS_DATA = "reads the data of a traced tensor: a Caffe net has one fixed graph"
 DATA_SHAPE = "gives a shape that depends on the data: Caffe's shapes are fixed"

@@ -13,7 +13,7 @@ from torch.fx import Node
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from caffe2fx.errors import CaffeError
-from fx2caffe.tracing.tensor_meta import TensorMeta
+from fx2caffe.tracing.values.tensor_meta import TensorMeta
 
 
 class Geometry(NamedTuple):

@@ -11,8 +11,8 @@ from torch.fx import Graph, Node
 
 from caffe2fx.errors import CaffeError
 from fx2caffe.errors import Signal
-from fx2caffe.tracing import pytree
-from fx2caffe.tracing.tensor_meta import TensorMeta
+from fx2caffe.tracing.model import pytree
+from fx2caffe.tracing.values.tensor_meta import TensorMeta
 
 Nodes = tuple[Node | None, ...]
 

@@ -15,15 +15,15 @@ from torch.fx import GraphModule, Node
 from caffe2fx import compat
 from caffe2fx.generated_source import forget_with
 from fx2caffe.ir.graph_functions import index_map, of_each_sample, sample_map
-from fx2caffe.tracing import model_inputs
-from fx2caffe.tracing.aliasing import Table
-from fx2caffe.tracing.constants import Constants
-from fx2caffe.tracing.dispatch_guard import Known
-from fx2caffe.tracing.leaf_call import LeafCall
-from fx2caffe.tracing.original import Original
-from fx2caffe.tracing.refusal_log import RefusalLog
-from fx2caffe.tracing.tensor_meta import TensorMeta, meta_of, tensors_in
-from fx2caffe.tracing.value_modes import FakeValues, Values
+from fx2caffe.tracing.model import model_inputs
+from fx2caffe.tracing.model.original import Original
+from fx2caffe.tracing.recording.constants import Constants
+from fx2caffe.tracing.recording.dispatch_guard import Known
+from fx2caffe.tracing.recording.leaf_call import LeafCall
+from fx2caffe.tracing.recording.refusal_log import RefusalLog
+from fx2caffe.tracing.values.aliasing import Table
+from fx2caffe.tracing.values.tensor_meta import TensorMeta, meta_of, tensors_in
+from fx2caffe.tracing.values.value_modes import FakeValues, Values
 
 NO_STORAGE = "gives a tensor that is not dense"
 PACKED = "holds packed weights (quantization, TorchScript): export the float model it was made of"

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe.tracing.aliasing import version
-from fx2caffe.tracing.dispatch_guard import Guard
-from fx2caffe.tracing.graph_builder import GraphBuilder
-from fx2caffe.tracing.refusal_log import RefusalLog
-from fx2caffe.tracing.tensor_meta import meta_of, tensors_in
+from fx2caffe.tracing.recording.dispatch_guard import Guard
+from fx2caffe.tracing.recording.graph_builder import GraphBuilder
+from fx2caffe.tracing.recording.refusal_log import RefusalLog
+from fx2caffe.tracing.values.aliasing import version
+from fx2caffe.tracing.values.tensor_meta import meta_of, tensors_in
 
 
 def _never(*_: Any, **__: Any) -> bool:

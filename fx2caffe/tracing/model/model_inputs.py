@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeError
-from fx2caffe.tracing.pytree import flatten
+from fx2caffe.tracing.model.pytree import flatten
 
 
 def check_model(model: Any) -> None:

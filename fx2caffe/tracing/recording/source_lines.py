@@ -11,16 +11,13 @@ from functools import cache
 
 import torch
 
+import caffe2fx
 from caffe2fx.origin import Origin
+from fx2caffe import errors
 
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SKIPPED = tuple(
-    os.path.join(os.path.abspath(path), "")
-    for path in (
-        os.path.dirname(torch.__file__),
-        _HERE,
-        os.path.join(os.path.dirname(_HERE), "caffe2fx"),
-    )
+    os.path.join(os.path.dirname(os.path.abspath(file)), "")
+    for file in (torch.__file__, caffe2fx.__file__, errors.__file__)
 )
 _STDLIB = os.path.join(sysconfig.get_paths()["stdlib"], "")
 _PACKAGES = tuple(os.path.join(_STDLIB, name) for name in ("site-packages", "dist-packages"))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from fx2caffe.tracing.aliasing import Geometry, geometry, storage_key
-from fx2caffe.tracing.original import Original, parameter_over
+from fx2caffe.tracing.model.original import Original, parameter_over
+from fx2caffe.tracing.values.aliasing import Geometry, geometry, storage_key
 
 MemoryKey = tuple[int | None, Geometry]
 

@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.fx import Node
 
 from fx2caffe.ir.graph_functions import setitem
-from fx2caffe.tracing.canonical import Call, canonical, written
-from fx2caffe.tracing.dispatch_guard import Guard
-from fx2caffe.tracing.graph_builder import GraphBuilder
-from fx2caffe.tracing.refusal_log import RefusalLog
-from fx2caffe.tracing.tensor_meta import TensorMeta, map_tensors, tensors_in
-from fx2caffe.tracing.torch_names import METADATA, Function, name_of
+from fx2caffe.tracing.functions.canonical import Call, canonical, written
+from fx2caffe.tracing.functions.torch_names import METADATA, Function, name_of
+from fx2caffe.tracing.recording.dispatch_guard import Guard
+from fx2caffe.tracing.recording.graph_builder import GraphBuilder
+from fx2caffe.tracing.recording.refusal_log import RefusalLog
+from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, tensors_in
 
 Dispatch = Callable[[Function, tuple[Any, ...], dict[str, Any]], Any]
 

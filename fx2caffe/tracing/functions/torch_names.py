@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fx2caffe.tracing.weak_cache import per_function
+from fx2caffe.tracing.functions.weak_cache import per_function
 
 Function = Callable[..., Any]
 

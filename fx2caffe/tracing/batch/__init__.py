@@ -1,0 +1,1 @@
+"""The batch: two traces at two batch sizes, held side by side."""

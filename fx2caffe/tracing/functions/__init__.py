@@ -1,0 +1,1 @@
+"""Torch's functions: their names, signatures and the one canonical call of each."""

@@ -1,0 +1,1 @@
+"""Recording: torch calls on traced values become nodes, or refusals."""

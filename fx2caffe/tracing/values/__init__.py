@@ -1,0 +1,1 @@
+"""Traced values: their metadata, the kinds of tensors that hold them, their writes and views."""

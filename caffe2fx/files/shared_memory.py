@@ -18,8 +18,8 @@ from dataclasses import replace
 
 from caffe2fx.errors import CaffeFormatError
 from caffe2fx.layers import DummyData, Parameter
-from caffe2fx.layers.layer import Layer
 from caffe2fx.layers.shared_memory import SharedMemory
+from caffe2fx.net.ssa import unconsumed
 from caffe2fx.net.step import Step, Value
 
 
@@ -39,8 +39,9 @@ class _Memory:
         self.now: dict[Value, Value] = {}  # a value of the steps -> its version here
         self.owner: dict[str, str] = {}  # a blob -> the blob whose memory it has
         self.filled_once: set[str] = set()  # blobs filled before the first forward
-        self.last: dict[str, int] = {}  # a blob -> the last step that reads it
         self.content: dict[str, Value] = {}  # a blob -> its version here
+        self.outputs = {value.blob for value in unconsumed(steps)}
+        self.last: dict[str, int] = {}  # a blob -> the last step that reads it
         for index, step in enumerate(steps):
             self.last.update(dict.fromkeys((value.blob for value in step.reads), index))
 
@@ -66,8 +67,7 @@ class _Memory:
             if top.version == 0:
                 shared = step.bottoms[0].blob if step.shares_memory else top.blob
                 self.owner[top.blob] = self.owner[shared] if step.shares_memory else shared
-        if _fills_once(step.layer):
-            self.filled_once.update(top.blob for top in step.tops)
+        self.filled_once.update(_filled_once(step))
 
     def _check_overwriting(self, step: Step, blob: str) -> None:
         owner = self.owner[blob]
@@ -84,11 +84,11 @@ class _Memory:
             )
 
     def _others(self, index: int, step: Step, new: Value) -> Iterator[Step]:
-        """Yield steps for the other blobs of that memory which are read later, or never at all."""
+        """Yield steps for the other blobs of that memory which are read later, or are outputs."""
         owner = self.owner[new.blob]
         others = [b for b, o in self.owner.items() if o == owner and b != new.blob]
         for blob in others:
-            if blob not in self.last or index < self.last[blob]:
+            if blob in self.outputs or index < self.last[blob]:
                 old = self.content[blob]
                 after = old._replace(version=old.version + 1)
                 self.content[blob] = after
@@ -97,8 +97,11 @@ class _Memory:
                 yield Step(name, SharedMemory(), (new, old), (after,), origin=step.origin)
 
 
-def _fills_once(layer: Layer) -> bool:
-    """Return whether a layer's top is filled before the first forward and then stays as it is."""
-    if isinstance(layer, DummyData):
-        return all(filler.type == "constant" for filler in layer.data_filler)
-    return isinstance(layer, Parameter)
+def _filled_once(step: Step) -> Iterator[str]:
+    """Yield the tops that are filled before the first forward and then stay as they are."""
+    if isinstance(step.layer, DummyData):
+        fillers = step.layer.fillers(len(step.tops))
+        pairs = zip(step.tops, fillers, strict=True)
+        yield from (top.blob for top, filler in pairs if filler.type == "constant")
+    elif isinstance(step.layer, Parameter):
+        yield from (top.blob for top in step.tops)

@@ -188,9 +188,12 @@ class DummyData(Layer):
 
     def _filled(self, tops: int) -> Iterator[tuple[Filler, Shape]]:
         """Yield the filler and the shape of each top."""
+        return zip(self.fillers(tops), self.top_shapes([], tops), strict=True)
+
+    def fillers(self, tops: int) -> tuple[Filler, ...]:
+        """Return the filler of each top."""
         fillers = self.data_filler or (Filler(),)
-        fillers = fillers * tops if len(fillers) == 1 else fillers
-        return zip(fillers, self.top_shapes([], tops), strict=True)
+        return fillers * tops if len(fillers) == 1 else fillers
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         return self.shape * tops if len(self.shape) == 1 else self.shape

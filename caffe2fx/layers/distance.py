@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.layers.layer import needs_indices
 from caffe2fx.layers.loss import Loss, check_legacy, with_gradient
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field
@@ -68,6 +69,7 @@ class HingeLoss(Loss):
     ) -> tuple[Tensor, ...]:
         rows = bottoms[0].reshape(bottoms[0].shape[0], -1)
         labels = bottoms[1].detach().long().reshape(-1)[: rows.shape[0], None]
+        needs_indices("labels", labels, rows.shape[1])
         margins = F.relu(1 + rows * torch.ones_like(rows).scatter(1, labels, -1.0))
         margins = margins if self.norm is Norm.L1 else margins.square()
         return (margins.sum() / rows.shape[0],)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from caffe2fx import compat
 from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
 from caffe2fx.messages.common import Filler, ParamSpec
 from caffe2fx.messages.message import Message, Shape
@@ -276,3 +277,12 @@ def needs_one(name: str, got: int) -> None:
     """Raise ShapeMismatchError for a count of 0, which is also the value of an absent field."""
     if got < 1:
         raise ShapeMismatchError(f"needs {name} of 1 or more, got {got}")
+
+
+def needs_indices(name: str, indices: Tensor, count: int) -> None:
+    """Raise ShapeMismatchError for an index below 0 or from `count` on; meta tensors have none."""
+    if indices.is_meta or compat.is_compiling():
+        return
+    wrong = indices[(indices < 0) | (indices >= count)]
+    if len(wrong):
+        raise ShapeMismatchError(f"needs {name} from 0 to {count - 1}, got {int(wrong[0])}")

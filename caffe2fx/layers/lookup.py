@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from caffe2fx import compat
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.layers.layer import MANY, Layer
+from caffe2fx.layers.layer import MANY, Layer, needs_indices
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.common import Filler
 from caffe2fx.messages.message import Shape, field
@@ -124,8 +123,5 @@ class Embed(Layer):
 def _rows(table: Tensor, indices: Tensor) -> Tensor:
     """Return the rows of a table at the given indices, truncated to integers."""
     wanted = indices.long()
-    if not (wanted.is_meta or compat.is_compiling()):
-        wrong = wanted[(wanted < 0) | (wanted >= len(table))]
-        if len(wrong):
-            raise ShapeMismatchError(f"needs rows from 0 to {len(table) - 1}, got {int(wrong[0])}")
+    needs_indices("rows", wanted, len(table))
     return table[wanted]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import CaffeFileError, ShapeMismatchError
 from caffe2fx.layers.activation import SoftmaxFields
-from caffe2fx.layers.layer import Layer, RecordModule, axis_of
+from caffe2fx.layers.layer import Layer, RecordModule, axis_of, needs_indices
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Choice, Message, Shape, field, forked, sibling_message
 from caffe2fx.weights.caffemodel import read_blob
@@ -120,9 +120,16 @@ def _rows(bottom: Tensor, axis: int) -> Tensor:
     return bottom.reshape(outer, bottom.shape[axis], prod(bottom.shape[axis + 1 :]))
 
 
-def _labels(bottom: Tensor, rows: Tensor) -> Tensor:
-    """Return the labels as class indices (outer, inner); Caffe truncates its floats."""
-    return bottom.detach().long().reshape(rows.shape[0], *rows.shape[2:])
+def _labels(bottom: Tensor, rows: Tensor, ignore: int | None) -> tuple[Tensor, Tensor]:
+    """Return the labels as class indices (outer, inner), 0 where they do not count, and where not.
+
+    Caffe truncates its floats. Of a label that is no class it reads the memory of other elements.
+    """
+    labels = bottom.detach().long().reshape(rows.shape[0], *rows.shape[2:])
+    kept = _kept(labels, ignore)
+    index = torch.where(kept, labels, 0)
+    needs_indices("labels", index, rows.shape[1])
+    return index, kept
 
 
 def _kept(labels: Tensor, ignore: int | None) -> Tensor:
@@ -157,10 +164,10 @@ class _OfSoftmax(Loss):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         rows = _rows(bottoms[0], self.axis)
-        share, labels = rows.detach().softmax(1), _labels(bottoms[1], rows)
-        kept = _kept(labels, self.loss_param.ignore_label)
+        share = rows.detach().softmax(1)
+        labels, kept = _labels(bottoms[1], rows, self.loss_param.ignore_label)
         divisor = self.loss_param.divisor(kept, NormalizationMode.VALID)
-        losses, gradient = self._loss(share, torch.where(kept, labels, 0), bottoms[2:])
+        losses, gradient = self._loss(share, labels, bottoms[2:])
         total = torch.where(kept, losses, 0).sum() / divisor
         total = with_gradient(total, rows, gradient * kept[:, None] / divisor)
         return (total, share.reshape(bottoms[0].shape))[:tops]
@@ -309,7 +316,9 @@ class MultinomialLogisticLoss(Loss):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         rows = bottoms[0].reshape(bottoms[0].shape[0], -1)
-        found = rows.gather(1, bottoms[1].detach().long().reshape(-1, 1))
+        labels = bottoms[1].detach().long().reshape(-1, 1)
+        needs_indices("labels", labels, rows.shape[1])
+        found = rows.gather(1, labels)
         likely = found.detach().clamp(min=LOG_THRESHOLD)
         total = -likely.log().sum() / rows.shape[0]
         return (with_gradient(total, found, -1 / likely / rows.shape[0]),)
@@ -351,9 +360,7 @@ class Accuracy(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         rows = _rows(bottoms[0].detach(), self.axis)
-        labels = _labels(bottoms[1], rows)
-        kept = _kept(labels, self.ignore_label)
-        index = torch.where(kept, labels, 0)
+        index, kept = _labels(bottoms[1], rows, self.ignore_label)
         better = (rows >= rows.gather(1, index[:, None])).sum(1) - 1
         hits = (kept & (better < self.top_k)).to(rows.dtype)
         counted = kept.to(rows.dtype)

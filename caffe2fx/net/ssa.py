@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe2fx.errors import CaffeFormatError
+from caffe2fx.layers.shared_memory import SharedMemory
 from caffe2fx.net.step import Step, Value
 
 
@@ -68,8 +69,15 @@ def _written(
 
 
 def unconsumed(steps: Sequence[Step]) -> tuple[Value, ...]:
-    """Return the outputs that Caffe itself finds: tops that nobody reads, in alphabetical order."""
-    # Where memory is shared, only its former content is gone.
-    reads = (step.reads if step.layer.in_files else step.reads[1:] for step in steps)
-    read = {value for values in reads for value in values}
-    return tuple(sorted(top for step in steps for top in step.tops if top not in read))
+    """Return the outputs that Caffe itself finds: blobs of tops that nobody reads, by name.
+
+    Where memory is shared, a blob changes without being read or written: it is an output as before.
+    """
+    left: set[str] = set()
+    now: dict[str, Value] = {}
+    for step in steps:
+        now.update((top.blob, top) for top in step.tops)
+        if not isinstance(step.layer, SharedMemory):
+            left.difference_update(value.blob for value in step.reads)
+            left.update(top.blob for top in step.tops)
+    return tuple(now[blob] for blob in sorted(left))

@@ -48,6 +48,13 @@ SHARED = {
     + over("a")
     + over("b", "twice", "Power", "power_param { scale: 3 shift: 2 }")
     + reader("a"),
+    "split, both overwritten, both outputs": layer("Split", "x", "a b")
+    + over("a")
+    + over("b", "twice", "Power", "power_param { scale: 3 shift: 2 }"),
+    "overwritten before, and an output": FLATTEN
+    + layer("Reshape", "x", "b", "reshape_param { shape { dim: -1 } }")
+    + over("b", "before")
+    + over("a", "behind", "Power", "power_param { scale: 3 shift: 2 }"),
     "split of three": layer("Split", "x", "a b c")
     + over("b")
     + reader("a", "p")
@@ -109,6 +116,11 @@ def test_is_written_as_it_was_read(text: str) -> None:
     assert text_of(read).count("layer {") == (HEAD + text).count("layer {")
 
 
+def index(value: int) -> str:
+    filler = f"data_filler {{ value: {value} }} shape {{ dim: 1 }}"
+    return layer("DummyData", "", "i", f"dummy_data_param {{ {filler} }}")
+
+
 # Nets on which Caffe stops, with our error.
 STOPS = {
     **{
@@ -124,6 +136,10 @@ STOPS = {
         layer("DummyData", "", "t", "dummy_data_param { shape { dim: 1 dim: 2 dim: 2 } }")
         + layer("SoftmaxWithLoss", "x t", "x"),
         "needs a top of its own",
+    ),
+    "concat of several ranks": (
+        index(0) + layer("Flatten", "x", "f") + layer("Concat", "f i", "c"),
+        "needs bottoms of one rank, got",
     ),
     "slice twice along": (
         layer("Slice", "x", "a b", "slice_param { axis: 1 slice_dim: 1 }"),
@@ -212,6 +228,15 @@ ONCE = {
     "constant data behind a flatten": layer("DummyData", "", "c", ONE)
     + layer("Flatten", "c", "a", "flatten_param { axis: 0 }")
     + over("a", "over", "Power", "power_param { scale: 3 }"),
+    "one constant of two tops": layer(
+        "DummyData",
+        "",
+        "c d",
+        'dummy_data_param { data_filler { value: 1 } data_filler { type: "uniform" } '
+        "shape { dim: 2 } }",
+    )
+    + layer("Silence", "d", "", name="unread")
+    + over("c", "over", "Power", "power_param { scale: 3 }"),
     "a parameter": layer("Parameter", "", "c", "parameter_param { shape { dim: 2 } }")
     + over("c", "over", "Power", "power_param { shift: 3 }"),
 }
@@ -320,11 +345,6 @@ def test_losses_that_caffe_loses_are_refused(tmp_path: Path, text: str) -> None:
     _, losses = forward_twice(net(tmp_path, text), GIVEN)
     unread = caffe2fx.load(net(tmp_path, text.split('layer { name: "out"')[0]))
     assert losses[0] != pytest.approx(float(unread.caffe.loss(GIVEN["data"])))
-
-
-def index(value: int) -> str:
-    filler = f"data_filler {{ value: {value} }} shape {{ dim: 1 }}"
-    return layer("DummyData", "", "i", f"dummy_data_param {{ {filler} }}")
 
 
 ROWS = {

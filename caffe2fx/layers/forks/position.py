@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from caffe2fx.errors import ShapeMismatchError
 from caffe2fx.layers.forks.shape import needs_rank
-from caffe2fx.layers.layer import Evidence, Layer
+from caffe2fx.layers.layer import Evidence, Layer, needs_indices
 from caffe2fx.layers.registry import register
 from caffe2fx.messages.message import Shape, field
 
@@ -247,4 +247,5 @@ class UpsampleMask(Layer):
         shape = self.top_shapes([tuple(bottoms[0].shape)], tops)[0]
         top = bottoms[0].new_zeros(*shape[:2], prod(shape[2:]))
         where = bottoms[1].flatten(2).long()
+        needs_indices("positions", where, prod(shape[2:]))
         return (top.scatter(2, where, bottoms[0].flatten(2)).reshape(shape),)

@@ -17,7 +17,7 @@ from caffe2fx.messages.message import Shape, field
 
 def along_channels(blob: Tensor, rank: int, axis: int = 1) -> Tensor:
     """View a blob so that it broadcasts against a rank-`rank` tensor from `axis` on."""
-    return blob.reshape(*blob.shape, *(1,) * (rank - axis - blob.dim()))
+    return blob.reshape((*blob.shape, *(1,) * (rank - axis - blob.dim())))
 
 
 class _Affine(Neuron):

@@ -45,9 +45,7 @@ class Concat(Layer):
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         super().check(bottoms, tops)
         axis = axis_of(self.axis, len(bottoms[0]))
-        if len({len(bottom) for bottom in bottoms}) > 1:
-            raise ShapeMismatchError(f"needs bottoms of one rank, got {list(bottoms)}")
-        rests = {(*bottom[:axis], -1, *bottom[axis + 1 :]) for bottom in bottoms}
+        rests = {(len(b), *b[:axis], *b[axis + 1 :]) for b in bottoms}
         if len(rests) > 1:
             raise ShapeMismatchError(f"needs shapes equal but for axis {axis}, got {list(bottoms)}")
 

@@ -36,6 +36,7 @@ def affine(kind: type[Scale] | type[Bias], id: str) -> tuple[Row, ...]:
         row("second bottom, num_axes idle", IMAGE, (3,), num_axes=2),
         row("second bottom, a scalar", IMAGE, ()),
         row("second bottom, a scalar, of rank 1", (3,), ()),
+        row("second bottom, both scalars", (), ()),
     )
 
 

@@ -139,7 +139,7 @@ STOPS = {
     ),
     "concat of several ranks": (
         index(0) + layer("Flatten", "x", "f") + layer("Concat", "f i", "c"),
-        "needs bottoms of one rank, got",
+        "needs shapes equal but for axis 1",
     ),
     "slice twice along": (
         layer("Slice", "x", "a b", "slice_param { axis: 1 slice_dim: 1 }"),

@@ -209,6 +209,18 @@ def test_old_data_layers_are_todays() -> None:
     )
 
 
+def test_old_fields_win_over_those_of_a_transform_param() -> None:
+    """Caffe's upgrade sets them one by one."""
+    text = DATA.replace(
+        "include: { phase: TRAIN } }",
+        'transform_param { mean_file: "other" scale: 2 force_gray: true } }',
+    )
+    source = parse(text).steps[0].layer
+    assert isinstance(source, Data) and source.transform_param == TransformationParameter(
+        scale=0.5, mean_file="mean", crop_size=227, mirror=True, force_gray=True
+    )
+
+
 V0_DATA = """
 layers { layer { name: "d" type: "data" source: "/db" batchsize: 4 cropsize: 7 scale: 0.5
   meanfile: "mean" mirror: true rand_skip: 3 det_fg_threshold: 0.1 } top: "data" top: "label" }

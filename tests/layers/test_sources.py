@@ -157,6 +157,19 @@ def test_a_mean_file_that_is_not_there_names_its_layer(tmp_path: Path) -> None:
         caffe2fx.load(path).caffe.preprocessing  # noqa: B018
 
 
+def test_a_mean_file_is_looked_for_first_where_caffe_would_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = net(tmp_path, "Data", 'data_param { batch_size: 4 } transform_param { crop_size: 5 '
+               'mean_file: "mean.binaryproto" }')  # fmt: skip
+    for place, factor in ((tmp_path, 1), (tmp_path / "here", 2)):
+        (place / "mean.binaryproto").write_bytes(binaryproto(MEAN * factor))
+        ready = caffe2fx.load(path, shapes={"data": (4, 3, 5, 5)}).caffe.preprocessing["data"]
+        assert torch.equal(ready.mean, MEAN * factor)
+
+
 def test_a_binaryproto_that_is_no_mean(tmp_path: Path) -> None:
     path = tmp_path / "two.binaryproto"
     head = b"".join(encode_tag(n, 0) + encode_varint(2) for n in (1, 2, 3, 4))

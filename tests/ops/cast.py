@@ -14,6 +14,8 @@ ROWS = [
     Row("mask_to_float", function(lambda x: (x > 0).float()), layers=chain("T")),
     Row("mask_to_bytes", function(lambda x: (x > 0).byte()), layers=chain("T")),
     Row("mask_type", function(lambda x: (x > 0).type(torch.float32) + x), layers=chain("T E")),
+    Row("mask_type_named", function(lambda x: (x > 0).type(dtype=torch.float32) + x),
+        layers=chain("T E")),
     Row("mask_type_as", function(lambda x: (x > 0).type_as(x) * x), layers=chain("T E")),
     Row("to_double", function(lambda x: x.double() * 2), layers=chain("P")),
     Row("to_half", function(lambda x: x.half()),

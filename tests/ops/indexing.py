@@ -25,6 +25,8 @@ ROWS = [
          layers=("Power", "Power", "Power", "Eltwise", "Power", "Power", "Eltwise", "Eltwise",
              "Threshold", "Eltwise", "Eltwise", "Power", "Power", "Power", "Eltwise", "Power",
              "Power", "Eltwise", "Eltwise", "Threshold", "Eltwise", "Eltwise", "Power", "Power")),
+    pick("unravel_index_of_one_size", lambda i: torch.unravel_index(i, 7)[0] * 0.5, IDS, below=(7,),
+         layers=("Power",)),
     pick("index_traced", lambda x, i: x[:, i], (*LINES, (3,)), below=(0, 5),
          layers=("Power", "Tile", "Reshape", "Im2col", "Flatten", "BatchReindex", "Reshape",
              "Deconvolution", "Reshape")),

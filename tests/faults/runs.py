@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,11 @@ def start(run: Act) -> int:
     except CaffeError:
         status = OURS
     except BaseException:
-        traceback.print_exc()
         status = OTHERS
-    os._exit(status)
+        with suppress(OSError):  # a full disk, say
+            traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def end(child: int) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +19,14 @@ from torch import Tensor, nn
 import caffe2fx
 import fx2caffe
 from caffe2fx import cli
+from caffe2fx.engines.install import installer
+from caffe2fx.engines.install.download import Package
 from caffe2fx.errors import CaffeError, CaffeFormatError
 from fx2caffe.exporter.result import Export
 from fx2caffe.zoo import Job
 from fx2caffe.zoo import run as run_zoo
 from fx2caffe.zoo.worker import run as run_job
+from tests.engines.install.packages import published
 
 VERSIONS = OLD, NEW = "old", "new"
 MIXED = "refused"  # files of two versions, which the reader refuses
@@ -163,6 +168,44 @@ def _read_zoo(folder: Path) -> str:
     return _loaded(folder / f"{JOB.stem}.prototxt", folder / f"{JOB.stem}.caffemodel")
 
 
+@cache
+def _mirrored(parent: Path) -> dict[str, list[Package]]:
+    """Write a mirror of each version, once: no fault is to meet the mirrors."""
+    return {version: published(parent / version, f"echo 0.0 0.0 2.5 # {version}")
+            for version in VERSIONS}  # fmt: skip
+
+
+@contextmanager
+def _installer_of(folder: Path, version: str) -> Iterator[None]:
+    """Let real Caffe be one version of a shell script, on a mirror beside the cache `folder`."""
+    packages = _mirrored(folder.parent)[version]
+    with (
+        mock.patch.dict(os.environ, CAFFE2FX_CACHE=str(folder)),
+        mock.patch.multiple(
+            installer,
+            _packages=lambda machine: packages,
+            mirrors=lambda given: [(folder.parent / version).as_uri()],
+            write_stubs=lambda libcaffe, stubs: None,
+        ),
+    ):
+        yield
+
+
+def _install(folder: Path, version: str) -> None:
+    with _installer_of(folder, version):
+        installer.install()
+
+
+def _installed(folder: Path) -> str:
+    """Return the version that counts as installed; none does between the two renames."""
+    for version in VERSIONS:
+        with _installer_of(folder, version):
+            if found := installer.installed():
+                whole = Path(found.command[0]).read_text().endswith(f" {version}\n")
+                return version if whole else "a mixture"
+    return MIXED
+
+
 WRITERS: dict[str, Writer] = {
     "caffemodel": _net("net.caffemodel"),
     "HDF5": _net("net.caffemodel.h5"),
@@ -174,4 +217,5 @@ WRITERS: dict[str, Writer] = {
     "npz": _dump("maps.npz"),
     "safetensors": _dump("maps.safetensors"),
     "zoo": Writer(_write_zoo, _read_zoo),
+    "installer": Writer(_install, _installed),
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import platform
 import tarfile
@@ -17,35 +15,10 @@ from caffe2fx.engines.install.download import Package
 from caffe2fx.engines.install.environment import Installed
 from caffe2fx.engines.install.unpack import unpack
 from caffe2fx.errors import EngineError
+from tests.engines.install.packages import deb, member, published
+from tests.faults.runs import at
 
 on_linux = pytest.mark.skipif(environment.this_machine() is None, reason="real Caffe runs on Linux")
-
-
-def deb(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:xz") as tar:
-        for info, content in members:
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    parts = [
-        ("debian-binary", b"2.0\n"),
-        ("control.tar.xz", b"odd"),
-        ("data.tar.xz", data.getvalue()),
-    ]
-    return b"!<arch>\n" + b"".join(
-        f"{name:<16}{0:<12}{0:<6}{0:<6}{644:<8}{len(content):<10}`\n".encode()
-        + content
-        + b"\n" * (len(content) % 2)
-        for name, content in parts
-    )
-
-
-def member(
-    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644
-) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.mode = kind, link, mode
-    return info
 
 
 # Packages
@@ -125,23 +98,9 @@ def mirror(tmp_path: Path) -> Path:
 
 
 def fake_caffe(mirror: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> list[Package]:
-    machine = environment.this_machine()
-    assert machine is not None
-    loader = f"#!/bin/sh\n{script}\n".encode()
-    packages = [
-        publish(mirror, "loader", deb((member(machine.loader, mode=0o755), loader))),
-        publish(mirror, "python", deb((member("usr/bin/python3.9", mode=0o755), b""))),
-    ]
+    packages = published(mirror, script)
     monkeypatch.setattr(installer, "_packages", lambda machine: packages)
     return packages
-
-
-def publish(mirror: Path, name: str, content: bytes) -> Package:
-    path = mirror / f"pool/{name}_1_amd64.deb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Package("amd64", name, "1", f"pool/{path.name}", len(content), sha256)
 
 
 @on_linux
@@ -217,6 +176,25 @@ def test_files_of_a_killed_install_are_removed(
     (home.parent / "pycaffe.partial-x").mkdir(parents=True)
     installer.install(mirror=str(mirror))
     assert not (home.parent / "pycaffe.partial-x").exists()
+
+
+@on_linux
+def test_an_install_that_is_interrupted_is_done_again(
+    home: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m tests.faults 50 installer` kills it, at more points."""
+    for point in (40, 200, 900, 1600, 2100):
+        fake_caffe(mirror, monkeypatch, f"echo 0.0 0.0 2.5 # {point}")
+        at(point, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            installer.install(mirror=str(mirror))
+        assert installer.installed() is None
+        assert installer.install(mirror=str(mirror)) == installer.installed()
+        assert sorted(os.listdir(home.parent)) == ["downloads", "pycaffe", "pycaffe.lock"]
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 @on_linux

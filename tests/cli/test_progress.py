@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import fx2caffe
-from caffe2fx.cli.progress_display import Lines
+from caffe2fx.cli.progress_display import Bar, Lines
 from caffe2fx.progress import Progress, listening
 from fx2caffe.cli import main
 
@@ -38,6 +39,42 @@ def test_a_line_comes_after_a_second_and_then_every_ten() -> None:
         now = second / 1
         shown.tick(Progress("verify", second, 25, "conv"))
     assert lines == [f"verify {second} of 25: conv" for second in (1, 11, 21)]
+
+
+class Drawn:
+    """Records what a bar has rich draw."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def add_task(self, description: str, total: int | None) -> int:
+        self.calls.append("stage")
+        return self.calls.count("stage")
+
+    def update(self, task: int, completed: int, total: int, description: str) -> None:
+        self.calls.append((task, completed, total, description))
+
+
+def test_a_bar_comes_after_a_second_and_has_a_line_for_each_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn, now = Drawn(), 0.0
+    monkeypatch.setattr("caffe2fx.cli.progress_display._bars", lambda: drawn)
+    bar = Bar(lambda: now)
+    for now, stage in ((0.9, "export"), (1.0, "export"), (1.1, "export"), (1.2, "verify")):
+        bar.tick(Progress(stage, int(now * 10), 25, "[red]"))
+    bar.close()
+    exports = [(1, done, 25, r"export \[red]") for done in (10, 11)]
+    verifies = (2, 12, 25, r"verify \[red]")
+    assert drawn.calls == ["start", "stage", *exports, "stage", verifies, "stop"]
+    Bar(lambda: 0.0).close()  # nothing was drawn
+    assert drawn.calls.count("stop") == 1
 
 
 SLOW = """

@@ -26,13 +26,15 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.plain_torch import plain_torch
-from caffe2fx.verdict.alignment import Alignment, align
 from caffe2fx.verdict.both_sides import weights_of
 from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
 from caffe2fx.verdict.judge import judge
+from caffe2fx.verdict.maps.measures import difference
 from caffe2fx.verdict.module_outputs import Known, Results, flattened, output_rows
 from caffe2fx.verdict.reference.second_inputs import other_inputs
 from caffe2fx.verdict.result.report import Report, Row, Status
+from caffe2fx.verdict.structure.alignment import Alignment, align
+from caffe2fx.verdict.structure.faults import Structure, places, structure
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair
 
@@ -115,7 +117,10 @@ def _changes(module: nn.Module, judged: Files, options: Mapping[str, Any]) -> st
         found = align(describe(judged[0], None, **options), bare)
     except CaffeError:
         return ""
-    return "; ".join(f"layer {name!r} {change}" for name, change in found.changes.items())
+    changes = [f"layer {name!r} {change}" for name, change in found.changes.items()]
+    changes += [f"layer {step.name!r} ({step.layer}) is missing" for step in found.missing]
+    changes += [f"layer {step.name!r} ({step.layer}) is one more" for step in found.added]
+    return "; ".join(changes)
 
 
 @contextmanager
@@ -153,12 +158,48 @@ def _by_layers(
     mapped = _translated(reference, found, module.caffe.net.inputs)
     ordered = [given[value] for value in found.inputs]
     report = judge(net, session, mapped, ordered, engine=engine)
-    judged = [row for row in report.rows if not (is_cut and row.layer in found.added)]
-    rows = [_explained(row, found) for row in judged]
-    missing = [_listed(step, top) for step in found.missing for top in step.tops]
-    whole = report.with_rows([*rows, *missing, *_output_faults(found)])
+    added = {step.name for step in found.added} if is_cut else set()
+    rows = [row for row in report.rows if row.layer not in added]
+    wrong = {row.layer for row in rows if row.status is Status.DIFFERS}
+    faults = structure(net, module.caffe.net, found, (mapped, reference), (ordered, inputs), wrong)
+    judged = [_explained(_fed_again(row, net, session, faults), found) for row in rows]
+    before = places(net, module.caffe.net, found)
+    whole = report.with_rows([*_with_structure(judged, before, faults), *_output_faults(found)])
     weights = weights_of(whole, lambda: net, module.caffe.net, found.values)
     return whole.with_context(model=module.caffe.net.name, parameters=weights)
+
+
+def _with_structure(
+    rows: Sequence[Row], before: dict[str, list[Step]], faults: Structure
+) -> Iterator[Row]:
+    """Yield the rows, with the missing layers before those that depend on them."""
+    for row in rows:
+        for step in before.pop(row.layer, ()):
+            yield from _listed(step, faults)
+        if row.layer in faults.added:
+            own = f"{row.fault}; " if row.status is Status.DIFFERS else ""
+            row = replace(row, wrong=own + row.note, at_fault=True)
+        yield row
+    for steps in before.values():
+        for step in steps:
+            yield from _listed(step, faults)
+
+
+def _fed_again(row: Row, net: Net, session: Session, faults: Structure) -> Row:
+    """Return the row with its layer's error when it is fed with what its partner reads.
+
+    The layers without a partner have changed what it reads: that is no fault of its own.
+    """
+    if row.layer not in faults.readers or not row.type:
+        return row
+    sides = faults.readers[row.layer]
+    if sides is None:
+        return replace(row, alone=None)
+    wanted, exact = sides
+    index = next(index for index, step in enumerate(net.steps) if step.name == row.layer)
+    tops = session.feed(session.net.steps[index], wanted)
+    place = [top.blob for top in net.steps[index].tops].index(row.blob)
+    return replace(row, alone=difference(tops[place], exact[place]))
 
 
 def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value]) -> Reference:
@@ -178,7 +219,7 @@ def _translated(reference: Reference, found: Alignment, inputs: Sequence[Value])
 
 def _explained(row: Row, found: Alignment) -> Row:
     """Return the row with a note on how its layer differs from its partner."""
-    if row.layer in found.added:
+    if any(step.name == row.layer for step in found.added):
         return replace(row, note="the reference has no such layer")
     change = found.changes.get(row.layer)
     if change is None:
@@ -187,9 +228,16 @@ def _explained(row: Row, found: Alignment) -> Row:
     return replace(row, note=change, wrong=f"{fault}; {change}" if fault else "")
 
 
-def _listed(step: Step, top: Value) -> Row:
-    """Return a row for a map that the reference alone has."""
-    return _unmeasured(step.name, step.layer.type, top, unverified="the reference alone has it")
+def _listed(step: Step, faults: Structure) -> Iterator[Row]:
+    """Yield a row for each map that the reference alone has."""
+    for top in step.tops:
+        if step.name in faults.missing:
+            wrong = f"the net has no such layer; the reference has {step.layer}"
+            row = _unmeasured(step.name, step.layer.type, top, wrong=wrong)
+            yield replace(row, at_fault=True)
+        else:
+            listed = "the reference alone has it"
+            yield _unmeasured(step.name, step.layer.type, top, unverified=listed)
 
 
 def _output_faults(found: Alignment) -> Iterator[Row]:

@@ -310,7 +310,7 @@ def _judged(row: MapRow, thresholds: Thresholds | None) -> MapRow:
     fault = thresholds.fault(row.found)
     here = bool(fault and thresholds.fault(row.found_alone))
     return replace(row, alone_limit=inf, end_to_end_limit=inf, dead=False, wrong=fault,
-                   lost_here=here)  # fmt: skip
+                   at_fault=here)  # fmt: skip
 
 
 def _fields(row: Row) -> dict[str, Any]:

@@ -56,17 +56,11 @@ class MapRow(Row):
     """Holds one feature map's measures against its map in a dump.
 
     `found` measures the map end to end, `found_alone` the layer's result from the dump's own maps.
-    `lost_here` states that the layer itself is beyond the thresholds.
+    Where thresholds decide, `at_fault` states that the layer itself is beyond them.
     """
 
     found: Similarity = NO_SIMILARITY
     found_alone: Similarity = NO_SIMILARITY
-    lost_here: bool = False
-
-    @property
-    def diverges(self) -> bool:
-        """Return whether the layer itself computes something else."""
-        return self.lost_here or super().diverges
 
     @property
     def loss(self) -> float:

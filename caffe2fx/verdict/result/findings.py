@@ -52,6 +52,7 @@ class Row:
     unverified: str = ""  # why nothing was compared here
     wrong: str = ""  # a fault without an error value: another shape, a missing output
     note: str = ""  # how the layer differs from the reference's
+    at_fault: bool = False  # the layer itself, by other evidence than its error alone
     measures: MapMeasures = NO_MEASURES
 
     @property
@@ -90,7 +91,7 @@ class Row:
     @property
     def diverges(self) -> bool:
         """Return whether the layer itself computes something else."""
-        return not self.unverified and not _within(self.alone, self.alone_limit)
+        return self.at_fault or (not self.unverified and not _within(self.alone, self.alone_limit))
 
     @property
     def is_measured(self) -> bool:

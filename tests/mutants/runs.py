@@ -26,7 +26,8 @@ import pytest
 from tests.mutants import rooms
 from tests.mutants.operators import Mutant, mutants
 
-SLOW = 6  # times as long as its own time may a run take beside other programs
+SLOW = 20  # times as long as its own time may a run take beside other programs
+HANGS = (-signal.SIGKILL, -signal.SIGXCPU)
 MOST_MEMORY = 16 << 30
 OURS = ("tests", *rooms.PACKAGES)
 NOT_COPIED = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", "node_modules")
@@ -113,17 +114,17 @@ class Tree:
         with tempfile.NamedTemporaryFile() as answer:
             sys.stdout.flush()
             if not (child := os.fork()):
-                self._in_child(tests, Watch(mutant, seconds), Path(answer.name))
-            if not _waited(child, SLOW * seconds):
-                return Ended(-signal.SIGKILL)
+                self._in_child(tests, Watch(mutant, seconds), Path(answer.name), 3 * int(seconds))
+            status = _waited(child, SLOW * seconds)
             text = Path(answer.name).read_text()
-            return Ended(**json.loads(text)) if text else Ended(-1)
+            return Ended(**json.loads(text)) if text else Ended(status)
 
-    def _in_child(self, tests: Sequence[str], watch: Watch, answer: Path) -> None:
+    def _in_child(self, tests: Sequence[str], watch: Watch, answer: Path, most: int) -> None:
         """Run pytest on the copy, and write how it ended."""
         try:
             os.setsid()
             resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (most, most))
             _quiet()
             os.chdir(self.root)
             os.environ["PYTHONPATH"] = str(self.root)
@@ -143,16 +144,17 @@ def _quiet() -> None:
         os.dup2(nowhere, stream)
 
 
-def _waited(child: int, seconds: float) -> bool:
-    """Wait for a fork; end it and all that it started where it takes longer."""
+def _waited(child: int, seconds: float) -> int:
+    """Return how a fork ended; it and all that it started are ended where it takes longer."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return False
+    return HANGS[0]
 
 
 @contextmanager
@@ -177,7 +179,7 @@ def judged(tree: Tree, mutant: Mutant, seconds: float, green: dict[str, bool]) -
     It is unfit where no test runs, or the one that fails does so without it: `green` keeps that.
     """
     ended = tree.run(rooms.tests_of(rooms.room_of(mutant.path)), seconds, mutant)
-    if ended.status == -signal.SIGKILL:
+    if ended.status in HANGS:
         return "hangs", ended
     if ended.status in (pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED) and ended.passed:
         return "lived", ended

@@ -70,16 +70,20 @@ def _safetensors(path: Path) -> Mapping[str, Array]:
 def _text(path: Path) -> Mapping[str, Array]:
     """Read decimal floats, one a line; return an empty dict for other texts."""
     words = path.read_text(encoding="utf-8").split()
-    if not words or _float_or_none(words[0]) is None:
+    if not words or not _is_decimal(words[0]):
         return {}
+    if not all(map(_is_decimal, words)):
+        raise ValueError("needs decimal numbers alone")
     return {path.stem: np.array(words, dtype=np.float32)}
 
 
-def _float_or_none(word: str) -> float | None:
+def _is_decimal(word: str) -> bool:
+    """Return whether a program may have printed a number so; Python's own 1_000 is no such one."""
     try:
-        return float(word)
+        float(word)
     except ValueError:
-        return None
+        return False
+    return "_" not in word
 
 
 FRACTION = 12  # fractional bits in NNIE's results
@@ -93,11 +97,11 @@ _MAPPER = re.compile(r"(?P<layer>.+)_output(?P<output>\d+)_\d+_\d+_\d+_quant")
 @register_reader(".hex")
 def _hexadecimal(path: Path) -> Mapping[str, FeatureMap]:
     """Read NNIE's hexadecimal values: signed 32-bit with FRACTION fractional bits, one a line."""
-    integers = [int(word, 16) for word in path.read_text("ascii").split()]
-    if integers and not -(2**31) <= min(integers) <= max(integers) < 2**32:
-        raise ValueError("needs hexadecimal numbers of 32 bits")
-    bits = np.array(integers, dtype=np.int64)
-    value = (bits.astype(np.uint32).view(np.int32) / 2.0**FRACTION).astype(np.float32)
+    words = path.read_text("ascii").split()
+    if not all(re.fullmatch("[0-9a-fA-F]{1,8}", word) for word in words):
+        raise ValueError("needs hexadecimal digits of 32 bits, without a sign")
+    bits = np.array([int(word, 16) for word in words], dtype=np.uint32)
+    value = (bits.view(np.int32) / 2.0**FRACTION).astype(np.float32)
     name = path.name.removesuffix(".hex").removesuffix(".linear")
     parts = _NNIE.fullmatch(name)
     one = FeatureMap(name, value, is_exact=False)

@@ -201,7 +201,7 @@ def test_hexadecimal_integers(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.value, [1, -1, 0, 524288, -524288])
     assert not one.is_exact and one.output == 2
     assert one.aliases == ("seg1_layer12_output2", "seg1_layer12", "12")
-    for text in ("1ffffffff", "xyz"):
+    for text in ("1ffffffff", "xyz", "-1", "+1", "0x1", "1_0"):
         with pytest.raises(CaffeFormatError, match=r"needs to be a \.hex of numbers"):
             caffe2fx.read_dump(_written(tmp_path / "a.hex", text))
 
@@ -214,6 +214,8 @@ def test_a_table_in_decimal(tmp_path: Path) -> None:
     assert [one.name for one in dump.maps] == ["conv1"] and dump.skipped == ("error_analysis.txt",)
     with pytest.raises(CaffeFormatError, match=r"needs to be a \.txt of numbers"):
         caffe2fx.read_dump(_written(tmp_path / "conv1.txt", "1.5\nx\n"))
+    with pytest.raises(CaffeFormatError, match=r"needs to be a \.txt of numbers"):
+        caffe2fx.read_dump(_written(tmp_path / "conv1.txt", "1.5\n1_0\n"))
 
 
 def test_names_as_file_names_leave_them(module: CaffeGraphModule) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from torch import nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.engines.install import download
+from caffe2fx.errors import CaffeError
 from caffe2fx.files import prototxt
 from caffe2fx.files.feature_dump import FeatureMap, write_dump
 from caffe2fx.module.loader import read_net, read_weights
 from caffe2fx.weights import wire_format
 from fx2caffe.zoo import result
+from tests.fuzz import twins
 
 LIMIT = 1 << 24  # bytes that a load may take for blobs, as a caller states it
 MAPS = [
@@ -30,12 +33,16 @@ MAPS = [
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: its ending, its valid examples, its reader, and words that it is made of."""
+    """A kind of file: its ending, its valid examples, its reader, and words that it is made of.
+
+    `twin` fails where what was read is not what the bytes hold.
+    """
 
     ending: str
     examples: Callable[[Path], list[bytes]]
     read: Callable[[Path], Any]
     words: tuple[bytes, ...] = ()
+    twin: Callable[[Path, Any], None] | None = None
 
 
 def _net() -> nn.Module:
@@ -91,8 +98,10 @@ def _read_manifest(path: Path) -> Any:
 
 
 def _read_weights(path: Path) -> Any:
-    read_weights(path, max_bytes=LIMIT)
-    return read_net(path.parent / "net.prototxt", path, strict=False, max_bytes=LIMIT)
+    found = read_weights(path, max_bytes=LIMIT)
+    with suppress(CaffeError):  # layers of another net
+        read_net(path.parent / "net.prototxt", path, strict=False, max_bytes=LIMIT)
+    return found
 
 
 def _read_text(path: Path) -> Any:
@@ -131,17 +140,33 @@ FORMATS: Mapping[str, Format] = {
             *(b"type: 'Concat'", b"type: 'Crop'", b"type: 'Tile' tile_param { tiles: 99999999 }"),
         ),
     ),
-    "caffemodel": Format(".caffemodel", lambda f: [_exported(f, ".caffemodel")], _read_weights),
-    "h5": Format(".h5", lambda folder: [_exported(folder, ".h5")], _read_weights),
+    "caffemodel": Format(
+        ".caffemodel", lambda f: [_exported(f, ".caffemodel")], _read_weights, twin=twins.caffemodel
+    ),
+    "h5": Format(".h5", lambda folder: [_exported(folder, ".h5")], _read_weights, twin=twins.hdf5),
     "binaryproto": Format(
-        ".binaryproto", lambda _: [_blob((1, 3, 4, 4)), _blob((1, 1, 1, 2))], caffe2fx.read_mean
+        ".binaryproto",
+        lambda _: [_blob((1, 3, 4, 4)), _blob((1, 1, 1, 2))],
+        caffe2fx.read_mean,
+        twin=twins.binaryproto,
     ),
     "npz": Format(".npz", lambda folder: [_dumped(folder, "a.npz")], caffe2fx.read_dump),
     "safetensors": Format(
-        ".safetensors", lambda folder: [_dumped(folder, "a.safetensors")], caffe2fx.read_dump
+        ".safetensors",
+        lambda folder: [_dumped(folder, "a.safetensors")],
+        caffe2fx.read_dump,
+        twin=twins.safetensors,
     ),
-    "hex": Format(".hex", lambda _: [b"00001000\nFFFFF000\n"], caffe2fx.read_dump, (b"G", b"-")),
-    "txt": Format(".txt", lambda _: [b"1.5\n-2e3\n0\n"], caffe2fx.read_dump, (b"nan", b"1_0")),
+    "hex": Format(
+        ".hex",
+        lambda _: [b"00001000\nFFFFF000\n"],
+        caffe2fx.read_dump,
+        (b"G", b"-"),
+        twins.hexadecimal,
+    ),
+    "txt": Format(
+        ".txt", lambda _: [b"1.5\n-2e3\n0\n"], caffe2fx.read_dump, (b"nan", b"1_0"), twins.text
+    ),
     "manifest": Format(
         ".json",
         lambda folder: [_manifest(folder)],

@@ -20,16 +20,18 @@ MEMORY = 768 << 20  # bytes beyond the memory of the process when the first inpu
 
 
 def fault(format: Format, path: Path, data: bytes) -> str | None:
-    """Return how reading the bytes fails but for an error of ours, or None."""
+    """Return how reading the bytes fails but for an error of ours, or reads them wrongly."""
     path.write_bytes(data)
     begin = time.process_time()
     try:
-        format.read(path)
+        found = format.read(path)
+        spent = time.process_time() - begin
+        if format.twin is not None:
+            format.twin(path, found)
     except CaffeError:
-        pass
+        spent = time.process_time() - begin
     except Exception:
         return traceback.format_exc()
-    spent = time.process_time() - begin
     allowed = SECONDS_PER_MEGABYTE * max(1.0, len(data) / (1 << 20))
     return f"takes {spent:.1f} s for {len(data)} bytes" if spent > allowed else None
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from caffe2fx.files.feature_dump import Dump
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.mutations import mutated
 from tests.fuzz.runs import fault, kind_of, search
 
-# Findings: each of these ended in an error that was not ours.
+# Findings: each of these ended in an error that was not ours, or was read as something else.
 FOUND: dict[str, tuple[str, bytes]] = {
     "more than 64 bits": ("hex", b"FFFFFFFFFFFFFFFF"),
     "a manifest in another encoding": ("manifest", b"\xfd"),
@@ -26,6 +30,8 @@ FOUND: dict[str, tuple[str, bytes]] = {
     "a zoo in too many brackets": ("zoo", b"[" * 9000),
     "a zoo in another encoding": ("zoo", b"\x80"),
     "no archive": ("npz", b"PK\x03\x04"),
+    "a sign before hexadecimal digits": ("hex", b"-1"),
+    "a decimal that Python alone writes": ("txt", b"1_0"),
 }
 
 
@@ -57,6 +63,24 @@ def test_examples_and_some_changes(name: str, tmp_path: Path) -> None:
     r = random.Random(len(name))
     faults = [fault(format, path, mutated(r, examples, format.words)) for _ in range(15)]
     assert faults == [None] * 15
+
+
+def _spoiled(found: Any) -> Any:
+    """Return what was read with every element larger by 1."""
+    if isinstance(found, Dump):
+        return replace(found, maps=tuple(replace(m, value=m.value + 1) for m in found.maps))
+    if isinstance(found, torch.Tensor):
+        return found + 1
+    return tuple(replace(layer, blobs=tuple(b + 1 for b in layer.blobs)) for layer in found)
+
+
+@pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.twin])
+def test_other_elements_than_the_bytes_hold_are_seen(name: str, tmp_path: Path) -> None:
+    format = FORMATS[name]
+    data, path = format.examples(tmp_path)[0], tmp_path / f"input{format.ending}"
+    assert fault(format, path, data) is None
+    text = fault(replace(format, read=lambda path: _spoiled(format.read(path))), path, data)
+    assert text is not None and "was read as" in text
 
 
 def test_the_search_finds_and_shrinks(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 UNSEEN = (ast.Raise, ast.Assert, ast.JoinedStr)  # texts for people
+NAME = "suffix"  # of a layer, for people
 NOT_RUN = frozenset({"annotation", "returns", "decorator_list", "type_params"})
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -104,7 +105,7 @@ def _range(node: ast.Call) -> Iterator[Change]:
     if isinstance(node.func, ast.Name) and node.func.id == "range":
         yield "off by one", node.args[-1], f"{_text(node.args[-1])} - 1"
     for keyword in node.keywords:
-        if keyword.arg is not None and len(node.args) + len(node.keywords) > 1:
+        if keyword.arg not in (None, NAME) and len(node.args) + len(node.keywords) > 1:
             left = [other for other in node.keywords if other is not keyword]
             yield "removed argument", node, ast.unparse(ast.Call(node.func, node.args, left))
 

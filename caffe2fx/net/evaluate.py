@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from caffe2fx import compat
-from caffe2fx.generated_source import forget_with
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 
 LARGEST = torch.finfo(torch.float32).max
 Pairs = Iterable[tuple[Value, Tensor]]
-M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -129,40 +125,6 @@ def computed(
     for value, top in zip(step.tops, tops, strict=True):
         if value not in values:
             yield value, in_range(top.to(dtype))
-
-
-@contextmanager
-def in_precision(module: M, dtype: torch.dtype) -> Iterator[M]:
-    """Yield a module to run in `dtype`: the module itself in float32, for float64 a copy.
-
-    The copy's memory is released at the end and not whenever Python looks for cycles, of which
-    every GraphModule is one.
-    """
-    if dtype is not torch.float64:
-        yield module
-        return
-    twin = copy.deepcopy(module, dict(_in_float64(module)))
-    if isinstance(twin, fx.GraphModule):
-        forget_with(twin)
-    try:
-        yield twin
-    finally:
-        twin.to("meta")
-
-
-def _in_float64(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
-    """Yield by id each parameter and buffer with the tensor that replaces it in a float64 copy."""
-    for parameter in module.parameters():
-        yield id(parameter), nn.Parameter(_wide(parameter.detach()), requires_grad=False)
-    for buffer in module.buffers():
-        yield id(buffer), _wide(buffer)
-
-
-def _wide(value: Tensor) -> Tensor:
-    """Return a copy in float64 or complex128, in its own dtype if it holds integers or masks."""
-    if value.is_complex():
-        return value.to(torch.complex128)
-    return value.double() if value.is_floating_point() else value.clone()
 
 
 class WithoutHooks(fx.Interpreter):

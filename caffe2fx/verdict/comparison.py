@@ -21,8 +21,9 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
 from caffe2fx.module.loader import describe, load, read_net
 from caffe2fx.module.save import current_net
-from caffe2fx.net.evaluate import Reference, in_precision
+from caffe2fx.net.evaluate import Reference
 from caffe2fx.net.net import Net
+from caffe2fx.net.precision import in_precision
 from caffe2fx.net.step import Step, Value
 from caffe2fx.origin import Origin
 from caffe2fx.plain_torch import plain_torch

@@ -35,8 +35,9 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.module.graph_module import CaffeGraphModule, as_tensors
 from caffe2fx.module.loader import load
 from caffe2fx.module.save import current_net
-from caffe2fx.net.evaluate import Pairs, Reference, StepwiseEvaluation, in_precision, own_reference
+from caffe2fx.net.evaluate import Pairs, Reference, StepwiseEvaluation, own_reference
 from caffe2fx.net.net import Net
+from caffe2fx.net.precision import in_precision
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.maps.similarity import NO_SIMILARITY, Similarity, similarity

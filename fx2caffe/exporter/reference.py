@@ -10,7 +10,8 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from caffe2fx.errors import ShapeMismatchError
-from caffe2fx.net.evaluate import WithoutHooks, in_precision, streamed
+from caffe2fx.net.evaluate import WithoutHooks, streamed
+from caffe2fx.net.precision import in_precision
 from fx2caffe.tracing.batch.batch_analysis import EXPANDS, FOLLOW_SHAPES, Batch
 from fx2caffe.tracing.batch.repeated import grown
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from caffe2fx.net.evaluate import in_precision
+from caffe2fx.net.precision import in_precision
 from fx2caffe.tracing.model import pytree
 from fx2caffe.tracing.model.module_calls import ModulePath
 from fx2caffe.tracing.model.original import Original, bytes_of

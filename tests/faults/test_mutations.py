@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+from tests.faults.forked import OWN, pytest_status
 
 ROOT = Path(__file__).parents[2]
 TABLES = sorted((ROOT / "tests" / "data").glob("mutations_*.tsv"))
@@ -44,17 +44,10 @@ def test_each_break_still_fits_the_code(row: dict[str, str]) -> None:
 
 def _status(folder: Path, tests: str) -> tuple[int, str]:
     """Run tests on the code of a folder; return pytest's exit status and the end of its output."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = subprocess.run(
-        [*command, *tests.split()],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.returncode, result.stdout[-2000:]
+    with TemporaryDirectory() as logs:
+        log = Path(logs, "log")
+        status = pytest_status(folder, tests.split(), log)
+        return status, log.read_text("utf-8")[-2000:]
 
 
 @cache
@@ -77,7 +70,7 @@ def _unbroken(tests: str) -> tuple[int, str]:
 def test_turns_a_test_red(row: dict[str, str], tmp_path: Path) -> None:
     status, output = _unbroken(row["tests"])
     assert status == pytest.ExitCode.OK, f"not green before the break:\n{output}"
-    for folder in ("fx2caffe", "caffe2fx", "tests"):
+    for folder in OWN:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     for name in ("setup.cfg", "README.md"):

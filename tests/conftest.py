@@ -34,6 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of one row one after the other: what one has exported, the next has too."""
+    first = {_row(item): index for index, item in reversed([*enumerate(items)])}
+    items.sort(key=lambda item: first[_row(item)])
+
+
+def _row(item: pytest.Item) -> object:
+    """Return what the tests of one row have in common."""
+    row = getattr(item, "callspec", None)
+    return (item.path, row.id) if row and item.get_closest_marker("by_row") else item
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("corpus") is None or corpus_folder() is not None:
         return

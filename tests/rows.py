@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fx2caffe.exporter.result import Export
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """Holds a model with its inputs, and the layers that it becomes or why it is refused."""
 
@@ -53,6 +54,14 @@ class Row:
             else torch.randn(shape, generator=generator)
             for shape, limit in zip(self.shapes, limits, strict=True)
         ]
+
+
+@lru_cache(maxsize=4)
+def exported(row: Row, target: str = "bvlc") -> tuple[nn.Module, Export]:
+    """Return a row's model and its net, kept for the row's next test (see conftest)."""
+    torch.manual_seed(0)
+    model = row.model()
+    return model, fx2caffe.export(model, tuple(row.inputs()), target=target, **row.options)
 
 
 def here(rows: Iterable[Row]) -> list[Row]:

@@ -15,6 +15,7 @@ import torch
 
 import caffe2fx
 from caffe2fx.cli.inputs import random_inputs
+from caffe2fx.engines import Engine
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.files import prototxt
 from caffe2fx.layers import REGISTRY, DummyData, Input
@@ -134,7 +135,7 @@ def test_loads(row: dict[str, str], corpus: Path) -> None:
 @pytest.mark.pycaffe
 @pytest.mark.sweep
 @pytest.mark.parametrize("path", JUDGED, ids=lambda path: path.removeprefix("nets/"))
-def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path) -> None:
+def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path, caffe: Engine) -> None:
     text = _fed(corpus / path, tmp_path)
     loaded = caffe2fx.load(text)
     inputs = random_inputs(_small(loaded.caffe.net))
@@ -144,7 +145,7 @@ def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path) -> None:
     weights = tmp_path / "net.caffemodel"
     caffe2fx.save_weights(loaded, weights)
     loaded = caffe2fx.load(text, weights)
-    report = caffe2fx.compare((text, weights), loaded, tuple(inputs), engine="pycaffe")
+    report = caffe2fx.compare((text, weights), loaded, tuple(inputs), engine=caffe)
     # With the same label for all, a share of right ones may well stay as it was.
     counted = [row for row in report.rows if row.type == "Accuracy"]
     assert all(row.alone == 0 for row in counted)

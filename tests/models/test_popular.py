@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 import torch
 from torch import nn
 
 import fx2caffe
+from caffe2fx.engines import Engine
 from caffe2fx.engines.opencv import OpenCVEngine
 from caffe2fx.verdict.reference.calibrate import calibrate
 from fx2caffe.targets import TARGETS
 from tests.models import detectors, others
 from tests.rows import types
 
+pytestmark = pytest.mark.by_row
 Shape = tuple[int, ...]
 IMAGE = (1, 3, 32, 32)
 NETS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
@@ -44,6 +46,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
 }
 
 
+@lru_cache(maxsize=4)
 def exported(name: str, target: str) -> fx2caffe.Export:
     """Return the net with weights that keep its signal alive, for one target."""
     made, shapes = NETS[name]
@@ -54,19 +57,19 @@ def exported(name: str, target: str) -> fx2caffe.Export:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", NETS)
-def test_in_real_caffe(name: str) -> None:
-    report = exported(name, "bvlc").verify("pycaffe")
+def test_in_real_caffe(name: str, caffe: Engine) -> None:
+    report = exported(name, "bvlc").verify(caffe)
     assert report.ok, str(report)
 
 
 NO_OPENCV = OpenCVEngine().why_missing()
 
 
-def engine_for(exported: fx2caffe.Export, target: str) -> str:
-    """Real Caffe; for nets with a layer of its forks the one that has those."""
+def engine_for(exported: fx2caffe.Export, target: str, caffe: Engine) -> str | Engine:
+    """Return real Caffe; for nets with a layer of its forks the one that has those."""
     own = set(types(exported.net)) <= TARGETS["bvlc"].types
     assert own or target == "nnie"
-    return "pycaffe" if own else "torch"
+    return caffe if own else "torch"
 
 
 # Their output has the time as axis 0, which ncnn drops: (12, 1, 5).
@@ -89,9 +92,9 @@ def test_time_before_the_batch_in_opencv(name: str) -> None:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", PORTABLE)
-def test_portable_in_real_caffe(name: str) -> None:
+def test_portable_in_real_caffe(name: str, caffe: Engine) -> None:
     made = exported(name, "portable")
-    report = made.verify(engine_for(made, "portable"))
+    report = made.verify(engine_for(made, "portable", caffe))
     assert report.ok, str(report)
 
 
@@ -104,8 +107,8 @@ def test_portable_in_opencv(name: str) -> None:
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", NETS)
-def test_nnie(name: str) -> None:
+def test_nnie(name: str, caffe: Engine) -> None:
     made = exported(name, "nnie")
     assert set(types(made.net)) <= TARGETS["nnie"].types
-    report = made.verify(engine_for(made, "nnie"))
+    report = made.verify(engine_for(made, "nnie", caffe))
     assert report.ok, str(report)

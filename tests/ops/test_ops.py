@@ -55,7 +55,17 @@ from tests.ops import (
     vision,
 )
 from tests.ops.edges import EDGES
-from tests.rows import Function, Row, check_exported, check_in_caffe, check_round_trip, here
+from tests.rows import (
+    Function,
+    Row,
+    check_exported,
+    check_in_caffe,
+    check_round_trip,
+    exported,
+    here,
+)
+
+pytestmark = pytest.mark.by_row
 
 ALL: list[Row] = [
     *convolution.ROWS,
@@ -115,16 +125,15 @@ TRACED = (
 
 @pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)
 def test_exports(row: Row) -> None:
-    model = row.model()
-    exported = fx2caffe.export(model, tuple(row.inputs()), **row.options)
-    check_exported(row, exported)
-    check_round_trip(row, model, exported)
+    model, net = exported(row)
+    check_exported(row, net)
+    check_round_trip(row, model, net)
 
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("row", EXPORTED, ids=lambda row: row.id)
 def test_in_real_caffe(row: Row, caffe: Engine) -> None:
-    check_in_caffe(row, fx2caffe.export(row.model(), tuple(row.inputs()), **row.options), caffe)
+    check_in_caffe(row, exported(row)[1], caffe)
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.id)

@@ -9,6 +9,7 @@ import torch
 
 import caffe2fx
 import fx2caffe
+from caffe2fx.engines import Engine
 from caffe2fx.layers import DetectionOutput, Proposal, PSROIPooling, ROIAlign, ROIPooling
 from caffe2fx.layers.detection import PriorBox, PriorBoxOffsets
 from caffe2fx.layers.forks.position import UpsampleMask
@@ -81,11 +82,13 @@ SIDED = {
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("type_", SIDED)
-def test_sides_are_decomposed_into_caffes_own_layers(type_: str, tmp_path: Path) -> None:
+def test_sides_are_decomposed_into_caffes_own_layers(
+    type_: str, tmp_path: Path, caffe: Engine
+) -> None:
     stated = f'{IMAGE} layer {{ name: "w" type: "{type_}" bottom: "x" top: "w" {SIDED[type_]} }}'
     made = fx2caffe.export(loaded(stated, tmp_path), torch.randn(1, 4, 9, 9))
     assert "pad_l" not in made.prototxt
-    assert made.verify("pycaffe").ok
+    assert made.verify(caffe).ok
 
 
 # Windows of SegNet's and ENet's encoders on maps of 9x9, and the sizes that their decoders state.
@@ -107,12 +110,12 @@ layer {{ name: "u" type: "Upsample" bottom: "c" bottom: "m" top: "u" upsample_pa
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", UNPOOLED, ids=lambda name: name.replace(" ", "_"))
 def test_unpooling_by_a_poolings_mask_is_decomposed_into_caffes_own_layers(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, caffe: Engine
 ) -> None:
     net = loaded(IMAGE + UNPOOLING.format(*UNPOOLED[name]), tmp_path)
     made = fx2caffe.export(net, torch.randn(1, 4, 9, 9))
     assert all(BVLC in step.layer.dialects for step in made.net) and not made.batch_is_fixed
-    report = made.verify("pycaffe")
+    report = made.verify(caffe)
     assert report.ok, report.summary()
 
 
@@ -137,7 +140,7 @@ STILL = (PriorBox, PriorBoxOffsets, Lstm)
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", of_forks(), ids=lambda name: name.replace(" ", "_"))
-def test_a_forks_layer_is_decomposed_into_caffes_own_layers(name: str) -> None:
+def test_a_forks_layer_is_decomposed_into_caffes_own_layers(name: str, caffe: Engine) -> None:
     row = of_forks()[name]
     steps = tuple(row.steps("layer"))
     net = graph_module(Net(steps, steps[-1].tops)).eval()
@@ -149,6 +152,6 @@ def test_a_forks_layer_is_decomposed_into_caffes_own_layers(name: str) -> None:
     made = fx2caffe.export(net, tuple(row.inputs()))
     assert all(BVLC in step.layer.dialects for step in made.net)
     assert not fx2caffe.check(net, tuple(row.inputs()))
-    report = made.verify("pycaffe", tuple(row.inputs()))
+    report = made.verify(caffe, tuple(row.inputs()))
     found = (Status.EQUAL, Status.NOT_PROVEN) if isinstance(row.layer, STILL) else (Status.EQUAL,)
     assert report.status in found, str(report)

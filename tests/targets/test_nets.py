@@ -7,12 +7,15 @@ import re
 import pytest
 
 import fx2caffe
+from caffe2fx.engines import Engine
 from caffe2fx.engines.opencv import OpenCVEngine
 from fx2caffe.exporter.result import Export
 from fx2caffe.legalize.rules import RULES
 from fx2caffe.targets import BVLC_MASTER, TARGETS
-from tests.rows import Row, types
+from tests.rows import Row, exported, types
 from tests.targets.nets import IRREDUCIBLE, LAYERS, NOT_CAFFE, REFUSED, ROWS, SILENT
+
+pytestmark = pytest.mark.by_row
 
 # The decompositions of torch's functions into Caffe's own layers are in the tables of tests/ops.
 CAFFE = ("bvlc", "bvlc-master")
@@ -30,7 +33,7 @@ IN_CAFFE = [
     if "pycaffe" in TARGETS[pair[0]].judges
 ]
 ROWS_BY_ID = {row.id: row for row in ROWS}
-IN_OPENCV = ("portable", "ssd", "opencv")
+IN_OPENCV = [pair for pair in DECOMPOSED if pair[0] in ("portable", "ssd", "opencv")]
 NO_OPENCV = OpenCVEngine().why_missing()
 
 
@@ -39,45 +42,41 @@ def _id(value: object) -> str:
 
 
 def exported_for(target: str, row: Row) -> Export:
-    return fx2caffe.export(row.model(), tuple(row.inputs()), target=target)
+    return exported(row, target)[1]
 
 
 @pytest.mark.parametrize(("target", "row"), DECOMPOSED, ids=_id)
 def test_layers_of_the_target_alone(target: str, row: Row) -> None:
-    exported, has = exported_for(target, row), TARGETS[target]
-    assert set(types(exported.net)) <= has.types
-    shapes = exported.net.shapes()
-    for step in exported.net.steps:
+    made, has = exported_for(target, row), TARGETS[target]
+    assert set(types(made.net)) <= has.types
+    shapes = made.net.shapes()
+    for step in made.net.steps:
         bottoms = [shapes[bottom] for bottom in step.bottoms]
         assert has.why_unsupported(step.layer, bottoms, len(step.tops)) is None
-    report = exported.verify("torch")
+    report = made.verify("torch")
     assert report.ok, str(report)
 
 
 @pytest.mark.parametrize(("target", "net"), LAYERS)
 def test_the_layers_that_a_rule_is_there_for(target: str, net: str) -> None:
-    exported = exported_for(target, ROWS_BY_ID[net])
-    assert types(exported.net) == LAYERS[target, net]
+    assert types(exported_for(target, ROWS_BY_ID[net]).net) == LAYERS[target, net]
 
 
 @pytest.mark.pycaffe
 @pytest.mark.parametrize(("target", "row"), IN_CAFFE, ids=_id)
-def test_in_real_caffe(target: str, row: Row) -> None:
+def test_in_real_caffe(target: str, row: Row, caffe: Engine) -> None:
     """Wherever every layer is one of Caffe's own; a target with others names engine torch too."""
-    exported = exported_for(target, row)
-    if not set(types(exported.net)) <= BVLC_MASTER.types:
+    made = exported_for(target, row)
+    if not set(types(made.net)) <= BVLC_MASTER.types:
         assert TARGETS[target].judges[0] == "torch"
         return
-    report = exported.verify("pycaffe")
+    report = made.verify(caffe)
     assert report.ok, str(report)
 
 
 @pytest.mark.skipif(NO_OPENCV is not None, reason=str(NO_OPENCV))
-@pytest.mark.parametrize("target", IN_OPENCV)
-@pytest.mark.parametrize("row", ROWS, ids=_id)
+@pytest.mark.parametrize(("target", "row"), IN_OPENCV, ids=_id)
 def test_in_opencv(target: str, row: Row) -> None:
-    if (target, row.id) in REFUSED:
-        return
     report = exported_for(target, row).verify("opencv")
     assert report.ok, str(report)
 

@@ -22,16 +22,23 @@ ROUGHLY = 0.05  # share of the largest magnitude by which quantizing may change 
 
 @dataclass(frozen=True)
 class Matched:
-    """Holds the values of a net that a dump has, and the names on both sides without a partner.
+    """Holds the values of a net that a dump has, and the maps of the dump that are `left`.
 
-    `wrong` states for a value why its array cannot be it; `inexact` are values that were quantized,
-    `only_dump` are names of arrays.
+    `wrong` states for a value why its array cannot be it; `inexact` are values that were quantized.
     """
 
     values: dict[Value, Tensor] = field(default_factory=dict)
     wrong: dict[Value, str] = field(default_factory=dict)
     inexact: frozenset[Value] = frozenset()
-    only_dump: tuple[str, ...] = ()
+    left: tuple[FeatureMap, ...] = ()
+
+    @property
+    def only_dump(self) -> tuple[str, ...]:
+        """Return the names of the maps that are left: of their layers, as far as those are known.
+
+        A blob's name may be that of another map, where in-place layers overwrite it.
+        """
+        return tuple(one.layer or one.name for one in self.left)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def match_maps(net: Net, dump: Dump) -> Matched:
             found[candidate.value] = one
             left = [other for other in left if other is not one]
             candidates = [other for other in candidates if other is not candidate]
-    return _fitted(net, found, tuple(one.name for one in left))
+    return _fitted(net, found, tuple(left))
 
 
 def _named_values(net: Net) -> list[_NamedValue]:
@@ -166,11 +173,11 @@ def _rules(maps: Sequence[FeatureMap], candidates: Sequence[_NamedValue]) -> tup
     return (_BY_BOTH, _BY_NAME, _BY_LAYER, _BY_BLOB, *by_plain_name)
 
 
-def _fitted(net: Net, found: Mapping[Value, FeatureMap], only_dump: tuple[str, ...]) -> Matched:
+def _fitted(net: Net, found: Mapping[Value, FeatureMap], left: tuple[FeatureMap, ...]) -> Matched:
     shapes = net.shapes()
     matched = Matched(
         inexact=frozenset(v for v, one in found.items() if not one.is_exact),
-        only_dump=only_dump,
+        left=left,
     )
     for value, one in found.items():
         array = fitted(one.value, shapes[value], one.layout)

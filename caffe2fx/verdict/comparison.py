@@ -58,12 +58,12 @@ def compare(
     """Compare two nets: modules, or pairs (prototxt, caffemodel), which run in `engine`.
 
     The module is the reference where only one side is a pair; else `a` is. The layers of Caffe nets
-    are paired by name, and else by parameters and bottoms: each is judged alone and end to end (see
-    verdict.judge), one that changed is named with both sides' parameters, and maps that one side
-    alone has are listed. Of a module that did not come from Caffe, or was loaded to be optimized,
-    the outputs are compared, also nested ones, by their names, else by shape and values: a Caffe
-    net's have no order (fx2caffe's Export.verify knows all feature maps). An output that one side
-    alone has is a fault.
+    are paired by weights, names, parameters and bottoms: each is judged alone and end to end (see
+    verdict.judge), and one that changed is named with both sides' parameters. A layer that one side
+    alone has is a fault where others read something else for it, else it is listed. Of a module
+    that did not come from Caffe, or was loaded to be optimized, the outputs are compared, also
+    nested ones, by their names, else by shape and values: a Caffe net's have no order (fx2caffe's
+    Export.verify knows all feature maps). An output that one side alone has is a fault.
 
     `engine` is a name (caffe2fx.engines.NAMES), or an Engine that is kept for many nets. `dialect`,
     `batch` and `shapes` are for the sides that are files, and mean the same as in caffe2fx.load.

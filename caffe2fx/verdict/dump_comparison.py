@@ -45,6 +45,7 @@ from caffe2fx.verdict.module_outputs import end_to_end_row, flattened
 from caffe2fx.verdict.reference.second_inputs import second_input
 from caffe2fx.verdict.result.dump_report import DumpReport, MapRow, Thresholds, as_thresholds
 from caffe2fx.verdict.result.report import Row
+from caffe2fx.verdict.structure.dump_faults import with_structure
 from caffe2fx.weights.atomic import file_errors
 
 Seen = Callable[[Step, Value, Tensor, Tensor, Similarity], None]
@@ -128,7 +129,9 @@ def compare_with_dump(
         Thresholds() if matched.inexact.difference(net.inputs) else None
     )
     found = judge(net, watched, reference, values, engine=engine)
-    rows = [watched.row(row, chosen) for row in found.rows]
+    stream = StepwiseEvaluation(net, reference, [value.double() for value in values])
+    judged = [watched.row(row, chosen) for row in found.rows]
+    rows = with_structure(judged, net, matched, stream, chosen)
     return DumpReport(
         engine,
         rows,

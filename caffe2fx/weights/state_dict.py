@@ -38,8 +38,10 @@ def read_state_dict(path: str | Path) -> State:
     except MemoryError:
         raise
     except Exception as error:  # unpickling other bytes raises any class
-        cause = str(error).partition("\n")[0]
-        raise CaffeFormatError(f"{path} needs to be a file of torch.save, got {cause}") from None
+        cause = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise CaffeFormatError(
+            f"{path} needs to be a file of torch.save, got another ({cause})"
+        ) from None
     return _only_state(path, held)
 
 

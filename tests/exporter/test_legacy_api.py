@@ -181,13 +181,32 @@ EDITS: dict[str, tuple[Edit, str | None, tuple[str, ...], tuple[str, ...]]] = {
     "layer and blob of an in-place chain renamed": (
         lambda t: re.sub('(top|bottom): "0"', r'\1: "conv"', t).replace('name: "1"', 'name: "act"'),
         None,
-        ("0",),
+        ("1",),
         ("act",),
     ),
     "a layer in place removed": (
         lambda t: re.sub(r'layer \{\n  name: "1"[^}]*\}\n', "", t),
-        "2",
-        ("0",),
+        "1",
+        ("1",),
+        (),
+    ),
+    "an operation added in place": (
+        lambda t: t.replace(
+            'layer {\n  name: "2"',
+            'layer { name: "new" type: "TanH" bottom: "0" top: "0" }\nlayer {\n  name: "2"',
+        ),
+        "new",
+        (),
+        (),
+    ),
+    "an operation added with a top of its own": (
+        lambda t: t.replace(
+            'layer {\n  name: "4"\n  type: "InnerProduct"\n  bottom: "3"',
+            'layer { name: "new" type: "TanH" bottom: "3" top: "new" }\n'
+            'layer {\n  name: "4"\n  type: "InnerProduct"\n  bottom: "new"',
+        ),
+        "new",
+        (),
         (),
     ),
     "a layer in place added": (
@@ -224,6 +243,7 @@ def test_an_edited_prototxt(files: Files, name: str) -> None:
     divergence = report.first_divergence
     assert (divergence and divergence.layer) == first and report.ok == (first is None), str(report)
     assert (report.only_dump, report.only_net) == (only_dump, only_net)
+    assert [row.layer for row in report.rows if row.diverges] == ([first] if first else [])
     assert ("without weights: fc" in str(report)) == (first == "fc")
 
 

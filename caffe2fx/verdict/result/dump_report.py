@@ -141,7 +141,7 @@ class DumpReport(Report):
 
     def notes(self) -> tuple[str, ...]:
         """Return lines that list the maps without a partner and the layers that lose most."""
-        worst = [f"{row.layer} ({row.loss:.1f} dB)" for row in self.ranked[:3] if row.loss < inf]
+        worst = [_loss(row) for row in self.ranked[:3] if row.loss < inf]
         lists = (
             ("only in the net", self.only_net),
             ("only in the dump", self.only_dump),
@@ -150,3 +150,7 @@ class DumpReport(Report):
         )
         named = (f"{title}: {', '.join(names)}" for title, names in lists if names)
         return (*self.unmatched.splitlines(), *named)
+
+
+def _loss(row: MapRow) -> str:
+    return row.layer if row.loss == -inf else f"{row.layer} ({row.loss:.1f} dB)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.layers.forks.forks import ANCHORS, BOXES, IMAGE, MAPS, TWO, VIDEO
+from tests.layers.forks.row import ANCHORS, BOXES, IMAGE, MAPS, TWO, VIDEO
 from tests.layers.row import Refusal
 
 STATED = "data_param { batch_size: 2 } transform_param { crop_size: 5 mean_value: [1, 2, 3] }"

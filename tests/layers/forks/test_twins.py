@@ -11,13 +11,11 @@ from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
 from caffe2fx.layers.forks.synopsys import DetectionOutputHeads, ReLUBounded
 from caffe2fx.layers.forks.tensorflow import ResizeBilinear, ResizeNearestNeighbor
 from caffe2fx.layers.layer import BVLC
-from tests.layers.forks import twins, twins_of_boxes, twins_of_weights
 from tests.layers.forks.forks import ROWS
 from tests.layers.forks.test_forkcases import TEXTS, case
 from tests.layers.forks.twin import TWINS
 from tests.layers.row import Row
 
-PAGES = (twins, twins_of_boxes, twins_of_weights)  # each registers its own in TWINS
 EXACT = 1e-9  # of the largest element: both sides count in float64
 
 TWINNED = {row.id: row for row in ROWS if type(row.layer) in TWINS}

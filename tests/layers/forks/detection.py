@@ -1,63 +1,56 @@
-"""Twins of losses of boxes, of regions, proposals and priors."""
+"""Rows and twins of forks' layers that propose and detect boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import ceil, exp, floor, sqrt
+from math import exp, sqrt
 
 import numpy as np
 
-from caffe2fx.layers.detection import PriorBoxOffsets
-from caffe2fx.layers.forks.loss import SmoothL1Loss
+from caffe2fx.layers.detection import (
+    CodeType,
+    DetectionOutput,
+    NonMaximumSuppression,
+    PriorBox,
+    PriorBoxOffsets,
+    SaveOutput,
+)
 from caffe2fx.layers.proposal import Proposal
-from caffe2fx.layers.regions import ROIAlign
+from tests.layers.forks.row import ANCHORS, BOXES, MAPS, SIZE
 from tests.layers.forks.twin import Array, Arrays, indices, twin
+from tests.layers.row import Row
 
-
-@twin(SmoothL1Loss)
-def smooth_l1(layer: SmoothL1Loss, bottoms: Arrays, blobs: Arrays) -> tuple[Array, ...]:
-    flat, square, total = [bottom.ravel() for bottom in bottoms], layer.sigma**2, 0.0
-    for x, y, *weights in zip(*flat, strict=True):
-        apart = abs((x - y) * (weights[0] if weights else 1))
-        term = 0.5 * square * apart**2 if apart < 1 / square else apart - 0.5 / square
-        total += term * (weights[1] if weights else 1)
-    return (np.array(total / len(bottoms[0])),)
-
-
-# Regions
-
-
-def sampled(map_: Array, y: float, x: float) -> Array:
-    """Return every channel between its pixels; 0 beyond one pixel from the edge."""
-    height, width = map_.shape[1:]
-    if not (-1 <= y <= height and -1 <= x <= width):
-        return np.zeros(map_.shape[0])
-    y, x = min(max(y, 0.0), height - 1), min(max(x, 0.0), width - 1)
-    top, left = floor(y), floor(x)
-    bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-    upper = map_[:, top, left] * (1 - x + left) + map_[:, top, right] * (x - left)
-    lower = map_[:, bottom, left] * (1 - x + left) + map_[:, bottom, right] * (x - left)
-    return upper * (1 - y + top) + lower * (y - top)
-
-
-@twin(ROIAlign)
-def roi_align(layer: ROIAlign, bottoms: Arrays, blobs: Arrays) -> tuple[Array, ...]:
-    maps, regions = bottoms
-    top = np.zeros((len(regions), maps.shape[1], layer.pooled_h, layer.pooled_w))
-    for index, (image, *ends) in enumerate(regions):
-        left, up, right, down = (end * layer.spatial_scale for end in ends)
-        high = max(down - up, 1) / layer.pooled_h
-        wide = max(right - left, 1) / layer.pooled_w
-        rows, columns = ceil(high), ceil(wide)
-        for y, x in indices(top.shape[2:]):
-            samples = [
-                sampled(maps[int(image)], up + (y + (i + 0.5) / rows) * high,
-                        left + (x + (j + 0.5) / columns) * wide)
-                for i, j in indices((rows, columns))
-            ]  # fmt: skip
-            top[index, :, y, x] = sum(samples) / len(samples)
-    return (top,)
+ROWS = (
+    Row("proposal", Proposal(ratio=(0.5, 1), scale=(2, 4), min_size=8), ANCHORS, values=SIZE),
+    Row("proposal of any size", Proposal(
+        ratio=(0.5, 1), scale=(1, 2), min_size=1, post_nms_topn=9), ANCHORS, tops=2, values=SIZE),
+    Row("proposal scores", Proposal(
+        ratio=(1,), scale=(1, 2, 3, 4), feat_stride=8, base_size=8, pre_nms_topn=20,
+        post_nms_topn=5, nms_thresh=0.5), ANCHORS, tops=2, values=SIZE),
+    Row("prior box", PriorBox(
+        min_size=(10, 20), max_size=(15, 30), aspect_ratio=(2, 3), flip=False, clip=True,
+        variance=(0.1, 0.1, 0.2, 0.2), offset=0.25), MAPS),
+    Row("prior box img", PriorBox(min_size=(10,), img_size=60, step=8), MAPS),
+    Row("prior box h w", PriorBox(min_size=(10,), img_h=60, img_w=30, step_h=8, step_w=4), MAPS),
+    Row("prior box offsets", PriorBoxOffsets(
+        min_size=(10.5,), aspect_ratio=(2,), offset_h=(0.5, 1), offset_w=(0.5, 0.5),
+        variance=(0.1,)), MAPS),
+    Row("prior box sizes", PriorBoxOffsets(
+        width=(10, 20), height=(15, 5), clip=False, variance=(0.1, 0.1, 0.2, 0.2)), MAPS),
+    Row("detection", DetectionOutput(num_classes=3), BOXES),
+    Row("detection said", DetectionOutput(num_classes=3, confidence_threshold=0.1, keep_top_k=9),
+        BOXES, spelled="detection_output_param { num_classes: 3 share_location: true"
+        " background_label_id: 0 code_type: CORNER keep_top_k: 9 confidence_threshold: 0.1"
+        " nms_param { nms_threshold: 0.3 } }"),
+    Row("detection all", DetectionOutput(
+        num_classes=3, share_location=False, background_label_id=-1, keep_top_k=5,
+        nms_param=NonMaximumSuppression(nms_threshold=0.6, top_k=4, eta=0.9),
+        code_type=CodeType.CENTER_SIZE, variance_encoded_in_target=True, visualize=True,
+        confidence_threshold=0.1, visualize_threshold=0.6, save_file="found",
+        save_output_param=SaveOutput(output_format="VOC", output_directory="out")),
+        ((2, 72), (2, 18), (1, 2, 24))),
+)  # fmt: skip
 
 
 def overlap(one: Sequence[float], two: Sequence[float]) -> float:

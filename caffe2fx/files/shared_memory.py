@@ -101,7 +101,8 @@ def _filled_once(step: Step) -> Iterator[str]:
     """Yield the tops that are filled before the first forward and then stay as they are."""
     if isinstance(step.layer, DummyData):
         fillers = step.layer.fillers(len(step.tops))
-        pairs = zip(step.tops, fillers, strict=True)
+        # Other numbers of fillers are refused when the layer is checked.
+        pairs = zip(step.tops, fillers, strict=False)
         yield from (top.blob for top, filler in pairs if filler.type == "constant")
     elif isinstance(step.layer, Parameter):
         yield from (top.blob for top in step.tops)

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from caffe2fx.layers import DetectionOutput
+from caffe2fx.layers.forks.activation import ReLU6
 from caffe2fx.layers.forks.recurrent import Lstm
+from caffe2fx.layers.forks.resize import Interp
 from caffe2fx.layers.forks.sides import ConvolutionSides, PoolingSides
 from caffe2fx.layers.forks.synopsys import DetectionOutputHeads, ReLUBounded
 from caffe2fx.layers.forks.tensorflow import ResizeBilinear, ResizeNearestNeighbor
@@ -148,6 +150,19 @@ def test_bounds_of_a_relu() -> None:
         (ReLUBounded(minimum=-2, maximum=4, negative_slope=0.5), [0, -2, -0.5, 3, 4, 4]),
     ):
         assert layer.compute([bottom], (), 1)[0].tolist() == wanted
+
+
+def test_the_bound_of_a_relu6() -> None:
+    bottom = torch.tensor([-4.0, 0.0, 1.0, 2.5, 7.0])
+    (top,) = ReLU6(threshold=2.5, negative_slope=0.25).compute([bottom], (), 1)
+    assert top.tolist() == [-1, 0, 1, 2.5, 2.5]
+
+
+def test_interp_takes_the_size_of_a_second_bottom() -> None:
+    bottom, like = torch.arange(1.0, 13).reshape(1, 1, 3, 4).cos(), torch.zeros(1, 7, 5, 9)
+    (top,) = Interp(use_blob_size=True).compute([bottom, like], (), 1)
+    (wanted,) = Interp(height=5, width=9).compute([bottom], (), 1)
+    assert top.shape == (1, 1, 5, 9) and top.equal(wanted)
 
 
 def test_heads_that_nothing_has_gone_over_are_those_that_a_net_would_permute() -> None:

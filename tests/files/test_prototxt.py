@@ -229,6 +229,15 @@ def test_origins_are_lines_of_the_file_whatever_is_between() -> None:
     assert [step.origin.line for step in windows.steps] == [3, 5, 9, 9]
 
 
+def test_layers_of_a_list_are_at_its_line_or_at_none() -> None:
+    entries = relu("one", "x", "y"), relu("other", "y", "z")
+    listed = f"{INPUT}layer [{', '.join(entry.removeprefix('layer') for entry in entries)}]"
+    net = parse(listed, source="net.prototxt")
+    assert [(step.name, str(step.origin)) for step in net.steps[1:]] == [
+        ("one", "net.prototxt:2"), ("other", "net.prototxt")
+    ]  # fmt: skip
+
+
 RULES = INPUT + "".join(
     relu(name, "x", name, rule)
     for name, rule in {

@@ -175,7 +175,9 @@ class Layer(Message):
         """Return the weight blobs that a module made by `module` now holds, in file order."""
         if isinstance(module, RecordModule):
             return module.blobs
-        return tuple(module.parameters())
+        # By name: who replaces a parameter changes the order of parameters().
+        named = (getattr(module, name, None) for name in ("weight", "bias"))
+        return tuple(blob for blob in named if blob is not None)
 
     def check(self, bottoms: Sequence[Shape], tops: int) -> None:
         """Raise a CaffeError where Caffe would abort; the caller adds the layer's name."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.layers.activation import Neuron
 from caffe2fx.layers.affine import along_channels
 from caffe2fx.layers.layer import Layer, RecordModule, of_four_axes
@@ -125,13 +125,11 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
 
     @property
     def mean(self) -> Tensor:
-        assert self.running_mean is not None  # since track_running_stats is on
-        return self.running_mean
+        return _given("running_mean", self.running_mean)
 
     @property
     def variance(self) -> Tensor:
-        assert self.running_var is not None
-        return self.running_var
+        return _given("running_var", self.running_var)
 
     def take(self, blobs: Sequence[Tensor]) -> None:
         """Set the running statistics to those that the three blobs give."""
@@ -156,6 +154,12 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
             return nn.functional.batch_norm(input, self.mean, self.variance, eps=self.eps)
         self.take(self.layer.moved(self.layer.blobs_of(self), input))
         return self.layer.of_batch(input)
+
+
+def _given(name: str, statistics: Tensor | None) -> Tensor:
+    if statistics is None:
+        raise CaffeError(f"BatchNorm needs {name}, got None")
+    return statistics
 
 
 _STATED = ("blob_mean", "blob_variance", "blob_factor")

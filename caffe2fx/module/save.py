@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor, nn
-
 from caffe2fx.errors import CaffeError, CaffeFileError
 from caffe2fx.files.prototxt import text_of
 from caffe2fx.files.text_rewrites import Respelling, rewritten_text
 from caffe2fx.module.graph_module import CaffeGraphModule
+from caffe2fx.module.held_blobs import held_blobs
 from caffe2fx.net.net import Net
-from caffe2fx.net.step import Step
+from caffe2fx.net.shared_weights import check_shared_values
 from caffe2fx.net.unique_names import unique_name
 from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import file_errors, replacing, replacing_all
@@ -86,7 +85,8 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
     """Write the weights that a loaded module now holds, for its untouched original prototxt.
 
     Raises CaffeError for a module that did not come from caffe2fx.load, or was loaded with
-    optimize=True: its weights are no longer those of the prototxt's layers.
+    optimize=True or has other modules in place of those with weights: its weights are no longer
+    those of the prototxt's layers. So too where weights that layers share differ.
     """
     if not isinstance(module, CaffeGraphModule):
         kind = type(module).__name__
@@ -109,23 +109,22 @@ def write_weights(net: Net, path: str | Path, identifier: str | None = None) -> 
 
 
 def current_net(module: CaffeGraphModule) -> Net:
-    """Return the net of a loaded module with the weights that the module holds now."""
+    """Return the net of a loaded module with the weights that the module holds now.
+
+    Raises CaffeError where the module's weights are no blobs of the net's layers: in modules of
+    other types than load made, computed by hooks, or different ones under one shared name.
+    """
     module.check_files()
     # By identity: names may come twice.
     modules = {id(step): made for step, made in module.caffe.layers()}
     net = module.caffe.net
     steps = tuple(
-        replace(step, blobs=_blobs(step, modules[id(step)])) if step.blobs else step
+        replace(step, blobs=held_blobs(net, step, modules[id(step)])) if step.blobs else step
         for step in net.steps
     )
-    return replace(net, steps=steps)
-
-
-def _blobs(step: Step, module: nn.Module) -> tuple[Tensor, ...]:
-    blobs = step.layer.blobs_of(module)
-    return tuple(
-        blob.detach().reshape(old.shape) for blob, old in zip(blobs, step.blobs, strict=True)
-    )
+    filled = net.refilled(steps)
+    check_shared_values(filled)
+    return filled
 
 
 def weights_suffix(net: Net) -> str:

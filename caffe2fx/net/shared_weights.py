@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from caffe2fx.errors import ShapeMismatchError
+from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.layers.layer import RecordModule
 from caffe2fx.messages.common import DimCheckMode
 from caffe2fx.net.net import Net
@@ -97,6 +97,27 @@ def _check(
     if own.shape != theirs.shape and not (permissive and own.numel() == theirs.numel()):
         shapes = f"{tuple(theirs.shape)}, got {tuple(own.shape)}"
         raise step.fault(ShapeMismatchError(f"shares {spec.name!r} and needs its shape {shapes}"))
+
+
+def check_shared_values(net: Net) -> None:
+    """Raise CaffeError where blobs that share a name differ: Caffe would take the last of them."""
+    for name, positions in shared_positions(net).items():
+        steps = [net.steps[p.step] for p in positions if p.blob < len(net.steps[p.step].blobs)]
+        blobs = [net.steps[p.step].blobs[p.blob] for p in positions if net.steps[p.step].blobs]
+        for step, blob in zip(steps[1:], blobs[1:], strict=True):
+            if not _are_equal(blob, blobs[0]):
+                raise step.fault(
+                    CaffeError(
+                        f"shares {name!r} with {steps[0].name!r} and needs the same values, got "
+                        "others: make both modules hold one parameter again"
+                    )
+                )
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
+        return True
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 class Reshaped(RecordModule):

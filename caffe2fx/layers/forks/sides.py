@@ -105,6 +105,9 @@ class ConvolutionSides(_Sides, Convolution):
         twin = super().module(self.grown(bottoms), blobs, tops)
         return nn.Sequential(nn.ZeroPad2d(self.pads()), twin)
 
+    def blobs_of(self, module: nn.Module) -> tuple[Tensor, ...]:
+        return super().blobs_of(module[1] if isinstance(module, nn.Sequential) else module)
+
 
 @register
 @dataclass(frozen=True, kw_only=True)

@@ -115,6 +115,8 @@ def check_shared_values(net: Net) -> None:
 
 
 def _are_equal(one: Tensor, other: Tensor) -> bool:
+    """Return whether the elements are equal in order; the shapes may differ."""
+    one, other = one.reshape(-1), other.reshape(-1)
     if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
         return True
     return bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 import caffe2fx
 import fx2caffe
 from caffe2fx.errors import CaffeError
-from caffe2fx.verdict.maps.similarity import similarity
 from caffe2fx.verdict.reference.calibrate import calibrate
 
 IMAGE = np.random.default_rng(0).standard_normal((3, 8, 8)).astype(np.float32)
@@ -388,14 +387,3 @@ def test_a_configured_log_is_left_alone(files: Files, caplog: pytest.LogCaptureF
 def test_files_that_are_no_net_py(files: Files, path: str) -> None:
     with pytest.raises(CaffeError, match=r"a name like PytorchModel\.py"):
         caffe2fx.caffe2pytorch(*files, path)
-
-
-def test_measures() -> None:
-    one = similarity(Tensor([3.0, -4.0]), Tensor([3.0, 4.0]))
-    assert one.cosine == pytest.approx(-7 / 25) and one.relu_cosine == pytest.approx(0.6)
-    assert one.l2 == one.max_abs == pytest.approx(8.0) and one.error == pytest.approx(2.0)
-    assert one.sqnr == pytest.approx(20 * np.log10(5 / 8))
-    assert similarity(Tensor([0.0]), Tensor([0.0])).cosine == 1.0
-    assert similarity(Tensor([0.0]), Tensor([1.0])).cosine == 0.0
-    assert similarity(Tensor([0.0]), Tensor([0.0])).sqnr == np.inf
-    assert np.isnan(similarity(Tensor([0.0]), Tensor([1.0, 2.0])).cosine)

@@ -62,7 +62,7 @@ def _add_load(commands: Any) -> None:
     parser = command(
         commands,
         "load",
-        "caffe2fx.cli.load:load_net",
+        "caffe2fx.cli.load_command:load_net",
         "load a net, and save it for torch",
         ["load net.prototxt net.caffemodel -o net.pt2", "load net.caffemodel --code"],
     )
@@ -83,7 +83,7 @@ def _add_compare(commands: Any) -> None:
     parser = command(
         commands,
         "compare",
-        "caffe2fx.cli.compare:compare_nets",
+        "caffe2fx.cli.compare_command:compare_nets",
         "compare two nets layer by layer, a net in two engines, or a net with a dump",
         [
             "compare net.prototxt net.caffemodel --engine pycaffe",
@@ -132,7 +132,7 @@ def _add_inspect(commands: Any) -> None:
     parser = command(
         commands,
         "inspect",
-        "caffe2fx.cli.inspect:inspect_net",
+        "caffe2fx.cli.inspect_command:inspect_net",
         "list layers, shapes and weights",
         ["inspect net.prototxt net.caffemodel", "inspect train_val.prototxt --phase TRAIN"],
     )
@@ -146,7 +146,7 @@ def _add_upgrade(commands: Any) -> None:
     parser = command(
         commands,
         "upgrade",
-        "caffe2fx.cli.upgrade:upgrade_net",
+        "caffe2fx.cli.upgrade_command:upgrade_net",
         "rewrite a net of any age as today's text and weights",
         ["upgrade old.prototxt old.caffemodel -o new", "upgrade old.prototxt -o new.prototxt"],
     )
@@ -160,7 +160,7 @@ def _add_weights(commands: Any) -> None:
     parser = command(
         commands,
         "weights",
-        "caffe2fx.cli.weights:fill_net",
+        "caffe2fx.cli.weights_command:fill_net",
         "put a torch model's weights into a prototxt that is there",
         ["weights net.prototxt model.pth", "weights net.prototxt model.pth --match order"],
     )
@@ -182,13 +182,16 @@ def _add_engine(commands: Any) -> None:
     engine = commands.add_parser("engine", help=about, description=about)
     actions = engine.add_subparsers(required=True, metavar="action")
     command(
-        actions, "list", "caffe2fx.cli.engine:list_engines", "list the engines and say which are "
-        "there", ["list"],
-    )  # fmt: skip
+        actions,
+        "list",
+        "caffe2fx.cli.engine_command:list_engines",
+        "list the engines and whether each is installed",
+        ["list"],
+    )
     installer = command(
         actions,
         "install",
-        "caffe2fx.cli.engine:install_engine",
+        "caffe2fx.cli.engine_command:install_engine",
         "get real Caffe without root (Linux)",
         ["install pycaffe", "install pycaffe --mirror https://deb.example.org/debian"],
     )

@@ -37,7 +37,7 @@ def _add_export(commands: Any) -> None:
     parser = command(
         commands,
         "export",
-        "fx2caffe.cli.export:export_model",
+        "fx2caffe.cli.export_command:export_model",
         "write prototxt and caffemodel of a model",
         [
             "export torchvision:resnet18 --input 1x3x224x224 -o out/ --verify",
@@ -104,7 +104,7 @@ def _add_check(commands: Any) -> None:
     parser = command(
         commands,
         "check",
-        "fx2caffe.cli.export:check_model",
+        "fx2caffe.cli.export_command:check_model",
         "list what could not be exported; write nothing",
         ["check my_package.models:build_net --input 1x3x64x64 --target nnie"],
     )
@@ -148,7 +148,7 @@ def _add_targets(commands: Any) -> None:
     parser = command(
         commands,
         "targets",
-        "fx2caffe.cli.targets:list_targets",
+        "fx2caffe.cli.targets_command:list_targets",
         "list the programs that nets can be made for",
         ["targets", "targets nnie"],
     )

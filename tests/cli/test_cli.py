@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from caffe2fx.cli import main as caffe2fx
-from caffe2fx.cli.inspect import layer_table
+from caffe2fx.cli.inspect_command import layer_table
 from caffe2fx.module.loader import describe
 from fx2caffe import export
 from fx2caffe.cli import main as fx2caffe

@@ -13,7 +13,7 @@ from typing import Any
 from caffe2fx.cli.output import Output
 from caffe2fx.errors import CaffeError
 from fx2caffe.cli.sources import model_of
-from fx2caffe.cli.targets import named_target
+from fx2caffe.cli.targets_command import named_target
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.exporter.exporter import check, export
 from fx2caffe.exporter.result import Export

@@ -35,11 +35,12 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_upgrade_writes_todays_text_of_every_phase() -> None:
+def test_upgrade_writes_todays_text_of_every_phase(capsys: pytest.CaptureFixture[str]) -> None:
     Path("old.prototxt").write_text(OLD)
     old = caffe2fx.load("old.prototxt")
     caffe2fx.save_weights(old, "old.caffemodel")
     assert main(["upgrade", "old.prototxt", "old.caffemodel", "-o", "new"]) == 0
+    assert capsys.readouterr().out == "new.prototxt\nnew.caffemodel\n"
     text = Path("new.prototxt").read_text()
     assert "layers {" not in text and "input_dim" not in text and "blobs_lr" not in text
     assert 'type: "SoftmaxWithLoss"' in text and "phase: TRAIN" in text and "lr_mult: 2" in text

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 UNSEEN = (ast.Raise, ast.Assert, ast.JoinedStr)  # texts for people
-NAME = "suffix"  # of a layer, for people
 NOT_RUN = frozenset({"annotation", "returns", "decorator_list", "type_params"})
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -101,13 +100,21 @@ def _bound(node: ast.Slice) -> Iterator[Change]:
             yield "off by one", side, f"{_text(side)} + 1"
 
 
-def _range(node: ast.Call) -> Iterator[Change]:
+def _arguments(node: ast.Call) -> Iterator[Change]:
     if isinstance(node.func, ast.Name) and node.func.id == "range":
         yield "off by one", node.args[-1], f"{_text(node.args[-1])} - 1"
     for keyword in node.keywords:
-        if keyword.arg not in (None, NAME) and len(node.args) + len(node.keywords) > 1:
+        if _is_seen(node, keyword) and len(node.args) + len(node.keywords) > 1:
             left = [other for other in node.keywords if other is not keyword]
             yield "removed argument", node, ast.unparse(ast.Call(node.func, node.args, left))
+
+
+def _is_seen(call: ast.AST, child: ast.AST) -> bool:
+    """Return whether a child is none of a call's `**more`, names for people, and zip's check."""
+    if not isinstance(call, ast.Call) or not isinstance(child, ast.keyword):
+        return True
+    is_zip = isinstance(call.func, ast.Name) and call.func.id == "zip"
+    return child.arg not in (None, "suffix") and not (is_zip and child.arg == "strict")
 
 
 def _statement(node: ast.Expr) -> Iterator[Change]:
@@ -125,7 +132,7 @@ CHANGES: dict[type[ast.AST], Callable[..., Iterator[Change]]] = {
     ast.UnaryOp: _not,
     ast.Return: _return,
     ast.Slice: _bound,
-    ast.Call: _range,
+    ast.Call: _arguments,
     ast.Expr: _statement,
 }
 
@@ -161,7 +168,9 @@ def _changes(node: ast.AST, scope: str) -> Iterator[tuple[str, str, ast.expr | a
         scope = f"{scope}.{node.name}".lstrip(".")
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
-            if name not in NOT_RUN and isinstance(child, ast.AST) and not isinstance(child, UNSEEN):
+            if name in NOT_RUN or not isinstance(child, ast.AST) or isinstance(child, UNSEEN):
+                continue
+            if _is_seen(node, child):
                 yield from _changes(child, scope)
 
 

@@ -19,7 +19,7 @@ def f(a: int = 1) -> "list[int]":
         g(a, key=3)
     if a:
         raise ValueError(f"needs {a + 1}, got 0")
-    return a[:é] * -a
+    return a[:é] * -a, zip(a, é, strict=True)
 '''.encode()
 BREAKS = {
     "boolean": [

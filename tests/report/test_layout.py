@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -56,6 +57,17 @@ def test_every_layer_has_room_of_its_own(nodes: list[Node]) -> None:
         for bottom in node.bottoms:
             down = found.columns[index], found.centres[index][1]
             assert down > (found.columns[bottom], found.centres[bottom][1])
+
+
+@pytest.mark.parametrize("nodes", NETS.values(), ids=NETS)
+def test_an_edge_leads_from_below_its_bottom_to_above_its_layer(nodes: list[Node]) -> None:
+    found = laid_out(nodes)
+    ends = [(bottom, index) for index, node in enumerate(nodes) for bottom in node.bottoms]
+    paths = re.findall(r'd="M(\d+) (\d+)[^"]*?(\d+)"', drawing(nodes))
+    assert len(paths) == len(ends)
+    for path, (bottom, index) in zip(paths, ends, strict=True):
+        x, y = found.centres[bottom]
+        assert [*map(int, path)] == [x, y + HEIGHT // 2, found.centres[index][1] - HEIGHT // 2]
 
 
 def test_a_chain_stays_in_one_lane_and_a_constant_is_by_its_reader() -> None:

@@ -1,7 +1,8 @@
 """`python -m tests.mutants 60 [--seed N] [--seconds 40] [ROOM ...]`: break the code at random.
 
 So many breaks, equally many in each room (`fx2caffe/ops`); each has to turn one of the room's
-tests red within its time. Ends with 1 if one lives: it is without effect, or wants a row.
+tests red. Ends with 1 if one lives: it is without effect, or wants a row. One whose tests do not
+end within its seconds of processor time is late, and is not judged.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from tests.mutants.operators import Mutant, mutants
 
 SLOW = 20  # times as long as its own time may a run take beside other programs
 HANGS = (-signal.SIGKILL, -signal.SIGXCPU)
+LIVING = {int(pytest.ExitCode.OK): "lived", int(pytest.ExitCode.INTERRUPTED): "late"}
 MOST_MEMORY = 16 << 30
 OURS = ("tests", *rooms.PACKAGES)
 NOT_COPIED = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", "node_modules")
@@ -174,15 +175,16 @@ def drawn(r: random.Random, tree: Tree, paths: Sequence[str]) -> Mutant:
 
 
 def judged(tree: Tree, mutant: Mutant, seconds: float, green: dict[str, bool]) -> tuple[str, Ended]:
-    """Return "killed", "lived", "hangs" or "unfit", and how the tests of its room ended.
+    """Return "killed", "lived", "late", "hangs" or "unfit", and how the tests of its room ended.
 
-    It is unfit where no test runs, or the one that fails does so without it: `green` keeps that.
+    It lives where all of them pass; it is late where their time is over before, and unfit where no
+    test runs, or the one that fails does so without it: `green` keeps that.
     """
     ended = tree.run(rooms.tests_of(rooms.room_of(mutant.path)), seconds, mutant)
     if ended.status in HANGS:
         return "hangs", ended
-    if ended.status in (pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED) and ended.passed:
-        return "lived", ended
+    if ended.passed and ended.status in LIVING:
+        return LIVING[ended.status], ended
     if ended.status != pytest.ExitCode.TESTS_FAILED:
         return "unfit", ended
     if ended.failed not in green:

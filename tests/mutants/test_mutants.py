@@ -70,7 +70,7 @@ class Ends:
 ENDED = {
     "killed": [Ended(1, 3, "red"), Ended(0, 1)],
     "lived": [Ended(0, 9)],
-    "lived until the time was over": [Ended(2, 9)],
+    "late": [Ended(2, 9)],
     "unfit: red without the break too": [Ended(1, 3, "red"), Ended(1, 0, "red")],
     "unfit: not imported": [Ended(2)],
     "unfit: no tests": [Ended(5)],

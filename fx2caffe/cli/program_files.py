@@ -70,7 +70,8 @@ def _program(path: Path, script: Any, inputs: tuple[Tensor, ...]) -> Any:
     try:
         from torch._export.converter import TS2EPConverter
 
-        with _silent("torch._export.non_strict_utils"):  # we report a fixed batch ourselves
+        with _silent("torch._export.non_strict_utils"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of buffers that nothing reads; we report the batch
             return TS2EPConverter(script, inputs).convert().module()
     except Exception as error:  # the converter raises anything, and may be gone from torch
         cause = f"{type(error).__name__}: {error}".partition("\n")[0]

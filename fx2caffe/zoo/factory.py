@@ -55,7 +55,7 @@ def _module(name: str, text: str) -> ModuleType:
         sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script parses its arguments at import
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
             raise CaffeError(
@@ -77,7 +77,7 @@ def _called(text: str, factory: Any) -> Any:
         )
     try:
         return factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CaffeError(f"{text} raised {described(error)}") from error
 
 

@@ -33,6 +33,9 @@ def with_inputs():
 def raises():
     raise KeyError("no such variant")
 
+def exits():
+    raise SystemExit(4)
+
 class Sized(nn.Module):
     def __init__(self, classes, width=2):
         super().__init__()
@@ -48,6 +51,10 @@ class Two(nn.Module):
 class Failing(nn.Module):
     def forward(self, x):
         raise LookupError("need 224")
+
+class Exiting(nn.Module):
+    def forward(self, x):
+        raise SystemExit("usage")
 """
 SIZE = ("--input", "1x3x8x8")
 
@@ -64,10 +71,11 @@ def scripted() -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a user's modules: one that is right, and three that cannot be imported."""
+    """A folder with a user's modules: one that is right, and four that cannot be imported."""
     (tmp_path / "own_models.py").write_text(MODELS)
     (tmp_path / "broken_syntax.py").write_text("def f(:\n")
     (tmp_path / "broken_import.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "broken_script.py").write_text("raise SystemExit(2)\n")
     (tmp_path / "broken_line.py").write_text("sizes = {}\nside = sizes['x']\n")
     monkeypatch.delitem(sys.modules, "own_models", raising=False)  # of the folder before
     monkeypatch.chdir(tmp_path)
@@ -149,10 +157,14 @@ def test_a_dict_that_is_a_state_is_taken_whole(folder: Path) -> None:
         ("own_models:buidl", "own_models has no 'buidl' (did you mean 'build'?)"),
         ("own_models:raises", "own_models:raises raised KeyError: 'no such variant'"),
         ("own_models:raises", ': raise KeyError("no such variant")'),
+        ("own_models:exits", "own_models:exits raised SystemExit: 4 ("),
+        ("broken_script:f", "importing broken_script failed: SystemExit: 2 ("),
         ("own_models:Sized", "got one that asks for classes: name a function"),
         ("own_models:nn", "needs to be an nn.Module or to give one, got module"),
         ("own_models:Failing", "LookupError: need 224"),
         ("own_models:Failing", ': raise LookupError("need 224")'),
+        ("own_models:Exiting", ': raise SystemExit("usage")'),
+        ("own_models:Two", "missing 1 required positional argument: 'x'"),
         ("own_models", "PACKAGE.MODULE:FACTORY"),
         ("own models:build", "PACKAGE.MODULE:FACTORY"),
         ("broken_syntax:f", "importing broken_syntax failed: SyntaxError: invalid syntax"),
@@ -175,6 +187,7 @@ def test_wrong_models(
         assert main([command, model, *SIZE]) == 1
         error = capsys.readouterr().err
         assert message in error and "Traceback" not in error, error
+        assert "unknown position" not in error
 
 
 def test_debug_shows_the_traceback(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,8 @@
     return e > 0 ? Infinity : 0;
   };
 
+  const isMeasured = (row) => row.alone !== null || row.end_to_end !== null;
+
   // --- the layer in question ---
   let chosen = -1;
   const watchers = [];
@@ -88,6 +90,7 @@
   }
   function numbers(row) {
     const list = element("dl", { class: "numbers", id: "numbers" });
+    if (!isMeasured(row)) return list;
     const add = (name, value) => value !== null && list.append(element("dt", {}, name), element("dd", {}, value));
     add("signal", short(row.signal));
     add("cosine", cosine(row.cosine));
@@ -278,8 +281,8 @@
       [["alone", 0], ["end", 1]].forEach(([name, which]) => svg.append("path").attr("class", name)
         .attr("d", d3.line().defined((s) => s[which] !== null).x((_, i) => x(i)).y((s) => y(at(s[which])))(shares)));
       svg.append("g").selectAll("circle").data(rows).join("circle").attr("class", (row) => row.kind)
-        .attr("cx", (_, i) => x(i)).attr("cy", (_, i) => y(at(Math.max(...shares[i].map((s) => s || 0)))))
-        .attr("r", (row) => (row.kind === "fault" ? 5 : rows.length > 600 ? 1.6 : 2.8))
+        .attr("cx", (_, i) => x(i)).attr("cy", (row, i) => y(at(isMeasured(row) ? Math.max(...shares[i].map((s) => s || 0)) : most)))
+        .attr("r", (row) => (row.kind === "fault" ? 5 : !isMeasured(row) ? 0 : rows.length > 600 ? 1.6 : 2.8))
         .append("title").text((row) => row.layer);
       const now = svg.append("line").attr("class", "now").attr("y1", margin.top).attr("y2", height - margin.bottom).attr("x1", -9).attr("x2", -9);
       const mark = (index) => now.attr("x1", x(index)).attr("x2", x(index));

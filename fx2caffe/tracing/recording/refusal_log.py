@@ -97,4 +97,6 @@ def _as_caffe_error(error: BaseException, module: str) -> CaffeError:
     shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
     kind = ShapeMismatchError if shapes else CaffeError
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return kind(f"the model does not run on these inputs: {text}; {origin_of(error, module)}")
+    origin = origin_of(error, module)
+    where = f"; {origin}" if origin != Origin() else ""
+    return kind(f"the model does not run on these inputs: {text}{where}")

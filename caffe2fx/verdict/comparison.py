@@ -35,6 +35,7 @@ from caffe2fx.verdict.module_outputs import Known, Results, flattened, output_ro
 from caffe2fx.verdict.reference.second_inputs import other_inputs
 from caffe2fx.verdict.result.report import Report, Row, Status
 from caffe2fx.verdict.structure.alignment import Alignment, align
+from caffe2fx.verdict.structure.drawn import with_missing
 from caffe2fx.verdict.structure.faults import Structure, places, structure
 from caffe2fx.weights.atomic import file_errors
 from caffe2fx.weights.pairing import check_pair
@@ -167,21 +168,23 @@ def _by_layers(
     before = places(net, module.caffe.net, found)
     whole = report.with_rows([*_with_structure(judged, before, faults), *_output_faults(found)])
     weights = weights_of(whole, lambda: net, module.caffe.net, found.values)
-    return whole.with_context(model=module.caffe.net.name, parameters=weights)
+    drawn = with_missing(whole.context.net or net, found, before)
+    return whole.with_context(model=module.caffe.net.name, parameters=weights, net=drawn)
 
 
 def _with_structure(
-    rows: Sequence[Row], before: dict[str, list[Step]], faults: Structure
+    rows: Sequence[Row], before: Mapping[str, Sequence[Step]], faults: Structure
 ) -> Iterator[Row]:
     """Yield the rows, with the missing layers before those that depend on them."""
+    left = dict(before)
     for row in rows:
-        for step in before.pop(row.layer, ()):
+        for step in left.pop(row.layer, ()):
             yield from _listed(step, faults)
         if row.layer in faults.added:
             own = f"{row.fault}; " if row.status is Status.DIFFERS else ""
             row = replace(row, wrong=own + row.note, at_fault=True)
         yield row
-    for steps in before.values():
+    for steps in left.values():
         for step in steps:
             yield from _listed(step, faults)
 
@@ -232,7 +235,7 @@ def _explained(row: Row, found: Alignment) -> Row:
 def _listed(step: Step, faults: Structure) -> Iterator[Row]:
     """Yield a row for each map that the reference alone has."""
     for top in step.tops:
-        if step.name in faults.missing:
+        if top in faults.missing:
             wrong = f"the net has no such layer; the reference has {step.layer}"
             row = _unmeasured(step.name, step.layer.type, top, wrong=wrong)
             yield replace(row, at_fault=True)

@@ -17,6 +17,7 @@ from caffe2fx.layers import (
     Dropout,
     Flatten,
     Power,
+    ReLU,
 )
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.save import save
@@ -142,6 +143,30 @@ def test_names_that_moved_on_are_no_fault(kind: str, tmp_path: Path) -> None:
     report = caffe2fx.compare(*files, X)
     assert [row.layer for row in report.rows if row.diverges] == layers, str(report)
     assert report.ok == (not layers), str(report)
+
+
+def test_a_missing_layer_whose_name_another_has_is_a_row_and_a_box_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """The net lacks a ReLU, and the names behind it moved on."""
+    net = graph_module(fx2caffe.export(Numbered([]), X).net).caffe.net
+    gone = next(step for step in net.steps if step.name == "3")
+    short = with_blobs(without(net, gone), lambda value, number: str(number))
+    names = [s.name if int(s.name) < 3 else str(int(s.name) - 1) for s in short.steps[1:]]
+    steps = [replace(s, name=name) for s, name in zip(short.steps[1:], names, strict=True)]
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    save(replace(short, steps=(short.steps[0], *steps)), *files)
+    report = caffe2fx.compare(graph_module(net), files, X)
+    assert [row.layer for row in report.rows if row.diverges] == ["3 (reference)"], str(report)
+    drawn = report.context.net
+    assert drawn is not None and [step.name for step in drawn.steps[1:]] == [
+        row.layer for row in report.rows if row.type
+    ]
+    makers = drawn.producers()
+    (box,) = (step for step in drawn.steps if step.name == "3 (reference)")
+    assert makers[box.bottoms[0]].name == "2" and box.layer == ReLU()
+    (reader,) = (step for step in drawn.steps if box.tops[0] in step.reads)
+    assert reader.name == "3"
 
 
 def test_weights_that_two_layers_exchanged_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 import torch
@@ -23,12 +23,12 @@ Sides = tuple[list[Tensor], list[Tensor]]
 class Structure:
     """Holds the layers that make others read something else than their partners read.
 
-    `missing` are names of the reference's layers, `added` of the judged net's. `readers` are the
-    layers that read another value for them: each with the values that its partner reads and gives,
-    or None where those that it reads itself are of other shapes.
+    `missing` are tops of the reference's layers, `added` names of the judged net's. `readers` are
+    the layers that read another value for them: each with the values that its partner reads and
+    gives, or None where those that it reads itself are of other shapes.
     """
 
-    missing: set[str] = field(default_factory=set)
+    missing: set[Value] = field(default_factory=set)
     added: set[str] = field(default_factory=set)
     readers: dict[str, Sides | None] = field(default_factory=dict)
 
@@ -77,6 +77,10 @@ def _names(steps: Iterable[Step]) -> set[str]:
     return {step.name for step in steps}
 
 
+def _tops(steps: Iterable[Step]) -> set[Value]:
+    return {top for step in steps for top in step.tops}
+
+
 def same(one: Tensor, two: Tensor) -> bool:
     """Return whether two maps have the same elements in the same order, but for rounding."""
     if one.numel() != two.numel():
@@ -112,7 +116,7 @@ def structure(
     for value, partner in found.new_outputs:
         _blame_output(value, partner, mine, theirs, wrong, result)
     for value in found.missing_outputs:
-        result.missing |= _names(theirs.makers(value)) or _names(theirs.maker(value))
+        result.missing |= _tops(theirs.makers(value)) or _tops(theirs.maker(value))
     for value in found.extra:
         result.added |= _names(mine.makers(value))
     return result
@@ -139,10 +143,10 @@ def _evaluated(
 def _blame(pair: Pair, mine: _Side, theirs: _Side, result: Structure) -> None:
     """Note the layers without a partner that make the pair's bottoms differ."""
     step, partner = pair
-    missing, added = set[str](), set[str]()
+    missing, added = set[Value](), set[str]()
     for got, read in zip_longest(step.reads, partner.reads):
         if None in (got, read) or not same(mine.values[got], theirs.values[read]):
-            missing |= _names(theirs.makers(read))
+            missing |= _tops(theirs.makers(read))
             added |= _names(mine.makers(got))
     result.missing |= missing
     result.added |= added
@@ -164,12 +168,16 @@ def _blame_output(
     for step in mine.maker(value):
         if step.name in wrong:
             found.added |= _names(mine.makers(value))
-            found.missing |= _names(theirs.makers(partner))
+            found.missing |= _tops(theirs.makers(partner))
             found.readers.update({step.name: None} if step.name not in found.added else {})
 
 
 def places(judged: Net, reference: Net, found: Alignment) -> dict[str, list[Step]]:
-    """Return the missing layers by the name of the first judged layer that depends on them."""
+    """Return the missing layers by the name of the first judged layer that depends on them.
+
+    Their names are no other layers' of the judged net.
+    """
+    taken = {step.name for step in judged.steps}
     indices = {id(step): index for index, step in enumerate(judged.steps)}
     of_partner = {id(partner): indices[id(step)] for step, partner in found.pairs}
     first: dict[Value, int] = {}
@@ -182,5 +190,9 @@ def places(judged: Net, reference: Net, found: Alignment) -> dict[str, list[Step
         first.update((value, min(index, first.get(value, last))) for value in step.reads)
         if id(step) in missing:
             name = judged.steps[index].name if index < last else ""
-            before.setdefault(name, []).insert(0, step)
+            before.setdefault(name, []).insert(0, _named_apart(step, taken))
     return before
+
+
+def _named_apart(step: Step, taken: Collection[str]) -> Step:
+    return replace(step, name=f"{step.name} (reference)") if step.name in taken else step

@@ -20,7 +20,7 @@ OLDEST = "2.2"  # of torch; setup.cfg asks for the same
 
 
 class Later(NamedTuple):
-    """A function that torch has from version `since` on; `function` is None before."""
+    """Names a function that torch has from version `since` on; `function` is None before."""
 
     path: str
     since: str
@@ -115,7 +115,7 @@ def set_version(tensor: Tensor, count: int) -> None:
 
 
 class _Cpu(DeviceContext):
-    """torch.device("cpu") for the functions that take a device."""
+    """Is torch.device("cpu"), which the functions that take a device are called with."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _TAKE_NO_DEVICE:

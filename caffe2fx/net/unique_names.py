@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Names(Container[str], Protocol):
-    """The names that are taken, such as a set of them."""
+    """Holds the names that are taken; a set of them is one."""
 
     def add(self, name: str, /) -> None:
         """Take a name."""

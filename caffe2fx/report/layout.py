@@ -17,7 +17,7 @@ LEAST = 14  # ranks in a column
 
 @dataclass(frozen=True)
 class Node:
-    """One layer in a drawing: `bottoms` are the indices of the nodes that it reads."""
+    """Is one layer in a drawing: `bottoms` are the indices of the nodes that it reads."""
 
     name: str
     type: str
@@ -28,7 +28,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Layout:
-    """The centre of each node, the column that it is in, and the size of the whole."""
+    """Holds the centre of each node, the column that it is in, and the size of the whole."""
 
     centres: tuple[tuple[int, int], ...]
     columns: tuple[int, ...]

@@ -143,7 +143,7 @@ def looked_up(net: Emitter, image: Table, axes: Sequence[Sequence[Tap]], starts:
 
 
 def _in_sample(net: Emitter, index: Symbol, image: Table, starts: Operand) -> Symbol:
-    """Offset row indices within a sample to row indices of the whole table."""
+    """Add each sample's first row to row indices within the sample."""
     if image.samples == 1:
         return index
     return weighted_sum(net, index, starts, suffix="row_index")

@@ -61,7 +61,10 @@ def _at_least(net: Emitter, bottom: Symbol, bound: float, suffix: str) -> Symbol
 
 
 def swish_by_sigmoid(net: Emitter, call: LayerCall[Swish]) -> Tops:
-    """before: Swish{beta}        after: Power{scale: beta}, Sigmoid, Eltwise{PROD} with x"""
+    """Compute x * sigmoid(beta x).
+
+    before: Swish{beta}        after: Power{scale: beta}, Sigmoid, Eltwise{PROD} with x
+    """
     layer, bottom = call.layer, call.bottom
     scaled = bottom
     if layer.beta != 1:
@@ -97,7 +100,10 @@ def by_scaling(net: Emitter, call: LayerCall[Threshold]) -> Tops:
 
 
 def log_by_base_change(net: Emitter, call: LayerCall[Log]) -> Tops | None:
-    """before: Log{base: 2 scale shift}     after: Power{scale shift}, Log, Power{scale: 1/ln 2}"""
+    """Compute a logarithm of any base by the natural one.
+
+    before: Log{base: 2 scale shift}     after: Power{scale shift}, Log, Power{scale: 1/ln 2}
+    """
     layer, bottom = call.layer, call.bottom
     if layer == Log():
         return None
@@ -116,7 +122,10 @@ def abs_by_two_relus(net: Emitter, call: LayerCall[AbsVal]) -> Tops:
 
 
 def slope_by_channel(net: Emitter, call: LayerCall[PReLU]) -> Tops | None:
-    """before: PReLU{channel_shared: true}     after: PReLU with the slope once for each channel"""
+    """Repeat the shared slope of a PReLU for each channel.
+
+    before: PReLU{channel_shared: true}     after: PReLU with the slope once for each channel
+    """
     if not call.layer.channel_shared:
         return None
     slopes = call.blobs[0].reshape(1).expand(call.bottom.static_size(1))
@@ -146,7 +155,10 @@ def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
 
 
 def relu6(net: Emitter, call: LayerCall[Clip]) -> Tops:
-    """before: Clip{min: 0 max: 6}     after: ReLU6"""
+    """Clip at 0 and 6 by the layer that does only that.
+
+    before: Clip{min: 0 max: 6}     after: ReLU6
+    """
     layer = call.layer
     if (layer.min, layer.max) != (0, 6):
         raise Refused(f"as ReLU6 needs bounds 0 and 6, got {layer.min} and {layer.max}")

@@ -156,7 +156,10 @@ def _as_given(
 
 
 def axis_counted_from_front(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
-    """before: Softmax{axis: -1} of 4 axes     after: Softmax{axis: 3}"""
+    """Count a negative axis from the front.
+
+    before: Softmax{axis: -1} of 4 axes     after: Softmax{axis: 3}
+    """
     layer, bottoms = call.layer, call.bottoms
     axis = getattr(layer, "axis", None)
     if not isinstance(axis, int) or axis >= 0 or isinstance(layer, Reshape) or not bottoms:

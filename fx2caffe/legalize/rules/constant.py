@@ -16,7 +16,10 @@ from fx2caffe.legalize.rule import LayerCall, Tops
 
 
 def by_filler(net: Emitter, call: LayerCall[Constant]) -> Tops | None:
-    """before: Constant of one value     after: DummyData"""
+    """Fill a constant of one value by a DummyData.
+
+    before: Constant of one value     after: DummyData
+    """
     shape, values = call.layer.shape, call.blobs[0].reshape(-1)
     if not shape or not bool((values == values[0]).all()):
         return None
@@ -25,7 +28,10 @@ def by_filler(net: Emitter, call: LayerCall[Constant]) -> Tops | None:
 
 
 def by_parameter(net: Emitter, call: LayerCall[Constant]) -> Tops:
-    """before: Constant     after: Parameter"""
+    """Emit a constant as the blob of a Parameter.
+
+    before: Constant     after: Parameter
+    """
     return (net.add(Parameter(shape=call.layer.shape), blobs=call.blobs),)
 
 

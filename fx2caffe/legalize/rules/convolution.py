@@ -40,7 +40,10 @@ def one_axis_as_image_width(
 def dilated_kernel_with_zeros(
     net: Emitter, call: LayerCall[Convolution | Deconvolution]
 ) -> Tops | None:
-    """before: kernel 3, dilation 2     after: kernel 5 with zeros between its weights"""
+    """Write the dilation into the kernel, as zeros between its weights.
+
+    before: kernel 3, dilation 2     after: kernel 5 with zeros between its weights
+    """
     layer, bottoms, blobs = call.layer, call.bottoms, call.blobs
     kernel, _, _, dilation = layer.geometry(bottoms[0].rank - 2)
     if set(dilation) == {1} or len(kernel) != 2:
@@ -53,7 +56,10 @@ def dilated_kernel_with_zeros(
 
 
 def padding_by_zeros(net: Emitter, call: LayerCall[Deconvolution]) -> Tops | None:
-    """before: Deconvolution of kernel 1, pad 1     after: kernel 3, padded with zeros, pad 2"""
+    """Pad the kernel of a Deconvolution with zeros, and cut as much more of the top.
+
+    before: Deconvolution of kernel 1, pad 1     after: kernel 3, padded with zeros, pad 2
+    """
     layer = call.layer
     kernel, _, pad, _ = layer.geometry(call.bottom.rank - 2)
     if set(kernel) != {1} or not any(pad) or len(kernel) != 2:

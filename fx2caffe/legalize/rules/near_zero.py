@@ -21,12 +21,18 @@ _LOG = (2.0, 2 / 3, 2 / 5, 2 / 7)
 
 
 def tanh_of_caffe(net: Emitter, call: LayerCall[FineTanH]) -> Tops | None:
-    """before: FineTanH        after: TanH, where it is Caffe's own, which is exact near 0"""
+    """Compute tanh by a TanH that is exact near 0, as Caffe's own is.
+
+    before: FineTanH        after: TanH, where it is Caffe's own, which is exact near 0
+    """
     return (net.add(TanH(), call.bottom),) if net.in_caffe else None
 
 
 def tanh_by_series(net: Emitter, call: LayerCall[FineTanH]) -> Tops:
-    """before: FineTanH        after: TanH and the series of the clipped bottom, blended"""
+    """Compute tanh by its series near 0, and by TanH elsewhere.
+
+    before: FineTanH        after: TanH and the series of the clipped bottom, blended
+    """
     far = net.add(TanH(), call.bottom, suffix="far")
     clipped = net.add(Clip(min=-0.5, max=0.5), call.bottom, suffix="clipped")
     square = net.add(PRODUCT, clipped, clipped, suffix="square")

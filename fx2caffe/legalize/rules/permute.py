@@ -183,7 +183,10 @@ def in_halves(net: Emitter, call: LayerCall[Permute]) -> Tops | None:
 
 
 def shuffle_channel(net: Emitter, call: LayerCall[Permute]) -> Tops:
-    """before: Permute{order: 0 2 1 3 4} of (N,g,C/g,H,W)     after: ShuffleChannel{group: g}"""
+    """Exchange groups and channels by a ShuffleChannel.
+
+    before: Permute{order: 0 2 1 3 4} of (N,g,C/g,H,W)     after: ShuffleChannel{group: g}
+    """
     layer, bottom = call.layer, call.bottom
     if bottom.rank < 4 or layer.order != (0, 2, 1, *range(3, bottom.rank)):
         raise Refused("needs the two axes behind the batch swapped")

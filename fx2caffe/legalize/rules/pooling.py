@@ -31,7 +31,10 @@ def floor_by_crop(net: Emitter, call: LayerCall[Pooling]) -> Tops:
 
 
 def global_by_size(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
-    """before: Pooling{global_pooling: true} of 5x7     after: Pooling{kernel: 5x7}"""
+    """Pool globally by a kernel of the image's size.
+
+    before: Pooling{global_pooling: true} of 5x7     after: Pooling{kernel: 5x7}
+    """
     layer, bottom = call.layer, call.bottom
     if not layer.global_pooling:
         return None

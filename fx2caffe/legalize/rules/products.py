@@ -112,7 +112,10 @@ def _rows(net: Emitter, bottom: Symbol, weight: Tensor, bias: Sequence[Tensor]) 
 
 
 def product_of_rows(net: Emitter, call: LayerCall[InnerProduct]) -> Tops | None:
-    """before: InnerProduct{axis: 2}     after: Reshape to rows, InnerProduct{axis: 1}, Reshape"""
+    """Join the axes before the product's to one axis of rows, and multiply those.
+
+    before: InnerProduct{axis: 2}     after: Reshape to rows, InnerProduct{axis: 1}, Reshape
+    """
     layer, bottom, blobs = call.layer, call.bottom, call.blobs
     axis = axis_of(layer.axis, bottom.rank)
     if layer.transpose:

@@ -104,7 +104,10 @@ def _merged(net: Emitter, bottom: Symbol, first: int, last: int) -> Symbol:
 
 
 def by_reduce(net: Emitter, call: LayerCall[Reduction]) -> Tops:
-    """before: Reduction{MEAN axis: 2 coeff: 3}     after: Reduce{MEAN axes: 2, 3}, Power{3}"""
+    """Reduce all axes from the layer's on, then multiply by its coefficient.
+
+    before: Reduction{MEAN axis: 2 coeff: 3}     after: Reduce{MEAN axes: 2, 3}, Power{3}
+    """
     layer, bottom = call.layer, call.bottom
     axes = tuple(range(axis_of(layer.axis, bottom.rank), bottom.rank))
     wide = Reduce(op=ReduceOp[layer.operation.name], axes=axes)

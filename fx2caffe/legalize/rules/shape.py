@@ -23,7 +23,10 @@ def from_reshape_source(net: Emitter, call: LayerCall[Reshape | Flatten]) -> Top
 
 
 def equal_slice_points(net: Emitter, call: LayerCall[Slice]) -> Tops | None:
-    """before: Slice into 3 of 6     after: Slice{slice_point: 2 slice_point: 4}"""
+    """State the points of a Slice into equal parts.
+
+    before: Slice into 3 of 6     after: Slice{slice_point: 2 slice_point: 4}
+    """
     layer, bottom, tops = call.layer, call.bottom, call.tops
     if layer.slice_point or tops < 2:
         return None
@@ -33,7 +36,10 @@ def equal_slice_points(net: Emitter, call: LayerCall[Slice]) -> Tops | None:
 
 
 def flatten_by_reshape(net: Emitter, call: LayerCall[Flatten]) -> Tops:
-    """before: Flatten{axis: 0 end_axis: 1} of (1,12,5)     after: Reshape{12 5}"""
+    """Flatten by a Reshape, also from axis 0 on.
+
+    before: Flatten{axis: 0 end_axis: 1} of (1,12,5)     after: Reshape{12 5}
+    """
     bottom = call.bottom
     shape, other = (
         call.layer.top_shapes([sizes], 1)[0] for sizes in (bottom.shape, bottom.other_shape)

@@ -12,7 +12,7 @@ Known = TypeVar("Known")
 
 
 def per_function(compute: Callable[[Function], Known]) -> Callable[[Function], Known]:
-    """Ask `compute` once a function.
+    """Return a function that calls `compute` once for each function it is given.
 
     functools.cache would keep the user's own functions, and the models that they hold, for ever.
     """

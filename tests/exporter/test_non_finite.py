@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import fx2caffe
+from caffe2fx.net.evaluate import StepwiseEvaluation
+from fx2caffe.exporter import non_finite
 from tests.rows import Function
 
 INF, NAN = float("inf"), float("nan")
@@ -48,3 +51,18 @@ def test_non_finite_constants_that_caffe_loses_are_refused(name: str) -> None:
 def test_non_finite_constants_that_caffe_keeps_are_exported(name: str) -> None:
     function, x = KEPT[name]
     assert fx2caffe.export(Function(function), x).outputs
+
+
+def test_a_net_is_computed_for_examples_that_are_not_finite_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluated: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        evaluated.append(len(arguments))
+        return StepwiseEvaluation(*arguments)
+
+    monkeypatch.setattr(non_finite, "StepwiseEvaluation", counted)
+    for x, times in ((torch.randn(2, 3), 0), (X, 1)):
+        fx2caffe.export(Function(torch.exp), x)
+        assert len(evaluated) == times

@@ -167,7 +167,7 @@ def test_a_mean_file_is_looked_for_first_where_caffe_would_run(
     for place, factor in ((tmp_path, 1), (tmp_path / "here", 2)):
         (place / "mean.binaryproto").write_bytes(binaryproto(MEAN * factor))
         ready = caffe2fx.load(path, shapes={"data": (4, 3, 5, 5)}).caffe.preprocessing["data"]
-        assert torch.equal(ready.mean, MEAN * factor)
+        assert ready.mean is not None and torch.equal(ready.mean, MEAN * factor)
 
 
 def test_a_binaryproto_that_is_no_mean(tmp_path: Path) -> None:

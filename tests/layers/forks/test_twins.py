@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ OTHER_OPTIONS = {
 
 def _options(layer: Layer) -> set[tuple[type[Layer], str]]:
     """Return the fields of a layer that are not at their defaults."""
-    plain = {field.name: field.default for field in fields(layer)}
+    plain = {field.name: field.default for field in fields(cast(Any, layer))}
     kind = type(layer)
     return {(kind, name) for name, _ in kind.wires() if getattr(layer, name) != plain[name]}
 

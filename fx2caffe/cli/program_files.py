@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from caffe2fx.errors import CaffeError, CaffeFormatError
 from caffe2fx.weights.atomic import file_errors
 from fx2caffe.zoo.models import Made
+
+OPSET = 17  # of ONNX: the newest of which onnx2torch has the usual operators
 
 
 def from_program(path: Path, given: Any) -> Made:
@@ -92,14 +94,28 @@ def from_onnx(path: Path, given: Any) -> Made:
         raise CaffeError(f"{path} needs the package onnx2torch: {way} ({error})") from None
     try:
         read = onnx.load(path)
-        model = convert(read)
+        model = _converted(read, convert)
     except Exception as error:  # onnx2torch raises anything for an operator that it does not have
         cause = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise CaffeError(
-            f"{path} needs to be a model that onnx2torch reads, got {cause}"
+            f"{path} needs to be a model that onnx2torch reads, as of opset {OPSET}, got {cause}"
         ) from error
     inputs = _onnx_inputs(path, read.graph) if given is None else given
     return Made(model.eval(), inputs, own_weights=True)
+
+
+def _converted(read: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return onnx2torch's module of a model, if need be of the same in an older opset."""
+    try:
+        return convert(read)
+    except NotImplementedError:
+        from onnx import version_converter
+
+        version = max((one.version for one in read.opset_import if not one.domain), default=0)
+        if version > OPSET:
+            with suppress(Exception):  # the converter has its own gaps: the first error stands
+                return convert(version_converter.convert_version(read, OPSET))
+        raise
 
 
 def _onnx_inputs(path: Path, graph: Any) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -318,11 +319,37 @@ def test_an_image_goes_through_the_arithmetic(folder: Path, order: str) -> None:
     assert Path("build.caffemodel").read_bytes() != folded
 
 
+def test_onnx_of_a_newer_opset_is_read_in_an_older_one(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper
+
+    sides = [helper.make_tensor_value_info(name, 1, [1, 3, 8, 8]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", sides[:1], sides[1:])
+
+    def convert(model: Any) -> nn.Module:
+        if model.opset_import[0].version > known[-1]:
+            raise NotImplementedError("no converter for version 19")
+        return nn.Sequential(nn.ReLU())
+
+    known = [17]
+    monkeypatch.setitem(sys.modules, "onnx2torch", SimpleNamespace(convert=convert))
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(made, "net.onnx")
+    assert main(["check", "net.onnx"]) == 0
+    known.append(0)
+    assert main(["check", "net.onnx"]) == 1
+    wanted = "reads, as of opset 17, got NotImplementedError: no converter for version 19"
+    assert wanted in capsys.readouterr().err
+
+
 @pytest.mark.long
 def test_onnx(folder: Path) -> None:
     """By hand, where onnx2torch is installed: it is no part of the tests' environment."""
-    torch.onnx.export(build().eval(), (torch.randn(1, 3, 8, 8),), "net.onnx", dynamo=False)
-    assert main(["export", "net.onnx", "--verify", "torch"]) == 0
+    for dynamo in (False, True):
+        torch.onnx.export(build().eval(), (torch.randn(1, 3, 8, 8),), "net.onnx", dynamo=dynamo)
+        assert main(["export", "net.onnx", "--verify", "torch"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import per_axis, positive
-from fx2caffe.ops.blocks import clipped, side_by_side
+from fx2caffe.ops.blocks import clipped, inside, side_by_side
 from fx2caffe.ops.indexing import indexed
 from fx2caffe.ops.selection import select
 
@@ -273,6 +273,23 @@ def _padded(size: int, pair: tuple[int, int], mode: str) -> list[int]:
     line = torch.arange(size, dtype=torch.float64).reshape(1, 1, size)
     value = float(PADDING) if mode == "constant" else None
     return [int(index) for index in F.pad(line, pair, mode, value).flatten()]
+
+
+@handles(torch._C._nn.pad_sequence)
+def pad_sequence(
+    net: Emitter, sequences: Sequence[Operand], batch_first: bool = False,
+    padding_value: float = 0.0, padding_side: str = "right", *, out: Expected,
+) -> Symbol:  # fmt: skip
+    """Pad each sequence along its first axis to the longest, and stack them."""
+    parts = [as_symbol(net, tensor, suffix=f"sequence{i}") for i, tensor in enumerate(sequences)]
+    longest = max(part.static_size(0) for part in parts)
+    padded = []
+    for i, part in enumerate(parts):
+        missing = longest - part.static_size(0)
+        sides = [missing, 0] if padding_side == "left" else [0, missing]
+        pad = [*([0, 0] * (part.rank - 1)), *sides]
+        padded.append(inside(net, f"pad{i}", constant_pad_nd, part, pad, padding_value))
+    return stack(net, padded, 0 if batch_first else 1, out=out)
 
 
 @handles(F.channel_shuffle, F.native_channel_shuffle)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import stochastic_depth
 
 from tests.rows import Row, Shape, function
@@ -16,6 +17,8 @@ X = ((2, 4, 6, 8),)
 SLICE, CROP = ("Slice", "Silence"), ("DummyData", "Crop")
 SWAP = ("Reshape", "Im2col", "Reshape")
 WINDOW = ("Reshape", "Im2col", "Reshape")
+ROW = ("DummyData", "Crop", "Flatten")
+AFTER = ("Reshape", "Im2col", "Flatten", *CROP)  # padding behind the last element
 PIECES = ("Slice", "Concat")
 MATRIX = ("Reshape", "Convolution", "Reshape")
 ROWS_BY_INDEX = ("Parameter", "Reshape", "BatchReindex", "Reshape")
@@ -56,6 +59,11 @@ def _row_of_a_base_that_is_written(x: Tensor) -> Tensor:
 
 def _through_view(x: Tensor) -> None:
     x[:, 0].mul_(2)
+
+
+def _ragged(x: Tensor, *lengths: int, **options: Any) -> Tensor:
+    rows = zip(x, lengths, strict=False)
+    return pad_sequence([row[:length] for row, length in rows], **options)
 
 
 ALL = slice(None)
@@ -232,6 +240,16 @@ PADS = [
     move("pad_number_one_axis", lambda x: F.pad(x, (1, 1), value=-2.0), *WINDOW, "Bias"),
     move("pad_negative", lambda x: F.pad(x, (-1, -2, -1, 0)), *CROP),
     move("pad_mixed", lambda x: F.pad(x, (-1, 2)), "Slice", *WINDOW, *CROP, "Silence"),
+    move("pad_sequence", lambda x: _ragged(x, 2, 5), *ROW, *ROW, "Slice", *AFTER, "Reshape",
+         "Reshape", "Concat", "Silence", shapes=((2, 5),)),
+    move("pad_sequence_of_features",
+         lambda x: _ragged(x.permute(1, 2, 0), 4, 1, padding_value=-1.0),
+         *WINDOW, "Slice", "Flatten", "Flatten", "Slice", *AFTER, "Bias", "Reshape", "Reshape",
+         "Concat", "Silence", shapes=((3, 2, 4),), fixed_batch=True),
+    move("pad_sequence_left", lambda x: pad_sequence([x[:, 1:].t(), torch.ones(2, 3)], True, 0.5,
+                                                     padding_side="left"),
+         "Slice", *WINDOW, "DummyData", *AFTER, "Bias", "Reshape", "Reshape", "Concat", "Silence",
+         shapes=((3, 4),), since="2.5", fixed_batch=True),
     move("pad_reflect", lambda x: F.pad(x, (1, 2, 3, 1), "reflect"), *PIECES * 2),
     move("pad_replicate", lambda x: F.pad(x, (1, 2, 3, 1), "replicate"), *PIECES * 2),
     move("pad_circular", lambda x: F.pad(x, (1, 2, 3, 1), "circular"), *PIECES * 2),

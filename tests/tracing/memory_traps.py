@@ -309,6 +309,31 @@ def item_of_an_expanded_constant(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     return v + y, c
 
 
+@allowed
+def filled_copies(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z, w = x[:, None] + 0, y + 0
+    z.expand(-1, 3, -1)[:, :, 1:3].zero_()
+    torch.broadcast_to(w[:, :1], (3, 4)).fill_(2.0)
+    w[:, 1:].unfold(-1, 2, 1)[1:].fill_(-1)
+    w[0].as_strided((2, 2), (1, 1)).fill_(y.mean())
+    return z + y[:, None], w * x
+
+
+@allowed
+def copied_to_copies(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z = x + 0
+    z.unfold(-1, 2, 1)[:2].copy_(y.unfold(-1, 2, 1)[1:])
+    z[2].unfold(-1, 3, 1)[...] = y[0, 0]
+    return z * 2, z
+
+
+@refused("overlaps itself .* call .clone")
+def unlike_copies(x: Tensor, y: Tensor) -> Tensor:
+    z = x + 0
+    z.unfold(-1, 2, 1).copy_(y[:, :3, None] * torch.ones(2))
+    return z
+
+
 @refused("overlaps itself .* call .clone")
 def mask_of_expanded(x: Tensor, y: Tensor) -> Tensor:
     v = x[:, None].expand(-1, 2, -1)

@@ -37,7 +37,7 @@ from fx2caffe.tracing.recording.leaf_functions import SEE_THROUGH, see_through
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
 from fx2caffe.tracing.recording.selections import Selections
 from fx2caffe.tracing.recording.written_values import WrittenValues
-from fx2caffe.tracing.values.aliasing import UnseenWrite, is_basic, overlaps_itself
+from fx2caffe.tracing.values.aliasing import UnseenWrite, is_basic
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
 from fx2caffe.tracing.values.value_modes import Values
 
@@ -345,7 +345,7 @@ class Recorder(TorchFunctionMode):
                 with self._guard.calling(None):
                     self._builder.adopt(target)
         call = canonical(func, args, kwargs)
-        if name not in RESHAPED and any(map(self._overlaps, targets)):
+        if name not in RESHAPED and not self._written.is_definite(name, call, targets):
             return self._write_part(func, call, args)
         if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
             self._log.refuse(_title(func), reasons.NO_FORM)
@@ -363,10 +363,6 @@ class Recorder(TorchFunctionMode):
         for target, node in zip(targets, value(targets), strict=True):
             self._table.write(target, node)
         return result
-
-    def _overlaps(self, tensor: Tensor) -> bool:
-        with self._guard.calling(None):
-            return overlaps_itself(tensor)
 
     def _write_part(self, func: Function, call: Call, args: Args) -> None:
         """Record `x[index] = value` of an x that overlaps itself as a write of the view."""

@@ -14,6 +14,7 @@ from fx2caffe.tracing.functions.canonical import Call
 from fx2caffe.tracing.functions.torch_names import RESHAPED, name_of
 from fx2caffe.tracing.recording.dispatch_guard import Guard
 from fx2caffe.tracing.recording.graph_builder import GraphBuilder
+from fx2caffe.tracing.values.aliasing import overlaps_itself, shared_alike
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of
 
 
@@ -22,6 +23,19 @@ class WrittenValues:
 
     def __init__(self, builder: GraphBuilder, guard: Guard) -> None:
         self._builder, self._guard = builder, guard
+
+    def is_definite(self, name: str, call: Call, targets: list[Tensor]) -> bool:
+        """Return whether a call writes one value to each memory position of its targets.
+
+        In memory that overlaps itself (expand, unfold) a fill does, and a copy of elements that
+        share their memory wherever those of the target do. torch refuses some of these itself.
+        """
+        with self._guard.calling(None):
+            torn = [target for target in targets if overlaps_itself(target)]
+            if not torn or name in ("zero_", "fill_"):
+                return True
+            source = _written_by(call.args, call.kwargs) if name == "copy_" else None
+            return isinstance(source, Tensor) and shared_alike(torn[0], source)
 
     def nodes_of(
         self, name: str, call: Call, inputs: Any, likes: list[TensorMeta], targets: list[Tensor]

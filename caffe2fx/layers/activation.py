@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import torch
@@ -263,8 +264,14 @@ class Power(Neuron):
         if abs(self.shift) >= ROUNDS:
             affine = affine.float().to(affine.dtype)
         if self.power != 1:
-            return (affine**self.power,)
+            return (_raised(affine, self.power),)
         return (affine.clone() if affine is bottoms[0] else affine,)
+
+
+def _raised(value: Tensor, power: float) -> Tensor:
+    """Return value**power as C's pow does, for which a root of -inf is not NaN."""
+    raised = value**power
+    return torch.where(value == -inf, abs(inf**power), raised) if power % 1 else raised
 
 
 def needs_dropout_ratio(ratio: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from caffe2fx.errors import ShapeMismatchError
@@ -73,6 +74,8 @@ class Scale(_Affine):
     parameter = ("scale_param", 142)
     message = "ScaleParameter"
 
+    nan_needs = "needs finite elements: for products with 0 or NaN the BLAS of many a Caffe gives 0"
+
     axis: int = field(1, "int32", 1)
     num_axes: int = field(2, "int32", 1)
     filler: Filler | None = field(3, Filler)
@@ -85,9 +88,22 @@ class Scale(_Affine):
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
-        factor = bottoms[1] if len(bottoms) == 2 else blobs[0]
-        scaled = bottoms[0] * self._spread(bottoms, factor)
-        return (scaled + self._spread(bottoms, blobs[-1]) if self.bias_term else scaled,)
+        return (self._shifted(bottoms[0] * self._factor(bottoms, blobs), bottoms, blobs),)
+
+    def compute_losing_nan(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        factor = self._factor(bottoms, blobs)
+        scaled = torch.where((factor == 0) | factor.isnan(), 0.0, bottoms[0] * factor)
+        return (self._shifted(scaled, bottoms, blobs),)
+
+    def _factor(self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor]) -> Tensor:
+        return self._spread(bottoms, bottoms[1] if len(bottoms) == 2 else blobs[0])
+
+    def _shifted(
+        self, scaled: Tensor, bottoms: Sequence[Tensor], blobs: Sequence[Tensor]
+    ) -> Tensor:
+        return scaled + self._spread(bottoms, blobs[-1]) if self.bias_term else scaled
 
 
 @register

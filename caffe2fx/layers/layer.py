@@ -63,6 +63,7 @@ class Layer(Message):
     is_loss: ClassVar[bool] = False
     has_dynamic_shape: ClassVar[bool] = False
     has_meaning: ClassVar[bool] = True
+    nan_needs: ClassVar[str] = ""  # of the elements, where Caffe may lose NaN or infinities
 
     @classmethod
     def read(cls, proto: Any) -> Layer:
@@ -122,6 +123,15 @@ class Layer(Message):
     ) -> tuple[Tensor, ...]:
         """Return the tops, one tensor each, that Caffe's forward computes in the TEST phase."""
         raise NotImplementedError(f"{self.type} has no torch meaning")
+
+    def compute_losing_nan(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        """Return the tops of a Caffe whose BLAS or sort loses NaN, which is no defined result.
+
+        By default those of `compute`; `nan_needs` states the constraint where they are others.
+        """
+        return self.compute(bottoms, blobs, tops)
 
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         """Return the shapes of the tops; by default `compute` runs on meta tensors."""

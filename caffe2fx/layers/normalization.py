@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import torch
@@ -233,6 +233,8 @@ class LRN(Layer):
     parameter = ("lrn_param", 118)
     message = "LRNParameter"
 
+    nan_needs = "needs finite elements: Caffe's running sums carry NaN on to all later channels"
+
     local_size: int = field(1, "uint32", 5)
     alpha: float = field(2, "float", 1.0)
     beta: float = field(3, "float", 0.75)
@@ -268,6 +270,15 @@ class LRN(Layer):
             return (normal(bottom, size, self.alpha, self.beta, self.k),)
         mean = nn.functional.avg_pool2d(bottom.square(), size, 1, size // 2)
         return (bottom * (1 + self.alpha * mean) ** -self.beta,)
+
+    def compute_losing_nan(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        (top,) = self.compute(bottoms, blobs, tops)
+        if not self._is_across():
+            return (top,)
+        reached = (~top.isfinite()).float().cummax(1).values
+        return (torch.where(reached > 0, nan, top),)
 
     def module(self, bottoms: Sequence[Shape], blobs: Sequence[Tensor], tops: int) -> nn.Module:
         if self._is_across():

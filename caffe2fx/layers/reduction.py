@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor
@@ -78,6 +78,8 @@ class ArgMax(Layer):
     parameter = ("argmax_param", 103)
     message = "ArgMaxParameter"
 
+    nan_needs = "needs elements that are not NaN: Caffe's sort leaves those in any order"
+
     out_max_val: bool = field(1, "bool", False)
     top_k: int = field(2, "uint32", 1)
     axis: int | None = field(3, "int32")
@@ -112,6 +114,12 @@ class ArgMax(Layer):
         rows = [indices, values] if self.out_max_val else [indices]
         shape = self.top_shapes([tuple(bottom.shape)], tops)[0]
         return (torch.stack(rows, 1).reshape(shape),)
+
+    def compute_losing_nan(
+        self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
+    ) -> tuple[Tensor, ...]:
+        bottom = bottoms[0]
+        return self.compute([torch.where(bottom.isnan(), -inf, bottom)], blobs, tops)
 
     def _best(self, bottom: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         # Sorted back to front: a stable sort then puts the last of equal elements first.

@@ -177,12 +177,18 @@ class Step:
             made.loss_weight = self.loss_weight
         return made
 
-    def compute(self, values: Mapping[Value, Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Return the tops by the layer's meaning, from the values that it reads."""
+    def compute(
+        self, values: Mapping[Value, Tensor], dtype: torch.dtype, *, losing_nan: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Return the tops by the layer's meaning, from the values that it reads.
+
+        With `losing_nan` they are those of a Caffe that loses NaN there (`compute_losing_nan`).
+        """
         count = len(self.bottoms)
         read = [values[value].to(dtype) for value in self.reads]
         blobs = [*read[count:], *(blob.to(dtype) for blob in self.blobs)]
-        return self.layer.compute(read[:count], blobs, len(self.tops))
+        compute = self.layer.compute_losing_nan if losing_nan else self.layer.compute
+        return compute(read[:count], blobs, len(self.tops))
 
     def check_blobs(self, reads: Sequence[Shape]) -> None:
         """Raise ShapeMismatchError unless the weights have the shapes that the layer takes."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from math import inf, isnan
+from math import inf
 from operator import attrgetter
 from time import perf_counter
 
@@ -45,11 +45,12 @@ from caffe2fx.verdict.maps.measures import (
     difference,
     end_limit,
     largest,
-    largest_of_all,
     moved,
+    positions_moved,
     shape_fault,
 )
 from caffe2fx.verdict.reference.dependence import depends_on_inputs, unreached
+from caffe2fx.verdict.reference.lost_nan import LostNan
 from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
 from caffe2fx.verdict.reference.second_inputs import draws, is_uniform, other_inputs
 from caffe2fx.verdict.reference.unfolding import ByUnfolding
@@ -111,7 +112,7 @@ class _Seen:
     change: float  # under the second input
     noise: float  # of the reference in float32
     end: float  # the engine's error end to end
-    masked: bool  # whether the second input moved where the map is infinite
+    masked: bool  # whether the second input moved where the map is NaN or infinite
     measures: MapMeasures  # of the engine's map against the reference
     shape_fault: str  # empty where the engine's shape is the reference's
 
@@ -256,26 +257,27 @@ class _Trial:
                 for stream in (usual, other):
                     stream.enter(step)
                 for top in step.tops:
-                    changes[top] = moved(usual.values[top], other.values[top])
+                    one, two = usual.values[top], other.values[top]
+                    if bool((two.isnan() & ~one.isnan()).any()):  # as of a root: no such inputs
+                        return set()
+                    changes[top] = moved(one, two)
                 for stream in (usual, other):
                     stream.leave(step)
         except Exception:  # values that the model refuses, by errors of its own
-            return set()
-        # Where values become NaN, as under a root, the inputs are such as well.
-        if any(isnan(change) for change in changes.values()):
             return set()
         return {value for value in values if changes[value] > 0}
 
     def _rows(self, carried: CarriedErrors | None = None) -> Iterator[Row]:
         """Yield a row for each feature map, from the engine's results on the reference's inputs."""
-        exact = self._exactly()
+        exact, lost = self._exactly(), LostNan(self._reference.known)
         steps = counted("verify alone", self._net.steps, len(self._theirs), attrgetter("name"))
         for mine, step in zip(steps, self._theirs, strict=True):
             exact.enter(mine)
+            lost.enter(mine, exact.values)
             if not is_input(mine):
                 alone = self._alone(mine, step, exact)
                 pairs = zip(mine.tops, alone, strict=True)
-                rows = [self._row(mine, value, top, exact) for value, top in pairs]
+                rows = [self._row(mine, value, top, exact, lost) for value, top in pairs]
                 yield from rows if carried is None else carried.rows(mine, rows, alone, exact)
             elif carried is not None:
                 carried.enter(mine)
@@ -292,19 +294,24 @@ class _Trial:
         return self._session.feed(step, [exact.values[value].float() for value in mine.reads])
 
     def _row(
-        self, step: Step, value: Value, alone: Tensor | None, stream: StepwiseEvaluation
+        self,
+        step: Step,
+        value: Value,
+        alone: Tensor | None,
+        stream: StepwiseEvaluation,
+        lost: LostNan,
     ) -> Row:
         """Measure one feature map against the reference and return its row."""
         exact, seen = stream.values[value], self._seen[value]
-        size, known = _magnitude(exact), value in self._reference.known
-        dead = self._is_dead(value, size) or bool(exact.isnan().any())
+        size, known = largest(exact), value in self._reference.known
+        dead = self._is_dead(value, size) or bool(exact.isnan().all())
         # A map that proves nothing has no signal; its size may still show that it is wrong.
         moves = self._has_to_move(value) and not dead
         signal = min(size, seen.change) if moves else size
         length = step.layer.accumulation_length(
             [tuple(stream.values[b].shape) for b in step.bottoms]
         )
-        error = None if alone is None else difference(alone, exact)
+        error = None if alone is None or value in lost.hidden else difference(alone, exact)
         limit = alone_limit(signal, length)
         end = max(end_limit(seen.noise, signal), limit)
         if error is not None and seen.fits and (error > limit or seen.end > end):
@@ -326,7 +333,10 @@ class _Trial:
             end_to_end_limit=end if known else inf,
             origin=step.origin,
             dead=dead,
-            wrong=seen.shape_fault or self._wrong.get(value) or self._baked(value),
+            wrong=seen.shape_fault
+            or self._wrong.get(value)
+            or self._baked(value)
+            or lost.faults.get(value, ""),
             measures=seen.measures,
         )
 
@@ -362,19 +372,13 @@ class _Trial:
         return moves and value in self._moving and value not in self._constant
 
 
-def _magnitude(value: Tensor) -> float:
-    """Return the largest magnitude in a map, NaN left out."""
-    size = largest(value)
-    return size if size == size else largest(value[~value.isnan()])
-
-
 def _seen(top: Tensor, exact: Tensor, rounded: Tensor, again: Tensor, other: Tensor) -> _Seen:
     found = measure(top, exact)
     return _Seen(
         change=moved(other, rounded),
         noise=max(moved(rounded, exact), moved(again, exact)),
         end=found.max_abs,
-        masked=largest_of_all(other) == inf and bool((other.isinf() != rounded.isinf()).any()),
+        masked=positions_moved(other, rounded),
         shape_fault=shape_fault(top, exact),
         measures=found,
     )

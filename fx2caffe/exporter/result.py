@@ -200,7 +200,8 @@ class Export:
             judged = judge(net, session, known, values, engine=runner.name)
             report = self._with_context(judged, files)
             is_dump = isinstance(runner, DumpEngine)  # it holds only the run that was dumped
-            if batch is not None or self.batch_is_fixed or is_dump or not report.ok:
+            has_batch = values[0].dim() > 0
+            if batch is not None or self.batch_is_fixed or is_dump or not (report.ok and has_batch):
                 return report
             more = _one_sample_more(values)
             run_name = f"with a batch of {len(more[0])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
 
 from torch import Tensor
@@ -21,19 +22,38 @@ def may_be_infinite(net: Emitter, value: Symbol | Tensor | float, *, inputs: boo
 
     The net's inputs count as such if `inputs` is set: masks of -inf are fed to nets.
     """
-    if not isinstance(value, Symbol):
-        return False
+    return any(
+        _makes_infinite(step) or (inputs and is_input(step)) for step in _producers(net, value)
+    )
+
+
+def _producers(net: Emitter, value: object) -> Iterator[Step]:
+    """Yield the steps from which a value derives elementwise."""
     producers = {top: step for step in net.steps for top in step.tops}
-    waiting, seen = [value.value], set()
+    waiting = [value.value] if isinstance(value, Symbol) else []
+    seen = set()
     while waiting:
         step = producers.get(waiting.pop())
         if step is None or step.name in seen or step.layer.type in _MIXING:
             continue
-        if _makes_infinite(step) or (inputs and is_input(step)):
-            return True
+        yield step
         seen.add(step.name)
         waiting += step.bottoms
-    return False
+
+
+_FINITENESS = object()  # annotates the masks that follow
+
+
+def as_test(net: Emitter, mask: Symbol) -> Symbol:
+    """Return the mask, annotated as one of elements that are NaN or infinite, or that are not."""
+    net.annotations[mask.value] = _FINITENESS
+    return mask
+
+
+def tests_finiteness(net: Emitter, mask: object) -> bool:
+    """Return whether a mask derives from one of NaN or infinities: these are not to be kept."""
+    tops = (top for step in _producers(net, mask) for top in step.tops)
+    return any(net.annotations.get(top) is _FINITENESS for top in tops)
 
 
 def _makes_infinite(step: Step) -> bool:

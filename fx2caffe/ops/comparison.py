@@ -14,6 +14,7 @@ from caffe2fx.layers import AbsVal, Power
 from fx2caffe.ir.binary import PRODUCT, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_float32
 from fx2caffe.ir.emitter import Emitter
+from fx2caffe.ir.finite import as_test
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
@@ -119,22 +120,22 @@ def isclose(
 def isnan(net: Emitter, input: Symbol) -> Symbol:
     """Compute isnan as not (|x| > -1), which holds for every other element."""
     size = net.add(AbsVal(), input, suffix="size")
-    return opposite(net, above(net, size, -1, suffix="index"))
+    return as_test(net, opposite(net, above(net, size, -1, suffix="index")))
 
 
 @handles(torch.isinf)
 def isinf(net: Emitter, input: Symbol) -> Symbol:
-    return above(net, net.add(AbsVal(), input, suffix="size"), LARGEST)
+    return as_test(net, above(net, net.add(AbsVal(), input, suffix="size"), LARGEST))
 
 
 @handles(torch.isposinf)
 def isposinf(net: Emitter, input: Symbol) -> Symbol:
-    return above(net, input, LARGEST)
+    return as_test(net, above(net, input, LARGEST))
 
 
 @handles(torch.isneginf)
 def isneginf(net: Emitter, input: Symbol) -> Symbol:
-    return below(net, input, -LARGEST)
+    return as_test(net, below(net, input, -LARGEST))
 
 
 @handles(torch.isfinite)
@@ -145,7 +146,7 @@ def isfinite(net: Emitter, input: Symbol) -> Symbol:
         above(net, size, -1, suffix="index"),
         above(net, size, LARGEST, suffix="inf"),
     )
-    return combined(net, [(1, not_nan), (-1, infinite)])
+    return as_test(net, combined(net, [(1, not_nan), (-1, infinite)]))
 
 
 @handles(torch.isreal)

@@ -2,8 +2,9 @@
 
 Constant values may be infinite: x + log(1 - mask) is -inf where the mask is 1 and x elsewhere. Of
 computed values, products select exactly as long as both are finite. Where one comes out of a
-logarithm, a division or an exponential, and so may be infinite or NaN where it is not selected,
-a maximum selects, from which Caffe drops a NaN; a NaN that is selected becomes -inf.
+logarithm, a division or an exponential, or the condition tests for NaN or infinity, one may be
+infinite or NaN where it is not selected: a maximum selects, from which Caffe drops a NaN; a NaN
+that is selected becomes -inf.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from caffe2fx.layers import Log
 from fx2caffe.ir.constants import as_float32
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.finite import may_be_infinite
+from fx2caffe.ir.finite import may_be_infinite, tests_finiteness
 from fx2caffe.ir.symbol import Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import (
@@ -46,7 +47,11 @@ def masked_fill(net: Emitter, input: AnyOperand, mask: AnyOperand, value: AnyOpe
 def select(net: Emitter, condition: AnyOperand, chosen: AnyOperand, other: AnyOperand) -> Symbol:
     """Return `chosen` where the condition is not 0, else `other`."""
     mask = _mask(net, condition)
-    risks = may_be_infinite(net, chosen), may_be_infinite(net, other)
+    tested = tests_finiteness(net, mask)
+    risks = tuple(
+        may_be_infinite(net, value) or (tested and isinstance(value, Symbol))
+        for value in (chosen, other)
+    )
     if not any(risks):
         return _by_products(net, mask, chosen, other)
     if not risks[0]:

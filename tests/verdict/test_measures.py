@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from math import inf, isnan, nan
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.maps import measures
-from caffe2fx.verdict.maps.measures import difference, largest, moved
+from caffe2fx.verdict.maps.measures import difference, largest, moved, positions_moved
 from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
 from caffe2fx.verdict.reference.second_inputs import second_input
 from caffe2fx.verdict.result.report import Report, Status
@@ -285,9 +285,17 @@ def test_a_nan_fails_where_the_reference_is_finite(value: float) -> None:
     assert row.diverges and row.alone == inf and row.end_to_end == inf
 
 
-def test_a_map_with_nan_proves_nothing() -> None:
+def test_a_nan_does_not_hide_errors_beside_it() -> None:
     net = chain(power("y", Value("x"), power=0.5, shift=-3))  # NaN below 3, on both sides
-    assert not report_of(net, net, X).ok
+    off = chain(power("y", Value("x"), power=0.501, shift=-3))
+    elsewhere = chain(power("y", Value("x"), power=0.5, shift=-4.5))
+    assert report_of(net, net, X).ok
+    assert not report_of(net, off, X).ok and not report_of(net, elsewhere, X).ok
+
+
+def test_a_map_of_nan_alone_proves_nothing() -> None:
+    net = chain(power("y", Value("x"), power=0.5, shift=-30))
+    assert report_of(net, net, X).status is Status.NOT_PROVEN
 
 
 def test_an_infinity_does_not_hide_errors_beside_it() -> None:
@@ -323,7 +331,9 @@ def test_moved(piece: int, monkeypatch: Patch) -> None:
     monkeypatch.setattr(measures, "PIECE", piece)
     one = torch.tensor([1.0, inf, -2.0, inf])
     assert moved(one, torch.tensor([1.5, inf, -2.0, 0.0])) == 0.5
-    assert isnan(moved(one, torch.tensor([nan, inf, -2.0, 0.0])))
+    assert moved(one, torch.tensor([nan, inf, -1.0, 0.0])) == 1.0
+    assert not positions_moved(one, one + 1) and not positions_moved(one[::2], one[::2] + 1)
+    assert positions_moved(one, one.flip(0)) and positions_moved(one[::2], one[::2] * nan)
 
 
 def test_largest_and_another() -> None:

@@ -15,6 +15,7 @@ from caffe2fx.layers import Flatten, Reshape
 from caffe2fx.net.step import Step
 from caffe2fx.verdict.result.report import Status
 from fx2caffe.exporter.result import Export
+from tests.rows import Function
 
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
 
@@ -59,3 +60,8 @@ def test_sizes_of_the_batch_are_seen() -> None:
     made = fx2caffe.export(Mean(), X)
     free = replace(made, batch_faults=())
     assert made.batch_is_fixed and made.verify().ok and not free.verify().ok
+
+
+def test_a_scalar_has_no_batch_to_try() -> None:
+    exported = fx2caffe.export(Function(lambda x: x * 2 + 1), torch.tensor(1.5))
+    assert exported.verify().ok

@@ -62,6 +62,11 @@ def added(x: Tensor, mask: Tensor) -> Tensor:
     return (x @ x.mT + mask).softmax(-1) @ x
 
 
+def padded(x: Tensor, padding: Tensor) -> Tensor:
+    """Compute attention with a mask whose infinities the second inputs take away."""
+    return (x @ x.mT + torch.zeros(1, 6).masked_fill(padding, -torch.inf)).softmax(-1) @ x
+
+
 def pooled(x: Tensor, boxes: Tensor) -> Tensor:
     """Pool regions of images that the boxes name."""
     found: Tensor = roi_align(x, boxes, (3, 3), 1.0, 2)
@@ -80,6 +85,7 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], Sequence[Tensor]]] = {
     "a mask of zeros": (lambda: Function(attention), (X, ONES * 0)),
     "a boolean mask": (lambda: Function(attention), (X, ONES.bool())),
     "some are masked": (lambda: Function(attention), (X, SOME)),
+    "a padding mask": (lambda: Function(padded), (X, SOME == 0)),
     "a mask of infinities": (lambda: Function(added), (X, HIDDEN)),
     "ids without padding": (Ids, (torch.tensor([[3, 41, 7, 9, 22, 49, 4, 5, 17]]),)),
     "ids with padding": (Ids, (torch.tensor([[5, 7, 9, 1, 1, 8]]),)),

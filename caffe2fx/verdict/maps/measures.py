@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 
 import torch
 from torch import Tensor
@@ -27,17 +27,17 @@ def end_limit(noise: float, signal: float) -> float:
 
 
 def largest(value: Tensor) -> float:
-    """Return the largest magnitude; NaN if there is one, 0 for an empty tensor.
+    """Return the largest finite magnitude; 0 if there is none.
 
-    Infinities are no signal (masks consist of them): the finite elements have to be right by their
-    own magnitude.
+    Infinities and NaN are no signal (masks consist of them): the finite elements have to be right
+    by their own magnitude.
     """
     worst = largest_of_all(value)
-    return largest_of_all(value.detach()[~value.isinf()]) if worst == inf else worst
+    return worst if isfinite(worst) else largest_of_all(value.detach()[value.isfinite()])
 
 
 def moved(one: Tensor, two: Tensor) -> float:
-    """Return the largest finite change between two maps; equal infinities are none."""
+    """Return the largest change between two maps where both are finite."""
     return _of_pieces(_moved, one, two)
 
 
@@ -51,6 +51,13 @@ def _of_pieces(measure: Callable[[Tensor, Tensor], float], one: Tensor, two: Ten
     pieces = (torch.split(value.reshape(-1), PIECE) for value in (one, two))
     measures = [measure(*pair) for pair in zip(*pieces, strict=True)]
     return nan if any(value != value for value in measures) else max(measures)
+
+
+def positions_moved(one: Tensor, two: Tensor) -> bool:
+    """Return whether NaN or infinities are elsewhere in one of two maps than in the other."""
+    if isfinite(largest_of_all(one)) and isfinite(largest_of_all(two)):
+        return False
+    return not torch.equal(one.isnan(), two.isnan()) or not torch.equal(one.isinf(), two.isinf())
 
 
 def largest_of_all(value: Tensor) -> float:

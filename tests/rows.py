@@ -61,7 +61,7 @@ def exported(row: Row, target: str = "bvlc") -> tuple[nn.Module, Export]:
     """Return a row's model and its net, kept for the row's next test (see conftest)."""
     torch.manual_seed(0)
     model = row.model()
-    return model, fx2caffe.export(model, tuple(row.inputs()), target=target, **row.options)
+    return model, fx2caffe.export(model, tuple(row.inputs()), **{"target": target, **row.options})
 
 
 def here(rows: Iterable[Row]) -> list[Row]:

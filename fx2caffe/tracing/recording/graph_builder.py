@@ -29,6 +29,8 @@ NO_STORAGE = "gives a tensor that is not dense"
 PACKED = "holds packed weights (quantization, TorchScript): export the float model it was made of"
 UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
 
+ATOMS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, Node})
+
 
 class GraphBuilder(torch.fx.Tracer):
     """Makes the nodes of a graph, each with its origin and the shapes of its result.
@@ -82,8 +84,13 @@ class GraphBuilder(torch.fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """Replace the tensors in an argument by nodes; torch.fx's own rules hold for the rest."""
+        # Nearly all are of these types, of which torch.fx asks for every type that it knows.
+        if type(a) in ATOMS:
+            return a
         if isinstance(a, Tensor):
             return self.node(a)
+        if type(a) in (tuple, list):
+            return type(a)(map(self.create_arg, a))
         if isinstance(a, torch.Size):
             return tuple(a)
         if isinstance(a, np.ndarray):

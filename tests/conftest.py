@@ -36,9 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of one row one after the other: what one has exported, the next has too."""
+    """Run the tests of one row one after the other: what one has exported, the next has too.
+
+    Tests of minutes come first: at the end one process would run them while the other waits.
+    """
     first = {_row(item): index for index, item in reversed([*enumerate(items)])}
-    items.sort(key=lambda item: first[_row(item)])
+    items.sort(key=lambda item: (item.get_closest_marker("minutes") is None, first[_row(item)]))
 
 
 def _row(item: pytest.Item) -> object:

@@ -16,7 +16,7 @@ import fx2caffe
 from caffe2fx import CaffeError
 from caffe2fx.net.evaluate import StepwiseEvaluation, own_reference
 
-pytestmark = pytest.mark.sweep
+pytestmark = [pytest.mark.sweep, pytest.mark.minutes]
 SAMPLES, SECONDS = 4, 20
 NAN = float("nan")
 # Of equal elements torch gives the position of any, and the ends of a domain are not finite.

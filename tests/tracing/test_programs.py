@@ -166,6 +166,7 @@ def test_operator(name: str) -> None:
     assert exported.verify().ok
 
 
+@pytest.mark.minutes
 @pytest.mark.sweep
 def test_every_row_as_a_program() -> None:
     """Every function's rows, decomposed: a net, or a refusal for fewer than one of thirty."""

@@ -318,5 +318,13 @@ def test_a_rules_layers_compute_the_records_meaning(row: Row) -> None:
         assert float((got - top).abs().max()) <= RELATIVE * float(top.abs().max())
 
 
+def test_a_bias_beside_a_matrix_that_would_be_too_large_is_a_layer_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(products, "DENSE", 20)  # fewer than the 36 of an identity over the top
+    row = Row(products.product_by_filters, InnerProduct(num_output=6), ((4, 2),), ((6, 2), (6,)))
+    test_a_rules_layers_compute_the_records_meaning(row)
+
+
 def test_every_rule_has_a_row() -> None:
     assert {name_of(rule) for rule in rules()} == {name_of(row.rule) for row in ROWS}

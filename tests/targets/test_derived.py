@@ -52,9 +52,17 @@ def test_a_chip_with_small_kernels() -> None:
         (limits.only("round_mode", RoundMode.FLOOR), Pooling(kernel_size=2),
          "needs round_mode FLOOR, got CEIL"),
         (limits.batch(1), Pooling(kernel_size=2), "needs batch 1, got (2, 4, 9, 9)"),
+        (limits.unpadded_points(), Convolution(num_output=1, kernel_size=(1,), pad=(2,)),
+         "needs no pad around windows of 1, got (2, 2)"),
+        (limits.unpadded_points(), Convolution(num_output=1, kernel_size=(1,)), None),
+        *((limits.unpadded_points(),
+           Convolution(num_output=1, kernel_size=(kernel,), stride=(stride,), pad=(1,)), None)
+          for kernel, stride in ((2, 2), (1, 2), (2, 1))),
     ],
 )  # fmt: skip
-def test_limits_name_their_constraint(limit: targets.Limit, layer: object, fault: str) -> None:
+def test_limits_name_their_constraint(
+    limit: targets.Limit, layer: object, fault: str | None
+) -> None:
     shape = (2, 4, 9, 9)
     assert limit.fault(layer, [shape], [shape]) == fault  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Taken = tuple[tuple[int, ...], tuple[Any, ...]]
+Operands = tuple[tuple[int, ...], tuple[Any, ...]]
 Layers = nn.ModuleDict
 
 
@@ -31,7 +31,7 @@ class Choices:
         return values[-1 - value % len(values)]
 
 
-Plan = Callable[[Sequence[Tensor], Choices], Taken | None]
+Plan = Callable[[Sequence[Tensor], Choices], Operands | None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _indices(values: Sequence[Tensor], fits: Fits) -> list[int]:
 
 
 def _one(fits: Fits) -> Plan:
-    def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
+    def plan(values: Sequence[Tensor], choices: Choices) -> Operands | None:
         indices = _indices(values, fits)
         return ((choices.among(indices),), ()) if indices else None
 
@@ -62,7 +62,7 @@ def _one(fits: Fits) -> Plan:
 def _along(fits: Callable[[Tensor, int], bool]) -> Plan:
     """Plan a value and an axis of it that is not the batch's."""
 
-    def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
+    def plan(values: Sequence[Tensor], choices: Choices) -> Operands | None:
         indices = _indices(values, lambda x: any(fits(x, a) for a in range(1, x.dim())))
         if not indices:
             return None
@@ -74,7 +74,7 @@ def _along(fits: Callable[[Tensor, int], bool]) -> Plan:
 
 
 def _two(fits: Callable[[Tensor, Tensor], bool]) -> Plan:
-    def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
+    def plan(values: Sequence[Tensor], choices: Choices) -> Operands | None:
         first = choices.among(range(len(values)))
         indices = _indices(values, lambda x: fits(values[first], x))
         return ((first, choices.among(indices)), ()) if indices else None
@@ -82,18 +82,18 @@ def _two(fits: Callable[[Tensor, Tensor], bool]) -> Plan:
     return plan
 
 
-def _two_along(values: Sequence[Tensor], choices: Choices) -> Taken | None:
+def _two_along(values: Sequence[Tensor], choices: Choices) -> Operands | None:
     """Plan two values that differ along one axis at most."""
     found = _along(_any)(values, choices)
     if found is None:
         return None
     (first,), (axis,) = found
 
-    def rest(x: Tensor) -> list[int]:
+    def sizes_of(x: Tensor) -> list[int]:
         return [size for a, size in enumerate(x.shape) if a != axis]
 
     mine = values[first]
-    indices = _indices(values, lambda x: x.dim() == mine.dim() and rest(x) == rest(mine))
+    indices = _indices(values, lambda x: x.dim() == mine.dim() and sizes_of(x) == sizes_of(mine))
     return (first, choices.among(indices)), (axis,)
 
 
@@ -218,7 +218,7 @@ for _name, _function in IMAGES.items():
 def _layer(name: str, fits: Fits, axis: int, make: Callable[[int], nn.Module]) -> None:
     """Add a function of one of two layers for each size, so that a layer may be used twice."""
 
-    def plan(values: Sequence[Tensor], choices: Choices) -> Taken | None:
+    def plan(values: Sequence[Tensor], choices: Choices) -> Operands | None:
         indices = _indices(values, fits)
         if not indices:
             return None

@@ -27,14 +27,14 @@ hello = b'{{"arrays": [], "version": "1", "types": []}}'
 def ask():
     return sys.stdin.buffer.readline()
 """
-Made = Callable[[str], None]
+WriteProgram = Callable[[str], None]
 
 
 @pytest.fixture
-def caffe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+def caffe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteProgram:
     """Makes a program, which replaces a Python that runs the worker."""
 
-    def made(body: str) -> None:
+    def program(body: str) -> None:
         path = tmp_path / "python"
         path.write_text(HEAD.format(python=sys.executable) + body)
         path.chmod(0o755)
@@ -42,7 +42,7 @@ def caffe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
         monkeypatch.setenv("CAFFE2FX_TIMEOUT", "1")
         monkeypatch.setattr(child, "_LAST_SECONDS", 0.2)
 
-    return made
+    return program
 
 
 LOUD = {
@@ -57,7 +57,7 @@ LOUD = {
 
 
 @pytest.mark.parametrize("body", LOUD.values(), ids=LOUD)
-def test_its_output_is_not_taken_for_an_answer(caffe: Made, body: str) -> None:
+def test_its_output_is_not_taken_for_an_answer(caffe: WriteProgram, body: str) -> None:
     caffe(f"{body}\nask()\nprint('more', flush=True)\nanswer(hello)\nask()")
     with Worker() as worker:
         assert worker.hello["version"] == worker.ask("hello")[0]["version"] == "1"
@@ -82,7 +82,7 @@ HANGS = {
 
 @pytest.mark.parametrize(("body", "reason"), HANGS.values(), ids=HANGS)
 def test_a_child_that_hangs_is_ended_with_its_last_words(
-    caffe: Made, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
+    caffe: WriteProgram, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
 ) -> None:
     caffe(body)
     monkeypatch.setattr(child, "_BUSY_FACTOR", 2)
@@ -114,13 +114,13 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_an_answer_that_is_none_is_an_error(caffe: Made, body: str) -> None:
+def test_an_answer_that_is_none_is_an_error(caffe: WriteProgram, body: str) -> None:
     caffe(f"ask()\n{body}")
     with pytest.raises(EngineError, match="pycaffe "):
         PycaffeEngine().describe()
 
 
-def test_a_request_that_is_not_taken(caffe: Made) -> None:
+def test_a_request_that_is_not_taken(caffe: WriteProgram) -> None:
     caffe("ask(); answer(hello); time.sleep(1000)")
     with Worker() as worker:
         for _ in range(2):  # and it stays so
@@ -128,14 +128,14 @@ def test_a_request_that_is_not_taken(caffe: Made) -> None:
                 worker.ask("run", [np.zeros(10_000_000, np.float32)])
 
 
-def test_a_child_that_is_slow_and_works_is_waited_for(caffe: Made) -> None:
+def test_a_child_that_is_slow_and_works_is_waited_for(caffe: WriteProgram) -> None:
     caffe("end = time.time() + 3\nwhile time.time() < end: pass\nask(); answer(hello); ask()")
     with Worker() as worker:
         assert worker.hello["version"] == "1"
 
 
 @pytest.mark.parametrize("end", ["ask()", "time.sleep(1000)", "sys.exit(3)"])
-def test_nothing_that_it_started_is_left(caffe: Made, tmp_path: Path, end: str) -> None:
+def test_nothing_that_it_started_is_left(caffe: WriteProgram, tmp_path: Path, end: str) -> None:
     started = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid))"
     caffe(f"import subprocess\nask()\np = subprocess.Popen(['sleep', '1000'])\n{started}\n"
           f"answer(hello)\nask()\n{end}")  # fmt: skip
@@ -161,7 +161,7 @@ def is_running(number: int) -> bool:
 
 @pytest.mark.parametrize("stated", ["soon", "0", "-1", "nan"])
 def test_a_time_limit_that_is_none(
-    caffe: Made, monkeypatch: pytest.MonkeyPatch, stated: str
+    caffe: WriteProgram, monkeypatch: pytest.MonkeyPatch, stated: str
 ) -> None:
     caffe("")
     monkeypatch.setenv("CAFFE2FX_TIMEOUT", stated)

@@ -47,7 +47,7 @@ def _is_signal(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Signal)
 
 
-def kept(x: Tensor) -> Tensor:
+def unchanged(x: Tensor) -> Tensor:
     """Return the argument; the handlers below decide what becomes of a call."""
     return x
 
@@ -65,21 +65,21 @@ def for_two_batches(net: Emitter, x: Symbol) -> Symbol:
 
 @pytest.fixture
 def handle() -> Iterator[Callable[[Callable[..., Symbol]], Any]]:
-    yield lambda handler: fx2caffe.register(kept)(handler)
-    fx2caffe.unregister(kept)
+    yield lambda handler: fx2caffe.register(unchanged)(handler)
+    fx2caffe.unregister(unchanged)
 
 
 def test_a_handler_that_fixes_the_batch_of_every_attempt_is_a_refusal(handle: Any) -> None:
     handle(always)
-    (refusal,) = fx2caffe.check(Function(kept), X)
+    (refusal,) = fx2caffe.check(Function(unchanged), X)
     assert "needs one size" in str(refusal)
     with pytest.raises(fx2caffe.UnsupportedError, match="needs one size"):
-        fx2caffe.export(Function(kept), X)
+        fx2caffe.export(Function(unchanged), X)
 
 
 def test_a_handler_that_passes_over_errors_still_fixes_the_batch(handle: Any) -> None:
     handle(for_two_batches)
-    exported = fx2caffe.export(Function(kept), X)
+    exported = fx2caffe.export(Function(unchanged), X)
     assert exported.batch_is_fixed and "needs one size" in exported.batch_faults[0]
 
 

@@ -41,9 +41,9 @@ def model(version: str) -> nn.Module:
 
 
 MODELS = {version: model(version) for version in VERSIONS}
-MADE = {version: fx2caffe.export(made, X) for version, made in MODELS.items()}
+EXPORTED = {version: fx2caffe.export(module, X) for version, module in MODELS.items()}
 with torch.no_grad():
-    RESULTS = {version: made(X) for version, made in MODELS.items()}
+    RESULTS = {version: module(X) for version, module in MODELS.items()}
 _zoo_version = OLD
 
 
@@ -97,14 +97,14 @@ def _text(name: str, write: Callable[[Export, Path], Any], end: str) -> Writer:
             return "cut"
         return NEW if "tanh" in text.lower() else OLD
 
-    return Writer(lambda folder, version: write(MADE[version], folder / name), read)
+    return Writer(lambda folder, version: write(EXPORTED[version], folder / name), read)
 
 
 def _converted(name: str, read: Callable[[Path], Tensor]) -> Writer:
     def write(folder: Path, version: str) -> None:
         files = folder.parent / f"{version}.prototxt", folder.parent / f"{version}.caffemodel"
         if not files[1].exists():
-            MADE[version].save(*files)
+            EXPORTED[version].save(*files)
         # What pytest catches is a file too.
         with redirect_stderr(io.StringIO()) as stated, redirect_stdout(io.StringIO()):
             status = cli.main(["load", *map(str, files), "-o", str(folder / name)])
@@ -139,13 +139,13 @@ def _dump(name: str) -> Writer:
         return "a mixture"
 
     mixes = "." not in name  # many files in a folder
-    return Writer(lambda folder, version: MADE[version].dump(folder / name), read, mixes)
+    return Writer(lambda folder, version: EXPORTED[version].dump(folder / name), read, mixes)
 
 
 @cache
 def _maps(version: str) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
-        MADE[version].dump(Path(folder, "maps.npz"))
+        EXPORTED[version].dump(Path(folder, "maps.npz"))
         found = caffe2fx.read_dump(Path(folder, "maps.npz")).maps
         return {one.name: torch.from_numpy(one.value) for one in found}
 
@@ -209,8 +209,8 @@ def _installed(folder: Path) -> str:
 WRITERS: dict[str, Writer] = {
     "caffemodel": _net("net.caffemodel"),
     "HDF5": _net("net.caffemodel.h5"),
-    "report": _text("net.html", lambda made, path: made.verify().save(path), "</html>\n"),
-    "map": _text("map.tsv", lambda made, path: made.save_map(path), "\n"),
+    "report": _text("net.html", lambda export, path: export.verify().save(path), "</html>\n"),
+    "map": _text("map.tsv", lambda export, path: export.save_map(path), "\n"),
     "pt": _converted("net.pt", _run_state),
     "pt2": _converted("net.pt2", _run_program),
     "folder of maps": _dump("maps"),

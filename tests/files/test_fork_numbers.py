@@ -23,7 +23,7 @@ def table(name: str) -> set[Number]:
     return {(row["message"], row["field"], int(row["number"])) for row in rows}
 
 
-def numbers(kind: type[Layer]) -> Iterator[Number]:
+def field_numbers(kind: type[Layer]) -> Iterator[Number]:
     """Return the fields of a record's messages, and those of LayerParameter that hold these."""
     yield from ((kind.message, name, wire.number) for name, wire in kind.wires() if wire.number)
     for _, beside in kind.sibling_messages():
@@ -35,7 +35,7 @@ def numbers(kind: type[Layer]) -> Iterator[Number]:
 
 def test_every_field_number_of_a_forks_record_is_the_forks() -> None:
     of_forks = (kind for kind in records() if BVLC not in kind.dialects)
-    ours = {number for kind in of_forks for number in numbers(kind)}
+    ours = {number for kind in of_forks for number in field_numbers(kind)}
     assert ours - table("bvlc.tsv") == table("forks.tsv")
 
 

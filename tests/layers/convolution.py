@@ -9,14 +9,14 @@ from tests.layers.row import Refusal, Row
 IMAGE = (2, 4, 9, 7)
 
 
-def conv(id: str, layer: Convolution, *bottoms: tuple[int, ...], spelled: str = "") -> Row:
+def conv(id: str, layer: Convolution, *bottoms: tuple[int, ...], as_text: str = "") -> Row:
     shapes = bottoms or (IMAGE,)
-    return Row(f"conv {id}", layer, shapes, tops=len(shapes), spelled=spelled)
+    return Row(f"conv {id}", layer, shapes, tops=len(shapes), as_text=as_text)
 
 
-def deconv(id: str, layer: Deconvolution, *bottoms: tuple[int, ...], spelled: str = "") -> Row:
+def deconv(id: str, layer: Deconvolution, *bottoms: tuple[int, ...], as_text: str = "") -> Row:
     shapes = bottoms or (IMAGE,)
-    return Row(f"deconv {id}", layer, shapes, tops=len(shapes), spelled=spelled)
+    return Row(f"deconv {id}", layer, shapes, tops=len(shapes), as_text=as_text)
 
 
 def im2col(id: str, layer: Im2col, bottom: tuple[int, ...] = IMAGE) -> Row:
@@ -40,7 +40,7 @@ MOVING = (
     deconv("3-D", Deconvolution(num_output=2, kernel_size=(2,), pad=(1,)), (2, 2, 4, 5, 3)),
     deconv("axis 2", Deconvolution(num_output=2, kernel_size=(2,), axis=2), (2, 3, 4, 5, 3)),
     deconv("spelled", Deconvolution(num_output=3, kernel_size=(3, 2), stride=(1, 2)),
-           spelled="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 2 "
+           as_text="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 2 "
            "stride: 1 stride: 2 }"),
     im2col("3x3", Im2col(kernel_size=(3,))),
     im2col("unequal sides", Im2col(
@@ -72,26 +72,26 @@ ROWS = (
     conv(
         "_h and _w spelled",
         Convolution(num_output=3, kernel_size=(3, 5), pad=(1, 2), stride=(2, 1)),
-        spelled="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 5 pad_h: 1 pad_w: 2 "
+        as_text="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 5 pad_h: 1 pad_w: 2 "
         "stride_h: 2 stride_w: 1 }",
     ),
     conv(
         "lists spelled",
         Convolution(num_output=3, kernel_h=3, kernel_w=5, pad_h=1, pad_w=2, dilation=(2,)),
-        spelled="convolution_param { num_output: 3 kernel_size: 3 kernel_size: 5 pad: 1 pad: 2 "
+        as_text="convolution_param { num_output: 3 kernel_size: 3 kernel_size: 5 pad: 1 pad: 2 "
         "stride: 1 stride: 1 dilation: 2 dilation: 2 }",
     ),
     conv(
         "unequal lists spelled",
         Convolution(num_output=3, kernel_h=3, kernel_w=2, pad_h=1, pad_w=0, stride_h=1, stride_w=2,
                     dilation=(1, 2)),
-        spelled="convolution_param { num_output: 3 kernel_size: 3 kernel_size: 2 pad: 1 pad: 0 "
+        as_text="convolution_param { num_output: 3 kernel_size: 3 kernel_size: 2 pad: 1 pad: 0 "
         "stride: 1 stride: 2 dilation: 1 dilation: 2 }",
     ),
     conv(
         "pad_h alone spelled",
         Convolution(num_output=3, kernel_size=(3,), pad=(1, 0)),
-        spelled="convolution_param { num_output: 3 kernel_size: 3 pad_h: 1 }",
+        as_text="convolution_param { num_output: 3 kernel_size: 3 pad_h: 1 }",
     ),
     conv("group 2", Convolution(num_output=6, kernel_size=(3,), group=2)),
     conv("depthwise", Convolution(num_output=4, kernel_size=(3,), group=4, pad=(1,))),

@@ -47,22 +47,22 @@ ROWS = (
     Row("dummy, one shape for two",
         DummyData(shape=((2,),), data_filler=(Filler(value=2), Filler(value=-1))), tops=2),
     Row("dummy, default filler said twice", DummyData(shape=((2,),)), tops=2,
-        spelled="dummy_data_param { shape { dim: 2 } data_filler { } "
+        as_text="dummy_data_param { shape { dim: 2 } data_filler { } "
         'data_filler { type: "constant" value: 0 } }'),
     Row("dummy, bilinear 4", DummyData(shape=((2, 3, 4, 4),), data_filler=(BILINEAR,))),
     Row("dummy, bilinear 3", DummyData(shape=((1, 1, 3, 3),), data_filler=(BILINEAR,))),
     Row("dummy, bilinear 1", DummyData(shape=((1, 2, 1, 1),), data_filler=(BILINEAR,))),
     Row("dummy, num channels height width",
         DummyData(shape=((1, 2, 3, 4),), data_filler=(Filler(value=7),)),
-        spelled="dummy_data_param { num: 1 channels: 2 height: 3 width: 4 "
+        as_text="dummy_data_param { num: 1 channels: 2 height: 3 width: 4 "
         "data_filler { value: 7 } }"),
     Row("dummy, num channels height width of two",
         DummyData(shape=((1, 2, 3, 4), (5, 6, 7, 8))), tops=2,
-        spelled="dummy_data_param { num: 1 channels: 2 height: 3 width: 4 "
+        as_text="dummy_data_param { num: 1 channels: 2 height: 3 width: 4 "
         "num: 5 channels: 6 height: 7 width: 8 }"),
     Row("dummy, some of num channels height width said once",
         DummyData(shape=((1, 2, 3, 4), (5, 2, 3, 4))), tops=2,
-        spelled="dummy_data_param { num: 1 num: 5 channels: 2 height: 3 width: 4 }"),
+        as_text="dummy_data_param { num: 1 num: 5 channels: 2 height: 3 width: 4 }"),
     Row("parameter", Parameter(shape=(2, 3))),
     Row("parameter, a scalar", Parameter(shape=())),
     Row("input, transformed", Input(shape=((2, 3),), transform_param=ALL)),

@@ -28,7 +28,7 @@ ROWS = (
     eltwise("sum, coeff 0", Eltwise(coeff=(0, 1)), 2, LEFT, RIGHT),
     eltwise("sum, coeff 0 in the middle", Eltwise(coeff=(1, 0, 1)), 3, RIGHT, LEFT),
     eltwise("sum, all coeff 0", Eltwise(coeff=(0, 0)), 2, LEFT, RIGHT),
-    Row("eltwise coeff 1", Eltwise(), (IMAGE,) * 2, spelled="eltwise_param { coeff: 1 coeff: 1 }"),
+    Row("eltwise coeff 1", Eltwise(), (IMAGE,) * 2, as_text="eltwise_param { coeff: 1 coeff: 1 }"),
     eltwise("prod", PROD, 2, LEFT, RIGHT),
     eltwise("prod of 3", PROD, 3),
     eltwise("prod, unstable gradient", PROD.replace(stable_prod_grad=False)),

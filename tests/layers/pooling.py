@@ -46,8 +46,8 @@ def _all(method: PoolMethod, tops: int = 1) -> tuple[Row, ...]:
     )  # fmt: skip
 
 
-def spelled(id: str, layer: Pooling, parameters: str) -> Row:
-    return Row(f"pool {id}", layer, (IMAGE,), spelled=f"pooling_param {{ {parameters} }}")
+def of_text(id: str, layer: Pooling, parameters: str) -> Row:
+    return Row(f"pool {id}", layer, (IMAGE,), as_text=f"pooling_param {{ {parameters} }}")
 
 
 def _pyramids() -> tuple[Row, ...]:
@@ -76,14 +76,14 @@ ROWS = (
     Row("pool AVE of NaN", Pooling(pool=PoolMethod.AVE, kernel_size=2), ((1, 1, 4, 7),), 1, (ODD,)),
     *_pyramids(),
     Row("spp engine", SPP(pyramid_height=2, engine=Engine.CAFFE), (IMAGE,)),
-    spelled("_h and _w that agree", Pooling(kernel_size=3, pad=1, stride=2),
+    of_text("_h and _w that agree", Pooling(kernel_size=3, pad=1, stride=2),
             "kernel_h: 3 kernel_w: 3 pad_h: 1 pad_w: 1 stride_h: 2 stride_w: 2"),
-    spelled("_h and _w that do not", Pooling(kernel_h=2, kernel_w=3, pad_h=1, pad_w=0, stride_h=1,
+    of_text("_h and _w that do not", Pooling(kernel_h=2, kernel_w=3, pad_h=1, pad_w=0, stride_h=1,
                                              stride_w=2),
             "kernel_h: 2 kernel_w: 3 pad_h: 1 pad_w: 0 stride_h: 1 stride_w: 2"),
-    spelled("defaults said", Pooling(kernel_size=3, stride=2), "pool: MAX kernel_size: 3 pad: 0 "
+    of_text("defaults said", Pooling(kernel_size=3, stride=2), "pool: MAX kernel_size: 3 pad: 0 "
             "stride: 2 round_mode: CEIL global_pooling: false engine: DEFAULT"),
-    spelled("global, pads said", Pooling(global_pooling=True),
+    of_text("global, pads said", Pooling(global_pooling=True),
             "global_pooling: true pad: 0 stride: 1"),
 )  # fmt: skip
 

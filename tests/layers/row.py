@@ -26,7 +26,7 @@ Tops = tuple[Tensor, ...]
 class Row:
     """Holds a record with the shapes of its bottoms.
 
-    `values` precede each bottom's random values. `spelled` is a user's way of
+    `values` precede each bottom's random values. `as_text` is a user's way of
     writing the parameters: real Caffe is given that text, and we must read the record from it.
     `needs_files` says that real Caffe reads files for it, which test_sources makes.
     `factor` is BatchNorm's third blob. `twin_differs` says why the torch.nn module is allowed
@@ -39,7 +39,7 @@ class Row:
     bottoms: tuple[Shape, ...] = ()
     tops: int = 1
     values: tuple[tuple[float, ...], ...] = ()
-    spelled: str = ""
+    as_text: str = ""
     factor: float = 1.0
     twin_differs: str = ""
     needs_files: bool = False
@@ -108,15 +108,15 @@ class Row:
     def text(self, name: str = "", *, in_place: bool = False) -> str:
         """Return the prototxt of these steps, with the parameters as `spelled`."""
         steps = self.steps(name, in_place=in_place)
-        if not self.spelled:
+        if not self.as_text:
             return text_of(Net(tuple(steps), ()))
         wiring = "".join(
             f' {kind}: "{value.blob}"'
             for kind, values in (("bottom", steps[-1].bottoms), ("top", steps[-1].tops))
             for value in values
         )
-        spelled = f'layer {{ name: "{steps[-1].name}" type: "{self.layer.type}"{wiring}\n'
-        return f"{text_of(Net(tuple(steps[:-1]), ()))}{spelled}{self.spelled} }}\n"
+        opening = f'layer {{ name: "{steps[-1].name}" type: "{self.layer.type}"{wiring}\n'
+        return f"{text_of(Net(tuple(steps[:-1]), ()))}{opening}{self.as_text} }}\n"
 
 
 def _others(inputs: Sequence[Tensor]) -> list[Tensor]:

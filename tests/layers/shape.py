@@ -13,9 +13,9 @@ def reshape(id: str, layer: Reshape, bottom: Shape = IMAGE) -> Row:
     return Row(f"reshape {id}", layer, (bottom,))
 
 
-def crop(id: str, second: Shape, axis: int = 2, offset: Shape = (), spelled: str = "") -> Row:
+def crop(id: str, second: Shape, axis: int = 2, offset: Shape = (), as_text: str = "") -> Row:
     layer = Crop(axis=axis, offset=offset)
-    return Row(f"crop {id}", layer, (IMAGE, second), spelled=spelled)
+    return Row(f"crop {id}", layer, (IMAGE, second), as_text=as_text)
 
 
 ROWS = (
@@ -26,7 +26,7 @@ ROWS = (
     Row("concat axis 2", Concat(axis=2), ((2, 3, 4), (2, 3, 1))),
     Row("concat axis -1", Concat(axis=-1), ((2, 3, 4), (2, 3, 1))),
     Row("concat concat_dim", Concat(axis=2), ((2, 3, 4), (2, 3, 1)),
-        spelled="concat_param { concat_dim: 2 }"),
+        as_text="concat_param { concat_dim: 2 }"),
     Row("slice in 2", Slice(), (IMAGE,), 2),
     Row("slice in 3", Slice(), (IMAGE,), 3),
     Row("slice of 1", Slice(), (IMAGE,)),
@@ -34,7 +34,7 @@ ROWS = (
     Row("slice point, axis 0", Slice(axis=0, slice_point=(1,)), (IMAGE,), 2),
     Row("slice axis -1", Slice(axis=-1, slice_point=(1, 2)), (IMAGE,), 3),
     Row("slice axis 2", Slice(axis=2), (IMAGE,), 2),
-    Row("slice slice_dim", Slice(axis=2), (IMAGE,), 2, spelled="slice_param { slice_dim: 2 }"),
+    Row("slice slice_dim", Slice(axis=2), (IMAGE,), 2, as_text="slice_param { slice_dim: 2 }"),
     Row("flatten", Flatten(), (IMAGE,)),
     Row("flatten axis 0", Flatten(axis=0), (IMAGE,)),
     Row("flatten axis 2", Flatten(axis=2), (IMAGE,)),
@@ -66,7 +66,7 @@ ROWS = (
     crop("axis 0", (1, 2, 3, 4), axis=0, offset=(1, 0, 1, 1)),
     crop("axis -1", (9, 9, 9, 3), axis=-1, offset=(2,)),
     crop("nothing", IMAGE),
-    crop("offset of 0", (2, 6, 2, 3), spelled="crop_param { offset: 0 }"),
+    crop("offset of 0", (2, 6, 2, 3), as_text="crop_param { offset: 0 }"),
     crop("offsets of 0", (2, 6, 2, 3), offset=(0, 0)),
     Row("tile", Tile(tiles=3), ((2, 3, 4),)),
     Row("tile once", Tile(tiles=1), ((2, 3, 4),)),

@@ -85,7 +85,7 @@ def test_every_parameter_is_at_a_value_that_is_not_its_default_in_some_row() -> 
         for name, wire in kind.wires()
         if wire.number
         and not any(
-            name in row.spelled or getattr(row.layer, name) != getattr(type(row.layer), name, ())
+            name in row.as_text or getattr(row.layer, name) != getattr(type(row.layer), name, ())
             for row in ROWS.values()
             if type(row.layer) is kind
         )
@@ -173,7 +173,7 @@ def test_records_that_may_share_memory_are_those_whose_top_is_the_bottoms_memory
     Caffe itself takes none on a top whose loss_weight the file states: it makes that two blobs.
     """
     made = [row for row in ROWS.values() if row.bottoms and row.tops]
-    rows = [row for row in made if not (row.spelled or row.needs_files or row.loss_weight)]
+    rows = [row for row in made if not (row.as_text or row.needs_files or row.loss_weight)]
     steps: list[Step] = []
     for row in rows:
         first = row.steps()[-1].tops[0]

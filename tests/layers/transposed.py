@@ -10,13 +10,13 @@ from tests.layers.row import Refusal, Row
 IMAGE = (2, 4, 5, 3)
 
 
-def deconv(id: str, layer: Deconvolution, *bottoms: Shape, spelled: str = "") -> Row:
+def deconv(id: str, layer: Deconvolution, *bottoms: Shape, as_text: str = "") -> Row:
     shapes = bottoms or (IMAGE,)
-    return Row(f"deconvolution {id}", layer, shapes, tops=len(shapes), spelled=spelled)
+    return Row(f"deconvolution {id}", layer, shapes, tops=len(shapes), as_text=as_text)
 
 
-def im2col(id: str, layer: Im2col, bottom: Shape = (2, 3, 6, 5), spelled: str = "") -> Row:
-    return Row(f"windows {id}", layer, (bottom,), spelled=spelled)
+def im2col(id: str, layer: Im2col, bottom: Shape = (2, 3, 6, 5), as_text: str = "") -> Row:
+    return Row(f"windows {id}", layer, (bottom,), as_text=as_text)
 
 
 ROWS = (
@@ -31,7 +31,7 @@ ROWS = (
         "unequal lists spelled",
         Deconvolution(num_output=3, kernel_h=2, kernel_w=4, pad_h=1, pad_w=0, stride_h=2,
                       stride_w=1, dilation=(2, 1)),
-        spelled="convolution_param { num_output: 3 kernel_size: 2 kernel_size: 4 pad: 1 pad: 0 "
+        as_text="convolution_param { num_output: 3 kernel_size: 2 kernel_size: 4 pad: 1 pad: 0 "
         "stride: 2 stride: 1 dilation: 2 dilation: 1 }",
     ),
     deconv("dilation", Deconvolution(num_output=3, kernel_size=(3,), dilation=(2,), pad=(2,))),
@@ -59,7 +59,7 @@ ROWS = (
     im2col(
         "unequal lists spelled",
         Im2col(kernel_h=2, kernel_w=3, pad_h=1, pad_w=0, stride_h=1, stride_w=2, dilation=(2, 1)),
-        spelled="convolution_param { kernel_size: 2 kernel_size: 3 pad: 1 pad: 0 "
+        as_text="convolution_param { kernel_size: 2 kernel_size: 3 pad: 1 pad: 0 "
         "stride: 1 stride: 2 dilation: 2 dilation: 1 }",
     ),
     im2col("dilation", Im2col(kernel_size=(2,), dilation=(3, 2))),

@@ -151,7 +151,7 @@ def pooled(layer: Pooling) -> Before:
     return before
 
 
-def alone(net: Emitter, inputs: Tops) -> Tops:
+def adds_inputs(net: Emitter, inputs: Tops) -> Tops:
     """Return no bottoms, of a layer in a net that has inputs."""
     net.inputs += inputs
     return ()
@@ -229,11 +229,11 @@ ROWS = [
     Row(index_segments.by_segments, IndexMap(first=1, sizes=(590,)), ((2, 550, 1),),
         indices([*range(20, 0, -1), *range(550), *range(548, 528, -1)])),
     Row(constant.by_filler, Constant(shape=(2, 3)), IMAGE, (torch.full((2, 3), 1.5),),
-        before=alone),
-    Row(constant.by_parameter, Constant(shape=(2, 3)), IMAGE, ((2, 3),), before=alone),
-    Row(constant.of_an_input, Constant(shape=(2, 3)), IMAGE, ((2, 3),), before=alone),
+        before=adds_inputs),
+    Row(constant.by_parameter, Constant(shape=(2, 3)), IMAGE, ((2, 3),), before=adds_inputs),
+    Row(constant.of_an_input, Constant(shape=(2, 3)), IMAGE, ((2, 3),), before=adds_inputs),
     Row(constant.of_an_input, Constant(shape=(1, 4)), ((5,),), (torch.full((1, 4), 0.5),),
-        before=alone),
+        before=adds_inputs),
     Row(constant.ones_of_input, Ones(), IMAGE),
     Row(constant.ones_of_input, Ones(), ((4,),)),
     Row(matmul.second_as_weight, MatMul(), ((3, 4), (4, 2))),

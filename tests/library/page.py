@@ -15,10 +15,10 @@ PAGE = Path(__file__).parents[2] / "fx2caffe" / "zoo" / "LIBRARIES.md"
 
 def write(rows: Sequence[Row]) -> None:
     """Write the table into the page, with the models by their own names."""
-    table.write([_shown(row) for row in rows], PAGE)
+    table.write([_with_public_names(row) for row in rows], PAGE)
 
 
-def _shown(row: Row) -> Row:
+def _with_public_names(row: Row) -> Row:
     """Return a row with the model by its own name, and paths from the package on."""
     reasons = tuple(re.sub(r"\S*site-packages/", "", reason) for reason in row.reasons)
     return replace(row, job=replace(row.job, name=own_name(row)), reasons=reasons)

@@ -145,14 +145,14 @@ class FreeHead(nn.Module):
         batch = found[0].shape[0]
         flat = torch.cat([x.view(batch, x.shape[1], -1) for x in found], 2)
         box, score = flat.split((4 * self.bins, self.classes), 1)
-        anchors, strides = self._places([x.shape[-2:] for x in found])
+        anchors, strides = self._anchors([x.shape[-2:] for x in found])
         shares = box.view(batch, 4, self.bins, -1).transpose(2, 1).softmax(1)
         bins = torch.arange(self.bins, dtype=torch.float32).view(1, self.bins, 1, 1)
         left, right = F.conv2d(shares, bins)[:, 0].chunk(2, 1)
         low, high = anchors - left, anchors + right
         return torch.cat(((low + high) / 2 * strides, (high - low) * strides, score.sigmoid()), 1)
 
-    def _places(self, sizes: list[torch.Size]) -> tuple[Tensor, Tensor]:
+    def _anchors(self, sizes: list[torch.Size]) -> tuple[Tensor, Tensor]:
         centres = [cell_corners(w, h).reshape(-1, 2).t() + 0.5 for h, w in sizes]
         strides = [
             torch.full((1, h * w), float(stride))

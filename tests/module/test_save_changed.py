@@ -106,8 +106,8 @@ def test_the_weights_that_forward_uses_are_saved(tmp_path: Path, change: Change)
     torch.testing.assert_close(again(X), module(X.to(module.conv.weight.dtype)).float())
 
 
-def another(name: str, made: Callable[[], nn.Module]) -> Change:
-    return lambda module: setattr(module, name, made())
+def swapped(name: str, build: Callable[[], nn.Module]) -> Change:
+    return lambda module: setattr(module, name, build())
 
 
 PUT_BACK = "needs the module that load made, {}, got {}: put it back".format
@@ -117,24 +117,24 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda module: nn.utils.weight_norm(module.conv), "needs weight to be a parameter"
     ),
     "torch's BatchNorm": (
-        another("bn", lambda: nn.BatchNorm2d(4)),
+        swapped("bn", lambda: nn.BatchNorm2d(4)),
         PUT_BACK("caffe2fx's BatchNorm2d", "torch's BatchNorm2d"),
     ),
     "BatchNorm as a Scale": (
-        another("scale", lambda: nn.BatchNorm2d(4)),
+        swapped("scale", lambda: nn.BatchNorm2d(4)),
         PUT_BACK("caffe2fx's RecordModule", "torch's BatchNorm2d"),
     ),
     "more in its place": (
         lambda module: setattr(module, "conv", nn.Sequential(module.conv, nn.ReLU())),
         PUT_BACK("torch's Conv2d", "torch's Sequential"),
     ),
-    "no weights": (another("conv", nn.Identity), PUT_BACK("torch's Conv2d", "torch's Identity")),
+    "no weights": (swapped("conv", nn.Identity), PUT_BACK("torch's Conv2d", "torch's Identity")),
     "no bias": (
-        another("conv", lambda: nn.Conv2d(4, 4, 1, groups=4, bias=False)),
+        swapped("conv", lambda: nn.Conv2d(4, 4, 1, groups=4, bias=False)),
         r"needs weights of shapes .*, got \[\(4, 1, 1, 1\)\]",
     ),
     "another size": (
-        another("conv", lambda: nn.Conv2d(4, 4, 3, groups=4)),
+        swapped("conv", lambda: nn.Conv2d(4, 4, 3, groups=4)),
         r"needs weights of shapes .*, got \[\(4, 1, 3, 3\), \(4,\)\]",
     ),
     "shared weights that differ": (

@@ -143,7 +143,7 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
 
-    def place(line: int, column: int) -> int:
+    def offset_of(line: int, column: int) -> int:
         return starts[line - 1] + column
 
     return [
@@ -152,8 +152,8 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
             node.lineno,
             scope,
             operator,
-            place(node.lineno, node.col_offset),
-            place(node.end_lineno or node.lineno, node.end_col_offset or 0),
+            offset_of(node.lineno, node.col_offset),
+            offset_of(node.end_lineno or node.lineno, node.end_col_offset or 0),
             new,
         )
         for scope, operator, node, new in _changes(ast.parse(source), "")

@@ -18,7 +18,7 @@ from tests.layers.test_rows import ROWS, over
 rows = over(row for row in ROWS.values() if not isinstance(row.layer, Source) and row.tops)
 
 
-def alone(row: Row) -> CaffeGraphModule:
+def net_of(row: Row) -> CaffeGraphModule:
     """Return a net of that layer."""
     steps = tuple(row.steps())
     return graph_module(Net(steps, steps[-1].tops))
@@ -31,7 +31,7 @@ def tensors(results: Any) -> list[Tensor]:
 @rows
 def test_all_of_it_moves_to_another_precision(row: Row) -> None:
     inputs = [value.double() for value in row.inputs()]
-    module = alone(row).double()
+    module = net_of(row).double()
     with torch.no_grad():
         assert {top.dtype for top in tensors(module(*inputs))} == {torch.float64}
 
@@ -41,5 +41,5 @@ def test_all_of_it_moves_to_another_device(row: Row) -> None:
     if row.layer.has_dynamic_shape:
         pytest.skip("not run: how many rows there are depends on values, of which meta has none")
     inputs = [value.to("meta") for value in row.inputs()]
-    module = alone(row).to("meta")
+    module = net_of(row).to("meta")
     assert {top.device.type for top in tensors(module(*inputs))} == {"meta"}

@@ -20,7 +20,7 @@ def sampled(
     return function(lambda x, grid: F.grid_sample(x, grid, mode, padding, align))
 
 
-def place(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...], **more: Any) -> Row:
+def sample(id: str, body: Callable[..., Any], shapes: tuple[Shape, ...], **more: Any) -> Row:
     return Row(id, function(body), shapes, **more)
 
 
@@ -100,37 +100,37 @@ ROWS = [
         layers={"Reshape": 4, "Im2col": 2, "Flatten": 6, "Slice": 1, "Power": 51, "Eltwise": 41,
             "Threshold": 6, "AbsVal": 3, "ReLU": 6, "BatchReindex": 8, "Scale": 8},
         fixed_batch=True),
-    place("grid_sample_fixed", lambda x: F.grid_sample(
+    sample("grid_sample_fixed", lambda x: F.grid_sample(
         x, FIXED.expand(len(x), -1, -1, -1), align_corners=False), ((2, 3, 5, 6),),
           layers=("Flatten", "InnerProduct", "Reshape"), fixed_batch=True),
-    place("grid_sample_of_constant", lambda grid: F.grid_sample(
+    sample("grid_sample_of_constant", lambda grid: F.grid_sample(
         FIXED.expand(2, -1, -1, -1), grid, align_corners=True), ((2, 3, 3, 2),),
           layers={"Parameter": 1, "Im2col": 3, "Reshape": 4, "Flatten": 5, "Slice": 1,
             "Power": 28, "Eltwise": 21, "Threshold": 2, "ReLU": 2, "Bias": 4, "BatchReindex": 4,
             "Scale": 4}, fixed_batch=True),
-    place("grid_sampler", lambda x, grid: torch.grid_sampler(x, grid, 1, 1, False), IMAGE,
+    sample("grid_sampler", lambda x, grid: torch.grid_sampler(x, grid, 1, 1, False), IMAGE,
           layers=("Reshape", "Im2col", "Reshape", "Flatten", "Flatten", "Slice", "Flatten",
             "Power", "Power", "ReLU", "Power", "Power", "Eltwise", "Power", "Power", "Power",
             "Flatten", "Power", "Power", "ReLU", "Power", "Power", "Eltwise", "Power", "Power",
             "Power", "Eltwise", "Bias", "BatchReindex", "Reshape", "Im2col", "Flatten", "Reshape"),
         fixed_batch=True),
-    place("grid_sampler_2d", lambda x, grid: torch.grid_sampler_2d(x, grid, 0, 1, True), IMAGE,
+    sample("grid_sampler_2d", lambda x, grid: torch.grid_sampler_2d(x, grid, 0, 1, True), IMAGE,
           layers={"Reshape": 4, "Im2col": 2, "Flatten": 5, "Slice": 1, "Power": 24, "ReLU": 4,
             "Eltwise": 19, "Threshold": 2, "Bias": 4, "BatchReindex": 4, "Scale": 4},
         fixed_batch=True),
-    place("grid_sampler_3d", lambda x, grid: torch.grid_sampler_3d(x, grid, 1, 0, True), VOLUME,
+    sample("grid_sampler_3d", lambda x, grid: torch.grid_sampler_3d(x, grid, 1, 0, True), VOLUME,
           layers={"Reshape": 9, "Im2col": 5, "Flatten": 6, "Slice": 1, "Power": 27, "Eltwise": 7,
             "BatchReindex": 1}, fixed_batch=True),
-    place("affine_grid", lambda t: F.affine_grid(t, [2, 3, 4, 5], align_corners=False),
+    sample("affine_grid", lambda t: F.affine_grid(t, [2, 3, 4, 5], align_corners=False),
           ((2, 2, 3),),
           layers=("InnerProduct", "Reshape", "Im2col", "Flatten", "Reshape"), fixed_batch=True),
-    place("affine_grid_aligned", lambda t: F.affine_grid(t, [2, 3, 4, 5], align_corners=True),
+    sample("affine_grid_aligned", lambda t: F.affine_grid(t, [2, 3, 4, 5], align_corners=True),
           ((2, 2, 3),),
           layers=("InnerProduct", "Reshape", "Im2col", "Flatten", "Reshape"), fixed_batch=True),
-    place("affine_grid_volume", lambda t: F.affine_grid(t, [1, 3, 2, 4, 5], align_corners=False),
+    sample("affine_grid_volume", lambda t: F.affine_grid(t, [1, 3, 2, 4, 5], align_corners=False),
           ((1, 3, 4),),
           layers=("InnerProduct", "Reshape", "Im2col", "Flatten", "Reshape"), fixed_batch=True),
-    place("spatial_transformer", lambda x, t: F.grid_sample(
+    sample("spatial_transformer", lambda x, t: F.grid_sample(
         x, F.affine_grid(t, [2, 3, 5, 6], align_corners=True), align_corners=True),
           ((2, 3, 5, 6), (2, 2, 3)),
               fixed_batch=True,

@@ -39,7 +39,7 @@ COMPOSED = frozenset(
 )
 
 
-def found(name: str) -> Callable[..., Any] | None:
+def function_of(name: str) -> Callable[..., Any] | None:
     """Return the function that OpInfo calls by this name."""
     owner, _, last = name.removesuffix(".default").rpartition(".")
     own = {"nn.functional": F}.get(owner) or getattr(torch, owner or "none", None)
@@ -49,7 +49,7 @@ def found(name: str) -> Callable[..., Any] | None:
 
 def is_known(name: str) -> bool:
     """Return whether a function has a handler, a reason, or never becomes a node."""
-    last, function = name.rpartition(".")[2].strip("_"), found(name)
+    last, function = name.rpartition(".")[2].strip("_"), function_of(name)
     named = {last, name.rpartition(".")[2], name.replace(".", "_")}
     if named & set(REASONS) or name.startswith(("signal.windows.", "masked.")):
         return True

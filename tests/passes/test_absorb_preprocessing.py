@@ -31,7 +31,7 @@ class Two(nn.Module):
         return self.one(x), self.two(x)
 
 
-class Beside(Two):
+class WithInputAsOutput(Two):
     """The input is an output too."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], tuple[str, ...]]]
         ("Scale", "ReLU", "Power"),
     ),
     "an output beside a convolution": (
-        lambda: Beside(),
+        lambda: WithInputAsOutput(),
         {**IMAGENET, "channel_order": "BGR"},
         ("Slice", "Concat", "Scale", "Convolution", "Power"),
     ),

@@ -65,7 +65,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     return found, folder / "r.html"
 
 
-def numbers(page: Any) -> dict[str, str]:
+def summary_of(page: Any) -> dict[str, str]:
     names, values = (page.locator(f"#numbers {tag}").all_inner_texts() for tag in ("dt", "dd"))
     return dict(zip(names, values, strict=True))
 
@@ -77,12 +77,12 @@ def test_a_click_on_a_layer_shows_its_measures(opened: Any, report: tuple[Report
     assert title.inner_text() == "branch"  # the page opens with the fault
     first = found.first_divergence
     assert first is not None and first.measures.worst
-    assert numbers(page)["worst element"] == str(list(first.measures.worst))
+    assert summary_of(page)["worst element"] == str(list(first.measures.worst))
     assert page.locator("#layer canvas").count() == 3
     page.locator(".net .node .name").get_by_text("strided", exact=True).click()
     assert title.inner_text() == "strided"
     row = next(one for one in found.rows if one.layer == "strided")
-    assert numbers(page)["cosine"] == f"{row.measures.cosine:.8f}"
+    assert summary_of(page)["cosine"] == f"{row.measures.cosine:.8f}"
     assert page.locator(".net .node.chosen").count() == 1
     assert page.locator("tr.chosen td").first.inner_text() == "strided"
 

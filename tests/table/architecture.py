@@ -44,7 +44,7 @@ def way(package: str) -> str:
 PARTS: dict[str, Callable[[str], str]] = {"floors": floors, "tree": tree, "way": way}
 
 
-def made(package: str, text: str) -> str:
+def regenerated(package: str, text: str) -> str:
     """Return the page with its generated parts made anew."""
     for name, part in PARTS.items():
         text = markdown.with_part(text, name, part(package))
@@ -55,4 +55,4 @@ def write() -> None:
     """Write both pages."""
     for package in PACKAGES:
         path = ROOT / package / "README.md"
-        markdown.write(path, made(package, path.read_text("utf-8")))
+        markdown.write(path, regenerated(package, path.read_text("utf-8")))

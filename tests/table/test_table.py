@@ -150,7 +150,7 @@ def test_evidence_of_a_record_is_that_of_the_tests() -> None:
 @pytest.mark.parametrize("package", architecture.PACKAGES)
 def test_the_page_of_a_package_shows_its_floors_its_tree_and_a_way_through_it(package: str) -> None:
     text = (architecture.ROOT / package / "README.md").read_text("utf-8")
-    assert text == architecture.made(package, text), "run python -m tests.table architecture"
+    assert text == architecture.regenerated(package, text), "run python -m tests.table architecture"
 
 
 @pytest.mark.parametrize("package", api.PACKAGES)

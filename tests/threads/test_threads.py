@@ -37,14 +37,14 @@ def test_workers() -> None:
 def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = itertools.count()
 
-    def another(name: str) -> str:
+    def sometimes_wrong(name: str) -> str:
         torch.rand(1)
         call = next(calls)
         if call == 7:
             raise ValueError("broken")
         return name + "!" * (call == 10)
 
-    monkeypatch.setattr(work, "all_in_one", another)
+    monkeypatch.setattr(work, "all_in_one", sometimes_wrong)
     before = settings()
     with ThreadPoolExecutor(1) as pool:
         count, wrong = work.search(pool, 2, lambda done: done < 8)

@@ -68,20 +68,20 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def _made(name: str) -> nn.Module:
-    made = MODELS[name]().eval()
+def _model(name: str) -> nn.Module:
+    built = MODELS[name]().eval()
     generator = torch.Generator().manual_seed(len(name))
-    for parameter in made.parameters():
+    for parameter in built.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
-    return made
+    return built
 
 
-_MADE = {name: _made(name) for name in MODELS}
+_BUILT = {name: _model(name) for name in MODELS}
 
 
 def model(name: str) -> nn.Module:
     """Return a model of the caller's own, the same in each process; no random number is drawn."""
-    return copy.deepcopy(_MADE[name])
+    return copy.deepcopy(_BUILT[name])
 
 
 def all_in_one(name: str) -> str:
@@ -96,19 +96,19 @@ def all_in_one(name: str) -> str:
         except UnsupportedError as error:
             return str(error)
         raise AssertionError("svd needs to be refused")
-    made = fx2caffe.export(own, X)
-    report = made.verify(batch=3)
+    built = fx2caffe.export(own, X)
+    report = built.verify(batch=3)
     assert report.ok, report.summary()
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "net.prototxt"), Path(folder, "net.caffemodel")
-        made.save(*files)
+        built.save(*files)
         loaded = caffe2fx.load(*files, optimize=False)
         compared = caffe2fx.compare(loaded, files, X)
     assert compared.ok, compared.summary()
     assert fx2caffe.check(own, X) == ()
     with torch.no_grad():
         torch.testing.assert_close(loaded(X), model(name)(X), rtol=1e-4, atol=1e-4)
-    return made.prototxt
+    return built.prototxt
 
 
 def settings() -> dict[str, Any]:

@@ -38,11 +38,11 @@ class Base(nn.Module):
 class Holder:
     """Keeps the tensor that a hook gives it; no module."""
 
-    __slots__ = ("kept",)
-    kept: Any
+    __slots__ = ("hidden",)
+    hidden: Any
 
 
-KEPT: types.MemberDescriptorType = vars(Holder)["kept"]
+HIDDEN: types.MemberDescriptorType = vars(Holder)["hidden"]
 
 
 class Guarded(Holder):
@@ -51,7 +51,7 @@ class Guarded(Holder):
     __slots__ = ()
 
     @property
-    def kept(self) -> Any:  # type: ignore[override]
+    def hidden(self) -> Any:  # type: ignore[override]
         return []
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -102,9 +102,9 @@ class ByDefault(Base):
     def __init__(self) -> None:
         super().__init__()
 
-        def run(x: Tensor, owner: Base = self, *, kept: dict[str, Any] = self.seen) -> Any:
-            kept["y"] = owner.body(x)
-            return kept["y"] * owner.gain
+        def run(x: Tensor, owner: Base = self, *, hidden: dict[str, Any] = self.seen) -> Any:
+            hidden["y"] = owner.body(x)
+            return hidden["y"] * owner.gain
 
         self.run = run
 
@@ -165,12 +165,12 @@ class BySlots(Base):
         self.body[0].register_forward_hook(self.keep)
 
     def keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self.holder.kept = output
+        self.holder.hidden = output
         self.line.append(output)
 
     def forward(self, x: Tensor) -> Any:
         y = self.body(x)
-        return y + (self.holder.kept + self.line[0]).mean(1, keepdim=True)
+        return y + (self.holder.hidden + self.line[0]).mean(1, keepdim=True)
 
 
 class ByHiddenSlot(BySlots):
@@ -180,10 +180,10 @@ class ByHiddenSlot(BySlots):
 
     def keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         super().keep(module, inputs, output)
-        KEPT.__set__(self.guarded, output)
+        HIDDEN.__set__(self.guarded, output)
 
     def forward(self, x: Tensor) -> Any:
-        return super().forward(x) + KEPT.__get__(self.guarded).mean()
+        return super().forward(x) + HIDDEN.__get__(self.guarded).mean()
 
 
 class ByPatchedForward(Base):
@@ -281,7 +281,7 @@ def images(seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
 def state(model: Base) -> list[Any]:
     """Return all state that a trace could change, by identity, wherever the models keep it."""
     holder = getattr(model, "holder", None)
-    found = [LAST, ByClassAttribute.count, getattr(holder, "kept", None), model.gain, model.seen]
+    found = [LAST, ByClassAttribute.count, getattr(holder, "hidden", None), model.gain, model.seen]
     found += [*OUTSIDE.values(), *ByClassAttribute.shared, *getattr(model, "line", ())]
     found += TABLE.keys()
     found += model.seen.values() if isinstance(model.seen, dict) else model.seen

@@ -23,7 +23,7 @@ class Pair:
     """Calls the same function twice: as a user may write it, and plainly by position."""
 
     id: str
-    spelled: Callable[..., Any]
+    variant: Callable[..., Any]
     plain: Callable[..., Any]
     shape: tuple[int, ...] = X
 
@@ -112,7 +112,7 @@ PAIRS = [
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.id)
 def test_gives_the_net_of_the_plain_form(pair: Pair) -> None:
     x = torch.randn(pair.shape)
-    one, two = (fx2caffe.export(Called(f), x) for f in (pair.spelled, pair.plain))
+    one, two = (fx2caffe.export(Called(f), x) for f in (pair.variant, pair.plain))
     shapes = one.net.shapes(), two.net.shapes()
     types = [[step.layer for step in export.net.steps] for export in (one, two)]
     assert types[0] == types[1]

@@ -37,15 +37,15 @@ def twelve_layers() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def made() -> Export:
+def exported() -> Export:
     torch.manual_seed(0)
     return fx2caffe.export(twelve_layers(), torch.randn(1, 3, 10, 10))
 
 
 @pytest.fixture(scope="module")
-def module(made: Export, tmp_path_factory: pytest.TempPathFactory) -> CaffeGraphModule:
+def module(exported: Export, tmp_path_factory: pytest.TempPathFactory) -> CaffeGraphModule:
     folder = tmp_path_factory.mktemp("net")
-    made.save(folder / "a.prototxt", folder / "a.caffemodel")
+    exported.save(folder / "a.prototxt", folder / "a.caffemodel")
     return caffe2fx.load(folder / "a.prototxt", folder / "a.caffemodel")
 
 
@@ -111,14 +111,14 @@ def test_the_worst_of_quantized_layers_is_ranked_first(
     assert caffe2fx.compare(module, path, thresholds={"cosine": 0.9}).ok
 
 
-def test_a_right_dump_is_equal(module: CaffeGraphModule, made: Export, tmp_path: Path) -> None:
+def test_a_right_dump_is_equal(module: CaffeGraphModule, exported: Export, tmp_path: Path) -> None:
     x, maps = run(module, {})
     path = dump(tmp_path / "d.npz", x, maps)
     for report in (
         caffe2fx.compare(module, path),
         caffe2fx.compare(path, module, x),
-        made.compare(path),
-        made.verify(DumpEngine(path), inputs=x),
+        exported.compare(path),
+        exported.verify(DumpEngine(path), inputs=x),
         caffe2fx.compare(module, path, thresholds=caffe2fx.Thresholds(sqnr=80)),
     ):
         assert report.ok and len(report.rows) == 12, str(report)
@@ -126,23 +126,23 @@ def test_a_right_dump_is_equal(module: CaffeGraphModule, made: Export, tmp_path:
 
 @pytest.mark.parametrize("layer", ["0", "5", "11"])
 def test_engine_dump_names_the_layer(
-    module: CaffeGraphModule, made: Export, tmp_path: Path, layer: str
+    module: CaffeGraphModule, exported: Export, tmp_path: Path, layer: str
 ) -> None:
     """The layers behind it are right for their bottoms, as they are in any engine."""
     x, maps = run(module, {layer: rounded})
-    report = made.verify(DumpEngine(dump(tmp_path / "maps", x, maps)), inputs=x)
+    report = exported.verify(DumpEngine(dump(tmp_path / "maps", x, maps)), inputs=x)
     assert report.engine == "dump"
     assert [row.layer for row in report.rows if row.diverges] == [layer], str(report)
     with pytest.raises(CaffeError, match="needs the values that the dump was made from"):
-        made.verify(DumpEngine(tmp_path / "maps"), inputs=x + 1)
+        exported.verify(DumpEngine(tmp_path / "maps"), inputs=x + 1)
 
 
 def test_engine_dump_follows_other_inputs(
-    module: CaffeGraphModule, made: Export, tmp_path: Path
+    module: CaffeGraphModule, exported: Export, tmp_path: Path
 ) -> None:
     """On a constant input the judge tries others, which no dump has."""
     zeros, files = torch.zeros(1, 3, 10, 10), (tmp_path / "a.prototxt", tmp_path / "a.caffemodel")
-    made.save(*files)
+    exported.save(*files)
     module.caffe.dump(tmp_path / "maps", zeros)
     engine = DumpEngine(tmp_path / "maps")
     assert caffe2fx.compare(module, files, zeros, engine=engine).ok
@@ -251,10 +251,10 @@ def test_requirements_of_a_comparison(module: CaffeGraphModule, tmp_path: Path) 
         caffe2fx.compare(module, module)
 
 
-def test_a_module_of_ones_own(made: Export, tmp_path: Path) -> None:
+def test_a_module_of_ones_own(exported: Export, tmp_path: Path) -> None:
     """Only its outputs have names, and those the dump of its export has in its own order."""
-    made.dump(tmp_path / "maps")
-    model = made.trace.module
+    exported.dump(tmp_path / "maps")
+    model = exported.trace.module
     report = caffe2fx.compare(model, tmp_path / "maps")
     assert report.ok and [row.blob for row in report.rows] == ["10"]
     other = caffe2fx.compare(nn.Conv2d(3, 8, 1).eval(), tmp_path / "maps")
@@ -292,7 +292,7 @@ def run_small() -> tuple[Tensor, dict[str, Tensor]]:
 )
 def test_the_command_line(
     module: CaffeGraphModule,
-    made: Export,
+    exported: Export,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     change: Any,
@@ -303,7 +303,7 @@ def test_the_command_line(
     np.savez(tmp_path / "maps.npz", **{name: value.numpy() for name, value in maps.items()})
     np.save(tmp_path / "x.npy", x.numpy())
     files = [str(tmp_path / name) for name in ("a.prototxt", "a.caffemodel")]
-    made.save(*files)
+    exported.save(*files)
     given = ["--dump", str(tmp_path / "maps.npz"), "--input", str(tmp_path / "x.npy")]
     report = ["--report", str(tmp_path / "r.json"), "--engine", "torch"]
     assert main(["compare", *files, *given, *report, *options]) == status

@@ -20,23 +20,23 @@ Change = Callable[[torch.Tensor], None]
 def blob(name: str, index: int, change: Change) -> Callable[[Net], Net]:
     """Return a fault in one weight blob."""
 
-    def made(net: Net) -> Net:
+    def with_fault(net: Net) -> Net:
         step = at(net, name)
         blobs = [value.clone() for value in step.blobs]
         change(blobs[index])
         return with_step(net, replace(step, blobs=tuple(blobs)))
 
-    return made
+    return with_fault
 
 
 def parameter(name: str, **changes: object) -> Callable[[Net], Net]:
     """Return a fault in the parameters of one layer."""
 
-    def made(net: Net) -> Net:
+    def with_fault(net: Net) -> Net:
         step = at(net, name)
         return with_step(net, replace(step, layer=step.layer.replace(**changes)))
 
-    return made
+    return with_fault
 
 
 def nudge(value: torch.Tensor) -> None:

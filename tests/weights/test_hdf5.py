@@ -124,7 +124,7 @@ def build(file: h5py.File, case: str) -> None:
         HOSTILE[case][1](file, layer)
 
 
-def beside(file: h5py.File) -> Path:
+def other_file(file: h5py.File) -> Path:
     """Return a file that is not the weights', with values and a group in it."""
     path = Path(file.filename).with_name("other.h5")
     with h5py.File(path, "w") as other:
@@ -133,22 +133,22 @@ def beside(file: h5py.File) -> Path:
 
 
 def external_values(file: h5py.File, layer: h5py.Group) -> None:
-    layer.create_dataset("0", (8,), "f4", external=[(str(beside(file)), 0, 32)])
+    layer.create_dataset("0", (8,), "f4", external=[(str(other_file(file)), 0, 32)])
 
 
 def virtual_values(file: h5py.File, layer: h5py.Group) -> None:
     layout = h5py.VirtualLayout((4,), "f4")
-    layout[:] = h5py.VirtualSource(str(beside(file)), "data/ip/0", (4,))
+    layout[:] = h5py.VirtualSource(str(other_file(file)), "data/ip/0", (4,))
     layer.create_virtual_dataset("0", layout)
 
 
 def external_layer(file: h5py.File, layer: h5py.Group) -> None:
-    file["data"]["fc"] = h5py.ExternalLink(str(beside(file)), "/data/ip")
+    file["data"]["fc"] = h5py.ExternalLink(str(other_file(file)), "/data/ip")
 
 
 def external_data(file: h5py.File, layer: h5py.Group) -> None:
     del file["data"]
-    file["data"] = h5py.ExternalLink(str(beside(file)), "/data")
+    file["data"] = h5py.ExternalLink(str(other_file(file)), "/data")
 
 
 def soft_circle(file: h5py.File, layer: h5py.Group) -> None:

@@ -119,7 +119,7 @@ OWNERS_OF_MAPPED: dict[str, Callable[[Pair], Any]] = {
     "mmap=False": lambda pair: caffe2fx.load(*pair, mmap=False),
     "deepcopy": lambda pair: copy.deepcopy(caffe2fx.load(*pair)),
     "pickle": lambda pair: pickle.loads(pickle.dumps(caffe2fx.load(*pair))),
-    "other weights": lambda pair: given(caffe2fx.load(*pair)),
+    "other weights": lambda pair: assigned(caffe2fx.load(*pair)),
 }
 
 
@@ -129,7 +129,7 @@ def as_hdf5(pair: Pair) -> Path:
     return path
 
 
-def given(module: nn.Module) -> nn.Module:
+def assigned(module: nn.Module) -> nn.Module:
     state = {name: value.clone() for name, value in module.state_dict().items()}
     module.load_state_dict(state, assign=True)
     for norm in module.modules():

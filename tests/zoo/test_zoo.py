@@ -104,12 +104,12 @@ def test_one_row_a_model_whatever_happens(folder: Path) -> None:
 
 
 def test_resumes_where_it_was_left(folder: Path) -> None:
-    def made() -> int:
+    def count_built() -> int:
         return len(Path("made.txt").read_text().split())
 
     names = mine("plain", "refused")
     rows = zoo.run(names, output="out")
-    assert zoo.run(names, output="out") == rows and made() == 1
+    assert zoo.run(names, output="out") == rows and count_built() == 1
     assert rows[0].bytes == tuple(
         Path(f"out/my_zoo-plain.{end}").stat().st_size for end in ("prototxt", "caffemodel")
     )
@@ -125,12 +125,12 @@ def test_resumes_where_it_was_left(folder: Path) -> None:
         (2, "refused"),
         (2, "failed"),
     ]
-    assert made() == 2
+    assert count_built() == 2
     assert zoo.run(mine("raising"), output="out", batch=2, again=()) == asked[2:]
     head = "def raising():"
     Path("my_zoo.py").write_text(MODELS.replace(head, f"{head}\n    return plain()"))
     again = zoo.run([*names, *mine("raising")], output="out", batch=2)
-    assert again[:2] == asked[:2] and made() == 3
+    assert again[:2] == asked[:2] and count_built() == 3
     assert again[2].verdict == "equal", again[2].reasons
 
 

@@ -79,43 +79,43 @@ DAMAGED: dict[str, bytes] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Path:
     """Return a folder beside which there is something that must stay as it is."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/f").write_text("original")
     return tmp_path / "root"
 
 
-def refused(package: bytes, place: Path, reason: str) -> None:
-    (path := place.parent / "p.deb").write_bytes(package)
-    place.mkdir()
+def refused(package: bytes, root: Path, reason: str) -> None:
+    (path := root.parent / "p.deb").write_bytes(package)
+    root.mkdir()
     with pytest.raises(EngineError, match=reason):
-        unpack(path, place)
-    assert (place.parent / "outside/f").read_text() == "original"
-    assert sorted(os.listdir(place.parent)) == ["outside", "p.deb", "root"]
-    assert os.listdir(place.parent / "outside") == ["f"]
+        unpack(path, root)
+    assert (root.parent / "outside/f").read_text() == "original"
+    assert sorted(os.listdir(root.parent)) == ["outside", "p.deb", "root"]
+    assert os.listdir(root.parent / "outside") == ["f"]
 
 
 @pytest.mark.parametrize("members", OUT.values(), ids=OUT)
-def test_paths_out_of_the_folder_are_refused(place: Path, members: list[Member]) -> None:
-    refused(deb(archive(*members)), place, "package member .* needs to stay inside the package")
+def test_paths_out_of_the_folder_are_refused(root: Path, members: list[Member]) -> None:
+    refused(deb(archive(*members)), root, "package member .* needs to stay inside the package")
 
 
 @pytest.mark.parametrize("members", MISPLACED.values(), ids=MISPLACED)
-def test_a_member_that_cannot_be_is_refused(place: Path, members: list[Member]) -> None:
-    refused(deb(archive(*members)), place, "p.deb needs |needs to be a file, folder or link")
+def test_a_member_that_cannot_be_is_refused(root: Path, members: list[Member]) -> None:
+    refused(deb(archive(*members)), root, "p.deb needs |needs to be a file, folder or link")
 
 
 @pytest.mark.parametrize("package", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_package_is_refused(place: Path, package: bytes) -> None:
-    refused(package, place, "p.deb needs ")
+def test_a_damaged_package_is_refused(root: Path, package: bytes) -> None:
+    refused(package, root, "p.deb needs ")
 
 
-def test_a_full_disk_is_the_systems_own_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (path := place.parent / "p.deb").write_bytes(deb(archive(("a", FILE, ""))))
+def test_a_full_disk_is_the_systems_own_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path := root.parent / "p.deb").write_bytes(deb(archive(("a", FILE, ""))))
     monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
-        unpack(path, place)
+        unpack(path, root)
 
 
 def full(*_: object) -> None:

@@ -26,7 +26,7 @@ ROWS = (
     Row("hard swish", HardSwish(), (IMAGE,), values=((-4, -3, -1, 0, 2, 3, 5),)),
     Row("hard sigmoid", HardSigmoid(alpha=0.3, beta=0.4), (IMAGE,), values=((-4, 4),)),
     Row("hard sigmoid default", HardSigmoid(), (IMAGE,),
-        spelled="hardsigmoid_param { alpha: 0.2 }"),
+        as_text="hardsigmoid_param { alpha: 0.2 }"),
     Row("mish", Mish(), (IMAGE,)),
     Row("selu", SeLu(), (IMAGE,), values=((-30, -1, 0, 1),)),
     Row("selu dropout", SeLuDropout(dropout_ratio=0.2), (IMAGE,)),

@@ -26,7 +26,7 @@ ROWS = (
     Row("convolution depthwise", ConvolutionDepthwise(
         num_output=4, kernel_size=(3,), stride=(2,), pad=(1,), bias_term=False), (IMAGE,)),
     Row("convolution depthwise of rknn", ConvolutionDepthwise(num_output=4, kernel_size=(3,)),
-        (IMAGE,), spelled="convolution_depthwise_param { num_output: 4 kernel_size: 3 }"),
+        (IMAGE,), as_text="convolution_depthwise_param { num_output: 4 kernel_size: 3 }"),
     Row("convolution depthwise plain", ConvolutionDepthwise(num_output=4, kernel_size=(3,)),
         (IMAGE,)),
     Row("convolution depthwise rectangular", ConvolutionDepthwise(

@@ -40,7 +40,7 @@ ROWS = (
         width=(10, 20), height=(15, 5), clip=False, variance=(0.1, 0.1, 0.2, 0.2)), MAPS),
     Row("detection", DetectionOutput(num_classes=3), BOXES),
     Row("detection said", DetectionOutput(num_classes=3, confidence_threshold=0.1, keep_top_k=9),
-        BOXES, spelled="detection_output_param { num_classes: 3 share_location: true"
+        BOXES, as_text="detection_output_param { num_classes: 3 share_location: true"
         " background_label_id: 0 code_type: CORNER keep_top_k: 9 confidence_threshold: 0.1"
         " nms_param { nms_threshold: 0.3 } }"),
     Row("detection all", DetectionOutput(

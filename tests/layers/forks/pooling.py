@@ -10,7 +10,7 @@ ROWS = (
     Row("pooling, average without padding", Pooling(
         kernel_size=3, stride=2, pad=1, pool=PoolMethod.AVE_EXC_PAD), (IMAGE,)),
     Row("pooling ceil_mode", Pooling(kernel_size=3, stride=2, round_mode=RoundMode.FLOOR), (IMAGE,),
-        spelled="pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }"),
+        as_text="pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }"),
     Row("pooling ceil_mode true", Pooling(kernel_size=3, stride=2), (IMAGE,),
-        spelled="pooling_param { kernel_size: 3 stride: 2 ceil_mode: true }"),
+        as_text="pooling_param { kernel_size: 3 stride: 2 ceil_mode: true }"),
 )  # fmt: skip

@@ -97,7 +97,7 @@ SOURCES = (
         ),
         tops=2,
         needs_files=True,
-        spelled="image_data_param { images_in_color: false label_type: PIXEL }"
+        as_text="image_data_param { images_in_color: false label_type: PIXEL }"
         " transform_param { crop_size: 5 }",
     ),
 )

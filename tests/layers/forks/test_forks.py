@@ -65,7 +65,7 @@ def test_every_parameter_is_at_a_value_that_is_not_its_default_in_some_row() -> 
         for name, wire in kind.wires()
         if not wire.hint
         and not any(
-            name in row.spelled
+            name in row.as_text
             or getattr(row.layer, name, kind) not in (kind, getattr(type(row.layer), name, ()))
             for row in ALL
             if row.layer.message == kind.message
@@ -145,7 +145,7 @@ class Choice:
     bottoms: int = 1
     dialect: str | None = None
     blobs: int = 0
-    beside: str = ""
+    siblings: str = ""
 
     def read(self) -> Layer:
         """Return the record of the layer, which is called l."""
@@ -153,7 +153,7 @@ class Choice:
         bottoms = "".join(f' bottom: "in{index}"' for index in range(self.bottoms))
         layer = f'layer {{ name: "l" type: "{self.type}"{bottoms} top: "out" {self.parameters} }}'
         hints = Hints(self.dialect, {"l": self.blobs})
-        steps = parse(inputs + layer + self.beside, hints=hints).steps
+        steps = parse(inputs + layer + self.siblings, hints=hints).steps
         return next(step.layer for step in steps if step.name == "l")
 
 
@@ -183,7 +183,7 @@ CHOICES = (
     Choice("BN", BNOfBoth, "bn_param { bn_mode: LEARN frozen: true }"),
     Choice("Reorg", None, "reorg_param { stride: 2 }"),
     Choice("Reorg", Reorg, "reorg_param { stride: 2 }", dialect="yolo"),
-    Choice("Reorg", Reorg, "reorg_param { stride: 2 }", beside=YOLO),
+    Choice("Reorg", Reorg, "reorg_param { stride: 2 }", siblings=YOLO),
     Choice("Reorg", ReorgSpace, "reorg_param { stride: 2 }", dialect="tpu_mlir"),
     Choice("Pad", Pad, "pad_param { pad_l: 1 }"),
     Choice("Pad", PadND, "pad_param { paddings: 1 }"),

@@ -30,7 +30,7 @@ ROWS = (
     Row("dropout unscaled", DropoutUnscaled(scale_train=False, dropout_ratio=0.3), (IMAGE,)),
     Row("dropout scaled", DropoutUnscaled(scale_train=True), (IMAGE,)),
     Row("dropout without chance", DropoutUnscaled(scale_train=True), (IMAGE,),
-        spelled="dropout_param { scale_train: true sample_weights_test: false }"),
+        as_text="dropout_param { scale_train: true sample_weights_test: false }"),
 )  # fmt: skip
 
 

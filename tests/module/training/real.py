@@ -19,7 +19,7 @@ from caffe2fx.weights import caffemodel
 from caffe2fx.weights.caffemodel import LayerWeights
 
 CHILD = Path(__file__).with_name("child.py")
-Found = dict[str, Tensor]
+Blobs = dict[str, Tensor]
 SOLVER = 'net: "net.prototxt" lr_policy: "fixed" solver_mode: CPU random_seed: 1 snapshot: 0 '
 
 
@@ -32,7 +32,7 @@ def ask(
     phase: str = "TEST",
     solver: str = "",
     **job: Any,
-) -> Found:
+) -> Blobs:
     """Return the results of child.py; EngineError with Caffe's last words where it dies."""
     found = starter()
     assert found is not None, "mark the test with `pycaffe`"

@@ -20,7 +20,7 @@ from caffe2fx.net.step import Step, Value
 from caffe2fx.verdict.maps.measures import alone_limit, difference, largest
 from tests.layers.row import Row
 from tests.layers.test_rows import FAMILIES, slug
-from tests.module.training.real import Found, ask
+from tests.module.training.real import Blobs, ask
 
 # Caffe has no backward for these, and their values have no gradient either; that of Python
 # is the user's.
@@ -91,14 +91,14 @@ def steps(row: Row) -> list[Step]:
 
 
 @cache
-def in_real_caffe(family: str) -> Found | EngineError:
+def in_real_caffe(family: str) -> Blobs | EngineError:
     try:
-        return found_for([row for row in ROWS.values() if family_of(row) == family])
+        return real_gradients([row for row in ROWS.values() if family_of(row) == family])
     except EngineError as error:
         return error
 
 
-def found_for(rows: Sequence[Row]) -> Found:
+def real_gradients(rows: Sequence[Row]) -> Blobs:
     values = {
         f"{row.id}.bottom{index}": value
         for row in rows
@@ -119,7 +119,7 @@ def real(row: Row) -> tuple[list[Tensor], list[Tensor]]:
     """Caffe's gradients of the row's bottoms and of its blobs."""
     found = in_real_caffe(family_of(row))
     if isinstance(found, EngineError):
-        found = found_for([row])
+        found = real_gradients([row])
     bottoms = [found[f"{row.id}/bottom{index}"] for index in range(len(row.bottoms))]
     return bottoms, [found[f"{row.id}/blob{index}"] for index in range(len(row.blobs()))]
 

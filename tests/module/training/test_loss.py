@@ -47,13 +47,13 @@ NETS = {
 }  # fmt: skip
 
 
-def made(name: str) -> tuple[str, Net, CaffeGraphModule]:
+def net_named(name: str) -> tuple[str, Net, CaffeGraphModule]:
     text = SCORES + NETS[name]
     net = with_initial_weights(parse(text, phase="TRAIN"))
     return text, net, graph_module(net).train()
 
 
-def given() -> dict[str, torch.Tensor]:
+def batch() -> dict[str, torch.Tensor]:
     images = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
     return {"data": images, "label": torch.tensor([0.0, 2.0, 1.0, 2.9])}
 
@@ -61,9 +61,9 @@ def given() -> dict[str, torch.Tensor]:
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", NETS)
 def test_the_loss_is_that_of_real_caffes_forward(name: str) -> None:
-    text, net, module = made(name)
-    real = ask("backward", text, weights_of(net), given(), phase="TRAIN")
-    loss = module.caffe.loss(given())
+    text, net, module = net_named(name)
+    real = ask("backward", text, weights_of(net), batch(), phase="TRAIN")
+    loss = module.caffe.loss(batch())
     near(loss, real["loss"], 1e-6)
     if name == "no loss":
         assert not loss.requires_grad
@@ -94,13 +94,13 @@ def test_a_step_with_another_loss_weight_is_another() -> None:
 
 @pytest.mark.pycaffe
 def test_a_net_whose_losses_name_no_top_is_compared_with_real_caffe(tmp_path: Path) -> None:
-    text, _, module = made("two without a top")
+    text, _, module = net_named("two without a top")
     path = tmp_path / "net.prototxt"
     path.write_text(text + layer("Sigmoid", "y", "score"))
     caffe2fx.save_weights(module, weights := tmp_path / "net.caffemodel")
     loaded = caffe2fx.load(path, weights)
     assert loaded.caffe.outputs == ("y",)
-    report = caffe2fx.compare(loaded, (path, weights), given(), engine="pycaffe")
+    report = caffe2fx.compare(loaded, (path, weights), batch(), engine="pycaffe")
     assert report.ok, str(report)
 
 

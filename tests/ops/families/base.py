@@ -68,8 +68,8 @@ class Random:
         return torch.Generator().manual_seed(1000 * self._tensors + self.number(0, 999))
 
 
-Made = Callable[[Shape, torch.Generator], Tensor]
-KINDS: dict[str, Made] = {
+DrawTensor = Callable[[Shape, torch.Generator], Tensor]
+KINDS: dict[str, DrawTensor] = {
     "normal": lambda shape, g: 2 * torch.randn(shape, generator=g),
     "positive": lambda shape, g: 3 * torch.rand(shape, generator=g) + 0.1,
     "fraction": lambda shape, g: 0.9 * torch.rand(shape, generator=g) + 0.05,
@@ -88,10 +88,10 @@ FAMILIES: dict[Any, list[tuple[Callable[..., Any], Family]]] = defaultdict(list)
 def family(*targets: Any) -> Callable[[Family], Family]:
     """Give a family to those functions that this torch has, which are called as they are."""
 
-    def add(made: Family) -> Family:
+    def add(draw_arguments: Family) -> Family:
         for target in filter(None, map(compat.function_of, targets)):
-            FAMILIES[target].append((target, made))
-        return made
+            FAMILIES[target].append((target, draw_arguments))
+        return draw_arguments
 
     return add
 
@@ -99,11 +99,11 @@ def family(*targets: Any) -> Callable[[Family], Family]:
 def calls(target: Any, function: Callable[..., Any]) -> Callable[[Family], Family]:
     """Give a family to a function that is reached through another one."""
 
-    def add(made: Family) -> Family:
-        found = compat.function_of(target)
-        if found is not None:
-            FAMILIES[found].append((function, made))
-        return made
+    def add(draw_arguments: Family) -> Family:
+        target_function = compat.function_of(target)
+        if target_function is not None:
+            FAMILIES[target_function].append((function, draw_arguments))
+        return draw_arguments
 
     return add
 
@@ -112,9 +112,9 @@ def calls(target: Any, function: Callable[..., Any]) -> Callable[[Family], Famil
 def own_draws(draw: Callable[..., Any], target: Any) -> Draw:
     """Return a draw from one of the families of a function."""
     random = Random(draw)
-    function, made = random.choice(*FAMILIES[target])
+    function, draw_arguments = random.choice(*FAMILIES[target])
     try:
-        args, kwargs = made(random)
+        args, kwargs = draw_arguments(random)
     except RuntimeError:  # torch refused a function that makes the arguments
         reject()
     return random.choice(*variants(Draw(function, args, kwargs)))
@@ -133,27 +133,27 @@ def any_of(kinds: str, least: int = 0) -> Family:
 def broadcast(r: Random, count: int) -> list[Shape]:
     """Draw shapes of so many tensors that broadcast together."""
     whole = r.shape(0, 4, 4)
-    found = []
+    target_function = []
     for _ in range(count):
         kept = whole[r.number(0, len(whole)) :] if r.flag() else whole
-        found.append(tuple(1 if r.number(0, 3) == 0 else size for size in kept))
-    return found
+        target_function.append(tuple(1 if r.number(0, 3) == 0 else size for size in kept))
+    return target_function
 
 
 def axes(r: Random, rank: int) -> Any:
     """Draw no axis, one, or some."""
     if not rank or r.number(0, 4) == 0:
         return None
-    found = r.some(range(rank), 1)
-    found = tuple(axis - rank if r.flag() else axis for axis in found)
-    return found[0] if len(found) == 1 and r.flag() else found
+    target_function = r.some(range(rank), 1)
+    target_function = tuple(axis - rank if r.flag() else axis for axis in target_function)
+    return target_function[0] if len(target_function) == 1 and r.flag() else target_function
 
 
 def along(*options: dict[str, Sequence[Any]], kinds: str = "normal") -> Family:
     """Draw one tensor and one of its axes, with one of each of the options."""
     given = options[0] if options else {}
 
-    def made(r: Random) -> Arguments:
+    def draw_arguments(r: Random) -> Arguments:
         shape = r.shape(1, 4)
         chosen = {name: r.choice(*values) for name, values in given.items()}
         return (r.tensor(shape, r.choice(*kinds.split())),), {
@@ -161,4 +161,4 @@ def along(*options: dict[str, Sequence[Any]], kinds: str = "normal") -> Family:
             **chosen,
         }
 
-    return made
+    return draw_arguments

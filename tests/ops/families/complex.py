@@ -46,14 +46,14 @@ def _space(r: Random) -> Arguments:
     return (r.tensor(shape),), {"dim": dims, **_norm(r)}
 
 
-for _names, _made in {
+for _names, _draw in {
     "fft ifft rfft ihfft": _line,
     "fft2 ifft2 rfft2 ihfft2": _plane,
     "fftn ifftn rfftn ihfftn": _space,
 }.items():
     for _name in _names.split():
         _function = getattr(torch.fft, _name)
-        calls(_function, _as_pairs(_function))(_made)
+        calls(_function, _as_pairs(_function))(_draw)
 
 
 @calls(torch._fft_r2c, _as_pairs(torch._fft_r2c))
@@ -64,11 +64,11 @@ def _of_operator(r: Random) -> Arguments:
 
 
 def _two(kind: str) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         one, two = broadcast(r, 2)
         return (r.tensor(one, kind), r.tensor(two)), {}
 
-    return made
+    return draw
 
 
 calls(torch.complex, _as_pairs(torch.complex))(_two("normal"))

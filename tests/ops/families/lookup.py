@@ -155,7 +155,7 @@ def _embedded(r: Random) -> Arguments:
 
 
 @family(torch.take)
-def _taken(r: Random) -> Arguments:
+def _take(r: Random) -> Arguments:
     value = r.tensor(r.shape(1, 3))
     return (value, r.integers(r.shape(0, 3), value.numel(), -value.numel())), {}
 

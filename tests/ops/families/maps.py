@@ -24,7 +24,7 @@ def one_or_each(r: Random, count: int, low: int, high: int) -> Any:
 
 
 def _convolution(axes_: int) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         groups, kernel = r.choice(1, 1, 2), r.many(axes_, 1, 3)
         inputs, outputs = groups * r.number(1, 2), groups * r.number(1, 2)
         weight = r.tensor((outputs, inputs // groups, *kernel))
@@ -37,11 +37,11 @@ def _convolution(axes_: int) -> Family:
             "groups": groups,
         }
 
-    return made
+    return draw
 
 
 def _transposed(axes_: int) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         groups, kernel = r.choice(1, 1, 2), r.many(axes_, 1, 3)
         inputs, outputs = groups * r.number(1, 2), r.number(1, 2)
         weight = r.tensor((inputs, outputs, *kernel))
@@ -58,22 +58,22 @@ def _transposed(axes_: int) -> Family:
             "groups": groups,
         }
 
-    return made
+    return draw
 
 
 def _max_pooling(axes_: int, indices: bool = False) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         kernel = r.many(axes_, 1, 3)
         options = {"ceil_mode": r.flag(), "dilation": r.choice(1, 1, 2)}
         options["stride"] = r.choice(None, one_or_each(r, axes_, 1, 3))
         options["padding"] = r.number(0, min(kernel) // 2)
         return (images(r, axes_, r.number(1, 2)), kernel), options
 
-    return made
+    return draw
 
 
 def _average_pooling(axes_: int) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         kernel = r.many(axes_, 1, 3)
         options = {"ceil_mode": r.flag(), "count_include_pad": r.flag()}
         options["stride"] = r.choice(None, one_or_each(r, axes_, 1, 3))
@@ -82,36 +82,36 @@ def _average_pooling(axes_: int) -> Family:
             options["divisor_override"] = r.choice(None, None, 3)
         return (images(r, axes_, r.number(1, 2)), kernel), options
 
-    return made
+    return draw
 
 
 def _adaptive(axes_: int) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         return (images(r, axes_, 2), r.many(axes_, 1, 4)), {}
 
-    return made
+    return draw
 
 
 def _power_pooling(axes_: int) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         kernel = r.many(axes_, 1, 3)
         stride = r.choice(None, r.number(1, 2))
         sizes = kernel[0] if axes_ == 1 else kernel
         args = (r.tensor((1, 2, *r.many(axes_, 3, 7)), "positive"), r.choice(1.0, 2.0, 3.0), sizes)
         return args, {"stride": stride, "ceil_mode": r.flag()}
 
-    return made
+    return draw
 
 
 def _unpooling(axes_: int) -> Family:
     pool = getattr(F, f"max_pool{axes_}d")
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         kernel = r.number(2, 3)
         values, indices = pool(r.tensor((1, 2, *(6,) * axes_)), kernel, return_indices=True)
         return (values, indices, kernel), {}
 
-    return made
+    return draw
 
 
 for _axes in (1, 2, 3):
@@ -188,13 +188,13 @@ def _resized(r: Random) -> Arguments:
 def _fractional(axes_: int, indices: bool) -> Family:
     """Draw windows at given random samples, and of the maxima alone."""
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         value = images(r, axes_, 3, 6)
         samples = r.tensor((*value.shape[:2], axes_), "fraction")
         options: dict[str, Any] = {"_random_samples": samples, "return_indices": indices}
         return (value, r.number(1, 2), r.many(axes_, 1, 2)), options
 
-    return made
+    return draw
 
 
 for _axes in (2, 3):
@@ -206,12 +206,12 @@ for _axes in (2, 3):
 def _operator(axes_: int) -> Family:
     """Draw what torch's operator takes: an output size, and the samples without a name."""
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         value = images(r, axes_, 3, 6)
         samples = r.tensor((*value.shape[:2], axes_), "fraction")
         return (value, r.many(axes_, 1, 2), r.many(axes_, 1, 2), samples), {}
 
-    return made
+    return draw
 
 
 for _axes in (2, 3):
@@ -222,7 +222,7 @@ for _axes in (2, 3):
 def _resizing(axes_: int, weighs: bool) -> Family:
     """Return an operator below interpolate: to a size or by factors."""
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         size, factors = r.choice(
             (r.many(axes_, 1, 9), None),
             (None, [r.choice(2.0, 0.5, 1.7) for _ in range(axes_)]),
@@ -230,7 +230,7 @@ def _resizing(axes_: int, weighs: bool) -> Family:
         corners = (r.flag(),) if weighs else ()
         return (images(r, axes_, 2, 6), size, *corners, factors), {}
 
-    return made
+    return draw
 
 
 for _axes, _weighing in (
@@ -320,14 +320,14 @@ def _deformed(r: Random) -> Arguments:
 def _upsampled(axes_: int, weighs: bool) -> Family:
     """Draw interpolate's arguments: the size and the factors come one after the other."""
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         corners = [r.flag()] if weighs else []
         size, factors = r.choice(
             (r.many(axes_, 1, 9), None), (None, [r.choice(2.0, 0.5, 1.5)] * axes_)
         )
         return (images(r, axes_, 2, 6), size, *corners, factors), {}
 
-    return made
+    return draw
 
 
 _N = torch._C._nn

@@ -56,8 +56,8 @@ def _softplus(r: Random) -> Arguments:
 
 @calls(F._threshold, F.threshold)
 def _threshold(r: Random) -> Arguments:
-    numbers = r.choice(0.0, 0.5, -1.0), r.choice(0.0, 7.0, -2.0)
-    return (r.tensor(r.shape(), r.choice("normal", "halves")), *numbers), {}
+    scalars = r.choice(0.0, 0.5, -1.0), r.choice(0.0, 7.0, -2.0)
+    return (r.tensor(r.shape(), r.choice("normal", "halves")), *scalars), {}
 
 
 @family(torch._C._nn.elu)
@@ -85,17 +85,17 @@ def _glu(r: Random) -> Arguments:
     return (r.tensor(shape), axis), {}
 
 
-def pair(kinds: str, numbers: Sequence[Any] = ()) -> Family:
+def pair(kinds: str, scalars: Sequence[Any] = ()) -> Family:
     """Draw two tensors that broadcast, or a tensor and a scalar."""
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         one, two = broadcast(r, 2)
         first = r.tensor(one, r.choice(*kinds.split()))
-        if numbers and r.flag():
-            return (first, r.choice(*numbers)), {}
+        if scalars and r.flag():
+            return (first, r.choice(*scalars)), {}
         return (first, r.tensor(two, r.choice(*kinds.split()))), {}
 
-    return made
+    return draw
 
 
 family(*named("add sub mul"))(pair("normal halves whole", (2, 0, -1.5)))

@@ -27,7 +27,7 @@ def _multiplied(r: Random) -> Arguments:
 def product(left: str, right: str, added: str = "") -> Family:
     """Draw two operands, and one that is added, with a size for each letter."""
 
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         sizes = {letter: r.number(1, 4) for letter in "bnmk"}
         shapes = [[sizes[letter] for letter in term] for term in (left, right)]
         args = tuple(map(r.tensor, shapes))
@@ -37,7 +37,7 @@ def product(left: str, right: str, added: str = "") -> Family:
         options = {"alpha": r.choice(1, 0.5), "beta": r.choice(1, -2, 0)}
         return (r.tensor(own), *args), options
 
-    return made
+    return draw
 
 
 family(torch.mm)(product("nk", "km"))
@@ -151,7 +151,7 @@ GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
 def _cells(kind: str) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         batch, (inputs, width) = r.choice(*APART), r.many(2, 1, 4)
         rows = GATES[kind] * width
         state = r.tensor((batch, width))
@@ -159,11 +159,11 @@ def _cells(kind: str) -> Family:
         matrices = r.tensor((rows, inputs)), r.tensor((rows, width))
         return (r.tensor((batch, inputs)), states, *matrices, *weights(r, (rows,))), {}
 
-    return made
+    return draw
 
 
 def _layers(kind: str) -> Family:
-    def made(r: Random) -> Arguments:
+    def draw(r: Random) -> Arguments:
         steps, (batch, inputs, width) = r.choice(*APART), r.many(3, 1, 3)
         layers, both = r.number(1, 2), r.flag()
         directions = 1 + both
@@ -179,7 +179,7 @@ def _layers(kind: str) -> Family:
         value = r.tensor((steps, batch, inputs))
         return (value, states, flat, True, layers, 0.0, False, both, False), {}
 
-    return made
+    return draw
 
 
 for _kind in GATES:

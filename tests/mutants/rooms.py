@@ -14,7 +14,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "caffe2fx/files": ("tests/layers/test_rows.py", "tests/net"),
     "caffe2fx/layers": ("tests/layers/test_rows.py", "tests/layers", "tests/files", "tests/net"),
     "caffe2fx/layers/forks": ("tests/layers/forks", "tests/files", "tests/layers"),
-    "caffe2fx/messages": ("tests/files", "tests/layers/test_rows.py"),
+    "caffe2fx/messages": ("tests/files", "tests/layers/test_rows.py", "tests/layers"),
     "caffe2fx/module": ("tests/net", "tests/layers/test_rows.py"),
     "caffe2fx/net": ("tests/module", "tests/exporter"),
     "caffe2fx/optimize": ("tests/module",),

@@ -18,8 +18,11 @@ from caffe2fx.weights import caffemodel
 Path_ = str | Path
 
 _LINE = "# caffe2fx id: {}"
-_FOUND = re.compile(rb"^# caffe2fx id: ([0-9a-f]{16})\b", re.MULTILINE)
-_HEAD = 4096  # bytes of a prototxt in which the line is looked for
+# In a comment anywhere in the text, since people and editors move, indent and respace them.
+_CODE = rb"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*"""
+_FOUND = re.compile(_CODE + rb"#[#\s]*caffe2fx\s+id:\s*([0-9a-f]{16})\b")
+_WORD = b"caffe2fx"
+_MOST = 1 << 24  # bytes of a prototxt in which it is looked for; a .caffemodel is larger
 _BATCH = re.compile(r"(shape \{\n\s*dim: )\d+")
 
 
@@ -40,7 +43,9 @@ def comment(identifier: str) -> str:
 def stated_in_text(prototxt: Path_) -> str:
     """Return the identifier that a prototxt states, empty if it states none."""
     with Path(prototxt).open("rb") as file:
-        found = _FOUND.search(file.read(_HEAD))
+        text = file.read(_MOST).lower()
+    lines = re.split(rb"[\r\n]", text) if _WORD in text else []
+    found = next(filter(None, map(_FOUND.match, lines)), None)
     return found[1].decode() if found else ""
 
 

@@ -107,6 +107,41 @@ def weights_alone(pair: Pair) -> Pair:
     return pair
 
 
+def respelled(pair: Pair, change: Callable[[str], str]) -> Pair:
+    pair[0].write_bytes(change(pair[0].read_text()).encode())
+    return pair
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "behind a long comment": lambda text: "# my net\n" * 1000 + text,
+    "at the end": lambda text: "\n".join(reversed(text.split("\n", 1))),
+    "indented": lambda text: f"  \t{text}",
+    "without a space": lambda text: text.replace("# caffe2fx", "#caffe2fx"),
+    "with a tab": lambda text: text.replace("# caffe2fx id: ", "#\tcaffe2fx id:\t"),
+    "commented twice": lambda text: f"# {text}",
+    "in capitals": lambda text: re.sub("^.*", lambda found: found[0].upper(), text, count=1),
+    "behind code": lambda text: re.sub("^(.*)\n(name: .*)", r"\2 \1", text),
+    "behind the like in a name": lambda text: (
+        'name: "# caffe2fx id: 0123456789abcdef"\n' + re.sub("\nname: .*", "", text)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", SPELLINGS.values(), ids=SPELLINGS)
+def test_an_edited_comment_keeps_the_identifier(
+    tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    pair = respelled(saved(tmp_path, model()), change)
+    assert change(text := fx2caffe.export(model(), X).prototxt) != text
+    assert stated_in_text(pair[0]) == stated_in_weights(pair[1]) != ""
+    caffe2fx.load(*pair)
+    _, others = saved(tmp_path / "other", model(1, nn.Sigmoid))
+    with pytest.raises(CaffeError, match="needs the weights of its own net"):
+        caffe2fx.load(pair[0], others)
+
+
 USES: dict[str, Callable[[Pair], Pair]] = {
     "the pair itself": lambda pair: pair,
     "an edited layer": lambda pair: edited(pair, 'type: "ReLU"', 'type: "Sigmoid"'),

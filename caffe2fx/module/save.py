@@ -12,11 +12,13 @@ from caffe2fx.files.prototxt import text_of
 from caffe2fx.files.text_rewrites import Respelling, rewritten_text
 from caffe2fx.module.graph_module import CaffeGraphModule
 from caffe2fx.module.held_blobs import held_blobs
+from caffe2fx.net.match_weights import check_names_are_used_once
 from caffe2fx.net.net import Net
 from caffe2fx.net.shared_weights import check_shared_values
 from caffe2fx.net.unique_names import unique_name
 from caffe2fx.weights import caffemodel
 from caffe2fx.weights.atomic import file_errors, replacing, replacing_all
+from caffe2fx.weights.mapped import check_unwritten
 from caffe2fx.weights.pairing import comment, identifier_of
 
 
@@ -140,6 +142,7 @@ def write_layers(
     identifier: str,
 ) -> None:
     """Write the layers of a weights file that is to have this name: HDF5 if it ends in .h5."""
+    check_unwritten(blob for layer in layers for blob in layer.blobs)
     if name.endswith(".h5"):
         from caffe2fx.weights import hdf5  # h5py is large
 
@@ -152,7 +155,9 @@ def weights_of(net: Net) -> tuple[caffemodel.LayerWeights, ...]:
     """Return the layers of the net as a weights file lists them.
 
     A layer whose weights the net computes is left out; Caffe then keeps the weights that it has.
+    Raises CaffeFormatError for two layers of one name, which no file can tell apart.
     """
+    check_names_are_used_once(net.steps)
     return tuple(
         caffemodel.LayerWeights(
             step.name,

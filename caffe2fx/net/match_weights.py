@@ -73,7 +73,7 @@ def with_weights(net: Net, weights: Sequence[LayerWeights], source: str = "weigh
         replace(step, blobs=_blobs(by_name[step.name], shapes)) if step.name in by_name else step
         for step, shapes in zip(net.steps, wanted, strict=True)
     )
-    _check_names_are_used_once(steps)
+    check_names_are_used_once(steps)
     try:
         filled = with_shared_blobs(net.refilled(steps), _order(weights))
         filled.check_blobs()
@@ -194,7 +194,8 @@ def _todays(blob: Tensor, index: int, entry: LayerWeights, wanted: Sequence[Shap
     return blob.reshape(wanted[index]) if padded == tuple(blob.shape) else blob
 
 
-def _check_names_are_used_once(steps: Sequence[Step]) -> None:
+def check_names_are_used_once(steps: Sequence[Step]) -> None:
+    """Raise where two layers have one name and weights: Caffe would fill the first alone."""
     count = Counter(step.name for step in steps)
     for step in steps:
         if step.blobs and count[step.name] > 1:

@@ -91,6 +91,12 @@ class Watch:
                 )
 
 
+def check_unwritten(tensors: Iterable[Tensor]) -> None:
+    """Raise CaffeFileError if one of the tensors lies over a file that was written into."""
+    known = list(tensors)
+    Watch.over(known).check(lambda: known)
+
+
 def memory_of(path: str | os.PathLike[str], *, may_map: bool = True) -> mmap.mmap:
     """Return the file's bytes; writing to them never reaches the file."""
     with open(path, "rb") as file:

@@ -37,6 +37,7 @@ from caffe2fx.verdict.output_trial import with_outputs_tried
 from caffe2fx.verdict.result.dump_report import DumpReport, Thresholds
 from caffe2fx.verdict.result.report import Report
 from caffe2fx.weights.atomic import file_errors
+from caffe2fx.weights.mapped import check_unwritten
 from caffe2fx.weights.pairing import check_pair, stated_in_text
 from fx2caffe.exporter.module_map import Map, map_of
 from fx2caffe.exporter.reference import run_reference, with_signals
@@ -176,6 +177,7 @@ class Export:
         ShapeMismatchError for inputs of shapes on which the net does not run, and CaffeError for
         files of another net.
         """
+        check_unwritten((*self.trace.module.parameters(), *self.trace.module.buffers()))
         chosen = best_engine(self.target.judges) if engine == "best" else engine
         values, runner = self.verify_inputs(inputs, batch), engine_of(chosen)
         if self.unverified:

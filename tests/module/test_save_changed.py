@@ -12,6 +12,9 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import caffe2fx
 from caffe2fx.errors import CaffeError
+from caffe2fx.weights import caffemodel
+from caffe2fx.weights.caffemodel import LayerWeights
+from tests.files.caffes_own import saved as saved_by_caffe
 
 X = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(2))
 PRODUCT = (
@@ -168,3 +171,25 @@ def test_a_norm_without_statistics_is_our_error(tmp_path: Path) -> None:
     module.bn.running_mean = None
     with pytest.raises(CaffeError, match="BatchNorm needs running_mean, got None"):
         module(X)
+
+
+TWICE = NET.replace('name: "two"', 'name: "one"')
+
+
+@pytest.mark.parametrize("ending", ["caffemodel", "caffemodel.h5"])
+def test_two_layers_of_one_name_are_not_saved(tmp_path: Path, ending: str) -> None:
+    (text := tmp_path / "net.prototxt").write_text(TWICE)
+    with pytest.raises(CaffeError, match="needs a name of its own for its weights, got 2 layers"):
+        caffe2fx.save_weights(caffe2fx.load(text), tmp_path / f"net.{ending}")
+    assert list(tmp_path.iterdir()) == [text]
+
+
+@pytest.mark.pycaffe
+def test_real_caffe_fills_the_first_of_one_name(tmp_path: Path) -> None:
+    (text := tmp_path / "net.prototxt").write_text(TWICE.replace('name: "w"', ""))
+    ones = torch.ones(4, 4), torch.ones(4)
+    twice = [LayerWeights("one", "InnerProduct", ones)] * 2
+    caffemodel.write(path := tmp_path / "net.caffemodel", "", twice)
+    saved_by_caffe(text, again := tmp_path / "again.caffemodel", weights=path)
+    _, (*_, first, second) = caffemodel.read(again)
+    assert torch.equal(first.blobs[0], ones[0]) and not torch.equal(second.blobs[0], ones[0])

@@ -111,6 +111,28 @@ def test_a_mapped_tensor_is_not_used_once_its_file_was_written(
         use(module, files[1].parent)
 
 
+EXPORTED: dict[str, Callable[[fx2caffe.Export, Pair], object]] = {
+    "save": lambda net, pair: net.save(pair[0].with_name("2"), pair[1].with_name("2.caffemodel")),
+    "save as HDF5": lambda net, pair: net.save(pair[0].with_name("2"), pair[1].with_name("2.h5")),
+    "save_weights": lambda net, pair: net.save_weights(pair[0], pair[1].with_name("2.caffemodel")),
+    "verify": lambda net, _: net.verify(),
+    "verify files": lambda net, pair: net.verify(files=(pair[0], pair[1].with_name("kept"))),
+}
+
+
+@pytest.mark.parametrize("use", EXPORTED.values(), ids=EXPORTED)
+@pytest.mark.parametrize("write", [copied_over, cut_short])
+def test_an_export_of_a_mapped_module_is_not_used_either(
+    files: Pair, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], use: Any
+) -> None:
+    monkeypatch.setattr(mapped, "READ_UP_TO", 0)
+    exported = fx2caffe.export(caffe2fx.load(*files), X)
+    use(exported, (files[0], shutil.copyfile(files[1], files[1].with_name("kept"))))
+    write(files[1])
+    with pytest.raises(CaffeFileError, match=f"{files[1]} was written into .* mmap=False"):
+        use(exported, files)
+
+
 OWNERS: dict[str, Callable[[Pair], Any]] = {
     "small": lambda pair: caffe2fx.load(*pair),
     "HDF5": lambda pair: caffe2fx.load(pair[0], as_hdf5(pair)),

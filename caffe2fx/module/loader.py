@@ -60,14 +60,16 @@ def read_net(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
 
     `options` are those of `load`, but for `freeze`.
     """
-    return _read(prototxt, weights, Options(**options))[0]
+    chosen = Options(**options)
+    net, _ = _read(prototxt, weights, chosen)
+    return net if chosen.outputs is None else ending_at(net, chosen.outputs)
 
 
 def describe(prototxt: Path_, weights: Path_ | None, **options: Any) -> Net:
     """Return the net as `load` reads it, but with no filler run where `weights` is None."""
     chosen = Options(**options)
     if weights is not None:
-        return _read(prototxt, weights, chosen)[0]
+        return read_net(prototxt, weights, **options)
     with file_errors():
         return reshaped(_described(prototxt, (), chosen), chosen)
 
@@ -161,11 +163,13 @@ def load(
         mmap=mmap,
         max_bytes=max_bytes,
     )
-    net, left = _read(prototxt, weights, options)
+    whole, left = _read(prototxt, weights, options)
+    net = whole if outputs is None else ending_at(whole, outputs)
     made = graph_module(_optimized(net, options) if optimize else net)
     made.meta["caffe_is_optimized"] = optimize
     made.meta["caffe_unmatched"] = left
     made.meta["caffe_is_cut"] = outputs is not None
+    made.meta["caffe_cut_off"] = _with_weights_in(whole) - _with_weights_in(net)
     made.meta["caffe_watch"] = Watch.over(b for step in made.caffe.net for b in step.blobs)
     with file_errors():
         made.meta["caffe_identifier"] = stated_in_text(prototxt)
@@ -190,6 +194,7 @@ def _default_phase(path: Path_) -> str:
 def _read(
     prototxt_path: Path_, weights_path: Path_ | None, options: Options
 ) -> tuple[Net, Unmatched]:
+    """Return the whole net, whatever its outputs are to be, and what did not match."""
     with file_errors():
         if weights_path is None and is_binary(prototxt_path):
             weights_path = prototxt_path
@@ -207,7 +212,11 @@ def _read(
     else:
         filled = with_fitting_weights(net, entries, str(weights_path))
         left = unmatched(net, entries)
-    return filled if options.outputs is None else ending_at(filled, options.outputs), left
+    return filled, left
+
+
+def _with_weights_in(net: Net) -> set[str]:
+    return {step.name for step in net.steps if step.blobs}
 
 
 def _entries(path: Path_, options: Options) -> tuple[LayerWeights, ...]:

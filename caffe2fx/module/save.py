@@ -88,13 +88,17 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
 
     Raises CaffeError for a module that did not come from caffe2fx.load, or was loaded with
     optimize=True or has other modules in place of those with weights: its weights are no longer
-    those of the prototxt's layers. So too where weights that layers share differ.
+    those of the prototxt's layers. So too where weights that layers share differ, and where
+    `outputs` cut off layers with weights, which Caffe would start at random.
     """
     if not isinstance(module, CaffeGraphModule):
         kind = type(module).__name__
         raise CaffeError(f"save_weights needs a module of caffe2fx.load, got {kind}")
     if module.is_optimized:
         raise CaffeError("save_weights needs a module loaded without optimize, got optimize=True")
+    if lost := sorted(module.meta.get("caffe_cut_off", ())):
+        message = "save_weights needs the weights of the whole net: load without outputs, which cut"
+        raise CaffeError(f"{message} off {lost}")
     write_weights(current_net(module), path, module.meta.get("caffe_identifier", ""))
 
 

@@ -173,6 +173,16 @@ def test_a_norm_without_statistics_is_our_error(tmp_path: Path) -> None:
         module(X)
 
 
+def test_a_part_of_a_net_has_not_all_weights(tmp_path: Path) -> None:
+    (text := tmp_path / "net.prototxt").write_text(NET)
+    path = tmp_path / "net.caffemodel"
+    with pytest.raises(CaffeError, match=r"load without outputs, which cut off \['one', 'two'\]"):
+        caffe2fx.save_weights(caffe2fx.load(text, outputs=["pool"]), path)
+    whole = caffe2fx.load(text, outputs=["one", "two"])
+    caffe2fx.save_weights(whole, path)
+    torch.testing.assert_close(caffe2fx.load(text, path)(X), whole(X)[1])
+
+
 TWICE = NET.replace('name: "two"', 'name: "one"')
 
 

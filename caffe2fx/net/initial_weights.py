@@ -28,9 +28,8 @@ def with_initial_weights(net: Net, max_bytes: int | None = None) -> Net:
     bottoms = [[shapes[bottom] for bottom in step.bottoms] for step in net.steps]
     _refuse_too_many(net.steps, bottoms, _machine_bytes() if max_bytes is None else max_bytes)
     steps = tuple(map(_fresh, net.steps, bottoms))
-    # Shared blobs start by the owner's filler, whatever the others' fillers are.
-    owners_last = [step.name for step in reversed(steps)]
-    return with_shared_blobs(net.refilled(steps), owners_last)
+    # Shared blobs start by the owner's filler, whatever the others' fillers and names are.
+    return with_shared_blobs(net.refilled(steps), ())
 
 
 def _is_given(step: Step) -> bool:

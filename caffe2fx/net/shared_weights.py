@@ -44,6 +44,7 @@ def _shared_positions(net: Net) -> dict[str, list[BlobPosition]]:
 def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
     """Return the net with one blob for all that share a name: the last in the `order` of the file.
 
+    Where the order does not name them it is the owner's.
     Raises ShapeMismatchError for shapes (with share_mode PERMISSIVE: counts) that Caffe would not
     let share.
     """
@@ -61,6 +62,7 @@ def with_shared_blobs(net: Net, order: Sequence[str]) -> Net:
         value = blobs[last.step][last.blob]
         for position in present:
             _check(net.steps[position.step], position, blobs, present[0])
+        for position in present:
             own = blobs[position.step][position.blob]
             blobs[position.step][position.blob] = (
                 value if own is value else value.reshape(own.shape)

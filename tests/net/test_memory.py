@@ -34,6 +34,12 @@ def reader(blob: str, name: str = "out") -> str:
     return layer("Power", blob, name, "power_param { shift: 1 }")
 
 
+def sharing(name: str, top: str, fields: str) -> str:
+    more = f'inner_product_param {{ bias_term: false {fields} }} param {{ name: "w" }}'
+    return layer("InnerProduct", "x", top, more, name)
+
+
+NAMESAKE = reader("x", "one")
 FLATTEN = layer("Flatten", "x", "a")
 SHARED = {
     "flatten": FLATTEN + over("a") + reader("x"),
@@ -109,6 +115,16 @@ def test_memory_is_shared_as_in_real_caffe(tmp_path: Path, text: str) -> None:
     assert report.ok, report.first_divergence
 
 
+@pytest.mark.pycaffe
+def test_the_first_layer_fills_a_shared_blob_also_among_layers_of_one_name(tmp_path: Path) -> None:
+    owner = sharing("two", "b", "num_output: 2 weight_filler { value: 2 }")
+    other = sharing("one", "c", "num_output: 2 weight_filler { value: 3 }")
+    path = net(tmp_path, NAMESAKE + owner + other)
+    (theirs, _), _ = forward_twice(path, GIVEN)
+    mine = caffe2fx.load(path).caffe.blobs(GIVEN["data"])
+    assert all(torch.equal(mine[name], value) for name, value in theirs.items())
+
+
 @pytest.mark.parametrize("text", SHARED.values(), ids=SHARED)
 def test_is_written_as_it_was_read(text: str) -> None:
     read = parse(HEAD + text)
@@ -152,6 +168,10 @@ STOPS = {
     "two loss_weights": (
         layer("ReLU", "x", "a", "loss_weight: 1 loss_weight: 2"),
         "needs one loss_weight a top, got 2 for 1",
+    ),
+    "one blob of two shapes, of layers of one name": (
+        NAMESAKE + sharing("two", "b", "num_output: 4") + sharing("one", "c", "num_output: 2"),
+        r"shares 'w' and needs its shape \(4, 16\), got \(2, 16\)",
     ),
     "a weighted top that is overwritten": (
         layer("ReLU", "x", "a", "loss_weight: 1") + over("a"),

@@ -7,6 +7,20 @@ class CaffeError(Exception):
     """Base of every error that caffe2fx and fx2caffe raise on purpose."""
 
 
+def message_of(error: BaseException) -> str:
+    """Return the class of a user's error, and its text if it has one."""
+    name, text = type(error).__name__, text_of(error)
+    return f"{name}: {text}" if text else name
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of a user's error, with surrogates escaped; empty where its __str__ fails."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception:
+        return ""
+
+
 class CaffeFormatError(CaffeError, ValueError):
     """Raised if Caffe cannot read a prototxt or caffemodel; the message names file and line."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
-from math import sqrt
+from math import inf, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,6 +87,10 @@ class _PriorBox(Layer):
         super().check(bottoms, tops)
         for bottom in bottoms:
             needs_rank(bottom, 4)
+        for name in ("min_size", "max_size", "aspect_ratio"):
+            values = getattr(self, name)
+            if not all(0 < value < inf for value in values):
+                raise ShapeMismatchError(f"needs a finite {name} above 0, got {values}")
         if not self.boxes() or min(map(min, self.boxes())) < 0:
             raise ShapeMismatchError(f"needs a min_size above 0, got {self.min_size}")
         if self.max_size and len(self.max_size) != len(self.min_size):
@@ -99,8 +103,6 @@ class _PriorBox(Layer):
             )
         if len(self.variance) not in (0, 1, 4) or min(self.variance, default=1) <= 0:
             raise ShapeMismatchError(f"needs 0, 1 or 4 variances above 0, got {self.variance}")
-        if min(self.aspect_ratio, default=1) <= 0:
-            raise ShapeMismatchError(f"needs aspect ratios above 0, got {self.aspect_ratio}")
         self._check_image()
 
     def _check_image(self) -> None:

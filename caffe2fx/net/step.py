@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.errors import CaffeError, ShapeMismatchError, message_of
 from caffe2fx.layers import Source
 from caffe2fx.layers.layer import Layer, RecordModule
 from caffe2fx.messages.common import ParamSpec, Phase
@@ -140,6 +140,10 @@ class Step:
                 _check_size(shape)
         except CaffeError as error:
             raise self.fault(error) from None
+        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+            # Of formulas: not each parameter is checked to be finite, to be not 0, and so on.
+            text = f"{_NEEDS_OTHERS}, got {message_of(error)}"
+            raise self.fault(ShapeMismatchError(text)) from error
         return tops
 
     def _check_overwriting(self, bottoms: Sequence[Shape]) -> None:
@@ -201,6 +205,7 @@ class Step:
 
 
 MAX_AXES = 32
+_NEEDS_OTHERS = "needs parameters and bottoms for which its shapes can be computed"
 
 
 def _check_size(shape: Shape) -> None:

@@ -287,8 +287,14 @@ class Odd(BaseException):
     pass
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("has no text")
+
+
 ERRORS = [KeyError("k"), AttributeError("a"), ZeroDivisionError(), SystemExit(3), Odd("o"),
-          NotImplementedError(), StopIteration(), AssertionError(), OSError(2, "f")]  # fmt: skip
+          NotImplementedError(), StopIteration(), AssertionError(), OSError(2, "f"),
+          Unprintable(), ValueError("\ud800")]  # fmt: skip
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from caffe2fx.errors import text_of
 from caffe2fx.generated_source import forget_with
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.errors import UnsupportedError
@@ -115,7 +116,7 @@ def _runs_with_two_more(
 
 def _does_not_run(error: Exception) -> str:
     own = error if isinstance(error, UnsupportedError) else error.__cause__ or error
-    return f"the model does not run with another batch: {own}"
+    return f"the model does not run with another batch: {text_of(own)}"
 
 
 def result_varies(root: nn.Module, node: fx.Node) -> bool:

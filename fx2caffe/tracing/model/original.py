@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe2fx import compat
+from caffe2fx.errors import message_of
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.tracing.model.snapshot import Snapshot
@@ -166,7 +167,7 @@ def private_copy(module: nn.Module) -> nn.Module:
         with torch.no_grad():
             return copy.deepcopy(module, memo)
     except Exception as error:
-        reason = f"can not be copied ({type(error).__name__}: {error})"
+        reason = f"can not be copied ({message_of(error)})"
         raise UnsupportedError([Refusal(type(module).__name__, reason, Origin())]) from error
 
 

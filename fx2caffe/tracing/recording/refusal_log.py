@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from typing import NoReturn
 
-from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.errors import CaffeError, ShapeMismatchError, message_of
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
 from fx2caffe.tracing.model.module_calls import ModulePath
@@ -89,14 +89,13 @@ def _compiled(error: BaseException) -> tuple[str, str] | None:
     if _COMPILERS & {frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__)}:
         return "torch.compile", COMPILES  # before 2.4 its errors are of any class
     # Under export torch runs a script function's Python source, by this attribute.
-    return ("torch.jit", SCRIPTED) if "_torchdynamo_inline" in str(error) else None
+    return ("torch.jit", SCRIPTED) if "_torchdynamo_inline" in message_of(error) else None
 
 
 def _as_caffe_error(error: BaseException, module: str) -> CaffeError:
     """Wrap an error that forward itself raised into a CaffeError with the user's line."""
     shapes = isinstance(error, (RuntimeError, ValueError, TypeError, IndexError))
     kind = ShapeMismatchError if shapes else CaffeError
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     origin = origin_of(error, module)
     where = f"; {origin}" if origin != Origin() else ""
-    return kind(f"the model does not run on these inputs: {text}{where}")
+    return kind(f"the model does not run on these inputs: {message_of(error)}{where}")

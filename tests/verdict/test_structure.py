@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import caffe2fx
 import fx2caffe
@@ -25,6 +25,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.verdict.reference.calibrate import calibrate
 from caffe2fx.verdict.result.report import Status
+from caffe2fx.verdict.structure.alignment import align
 from tests.verdict.test_comparison import (
     EDITS,
     FAULTS,
@@ -178,3 +179,26 @@ def test_weights_that_two_layers_exchanged_are_named(tmp_path: Path) -> None:
     save(changed, *files)
     report = caffe2fx.compare(graph_module(net), files, X)
     assert [row.layer for row in report.rows if row.diverges] == ["2", "6"], str(report)
+
+
+class Sums(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.branches = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for branch in self.branches:
+            x = x + branch(x).sigmoid()
+        return x
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+@pytest.mark.parametrize("layer", ["branches.0", "sigmoid", "branches.1", "sigmoid_1"])
+def test_sums_behind_a_change_keep_their_partners(kind: str, layer: str) -> None:
+    """One branch of the sum is unknown; the other, under another name, is not."""
+    net = fx2caffe.export(Sums().eval(), X).net
+    step = next(step for step in net.steps if step.name == layer)
+    found = align(renamed(STRUCTURES[kind](net, step)), net)
+    names = [step.name for step in found.added], [step.name for step in found.missing]
+    assert names == (([], [layer]) if kind == "missing" else (["more_new"], []))

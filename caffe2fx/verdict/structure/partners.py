@@ -36,9 +36,12 @@ class Partners:
         self._left = {id(step): step for step in self._others}
         self._places = {id(step): place for place, step in enumerate(self._others)}
         self._readers: dict[tuple[Value, ...], list[Step]] = {}
+        self._joins: dict[Value, list[Step]] = {}  # those with several reads, by each of them
         for step in self._others:
             reads = tuple(self.roots[value] for value in step.reads)
             self._readers.setdefault(reads, []).append(step)
+            for root in set(reads) if len(reads) > 1 else ():
+                self._joins.setdefault(root, []).append(step)
         self._open_keys = Counter(key for step in self._steps for key in _keys(step))
         self._left_keys = Counter(_record(step) for step in self._others)
         self._named = {step.name: step for step in reversed(self._others)}
@@ -126,6 +129,15 @@ class Partners:
         found = self._readers.get(reads, ()) if None not in reads else ()  # type: ignore[arg-type]
         return [one for one in found if id(one) in self._left]
 
+    def joins(self, step: Step) -> list[Step]:
+        """Return the reference's layers left that read, among others, what the judged layer does.
+
+        None where it reads one value: there all of it would be another.
+        """
+        roots = {self.root(value) for value in step.reads} if len(step.reads) > 1 else set()
+        found = {id(one): one for root in roots if root for one in self._joins.get(root, ())}
+        return [one for one in found.values() if id(one) in self._left]
+
     def of_name(self, step: Step) -> Step | None:
         """Return the reference's layer left of the same name, as long as names hold."""
         found = self._named.get(step.name)
@@ -164,6 +176,12 @@ def _same_name(nets: Partners, step: Step) -> Step | None:
     return None if step.layer.type in PASSING else other
 
 
+def _some_same_bottoms(nets: Partners, step: Step) -> Step | None:
+    """Return the only layer of the same parameters that shares a bottom, as a sum of branches."""
+    found = [one for one in nets.joins(step) if _record(one) == _record(step)]
+    return found[0] if len(found) == 1 and not nets.is_reserved(found[0]) else None
+
+
 def _only_one(nets: Partners, step: Step) -> Step | None:
     return None if step.layer.type in PASSING else nets.only(step)
 
@@ -186,6 +204,7 @@ def _other_type(nets: Partners, step: Step) -> Step | None:
 _WEAKER: tuple[Rule, ...] = (
     _same_name_and_bottoms,
     _same_name,
+    _some_same_bottoms,
     _only_one,
     _other_parameters,
     _other_type,

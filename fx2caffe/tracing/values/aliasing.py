@@ -75,7 +75,7 @@ _TOO_HARD = 2  # of torch's quick test
 def shared_alike(tensor: Tensor, source: Tensor) -> bool:
     """Return whether elements that share a position in `tensor` share one in `source` as well."""
     pairs = torch.stack([positions(geometry(x)) for x in (tensor, source.expand(tensor.shape))])
-    return torch.unique(pairs, dim=1).shape[1] == len(torch.unique(pairs[0]))
+    return bool(torch.unique(pairs, dim=1).shape[1] == len(torch.unique(pairs[0])))
 
 
 def is_basic(index: Any) -> bool:

@@ -116,7 +116,8 @@ class CaffeView:
         """Return every layer's result by Caffe name, like pycaffe's net.blobs after a forward.
 
         A blob that in-place layers overwrite has its final content under its own name, and the
-        output of each of its layers under "blob@layer".
+        output of each of its layers under "blob@layer". Where a layer overwrites the memory that
+        two blobs share and nothing reads the other one afterwards, that one keeps its content here.
         """
         values = self.values(*inputs)
         return {name: values[value] for name, value in self.net.names().items()}

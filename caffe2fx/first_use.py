@@ -20,7 +20,7 @@ def first_use(
     modules = {name: module for module, group in names.items() for name in group}
 
     def attribute(name: str) -> Any:
-        value = _found(package, name, modules)
+        value = _resolved(package, name, modules)
         setattr(sys.modules[package], name, value)
         return value
 
@@ -30,7 +30,7 @@ def first_use(
     return attribute, listed
 
 
-def _found(package: str, name: str, modules: Mapping[str, str]) -> Any:
+def _resolved(package: str, name: str, modules: Mapping[str, str]) -> Any:
     if name in modules:
         return getattr(import_module(modules[name]), name)
     if not name.startswith("_") and find_spec(f"{package}.{name}") is not None:

@@ -173,7 +173,7 @@ class OpenCVSession(Closing):
         """Return the tops of one step, run as a net of that one layer."""
         if is_input(step) or not step.tops or not step.layer.in_files:
             return tuple(bottoms) if step.tops else ()
-        alone, given = _alone(step, bottoms)
+        alone, given = _one_layer_net(step, bottoms)
         one = alone.steps[len(bottoms)]
         results = self._forward(self._loaded(alone), given, _asked_for(one))
         shapes = step.top_shapes([tuple(bottom.shape) for bottom in bottoms])
@@ -242,7 +242,7 @@ def _asked_for(step: Step) -> list[str]:
     return [step.name] if len(step.tops) == 1 else [copy.name for copy in _copies(step)]
 
 
-def _alone(step: Step, bottoms: Sequence[Tensor]) -> tuple[Net, dict[Value, Tensor]]:
+def _one_layer_net(step: Step, bottoms: Sequence[Tensor]) -> tuple[Net, dict[Value, Tensor]]:
     """Return a net of one layer between inputs of its own and tops of its own, and the inputs."""
     values = [Value(f"in{index}") for index in range(len(bottoms))]
     inputs = [

@@ -126,13 +126,13 @@ def _labels(bottom: Tensor, rows: Tensor, ignore: int | None) -> tuple[Tensor, T
     Caffe truncates its floats. Of a label that is no class it reads the memory of other elements.
     """
     labels = bottom.detach().long().reshape(rows.shape[0], *rows.shape[2:])
-    kept = _kept(labels, ignore)
+    kept = _not_ignored(labels, ignore)
     index = torch.where(kept, labels, 0)
     needs_indices("labels", index, rows.shape[1])
     return index, kept
 
 
-def _kept(labels: Tensor, ignore: int | None) -> Tensor:
+def _not_ignored(labels: Tensor, ignore: int | None) -> Tensor:
     return torch.ones_like(labels, dtype=torch.bool) if ignore is None else labels != ignore
 
 
@@ -286,7 +286,7 @@ class SigmoidCrossEntropyLoss(Loss):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         scores, target = bottoms[0], bottoms[1].detach().reshape(bottoms[0].shape)
-        kept = _kept(target.long(), self.loss_param.ignore_label)
+        kept = _not_ignored(target.long(), self.loss_param.ignore_label)
         entropy = F.binary_cross_entropy_with_logits(
             scores, target.to(scores.dtype), reduction="none"
         )

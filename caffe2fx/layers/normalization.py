@@ -125,11 +125,11 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
 
     @property
     def mean(self) -> Tensor:
-        return _given("running_mean", self.running_mean)
+        return _required("running_mean", self.running_mean)
 
     @property
     def variance(self) -> Tensor:
-        return _given("running_var", self.running_var)
+        return _required("running_var", self.running_var)
 
     def take(self, blobs: Sequence[Tensor]) -> None:
         """Set the running statistics to those that the three blobs give."""
@@ -156,7 +156,7 @@ class _Twin(nn.modules.batchnorm._BatchNorm):
         return self.layer.of_batch(input)
 
 
-def _given(name: str, statistics: Tensor | None) -> Tensor:
+def _required(name: str, statistics: Tensor | None) -> Tensor:
     if statistics is None:
         raise CaffeError(f"BatchNorm needs {name}, got None")
     return statistics

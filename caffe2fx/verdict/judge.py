@@ -275,7 +275,7 @@ class _Trial:
             exact.enter(mine)
             lost.enter(mine, exact.values)
             if not is_input(mine):
-                alone = self._alone(mine, step, exact)
+                alone = self._fed(mine, step, exact)
                 pairs = zip(mine.tops, alone, strict=True)
                 rows = [self._row(mine, value, top, exact, lost) for value, top in pairs]
                 yield from rows if carried is None else carried.rows(mine, rows, alone, exact)
@@ -283,7 +283,7 @@ class _Trial:
                 carried.enter(mine)
             exact.leave(mine)
 
-    def _alone(self, mine: Step, step: Step, exact: StepwiseEvaluation) -> Sequence[Tensor | None]:
+    def _fed(self, mine: Step, step: Step, exact: StepwiseEvaluation) -> Sequence[Tensor | None]:
         """Run the engine's step on the reference's values of its bottoms; return its tops.
 
         A top is None where the engine expects bottoms of another shape, or cannot run a step alone.

@@ -29,7 +29,7 @@ def model_of(arguments: argparse.Namespace, pixels: Preprocessing | None) -> Mad
     """
     torch.manual_seed(arguments.seed)
     given = inputs_of(arguments.input, arguments.seed, pixels) if arguments.input else None
-    made = _made(arguments.model, given)
+    made = _model_of(arguments.model, given)
     if made.inputs is None:
         raise CaffeError(f"{arguments.model} gives no inputs: needs --input, as 1x3x224x224")
     if arguments.weights is not None:
@@ -39,7 +39,7 @@ def model_of(arguments: argparse.Namespace, pixels: Preprocessing | None) -> Mad
     return made
 
 
-def _made(text: str, given: Any) -> Made:
+def _model_of(text: str, given: Any) -> Made:
     source, _, name = text.partition(":")
     suffix = Path(text).suffix.lower()
     if source == "torchvision":

@@ -272,7 +272,7 @@ class Export:
         A `path` ending in .npz or .safetensors becomes that file, any other a folder of .npy.
         `inputs` are the net's own and default to the example's.
         """
-        values = self._given(inputs)
+        values = self._inputs_or_example(inputs)
         fed = dict(zip(self.inputs, values, strict=True))
         write_dump(path, fed, feature_maps(self.net, self._all(values)), self.outputs)
 
@@ -291,10 +291,10 @@ class Export:
             names = [one.layer for one in self.unverified]
             raise CaffeError(f"compare needs a net without placeholders, got layers {names}")
         read = dump if isinstance(dump, Dump) else read_dump(dump)
-        given = None if inputs is None else tuple(self._given(inputs))
+        given = None if inputs is None else tuple(self._inputs_or_example(inputs))
         return compare_with_dump(graph_module(self.net), read, given, thresholds=thresholds)
 
-    def _given(self, inputs: Any) -> list[Tensor]:
+    def _inputs_or_example(self, inputs: Any) -> list[Tensor]:
         """Return the net's inputs: the caller's, or the example's, unchanged."""
         if inputs is not None:
             return self._checked(inputs)

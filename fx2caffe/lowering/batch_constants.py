@@ -62,14 +62,14 @@ class BatchConstants:
         lines = {n: line for n in nodes if (line := self._line(n)) is not None}
         compact = {n: _compact(line) for n, line in lines.items()}
         for found in (lines,) if user.target in PRODUCTS else (compact, lines):
-            if len(found) == len(nodes) and self._gives(user, found):
+            if len(found) == len(nodes) and self._keeps_shapes(user, found):
                 return found
         return {}
 
     def _line(self, node: fx.Node) -> Tensor | None:
         return self._repeated[node.name].narrowed()
 
-    def _gives(self, user: fx.Node, lines: Mapping[fx.Node, Tensor]) -> bool:
+    def _keeps_shapes(self, user: fx.Node, lines: Mapping[fx.Node, Tensor]) -> bool:
         """Return whether the call gives its shapes with these constants, at both batch sizes."""
         for meta_of in (lambda node: node.meta["value"], self._other):
             shapes = {n: tuple(meta_of(n).shape) for n in (*user.all_input_nodes, user)}
@@ -89,10 +89,10 @@ class BatchConstants:
         if node.name not in self._symbols:
             origin = node.meta.get("origin", Origin())
             with self._net.at(str(node.target).strip("_"), origin):
-                self._symbols[node.name] = self._made(self._repeated[node.name])
+                self._symbols[node.name] = self._emitted(self._repeated[node.name])
         return self._symbols[node.name]
 
-    def _made(self, constant: Repeated) -> Symbol | ComplexPair:
+    def _emitted(self, constant: Repeated) -> Symbol | ComplexPair:
         if not constant.block.is_complex():
             return self._layers(constant)
         real, imag = (

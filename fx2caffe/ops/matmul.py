@@ -186,8 +186,8 @@ def _weights(net: Emitter, scores: Symbol, mask: Operand | None) -> Symbol:
     if isinstance(mask, Symbol) and mask.dtype is not torch.bool:
         return inside(net, "weights", safe_softmax, scores, -1)
     weights = net.add(Softmax(axis=scores.rank - 1), scores, suffix="weights")
-    if isinstance(mask, Symbol) or (mask is not None and not _kept(mask).any(-1).all()):
-        counts = mask if isinstance(mask, Symbol) else _kept(mask).float()
+    if isinstance(mask, Symbol) or (mask is not None and not _is_attended(mask).any(-1).all()):
+        counts = mask if isinstance(mask, Symbol) else _is_attended(mask).float()
         return inside(net, "counted", mul, weights, counts)
     return weights
 
@@ -216,7 +216,7 @@ def flash_attention(
     top = product(net, _weights(net, scores, mask), v)
     if 1 not in out.read:
         return top, None
-    if isinstance(mask, Tensor) and not _kept(mask).any(-1).all():
+    if isinstance(mask, Tensor) and not _is_attended(mask).any(-1).all():
         raise Refused("needs a mask that leaves something in every row where logsumexp is read")
     total = inside(net, "logsumexp", log_sum_exp, scores, -1)
     return top, viewed(net, total, lambda s: s[:-1])
@@ -240,7 +240,7 @@ def _causal(query: Symbol, key: Symbol) -> Tensor:
     )
 
 
-def _kept(mask: Tensor) -> Tensor:
+def _is_attended(mask: Tensor) -> Tensor:
     """Return where a constant mask keeps a score."""
     return mask if mask.dtype is torch.bool else mask > -inf
 
@@ -251,7 +251,7 @@ def _masked(net: Emitter, scores: Symbol, mask: Operand) -> Symbol:
             # 0 where a score is kept, MASKED where it is not.
             mask = net.add(Power(shift=MASKED, scale=-MASKED), mask, suffix="mask")
         return add(net, scores, mask)
-    kept = _kept(mask)
+    kept = _is_attended(mask)
     mask = torch.zeros(mask.shape) if mask.dtype is torch.bool else mask.float()
     mask = mask.masked_fill(~kept, MASKED).clamp(min=MASKED)
     if bool((kept.any(-1) & (mask <= MASKED).all(-1)).any()):

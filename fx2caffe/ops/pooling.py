@@ -223,7 +223,7 @@ def _adaptive_avg(axes: int) -> Any:
     def adaptive_avg_pool(
         net: Emitter, input: Symbol, output_size: int | Sequence[int | None]
     ) -> Symbol:
-        return adaptive_average(net, input, _wanted(input, output_size, axes))
+        return adaptive_average(net, input, _output_sizes(input, output_size, axes))
 
     return adaptive_avg_pool
 
@@ -253,7 +253,7 @@ def _adaptive_max(axes: int) -> Any:
         output_size: int | Sequence[int | None],
         return_indices: bool = False,
     ) -> Symbol | tuple[Symbol, ...]:
-        wanted = _wanted(input, output_size, axes)
+        wanted = _output_sizes(input, output_size, axes)
         sizes = [input.static_size(axis) for axis in range(input.rank - axes, input.rank)]
         if all(size % out == 0 for size, out in zip(sizes, wanted, strict=True)):
             return _only(_tiled(net, PoolMethod.MAX, input, wanted, 1 + return_indices))
@@ -273,7 +273,7 @@ handles(F.adaptive_max_pool3d)(_adaptive_max(3))
 handles(F.adaptive_max_pool3d_with_indices)(_with_indices(_adaptive_max(3)))
 
 
-def _wanted(input: Symbol, output_size: int | Sequence[int | None], axes: int) -> Shape:
+def _output_sizes(input: Symbol, output_size: int | Sequence[int | None], axes: int) -> Shape:
     sizes = [input.static_size(axis) for axis in range(input.rank - axes, input.rank)]
     given = (output_size,) * axes if isinstance(output_size, int) else tuple(output_size)
     return tuple(size if out is None else out for out, size in zip(given, sizes, strict=True))

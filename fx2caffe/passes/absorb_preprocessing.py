@@ -39,12 +39,14 @@ def absorb_preprocessing(net: Net, preprocessing: Mapping[str, Preprocessing]) -
     for blob, wanted in preprocessing.items():
         wanted.check(blob, shapes[values[blob]])
         value = values[blob]
-        net, held = _taken(net, value, wanted, shapes[value])
+        net, held = _with_layers(net, value, wanted, shapes[value])
         moved[value] = () if held is None else (held,)
     return PassResult(net, moved)
 
 
-def _taken(net: Net, value: Value, wanted: Preprocessing, shape: Shape) -> tuple[Net, Value | None]:
+def _with_layers(
+    net: Net, value: Value, wanted: Preprocessing, shape: Shape
+) -> tuple[Net, Value | None]:
     affine = wanted.affine(shape[1])
     identity = bool((affine.factor == 1).all() and (affine.offset == 0).all())
     readers = [step for step in net.steps if value in step.reads]

@@ -137,16 +137,16 @@ def _of_net(prototxt: Path, weights: Path, feeds: Sequence[Feed]) -> dict[str, s
         "names": ",".join(one.name for one in feeds),
         "shapes": f"[{','.join(map(_bracketed, feeds))}]",
         "bracketed": ",".join(map(_bracketed, feeds)),
-        "named": ";".join(f"{one.name}:{_numbers(one.shape)}" for one in feeds),
+        "named": ";".join(f"{one.name}:{_comma_separated(one.shape)}" for one in feeds),
         "prototxt_text": _literal(str(prototxt)),
         "weights_text": _literal(str(weights)),
         "rknn_text": _literal(str(prototxt.with_suffix(".rknn"))),
         "python_shapes": _literal([(one.name, one.shape) for one in feeds]),
         "means": str([[*one.mean] for one in feeds]),
         "divisors": str([[1 / value for value in one.factor] for one in feeds]),
-        "named_means": ",".join(f"{one.name}[{_numbers(one.mean)}]" for one in images),
+        "named_means": ",".join(f"{one.name}[{_comma_separated(one.mean)}]" for one in images),
         "named_divisors": ",".join(
-            f"{one.name}[{_numbers(1 / value for value in one.factor)}]" for one in images
+            f"{one.name}[{_comma_separated(1 / value for value in one.factor)}]" for one in images
         ),
         **_of_image(first),
     }
@@ -158,8 +158,8 @@ def _of_image(one: Feed) -> dict[str, str]:
         "image_text": _literal(one.name),
         "height": str(height),
         "width": str(width),
-        "mean": _numbers(one.mean),
-        "factor": _numbers(one.factor),
+        "mean": _comma_separated(one.mean),
+        "factor": _comma_separated(one.factor),
         "order": one.order,
         "is_rgb": str(one.order == "rgb"),
         "is_bgr": str(one.order == "bgr"),
@@ -193,10 +193,10 @@ def _literal(value: object) -> str:
 
 
 def _bracketed(one: Feed) -> str:
-    return f"[{_numbers(one.shape)}]"
+    return f"[{_comma_separated(one.shape)}]"
 
 
-def _numbers(values: Sequence[float] | Iterator[float]) -> str:
+def _comma_separated(values: Sequence[float] | Iterator[float]) -> str:
     return ",".join(map(_number, values))
 
 

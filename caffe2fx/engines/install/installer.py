@@ -80,7 +80,7 @@ def install(
     try:
         _refuse_unusable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with _locked(folder):
             present = installed(folder)
             return present or _install(folder, machine, mirrors(mirror), progress or _silent)
     except OSError as error:
@@ -158,7 +158,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock file, and remove the files that a killed install left."""
     import fcntl  # only where Caffe runs at all
 

@@ -130,7 +130,7 @@ class _Resize(Layer):
         return np.float32(before) / np.float32(size)
 
 
-def _taken(bottom: Tensor, axis: int, index: Any) -> Tensor:
+def _index_select(bottom: Tensor, axis: int, index: Any) -> Tensor:
     return bottom.index_select(axis, torch.as_tensor(index.astype(np.int64), device=bottom.device))
 
 
@@ -161,7 +161,7 @@ class ResizeNearestNeighbor(_Resize):
         positions = positions - half if self.half_pixel_onnx else positions
         if self.align_corners:
             positions = positions + half  # roundf of values that are not negative
-        return _taken(bottom, axis, np.floor(positions).clip(0, before - 1))
+        return _index_select(bottom, axis, np.floor(positions).clip(0, before - 1))
 
 
 @register
@@ -191,10 +191,10 @@ class ResizeBilinear(_Resize):
             positions - positions - half if self.pytorch_half_pixel and size == 1 else positions
         )
         low, high = np.floor(positions).clip(0, None), np.ceil(positions).clip(0, before - 1)
-        lower = _taken(bottom, axis, low)
+        lower = _index_select(bottom, axis, low)
         if (low == high).all():
             return lower
-        upper = _taken(bottom, axis, high)
+        upper = _index_select(bottom, axis, high)
         share = torch.as_tensor(positions - np.floor(positions)).to(bottom)
         share = share.reshape([-1 if at == axis else 1 for at in range(bottom.dim())])
         return lower + (upper - lower) * share

@@ -47,7 +47,7 @@ def _elementwise(net: Emitter, layer: Layer, bottoms: Sequence[Symbol]) -> Tops 
     if source is bottoms[0] and source.rank > 1:
         return None
     folded = [reshaped_source(net, bottom, shape, other, suffix="folded") for bottom in bottoms]
-    return _as_given(net, layer, bottoms, net.add_many(layer, *folded))
+    return _in_own_shapes(net, layer, bottoms, net.add_many(layer, *folded))
 
 
 def _along_axis(
@@ -70,7 +70,7 @@ def _folded_around(
         folded = [viewed(net, each, lambda s: _thirds(s, axis), "folded") for each in bottoms]
     along = folded[0].rank - 2
     made = net.add_many(layer.replace(axis=along), *folded, suffix="along", tops=tops)
-    return _as_given(net, layer, bottoms, made)
+    return _in_own_shapes(net, layer, bottoms, made)
 
 
 def _thirds(shape: Shape, axis: int) -> Shape:
@@ -90,7 +90,7 @@ def _on_channels(
     inner = prod(bottom.static_size(axis) for axis in range(2, bottom.rank))
     folded = viewed(net, bottom, lambda s: (s[0], s[1], inner, 1), suffix="folded")
     made = net.add_many(layer, folded, blobs=blobs, suffix="channels")
-    return _as_given(net, layer, bottoms, made)
+    return _in_own_shapes(net, layer, bottoms, made)
 
 
 def _is_on_channels(layer: Layer, bottoms: Sequence[Symbol]) -> bool:
@@ -118,7 +118,9 @@ def as_one_sample(net: Emitter, call: LayerCall[Layer]) -> Tops | None:
     if blobs is None:
         return None
     merged = [viewed(net, each, _merged, suffix="merged") for each in bottoms]
-    return _as_given(net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs, suffix="one"))
+    return _in_own_shapes(
+        net, layer, bottoms, net.add_many(layer, *merged, blobs=blobs, suffix="one")
+    )
 
 
 def _has_parts(bottom: Symbol) -> bool:
@@ -143,7 +145,7 @@ def _repeated(layer: Layer, blobs: Sequence[Tensor], shape: Shape) -> list[Tenso
     return [blob.repeat(shape[0]) if index < own else blob for index, blob in enumerate(blobs)]
 
 
-def _as_given(
+def _in_own_shapes(
     net: Emitter, layer: Layer, bottoms: Sequence[Symbol], made: Sequence[Symbol]
 ) -> Tops:
     """Reshape the tops to the shapes that the layer gives for its own bottoms."""

@@ -69,7 +69,7 @@ def _bends(
     Only shapes and constants are asked, so nothing else is computed; a graph that does not run so
     is run with two samples more.
     """
-    more = _how_many(found, first.module)
+    more = _more_samples(found, first.module)
     grown = larger(model, example_inputs, more)
     try:
         third = trace(model, grown, **{**options, "values": "fake"}).module
@@ -87,7 +87,7 @@ def _bends(
     ]
 
 
-def _how_many(found: Batch, first: fx.GraphModule) -> int:
+def _more_samples(found: Batch, first: fx.GraphModule) -> int:
     """Return how many samples more are asked about: fewer where constants follow the batch."""
     elements: int = sum(constant.block.numel() for constant in found.repeated.values())
     maps = [node.args[1] for node in first.graph.nodes if node.target is sample_map]

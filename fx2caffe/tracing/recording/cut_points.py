@@ -83,9 +83,9 @@ class ModuleResults:
         Raises CaffeError for a name that is neither a module that ran nor a traced tensor.
         """
         traced = {node.name: node for node in graph.nodes if node.op not in ("get_attr", "output")}
-        return [pair for name in self.wanted or () for pair in self._found(name, traced)]
+        return [pair for name in self.wanted or () for pair in self._outputs_of(name, traced)]
 
-    def _found(self, name: str, traced: Mapping[str, Node]) -> list[tuple[str, Node]]:
+    def _outputs_of(self, name: str, traced: Mapping[str, Node]) -> list[tuple[str, Node]]:
         call = self._call(name)
         if call is not None:
             nodes = self._returned(name, call)

@@ -243,6 +243,13 @@ def _stacks(r: Random) -> Arguments:
     return ([r.tensor(r.choice(shape, shape, shape[1:])) for _ in range(r.number(1, 3))],), {}
 
 
+@family(torch._C._nn.pad_sequence)
+def _ragged(r: Random) -> Arguments:
+    rest = r.shape(0, 2, 3)
+    sequences = [r.tensor((r.number(1, 4), *rest)) for _ in range(r.number(1, 3))]
+    return (sequences, r.flag(), r.choice(0.0, -1.5), r.choice("right", "left")), {}
+
+
 @family(torch.block_diag)
 def _blocks(r: Random) -> Arguments:
     return tuple(r.tensor(r.shape(0, 2, 3)) for _ in range(r.number(1, 3))), {}

@@ -119,9 +119,9 @@ def _changes(module: nn.Module, judged: Files, options: Mapping[str, Any]) -> st
         found = align(describe(judged[0], None, **options), bare)
     except CaffeError:
         return ""
-    changes = [f"layer {name!r} {change}" for name, change in found.changes.items()]
-    changes += [f"layer {step.name!r} ({step.layer}) is missing" for step in found.missing]
+    changes = [f"layer {step.name!r} ({step.layer}) is missing" for step in found.missing]
     changes += [f"layer {step.name!r} ({step.layer}) is one more" for step in found.added]
+    changes += [f"layer {name!r} {change}" for name, change in found.changes.items()]
     return "; ".join(changes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -350,6 +351,10 @@ def test_a_change_after_which_a_later_layer_cannot_run_is_named(
     with pytest.raises(
         CaffeError, match=r"against the reference layer 'a' needs pad \(1,\), got \(\)$"
     ):
+        caffe2fx.compare(module, (wrong, weights), torch.randn(1, 3, 8, 8), engine=engine)
+    lacking = re.sub(r'layer \{ name: "b".*\n.*\n', "", PADDED).replace('"b"', '"x"')
+    wrong.write_text(lacking)
+    with pytest.raises(CaffeError, match=r"reference layer 'b' \(Convolution\(.*\)\) is missing; "):
         caffe2fx.compare(module, (wrong, weights), torch.randn(1, 3, 8, 8), engine=engine)
     weights.write_bytes(b"")
     with pytest.raises(CaffeError) as error:

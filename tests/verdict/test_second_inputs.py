@@ -89,6 +89,8 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], Sequence[Tensor]]] = {
     "a mask of infinities": (lambda: Function(added), (X, HIDDEN)),
     "ids without padding": (Ids, (torch.tensor([[3, 41, 7, 9, 22, 49, 4, 5, 17]]),)),
     "ids with padding": (Ids, (torch.tensor([[5, 7, 9, 1, 1, 8]]),)),
+    "any of ones": (lambda: Function(lambda m: m.any(1)), (ONES.bool().repeat(2, 2),)),
+    "all of zeros": (lambda: Function(lambda m: m.all(1)), (ONES.bool().repeat(2, 2) & False,)),
     "two ids": (lambda: nn.Embedding(10, 8), (torch.tensor([[1, 3]]),)),
     "one id": (lambda: nn.Embedding(10, 8), (torch.tensor([[3]]),)),
     "the only id": (lambda: nn.Embedding(1, 8), (torch.tensor([[0], [0]]),)),

@@ -63,6 +63,8 @@ def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         (_in_range, -2.0),
         (_mixed_with(compared), 4.0),
         (_column_wise, -8.0),
+        (_all_alike(0), 16.0),  # any() of a mask of ones is false for few of the draws above
+        (_all_alike(1), -16.0),
     ]
     for seed in (2, 3):
         for draw, factor in ways:
@@ -119,6 +121,23 @@ def _mixed_with(compared: Tensor) -> Draw:
         theirs = torch.rand(value.shape, generator=generator) < 0.5
         allowed = compared[compared >= min(0.0, float(value.min()))]
         return torch.where(theirs, _from_among(allowed, value, generator), value)
+
+    return draw
+
+
+def _all_alike(first: int) -> Draw:
+    """Return a draw of samples that hold one value each: in turn the least and the greatest.
+
+    With `first` 0 the first sample holds the least of the range, with 1 the greatest.
+    """
+
+    def draw(value: Tensor, generator: torch.Generator) -> Tensor:
+        finite = value[value.double().isfinite()]
+        ends = (min(0, int(finite.min())), max(1, int(finite.max()))) if len(finite) else (0, 1)
+        drawn = torch.full_like(value, ends[first])
+        if value.dim():
+            drawn[1::2] = ends[1 - first]
+        return drawn
 
     return draw
 

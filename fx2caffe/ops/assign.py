@@ -22,6 +22,8 @@ from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside
 from fx2caffe.ops.computed_index import region_of, written_region
+from fx2caffe.ops.index_table import written_rows
+from fx2caffe.ops.indexing import IndexParts
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.selection import select
 
@@ -50,12 +52,28 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
 
 def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any) -> Symbol:
     """Write at computed indices: compute the whole region that they may reach, write it back."""
-    region, axis = region_of(parts)
+    one_line = region_of(parts)
+    if one_line is None:
+        return _at_tensors(net, base, IndexParts.of(parts, base.rank), value)
+    region, axis = one_line
     positions = next(part for part in parts if isinstance(part, Symbol))
     new = inside(net, "region", written_region, base, region, axis, positions, value)
     if all(_is_whole(part) for part in region) and new.shape == base.shape:
         return new
     return setitem(net, base, region, new)
+
+
+def _at_tensors(net: Emitter, base: Symbol, index: IndexParts, value: Any) -> Symbol:
+    """Write at the indices of several axes, of which the net computes some."""
+    new = inside(net, "region", written_rows, base, index, value, _put)
+    if all(_is_whole(part) for part in index.basic) and new.shape == base.shape:
+        return new
+    return setitem(net, base, index.basic, new)
+
+
+def _put(net: Emitter, table: Symbol, indices: Symbol, rows: Symbol) -> Symbol:
+    whole = (slice(None),) * table.rank
+    return written_region(net, table, whole, 0, indices, rows)
 
 
 def _by_axis(index: Any, rank: int) -> Iterator[tuple[int, Any]]:

@@ -13,11 +13,12 @@ from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Operand, Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.ops.blocks import (
     above,
     below,
     combined,
+    difference,
     inside,
     opposite,
     product,
@@ -31,17 +32,17 @@ from fx2caffe.ops.reduction import reduced
 Parts = tuple[Any, ...]
 
 
-def region_of(parts: Parts) -> tuple[Parts, int]:
+def region_of(parts: Parts) -> tuple[Parts, int] | None:
     """Return the index of all that may be written, and its axis that is indexed by the net.
 
-    Raises Refused for anything but ints, slices and one computed 1-D index.
+    Returns None for anything but ints, slices and one computed 1-D index.
     """
     computed = [part for part in parts if isinstance(part, Symbol)]
     others = [part for part in parts if not isinstance(part, Symbol)]
     if len(computed) != 1 or computed[0].rank != 1 or computed[0].dtype is torch.bool:
-        raise Refused("needs one line of computed positions in an index")
+        return None
     if any(not isinstance(part, int | slice) or isinstance(part, bool) for part in others):
-        raise Refused("needs integers and slices beside computed indices in an index")
+        return None
     first = next(index for index, part in enumerate(parts) if isinstance(part, Symbol))
     axis = sum(isinstance(part, slice) for part in parts[:first])
     return (*parts[:first], slice(None), *parts[first + 1 :]), axis
@@ -79,9 +80,16 @@ def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:
     """Return (positions, size): 1 where a position is the last one that equals the column."""
     wrapped = combined(net, [(1, positions), (size, below(net, positions, 0, "negative"))], "front")
     marks = one_hot_of(net, wrapped, size, "marks")
-    order = torch.arange(1.0, positions.shape[0] + 1)[:, None]
-    ranks = times(net, marks, order.expand(positions.shape[0], size), suffix="ranks")
-    last = reduced(net, ReduceOp.MAX, ranks, 0, suffix="last")
-    behind = combined(net, [(1, inside(net, "all", expanded, last, ranks.shape, ranks.other_shape)),
-                            (-1, ranks)], "behind")  # fmt: skip
-    return net.add(PRODUCT, marks, opposite(net, above(net, behind, 0.5, "earlier"), "latest"))
+    return latest(net, marks)
+
+
+def latest(net: Emitter, marks: Symbol) -> Symbol:
+    """Return a one-hot matrix without the rows that a later one repeats; torch keeps the last.
+
+    The rows are the axis before the last.
+    """
+    order = torch.arange(1.0, marks.shape[-2] + 1)[:, None]
+    ranks = times(net, marks, order, suffix="ranks")
+    last = reduced(net, ReduceOp.MAX, ranks, -2, keepdim=True, suffix="last")
+    earlier = above(net, difference(net, last, ranks, "behind"), 0.5, "earlier")
+    return net.add(PRODUCT, marks, opposite(net, earlier, "latest"))

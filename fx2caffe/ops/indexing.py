@@ -81,14 +81,25 @@ def take(net: Emitter, input: Operand, index: Operand) -> Symbol:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class IndexParts:
     """Holds an index as its basic part, and its tensors with their axes of input[basic]."""
 
     basic: tuple[Any, ...]
     tensors: tuple[tuple[int, Operand], ...]
 
+    @property
+    def axes(self) -> list[int]:
+        """Return the axes of input[basic] that the tensors index."""
+        return [axis for axis, _ in self.tensors]
+
+    @property
+    def first_axis(self) -> int:
+        """Return where the tensors' own axes start in the result: at the front if apart."""
+        axes = self.axes
+        return axes[0] if axes == list(range(axes[0], axes[0] + len(axes))) else 0
+
     @classmethod
-    def of(cls, index: Any, rank: int) -> _Parts:
+    def of(cls, index: Any, rank: int) -> IndexParts:
         parts = list(index) if isinstance(index, tuple | list) else [index]
         used = sum(_axes_used(part) for part in parts)
         if Ellipsis not in [part for part in parts if not isinstance(part, Symbol | Tensor)]:
@@ -108,7 +119,13 @@ class _Parts:
             else:
                 basic.append(part)
                 axis += not isinstance(part, int)
-        return cls(tuple(basic), tuple(tensors))
+        made = cls(tuple(basic), tuple(tensors))
+        apart = made.axes != list(range(made.axes[0], made.axes[0] + len(tensors)))
+        if apart and any(_rank(tensor) == 0 for _, tensor in tensors):
+            raise Refused("needs index tensors of rank 1 or more where slices are between them")
+        if any(isinstance(one, Symbol) and one.dtype is torch.bool for _, one in tensors):
+            raise Refused(DATA_SHAPE)
+        return made
 
 
 def _axes_used(part: Any) -> int:
@@ -129,14 +146,9 @@ def _as_indices(part: Symbol | Tensor | list[Any]) -> Sequence[Operand]:
 def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
     """Compute input[index], where the index contains traced tensors."""
     rank = input.dim() if isinstance(input, Tensor) else input.rank
-    parts = _Parts.of(index, rank)
-    if any(isinstance(part, Symbol) and part.dtype is torch.bool for _, part in parts.tensors):
-        raise Refused(DATA_SHAPE)
+    parts = IndexParts.of(index, rank)
     cut = _moved(net, input, lambda x: x[parts.basic])
-    axes = [axis for axis, _ in parts.tensors]
-    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
-    if not adjacent and any(_rank(tensor) == 0 for _, tensor in parts.tensors):
-        raise Refused("needs index tensors of rank 1 or more where slices are between them")
+    axes = parts.axes
     sizes = [cut.shape[axis] for axis in axes]
     pairs = [
         from_front(net, tensor, size)
@@ -145,8 +157,8 @@ def indexed(net: Emitter, input: Operand, index: Any) -> Symbol:
     doubled = [axis for axis, (_, twice) in zip(axes, pairs, strict=True) if twice]
     cut = twice_along(net, cut, doubled)
     longer = [size * (1 + twice) for size, (_, twice) in zip(sizes, pairs, strict=True)]
-    flat_index = _flat_index(net, [one for one, _ in pairs], longer)
-    return _picked(net, cut, axes, flat_index, axes[0] if adjacent else 0)
+    flat_index = flat_index_of(net, [one for one, _ in pairs], longer)
+    return _picked(net, cut, axes, flat_index, parts.first_axis)
 
 
 def _moved(net: Emitter, input: Operand, move: Callable[[Tensor], Tensor]) -> Operand:
@@ -192,7 +204,7 @@ def twice_along(net: Emitter, input: Operand, axes: Sequence[int]) -> Operand:
     return _moved(net, input, lambda x: x.repeat(times))
 
 
-def _flat_index(net: Emitter, indices: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
+def flat_index_of(net: Emitter, indices: Sequence[Operand], sizes: Sequence[int]) -> Symbol:
     """Combine the indices of several axes to flat indices."""
     total: Operand | None = None
     for position, index in enumerate(indices):

@@ -124,7 +124,7 @@ def embedding_bag(
     return _bags(net, rows, list(pairwise(edges)), mode)
 
 
-@handles(torch._embedding_bag, torch._embedding_bag_forward_only)
+@handles(torch.embedding_bag, torch._embedding_bag, torch._embedding_bag_forward_only)
 def embedding_bag_with_counts(
     net: Emitter,
     weight: Operand,
@@ -135,7 +135,7 @@ def embedding_bag_with_counts(
     sparse: bool = False,
     per_sample_weights: Operand | None = None,
     include_last_offset: bool = False,
-    padding_idx: int = -1,
+    padding_idx: int | None = None,
 ) -> tuple[Symbol, None, None, None]:
     """Return the bags without their counts and largest indices, which only gradients read."""
     bags = embedding_bag(

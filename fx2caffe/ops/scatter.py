@@ -35,6 +35,9 @@ from fx2caffe.ops.blocks import (
     product,
     weighted_sum,
 )
+from fx2caffe.ops.computed_index import latest
+from fx2caffe.ops.index_table import written_rows
+from fx2caffe.ops.indexing import IndexParts
 from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.reduction import reduced
@@ -112,10 +115,15 @@ def index_put(
 ) -> Symbol:
     if not accumulate:
         return setitem(net, input, tuple(indices), values)
-    if any(isinstance(index, Symbol) for index in indices):
-        raise Refused("needs constant indices to accumulate, got some that depend on the input")
     parts = tuple(slice(None) if index is None else index for index in indices)
-    return _accumulated(net, as_symbol(net, input, "base"), as_symbol(net, values, "new"), parts)
+    base = as_symbol(net, input, "base")
+    if any(isinstance(index, Symbol) for index in indices):
+        return written_rows(net, base, IndexParts.of(parts, base.rank), values, _add_rows)
+    return _accumulated(net, base, as_symbol(net, values, "new"), parts)
+
+
+def _add_rows(net: Emitter, table: Symbol, indices: Symbol, rows: Symbol) -> Symbol:
+    return index_add(net, table, 0, indices, rows)
 
 
 MOST_AT_ONE_INDEX = 64
@@ -206,15 +214,16 @@ def scatter(
     *,
     reduce: str | None = None,
 ) -> Symbol:
-    """Write at indices of an axis; torch keeps any duplicate, so only a single value is safe."""
+    """Write at indices of an axis; of equal ones torch keeps the last."""
     if not len(input.shape):
         raise Refused("needs a tensor with axes, got a scalar")
     if reduce is not None:
         reduction = {"add": "sum", "multiply": "prod"}[reduce]
         return scatter_reduce(net, input, dim, index, _like(index, src), reduction)
     if isinstance(src, Symbol | Tensor) and len(src.shape):
-        source = src
-        return written(net, input, source, lambda x, y: x.scatter(dim, _known("index", index), y))
+        if isinstance(index, Tensor):
+            return written(net, input, src, lambda x, y: x.scatter(dim, index, y))
+        return _values_at(net, input, dim, index, src)
     if isinstance(index, Tensor):
         if isinstance(input, Symbol) and input.shape != input.other_shape:
             net.fix_batch(f"{net.scope[0]} writes to indices of each sample")
@@ -227,13 +236,36 @@ def _scalar_at(net: Emitter, input: Operand, dim: int, index: Symbol, scalar: An
     """Write one value at computed indices, by a mask."""
     base = as_symbol(net, input, suffix="base")
     marks, _ = _marks(net, base, dim, index, None)
-    is_written = reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written")
-    axis = positive(dim, base.rank)
-    mask = rearrange(net, is_written, lambda x: x.movedim(-1, axis))
+    mask = _is_written(net, marks, positive(dim, base.rank))
     if isinstance(input, Tensor) and not bool(input.any()):
         return product(net, mask, scalar)
+    return _over(net, base, mask, product(net, mask, scalar, "value"))
+
+
+def _values_at(net: Emitter, input: Operand, dim: int, index: Symbol, src: Operand) -> Symbol:
+    """Write values at computed indices: each destination takes the last that has its index."""
+    base, new = as_symbol(net, input, suffix="base"), as_symbol(net, src, suffix="src")
+    marks, values = _marks(net, base, dim, index, new)
+    assert values is not None  # src was given
+    axis = positive(dim, base.rank)
+    each = product(net, values, inside(net, "last", latest, marks), "each")
+    summed = reduced(net, ReduceOp.SUM, each, -2, suffix="value")
+    spread = rearrange(net, summed, lambda x: x.movedim(-1, axis))
+    if isinstance(input, Tensor) and not bool(input.any()):
+        return spread
+    return _over(net, base, _is_written(net, marks, axis), spread)
+
+
+def _is_written(net: Emitter, marks: Symbol, axis: int) -> Symbol:
+    """Return 1 for each destination that an index names, else 0."""
+    found = reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written")
+    return rearrange(net, found, lambda x: x.movedim(-1, axis))
+
+
+def _over(net: Emitter, base: Symbol, mask: Symbol, value: Symbol) -> Symbol:
+    """Return `value`, which is 0 elsewhere, where the mask is 1, else `base`."""
     kept = net.add(PRODUCT, base, opposite(net, mask, "is_unwritten"), suffix="masked")
-    return weighted_sum(net, kept, product(net, mask, scalar, "value"))
+    return weighted_sum(net, kept, value)
 
 
 def _like(index: Operand, src: AnyOperand) -> Operand:

@@ -17,6 +17,7 @@ from tests.rows import Function
 X = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
 POSITIONS = torch.tensor([4, 0, -2])
 ALIKE = torch.tensor([1, 3, 1])
+CUBE = torch.arange(60.0).reshape(3, 4, 5)
 
 
 def put(x: Tensor, index: Any, value: Any) -> Tensor:
@@ -59,6 +60,28 @@ ROWS: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
         (X, torch.randn(3))),
     "accumulated one number": (
         lambda x: x.index_put((torch.tensor([0, 0, 0]), ALIKE), torch.tensor(1.0), True), (X,)),
+    "computed points": (lambda x, i, j, v: put(x, (i, j), v),
+        (X, POSITIONS % 3, ALIKE, torch.randn(3))),
+    "computed points from the end": (lambda x, i: put(x, ([0, 1, -1], i), x[:, 0]), (X, POSITIONS)),
+    "a computed point of each row": (
+        lambda x: put(x, (torch.arange(3), x.argmax(1)), x.amin(1)), (X,)),
+    "computed, with slices": (
+        lambda x, i, j, v: put(CUBE * x[0, 0], (slice(1, 3), i, j), v),
+        (X, ALIKE, POSITIONS, torch.randn(3))),
+    "computed, with a slice between": (
+        lambda x, i, j, v: put(CUBE * x[0, 0], (i, slice(None), j), v),
+        (X, ALIKE % 3, POSITIONS, torch.randn(3, 4))),
+    "a computed matrix": (lambda x, i, v: put(x, (slice(None), i), v),
+        (X, torch.tensor([[4, 0], [2, 2]]), torch.randn(3, 2, 2))),
+    "accumulated at computed points": (
+        lambda x, i, v: x.index_put((torch.tensor([0, 2, 0]), i), v, accumulate=True),
+        (X, ALIKE, torch.randn(3))),
+    "accumulated in computed rows": (
+        lambda x, i, v: x.index_put((i - 3,), v, accumulate=True),
+        (X, torch.tensor([2, 0, 2]), torch.randn(3, 5))),
+    "the last of equals in a scatter": (
+        lambda x, i, v: x.scatter(1, i, v),
+        (X, torch.tensor([[0, 2, 0, 2], [1, 1, 1, 3], [4, 0, 0, 4]]), torch.randn(3, 4))),
 }  # fmt: skip
 
 
@@ -80,8 +103,3 @@ def test_fold_as_torch_export_decomposes_it() -> None:
     program = torch.export.export(model, (x,)).run_decompositions()
     assert fx2caffe.export(program.module(), x).verify().ok
     assert F.fold(x, (4, 4), 2).shape == (2, 3, 4, 4)
-
-
-def test_two_computed_lines_are_refused() -> None:
-    with pytest.raises(fx2caffe.UnsupportedError, match="needs one line of computed positions"):
-        fx2caffe.export(Function(lambda x, i, j: put(x, (i, j), 1.0)), (X, POSITIONS % 3, ALIKE))

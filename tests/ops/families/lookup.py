@@ -210,6 +210,7 @@ def _first(function: Any) -> Any:
     return lambda *args, **kwargs: function(*args, **kwargs)[0]
 
 
+@calls(torch.embedding_bag, _first(torch.embedding_bag))
 @calls(torch._embedding_bag, _first(torch._embedding_bag))
 @calls(torch._embedding_bag_forward_only, _first(torch._embedding_bag_forward_only))
 def _bags_of_export(r: Random) -> Arguments:

@@ -81,6 +81,16 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
         LONGS,
         "needs sums of values, got masks",
     ),
+    **{
+        f"masks added at indices, {spelling}": (put, LONGS, "needs sums of values, got masks")
+        for spelling, put in {
+            "a keyword": lambda x: (x > 0).index_put(
+                (torch.tensor([0, 0]),), x > 2, accumulate=True
+            ),
+            "by position": lambda x: (x > 0).index_put((x[0] * 0,), x > 2, True),
+            "of aten": lambda x: torch.ops.aten.index_put(x > 0, [None, x[0] * 0], x > 2, True),
+        }.items()
+    },
     "NaN": (lambda x: x * torch.tensor(float("nan")), FLOATS, "needs constants without NaN"),
 }
 

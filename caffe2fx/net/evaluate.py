@@ -15,6 +15,7 @@ from caffe2fx import compat
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
 
+MOST_KEPT = 1 << 22  # elements of a net's values, 32 MB in float64
 LARGEST = torch.finfo(torch.float32).max
 Pairs = Iterable[tuple[Value, Tensor]]
 
@@ -68,6 +69,58 @@ class StepwiseEvaluation:
         for value in (*step.reads, *step.tops):
             if not self._readers[value]:
                 self.values.pop(value, None)
+
+
+class RepeatedEvaluation:
+    """Evaluates a net on the same inputs several times, of which only the first has to compute.
+
+    The values are kept if they have at most MOST_KEPT elements in all, else computed each time.
+    """
+
+    def __init__(self, net: Net, reference: Reference, inputs: Sequence[Tensor]) -> None:
+        self._net, self._reference, self._inputs = net, reference, inputs
+        self.kept: dict[Value, Tensor] | None = None  # all values, after a run to the end
+
+    def begin(self) -> StepwiseEvaluation:
+        """Return an evaluation that is at the first step."""
+        if self.kept is not None:
+            return _Replayed(self.kept)
+        return _Recorded(self, self._net, self._reference, self._inputs)
+
+
+class _Recorded(StepwiseEvaluation):
+    """Keeps all values of a run to the end, as long as they are few."""
+
+    def __init__(
+        self, owner: RepeatedEvaluation, net: Net, reference: Reference, inputs: Sequence[Tensor]
+    ) -> None:
+        super().__init__(net, reference, inputs)
+        self._owner, self._last = owner, net.steps[-1] if net.steps else None
+        self._record: dict[Value, Tensor] = {}
+        self._left = MOST_KEPT  # elements that may still be kept
+
+    def enter(self, step: Step) -> None:
+        super().enter(step)
+        self._left -= sum(self.values[top].numel() for top in step.tops)
+        if self._left < 0:
+            self._record.clear()
+            return
+        self._record.update((top, self.values[top]) for top in step.tops)
+        if step is self._last:
+            self._owner.kept = self._record
+
+
+class _Replayed(StepwiseEvaluation):
+    """Gives the values of an earlier run."""
+
+    def __init__(self, values: dict[Value, Tensor]) -> None:
+        self.values = values
+
+    def enter(self, step: Step) -> None:
+        """Do nothing: the values are there."""
+
+    def leave(self, step: Step) -> None:
+        """Release nothing, for the next run."""
 
 
 class Filled(StepwiseEvaluation):

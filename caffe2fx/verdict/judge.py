@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.engines.base import Session
-from caffe2fx.net.evaluate import Reference, StepwiseEvaluation
+from caffe2fx.net.evaluate import Reference, RepeatedEvaluation, StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
@@ -151,6 +151,8 @@ class _Trial:
         self._album = album
         self.seconds: dict[str, float] = {}  # of each layer in the engine
         self._inputs = [value.to(torch.float32) for value in inputs]
+        wide = [value.double() for value in self._inputs]
+        self._exactly = RepeatedEvaluation(net, reference, wide)
         self._moving = depends_on_inputs(net)
         self._theirs: list[Step] = []  # the engine's own steps
         self._seen: dict[Value, _Seen] = {}
@@ -160,9 +162,6 @@ class _Trial:
 
     def _stream(self, inputs: Sequence[Tensor]) -> StepwiseEvaluation:
         return StepwiseEvaluation(self._net, self._reference, inputs)
-
-    def _exactly(self) -> StepwiseEvaluation:
-        return self._stream([value.double() for value in self._inputs])
 
     def result(self, others: Iterable[Sequence[Tensor]]) -> dict[Value, Row]:
         """Return a row for each feature map.
@@ -192,7 +191,7 @@ class _Trial:
 
     def _run(self, others: Sequence[Tensor]) -> None:
         """Run the net in the engine; its reference in float64, in float32 and on second inputs."""
-        exact, rounded = self._exactly(), self._stream(self._inputs)
+        exact, rounded = self._exactly.begin(), self._stream(self._inputs)
         second = [value.to(torch.float32) for value in others]
         other = _Refusable(self._net, self._reference, second)
         # Rounding is a draw from chance, and a map of few elements shows little of it: another
@@ -269,7 +268,7 @@ class _Trial:
 
     def _rows(self, carried: CarriedErrors | None = None) -> Iterator[Row]:
         """Yield a row for each feature map, from the engine's results on the reference's inputs."""
-        exact, lost = self._exactly(), LostNan(self._reference.known)
+        exact, lost = self._exactly.begin(), LostNan(self._reference.known)
         steps = counted("verify alone", self._net.steps, len(self._theirs), attrgetter("name"))
         for mine, step in zip(steps, self._theirs, strict=True):
             exact.enter(mine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import inf, nan
@@ -28,6 +28,7 @@ from caffe2fx.layers import (
     Threshold,
 )
 from caffe2fx.module.builder import graph_module
+from caffe2fx.net import evaluate
 from caffe2fx.net.evaluate import Reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
@@ -109,7 +110,24 @@ def test_errors_accepted_alone_are_carried_on(run: float, fed: float, faults: li
     assert [row.layer for row in report.rows if row.fault] == faults, str(report)
 
 
-def test_few_maps_are_kept_at_a_time() -> None:
+def test_float64_is_computed_once_where_its_values_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, dtypes = canceling(), []
+
+    def run(inputs: Sequence[Tensor]) -> Iterable[tuple[Value, Tensor]]:
+        dtypes.append(inputs[0].dtype)
+        return reference(net).run(inputs)
+
+    session = EmbeddedSession(graph_module(net))
+    known = Reference(reference(net).known, run)
+    assert judge(net, session, known, [X], engine="torch").ok
+    assert dtypes.count(torch.float64) == 1
+    monkeypatch.setattr(evaluate, "MOST_KEPT", 5)
+    assert judge(net, session, known, [X], engine="torch").ok
+    assert dtypes.count(torch.float64) == 1 + 2
+
+
+def test_few_maps_are_kept_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "MOST_KEPT", 9 * X.numel())
     count = 60
     names = ["x", *(f"y{index}" for index in range(count))]
     steps = [power(new, Value(old), scale=1.01) for old, new in pairwise(names)]

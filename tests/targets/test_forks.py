@@ -12,7 +12,6 @@ import fx2caffe
 from caffe2fx.engines import Engine
 from caffe2fx.layers import DetectionOutput, Proposal, PSROIPooling, ROIAlign, ROIPooling
 from caffe2fx.layers.detection import PriorBox, PriorBoxOffsets
-from caffe2fx.layers.forks.position import UpsampleMask
 from caffe2fx.layers.forks.recurrent import Lstm
 from caffe2fx.layers.layer import BVLC
 from caffe2fx.module.builder import graph_module
@@ -119,10 +118,14 @@ def test_unpooling_by_a_poolings_mask_is_decomposed_into_caffes_own_layers(
     assert report.ok, report.summary()
 
 
-def test_unpooling_by_a_mask_of_larger_maps_is_refused(tmp_path: Path) -> None:
+@pytest.mark.pycaffe
+def test_unpooling_by_a_mask_of_larger_maps_writes_at_its_indices(
+    tmp_path: Path, caffe: Engine
+) -> None:
+    """A map of 10x10 holds other positions at the indices of one of 9x9."""
     net = loaded(IMAGE + UNPOOLING.format("kernel_size: 2 stride: 2", "scale: 2"), tmp_path)
-    with pytest.raises(UnsupportedError, match=r"max pooling of images of size \(10, 10\)"):
-        fx2caffe.export(net, torch.randn(1, 4, 9, 9))
+    report = fx2caffe.export(net, torch.randn(1, 4, 9, 9)).verify(caffe)
+    assert report.ok, report.summary()
 
 
 def of_forks() -> dict[str, Row]:
@@ -131,8 +134,7 @@ def of_forks() -> dict[str, Row]:
 
 
 # Their values decide the tops' positions or lengths: no layer of Caffe's own does that.
-# (The mask of the row of UpsampleMask is no pooling's.)
-NOT_DECOMPOSED = (UpsampleMask, ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
+NOT_DECOMPOSED = (ROIPooling, ROIAlign, PSROIPooling, Proposal, DetectionOutput)
 
 # Maps that no input moves: constant boxes, and functions of a state that begins at zero.
 STILL = (PriorBox, PriorBoxOffsets, Lstm)

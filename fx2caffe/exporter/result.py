@@ -263,8 +263,13 @@ class Export:
         return value if wanted is None else wanted.undo(value)
 
     def reference(self, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
-        """Return the traced model's result for each value of the net that holds a traced node."""
-        return dict(self.as_reference().run(inputs))
+        """Return the traced model's result for each value of the net that holds a traced node.
+
+        They have the dtype of the inputs that are floats, float32 where all are integers.
+        """
+        floats = (value.dtype for value in inputs if value.is_floating_point())
+        dtype = next(floats, torch.float32)
+        return dict(self.as_reference().run([value.to(dtype) for value in inputs]))
 
     def dump(self, path: str | Path, inputs: Any = None) -> None:
         """Write every feature map of the model with the inputs and a manifest.

@@ -125,6 +125,12 @@ def _assigned(x: Tensor, index: Tensor, value: float) -> Tensor:
     return y
 
 
+def test_the_reference_of_integers_keeps_fractions() -> None:
+    exported = fx2caffe.export(Function(lambda x: x * 0.5), LONGS)
+    (output,) = exported.net.outputs
+    assert torch.equal(exported.reference([LONGS])[output], LONGS * 0.5)
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_values_written_into_integers_are_cast(name: str) -> None:
     """The values, since a verdict of one example may not reach them."""

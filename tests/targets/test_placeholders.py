@@ -133,10 +133,12 @@ def test_the_command_reports_placeholders(
 INPUT = """layer { name: "data" type: "Input" top: "data"
   input_param { shape { dim: 1 dim: 8 dim: 16 dim: 16 } } }
 """
-UNPOOLING = """layer { name: "p" type: "Pooling" bottom: "x" top: "p"
-  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
-layer { name: "u" type: "Upsample" bottom: "p" bottom: "p" top: "u" upsample_param { scale: 2 } }
-"""  # by a mask that no pooling gave
+POOLED = """layer { name: "boxes" type: "Input" top: "boxes"
+  input_param { shape { dim: 2 dim: 5 } } }
+layer { name: "r" type: "ROIPooling" bottom: "x" bottom: "boxes" top: "r"
+  roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 1 } }
+"""
+BOXES = torch.tensor([[0.0, 1, 1, 9, 9], [0, 2, 3, 7, 8]])
 FORKED = {
     "Permute": "permute_param { order: 0 order: 2 order: 3 order: 1 }",
     "BN": "bn_param { bn_mode: INFERENCE }",
@@ -165,11 +167,11 @@ def test_layers_that_decompose_are_no_placeholder(tmp_path: Path, type_: str) ->
 def test_only_operations_without_layers_are_refused_or_placeholders(
     tmp_path: Path, type_: str
 ) -> None:
-    model, x = forked(tmp_path, type_, UNPOOLING), torch.rand(1, 8, 16, 16)
+    model, x = forked(tmp_path, type_, POOLED), (torch.rand(1, 8, 16, 16), BOXES)
     with pytest.raises(fx2caffe.UnsupportedError) as error:
         fx2caffe.export(model, x)
-    assert [refusal.op for refusal in error.value.refusals] == ["Upsample"]
-    assert [refusal.op for refusal in fx2caffe.check(model, x)] == ["Upsample"]
+    assert [refusal.op for refusal in error.value.refusals] == ["ROIPooling"]
+    assert [refusal.op for refusal in fx2caffe.check(model, x)] == ["ROIPooling"]
     net = fx2caffe.export(model, x, on_unsupported="custom")
-    assert [one.op for one in net.unverified] == ["Upsample"]
+    assert [one.op for one in net.unverified] == ["ROIPooling"]
     assert types(net.net).count("Python") == 1

@@ -16,7 +16,7 @@ from caffe2fx.engines.install.environment import Installed
 from caffe2fx.engines.install.unpack import unpack
 from caffe2fx.errors import EngineError
 from tests.engines.install.packages import deb, member, published
-from tests.faults.runs import at
+from tests.faults.runs import at, points
 
 on_linux = pytest.mark.skipif(environment.this_machine() is None, reason="real Caffe runs on Linux")
 
@@ -183,9 +183,11 @@ def test_an_install_that_is_interrupted_is_done_again(
     home: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`python -m tests.faults 50 installer` kills it, at more points."""
-    for point in (40, 200, 900, 1600, 2100):
-        fake_caffe(mirror, monkeypatch, f"echo 0.0 0.0 2.5 # {point}")
-        at(point, interrupt)
+    for share in (0.02, 0.1, 0.3, 0.5, 0.7):
+        fake_caffe(mirror, monkeypatch, f"echo 0.0 0.0 2.5 # before {share}")
+        count, _ = points(lambda: installer.install(mirror=str(mirror)))
+        fake_caffe(mirror, monkeypatch, f"echo 0.0 0.0 2.5 # {share}")
+        at(int(count * share), interrupt)
         with pytest.raises(KeyboardInterrupt):
             installer.install(mirror=str(mirror))
         assert installer.installed() is None

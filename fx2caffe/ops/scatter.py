@@ -16,7 +16,6 @@ from fx2caffe.ir.binary import PRODUCT, Binary, BinaryOp
 from fx2caffe.ir.constants import LARGEST, as_symbol
 from fx2caffe.ir.data_movement import positions, rearrange
 from fx2caffe.ir.emitter import Emitter
-from fx2caffe.ir.gather import DENSE
 from fx2caffe.ir.reduce import ReduceOp
 from fx2caffe.ir.reshape import viewed
 from fx2caffe.ir.symbol import Operand, Refused, Symbol
@@ -35,12 +34,12 @@ from fx2caffe.ops.blocks import (
     product,
     weighted_sum,
 )
-from fx2caffe.ops.computed_index import latest
 from fx2caffe.ops.index_table import written_rows
 from fx2caffe.ops.indexing import IndexParts
 from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.reduction import reduced
+from fx2caffe.ops.scatter_marks import check_work, is_written, marks_of, scalar_at, values_at
 
 Write = Callable[[Tensor, Tensor], Tensor]
 
@@ -192,16 +191,10 @@ def _to_indices(net: Emitter, new: Symbol, axis: int, index: Symbol, size: int) 
     last = rearrange(net, new, lambda x: x.movedim(axis, -1))
     unsqueezed = viewed(net, last, lambda s: (*s, 1), suffix="unsqueezed")
     ones = one_hot_of(net, index, size)
-    _check_work(new, size)
+    check_work(new, size)
     each = product(net, unsqueezed, ones, "each")
     summed = reduced(net, ReduceOp.SUM, each, -2, suffix="sums")
     return rearrange(net, summed, lambda x: x.movedim(-1, axis))
-
-
-def _check_work(new: Symbol, size: int) -> None:
-    count = prod(new.shape) * size
-    if count > DENSE:
-        raise Refused(f"needs at most {DENSE} pairs of an element and an index, got {count}")
 
 
 @handles(torch.scatter)
@@ -223,79 +216,19 @@ def scatter(
     if isinstance(src, Symbol | Tensor) and len(src.shape):
         if isinstance(index, Tensor):
             return written(net, input, src, lambda x, y: x.scatter(dim, index, y))
-        return _values_at(net, input, dim, index, src)
+        return values_at(net, input, dim, index, src)
     if isinstance(index, Tensor):
         if isinstance(input, Symbol) and input.shape != input.other_shape:
             net.fix_batch(f"{net.scope[0]} writes to indices of each sample")
         mask = torch.zeros(tuple(input.shape)).scatter(dim, index, 1.0) > 0
         return setitem(net, input, mask, src)
-    return _scalar_at(net, input, dim, index, src)
-
-
-def _scalar_at(net: Emitter, input: Operand, dim: int, index: Symbol, scalar: AnyOperand) -> Symbol:
-    """Write one value at computed indices, by a mask."""
-    base = as_symbol(net, input, suffix="base")
-    marks, _ = _marks(net, base, dim, index, None)
-    mask = _is_written(net, marks, positive(dim, base.rank))
-    if isinstance(input, Tensor) and not bool(input.any()):
-        return product(net, mask, scalar)
-    return _over(net, base, mask, product(net, mask, scalar, "value"))
-
-
-def _values_at(net: Emitter, input: Operand, dim: int, index: Symbol, src: Operand) -> Symbol:
-    """Write values at computed indices: each destination takes the last that has its index."""
-    base, new = as_symbol(net, input, suffix="base"), as_symbol(net, src, suffix="src")
-    marks, values = _marks(net, base, dim, index, new)
-    assert values is not None  # src was given
-    axis = positive(dim, base.rank)
-    each = product(net, values, inside(net, "last", latest, marks), "each")
-    summed = reduced(net, ReduceOp.SUM, each, -2, suffix="value")
-    spread = rearrange(net, summed, lambda x: x.movedim(-1, axis))
-    if isinstance(input, Tensor) and not bool(input.any()):
-        return spread
-    return _over(net, base, _is_written(net, marks, axis), spread)
-
-
-def _is_written(net: Emitter, marks: Symbol, axis: int) -> Symbol:
-    """Return 1 for each destination that an index names, else 0."""
-    found = reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written")
-    return rearrange(net, found, lambda x: x.movedim(-1, axis))
-
-
-def _over(net: Emitter, base: Symbol, mask: Symbol, value: Symbol) -> Symbol:
-    """Return `value`, which is 0 elsewhere, where the mask is 1, else `base`."""
-    kept = net.add(PRODUCT, base, opposite(net, mask, "is_unwritten"), suffix="masked")
-    return weighted_sum(net, kept, value)
+    return scalar_at(net, input, dim, index, src)
 
 
 def _like(index: Operand, src: AnyOperand) -> Operand:
     if isinstance(src, Symbol | Tensor):
         return src
     return torch.full(tuple(index.shape), float(src))
-
-
-def _marks(
-    net: Emitter, base: Symbol, dim: int, index: Symbol, src: Symbol | None
-) -> tuple[Symbol, Symbol | None]:
-    """Return the one-hot index (its elements on the axis before the last), and the source elements.
-
-    Both have the scattered axis behind the others.
-    """
-    axis = positive(dim, base.rank)
-    others = [a for a in range(base.rank) if a != axis]
-    if any(
-        (base.shape[a], base.other_shape[a]) != (index.shape[a], index.other_shape[a])
-        for a in others
-    ):
-        raise Refused(f"needs an index as large as its input but for dim, got {index.shape}")
-    _check_work(index, base.static_size(axis))
-    last = rearrange(net, index, lambda x: x.movedim(axis, -1))
-    marks = one_hot_of(net, last, base.static_size(axis), "marks")
-    if src is None:
-        return marks, None
-    ends = [None if index.carries_batch(a) else n for a, n in enumerate(index.shape)]
-    cut = rearrange(net, src, lambda x: x[tuple(slice(end) for end in ends)].movedim(axis, -1))
-    return marks, viewed(net, cut, lambda s: (*s, 1), suffix="unsqueezed")
 
 
 @handles(torch.scatter_add)
@@ -321,7 +254,7 @@ def scatter_reduce(
     if reduce == "amin":
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
     indices = as_symbol(net, index, suffix="index")
-    marks, values = _marks(net, base, dim, indices, new)
+    marks, values = marks_of(net, base, dim, indices, new)
     assert values is not None  # src was given
     found = _reduced(net, _REDUCTIONS[reduce], values, marks)
     axis = positive(dim, base.rank)
@@ -330,7 +263,7 @@ def scatter_reduce(
         return rearrange(net, symbol, lambda x: x.movedim(-1, axis))
 
     if not include_self:
-        hit = back(reduced(net, ReduceOp.MAX, marks, -2, suffix="is_written"))
+        hit = is_written(net, marks, axis)
         base = _without_hit(net, base, hit, _REDUCTIONS[reduce].neutral)
     top = net.add(_REDUCTIONS[reduce].layer, base, back(found), suffix=_ROLES.get(reduce, ""))
     if reduce == "amin":

@@ -23,7 +23,7 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside
 from fx2caffe.ops.computed_index import region_of, written_region
 from fx2caffe.ops.index_table import written_rows
-from fx2caffe.ops.indexing import IndexParts
+from fx2caffe.ops.indexing import IndexParts, wrapped
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.selection import select
 
@@ -56,8 +56,9 @@ def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any)
     if one_line is None:
         return _at_tensors(net, base, IndexParts.of(parts, base.rank), value)
     region, axis = one_line
-    positions = next(part for part in parts if isinstance(part, Symbol))
-    new = inside(net, "region", written_region, base, region, axis, positions, value)
+    own, positions = next((n, p) for n, p in enumerate(parts) if isinstance(p, Symbol))
+    indices = inside(net, "region", wrapped, positions, base.static_size(own))
+    new = inside(net, "region", written_region, base, region, axis, indices, value)
     if all(_is_whole(part) for part in region) and new.shape == base.shape:
         return new
     return setitem(net, base, region, new)

@@ -16,7 +16,6 @@ from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.ops.blocks import (
     above,
-    below,
     combined,
     difference,
     inside,
@@ -51,7 +50,10 @@ def region_of(parts: Parts) -> tuple[Parts, int] | None:
 def written_region(
     net: Emitter, base: Symbol, region: Parts, axis: int, positions: Symbol, value: Operand
 ) -> Symbol:
-    """Return a region of `base` with `value` at computed indices; the last duplicate wins."""
+    """Return a region of `base` with `value` at computed indices; the last duplicate wins.
+
+    The indices count from the front.
+    """
     old = rearrange(net, base, lambda x: x[region])
     size = old.static_size(axis)
     chosen = _chosen(net, positions, size)
@@ -78,9 +80,7 @@ def _elsewhere(net: Emitter, lines: Symbol, chosen: Symbol) -> Symbol:
 
 def _chosen(net: Emitter, positions: Symbol, size: int) -> Symbol:
     """Return (positions, size): 1 where a position is the last one that equals the column."""
-    wrapped = combined(net, [(1, positions), (size, below(net, positions, 0, "negative"))], "front")
-    marks = one_hot_of(net, wrapped, size, "marks")
-    return latest(net, marks)
+    return latest(net, one_hot_of(net, positions, size, "marks"))
 
 
 def latest(net: Emitter, marks: Symbol) -> Symbol:

@@ -6,18 +6,15 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from caffe2fx.messages.message import Shape
 from fx2caffe.ir.constants import as_float32, as_symbol
 from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
-from fx2caffe.ir.symbol import Operand, Symbol
-from fx2caffe.ops.blocks import below, combined, inside
+from fx2caffe.ir.symbol import Symbol
+from fx2caffe.ops.blocks import inside
 from fx2caffe.ops.index_map import expanded
-from fx2caffe.ops.indexing import IndexParts, flat_index_of
+from fx2caffe.ops.indexing import IndexParts, flat_index_of, wrapped
 
 Write = Callable[[Emitter, Symbol, Symbol, Symbol], Symbol]
 
@@ -32,7 +29,7 @@ def written_rows(net: Emitter, base: Symbol, index: IndexParts, value: Any, writ
     order = [*axes, *(axis for axis in range(cut.rank) if axis not in axes)]
     sizes = [cut.static_size(axis) for axis in axes]
     pairs = zip(index.tensors, sizes, strict=True)
-    flat = flat_index_of(net, [_from_front(net, one, size) for (_, one), size in pairs], sizes)
+    flat = flat_index_of(net, [wrapped(net, one, size) for (_, one), size in pairs], sizes)
     front = rearrange(net, cut, lambda x: x.permute(order))
     table = viewed(net, front, lambda s: (prod(s[:count]), *s[count:]), suffix="table")
     line = viewed(net, flat, lambda s: (prod(s),), suffix="indices")
@@ -40,14 +37,6 @@ def written_rows(net: Emitter, base: Symbol, index: IndexParts, value: Any, writ
     whole = inside(net, "rows", write, table, line, rows)
     spread = reshaped(net, whole, front.shape, front.other_shape, suffix="axes")
     return rearrange(net, spread, lambda x: x.permute([order.index(a) for a in range(x.dim())]))
-
-
-def _from_front(net: Emitter, indices: Operand, size: int) -> Operand:
-    """Return indices that count from the front, also where they counted from the end."""
-    if isinstance(indices, Tensor):
-        return torch.where(indices < 0, indices + size, indices)
-    negative = below(net, indices, 0, "negative")
-    return combined(net, [(1, indices), (size, negative)], "front")
 
 
 def _rows(net: Emitter, value: Any, first: int, flat: Symbol, table: Symbol) -> Symbol:

@@ -19,7 +19,7 @@ from fx2caffe.ir.symbol import Operand, Refused, Symbol
 from fx2caffe.lowering.refusal_reasons import DATA_SHAPE
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import positive
-from fx2caffe.ops.blocks import inside, product, weighted_sum
+from fx2caffe.ops.blocks import below, combined, inside, product, weighted_sum
 from fx2caffe.ops.division import floor_divide
 from fx2caffe.ops.lookup import rows_of
 
@@ -93,10 +93,15 @@ class IndexParts:
         return [axis for axis, _ in self.tensors]
 
     @property
+    def are_apart(self) -> bool:
+        """Return whether slices are between the tensors."""
+        first = self.tensors[0][0]
+        return self.axes != list(range(first, first + len(self.tensors)))
+
+    @property
     def first_axis(self) -> int:
         """Return where the tensors' own axes start in the result: at the front if apart."""
-        axes = self.axes
-        return axes[0] if axes == list(range(axes[0], axes[0] + len(axes))) else 0
+        return 0 if self.are_apart else self.axes[0]
 
     @classmethod
     def of(cls, index: Any, rank: int) -> IndexParts:
@@ -120,8 +125,7 @@ class IndexParts:
                 basic.append(part)
                 axis += not isinstance(part, int)
         made = cls(tuple(basic), tuple(tensors))
-        apart = made.axes != list(range(made.axes[0], made.axes[0] + len(tensors)))
-        if apart and any(_rank(tensor) == 0 for _, tensor in tensors):
+        if made.are_apart and any(_rank(tensor) == 0 for _, tensor in tensors):
             raise Refused("needs index tensors of rank 1 or more where slices are between them")
         if any(isinstance(one, Symbol) and one.dtype is torch.bool for _, one in tensors):
             raise Refused(DATA_SHAPE)
@@ -175,11 +179,19 @@ def from_front(net: Emitter, indices: Operand, size: int) -> tuple[Operand, bool
     Negative indices count from the end: on an axis that is repeated twice, index + `size` is never
     negative and reads the same element.
     """
-    if isinstance(indices, Tensor):
-        return torch.where(indices < 0, indices + size, indices), False
-    if _is_from_front(net, indices):
-        return indices, False
+    if isinstance(indices, Tensor) or _is_from_front(net, indices):
+        return wrapped(net, indices, size), False
     return net.add(Power(shift=size), indices, suffix="second"), True
+
+
+def wrapped(net: Emitter, indices: Operand, size: int) -> Operand:
+    """Return indices that count from the front, also where they counted from the end."""
+    if isinstance(indices, Tensor):
+        return torch.where(indices < 0, indices + size, indices)
+    if _is_from_front(net, indices):
+        return indices
+    negative = below(net, indices, 0, "negative")
+    return combined(net, [(1, indices), (size, negative)], "front")
 
 
 def _is_from_front(net: Emitter, indices: Symbol) -> bool:

@@ -30,7 +30,6 @@ from fx2caffe.ops.blocks import (
     combined,
     inside,
     negated,
-    opposite,
     product,
     weighted_sum,
 )
@@ -39,7 +38,14 @@ from fx2caffe.ops.indexing import IndexParts
 from fx2caffe.ops.lookup import one_hot_of
 from fx2caffe.ops.overlay import from_both
 from fx2caffe.ops.reduction import reduced
-from fx2caffe.ops.scatter_marks import check_work, is_written, marks_of, scalar_at, values_at
+from fx2caffe.ops.scatter_marks import (
+    check_work,
+    is_written,
+    marks_of,
+    scalar_at,
+    unwritten,
+    values_at,
+)
 
 Write = Callable[[Tensor, Tensor], Tensor]
 
@@ -330,5 +336,5 @@ def _reduced(net: Emitter, reduction: _Reduction, values: Symbol, marks: Symbol)
 
 def _without_hit(net: Emitter, base: Symbol, hit: Symbol, neutral: float) -> Symbol:
     """Return `base` with the neutral element at every destination."""
-    kept = net.add(PRODUCT, base, opposite(net, hit, "missed"), suffix="masked")
+    kept = unwritten(net, base, hit)
     return combined(net, [(1, kept), (neutral, hit)], "without_hit") if neutral else kept

@@ -53,8 +53,12 @@ def is_written(net: Emitter, marks: Symbol, axis: int) -> Symbol:
 
 def _over(net: Emitter, base: Symbol, mask: Symbol, value: Symbol) -> Symbol:
     """Return `value`, which is 0 elsewhere, where the mask is 1, else `base`."""
-    kept = net.add(PRODUCT, base, opposite(net, mask, "is_unwritten"), suffix="masked")
-    return weighted_sum(net, kept, value)
+    return weighted_sum(net, unwritten(net, base, mask), value)
+
+
+def unwritten(net: Emitter, base: Symbol, mask: Symbol) -> Symbol:
+    """Return `base` with 0 where the mask is 1."""
+    return net.add(PRODUCT, base, opposite(net, mask, "is_unwritten"), suffix="masked")
 
 
 def marks_of(

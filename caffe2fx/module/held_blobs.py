@@ -6,24 +6,26 @@ are those of the file's layer only while the module is of the type that load mad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from caffe2fx.errors import CaffeError, ShapeMismatchError
 from caffe2fx.messages.message import Shape
-from caffe2fx.net.net import Net
 from caffe2fx.net.shared_weights import Reshaped
 from caffe2fx.net.step import Step
 
 
-def held_blobs(net: Net, step: Step, module: nn.Module) -> tuple[Tensor, ...]:
+def held_blobs(step: Step, reads: Sequence[Shape], module: nn.Module) -> tuple[Tensor, ...]:
     """Return the blobs of a step that its module holds, in the shapes of the file.
 
+    `reads` are the shapes of what the step reads.
     Raises CaffeError, with the layer's name and the way out, where they are not those of the layer.
     """
     try:
-        _check_type(net, step, module)
+        _check_type(step, reads, module)
         for part in module.modules():
             _check_tensors(part)
         blobs = step.layer.blobs_of(module)
@@ -36,12 +38,11 @@ def held_blobs(net: Net, step: Step, module: nn.Module) -> tuple[Tensor, ...]:
     return tuple(blob.detach().reshape(old.shape) for blob, old in pairs)
 
 
-def _check_type(net: Net, step: Step, module: nn.Module) -> None:
+def _check_type(step: Step, reads: Sequence[Shape], module: nn.Module) -> None:
     """Raise unless the module is of the type that load made; parametrizations are none."""
     if isinstance(module, Reshaped):
         return
-    shapes = net.shapes()
-    made, got = type(step.module([shapes[v] for v in step.reads])), _type_of(module)
+    made, got = type(step.module(reads)), _type_of(module)
     if got is not made:
         raise CaffeError(
             f"needs the module that load made, {_name(made)}, got {_name(got)}: put it back, with "

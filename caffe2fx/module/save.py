@@ -124,8 +124,11 @@ def current_net(module: CaffeGraphModule) -> Net:
     # By identity: names may come twice.
     modules = {id(step): made for step, made in module.caffe.layers()}
     net = module.caffe.net
+    shapes = net.shapes()
     steps = tuple(
-        replace(step, blobs=held_blobs(net, step, modules[id(step)])) if step.blobs else step
+        replace(step, blobs=held_blobs(step, [shapes[v] for v in step.reads], modules[id(step)]))
+        if step.blobs
+        else step
         for step in net.steps
     )
     filled = net.refilled(steps)

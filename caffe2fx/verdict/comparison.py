@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -25,7 +24,6 @@ from caffe2fx.net.evaluate import Reference
 from caffe2fx.net.net import Net
 from caffe2fx.net.precision import in_precision
 from caffe2fx.net.step import Step, Value
-from caffe2fx.origin import Origin
 from caffe2fx.plain_torch import plain_torch
 from caffe2fx.verdict.both_sides import weights_of
 from caffe2fx.verdict.dump_comparison import DUMPS, GivenThresholds, side_with_dump
@@ -33,6 +31,7 @@ from caffe2fx.verdict.judge import judge
 from caffe2fx.verdict.maps.measures import difference
 from caffe2fx.verdict.module_outputs import Known, Results, flattened, output_rows
 from caffe2fx.verdict.reference.second_inputs import other_inputs
+from caffe2fx.verdict.result.findings import unmeasured
 from caffe2fx.verdict.result.report import Report, Row, Status
 from caffe2fx.verdict.structure.alignment import Alignment, align
 from caffe2fx.verdict.structure.drawn import with_missing
@@ -237,35 +236,19 @@ def _listed(step: Step, faults: Structure) -> Iterator[Row]:
     for top in step.tops:
         if top in faults.missing:
             wrong = f"the net has no such layer; the reference has {step.layer}"
-            row = _unmeasured(step.name, step.layer.type, top, wrong=wrong)
-            yield replace(row, at_fault=True)
+            yield unmeasured(Row, step.name, step.layer.type, top.blob, wrong=wrong, at_fault=True)
         else:
             listed = "the reference alone has it"
-            yield _unmeasured(step.name, step.layer.type, top, unverified=listed)
+            yield unmeasured(Row, step.name, step.layer.type, top.blob, unverified=listed)
 
 
 def _output_faults(found: Alignment) -> Iterator[Row]:
     for value in found.missing_outputs:
-        yield _unmeasured(value.blob, "", value, wrong="it is an output of the reference alone")
+        yield unmeasured(
+            Row, value.blob, "", value.blob, wrong="it is an output of the reference alone"
+        )
     for value in found.extra:
-        yield _unmeasured(value.blob, "", value, wrong="it is no output of the reference")
-
-
-def _unmeasured(layer: str, type: str, top: Value, *, wrong: str = "", unverified: str = "") -> Row:
-    return Row(
-        layer=layer,
-        type=type,
-        blob=top.blob,
-        shape=(),
-        signal=0.0,
-        alone=None,
-        alone_limit=inf,
-        end_to_end=None,
-        end_to_end_limit=inf,
-        origin=Origin(),
-        unverified=unverified,
-        wrong=wrong,
-    )
+        yield unmeasured(Row, value.blob, "", value.blob, wrong="it is no output of the reference")
 
 
 def _is_files(side: Side) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from math import inf, isnan
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from caffe2fx.messages.message import Shape
 from caffe2fx.origin import Origin
@@ -111,6 +111,25 @@ class Row:
         if self.unverified or self.wrong:
             return f"{text}: {self.verdict}{where}"
         return f"{text}: {self.fault or 'equal'} (signal {self.signal:.2e}; {limits}){where}"
+
+
+R = TypeVar("R", bound=Row)
+
+
+def unmeasured(
+    kind: type[R],
+    layer: str,
+    layer_type: str,
+    blob: str,
+    shape: Shape = (),
+    *,
+    wrong: str = "",
+    unverified: str = "",
+    at_fault: bool = False,
+) -> R:
+    """Return the row, of a kind of rows, for a map that nothing was compared with."""
+    return kind(layer, layer_type, blob, shape, 0.0, None, inf, None, inf, Origin(),
+                unverified=unverified, wrong=wrong, at_fault=at_fault)  # fmt: skip
 
 
 def _within(error: float | None, limit: float) -> bool:

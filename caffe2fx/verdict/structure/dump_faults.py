@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from math import inf
 
 import torch
 from torch import Tensor
@@ -19,10 +18,10 @@ from caffe2fx.files.match_maps import Matched, fitted
 from caffe2fx.net.evaluate import StepwiseEvaluation
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value
-from caffe2fx.origin import Origin
 from caffe2fx.verdict.maps.measures import difference
 from caffe2fx.verdict.maps.similarity import similarity
 from caffe2fx.verdict.result.dump_report import MapRow, Thresholds
+from caffe2fx.verdict.result.findings import unmeasured
 
 MOST = 64  # maps that are tried for one layer, each by a run of it
 
@@ -114,17 +113,12 @@ def _rows(
 
 
 def _missing(one: FeatureMap, reader: str) -> MapRow:
-    return MapRow(
-        layer=one.layer or one.name,
-        type="",
-        blob=one.blob or one.name,
-        shape=tuple(one.value.shape),
-        signal=0.0,
-        alone=None,
-        alone_limit=inf,
-        end_to_end=None,
-        end_to_end_limit=inf,
-        origin=Origin(),
+    return unmeasured(
+        MapRow,
+        one.layer or one.name,
+        "",
+        one.blob or one.name,
+        tuple(one.value.shape),
         wrong=f"the net has no such layer: layer {reader!r} is right with its map in the dump",
         at_fault=True,
     )

@@ -58,6 +58,7 @@ def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any)
     region, axis = one_line
     own, positions = next((n, p) for n, p in enumerate(parts) if isinstance(p, Symbol))
     indices = inside(net, "region", wrapped, positions, base.static_size(own))
+    assert isinstance(indices, Symbol)  # as the positions are
     new = inside(net, "region", written_region, base, region, axis, indices, value)
     if all(_is_whole(part) for part in region) and new.shape == base.shape:
         return new

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.forked import use_code_of
 from tests.mutants import rooms
 from tests.mutants.operators import Mutant, mutants
 
@@ -30,7 +31,6 @@ SLOW = 20  # times as long as its own time may a run take beside other programs
 HANGS = (-signal.SIGKILL, -signal.SIGXCPU)
 LIVING = {int(pytest.ExitCode.OK): "lived", int(pytest.ExitCode.INTERRUPTED): "late"}
 MOST_MEMORY = 16 << 30
-OURS = ("tests", *rooms.PACKAGES)
 NOT_COPIED = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", "node_modules")
 
 
@@ -127,11 +127,7 @@ class Tree:
             resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (most, most))
             _quiet()
-            os.chdir(self.root)
-            os.environ["PYTHONPATH"] = str(self.root)
-            sys.path[:] = [str(self.root), *(p for p in sys.path if p not in ("", str(rooms.ROOT)))]
-            for name in [name for name in sys.modules if name.split(".")[0] in OURS]:
-                del sys.modules[name]
+            use_code_of(str(self.root))
             status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[watch])
             ended = {"status": int(status), "passed": watch.passed, "failed": watch.failed}
             answer.write_text(json.dumps(ended))

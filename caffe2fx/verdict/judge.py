@@ -6,8 +6,8 @@ scaled by the length of its sums, or 4 times torch's own float32 error there, or
 the largest value.
 (b) End to end, the error against the reference in float64 is at most 1e-6 of the signal plus 4
 times the noise: the reference's own float32 error (the larger of two orders of summation), or, if
-more, the errors that the engine's layers make alone, carried through the net; and the limit is
-never less than that of (a).
+more, the errors that the engine's layers make alone, carried through the net (as they are, and,
+where that does not do, with random signs); and the limit is never less than that of (a).
 Maps that only a rewrite knows, within one operation of the reference, are judged alone.
 (c) As published: where a program by default runs the files otherwise than layer by layer (it
 merges layers, or convolves by a faster and coarser algorithm), the outputs of that run err by at
@@ -37,7 +37,7 @@ from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.plain_torch import plain_torch
 from caffe2fx.progress import counted
-from caffe2fx.verdict.carried_errors import CarriedErrors
+from caffe2fx.verdict.carried_errors import CarriedErrors, with_carried_errors
 from caffe2fx.verdict.maps.map_details import Album
 from caffe2fx.verdict.maps.map_measures import MapMeasures, measure
 from caffe2fx.verdict.maps.measures import (
@@ -173,11 +173,11 @@ class _Trial:
                 self._run(inputs)
                 break
         tops = [top for step in self._net.steps if not is_input(step) for top in step.tops]
-        rows = list(self._rows())
+        rows: Sequence[Row] = list(self._rows())
         # Where a shape is wrong nothing is carried on.
         fit = all(seen.fits for seen in self._seen.values())
-        if fit and any(row.status is Status.DIFFERS and not row.diverges for row in rows):
-            rows = list(self._rows(CarriedErrors(self._net, self._inputs)))
+        if fit:
+            rows = with_carried_errors(rows, self._rows, self._net, self._inputs)
         return {top: self._published(top, row) for top, row in zip(tops, rows, strict=True)}
 
     def _published(self, value: Value, row: Row) -> Row:

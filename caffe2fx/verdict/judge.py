@@ -2,8 +2,8 @@
 
 Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
-scaled by the length of its sums, or 4 times torch's own float32 error there, or the last place of
-the largest value.
+scaled by the length of its sums, or 4 times torch's own float32 error there, which is at least half
+of the last place of the largest value.
 (b) End to end, the error against the reference in float64 is at most 1e-6 of the signal plus 4
 times the noise: the reference's own float32 error (the larger of two orders of summation), or, if
 more, the errors that the engine's layers make alone, carried through the net (as they are, and,

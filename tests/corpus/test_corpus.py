@@ -60,9 +60,6 @@ def used(entry: dict[str, Any]) -> str:
 AMPLIFYING = re.compile(r"upresnet10/noise[123]_scale")
 REFERENCES = [entry for entry in WEIGHTS if not AMPLIFYING.search(entry["caffemodel"])]
 
-# The noise of its loss, a scalar, is more than two runs of torch show of it.
-JUDGED = [path for path in BUILT if not path.endswith("mnist_siamese_train_test.prototxt")]
-
 # Nets for use that real Caffe does not build: of layers or fields that only forks have.
 FORKS = [
     row["path"]
@@ -134,7 +131,7 @@ def test_loads(row: dict[str, str], corpus: Path) -> None:
 
 @pytest.mark.pycaffe
 @pytest.mark.sweep
-@pytest.mark.parametrize("path", JUDGED, ids=lambda path: path.removeprefix("nets/"))
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.removeprefix("nets/"))
 def test_equals_real_caffe(path: str, corpus: Path, tmp_path: Path, caffe: Engine) -> None:
     text = _fed(corpus / path, tmp_path)
     loaded = caffe2fx.load(text)

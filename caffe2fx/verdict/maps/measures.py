@@ -17,8 +17,13 @@ PIECE = 2**22  # elements that are compared at a time
 
 
 def alone_limit(signal: float, length: float, size: float = 0.0, noise: float = 0.0) -> float:
-    """Return a layer's error limit alone, for sums of `length` terms; `noise` is float32's own."""
-    return max(ALONE * signal * sqrt(max(1.0, length / SHORT)), NOISE_FACTOR * noise, ULP * size)
+    """Return a layer's error limit alone, for sums of `length` terms; `noise` is float32's own.
+
+    A map of few elements may show none of its noise: a result of that size is rounded at least.
+    """
+    growth = sqrt(max(1.0, length / SHORT))
+    rounding = ULP / 2 * size * growth
+    return max(ALONE * signal * growth, NOISE_FACTOR * max(noise, rounding))
 
 
 def end_limit(noise: float, signal: float) -> float:

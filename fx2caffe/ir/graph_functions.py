@@ -12,7 +12,7 @@ from torch import Tensor
 def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
     """Return a copy of x after `x[index] = value`; x keeps its elements."""
     result = x.clone()
-    result[index] = value
+    result[index] = value.to(x.dtype) if isinstance(value, Tensor) else value
     return result
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, fx
 from fx2caffe.ir import graph_functions
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
-from fx2caffe.lowering.narrow_integers import NARROW, refuse_unknown
+from fx2caffe.lowering.narrow_integers import NARROW, refuse_cast_operands, refuse_unknown
 from fx2caffe.lowering.node_facts import accumulates, dtype_of, function_name
 
 HALVES = frozenset({torch.float16, torch.bfloat16})
@@ -30,12 +30,18 @@ COMPARISONS = frozenset({torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch
 # Parameters that functions cast to the dtype of their result.
 WRITTEN: Mapping[Any, tuple[str, ...]] = {
     graph_functions.setitem: ("value",), torch.masked_fill: ("value",),
-    torch.index_fill: ("value",), torch.fill: ("value",), torch.scatter: ("src",),
+    torch.index_fill: ("value",), torch.fill: ("value",),
+    **dict.fromkeys(
+        (torch.scatter, torch.select_scatter, torch.slice_scatter, torch.diagonal_scatter),
+        ("src",),
+    ),
     F.pad: ("value",), torch.constant_pad_nd: ("value",),
     F.threshold: ("threshold", "value"), F.hardtanh: ("min_val", "max_val"),
+    torch.clamp: ("min", "max"), torch.clamp_min: ("min",), torch.clamp_max: ("max",),
     **dict.fromkeys(
-        (torch.where, torch.maximum, torch.minimum, torch.bitwise_and, torch.bitwise_or,
-         torch.bitwise_xor, torch.remainder, torch.fmod, torch.floor_divide),
+        (torch.where, torch.maximum, torch.minimum, torch.fmax, torch.fmin, torch.bitwise_and,
+         torch.bitwise_or, torch.bitwise_xor, torch.remainder, torch.fmod, torch.floor_divide,
+         torch.div),
         ("input", "other"),
     ),
     **dict.fromkeys(
@@ -53,6 +59,8 @@ def refuse_wrapping(node: fx.Node) -> None:
     dtype, name = dtype_of(node), function_name(node)
     if dtype in NARROW:
         refuse_unknown(node, dtype)
+    if node.target in COMPARISONS and _compared(node) in NARROW:
+        refuse_cast_operands(node, _compared(node))
     whole = _is_whole(dtype) and dtype is not torch.bool
     if whole and node.target is torch.pow and not _gives_integers(*node.args[:2]):
         raise Refused(f"needs powers of floating values, got a result of {dtype}")

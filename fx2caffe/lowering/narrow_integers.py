@@ -15,18 +15,20 @@ from caffe2fx.layers import Power
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.float_bounds import bounds
-from fx2caffe.lowering.integer_magnitudes import ELEMENTS, LARGEST, SUMS, WRITES
+from fx2caffe.lowering.integer_magnitudes import ELEMENTS, LARGEST, SUMS
 from fx2caffe.lowering.node_facts import accumulates, dtype_of, function_name
 
 NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
 # The results are elements of the operands, or no larger than the operands.
-_WRITES_OTHERS = frozenset(
-    "select_scatter slice_scatter index_copy index_put masked_scatter".split()  # noqa: SIM905
-)
-_STAYS = (ELEMENTS - WRITES - _WRITES_OTHERS - {"abs", "neg", "interpolate"}) | frozenset(
+_STAYS = (ELEMENTS - {"abs", "neg", "interpolate"}) | frozenset(
     """any all bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_right_shift remainder fmod
-    sign sgn clamp clamp_min clamp_max""".split()  # noqa: SIM905
+    sign sgn clamp clamp_min clamp_max max min median nanmedian msort fliplr flipud hardtanh
+    _threshold heaviside cartesian_prod diagonal_scatter""".split()  # noqa: SIM905
 )
+_PICKS = frozenset({"nearest", "nearest-exact"})  # modes of interpolate
+# Functions that cast a tensor of any rank and dtype, and where others take indices.
+_CASTS = frozenset({"setitem", "fill", "select_scatter", "slice_scatter", "diagonal_scatter"})
+_INDEX_AT = {"setitem": 1, "index_put": 1, "scatter": 2, "index_copy": 2, "index_fill": 2}
 _WRAPS = SUMS | {"neg", "abs", "diff", "floor_divide", "div"}
 _BELOW_ZERO = frozenset({"sub", "neg", "diff"})
 
@@ -40,13 +42,33 @@ def refuse_unknown(node: fx.Node, dtype: torch.dtype) -> None:
         known = _lies_in(bounds(sources[0]), dtype)
     elif name == "to" or name in _WRAPS:
         known = not any(map(_is_floating, sources))
-    elif name in WRITES:  # constants are cast
-        computed = [dtype_of(source) for source in sources if source.op != "get_attr"]
-        known = all(kind in (dtype, torch.bool) for kind in computed)
+    elif name == "interpolate":
+        known = not _PICKS.isdisjoint(map(str, node.args)) or node.kwargs.get("mode") in _PICKS
     else:
         known = name in _STAYS
     if not known:
         raise Refused(f"needs results that do not wrap around, got {dtype}")
+    if name in _STAYS:
+        refuse_cast_operands(node, dtype)
+
+
+def refuse_cast_operands(node: fx.Node, dtype: torch.dtype) -> None:
+    """Raise Refused if torch casts a computed operand to `dtype`, for which no layer is made.
+
+    An operand with axes and of another dtype holds indices, else its dtype were the result's.
+    """
+    name = function_name(node)
+    for position, argument in enumerate((*node.args, *node.kwargs.values())):
+        found: list[fx.Node] = []
+        fx.node.map_arg(argument, found.append)
+        for one in found if position != _INDEX_AT.get(name) else ():
+            is_cast = name in _CASTS or _is_scalar(one)
+            if one.op != "get_attr" and is_cast and dtype_of(one) not in (dtype, torch.bool):
+                raise Refused(f"needs operands of {dtype} alike, got {dtype_of(one)}: cast them")
+
+
+def _is_scalar(node: fx.Node) -> bool:
+    return getattr(node.meta.get("value"), "shape", None) == ()
 
 
 def _is_floating(node: fx.Node) -> bool:

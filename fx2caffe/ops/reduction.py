@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, prod
-from typing import Any
 
 import torch
 
@@ -20,7 +19,6 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import axes_of, positive
 from fx2caffe.ops.blocks import MAXIMUM, above, affine, combined, negated, nonzero, opposite
 from fx2caffe.ops.cast import cast_first
-from fx2caffe.ops.elementwise import maximum, minimum
 from fx2caffe.ops.sorting import extreme_of_axis
 
 Axes = int | Sequence[int] | None
@@ -80,26 +78,22 @@ def amin(net: Emitter, input: Symbol, dim: Axes = (), keepdim: bool = False) -> 
 
 @handles(torch.max)
 def largest(
-    net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
+    net: Emitter, input: Symbol, dim: int | None = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol | tuple[Symbol, Symbol | None]:
-    """Reduce all elements, two tensors elementwise, or an axis with indices: torch's overloads."""
+    """Reduce all elements, or an axis with indices: torch's overloads of one tensor."""
     if dim is None:
         return amax(net, input)
-    if isinstance(dim, int):
-        return extreme_of_axis(net, input, dim, out, descending=True)
-    return maximum(net, input, dim)
+    return extreme_of_axis(net, input, dim, out, descending=True)
 
 
 @handles(torch.min)
 def smallest(
-    net: Emitter, input: Symbol, dim: Any = None, keepdim: bool = False, *, out: Expected
+    net: Emitter, input: Symbol, dim: int | None = None, keepdim: bool = False, *, out: Expected
 ) -> Symbol | tuple[Symbol, Symbol | None]:
-    """Reduce all elements, two tensors elementwise, or an axis with indices: torch's overloads."""
+    """Reduce all elements, or an axis with indices: torch's overloads of one tensor."""
     if dim is None:
         return amin(net, input)
-    if isinstance(dim, int):
-        return extreme_of_axis(net, input, dim, out, descending=False)
-    return minimum(net, input, dim)
+    return extreme_of_axis(net, input, dim, out, descending=False)
 
 
 @handles(torch.aminmax)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,17 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
         FLOATS,
         "needs results that do not wrap around",
     ),
-    "longs written into bytes": (_longs_into_bytes, LONGS, "needs results that do not wrap around"),
+    "longs written into bytes": (_longs_into_bytes, LONGS, "needs operands of torch.uint8 alike"),
+    "bytes clamped to a long": (
+        lambda x: x.byte().clamp(max=x[0, 2] * 100),
+        LONGS,
+        "needs operands of torch.uint8 alike",
+    ),
+    "bytes compared with a long": (
+        lambda x: x.byte() > x[0, 2] * 100,
+        LONGS,
+        "needs operands of torch.uint8 alike",
+    ),
     "bytes whose product is too large": (
         lambda x: x.prod(1, dtype=torch.uint8),
         BYTES.repeat(1, 2),
@@ -105,6 +116,12 @@ WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
     "a computed slice": lambda x: torch.cat((x, x)).index_put(
         (torch.tensor([1]),), (x * 0.5).long()),
     "a mask assigned": lambda x: _assigned(x, x > 0, 2.7),
+    "a mask of columns assigned": lambda x: _assigned(x, (slice(None), x[0] > 0), 2.7),
+    "select_scatter": lambda x: x.select_scatter(x[:, 0] * 0.7, 1, 2),
+    "select_scatter of a mask": lambda x: (x > 0).select_scatter(x[:, 0] + 3, 1, 2),
+    "slice_scatter": lambda x: x.slice_scatter(x[:, :2] * 0.7, 1, 1),
+    "diagonal_scatter": lambda x: x.expand(3, 3).diagonal_scatter(x[0] * 0.7),
+    "as_strided_scatter": lambda x: torch.as_strided_scatter(x, x[0, :2] * 0.7, (2,), (2,)),
     "index_fill": lambda x: x.index_fill(1, torch.tensor([0, 2]), 2.7),
     "scatter": lambda x: x.scatter(1, torch.tensor([[1]]), 2.7),
     "pad": lambda x: F.pad(x, (1, 1), value=2.7),
@@ -119,7 +136,7 @@ WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-def _assigned(x: Tensor, index: Tensor, value: float) -> Tensor:
+def _assigned(x: Tensor, index: Any, value: float) -> Tensor:
     y = x.clone()
     y[index] = value
     return y

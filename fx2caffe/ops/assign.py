@@ -17,15 +17,15 @@ from fx2caffe.ir.constants import as_float32, as_symbol
 from fx2caffe.ir.data_movement import box_of, line_at_origin, positions, take_at
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.index_map import PADDING, index_map
-from fx2caffe.ir.reshape import reshaped
 from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import inside
 from fx2caffe.ops.computed_index import region_of, written_region
+from fx2caffe.ops.index_map import getitem
 from fx2caffe.ops.index_table import written_rows
 from fx2caffe.ops.indexing import IndexParts, wrapped
+from fx2caffe.ops.masked_part import MaskedPart
 from fx2caffe.ops.overlay import from_both
-from fx2caffe.ops.selection import select
 
 T = TypeVar("T")
 
@@ -33,9 +33,10 @@ T = TypeVar("T")
 @handles(graph_functions.setitem)
 def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     parts = index if isinstance(index, tuple | list) else (index,)
-    if len(parts) == 1 and _is_fill(parts[0], value, len(x.shape)):
-        return _filled(net, as_symbol(net, x, suffix="base"), parts[0], value)
     base = as_symbol(net, x, suffix="base")
+    masked = MaskedPart.of(tuple(parts), base.shape)
+    if masked is not None:
+        return _where_masked(net, base, masked, value)
     if any(isinstance(part, Symbol) for part in parts):
         return _at_computed(net, base, tuple(parts), value)
     written = value if isinstance(value, Symbol) else as_float32(value)
@@ -48,6 +49,14 @@ def setitem(net: Emitter, x: Any, index: Any, value: Any) -> Symbol:
     if any(base.carries_batch(a) and not _is_whole(p) for a, p in _by_axis(index, base.rank)):
         net.fix_batch(f"{net.scope[0]} writes into some samples only")
     return _overlaid(net, base, written, *indices)
+
+
+def _where_masked(net: Emitter, base: Symbol, index: MaskedPart, value: Any) -> Symbol:
+    """Write where a mask is true in a region: compute the whole region, write it back."""
+    if all(part is Ellipsis or _is_whole(part) for part in index.basic):
+        return index.filled(net, base, value)
+    region = inside(net, "region", getitem, base, index.basic)
+    return setitem(net, base, index.basic, inside(net, "region", index.filled, region, value))
 
 
 def _at_computed(net: Emitter, base: Symbol, parts: tuple[Any, ...], value: Any) -> Symbol:
@@ -100,21 +109,6 @@ def _is_whole(part: Any) -> bool:
     if not isinstance(part, slice):
         return False
     return part.stop is None and not part.start and part.step in (None, 1)
-
-
-def _is_fill(index: Any, value: Any, rank: int) -> bool:
-    """Return whether the same values are written wherever a computed mask is true."""
-    if not isinstance(index, Symbol) or index.dtype is not torch.bool:
-        return False
-    shape = () if isinstance(value, float | int) else tuple(value.shape)
-    behind = rank - index.rank
-    return len(shape) <= behind or (len(shape) == behind + 1 and shape[0] == 1)
-
-
-def _filled(net: Emitter, base: Symbol, mask: Symbol, value: Any) -> Symbol:
-    ones = (1,) * (base.rank - mask.rank)
-    aligned = reshaped(net, mask, (*mask.shape, *ones), (*mask.other_shape, *ones), suffix="mask")
-    return select(net, replace(aligned, dtype=torch.bool), value, base)
 
 
 def _written(base: Symbol, index: Any, value: Operand) -> list[Tensor]:

@@ -161,6 +161,61 @@ def test_written_back(name: str, caffe: Engine, tmp_path: Path) -> None:
     torch.testing.assert_close(caffe2fx.load(*files, batch=5)(more), model(more))
 
 
+def written(x: Tensor, index: object, value: Tensor | float) -> Tensor:
+    y = x * 1
+    y[index] = value  # type: ignore[index]
+    return y
+
+
+ALL = slice(None)
+BESIDE: dict[str, Callable[[Tensor], Tensor]] = {
+    "columns": lambda x: written(x, (ALL, ALL, x[0, 0] > 0), -3.0),
+    "columns_after_all": lambda x: written(x, (..., x[0, 0] > 0), x[:, :, :1]),
+    "columns_of_one_row": lambda x: written(x, (ALL, -1, x[0, 0] > 0), x[0, 0, 0]),
+    "columns_of_a_part": lambda x: written(x, (ALL, slice(0, 2), x[0, 0] > 0), x[:, :2, :1] * 2),
+    "rows": lambda x: written(x, (ALL, x[0, :, 0] > 0), torch.arange(1.0, 5.0)),
+    "rows_of_a_part": lambda x: written(x, (ALL, x[0, :, 0] > 0, slice(1, 3)), torch.ones(1, 2)),
+    "rows_of_one_column": lambda x: written(x, (ALL, x[0, :, 0] > 0, 1), 5),
+    "cells_of_one_sample": lambda x: written(x, (1, x[0] > 0), 5),
+    "cells_of_each_sample": lambda x: written(x, (ALL, x[0] > 0), x[:, 0, :1] * 2),
+    "a_row_of_samples": lambda x: written(x, (x[:, 0, 0] > 0, ..., 0), torch.ones(1, 3)),
+    "with_a_new_axis": lambda x: written(x, (None, ALL, x[0, :, 0] > 0), 2.0),
+}
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("name", BESIDE)
+def test_written_beside_numbers_and_slices(name: str, caffe: Engine, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Function(BESIDE[name]).eval(), torch.randn(2, 3, 4)
+    made = fx2caffe.export(model, x)
+    report = made.verify(caffe)
+    assert report.ok, str(report)
+    files = tmp_path / "n.prototxt", tmp_path / "n.caffemodel"
+    made.save(*files)
+    more = torch.randn(2, 3, 4)
+    torch.testing.assert_close(caffe2fx.load(*files)(more), model(more))
+
+
+NOT_WRITTEN: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "a_value_for_each": (
+        lambda x: written(x, (ALL, ALL, x[0, 0] > -9), torch.arange(4.0)), "same for each element"
+    ),
+    "two_masks": (
+        lambda x: written(x, (0, x[0, :, 0] > -9, x[0, 0].argsort() < 3), 1.0), "a mask alone"
+    ),
+    "indices": (lambda x: written(x, (ALL, x[0, :, 0] > 0, [1]), 1.0), "a mask alone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_WRITTEN)
+def test_not_written(name: str) -> None:
+    torch.manual_seed(0)
+    function, reason = NOT_WRITTEN[name]
+    with pytest.raises(fx2caffe.UnsupportedError, match=reason):
+        fx2caffe.export(Function(function).eval(), torch.randn(2, 3, 4))
+
+
 def nested(y: Tensor, m: Tensor) -> None:
     chosen = y[m]
     chosen[chosen > 0.5] = 0

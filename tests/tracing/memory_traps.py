@@ -192,6 +192,15 @@ def inplace_view_methods(x: Tensor, y: Tensor) -> Tensor:
 
 
 @allowed
+def transposed_in_place_alone(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    z, w = x * 1, y * 1
+    z.t_()
+    w.t_().t_()
+    w.swapdims_(0, 1)
+    return z, w
+
+
+@allowed
 def strided_view(x: Tensor, y: Tensor) -> Tensor:
     z = x * 2
     windows = z.as_strided((3, 3, 2), (4, 1, 1))

@@ -198,6 +198,14 @@ def gradient(x: Tensor, y: Tensor) -> Tensor:
 
 
 @allowed
+def gradient_that_is_none(x: Tensor, y: Tensor) -> Tensor:
+    z = x * 2
+    if z.requires_grad:
+        z.register_hook(lambda gradient: gradient)
+    return z if z.grad is None and y.grad is None else y
+
+
+@allowed
 def boolean_list(x: Tensor, y: Tensor) -> Tensor:
     return x[[True, False, True]] + x.new_tensor([1, 2, 3, 4])
 

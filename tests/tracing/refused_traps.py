@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from tests.tracing.traps import refused
 
@@ -215,6 +216,42 @@ def bits_of_another_dtype(x: Tensor, y: Tensor) -> Tensor:
     bits = z.view(torch.int32)
     z.add_(1)
     return bits
+
+
+@refused("no form")
+def set_to_another(x: Tensor, y: Tensor) -> Tensor:
+    z = x * 1
+    z.set_(y)
+    return z
+
+
+@refused("computes gradients")
+def gradient_by_function(x: Tensor, y: Tensor) -> Tensor:
+    with torch.enable_grad():
+        z = x.detach().requires_grad_()
+        return torch.autograd.grad((z * y).sum(), z)[0]
+
+
+@refused("computes gradients")
+def gradient_by_attribute(x: Tensor, y: Tensor) -> Any:
+    with torch.enable_grad():
+        z = x.detach().requires_grad_()
+        (z * y).sum().backward()  # type: ignore[no-untyped-call]
+    return z.grad
+
+
+@refused("computes gradients")
+def gradients_of_several(x: Tensor, y: Tensor) -> Any:
+    with torch.enable_grad():
+        z = x.detach().requires_grad_()
+        torch.autograd.backward([(z * y).sum()])
+    return z.grad
+
+
+@refused("computes gradients")
+def derivative_forward(x: Tensor, y: Tensor) -> Any:
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(forward_ad.make_dual(x, y) * 2).tangent
 
 
 @refused("no form")

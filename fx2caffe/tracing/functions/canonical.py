@@ -260,6 +260,16 @@ def _norm(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return Call(canonical_function(function), args, kwargs)
 
 
+def _of_two(elementwise: Function) -> Callable[..., Call]:
+    """Turn torch.max(x, y) into torch.maximum(x, y), and keep the reductions of one tensor."""
+
+    def adapt(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        of_two = len(args) == 2 and isinstance(args[1], Tensor)
+        return Call(elementwise if of_two else canonical_function(function), args, kwargs)
+
+    return adapt
+
+
 def _stft(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """Give the operator without `center`, which pads nothing, the parameters of torch.stft."""
     overload = getattr(function, "_overloadname", None)
@@ -339,6 +349,7 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
     ),
     **{form: _weighted for name in _WEIGHTED for form in (name, f"{name}_")},
     "fill_diagonal_": _diagonal_filled, "stft": _stft,
-    "t": _reverse, "softmax": _softmax, "log_softmax": _softmax,
+    "max": _of_two(torch.maximum), "min": _of_two(torch.minimum), "t": _reverse, "t_": _reverse,
+    "softmax": _softmax, "log_softmax": _softmax,
     **{name: _cast(dtype) for name, dtype in CASTS.items()},
 }  # fmt: skip

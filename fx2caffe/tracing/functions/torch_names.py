@@ -21,9 +21,13 @@ class Name(NamedTuple):
     name: str
 
 
-# Functions that move or cast a tensor, that have no form without a write, and that lend memory.
+# Functions that move or cast a tensor, that have no form without a write, that compute gradients,
+# and that lend memory.
 MOVES = ("cpu", "cuda", "mps", "to", "type_as", "xpu")
 NO_FORMS = ("resize_", "resize_as_", "set_", "swap_")
+GRADIENTS = (
+    "backward", "torch.autograd.backward", "torch.autograd.grad", "_make_dual", "_unpack_dual",
+)  # fmt: skip
 LENDS = (
     "__array__", "__dlpack__", "_typed_storage", "data_ptr", "numpy", "storage", "untyped_storage",
     "to_dlpack",
@@ -119,7 +123,7 @@ METADATA = frozenset({
     "is_pinned", "is_same_size", "is_set_to", "is_shared", "is_signed", "ndimension",
     "nelement", "numel", "result_type", "size", "storage_offset", "stride", "_is_view",
     "retain_grad", "sym_numel", "sym_size", "sym_stride", "broadcast_tensors_shape",
-    "_assert_tensor_metadata",
+    "_assert_tensor_metadata", "register_hook", "register_post_accumulate_grad_hook",
 })  # fmt: skip
 
 # Attributes that are tensors or data; every other attribute is metadata.
@@ -127,11 +131,10 @@ DATA_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "data", "real", "imag", "grad
 
 READS = frozenset({
     "__array__", "__bool__", "__complex__", "__contains__", "__dlpack__", "__float__",
-    "__index__", "__int__", "__long__", "__nonzero__", "allclose", "apply_", "backward",
-    "data_ptr", "equal", "is_nonzero", "item", "map_", "map2_", "numpy", "storage", "tolist",
-    "_typed_storage", "untyped_storage", "__reduce_ex__", "__setstate__", "_assert",
-    "_assert_async", "_is_all_true", "_is_any_true", "__array_wrap__", "_local_scalar_dense",
-    "__cuda_array_interface__",
+    "__index__", "__int__", "__long__", "__nonzero__", "allclose", "apply_", "data_ptr", "equal",
+    "is_nonzero", "item", "map_", "map2_", "numpy", "storage", "tolist", "_typed_storage",
+    "untyped_storage", "__reduce_ex__", "__setstate__", "_assert", "_assert_async", "_is_all_true",
+    "_is_any_true", "__array_wrap__", "_local_scalar_dense", "__cuda_array_interface__",
 })  # fmt: skip
 
 # Attributes that are an operation on complex numbers.
@@ -181,3 +184,9 @@ def is_metadata(owner: str, name: str, args: tuple[Any, ...], kwargs: dict[str, 
     if owner == "get":
         return name not in DATA_ATTRIBUTES and name not in READS
     return owner == "set" and name != "data"
+
+
+def only_checks(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether a call reads its arguments only in order to refuse wrong ones."""
+    count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
+    return bool(name_of(function).name == "one_hot" and count != -1)

@@ -17,7 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from caffe2fx import compat
 from fx2caffe.errors import UnsupportedError
+from fx2caffe.tracing.functions.torch_names import NO_FORMS
 from fx2caffe.tracing.model.original import Original, bytes_of
+from fx2caffe.tracing.recording.reasons import NO_FORM
 from fx2caffe.tracing.values.aliasing import storage_key, version
 from fx2caffe.tracing.values.tensor_meta import tensors_in
 
@@ -195,7 +197,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors = tensors_in((args, kwargs))
         outside = self._constant or not (self._inside or traits.view)
         if outside and any(self._owns(tensor) for tensor in tensors):
-            self._refuse(traits.name, ESCAPES)
+            self._refuse(traits.name, NO_FORM if traits.name in NO_FORMS else ESCAPES)
         self._check(traits, args, kwargs, tensors)
         with self._watched(traits, args, kwargs, tensors) if traits.users else nullcontext():
             result = func(*args, **kwargs)

@@ -10,3 +10,4 @@ OVERLAPS = "writes memory that overlaps itself (expand, unfold): call .clone() o
 NO_FORM = "has no form that leaves its argument as it was"
 HIGHER_ORDER = "takes functions as arguments: their choice would be lost"
 WRAPPED = "runs inside torch.func (vmap, grad): write the operations out"
+GRADIENTS = "computes gradients, which need a backward pass: a Caffe net is run forward alone"

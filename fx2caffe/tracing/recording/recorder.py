@@ -17,6 +17,7 @@ from fx2caffe.tracing.functions.canonical import Call, canonical, written
 from fx2caffe.tracing.functions.overriding_classes import by_classes, overridden
 from fx2caffe.tracing.functions.torch_names import (
     FILLS,
+    GRADIENTS,
     IDENTITIES,
     LENDS,
     MOVES,
@@ -27,6 +28,7 @@ from fx2caffe.tracing.functions.torch_names import (
     Function,
     is_metadata,
     name_of,
+    only_checks,
 )
 from fx2caffe.tracing.model.original import Original
 from fx2caffe.tracing.recording import reasons
@@ -43,12 +45,6 @@ from fx2caffe.tracing.values.value_modes import Values
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
-
-
-def _only_checks(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Return whether a call reads its arguments only in order to refuse wrong ones."""
-    count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
-    return bool(name_of(func).name == "one_hot" and count != -1)
 
 
 class Recorder(TorchFunctionMode):
@@ -144,6 +140,8 @@ class Recorder(TorchFunctionMode):
         if func in self._see_through:
             with self:
                 return see_through(func)(*args, **kwargs)
+        if owner == "get" and name == "grad":
+            return self._gradient(func, args)
         if name in READS or (owner == "get" and name in READS):
             return self._read(func, args, kwargs)
         if name in SHAPE_ONLY:
@@ -165,6 +163,8 @@ class Recorder(TorchFunctionMode):
             self._log.refuse(_title(func), reasons.AUTOCAST)
         if name_of(func).name == "_pack_padded_sequence":
             self._log.refuse("pack_padded_sequence", reasons.PACKED)
+        if name_of(func).name in GRADIENTS:
+            self._log.refuse(_title(func), reasons.GRADIENTS)
         if isinstance(func, torch._ops.HigherOrderOperator):
             self._log.refuse(_title(func), reasons.HIGHER_ORDER)
         if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
@@ -188,6 +188,12 @@ class Recorder(TorchFunctionMode):
         for tensor in tensors_in(result):
             self._guard.known.add(tensor)
         return result
+
+    def _gradient(self, func: Function, args: Args) -> None:
+        """Return None, which `x.grad` is where nothing ran backward; refuse a tensor."""
+        with self._guard.calling(None):
+            if func(*args) is not None:
+                self._log.refuse("grad", reasons.GRADIENTS)
 
     def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Run a call that reads no data, which the guard can not know."""
@@ -306,7 +312,7 @@ class Recorder(TorchFunctionMode):
         self, func: Function, args: Args, kwargs: Kwargs, operands: list[Tensor]
     ) -> tuple[Any, list[Tensor]]:
         """Run a call and return its result and the arguments that it wrote."""
-        with self._guard.calling(traced=True, checks=_only_checks(func, args, kwargs)):
+        with self._guard.calling(traced=True, checks=only_checks(func, args, kwargs)):
             given = [self._values.operand(t, self._table.owns(t)) for t in operands]
             substitutes = {id(t): g for t, g in zip(operands, given, strict=True) if t is not g}
             if substitutes:

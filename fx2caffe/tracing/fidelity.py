@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_aggregate
 
 from caffe2fx.net.precision import in_precision
 from fx2caffe.tracing.model import pytree
@@ -141,3 +142,53 @@ def _noise(
     except Exception:  # a model may ask for float32 by name
         return 0.0
     return _distance(mine[index], exact.to(mine[index].dtype))
+
+
+def lost_in_float32(
+    module: fx.GraphModule, inputs: Sequence[Tensor], own: Sequence[Tensor | None]
+) -> tuple[fx.Node, str] | None:
+    """Return the first node in float64 and how the outputs differ where float32 takes its place.
+
+    None where the graph has no such node, or its outputs are the model's all the same.
+    """
+    wide = next((node for node in module.graph.nodes if _is_wide(node)), None)
+    if wide is None:
+        return None
+    try:
+        with torch.no_grad():
+            mine = module(*(tensor.clone() for tensor in inputs))
+            narrow = _InFloat32(module).run(*(tensor.clone() for tensor in inputs))
+    except Exception:  # a function of float64 alone: a refusal of its own
+        return None
+    for index, (graphs, models) in enumerate(zip(narrow, own, strict=True)):
+        if models is not None and (fault := _fault(graphs.to(models.dtype), models)):
+            noise = _noise(module, inputs, mine, index)
+            if not _distance(graphs.to(models.dtype), models) <= NOISE * noise:
+                return wide, f"output {index} {fault}"
+    return None
+
+
+def _is_wide(node: fx.Node) -> bool:
+    is_call = node.op in ("call_function", "call_module")
+    return is_call and getattr(node.meta.get("value"), "dtype", None) in _NARROWER
+
+
+class _InFloat32(fx.Interpreter):
+    """Runs a graph with float32 wherever it has float64."""
+
+    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        found: tuple[tuple[Any, ...], dict[str, Any]] = super().fetch_args_kwargs_from_env(n)
+        return map_aggregate(found, _narrowed)
+
+    def run_node(self, n: fx.Node) -> Any:
+        return map_aggregate(super().run_node(n), _narrowed)
+
+
+_NARROWER = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+
+
+def _narrowed(value: Any) -> Any:
+    if isinstance(value, torch.dtype):
+        return _NARROWER.get(value, value)
+    is_wide = isinstance(value, Tensor) and value.dtype in _NARROWER
+    return value.to(_NARROWER[value.dtype]) if is_wide else value

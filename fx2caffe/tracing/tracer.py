@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 
 from caffe2fx import compat
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.tracing.fidelity import checksums, first_difference, own_outputs
+from fx2caffe.tracing.fidelity import checksums, first_difference, lost_in_float32, own_outputs
 from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.model.export_flags import exporting
 from fx2caffe.tracing.model.module_calls import ModulePath
@@ -37,6 +37,10 @@ __all__ = ["TensorMeta", "Trace", "Tracer", "Untraceable", "trace"]
 DIFFERS = (
     "gives something else by itself than while it is traced ({}): forward needs to do the same "
     "each time that it runs on the same inputs"
+)
+FLOAT64 = (
+    "is computed in float64, and Caffe computes in float32, where {}: write it so that float32 is "
+    "enough"
 )
 UNSEEN = (
     "writes {} where torch does not see it (numpy, data_ptr): write it with torch functions, or "
@@ -187,6 +191,10 @@ class Tracer:
             difference = first_difference(result.module, flat.tensors, own)
             if difference:
                 self._log.refuse(type(self.original.root).__name__, DIFFERS.format(difference))
+            lost = lost_in_float32(result.module, flat.tensors, own)
+            if lost is not None:
+                node, difference = lost
+                self._log.refuse_node(node, FLOAT64.format(difference))
             if checksums(again.tensors) != before:
                 self._log.refuse("forward", UNSEEN.format("memory of the model"))
 

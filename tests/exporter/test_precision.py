@@ -198,3 +198,32 @@ def test_a_precision_that_nothing_had_still_rounds() -> None:
     for x in (X, X.double()):
         with pytest.raises(fx2caffe.UnsupportedError, match=r"precision of float32, .*float16"):
             fx2caffe.export(Function(lambda x: x.half() + 1), x)
+
+
+OFFSET = torch.tensor(1e8, dtype=torch.float64)
+NEEDS_FLOAT64: dict[str, Callable[[Tensor], Tensor]] = {
+    "cancelled": lambda x: ((x.double() + 1e8) - 1e8).float(),
+    "by a constant": lambda x: (x * OFFSET[None] + OFFSET - x * OFFSET[None] - OFFSET + x).float(),
+    "a remainder": lambda x: ((x.double() * 1e8).long() % 7).float(),
+    "a comparison": lambda x: x.double() + 1e9 > 1e9,
+    "a period": lambda x: torch.sin(x.double() * 1e7).float(),
+    "a difference of squares": lambda x: ((x.double() + 1e4) ** 2).mean(1) - 1e8,
+}
+CONTENT_WITH_FLOAT32: dict[str, Callable[[Tensor], Tensor]] = {
+    "a mean": lambda x: x.double().mean(1).float(),
+    "a variance": lambda x: x.double().var(1),
+    "a softmax": lambda x: x.softmax(1, dtype=torch.float64).float(),
+    "a running sum": lambda x: x.cumsum(1, dtype=torch.float64).float(),
+    "a constant": lambda x: x * torch.linspace(0, 1, 8, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS_FLOAT64)
+def test_what_float32_is_not_enough_for_is_refused(name: str) -> None:
+    with pytest.raises(fx2caffe.UnsupportedError, match="is computed in float64, and Caffe"):
+        fx2caffe.export(Function(NEEDS_FLOAT64[name]), X)
+
+
+@pytest.mark.parametrize("name", CONTENT_WITH_FLOAT32)
+def test_what_float32_is_enough_for_is_exported(name: str) -> None:
+    assert fx2caffe.export(Function(CONTENT_WITH_FLOAT32[name]), X).verify().ok

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from typing import NoReturn
 
+from torch.fx import Node
+
 from caffe2fx.errors import CaffeError, ShapeMismatchError, message_of
 from caffe2fx.origin import Origin
 from fx2caffe.errors import Refusal, UnsupportedError
@@ -48,6 +50,12 @@ class RefusalLog:
     def refuse(self, op: str, reason: str) -> NoReturn:
         """Raise UnsupportedError with all refusals so far, of which this is the last."""
         self.note(op, reason)
+        raise self.error()
+
+    def refuse_node(self, node: Node, reason: str) -> NoReturn:
+        """Raise UnsupportedError with all refusals so far, of which this node's is the last."""
+        name = getattr(node.target, "__name__", str(node.target))
+        self._refusals.append(Refusal(name, reason, node.meta["origin"]))
         raise self.error()
 
     def error(self) -> UnsupportedError:

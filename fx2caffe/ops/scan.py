@@ -88,12 +88,16 @@ def _line(net: Emitter, input: Symbol, dim: int) -> tuple[Symbol, int]:
 def cumsum(
     net: Emitter, input: Symbol, dim: int, dtype: torch.dtype | None = None, *, out: Expected
 ) -> Symbol:
-    """Compute cumsum as a triangular matrix of ones, if that is not too large."""
     line, axis = _line(net, cast_first(net, input, dtype), dim)
-    if line.static_size(axis) ** 2 > DENSE:
-        return running(net, line, axis, _SUM)
-    top = along_axis(net, line, axis, lambda rows: rows.cumsum(1))
+    top = running_sum(net, line, axis)
     return reshaped(net, top, out.shape, out.other_shape)
+
+
+def running_sum(net: Emitter, input: Symbol, axis: int, suffix: str = "") -> Symbol:
+    """Add to each element all before it: by a triangular matrix of ones, if not too large."""
+    if input.static_size(axis) ** 2 > DENSE:
+        return running(net, input, axis, _SUM)
+    return along_axis(net, input, axis, lambda rows: rows.cumsum(1), suffix)
 
 
 @handles(torch.cumprod)

@@ -1,4 +1,4 @@
-"""scatter, index_put and masked_scatter, with constant or computed indices."""
+"""scatter and index_put, with constant or computed indices."""
 
 from __future__ import annotations
 
@@ -167,12 +167,6 @@ def _turns(targets: Tensor) -> Tensor:
     turns = torch.empty_like(order)
     turns[order] = torch.arange(len(order)) - starts
     return turns
-
-
-@handles(torch.masked_scatter)
-def masked_scatter(net: Emitter, input: Operand, mask: Operand, source: AnyOperand) -> Symbol:
-    chosen = _known("mask", mask)
-    return written(net, input, source, lambda x, y: x.masked_scatter(chosen, y))
 
 
 @handles(torch.index_add)

@@ -5,53 +5,25 @@ A name that a factory of the zoo can have: `tests.library.models:timm.resnet18`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from caffe2fx.verdict.reference.calibrate import calibrate
+from tests.library.hugging_face import AUDIO, TEXT, VISION
+from tests.library.library import Built, Library, images, package, tokens, words
+from tests.library.tables import (
+    DIFFUSERS,
+    HEADS,
+    KORNIA,
+    MONAI,
+    SPANDREL,
+    X_TRANSFORMERS,
+    x_transformer,
+)
 
 SOURCE = __name__  # where the zoo finds the factories
-Built = tuple[nn.Module, tuple[Tensor, ...]]
-
-
-@dataclass(frozen=True)
-class Library:
-    """Holds names of a library's models; `build` gives the model of a name, with its inputs."""
-
-    names: tuple[str, ...]
-    build: Callable[[str], Built]
-
-    def __getattr__(self, name: str) -> Callable[[], Built]:
-        """Return the factory of a model, with weights that keep its signal alive."""
-        if name not in self.names:
-            raise AttributeError(name)
-
-        def factory() -> Built:
-            torch.manual_seed(0)
-            model, inputs = self.build(name)
-            return calibrate(model.eval(), inputs), inputs
-
-        return factory
-
-
-def package(name: str) -> Any:
-    """Import a library, which only the environment of the sweep has."""
-    return importlib.import_module(name)
-
-
-def images(*shape: int) -> tuple[Tensor, ...]:
-    """Return one normal random tensor of that shape behind a batch of one."""
-    return (torch.randn(1, *shape),)
-
-
-def tokens(count: int = 7, below: int = 99) -> tuple[Tensor, ...]:
-    """Return the identifiers of one text, none of them one of the first, which are special."""
-    return (torch.randint(5, below, (1, count)),)
 
 
 def _sized(sizes: Mapping[str, int], name: str, other: int) -> int:
@@ -75,43 +47,6 @@ def _pytorchcv(name: str) -> Built:
     if isinstance(getattr(model.features, "final_pool", None), nn.AvgPool2d):
         model.features.final_pool = nn.AdaptiveAvgPool2d(1)
     return model, images(3, side, side)
-
-
-SMALL_TEXT = {
-    "vocab_size": 99, "hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 37,
-    "max_position_embeddings": 64, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 37,
-    "n_embd": 32, "n_layer": 2, "n_head": 4, "d_model": 32, "emb_dim": 32, "d_inner": 37,
-    "num_layers": 2, "num_heads": 4, "ffn_dim": 37, "word_embed_proj_dim": 32, "rotary_dim": 4,
-    "state_size": 4, "pad_token_id": 0, "d_head": 8,
-}  # fmt: skip
-SMALL_IMAGE = {
-    "image_size": 32, "patch_size": 8, "hidden_size": 32, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "intermediate_size": 37, "num_channels": 3,
-}  # fmt: skip
-
-
-def _transformer(small: Mapping[str, Any], name: str) -> nn.Module:
-    library = package("transformers")
-    config = library.AutoConfig.for_model(name, **small)
-    config.use_cache = False
-    model: nn.Module = library.AutoModel.from_config(config, attn_implementation="eager")
-    return model
-
-
-def _text(name: str) -> Built:
-    special = {"deberta": {"relative_attention": True}, "gpt_neo": {
-        "attention_types": [[["global", "local"], 1]]}}  # fmt: skip
-    kind = name.replace("__", "-")
-    return _transformer({**SMALL_TEXT, **special.get(name, {})}, kind), tokens()
-
-
-def _vision(name: str) -> Built:
-    staged = ("bit", "convnext", "convnextv2", "cvt", "focalnet", "levit", "mobile", "poolformer",
-              "pvt", "regnet", "resnet", "segformer", "swin", "van", "efficientnet")  # fmt: skip
-    side = 64 if name.startswith(staged) else 32
-    small = {"image_size": 64} if name.startswith(staged) else SMALL_IMAGE
-    return _transformer(small, name.replace("__", "-")), images(3, side, side)
 
 
 def _smp(name: str) -> Built:
@@ -146,90 +81,13 @@ def _vit_pytorch(name: str) -> Built:
     own: dict[str, dict[str, Any]] = {
         "cait": {"patch_size": 8, "cls_depth": 1},
         "t2t": {"mlp_dim": 48},
+        "simple_vit_with_fft": {"patch_size": 8, "freq_patch_size": 8},
+        "simple_vit_with_hyper_connections": {"patch_size": 8, "num_residual_streams": 2},
         "pit": {"patch_size": 8, "depth": (1, 1)},
     }
     return getattr(package(f"vit_pytorch.{module}"), cls)(
         **{**common, **own.get(module, {"patch_size": 8})}
     ), images(3, 32, 32)
-
-
-MONAI: Mapping[str, Callable[[Any], Built]] = {
-    "UNet": lambda n: (n.UNet(2, 1, 2, (4, 8, 16), (2, 2)), images(1, 32, 32)),
-    "UNet3d": lambda n: (n.UNet(3, 1, 2, (4, 8), (2,)), images(1, 16, 16, 16)),
-    "AttentionUnet": lambda n: (n.AttentionUnet(2, 1, 2, (4, 8, 16), (2, 2)), images(1, 32, 32)),
-    "BasicUNet": lambda n: (n.BasicUNet(2, 1, 2, (4, 4, 8, 8, 16, 4)), images(1, 32, 32)),
-    "SegResNet": lambda n: (n.SegResNet(2, 8, 1, 2), images(1, 32, 32)),
-    "DynUNet": lambda n: (n.DynUNet(2, 1, 2, [3, 3, 3], [1, 2, 2], [2, 2]), images(1, 32, 32)),
-    "DenseNet121": lambda n: (n.DenseNet121(2, 1, 2), images(1, 64, 64)),
-    "EfficientNetBN": lambda n: (n.EfficientNetBN("efficientnet-b0", False, spatial_dims=2),
-                                 images(3, 64, 64)),
-    "SEResNet50": lambda n: (n.SEResNet50(spatial_dims=2, in_channels=1), images(1, 64, 64)),
-    "HighResNet": lambda n: (n.HighResNet(2, 1, 2), images(1, 32, 32)),
-    "VNet": lambda n: (n.VNet(2, 1, 2), images(1, 32, 32)),
-    "ViT": lambda n: (n.ViT(1, 32, 8, 32, 48, 2, 2, spatial_dims=2), images(1, 32, 32)),
-    "UNETR": lambda n: (n.UNETR(1, 2, 32, 4, 32, 48, 2, spatial_dims=2), images(1, 32, 32)),
-    "SwinUNETR": lambda n: (n.SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1),
-                            num_heads=(1, 2, 2, 2), spatial_dims=2), images(1, 64, 64)),
-    "AutoEncoder": lambda n: (n.AutoEncoder(2, 1, 1, (4, 8), (2, 2)), images(1, 32, 32)),
-    "ResNet18": lambda n: (n.resnet18(spatial_dims=2, n_input_channels=1), images(1, 64, 64)),
-    "FlexibleUNet": lambda n: (n.FlexibleUNet(3, 2, "efficientnet-b0"), images(3, 64, 64)),
-    "Discriminator": lambda n: (n.Discriminator((1, 32, 32), (4, 8), (2, 2)), images(1, 32, 32)),
-}  # fmt: skip
-X_TRANSFORMERS: Mapping[str, dict[str, Any]] = {
-    "plain": {}, "rotary": {"rotary_pos_emb": True}, "rel_pos_bias": {"rel_pos_bias": True},
-    "alibi": {"alibi_pos_bias": True}, "rmsnorm": {"use_rmsnorm": True},
-    "glu": {"ff_glu": True}, "talking_heads": {"attn_pre_talking_heads": True},
-    "sandwich": {"sandwich_coef": 1}, "scalenorm": {"use_scalenorm": True},
-    "macaron": {"macaron": True}, "qk_norm": {"attn_qk_norm": True},
-    "memory": {"attn_num_mem_kv": 2}, "gate_values": {"attn_gate_values": True},
-    "residual_gate": {"gate_residual": True}, "one_kv_head": {"attn_one_kv_head": True},
-}  # fmt: skip
-
-
-def _x_transformer(name: str) -> Built:
-    library = package("x_transformers")
-    layers = library.Encoder(dim=32, depth=2, heads=2, **X_TRANSFORMERS[name])
-    return library.TransformerWrapper(num_tokens=99, max_seq_len=16, attn_layers=layers), tokens()
-
-
-KORNIA: Mapping[str, Callable[[Any], Built]] = {
-    "HardNet": lambda k: (k.feature.HardNet(False), images(1, 32, 32)),
-    "SOSNet": lambda k: (k.feature.SOSNet(False), images(1, 32, 32)),
-    "TFeat": lambda k: (k.feature.TFeat(False), images(1, 32, 32)),
-    "HyNet": lambda k: (k.feature.HyNet(False), images(1, 32, 32)),
-    "KeyNet": lambda k: (k.feature.KeyNet(False), images(1, 32, 32)),
-    "GaussianBlur": lambda k: (k.filters.GaussianBlur2d((3, 3), (1.0, 1.0)), images(3, 16, 16)),
-    "Sobel": lambda k: (k.filters.Sobel(), images(3, 16, 16)),
-    "Laplacian": lambda k: (k.filters.Laplacian(3), images(3, 16, 16)),
-    "BoxBlur": lambda k: (k.filters.BoxBlur((3, 3)), images(3, 16, 16)),
-    "MedianBlur": lambda k: (k.filters.MedianBlur((3, 3)), images(3, 8, 8)),
-    "RgbToGrayscale": lambda k: (k.color.RgbToGrayscale(), images(3, 16, 16)),
-    "RgbToYcbcr": lambda k: (k.color.RgbToYcbcr(), images(3, 16, 16)),
-}
-DIFFUSERS: Mapping[str, Callable[[Any], Built]] = {
-    "AutoencoderKL": lambda d: (d.AutoencoderKL(
-        block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, norm_num_groups=4).encoder, images(3, 16, 16)),
-    "AutoencoderTiny": lambda d: (d.AutoencoderTiny().encoder, images(3, 32, 32)),
-    "VQModel": lambda d: (d.VQModel(block_out_channels=(8,), norm_num_groups=4).encoder,
-                          images(3, 16, 16)),
-}  # fmt: skip
-SPANDREL: Mapping[str, Callable[[], Any]] = {
-    "ESRGAN": lambda: package("spandrel.architectures.ESRGAN").ESRGAN(
-        num_filters=8, num_blocks=1),
-    "Compact": lambda: package("spandrel.architectures.Compact").Compact(
-        num_feat=8, num_conv=2),
-    "SwinIR": lambda: package("spandrel.architectures.SwinIR").SwinIR(
-        img_size=16, embed_dim=12, depths=(1,), num_heads=(2,), window_size=8),
-    "SPAN": lambda: package("spandrel.architectures.SPAN").SPAN(
-        num_in_ch=3, num_out_ch=3, feature_channels=8),
-    "PLKSR": lambda: package("spandrel.architectures.PLKSR").PLKSR(dim=16, n_blocks=2),
-    "RCAN": lambda: package("spandrel.architectures.RCAN").RCAN(
-        n_resgroups=1, n_resblocks=1, n_feats=64),
-    "DRCT": lambda: package("spandrel.architectures.DRCT").DRCT(
-        img_size=16, embed_dim=12, depths=(1,), num_heads=(2,), window_size=8),
-    "OmniSR": lambda: package("spandrel.architectures.OmniSR").OmniSR(num_feat=16, res_num=1),
-}  # fmt: skip
 
 
 def _clip(name: str) -> Built:
@@ -262,6 +120,22 @@ def _torchaudio(name: str) -> Built:
     return made[name]()
 
 
+def _easyocr(name: str) -> Built:
+    model = package(f"easyocr.model.{name}").Model(1, 16, 16, 10)
+    return _OfImages(model), images(1, 32, 64)
+
+
+class _OfImages(nn.Module):
+    """Reads images alone: the text that easyocr's models take beside them has no effect."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Any:
+        return self.model(image, None)
+
+
 def _facenet(name: str) -> Built:
     library = package("facenet_pytorch.models.mtcnn")
     if name == "InceptionResnetV1":
@@ -278,12 +152,8 @@ def _speechbrain(name: str) -> Built:
     return package(f"{models}.Xvector").Xvector(in_channels=16, lin_neurons=8), images(20, 16)
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
 LIBRARIES: Mapping[str, Library] = {
-    "timm": Library(_words(
+    "timm": Library(words(
         "resnet18 resnext50_32x4d seresnet18 ecaresnet26t convnext_atto convnextv2_atto "
         "efficientnet_lite0 tf_efficientnetv2_b0 mobilenetv3_small_050 mobilenetv4_conv_small "
         "ghostnet_050 ghostnetv2_100 hardcorenas_a regnetx_002 regnety_002 repvgg_a0 mobileone_s0 "
@@ -297,7 +167,7 @@ LIBRARIES: Mapping[str, Library] = {
         "swin_tiny_patch4_window7_224 nest_tiny twins_svt_small pvt_v2_b0 xcit_nano_12_p16_224 "
         "starnet_s1 hgnet_tiny repghostnet_050 inception_v4 xception41 ese_vovnet19b_dw"
     ), _timm),
-    "pytorchcv": Library(_words(
+    "pytorchcv": Library(words(
         "resnet20_cifar10 shufflenetv2_w1 mobilenet_w1 bninception resnet10 preresnet10 "
         "resnext14_32x2d seresnet10 sepreresnet10 senet16 airnet50_1x64d_r2 bam_resnet18 "
         "cbam_resnet18 pyramidnet110_a48_cifar10 diracnet18v2 densenet121 peleenet drnc26 "
@@ -310,45 +180,47 @@ LIBRARIES: Mapping[str, Library] = {
         "lednet_cityscapes fastscnn_cityscapes cgnet_cityscapes dabnet_cityscapes "
         "esnet_cityscapes"
     ), _pytorchcv),
-    "transformers": Library(_words(
-        "albert bert big_bird bloom camembert codegen convbert data2vec__text deberta deberta__v2 "
-        "distilbert electra ernie esm fnet gemma gpt2 gpt_neo gpt_neox gptj ibert "
-        "layoutlm llama mamba megatron__bert mistral mobilebert mpnet nystromformer olmo "
-        "phi qwen2 qwen3 rembert roberta roberta__prelayernorm roc_bert roformer splinter "
-        "stablelm starcoder2 xlm xlm__roberta yoso"
-    ), _text),
-    "transformers_vision": Library(_words(
-        "beit bit clip_vision_model convnext convnextv2 cvt data2vec__vision deit dinov2 dpt "
-        "efficientnet focalnet levit mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 poolformer "
-        "pvt pvt_v2 regnet resnet segformer siglip_vision_model swinv2 vit vit_msn"
-    ), _vision),
-    "segmentation_models_pytorch": Library(_words(
+    "transformers": TEXT,
+    "transformers_vision": VISION,
+    "transformers_audio": AUDIO,
+    "segmentation_models_pytorch": Library(words(
         "Unet__resnet18 UnetPlusPlus__resnet18 MAnet__resnet18 Linknet__resnet18 FPN__resnet18 "
         "PSPNet__resnet18 PAN__resnet18 DeepLabV3__resnet18 DeepLabV3Plus__resnet18 "
         "UPerNet__resnet18 Unet__mobilenet_v2 Unet__densenet121 FPN__mobilenet_v2 Linknet__vgg11"
     ), _smp),
-    "ultralytics": Library(_words(
+    "ultralytics": Library(words(
         "yolov8n yolov8n_cls yolov9t yolov10n yolo11n yolo11n_cls yolo12n yolov5n yolov3_tiny"
     ), _ultralytics),
     "efficientnet_pytorch": Library(
-        _words("efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3"),
+        words("efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3"),
         _of_efficientnet,
     ),
-    "pretrainedmodels": Library(_words(
+    "pretrainedmodels": Library(words(
         "resnet18 densenet121 bninception xception inceptionv4 "
         "inceptionresnetv2 dpn68 se_resnet50 nasnetamobile cafferesnet101 fbresnet152 "
         "resnext101_32x4d"
     ), _pretrained),
-    "vit_pytorch": Library(_words(
+    "vit_pytorch": Library(words(
         "vit__ViT simple_vit__SimpleViT cait__CaiT deepvit__DeepViT pit__PiT "
         "simple_flash_attn_vit__SimpleViT vit_with_patch_dropout__ViT parallel_vit__ViT "
-        "simple_vit_with_register_tokens__SimpleViT vit_for_small_dataset__ViT"
+        "simple_vit_with_register_tokens__SimpleViT vit_for_small_dataset__ViT "
+        "simple_vit_with_qk_norm__SimpleViT simple_vit_with_patch_dropout__SimpleViT "
+        "simple_vit_with_value_residual__SimpleViT simple_vit_with_fft__SimpleViT "
+        "normalized_vit__nViT vit_with_patch_merger__ViT learnable_memory_vit__ViT "
+        "simple_vit_with_hyper_connections__SimpleViT vit_with_decorr__ViT "
+        "vit_with_keel_post_ln__ViT rvt__RvT t2t__T2TViT"
     ), _vit_pytorch),
     "monai": Library(tuple(MONAI), lambda name: MONAI[name](package("monai.networks.nets"))),
-    "x_transformers": Library(tuple(X_TRANSFORMERS), _x_transformer),
+    "x_transformers": Library(tuple(X_TRANSFORMERS), x_transformer),
     "kornia": Library(tuple(KORNIA), lambda name: KORNIA[name](package("kornia"))),
     "diffusers": Library(tuple(DIFFUSERS), lambda name: DIFFUSERS[name](package("diffusers"))),
     "spandrel": Library(tuple(SPANDREL), lambda name: (SPANDREL[name](), images(3, 16, 16))),
+    "lightly": Library(
+        tuple(HEADS), lambda name: HEADS[name](package("lightly.models.modules.heads"))),
+    "easyocr": Library(("model", "vgg_model"), _easyocr),
+    "geffnet": Library(words(
+        "mnasnet_small mobilenetv3_small_075 efficientnet_lite0 fbnetc_100 spnasnet_100"
+    ), lambda name: (package("geffnet").create_model(name), images(3, 64, 64))),
     "open_clip": Library(("visual", "text"), _clip),
     "torchaudio": Library(("Wav2Letter", "ConvTasNet", "DeepSpeech"), _torchaudio),
     "facenet_pytorch": Library(("PNet", "RNet", "ONet", "InceptionResnetV1"), _facenet),

@@ -21,7 +21,7 @@ def rows(library: str, names: Sequence[str], folder: Path, engine: str) -> Itera
     jobs = [Job(f"{SOURCE}:{library}.{name}", engine=engine, batch=3) for name in names]
     if not all(job.row_in(folder).exists() for job in jobs):
         with suppress(ImportError):  # the models say what is missing
-            package(library.partition("_vision")[0])
+            package("transformers" if library.startswith("transformers") else library)
     for job in jobs:
         if not job.row_in(folder).exists():
             _run_alone(job, folder)

@@ -7,8 +7,14 @@ import resource
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import torch
+from torch import nn
+
+from fx2caffe.exporter.exporter import export
 from fx2caffe.zoo.result import FAILED, Job, Row, read
 from fx2caffe.zoo.worker import run
 from tests.library.models import LIBRARIES, SOURCE, package
@@ -20,12 +26,22 @@ def rows(library: str, names: Sequence[str], folder: Path, engine: str) -> Itera
     """Yield the row of each model; one that a run before has made is taken from the folder."""
     jobs = [Job(f"{SOURCE}:{library}.{name}", engine=engine, batch=3) for name in names]
     if not all(job.row_in(folder).exists() for job in jobs):
+        _import_all(engine)
         with suppress(ImportError):  # the models say what is missing
             package("transformers" if library.startswith("transformers") else library)
     for job in jobs:
         if not job.row_in(folder).exists():
             _run_alone(job, folder)
         yield read(job.row_in(folder))
+
+
+@cache
+def _import_all(engine: str) -> None:
+    """Import what a first export and a first verdict import, once for all forks."""
+    inputs = (torch.randn(1, 2),)
+    with TemporaryDirectory() as folder:
+        exported = export(nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval(), inputs)
+        exported.verify(engine).save(Path(folder) / "report.html")
 
 
 def names(only: Sequence[str], limit: int | None) -> dict[str, tuple[str, ...]]:

@@ -12,10 +12,11 @@ from torch import Tensor
 from caffe2fx import compat
 from caffe2fx.layers import LRN, BatchNorm, Bias, Power, Scale
 from fx2caffe.ir.binary import Binary, BinaryOp
+from fx2caffe.ir.data_movement import rearrange
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.reshape import reshaped, viewed
 from fx2caffe.ir.standardize import Standardize
-from fx2caffe.ir.symbol import Operand, Refused, Symbol
+from fx2caffe.ir.symbol import Operand, Symbol
 from fx2caffe.lowering.expected import Expected
 from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.arguments import constant
@@ -37,7 +38,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Symbol:
     if training or running_mean is None or running_var is None:
-        raise Refused("needs running statistics: call model.eval()")
+        return _by_the_batch(net, input, weight, bias, eps)
     statistics = [constant("running_mean", running_mean), constant("running_var", running_var)]
     blobs = [*statistics, torch.ones(1)]
     if weight is None and bias is None:
@@ -49,6 +50,20 @@ def batch_norm(
     if bias is None:
         return net.add(Scale(), normal, blobs=[factor])
     return net.add(Scale(bias_term=True), normal, blobs=[factor, constant("bias", bias)])
+
+
+def _by_the_batch(
+    net: Emitter, input: Symbol, weight: Operand | None, bias: Operand | None, eps: float
+) -> Symbol:
+    """Normalize each channel by its mean and variance over all samples."""
+    if input.shape[0] == 1 and input.rank > 2 and not input.carries_batch(0):
+        return instance_norm(net, input, None, None, weight, bias, eps=eps)
+    if input.carries_batch(0):
+        net.fix_batch(f"{net.scope[0]} normalizes by the statistics of its samples")
+    by_channel = rearrange(net, input, lambda x: x.transpose(0, 1))
+    normal = net.add(Standardize(axis=1, eps=eps), by_channel, suffix="normal")
+    back = rearrange(net, normal, lambda x: x.transpose(0, 1))
+    return _affine(net, back, weight, bias, (1, 1))
 
 
 @handles(torch._native_batch_norm_legit_no_training)
@@ -77,10 +92,8 @@ def batch_norm_of_the_batch(
     momentum: float,
     eps: float,
 ) -> tuple[Symbol, None, None]:
-    """Normalize by the statistics of a single sample, to which torch decomposes instance_norm."""
-    if input.shape[0] != 1 or input.carries_batch(0):
-        raise Refused("needs running statistics: call model.eval()")
-    return instance_norm(net, input, None, None, weight, bias, eps=eps), None, None
+    """Normalize by the statistics of the samples, to which torch decomposes instance_norm."""
+    return _by_the_batch(net, input, weight, bias, eps), None, None
 
 
 @handles(F.instance_norm)

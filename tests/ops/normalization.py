@@ -8,6 +8,8 @@ from tests.rows import Row, function
 
 CONV, IP = "Convolution", "InnerProduct"
 STANDARD = ("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale")
+TURNED = ("Reshape", "Im2col", "Reshape")
+BY_CHANNEL = (*TURNED, *STANDARD[:-1], *TURNED)
 
 
 class Shared(nn.Module):
@@ -78,8 +80,14 @@ ROWS = [
         layers=(CONV, "ReLU", "Scale")),
     Row("conv_used_twice", Shared, layers=(CONV, "ReLU", CONV)),
     Row("conv_with_second_reader", SecondReader, layers=(CONV, "Scale", "Eltwise")),
-    Row("batch_norm_without_statistics", lambda: nn.BatchNorm2d(3, track_running_stats=False),
-        refused="needs running statistics"),
+    Row("batch_norm_of_the_batch", lambda: nn.BatchNorm2d(3, track_running_stats=False),
+        layers=(*BY_CHANNEL, "Scale"), fixed_batch=True),
+    Row("batch_norm_of_the_batch_rank_2",
+        function(lambda x: F.batch_norm(x, None, None, training=True)), ((4, 5),), BY_CHANNEL,
+        fixed_batch=True),
+    Row("batch_norm_with_statistics_in_training",
+        function(lambda x: F.batch_norm(x, torch.zeros(3), torch.ones(3), training=True)),
+        refused="updates its running statistics: needs eval mode"),
     Row("layer_norm", lambda: nn.LayerNorm(5), ((4, 5),), STANDARD),
     Row("layer_norm_rank_3", lambda: nn.LayerNorm(5, eps=0.1), ((2, 3, 5),), STANDARD),
     Row("layer_norm_axes", lambda: nn.LayerNorm((8, 8)), layers=STANDARD),

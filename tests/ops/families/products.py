@@ -125,7 +125,9 @@ def _instance_norm(r: Random) -> Arguments:
 def _batch_norm(r: Random) -> Arguments:
     shape = (r.number(1, 3), r.number(1, 3), *r.shape(0, 3, 4))
     statistics = r.tensor(shape[1:2]), r.tensor(shape[1:2], "positive")
-    return (r.tensor(shape), *statistics, *weights(r, shape[1:2])), {}
+    of_the_batch = r.number(0, 2) == 2 and shape[0] * prod(shape[2:]) > 1
+    given = (None, None) if of_the_batch else statistics
+    return (r.tensor(shape), *given, *weights(r, shape[1:2])), {"training": of_the_batch}
 
 
 @calls(

@@ -65,7 +65,7 @@ def _run(environment: Environment, folder: Path, options: tuple[str, ...]) -> Re
 def pytest_arguments(environment: Environment) -> list[str]:
     """Return what python is called with."""
     plugin = ["-p", environment.plugin] if environment.plugin else []
-    options = ["-q", "-p", "no:cacheprovider", "-m", MARKERS]
+    options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-m", MARKERS]
     return ["-m", "pytest", *plugin, *options, *environment.tests]
 
 

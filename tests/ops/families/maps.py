@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from caffe2fx import compat
 from tests.ops.families.base import Arguments, Family, Random, calls, family, named
 
 
@@ -123,7 +124,9 @@ for _axes in (1, 2, 3):
     family(getattr(F, f"adaptive_avg_pool{_axes}d"))(_adaptive(_axes))
     family(getattr(F, f"adaptive_max_pool{_axes}d"))(_adaptive(_axes))
     family(getattr(F, f"adaptive_max_pool{_axes}d_with_indices"))(_adaptive(_axes))
-    family(getattr(F, f"lp_pool{_axes}d"))(_power_pooling(_axes))
+    family(compat.LP_POOL3D if _axes == 3 else getattr(F, f"lp_pool{_axes}d"))(
+        _power_pooling(_axes)
+    )
     family(getattr(F, f"max_unpool{_axes}d"))(_unpooling(_axes))
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from caffe2fx.files.feature_dump import Dump
+from tests.fuzz import runs
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.mutations import mutated
 from tests.fuzz.runs import fault, kind_of, search
@@ -81,6 +82,15 @@ def test_other_elements_than_the_bytes_hold_are_seen(name: str, tmp_path: Path) 
     assert fault(format, path, data) is None
     text = fault(replace(format, read=lambda path: _spoiled(format.read(path))), path, data)
     assert text is not None and "was read as" in text
+
+
+def test_what_takes_too_long_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    format = FORMATS["lock"]
+    path, (data,) = tmp_path / "input.tsv", format.examples(tmp_path)
+    monkeypatch.setattr(runs, "SECONDS_PER_MEGABYTE", 0.0)
+    assert kind_of(fault(format, path, data) or "") == "time"
+    monkeypatch.setattr(runs, "_processor_time", lambda *_: 0.0)  # others had the processor
+    assert fault(format, path, data) is None
 
 
 def test_the_search_finds_and_shrinks(tmp_path: Path) -> None:

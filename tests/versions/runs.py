@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from caffe2fx.engines.install.installer import installed
+from caffe2fx.engines.pycaffe import starter
 from tests.versions.caffe_pb2_first import CAFFE_PB2
 from tests.versions.environments import Environment, make
 
@@ -74,15 +74,17 @@ def variables(environment: Environment) -> dict[str, str]:
     found = {**os.environ, "PYTHONPATH": str(ROOT), **environment.variables}
     found.pop(CAFFE_PB2, None)
     if environment.plugin:
-        found[CAFFE_PB2] = str(_caffe_pb2())
+        found[CAFFE_PB2] = _caffe_pb2()
     return found
 
 
-def _caffe_pb2() -> Path:
-    caffe = installed()
-    if caffe is None:
+def _caffe_pb2() -> str:
+    found = starter()
+    if found is None:
         raise FileNotFoundError("the environment needs real Caffe: caffe2fx engine install pycaffe")
-    return next(Path(caffe.env["PYTHONPATH"].split(os.pathsep)[0]).glob("**/caffe_pb2.py"))
+    command, env = found
+    ask = [*command, "-c", "import caffe.proto.caffe_pb2 as it; print(it.__file__)"]
+    return subprocess.run(ask, env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _versions(python: Path, environment: Environment) -> dict[str, str]:

@@ -56,12 +56,15 @@ EXPORT_FLAGS = tuple(
     name for name in ("_is_exporting_flag", "_is_compiling_flag") if hasattr(torch.compiler, name)
 )
 
+# torch.compile before 2.3 does not look into a Later.
+_IS_COMPILING: Callable[[], bool] = IS_COMPILING.function or vars(torch._utils)["is_compiling"]
+
 _MORE_THAN_ANY_MEMORY = 1 << 62  # bytes
 
 
 def is_compiling() -> bool:
-    """Return whether torch compiles or exports now; False before 2.3, which does not state it."""
-    return bool(IS_COMPILING.function and IS_COMPILING.function())
+    """Return whether torch compiles or exports now; before 2.3 a private function states it."""
+    return bool(_IS_COMPILING())
 
 
 def is_autocast_enabled(device: str) -> bool:

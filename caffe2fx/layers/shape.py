@@ -134,7 +134,11 @@ class Slice(Layer):
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:
         edges = self._edges(bottoms[0].shape[self.axis], tops)
-        return tuple(bottoms[0].narrow(self.axis, low, high - low) for low, high in pairwise(edges))
+        # torch.compile before 2.5 refuses itertools.pairwise.
+        return tuple(
+            bottoms[0].narrow(self.axis, edges[top], edges[top + 1] - edges[top])
+            for top in range(tops)
+        )
 
 
 @register

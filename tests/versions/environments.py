@@ -11,8 +11,8 @@ from pathlib import Path
 
 # What the tests need beside torch: pip takes of each the version that goes with the pinned ones.
 COMMON = (
-    *("expecttest", "h5py", "hypothesis", "onnxruntime", "opencv-python-headless<5", "pytest>=8"),
-    *("rich", "safetensors"),
+    *("expecttest", "h5py", "hypothesis", "onnx", "onnxruntime", "opencv-python-headless<5"),
+    *("pytest>=8", "rich", "safetensors"),
 )
 MEANINGS = ("tests/ops", "tests/layers", "tests/legalize", "tests/passes", "tests/detection")
 TRACING = ("tests/tracing", "tests/exporter", "tests/optimize")

@@ -212,6 +212,7 @@ def killed(save: Callable[[], None], step: int) -> bool:
         calls: list[int] = []
         for name in ("fsync", "replace", "unlink"):
             setattr(os, name, killing(getattr(os, name), calls, step))
+        Path.unlink = killing(Path.unlink, calls, step)  # type: ignore[method-assign] # 3.10's own
         save()
         os._exit(0)
     return os.waitpid(child, 0)[1] != 0

@@ -148,7 +148,12 @@ class Layer(Message):
         return ()
 
     def shares(self, bottoms: int, tops: int) -> bool:
-        """Return whether Caffe makes that many tops share the memory of that many bottoms."""
+        """Return whether Caffe makes that many tops share the memory of that many bottoms.
+
+        Without bottoms there is none to share, in a file that is refused for it later.
+        """
+        if not bottoms:
+            return False
         return {
             "never": False,
             "always": True,

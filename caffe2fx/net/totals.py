@@ -82,7 +82,7 @@ def _memory(net: Net, shapes: dict[Value, Shape]) -> int:
     sizes: dict[object, int] = {}
     for step in net.steps:
         for top in step.tops:
-            home = homes[step.bottoms[0]] if step.shares_memory and step.bottoms else top.blob
+            home = homes[step.bottoms[0]] if step.shares_memory else top.blob
             homes[top] = home
             sizes[home] = max(sizes.get(home, 0), FLOAT * prod(shapes[top]))
     return sum(sizes.values())

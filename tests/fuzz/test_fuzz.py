@@ -32,6 +32,7 @@ FOUND: dict[str, tuple[str, bytes]] = {
     "a zoo in another encoding": ("zoo", b"\x80"),
     "no archive": ("npz", b"PK\x03\x04"),
     "a sign before hexadecimal digits": ("hex", b"-1"),
+    "a slice of nothing": ("prototxt", b'layer { name: "s" type: "Slice" top: "y" }'),
     "a decimal that Python alone writes": ("txt", b"1_0"),
 }
 

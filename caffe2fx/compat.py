@@ -1,13 +1,15 @@
-"""Functions that some supported versions of torch do not have, and their substitutes there.
+"""Functions that some supported versions of torch and Python lack, and their substitutes there.
 
-Each fallback states the first version of torch that needs it no longer.
+Each fallback states the first version that needs it no longer.
 """
 
 from __future__ import annotations
 
+import sys
+from _lsprof import Profiler
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, wraps
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -117,6 +119,14 @@ def set_version(tensor: Tensor, count: int) -> None:
         write(tensor, count)
 
 
+def set_profile(before: Any) -> None:
+    """Set what sys.getprofile returned; before Python 3.12 that may be a cProfile.Profile."""
+    if isinstance(before, Profiler):
+        before.enable()
+    else:
+        sys.setprofile(before)
+
+
 class _Cpu(DeviceContext):
     """Is torch.device("cpu"), which the functions that take a device are called with."""
 
@@ -145,12 +155,14 @@ _LOCK = Lock()
 _seeing = 0  # threads that see indexing now
 
 
+@wraps(_GETITEM)  # C hands it to the next mode
 def _getitem(self: Tensor, index: Any) -> Any:
     if torch._C._is_torch_function_mode_enabled():
         return handle_torch_function(_GETITEM, (self,), self, index)
     return _GETITEM(self, index)
 
 
+@wraps(_SETITEM)
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if torch._C._is_torch_function_mode_enabled():
         handle_torch_function(_SETITEM, (self, value), self, index, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from caffe2fx import compat
 from fx2caffe.lowering.registry import handlers
+from fx2caffe.tracing.functions.torch_names import name_of
 from fx2caffe.tracing.tracer import trace
 
 
@@ -106,6 +109,25 @@ def test_inputs_of_a_graph_in_order() -> None:
     graph = trace(lambda x, y: x + y, (torch.ones(2), torch.ones(2))).module.graph
     assert [node.name for node in compat.placeholders(graph)] == ["x", "y"]
     assert [node.name for node in compat.placeholders(_Unindexed(graph.nodes))] == ["x", "y"]
+
+
+def test_substitutes_have_the_names_that_they_stand_for() -> None:
+    """Where one mode calls it in another, C looks the function up by its name."""
+    assert name_of(compat._getitem) == ("Tensor", "__getitem__")
+    assert name_of(compat._setitem) == ("Tensor", "__setitem__")
+
+
+def test_a_profiler_goes_on_after_another_function_was_set() -> None:
+    profile = cProfile.Profile()
+    profile.enable()
+    before = sys.getprofile()
+    sys.setprofile(lambda *_: None)
+    compat.set_profile(before)
+    test_autocast_of_each_device()
+    profile.disable()
+    assert any("is_autocast_enabled" in str(entry.code) for entry in profile.getstats())
+    compat.set_profile(None)
+    assert sys.getprofile() is None
 
 
 class _Unindexed(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe2fx import compat
 from fx2caffe.tracing.recording.dispatch_guard import Guard
 from fx2caffe.tracing.recording.graph_builder import GraphBuilder
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
@@ -97,7 +98,7 @@ class LeafProfile:
         try:
             yield
         finally:
-            sys.setprofile(before)
+            compat.set_profile(before)
 
 
 class LeafFunctionCalls:

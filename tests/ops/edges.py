@@ -48,9 +48,9 @@ EDGES: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         for name in ("var", "std")
         for unbiased in (False, True)
     },
-    "take_along_dim_from_the_end": (
+    **({"take_along_dim_from_the_end": (
         lambda x: x.take_along_dim(x.round().long().clamp(-3, 3), 1), SIGNED
-    ),
+    )} if torch.__version__ >= "2.8" else {}),
     **{
         f"{name}_of_numbers": (
             lambda x, f=getattr(torch, name): f([x[0, 2], x[0, 7]]), SIGNED

@@ -108,7 +108,7 @@ ROWS = [
     Row("layer_norm_dynamic", function(lambda x, w: F.layer_norm(x, (5,), w)), ((2, 4, 5), (5,)),
         ("Reduction", "Bias", "Reduction", "Power", "Scale", "Scale")),
     Row("rms_norm_dynamic", function(lambda x, w: F.rms_norm(x, (5,), w)), ((2, 4, 5), (5,)),
-        ("Reduction", "Power", "Scale", "Scale")),
+        ("Reduction", "Power", "Scale", "Scale"), since="2.4"),
     Row("group_norm_dynamic", function(lambda x, w: F.group_norm(x, 2, bias=w)),
         ((2, 4, 6, 5), (4,)),
         ("Reshape", "Reduction", "Bias", "Reduction", "Power", "Scale", "Reshape", "Bias")),

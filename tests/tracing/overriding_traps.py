@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from tests.tracing.traps import allowed
+from tests.tracing.traps import allowed, allowed_where_torch_runs_it
 
 WEIGHT = torch.linspace(-1.0, 1.0, 4)
 
@@ -61,23 +61,23 @@ def wrapped_in_an_object(x: Tensor, y: Tensor) -> Tensor:
     return held.tensor * held.factor  # type: ignore[attr-defined, no-any-return]
 
 
-@allowed
+@allowed_where_torch_runs_it("2.8")
 def subclass_that_changes_a_function(x: Tensor, y: Tensor) -> Tensor:
     return torch.relu((x - 0.5).as_subclass(Doubling)).as_subclass(Tensor) + y
 
 
-@allowed
+@allowed_where_torch_runs_it("2.8")
 def constant_of_a_subclass_that_changes_a_function(x: Tensor, y: Tensor) -> Tensor:
     return torch.relu(x + WEIGHT.as_subclass(Doubling)).as_subclass(Tensor) + y
 
 
-@allowed
+@allowed_where_torch_runs_it("2.8")
 def another_subclass_where_the_first_declines(x: Tensor, y: Tensor) -> Tensor:
     both: Tensor = torch.add(x.as_subclass(Declining), Weights())  # type: ignore[call-overload]
     return both.as_subclass(Tensor) * y
 
 
-@allowed
+@allowed_where_torch_runs_it("2.8")
 def all_decline(x: Tensor, y: Tensor) -> Tensor:
     try:
         return torch.relu(x.as_subclass(Declining))

@@ -26,6 +26,11 @@ def allowed_since(version: str, before: str) -> Callable[[Function], Function]:
     return allowed if torch.__version__ >= version else refused(before)
 
 
+def allowed_where_torch_runs_it(version: str) -> Callable[[Function], Function]:
+    """Check the same of a torch of that version or later; an older one itself does not run it."""
+    return allowed if torch.__version__ >= version else lambda function: function
+
+
 def refused(reason: str) -> Callable[[Function], Function]:
     """Check that the tracer refuses the function in such a text, at a line of its own file."""
 

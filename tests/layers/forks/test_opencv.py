@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ JUDGED = (
 ROWS_BY_ID = {row.id: row for row in ROWS}
 
 
+NOT_IN = {"4.10": ("matmul batched", "detection said")}  # of the latest for numpy 1
+
+
 def in_opencv(row: Row, folder: Path) -> list[Tensor]:
     """Return OpenCV's results for the row."""
     import cv2
@@ -58,7 +62,9 @@ def as_a_set(rows: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_opencv_computes_the_same(name: str, tmp_path: Path) -> None:
-    row = ROWS_BY_ID[name]
+    row, version = ROWS_BY_ID[name], importlib.metadata.version("opencv-python-headless")
+    if name in NOT_IN.get(".".join(version.split(".")[:2]), ()):
+        pytest.skip(f"OpenCV {version} refuses it")
     theirs, mine = in_opencv(row, tmp_path), row.meaning(row.inputs())
     for top, wanted in zip(mine, theirs[: row.tops], strict=True):
         if isinstance(row.layer, DetectionOutput):

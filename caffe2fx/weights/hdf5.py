@@ -43,7 +43,7 @@ def write(
         refuse_unwritable(layer)
     with enduring(Path(path)) as plain, h5py.File(plain, "w") as file:
         if identifier:
-            file.attrs[_IDENTIFIER] = identifier
+            file.attrs[_IDENTIFIER] = np.bytes_(identifier.encode())
         data = file.create_group("data")
         for layer in layers:
             group = data.create_group(layer.name)
@@ -72,8 +72,12 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple
 def identifier(path: str | os.PathLike[str]) -> str:
     """Return the identifier that `write` was given, empty for a file that was written otherwise."""
     with _opened(path) as file:
-        stated = file.attrs.get(_IDENTIFIER, "")
-        return stated if isinstance(stated, str) else ""
+        if _IDENTIFIER not in file.attrs:
+            return ""
+        # Strings without a length lie in a heap; in a damaged one HDF5 searches without end.
+        kind = file.attrs.get_id(_IDENTIFIER).dtype.kind
+        stated = file.attrs[_IDENTIFIER] if kind == "S" else None
+        return stated.decode(errors="replace") if isinstance(stated, bytes) else ""
 
 
 @contextmanager

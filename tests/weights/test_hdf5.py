@@ -258,3 +258,14 @@ def test_truncated_files_are_refused(path: Path) -> None:
 def test_a_missing_file_is_the_systems_own_error(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         hdf5.read(path)
+
+
+def test_the_identifier_has_a_length(path: Path) -> None:
+    """One without lies in a heap, in which HDF5 searches for ever once the file is damaged."""
+    hdf5.write(path, [LayerWeights("ip", "", (VALUES,))], "0123456789abcdef")
+    assert hdf5.identifier(path) == "0123456789abcdef"
+    with h5py.File(path, "r+") as file:
+        ((name, value),) = file.attrs.items()
+        assert value.dtype.kind == "S"
+        file.attrs[name] = value.decode()  # without a length
+    assert hdf5.identifier(path) == ""

@@ -16,7 +16,7 @@ from tests.versions import __main__ as command
 from tests.versions import runs
 from tests.versions.caffe_pb2_first import CAFFE_PB2, serialized
 from tests.versions.environments import ENVIRONMENTS, NAMES, NEWEST, OLDEST, Environment
-from tests.versions.page import BEGIN, PAGE, cells, markdown
+from tests.versions.page import cells, markdown
 from tests.versions.runs import ROOT, Result
 
 VERSIONS = {
@@ -116,11 +116,6 @@ def test_the_schema_that_is_added_first_is_that_of_real_caffe() -> None:
     file = descriptor_pb2.FileDescriptorProto.FromString(serialized(path.read_text("utf-8")))
     assert (file.package, file.message_type[0].name) == ("caffe", "BlobShape")
     assert CAFFE_PB2 not in runs.variables(OLDEST)
-
-
-def test_the_page_has_a_row_for_each_environment() -> None:
-    table = PAGE.read_text("utf-8").partition(BEGIN)[2]
-    assert [name for name in NAMES if f"| `{name}` | " not in table] == []
 
 
 def test_a_row_of_the_page() -> None:

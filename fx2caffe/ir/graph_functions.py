@@ -59,6 +59,17 @@ def of_all_samples(local: Tensor, counts: Sequence[int], samples: int) -> Tensor
     return (first + torch.arange(samples)[:, None] * torch.tensor(counts)[part]).flatten()
 
 
+def grouped_mm(mat_a: Tensor, mat_b: Tensor, offs: Tensor) -> Tensor:
+    """Multiply groups of rows by a matrix each, in any float type; torch's own takes no float64.
+
+    A group ends before the row at its offset; rows after the last one become zeros.
+    """
+    is_before = torch.arange(len(mat_a))[:, None] < offs
+    members = is_before.to(mat_a.dtype).diff(dim=1, prepend=mat_a.new_zeros(len(mat_a), 1))
+    beside = torch.einsum("sk,gkn->sgn", mat_a, mat_b)
+    return (beside * members[..., None]).sum(1)
+
+
 def plain_index(index: Any, owns: Callable[[Tensor], bool]) -> Any:
     """Return the index with constant boolean masks as integer indices, 0-d tensors as ints."""
     parts = index if isinstance(index, tuple) else (index,)

@@ -90,9 +90,9 @@ def qualified_name(target: Any) -> str:
     name = getattr(target, "__name__", str(target))
     if isinstance(target, type):
         return name
-    if getattr(F, name, None) is target:
-        return f"F.{name}"
     is_ours = getattr(target, "__module__", None) == graph_functions.__name__
+    if getattr(F, name, None) is target or (is_ours and name == "grouped_mm"):
+        return f"F.{name}"
     if getattr(torch, name, None) is target or (is_ours and hasattr(torch, name)):
         return f"torch.{name}"
     if getattr(torch.Tensor, name, None) is target:

@@ -18,6 +18,7 @@ from fx2caffe.lowering.registry import handles
 from fx2caffe.ops.blocks import AnyOperand, affine, clipped, inside
 from fx2caffe.ops.index_map import expanded
 from fx2caffe.ops.lookup import rows_of
+from fx2caffe.ops.matmul import broadcast_shape
 from fx2caffe.ops.scan import running_sum
 from fx2caffe.ops.scatter import written
 from fx2caffe.ops.selection import select
@@ -28,8 +29,8 @@ def masked_scatter(net: Emitter, input: Operand, mask: Operand, source: AnyOpera
     if isinstance(mask, Tensor):
         return written(net, input, source, lambda x, y: x.masked_scatter(mask, y))
     base = as_symbol(net, input, suffix="base")
-    shape = tuple(torch.broadcast_shapes(base.shape, mask.shape))
-    if shape != tuple(torch.broadcast_shapes(base.other_shape, mask.other_shape)):
+    shape = broadcast_shape(base.shape, mask.shape)
+    if shape != broadcast_shape(base.other_shape, mask.other_shape):
         net.fix_batch(f"{net.scope[0]} counts the elements of its mask over all samples")
     base = inside(net, "base", expanded, base, shape, shape)
     new = source if isinstance(source, Symbol) else torch.as_tensor(source)

@@ -80,12 +80,13 @@ def _single(value: Operand, rank: int) -> Operand:
 
 def _broadcast(net: Emitter, one: Symbol, two: Symbol) -> tuple[Symbol, Symbol]:
     """Broadcast the axes in front of the matrices."""
-    lead = _broadcast_shape(one.shape[:-2], two.shape[:-2])
-    other = _broadcast_shape(one.other_shape[:-2], two.other_shape[:-2])
+    lead = broadcast_shape(one.shape[:-2], two.shape[:-2])
+    other = broadcast_shape(one.other_shape[:-2], two.other_shape[:-2])
     return _led(net, one, lead, other), _led(net, two, lead, other)
 
 
-def _broadcast_shape(*shapes: Shape) -> Shape:
+def broadcast_shape(*shapes: Shape) -> Shape:
+    """Return the shape to which torch broadcasts tensors of these."""
     return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 

@@ -19,11 +19,27 @@ SMALL_TEXT = {
     "num_layers": 2, "num_heads": 4, "ffn_dim": 37, "word_embed_proj_dim": 32, "rotary_dim": 4,
     "state_size": 4, "pad_token_id": 0, "d_head": 8,
 }  # fmt: skip
+EXPERTS = {"intermediate_size": 48, "num_local_experts": 4, "num_experts_per_tok": 2}
+FINE_EXPERTS = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
+                "num_experts": 4, "num_experts_per_tok": 2}  # fmt: skip
 OWN_TEXT: Mapping[str, Options] = {
     "deberta": {"relative_attention": True},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "squeezebert": {"embedding_size": 32},
-}
+    "mixtral": EXPERTS,
+    "granitemoe": EXPERTS,
+    "gpt_oss": EXPERTS,
+    "olmoe": {**EXPERTS, "num_experts": 4},
+    "qwen2_moe": FINE_EXPERTS,
+    "qwen3_moe": FINE_EXPERTS,
+    "deepseek_v3": {
+        "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
+        "v_head_dim": 8, "moe_intermediate_size": 16, "n_routed_experts": 4, "n_group": 1,
+        "num_experts_per_tok": 2, "topk_group": 1, "num_key_value_heads": 4,
+    },
+    "longformer": {"attention_window": 4},
+    "mamba2": {"num_heads": 8, "expand": 2, "n_groups": 1, "chunk_size": 4},
+}  # fmt: skip
 SMALL_IMAGE = {
     "image_size": 32, "patch_size": 8, "hidden_size": 32, "num_hidden_layers": 2,
     "num_attention_heads": 4, "intermediate_size": 37, "num_channels": 3,
@@ -115,7 +131,8 @@ TEXT = Library(words(
     "helium jais2 nanochat nemotron olmo2 olmo3 persimmon phi3 seed_oss smollm3 vaultgemma xglm "
     "opt biogpt bert__generation xlm__roberta__xl modernbert ctrl openai__gpt mra nomic_bert "
     "squeezebert hunyuan_v1_dense ministral falcon_mamba visual_bert imagegpt internlm3 "
-    "modernbert__decoder"
+    "modernbert__decoder mixtral granitemoe gpt_oss olmoe qwen2_moe qwen3_moe deepseek_v3 mamba2 "
+    "recurrent_gemma rwkv lfm2 jina_embeddings_v3 tapas canine ultrabert granite_swa longformer"
 ), _text)  # fmt: skip
 VISION = Library(words(
     "beit bit clip_vision_model convnext convnextv2 data2vec__vision deit dinov2 dpt "

@@ -19,6 +19,15 @@ STACK = torch.linspace(-1, 1, 40).reshape(2, 4, 5)
 FIXED = {"fixed_batch": True}
 
 
+EXPERTS = torch.linspace(-1, 1, 96).reshape(3, 8, 4)
+
+
+def _grouped(x, matrices=EXPERTS):
+    """Multiply groups of rows whose ends are computed."""
+    first = (x[:, 0] > 0).sum()
+    return F.grouped_mm(x, matrices, offs=torch.stack([first, first, first * 0 + 6]).int())
+
+
 def _flash(*args, **kwargs):
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args, **kwargs)
 
@@ -47,6 +56,22 @@ ROWS = [
     Row("bmm_of_transposed", function(lambda a, b: torch.bmm(a, b.mT)), ((2, 3, 4), (2, 5, 4)),
         layers=("Reshape", "Im2col", "Flatten", "Reshape", "Im2col", "Flatten", "Reshape", "Tile",
          "Scale", "Convolution", "Flatten")),
+    Row("grouped_mm", function(lambda x: F.grouped_mm(
+            x, EXPERTS, offs=torch.tensor([2, 2, 6], dtype=torch.int32))), ((6, 8),),
+        layers=("InnerProduct", "Reshape", "Scale", "Reshape", "Convolution", "Flatten"),
+        since="2.10", **FIXED),
+    Row("grouped_mm_computed", function(_grouped), ((6, 8),), since="2.10", **FIXED,
+        layers={"Slice": 1, "Flatten": 3, "Threshold": 2, "Reduction": 1, "Power": 2,
+            "Reshape": 6, "Concat": 1, "InnerProduct": 2, "Parameter": 1, "Tile": 1, "Bias": 1,
+            "Scale": 1, "Convolution": 1, "Silence": 1}),
+    Row("grouped_mm_of_computed_matrices", function(_grouped), ((6, 8), (3, 8, 4)),
+        since="2.10", **FIXED,
+        layers={"Slice": 1, "Flatten": 5, "Threshold": 2, "Reduction": 1, "Power": 2,
+            "Reshape": 7, "Concat": 1, "Im2col": 1, "InnerProduct": 2, "Parameter": 1, "Tile": 1,
+            "Bias": 1, "Scale": 1, "Convolution": 1, "Silence": 1}),
+    Row("grouped_mm_of_all_rows", function(lambda x: F.grouped_mm(x, EXPERTS)), ((3, 6, 8),),
+        layers=("Parameter", "Reshape", "Reshape", "Convolution", "Reshape"), since="2.10",
+        **FIXED),
     Row("mv", function(lambda a, b: torch.mv(a, b[0])), ((3, 4), (2, 4)),
         ("Slice", "Flatten", "Reshape", "InnerProduct", "Flatten", "Silence")),
     Row("vector_first", function(lambda a, b: a[0] @ b), ((2, 4), (2, 4, 5)),

@@ -107,6 +107,13 @@ def loaded(name: str) -> CaffeGraphModule:
     return graph_module(net)
 
 
+def test_weights_without_elements_stay_as_they_are() -> None:
+    layer = nn.Linear(4, 3)
+    layer.register_parameter("none", nn.Parameter(torch.empty(0, 2)))
+    calibrate(layer, [torch.randn(8, 4)])
+    assert layer(torch.randn(8, 4)).isfinite().all()
+
+
 LOADED = {name: loaded(name) for name in NETS}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ def _refill(module: nn.Module, generator: torch.Generator) -> None:
 
 def _fill(name: str, parameter: Tensor, generator: torch.Generator) -> None:
     if parameter.dim() > 1:
-        fan_in = parameter[0].numel()
+        fan_in = max(1, prod(parameter.shape[1:]))
         parameter.normal_(0, sqrt(2 / fan_in), generator=generator)
     elif name in ("weight", "blob0"):
         parameter.uniform_(0.5, 1.5, generator=generator)

@@ -334,9 +334,19 @@ def _diagonal_filled(_: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
     return call(args[0], *args[1:], **kwargs)
 
 
+def _grouped(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Return a product of groups of rows as a function that the reference runs in float64 too."""
+    ranks = tuple(value.dim() for value in args[:2])
+    offsets = args[2] if len(args) > 2 else kwargs.get("offs")
+    if ranks == (2, 3) and offsets is not None:
+        return Call(graph_functions.grouped_mm, (*args[:2], offsets), {})
+    return Call(torch.bmm if ranks == (3, 3) else canonical_function(function), args[:2], {})
+
+
 _F_ADAPTERS: dict[str, Callable[..., Call]] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), _f_softmax),
     "rms_norm": lambda _, args, kwargs: Call(*aten.rms_norm(*args, **kwargs)),
+    "grouped_mm": _grouped,
 }
 _ADAPTERS: dict[str, Callable[..., Call]] = {
     "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),
@@ -348,6 +358,7 @@ _ADAPTERS: dict[str, Callable[..., Call]] = {
          "column_stack"), _joined
     ),
     **{form: _weighted for name in _WEIGHTED for form in (name, f"{name}_")},
+    **dict.fromkeys(("_grouped_mm", "transformers.grouped_mm_fallback"), _grouped),
     "fill_diagonal_": _diagonal_filled, "stft": _stft,
     "max": _of_two(torch.maximum), "min": _of_two(torch.minimum), "t": _reverse, "t_": _reverse,
     "softmax": _softmax, "log_softmax": _softmax,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe2fx import compat
+from fx2caffe.ir import graph_functions
 from tests.ops.families.base import Arguments, Family, Random, broadcast, calls, family
 
 
@@ -50,6 +51,18 @@ family(torch.baddbmm)(product("bnk", "bkm", "bnm"))
 family(torch.addmv)(product("nk", "k", "n"))
 family(torch.addbmm)(product("bnk", "bkm", "nm"))
 family(torch.addr)(product("n", "m", "nm"))
+
+
+GROUPED_MM = getattr(F, "grouped_mm", graph_functions.grouped_mm)  # torch has it from 2.10 on
+
+
+@calls(graph_functions.grouped_mm, lambda rows, *rest: GROUPED_MM(rows, rest[0], offs=rest[1]))
+def _in_groups(r: Random) -> Arguments:
+    """Draw rows of 16 bytes or a multiple, as torch needs them."""
+    inner, columns = 4 * r.number(1, 2), 4 * r.number(1, 2)
+    ends = torch.tensor(r.many(r.number(1, 3), 0, 3)).cumsum(0) + 1
+    offsets = ends.to(torch.int32)
+    return (r.tensor((int(ends[-1]), inner)), r.tensor((len(ends), inner, columns)), offsets), {}
 
 
 @family(torch.chain_matmul)
@@ -242,6 +255,18 @@ def _chain(r: Random) -> Arguments:
     shapes[0] = r.choice(shapes[0], shapes[0][1:])
     shapes[-1] = r.choice(shapes[-1], shapes[-1][:1])
     return ([r.tensor(shape) for shape in shapes],), {}
+
+
+GROUPED_MM = getattr(F, "grouped_mm", graph_functions.grouped_mm)  # torch has it from 2.10 on
+
+
+@calls(graph_functions.grouped_mm, lambda rows, *rest: GROUPED_MM(rows, rest[0], offs=rest[1]))
+def _in_groups(r: Random) -> Arguments:
+    """Draw rows of 16 bytes or a multiple, as torch needs them."""
+    inner, columns = 4 * r.number(1, 2), 4 * r.number(1, 2)
+    ends = torch.tensor(r.many(r.number(1, 3), 0, 3)).cumsum(0) + 1
+    offsets = ends.to(torch.int32)
+    return (r.tensor((int(ends[-1]), inner)), r.tensor((len(ends), inner, columns)), offsets), {}
 
 
 @family(torch.chain_matmul)

@@ -25,7 +25,7 @@ FINE_EXPERTS = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 
 OWN_TEXT: Mapping[str, Options] = {
     "deberta": {"relative_attention": True},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
-    "squeezebert": {"embedding_size": 32},
+    "squeezebert": {"embedding_size": 32, "intermediate_size": 36},
     "mixtral": EXPERTS,
     "granitemoe": EXPERTS,
     "gpt_oss": EXPERTS,
@@ -60,13 +60,13 @@ OWN_IMAGE: Mapping[str, Options] = {
                      "hidden_dim": 320},
     "focalnet": {**STAGES, "image_size": 32, "patch_size": 4, "embed_dim": 8},
     "hiera": {"image_size": [32, 32], "embed_dim": 8, "depths": [1, 1, 1, 1]},
-    "levit": {"image_size": 64, "hidden_sizes": [16, 32, 48], "num_attention_heads": [1, 2, 3],
+    "levit": {"image_size": 128, "hidden_sizes": [16, 32, 48], "num_attention_heads": [1, 2, 3],
               "depths": [1, 1, 1], "key_dim": [8, 8, 8]},
     "mobilenet_v1": {"depth_multiplier": 0.25, "image_size": 32},
     "mobilenet_v2": {"depth_multiplier": 0.25, "image_size": 32},
-    "mobilevit": {"image_size": 64, "hidden_sizes": [16, 24, 32], "num_attention_heads": 2,
+    "mobilevit": {"image_size": 128, "hidden_sizes": [16, 24, 32], "num_attention_heads": 2,
                   "neck_hidden_sizes": [8, 8, 16, 16, 24, 24, 32]},
-    "mobilevitv2": {"image_size": 64, "width_multiplier": 0.25},
+    "mobilevitv2": {"image_size": 128, "width_multiplier": 0.25},
     "poolformer": STAGES,
     "pvt": PYRAMID,
     "pvt_v2": PYRAMID,
@@ -81,8 +81,8 @@ OWN_IMAGE: Mapping[str, Options] = {
     "yolos": {**SMALL_IMAGE, "image_size": [32, 32]},
 }  # fmt: skip
 SIDES = {
-    "bit": 64, "levit": 64, "mobilevit": 64, "mobilevitv2": 64, "pvt": 64, "pvt_v2": 64,
-    "segformer": 64, "swiftformer": 64, "swin2sr": 16,
+    "bit": 64, "levit": 128, "mobilevit": 128, "mobilevitv2": 128, "poolformer": 64, "pvt": 64,
+    "pvt_v2": 64, "segformer": 64, "swiftformer": 64, "swin2sr": 16,
 }  # fmt: skip
 SMALL_SOUND = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20,

@@ -117,7 +117,7 @@ SPANDREL: Mapping[str, Callable[[], Any]] = {
         num_in_ch=3, num_out_ch=3, feature_channels=8),
     "PLKSR": lambda: package("spandrel.architectures.PLKSR").PLKSR(dim=16, n_blocks=2),
     "RCAN": lambda: package("spandrel.architectures.RCAN").RCAN(
-        n_resgroups=1, n_resblocks=1, n_feats=64),
+        n_resgroups=1, n_resblocks=1, n_feats=64, reduction=2),
     "DRCT": lambda: package("spandrel.architectures.DRCT").DRCT(
         img_size=16, embed_dim=12, depths=(1,), num_heads=(2,), window_size=8),
     "OmniSR": lambda: package("spandrel.architectures.OmniSR").OmniSR(num_feat=16, res_num=1),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from caffe2fx.layers import Convolution
 from caffe2fx.messages.message import Shape
+from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.constants import as_float32, as_symbol
 from fx2caffe.ir.data_movement import positions, take_at
 from fx2caffe.ir.emitter import Emitter
@@ -185,15 +186,20 @@ def _times(net: Emitter, one: _Term, two: _Term, kept: Collection[int]) -> _Term
     right = [label for label in two.labels if label not in common]
     if not terms:
         return _outer(net, one, two, (*batch, *left, *right))
+    ends = _Ends(batch, left, terms, right)
+    if isinstance(one.value, Tensor) and _carry_batch(two, right):
+        return _times(net, two, one, kept)
     if batch and isinstance(one.value, Tensor):
         return _by_groups(net, two, one, _Ends(batch, right, terms, left))
     if batch and isinstance(two.value, Tensor):
-        return _by_groups(net, one, two, _Ends(batch, left, terms, right))
+        return _by_groups(net, one, two, ends)
+    if isinstance(two.value, Tensor) and len(terms) == len(right) == 1 and _carry_batch(one, left):
+        return _along_axis(net, one, two, terms[0], right[0])
     first = one.arranged(net, [*batch, *left, *terms])
     second = two.arranged(net, [*batch, *terms, *right])
-    ends = len(batch), len(left), len(terms), len(right)
-    made = product(net, _rows(net, first, ends), _columns(net, second, ends))
-    value = _spread(net, made, first, second, ends)
+    counts = len(batch), len(left), len(terms), len(right)
+    made = product(net, _rows(net, first, counts), _columns(net, second, counts))
+    value = _spread(net, made, first, second, counts)
     return _Term(value, (*batch, *left, *right))
 
 
@@ -204,6 +210,21 @@ class _Ends(NamedTuple):
     left: list[int]
     terms: list[int]
     right: list[int]
+
+
+def _carry_batch(term: _Term, labels: Sequence[int]) -> bool:
+    """Return whether one of the axes with these labels follows the batch."""
+    return any(one != other for one, other in map(term.sizes, labels))
+
+
+def _along_axis(net: Emitter, traced: _Term, constant: _Term, old: int, new: int) -> _Term:
+    """Multiply one axis by a constant matrix; all others stay in place, the batch among them."""
+    axis = traced.labels.index(old)
+    matrix = as_float32(constant.arranged(net, [new, old]).value).contiguous()
+    layer = AxisMatrix(axis=axis, rows=len(matrix))
+    made = net.add(layer, as_symbol(net, traced.value), blobs=[matrix], suffix="product")
+    labels = (*traced.labels[:axis], new, *traced.labels[axis + 1 :])
+    return _Term(made, labels)
 
 
 def _by_groups(net: Emitter, traced: _Term, constant: _Term, ends: _Ends) -> _Term:

@@ -33,9 +33,10 @@ BVLC_MASTER = Target(
     commands=(commands.CAFFE,),
 )
 
+_WINDOWS = (limits.met_windows(), limits.windows_within())
 # Limits of OpenCV's reader; the other readers set more.
 _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
-    "Convolution": (limits.images(), limits.one_dilation()),
+    "Convolution": (limits.images(), limits.one_dilation(), limits.inner_depthwise()),
     # OpenCV's 1x1 kernel reads out of bounds beside the padded input.
     "Deconvolution": (limits.images(), limits.dilation(1), limits.unpadded_points()),
     "Eltwise": (limits.few_coefficients(), limits.least_rank(2), limits.rank(5)),
@@ -44,7 +45,7 @@ _OPENCV_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "LRN": (limits.only("k", 1.0),),
     "PReLU": (limits.only("channel_shared", False),),  # OpenCV cannot read its blob without axes
     "BatchNorm": (limits.fixed_statistics(),),
-    "Pooling": (limits.met_windows(),),
+    "Pooling": _WINDOWS,
     # OpenCV folds the rounding that adds a large constant and subtracts it again.
     "Power": (limits.magnitude("shift", 1 << 20),),
     "Slice": (limits.equal_slice_points(),),
@@ -87,7 +88,7 @@ _COMMON_LIMITS: Mapping[str, tuple[Limit, ...]] = {
     EVERY: (_TWO_AXES, limits.rank(4), limits.batch(1), _AXES),
     "InnerProduct": (limits.only("transpose", False), limits.only("axis", 1)),
     "Pooling": (
-        limits.met_windows(),
+        *_WINDOWS,
         limits.unpadded(PoolMethod.AVE),
         limits.full_windows(PoolMethod.AVE),
         limits.tops(1),
@@ -134,7 +135,7 @@ SSD = Target(
     limits={
         **_COMMON_LIMITS,
         EVERY: (_TWO_AXES, _AXES),
-        "Pooling": (limits.met_windows(), limits.full_windows(PoolMethod.AVE)),
+        "Pooling": (*_WINDOWS, limits.full_windows(PoolMethod.AVE)),
     },
     without=_ROUNDS_UP,
     text_rewrites=(GLOBAL_MAX,),
@@ -155,7 +156,7 @@ SOPHGO = Target(
         **_COMMON_LIMITS,
         EVERY: (limits.rank(5), _AXES),
         "Deconvolution": (limits.images(), limits.one_dilation()),
-        "Pooling": (limits.met_windows(), limits.full_windows(PoolMethod.AVE)),
+        "Pooling": (*_WINDOWS, limits.full_windows(PoolMethod.AVE)),
     },
     judges=("torch", "pycaffe"),
     about="tpu-mlir's table of Caffe layers",
@@ -209,7 +210,7 @@ RKNN = Target(
     limits={
         **_COMMON_LIMITS,
         EVERY: (limits.rank(4), _AXES),
-        "Pooling": (limits.met_windows(), limits.tops(1)),
+        "Pooling": (*_WINDOWS, limits.tops(1)),
     },
     without=_ROUNDS_UP,
     judges=("torch", "pycaffe"),

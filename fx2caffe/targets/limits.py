@@ -9,6 +9,7 @@ from typing import Any
 from caffe2fx.layers import (
     BatchNorm,
     BatchNormScaleBias,
+    Convolution,
     Eltwise,
     InnerProduct,
     Input,
@@ -160,6 +161,29 @@ def unpadded_points() -> Limit:
     return Limit("no pad around windows of 1", fault)
 
 
+def inner_depthwise() -> Limit:
+    """Return a limit: padded 3x3 windows of one channel have no dilation, and axes of 2 or more.
+
+    OpenCV's own code for them reads out of bounds where an axis has one element only, and takes
+    the wrong elements where they have a dilation.
+    """
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Convolution)
+        kernel, _, pad, dilation = _geometry(layer, bottoms)
+        depthwise = layer.group == layer.num_output == bottoms[0][1] > 1
+        if not depthwise or kernel != (3, 3) or not any(pad):
+            return None
+        if set(dilation) != {1}:
+            return f"needs dilation 1 in padded depthwise 3x3 windows, got {dilation}"
+        if 1 in bottoms[0][2:]:
+            sizes = tuple(bottoms[0][2:])
+            return f"needs axes of 2 or more below padded depthwise 3x3 windows, got {sizes}"
+        return None
+
+    return Limit("padded depthwise 3x3 windows without dilation on axes of 2 or more", fault)
+
+
 def one_dilation() -> Limit:
     """Return a limit: both axes have the same dilation (no dilation_h and dilation_w exist)."""
 
@@ -203,6 +227,20 @@ def unpadded(*methods: PoolMethod) -> Limit:
         return f"needs no pad, got {pad}" if layer.pool in methods and any(pad) else None
 
     return Limit(f"{names} windows without pad", fault)
+
+
+def windows_within() -> Limit:
+    """Return a limit: no pooling window is larger than the padded input, which OpenCV refuses."""
+
+    def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
+        assert isinstance(layer, Pooling)
+        kernel, _, pad = layer.geometry(bottoms[0])
+        sizes = tuple(size + 2 * p for size, p in zip(bottoms[0][2:], pad, strict=True))
+        if all(k <= size for k, size in zip(kernel, sizes, strict=True)):
+            return None
+        return f"needs windows no larger than the padded input {sizes}, got {kernel}"
+
+    return Limit("windows no larger than the padded input", fault)
 
 
 def met_windows() -> Limit:

@@ -19,6 +19,13 @@ ROWS = [
         (CONV,),
     ),
     Row("conv_depthwise", lambda: nn.Conv2d(3, 6, 3, groups=3), layers=(CONV,)),
+    # Maps of one element, and dilation: OpenCV's own code for such kernels reads out of bounds.
+    Row("conv_depthwise_of_one", lambda: nn.Conv2d(3, 3, 3, padding=1, groups=3), ((2, 3, 1, 1),),
+        (CONV,)),
+    Row("conv_depthwise_of_a_line", lambda: nn.Conv2d(3, 3, 3, 2, 1, groups=3), ((2, 3, 4, 1),),
+        (CONV,)),
+    Row("conv_depthwise_dilated", lambda: nn.Conv2d(3, 3, 3, padding=1, dilation=2, groups=3),
+        layers=(CONV,)),
     Row("conv_same", lambda: nn.Conv2d(3, 4, (3, 5), padding="same"), layers=(CONV,)),
     Row("conv_valid", lambda: nn.Conv2d(3, 4, 3, padding="valid"), layers=(CONV,)),
     Row(

@@ -19,6 +19,8 @@ ROWS = [
     Row("max_floor_one_axis", lambda: nn.MaxPool2d((2, 3), (2, 1)), NINE, FLOOR),
     Row("max_ceil", lambda: nn.MaxPool2d(2, ceil_mode=True), NINE, (POOL,)),
     Row("max_ceil_padded", lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), layers=(POOL,)),
+    Row("max_ceil_larger_window", lambda: nn.MaxPool2d(3, 2, ceil_mode=True), ((2, 3, 5, 2),),
+        (POOL,)),
     Row(
         "max_ceil_unequal",
         lambda: nn.MaxPool2d((3, 2), (2, 2), (1, 0), ceil_mode=True),

@@ -92,6 +92,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Convolution: (
         convolution.one_axis_as_image_width,
         convolution.dilated_kernel_with_zeros,
+        convolution.kernel_within_padding,
     ),
     Deconvolution: (
         convolution.one_axis_as_image_width,
@@ -150,6 +151,7 @@ RULES: dict[type[Layer], tuple[Rule | Cheapest, ...]] = {
     Pooling: (
         pooling.floor_by_crop,
         pooling.global_by_size,
+        pooling.window_of_the_input,
         pooling.average_by_filter,
         pooling.floor_by_fitting,
         pooling.average_by_matrices,

@@ -55,6 +55,33 @@ def dilated_kernel_with_zeros(
     return net.add_many(plain, *bottoms, blobs=[weight, *blobs[1:]], tops=call.tops)
 
 
+def kernel_within_padding(net: Emitter, call: LayerCall[Convolution]) -> Tops | None:
+    """Drop both ends of the kernel where they meet padding alone.
+
+    before: kernel 3, pad 1 on an axis of one element     after: kernel 1, the middle of it
+    """
+    layer, blobs = call.layer, call.blobs
+    kernel, stride, pad, dilation = layer.geometry(call.bottoms[0].rank - 2)
+    if set(dilation) != {1} or len(kernel) != 2 or len(call.bottoms) != 1:
+        return None
+    sizes = call.bottom.shape[2:]
+    ends = [_ends(*axis) for axis in zip(sizes, kernel, stride, pad, strict=True)]
+    if not any(ends):
+        return None
+    (top, left), (high, wide) = ends, kernel
+    inner = layer.replace(kernel_size=(), kernel_h=high - 2 * top, kernel_w=wide - 2 * left)
+    inner = inner.replace(pad=(), pad_h=pad[0] - top, pad_w=pad[1] - left)
+    weight = blobs[0][:, :, top : high - top, left : wide - left]
+    return (net.add(inner, call.bottom, blobs=[weight, *blobs[1:]]),)
+
+
+def _ends(size: int, kernel: int, stride: int, pad: int) -> int:
+    """Count the elements at either end of a kernel that meet no element of the axis."""
+    starts = range(-pad, size + pad - kernel + 1, stride)
+    met = [any(0 <= start + index < size for start in starts) for index in range(kernel)]
+    return min(met.index(True), met[::-1].index(True), pad) if any(met) else 0
+
+
 def padding_by_zeros(net: Emitter, call: LayerCall[Deconvolution]) -> Tops | None:
     """Pad the kernel of a Deconvolution with zeros, and cut as much more of the top.
 

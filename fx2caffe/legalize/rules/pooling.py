@@ -43,6 +43,21 @@ def global_by_size(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     return net.add_many(window, bottom, tops=call.tops)
 
 
+def window_of_the_input(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
+    """Cut a window that is larger than the padded input to its size.
+
+    before: Pooling{kernel: 3 stride: 2} of 2x2     after: Pooling{kernel: 2 stride: 2}
+    """
+    layer, bottom = call.layer, call.bottom
+    kernel, _, pad = layer.geometry(bottom.shape)
+    sizes = [bottom.static_size(axis) + 2 * p for axis, p in zip((2, 3), pad, strict=True)]
+    high, wide = (min(axis) for axis in zip(kernel, sizes, strict=True))
+    if (high, wide) == kernel:
+        return None
+    cut = layer.replace(kernel_size=None, kernel_h=high, kernel_w=wide)
+    return net.add_many(cut, bottom, tops=call.tops)
+
+
 def floor_by_fitting(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     """Round up, then crop to the size of another pooling, whose windows end where the input does.
 

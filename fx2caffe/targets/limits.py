@@ -162,7 +162,7 @@ def unpadded_points() -> Limit:
 
 
 def inner_depthwise() -> Limit:
-    """Return a limit: padded 3x3 windows of one channel have no dilation, and axes of 2 or more.
+    """Return a limit: 3x3 windows of one channel, pad 1, have no dilation, and axes of 2 or more.
 
     OpenCV's own code for them reads out of bounds where an axis has one element only, and takes
     the wrong elements where they have a dilation.
@@ -172,16 +172,16 @@ def inner_depthwise() -> Limit:
         assert isinstance(layer, Convolution)
         kernel, _, pad, dilation = _geometry(layer, bottoms)
         depthwise = layer.group == layer.num_output == bottoms[0][1] > 1
-        if not depthwise or kernel != (3, 3) or not any(pad):
+        if not depthwise or kernel != (3, 3) or max(pad) != 1:
             return None
         if set(dilation) != {1}:
-            return f"needs dilation 1 in padded depthwise 3x3 windows, got {dilation}"
+            return f"needs dilation 1 in depthwise 3x3 windows of pad 1, got {dilation}"
         if 1 in bottoms[0][2:]:
             sizes = tuple(bottoms[0][2:])
-            return f"needs axes of 2 or more below padded depthwise 3x3 windows, got {sizes}"
+            return f"needs axes of 2 or more below depthwise 3x3 windows of pad 1, got {sizes}"
         return None
 
-    return Limit("padded depthwise 3x3 windows without dilation on axes of 2 or more", fault)
+    return Limit("depthwise 3x3 windows of pad 1 without dilation, on axes of 2 or more", fault)
 
 
 def one_dilation() -> Limit:

@@ -24,6 +24,8 @@ ROWS = [
         (CONV,)),
     Row("conv_depthwise_of_a_line", lambda: nn.Conv2d(3, 3, 3, 2, 1, groups=3), ((2, 3, 4, 1),),
         (CONV,)),
+    Row("conv_depthwise_in_padding", lambda: nn.Conv2d(3, 3, 3, padding=2, groups=3),
+        ((2, 3, 1, 2),), (CONV,)),
     Row("conv_depthwise_dilated", lambda: nn.Conv2d(3, 3, 3, padding=1, dilation=2, groups=3),
         layers=(CONV,)),
     Row("conv_same", lambda: nn.Conv2d(3, 4, (3, 5), padding="same"), layers=(CONV,)),

@@ -129,7 +129,7 @@ SSD = Target(
     "ssd",
     _COMMON | {
         "AbsVal", "BNLL", "DetectionOutput", "Exp", "Interp", "Normalize", "Permute", "PriorBox",
-        "ReLU6", "ShuffleChannel", "Silence", "Split",
+        "ReLU6", "ShuffleChannel", "Split",
     },
     frozenset({"bvlc", "ssd"}),
     limits={
@@ -140,6 +140,7 @@ SSD = Target(
     without=_ROUNDS_UP,
     text_rewrites=(GLOBAL_MAX,),
     judges=("torch", "opencv"),
+    outputs_by_layer=True,
     in_caffe=False,
     wrong_merges=(merges.factor_into_power,),
     about="the SSD branch of Caffe, its descendants, and what reads their nets",

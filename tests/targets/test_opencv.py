@@ -99,7 +99,7 @@ OUTPUTS: dict[str, Callable[[Tensor], object]] = {
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_outputs_by_name(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    for target in TARGETS:
+    for target in (*TARGETS, "ssd"):
         made = exported(OUTPUTS[name], torch.randn(1, 8, 6, 6), target)
         check_as_users_run_it(made, tmp_path)
         check_structure(made.net)

@@ -68,7 +68,7 @@ class _Runner(WithoutHooks):
     def run_node(self, n: fx.Node) -> Any:
         if self.extra and n.target in FOLLOW_SHAPES:
             # The traced sizes hold for the example's batch size.
-            (source,) = n.all_input_nodes
+            source, *_ = n.all_input_nodes  # a size may be a tensor, too
             value, shape = self.env[source], self.batch.shape(n, self.extra)
             return value.expand(shape) if n.target in EXPANDS else value.reshape(shape)
         if self.extra and n.op == "get_attr":

@@ -16,7 +16,7 @@ from fx2caffe.zoo.result import EQUAL, Row
 from fx2caffe.zoo.table import summary
 from tests.library.models import LIBRARIES
 from tests.library.page import PAGE, write
-from tests.library.runs import names, rows
+from tests.library.runs import names, rows, saved
 
 PACKAGES = Path(__file__).with_name("packages.txt")
 
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--engine", default="pycaffe")
     parser.add_argument("--environment", type=Path, metavar="FOLDER")
     parser.add_argument("--page", action="store_true", help=f"write {PAGE}")
+    parser.add_argument("--saved", action="store_true", help="take the rows there are, run none")
     parser.add_argument("-o", "--output", type=Path, default=Path("library"), metavar="FOLDER")
     asked = parser.parse_args()
     if asked.environment is not None:
@@ -40,7 +41,8 @@ def main() -> int:
     asked.output.mkdir(parents=True, exist_ok=True)
     found: list[Row] = []
     for library, models in names(asked.only, asked.limit).items():
-        for row in rows(library, models, asked.output, asked.engine):
+        chosen = saved(library, models, asked.output) if asked.saved else models
+        for row in rows(library, chosen, asked.output, asked.engine):
             print(row.job.name.partition(":")[2], row.verdict, *row.reasons[:1], flush=True)
             found.append(row)
     print(summary(found))

@@ -22,9 +22,18 @@ from tests.library.models import LIBRARIES, SOURCE, package
 SECONDS, BYTES = 240, 8 << 30  # of a model, which is small
 
 
+def _job(library: str, name: str, engine: str = "pycaffe") -> Job:
+    return Job(f"{SOURCE}:{library}.{name}", engine=engine, batch=3)
+
+
+def saved(library: str, names: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Return the names of the models that have a row in the folder."""
+    return tuple(name for name in names if _job(library, name).row_in(folder).exists())
+
+
 def rows(library: str, names: Sequence[str], folder: Path, engine: str) -> Iterator[Row]:
     """Yield the row of each model; one that a run before has made is taken from the folder."""
-    jobs = [Job(f"{SOURCE}:{library}.{name}", engine=engine, batch=3) for name in names]
+    jobs = [_job(library, name, engine) for name in names]
     if not all(job.row_in(folder).exists() for job in jobs):
         _import_all(engine)
         with suppress(ImportError):  # the models say what is missing

@@ -59,6 +59,8 @@ ROWS = [
     Row("view_batch", function(lambda a: a.view(a.size(0), -1)), ONE, ("Flatten",)),
     Row("view_minus_first", function(lambda a: a.view(-1, 60)), ONE, ("Flatten",)),
     Row("reshape_split", function(lambda a: a.reshape(a.shape[0], 3, 2, 2, 5)), ONE, ("Reshape",)),
+    Row("reshape_to_a_size_that_is_a_tensor", function(lambda a: a.reshape(
+        a.shape[0], torch.div(6, torch.tensor(2), rounding_mode="trunc"), -1)), ONE, ("Flatten",)),
     Row("reshape_into_batch", function(lambda a: a.reshape(-1, 4, 5)), ONE, ("Flatten",)),
     Row("reshape_batch_behind", function(lambda a: a.reshape(4, -1, 15)), ONE, ("Reshape",)),
     Row("reshape_fixed_batch", function(lambda a: a.reshape(2, 3, 20)), ONE, ("Flatten",),

@@ -52,6 +52,7 @@ class HingeLoss(Loss):
     """Sum max(0, 1 + x), for the labelled class max(0, 1 - x); divide by the batch size.
 
     All axes but the first are classes, and only the first N of the labels are used (N: batch size).
+    Caffe's max(0, NaN) is 0.
     """
 
     type = "HingeLoss"
@@ -70,7 +71,8 @@ class HingeLoss(Loss):
         rows = bottoms[0].reshape(bottoms[0].shape[0], -1)
         labels = bottoms[1].detach().long().reshape(-1)[: rows.shape[0], None]
         needs_indices("labels", labels, rows.shape[1])
-        margins = F.relu(1 + rows * torch.ones_like(rows).scatter(1, labels, -1.0))
+        margins = 1 + rows * torch.ones_like(rows).scatter(1, labels, -1.0)
+        margins = torch.where(margins > 0, margins, 0)
         margins = margins if self.norm is Norm.L1 else margins.square()
         return (margins.sum() / rows.shape[0],)
 

@@ -142,8 +142,12 @@ def with_gradient(loss: Tensor, bottom: Tensor, gradient: Tensor) -> Tensor:
     Plain operations rather than an autograd.Function, which torch.jit.trace could not save.
     """
     nothing = bottom - bottom.detach()
-    nothing = torch.where(nothing.isnan(), torch.zeros_like(nothing), nothing)  # of infinities
-    return loss.detach() + (nothing * gradient.detach()).sum()
+    return loss.detach() + _without_nan(_without_nan(nothing) * gradient.detach()).sum()
+
+
+def _without_nan(nothing: Tensor) -> Tensor:
+    """Return zeros that infinite elements and gradients have made NaN as zeros again."""
+    return torch.where(nothing.isnan(), 0, nothing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +274,8 @@ class WithMatrix(RecordModule):
 class SigmoidCrossEntropyLoss(Loss):
     """Sum -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), for as many targets as scores.
 
-    Without `normalization` the divisor is the batch size.
+    Without `normalization` the divisor is the batch size. Caffe subtracts infinite scores from
+    themselves, which is NaN.
     """
 
     type = "SigmoidCrossEntropyLoss"
@@ -290,6 +295,7 @@ class SigmoidCrossEntropyLoss(Loss):
         entropy = F.binary_cross_entropy_with_logits(
             scores, target.to(scores.dtype), reduction="none"
         )
+        entropy = torch.where(scores.isinf(), torch.nan, entropy)
         divisor = self.loss_param.divisor(kept, NormalizationMode.BATCH_SIZE)
         return (torch.where(kept, entropy, 0).sum() / divisor,)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf, nan
 from pathlib import Path
 
 from caffe2fx.layers import (
@@ -81,10 +82,13 @@ ROWS = (
     Row("softmax loss, ignoring", SoftmaxWithLoss(loss_param=IGNORING), SIX, values=((), HOLES)),
     *modes("softmax loss", SoftmaxWithLoss, SIX, HOLES, LABELS),
     *normalize("softmax loss", SoftmaxWithLoss, SIX, HOLES),
+    Row("softmax loss of NaN, ignored", SoftmaxWithLoss(loss_param=LossParameter(ignore_label=2)),
+        SIX, values=((nan,), (2.0,) * 6)),
     Row("sigmoid loss", SigmoidCrossEntropyLoss(), PAIR, values=((), TARGETS)),
     Row("sigmoid loss, other shape", SigmoidCrossEntropyLoss(), ((6, 3), (6, 1, 3)),
         values=((), TARGETS)),
     Row("sigmoid loss of extremes", SigmoidCrossEntropyLoss(), PAIR, values=(EXTREME, TARGETS)),
+    Row("sigmoid loss of infinity", SigmoidCrossEntropyLoss(), PAIR, values=((inf,), TARGETS)),
     Row("sigmoid loss, ignoring", SigmoidCrossEntropyLoss(loss_param=IGNORING), PAIR,
         values=((), BINARY)),
     *modes("sigmoid loss", SigmoidCrossEntropyLoss, PAIR, BINARY, TARGETS),
@@ -94,10 +98,12 @@ ROWS = (
     Row("euclidean loss of images", EuclideanLoss(), ((2, 3, 4, 5), (2, 3, 4, 5))),
     Row("euclidean loss of numbers", EuclideanLoss(), ((6,), (6,))),
     Row("hinge loss", HingeLoss(), SIX, values=(SPREAD, LABELS)),
+    Row("hinge loss of NaN", HingeLoss(), SIX, values=((nan, nan, 1.0), LABELS)),
     Row("hinge loss L2", HingeLoss(norm=Norm.L2), SIX, values=(SPREAD, LABELS)),
     Row("hinge loss of an image", HingeLoss(), ((2, 3, 2, 2), (2, 1)), values=((), (11.0, 4.0))),
     Row("hinge loss, more labels", HingeLoss(), ((2, 3), (2, 4)), values=((), (2.0, 1.0) * 4)),
     Row("contrastive loss", ContrastiveLoss(), PAIRS, values=((), (), MARKS)),
+    Row("contrastive loss of infinity", ContrastiveLoss(), PAIRS, values=((inf,), (), MARKS)),
     Row("contrastive loss, near", ContrastiveLoss(margin=3), PAIRS, values=(SPREAD, (), MARKS)),
     Row("contrastive loss, old", ContrastiveLoss(legacy_version=True, margin=5), PAIRS,
         values=((), (), MARKS)),

@@ -122,7 +122,11 @@ class _Reader:
     def layers(self, group: h5py.Group, name: str, depth: int) -> Iterator[LayerWeights]:
         """Yield the layer that this group is, if it is one, and those below it."""
         self._enter(group, depth)
-        members = {key: self._member(group, key) for key in group}
+        keys = tuple(group)
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise CaffeFormatError(f"expected each name once in {group.name}, found {twice} twice")
+        members = {key: self._member(group, key) for key in keys}
         groups = {key: member for key, member in members.items() if isinstance(member, h5py.Group)}
         rest = {key: members[key] for key in members.keys() - groups.keys()}
         blobs = tuple(self._blobs(group.name, rest))

@@ -269,3 +269,10 @@ def test_the_identifier_has_a_length(path: Path) -> None:
         assert value.dtype.kind == "S"
         file.attrs[name] = value.decode()  # without a length
     assert hdf5.identifier(path) == ""
+
+
+def test_two_members_of_one_name_are_refused(path: Path) -> None:
+    hdf5.write(path, [LayerWeights(name, "", (VALUES,)) for name in ("layer_a", "layer_b")])
+    path.write_bytes(path.read_bytes().replace(b"layer_b", b"layer_a"))
+    with pytest.raises(CaffeFormatError, match="expected each name once in /data, found layer_a"):
+        hdf5.read(path)

@@ -18,6 +18,7 @@ from caffe2fx.files.feature_dump import (
     Dump,
     FeatureMap,
     is_exact,
+    npy_of,
     npz_of,
     own_dump,
     safetensors_of,
@@ -53,7 +54,7 @@ def unregister_reader(suffix: str) -> None:
 
 @register_reader(".npy")
 def _npy(path: Path) -> Mapping[str, Array]:
-    return {path.stem: np.load(path, allow_pickle=False)}
+    return {path.stem: npy_of(path)}
 
 
 @register_reader(".npz")

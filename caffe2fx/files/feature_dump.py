@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from types import ModuleType
 from typing import Any
 
@@ -225,7 +226,7 @@ def _arrays(path: Path) -> tuple[Callable[[str], Array], str | None]:
     if path.is_dir():
         manifest = path / MANIFEST
         text = foreign_text.utf8(manifest) if manifest.exists() else None
-        return lambda file: _npy(path / Path(file).name), text
+        return lambda file: npy_of(path / Path(file).name), text
     if path.suffix == ".safetensors":
         read, about = safetensors_of(path)
         return lambda file: read[file], about.get("manifest")
@@ -235,9 +236,14 @@ def _arrays(path: Path) -> tuple[Callable[[str], Array], str | None]:
     return lambda _: np.empty(0), None
 
 
-def _npy(path: Path) -> Array:
-    array: Array = np.load(path, allow_pickle=False)
-    return array
+def npy_of(path: Path) -> Array:
+    """Return the array of an .npy; raise CaffeFormatError if it is not one."""
+    with _zip_errors(path, "an .npy of numbers"):
+        found = np.load(path, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return found
+    found.close()
+    raise CaffeFormatError(f"{path} needs to be an .npy, got an archive: name it .npz")
 
 
 def _in_zip(path: Path) -> str | None:
@@ -247,25 +253,28 @@ def _in_zip(path: Path) -> str | None:
 
 
 @contextmanager
-def _zip_errors(path: Path) -> Iterator[None]:
-    """Raise CaffeFormatError for whatever is wrong in an archive of arrays."""
+def _zip_errors(path: Path, kind: str = "an .npz of arrays") -> Iterator[None]:
+    """Raise CaffeFormatError for whatever is wrong in an array or in an archive of them."""
     try:
         yield
     except _WRONG_ZIP as error:
-        raise CaffeFormatError(f"{path} needs to be an .npz of arrays: {error!r}") from None
+        raise CaffeFormatError(f"{path} needs to be {kind}: {error!r}") from None
 
 
 # NotImplementedError (a RuntimeError) for other compressions, RuntimeError for encrypted members,
-# MemoryError for sizes that no file of arrays has.
+# MemoryError for sizes that no file of arrays has; an array's head is Python, of any mistakes.
 _WRONG_ZIP = (
     *(ValueError, EOFError, KeyError, RuntimeError, OverflowError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, TokenError, TypeError),
 )
 
 
 def npz_of(path: Path) -> dict[str, Array]:
     """Return the arrays of an .npz by name; raise CaffeFormatError if it is not one."""
-    with _zip_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with _zip_errors(path), path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise CaffeFormatError(f"{path} needs to be an .npz, got one array: name it .npy")
         return {name: archive[name] for name in archive.files if name != MANIFEST}
 
 

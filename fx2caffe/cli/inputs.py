@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from caffe2fx.errors import CaffeError, CaffeFileError
+from caffe2fx.files.feature_dump import npy_of, npz_of
 from caffe2fx.weights.atomic import file_errors
 from fx2caffe.cli.input_spec import IMAGES, InputSpec
 from fx2caffe.preprocessing import Preprocessing
@@ -52,13 +54,9 @@ def _drawn(spec: InputSpec, generator: torch.Generator) -> Tensor:
 
 def _arrays(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield the array of an .npy without a name, or those of an .npz with theirs."""
-    try:
-        with file_errors():
-            held = np.load(path, allow_pickle=False)
-            named = [("", held)] if isinstance(held, np.ndarray) else list(held.items())
-    except (ValueError, EOFError) as error:
-        raise CaffeFileError(f"{path} needs to hold arrays of numbers, got {error}") from None
-    for name, array in named:
+    with file_errors():
+        named = npz_of(path) if zipfile.is_zipfile(path) else {"": npy_of(path)}
+    for name, array in named.items():
         if array.dtype.kind not in "fiub":
             raise CaffeError(f"{path} needs to hold numbers, got {array.dtype}")
         # numpy's own names for arrays that were given none are not those of arguments

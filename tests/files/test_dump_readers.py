@@ -264,7 +264,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no array": (
         lambda p: caffe2fx.read_dump(_written(p / "a.npy", "text")),
-        "needs to be a .npy of numbers",
+        "needs to be an .npy of numbers",
     ),
     "an unknown ending": (
         lambda p: caffe2fx.read_dump(_written(p / "a.bin", "text")),

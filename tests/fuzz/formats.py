@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -86,6 +87,11 @@ def _dumped(folder: Path, name: str) -> bytes:
     return (folder / name).read_bytes()
 
 
+def _array() -> bytes:
+    np.save(file := io.BytesIO(), np.arange(6, dtype=np.float32).reshape(2, 3))
+    return file.getvalue()
+
+
 def _manifest(folder: Path) -> bytes:
     write_dump(folder / "dump", {"data": torch.zeros(1, 3)}, MAPS, ("conv",))
     return (folder / "dump" / "manifest.json").read_bytes()
@@ -150,6 +156,7 @@ FORMATS: Mapping[str, Format] = {
         caffe2fx.read_mean,
         twin=twins.binaryproto,
     ),
+    "npy": Format(".npy", lambda _: [_array()], caffe2fx.read_dump, (b"<f8", b"(1, 2)", b"|O")),
     "npz": Format(".npz", lambda folder: [_dumped(folder, "a.npz")], caffe2fx.read_dump),
     "safetensors": Format(
         ".safetensors",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import random
+import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +19,16 @@ from tests.fuzz import runs
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.mutations import mutated
 from tests.fuzz.runs import fault, kind_of, search
+
+
+def _saved(save: Callable[..., object], *arrays: object) -> bytes:
+    save(file := io.BytesIO(), *arrays)
+    return file.getvalue()
+
+
+NPY, NPZ = _saved(np.save, np.ones(3, np.float32)), _saved(np.savez, np.ones(3, np.float32))
+HEAD = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+SAFETENSORS = struct.pack("<Q", len(HEAD)) + HEAD + bytes(8)
 
 # Findings: each of these ended in an error that was not ours, or was read as something else.
 FOUND: dict[str, tuple[str, bytes]] = {
@@ -33,6 +47,10 @@ FOUND: dict[str, tuple[str, bytes]] = {
     "no archive": ("npz", b"PK\x03\x04"),
     "a sign before hexadecimal digits": ("hex", b"-1"),
     "a slice of nothing": ("prototxt", b'layer { name: "s" type: "Slice" top: "y" }'),
+    "an array that is named an archive": ("npz", NPY),
+    "an archive that is named an array": ("npy", NPZ),
+    "the head of an archive that is named an array": ("npy", b"PK\x03\x04"),
+    "tensors without a manifest": ("safetensors", SAFETENSORS),
     "a decimal that Python alone writes": ("txt", b"1_0"),
 }
 

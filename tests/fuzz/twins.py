@@ -80,7 +80,8 @@ def safetensors(path: Path, dump: Dump) -> None:
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     head = json.loads(data[8:start])
-    stated = json.loads(head["__metadata__"]["manifest"])["maps"]
+    about = head.get("__metadata__", {}).get("manifest")
+    stated = json.loads(about)["maps"] if about else [{"file": one.name} for one in dump.maps]
     types = {"F32": "<f4", "F64": "<f8"}
     for one, entry in zip(dump.maps, stated, strict=True):
         about = head[entry["file"]]

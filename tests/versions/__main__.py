@@ -1,8 +1,9 @@
-"""`python -m tests.versions [--only NAME ...] [--environments FOLDER] [--page] [-- OPTIONS]`.
+"""`python -m tests.versions [--only NAME ...] [--environments FOLDER] [--again] [--page]`.
 
 Makes each environment of the table, a Python with packages, and runs its tests there; ends with 1
-if one fails. A run that is given the folder of another goes on with it. Options behind `--` are
-pytest's. pip's own variables, like PIP_EXTRA_INDEX_URL, choose where packages come from.
+if one fails. A run that is given the folder of another goes on with it, and with `--again` runs
+only the tests that failed there. Options behind `--` are pytest's. pip's own variables, like
+PIP_EXTRA_INDEX_URL, choose where packages come from.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from tests.versions.environments import ENVIRONMENTS, NAMES, named
 from tests.versions.page import PAGE, cells, write
-from tests.versions.runs import Result, result
+from tests.versions.runs import Result, again, result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with nullcontext(kept) if kept else tempfile.TemporaryDirectory() as folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for environment in map(named, asked.only or NAMES):
-            results.append(result(environment, Path(folder), tuple(asked.options)))
+            run = again if asked.again else result
+            results.append(run(environment, Path(folder), tuple(asked.options)))
             print(*cells(results[-1]), sep="\t", flush=True)
             for place, reason in results[-1].failed.items():
                 print(f"  {place}: {reason}", flush=True)
@@ -49,6 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", choices=NAMES, default=(), metavar="NAME")
     parser.add_argument("--environments", type=Path, metavar="FOLDER", help="kept afterwards")
+    parser.add_argument("--again", action="store_true", help="only what failed in that folder")
     parser.add_argument("--page", action="store_true", help=f"write {PAGE.name} beside the code")
     parser.add_argument("options", nargs="*", metavar="OPTION", help="of pytest, behind --")
     return parser.parse_args(arguments)

@@ -42,8 +42,9 @@ def cells(result: Result) -> list[str]:
     if named(result.name).plugin:
         protobuf += ", after Caffe's own schema"
     torch = [versions[name].partition("+")[0] for name in ("torch", "torchvision", "numpy")]
-    counts = (result.passed, len(result.failed), sum(result.skipped.values()))
-    return [f"`{result.name}`", versions["Python"], *torch, protobuf, *map("{:,}".format, counts)]
+    passed = f"{result.passed:,}" + (f", {result.mended} at a second try" * bool(result.mended))
+    counts = (len(result.failed), sum(result.skipped.values()))
+    return [f"`{result.name}`", versions["Python"], *torch, protobuf, passed, *map(str, counts)]
 
 
 def _skipped(results: Sequence[Result]) -> list[str]:

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,13 +22,17 @@ DISTRIBUTIONS = ("torch", "torchvision", "numpy", "protobuf")
 
 @dataclass(frozen=True)
 class Result:
-    """What became of the tests of an environment: how many, and the reasons by their count."""
+    """What became of the tests of an environment: how many, and the reasons by their count.
+
+    `mended` of those that passed did so in a later run of the tests that had failed.
+    """
 
     name: str
     versions: dict[str, str]
     passed: int
     failed: dict[str, str]
     skipped: dict[str, int]
+    mended: int = 0
 
     @property
     def is_red(self) -> bool:
@@ -37,15 +42,55 @@ class Result:
 
 def result(environment: Environment, folder: Path, options: tuple[str, ...]) -> Result:
     """Return what became of the tests; of an earlier run with the same code where there is one."""
-    kept, code = folder / f"{environment.name}.json", state_of_the_code()
-    if kept.exists():
-        before = json.loads(kept.read_text("utf-8"))
-        if before.pop("of") == [code, list(options)] and not code.endswith("dirty"):
-            return Result(**before)
-    found = _run(environment, folder, options)
-    text = json.dumps({"of": [code, options], **asdict(found)}, indent=1)
-    kept.write_text(text, "utf-8")
+    of = [state_of_the_code(), *options]
+    before = _kept(environment, folder)
+    if before and before[0] == of and not of[0].endswith("dirty"):
+        return before[1]
+    found = _run(environment, folder, environment.tests, options)
+    _keep(found, of, folder)
     return found
+
+
+def again(environment: Environment, folder: Path, options: tuple[str, ...]) -> Result:
+    """Run the tests that failed in the folder's result once more, and return both together."""
+    before = _kept(environment, folder)
+    if before is None:
+        return result(environment, folder, options)
+    first = before[1]
+    if not first.failed:
+        return first
+    found = _run(environment, folder, [node_of(place) for place in first.failed], options)
+    both = replace(
+        first,
+        versions=found.versions,
+        passed=first.passed + found.passed,
+        failed=found.failed,
+        skipped=dict(Counter(first.skipped) + Counter(found.skipped)),
+        mended=first.mended + found.passed,
+    )
+    _keep(both, [state_of_the_code(), *options], folder)
+    return both
+
+
+def node_of(place: str) -> str:
+    """Return how pytest is asked for a test of its report: path::name[parameters]."""
+    module, _, parameters = place.partition("[")
+    module, _, name = module.rpartition(".")
+    path = module.replace(".", "/") + ".py"
+    return f"{path}::{name}{'[' if parameters else ''}{parameters}"
+
+
+def _kept(environment: Environment, folder: Path) -> tuple[list[str], Result] | None:
+    path = folder / f"{environment.name}.json"
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text("utf-8"))
+    return kept.pop("of"), Result(**kept)
+
+
+def _keep(found: Result, of: list[str], folder: Path) -> None:
+    text = json.dumps({"of": of, **asdict(found)}, indent=1)
+    (folder / f"{found.name}.json").write_text(text, "utf-8")
 
 
 def state_of_the_code() -> str:
@@ -54,19 +99,22 @@ def state_of_the_code() -> str:
     return subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-def _run(environment: Environment, folder: Path, options: tuple[str, ...]) -> Result:
+def _run(
+    environment: Environment, folder: Path, tests: Sequence[str], options: tuple[str, ...]
+) -> Result:
     python, report = make(environment, folder), folder.resolve() / f"{environment.name}.xml"
     report.unlink(missing_ok=True)
-    command = [python, *pytest_arguments(environment), f"--junitxml={report}", *options]
+    arguments = pytest_arguments(environment, tests)
+    command = [python, *arguments, f"--junitxml={report}", *options]
     subprocess.run(command, cwd=ROOT, env=variables(environment), check=False)
     return read(environment.name, _versions(python, environment), report)
 
 
-def pytest_arguments(environment: Environment) -> list[str]:
-    """Return what python is called with."""
+def pytest_arguments(environment: Environment, tests: Sequence[str]) -> list[str]:
+    """Return what the environment's python is called with."""
     plugin = ["-p", environment.plugin] if environment.plugin else []
     options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-m", MARKERS]
-    return ["-m", "pytest", *plugin, *options, *environment.tests]
+    return ["-m", "pytest", *plugin, *options, *tests]
 
 
 def variables(environment: Environment) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ VERSIONS = {
     **{"Python": "3.10.13", "torch": "2.2.2+cpu", "torchvision": "0.17.2+cpu"},
     **{"numpy": "1.26.4", "protobuf": "4.22.5", "in": "upb"},
 }
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # what is installed takes seconds to import
 TESTS = """
 import os, pytest
 def test_right(): pass
@@ -67,7 +69,7 @@ def test_environments_are_complete() -> None:
 
 def _one(tmp_path: Path) -> Environment:
     (tmp_path / "test_few.py").write_text(TESTS, "utf-8")
-    return Environment(OLDEST.name, "3", (), (str(tmp_path),), variables={"SET": "one"})
+    return Environment(OLDEST.name, "3", (), (str(tmp_path),), variables={**ALONE, "SET": "one"})
 
 
 def test_a_run_counts_its_tests_and_goes_on(
@@ -82,11 +84,30 @@ def test_a_run_counts_its_tests_and_goes_on(
     assert (found.passed, found.skipped) == (1, {"not run: without reason": 1})
     assert [*found.failed] == ["test_few.test_wrong"] and found.is_red
     assert runs.result(environment, tmp_path, options) == found and len(made) == 1
-    assert runs.result(environment, tmp_path, (*options, "-k", "right")).failed == {}
     monkeypatch.setattr(runs, "state_of_the_code", lambda: "it-dirty")
-    for _ in range(2):
-        runs.result(environment, tmp_path, options)
-    assert len(made) == 4
+    runs.result(environment, tmp_path, options)
+    assert len(made) == 2
+
+
+def test_what_failed_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = _one(tmp_path)
+    monkeypatch.setattr(runs, "make", lambda *_: Path(sys.executable))
+    monkeypatch.setattr(runs, "_versions", lambda *_: VERSIONS)
+    monkeypatch.setattr(runs, "node_of", lambda place: f"{tmp_path / 'test_few.py'}::test_wrong")
+    first = runs.again(environment, tmp_path, ())
+    mended = replace(environment, variables={**ALONE, "SET": "other"})
+    found = runs.again(mended, tmp_path, ())
+    assert [*first.failed] == ["test_few.test_wrong"] and first.mended == 0
+    assert (found.passed, found.failed, found.mended) == (2, {}, 1)
+    assert found.skipped == first.skipped and runs.again(mended, tmp_path, ("-k", "no")) == found
+
+
+def test_how_a_test_is_named_again() -> None:
+    assert (
+        runs.node_of("tests.ops.test_ops.test_row[a.b-2]")
+        == "tests/ops/test_ops.py::test_row[a.b-2]"
+    )
+    assert runs.node_of("tests.ops.test_ops.test_row") == "tests/ops/test_ops.py::test_row"
 
 
 def test_a_run_that_ends_without_a_report_is_red(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ PADS = [
     move("pad_negative", lambda x: F.pad(x, (-1, -2, -1, 0)), *CROP),
     move("pad_mixed", lambda x: F.pad(x, (-1, 2)), "Slice", *WINDOW, *CROP, "Silence"),
     move("pad_sequence", lambda x: _ragged(x, 2, 5), *ROW, *ROW, "Slice", *AFTER, "Reshape",
-         "Reshape", "Concat", "Silence", shapes=((2, 5),)),
+         "Reshape", "Concat", "Silence", shapes=((2, 5),), fixed_batch=True),
     move("pad_sequence_of_features",
          lambda x: _ragged(x.permute(1, 2, 0), 4, 1, padding_value=-1.0),
          *WINDOW, "Slice", "Flatten", "Flatten", "Slice", *AFTER, "Bias", "Reshape", "Reshape",

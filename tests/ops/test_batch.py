@@ -98,6 +98,43 @@ def test_batches_that_two_sizes_do_not_determine(name: str) -> None:
     assert exported.batch_is_fixed and exported.verify().ok
 
 
+ONE_SAMPLE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "a squeeze": (lambda x: x.squeeze() * 2, "squeeze is not with one sample what it is with 4"),
+    "a squeeze of a vector": (lambda x: x.mean((1, 2)).squeeze(), "squeeze is not with one sample"),
+    "a branch": (lambda x: x * 2 if len(x) > 3 else x + 0, "other operations with one sample"),
+    "a factor": (lambda x: x * min(len(x), 3), "mul is not with one sample"),
+    "a count": (lambda x: x.flatten(1).topk(min(len(x), 2))[0], "is not with one sample"),
+    "a constant": (lambda x: x + torch.arange(min(3.0, len(x))), "is not with one sample"),
+    "the first two": (lambda x: x[:2] + 1, "getitem is not with one sample"),
+    "padded to four": (
+        lambda x: torch.cat([x, x.new_ones(4 - len(x), 2, 3)]) if len(x) < 4 else x * 1,
+        "other operations with one sample",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_SAMPLE)
+def test_what_one_sample_is_not(name: str) -> None:
+    """Four samples and more look alike here."""
+    function, fault = ONE_SAMPLE[name]
+    exported = fx2caffe.export(Function(function), torch.randn(4, 2, 3))
+    assert exported.batch_is_fixed and fault in exported.batch_faults[0]
+
+
+FREE: dict[str, Callable[[Tensor], Tensor]] = {
+    "written through a view": lambda x: torch.ones(2, 3).t_().view(3, 2).mul_(2) @ x,
+    "one sample picked": lambda x: x - x[:1],
+    "a constant of each": lambda x: x + torch.arange(float(len(x))).view(-1, 1, 1) * 0 + 1,
+    "a model that needs two": lambda x: x[1:2] - x if len(x) > 1 else x.view(5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_one_sample_leaves_the_batch_free(name: str) -> None:
+    exported = fx2caffe.export(Function(FREE[name]), torch.randn(4, 2, 3))
+    assert not exported.batch_is_fixed, exported.batch_faults
+
+
 def test_a_batch_without_samples_is_refused() -> None:
     with pytest.raises(caffe2fx.CaffeError, match=r"got shape \(0, 3, 8, 8\)"):
         fx2caffe.export(torch.nn.Conv2d(3, 4, 3), torch.randn(0, 3, 8, 8))

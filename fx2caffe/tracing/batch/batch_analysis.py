@@ -58,7 +58,10 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
     found = _compared(first.module, second.module)
     # Constants that grow with the batch, as indices to write to do, would be very large.
     bends = () if found.faults else _bends(model, example_inputs, first, found, options)
-    return replace(found, faults=(*found.faults, *bends))
+    faults = (*found.faults, *bends)
+    return replace(
+        found, faults=faults or tuple(_breaks(model, example_inputs, found, first, options))
+    )
 
 
 def _bends(
@@ -85,6 +88,67 @@ def _bends(
         and not result_varies(first.module, one)
         and not _goes_on(one, found, three, third, more)
     ]
+
+
+def _breaks(
+    model: nn.Module, example_inputs: Any, found: Batch, first: Trace, options: dict[str, Any]
+) -> list[str]:
+    """List what differs with one sample alone, of which `squeeze` takes the axis away.
+
+    A model that does not run so has no results that the net could miss.
+    """
+    fewer = _samples(model, example_inputs) - 1
+    if fewer < 1:
+        return []
+    try:
+        single = trace(
+            model, larger(model, example_inputs, -fewer), **{**options, "values": "fake"}
+        )
+    except Exception:
+        return []
+    pairs = paired(single.module.graph, first.module.graph, maps_alike=True)
+    if pairs is None:
+        return ["the model runs other operations with one sample"]
+    names = {two: one for one, two in pairs}
+    graphs = single.module, first.module
+    return [
+        f"{two.name} is not with one sample what it is with {fewer + 1}"
+        for one, two in pairs
+        if not _same_of_one(graphs, (one, two), names, found)
+        or not _follows(first.module, found, (two, one), -fewer)
+    ]
+
+
+def _follows(first: fx.GraphModule, found: Batch, pair: Pair, more: int) -> bool:
+    """Return whether a node has the shape with `more` samples that its growth implies."""
+    known = pair[0].name in found.others and not result_varies(first, pair[0])
+    return not known or _on_one_line(pair[0], found, pair[1], more)
+
+
+def _same_of_one(
+    graphs: tuple[fx.GraphModule, fx.GraphModule],
+    pair: Pair,
+    names: dict[fx.Node, fx.Node],
+    found: Batch,
+) -> bool:
+    """Return whether the node of a single sample calls, or holds, what that of several does."""
+    repeated = found.repeated.get(pair[1].name)
+    if repeated is not None:
+        return repeated.is_repeated_in(_attribute(graphs[0], pair[0]))
+    if pair[0].target == pair[1].target or pair[0].op == "get_attr":
+        return not _difference(*graphs, pair, names)
+    one, two = (
+        _attribute(graph, node.args[1])  # type: ignore[arg-type]
+        for graph, node in zip(graphs, pair, strict=True)
+    )
+    return torch.equal(one, two)
+
+
+def _samples(model: nn.Module, example_inputs: Any) -> int:
+    """Return how many samples the example has, by its first input."""
+    args, kwargs = model_inputs.as_inputs(model, example_inputs)
+    tensors = pytree.flatten((args, kwargs)).tensors
+    return tensors[0].shape[0] if tensors and tensors[0].dim() else 0
 
 
 def _more_samples(found: Batch, first: fx.GraphModule) -> int:
@@ -148,7 +212,12 @@ def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
 
 
 def _more_of(value: Tensor, more: int) -> Tensor:
-    """Append `more` samples: copies if few, else an expanded view, as nothing is computed on it."""
+    """Append `more` samples: copies if few, else an expanded view, as nothing is computed on it.
+
+    Below 0, take the last samples away.
+    """
+    if more < 0:
+        return value[:more]
     if more < MANY_MORE:
         return torch.cat([value, *[value[:1]] * more])
     return value[:1].expand(len(value) + more, *value.shape[1:])

@@ -7,20 +7,28 @@ from typing import Any
 
 from torch import fx
 
+from fx2caffe.ir.graph_functions import index_map, sample_map
+
 Pair = tuple[fx.Node, fx.Node]
 
 
-def paired(first: fx.Graph, second: fx.Graph) -> list[Pair] | None:
+def paired(first: fx.Graph, second: fx.Graph, *, maps_alike: bool = False) -> list[Pair] | None:
     """Return the nodes of two graphs in pairs, None where they call different operations.
 
     Operations are paired in order, constants by the arguments that read them: a view of a
     parameter may be the parameter itself in one trace and a constant of its own in the other.
+    With `maps_alike` a map of each sample, as all maps of a single one are, may be one of all; the
+    constants of such pairs are not paired.
     """
     ones, twos = _operations(first), _operations(second)
-    if [(n.op, n.target) for n in ones] != [(n.op, n.target) for n in twos]:
+    operation = _operation if maps_alike else _call
+    if list(map(operation, ones)) != list(map(operation, twos)):
         return None
     found: dict[Pair, None] = {}
     for one, two in zip(ones, twos, strict=True):
+        if _call(one) != _call(two):
+            found[one, two] = None
+            continue
         read = _read(one), _read(two)
         constants = [[n.op == "get_attr" for n in nodes] for nodes in read]
         if constants[0] != constants[1]:
@@ -69,6 +77,14 @@ def same_arguments(one: fx.Node, two: fx.Node, names: dict[fx.Node, fx.Node]) ->
 
 def _name(node: fx.Node) -> str:
     return "constant" if node.op == "get_attr" else node.name
+
+
+def _call(node: fx.Node) -> tuple[str, Any]:
+    return node.op, node.target
+
+
+def _operation(node: fx.Node) -> tuple[str, Any]:
+    return node.op, index_map if node.target is sample_map else node.target
 
 
 def _operations(graph: fx.Graph) -> list[fx.Node]:

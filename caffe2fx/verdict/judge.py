@@ -84,6 +84,9 @@ def judge(
                 once_more = _Trial(net, session, reference, drawn, album).result([inputs])
                 rows = {value: _surer(rows[value], once_more[value]) for value in rows}
                 doubtful = _unproven(rows)
+                if doubtful:  # a map may be all 0 on those that were drawn, and not on the example
+                    rows |= _surest(rows, trial.result([drawn]), doubtful)
+                    doubtful = _unproven(rows)
     context = Context(
         program=session.program,
         inputs=digests(net, inputs),
@@ -97,6 +100,12 @@ def judge(
 
 def _unproven(rows: Mapping[Value, Row]) -> set[Value]:
     return {value for value, row in rows.items() if row.status is Status.NOT_PROVEN}
+
+
+def _surest(
+    rows: Mapping[Value, Row], again: Mapping[Value, Row], values: set[Value]
+) -> dict[Value, Row]:
+    return {value: _surer(rows[value], again[value]) for value in values}
 
 
 def _surer(first: Row, second: Row) -> Row:

@@ -77,6 +77,7 @@ X = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(3))
 IMAGES = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(4))
 FRACTIONS = torch.tensor([0, 0.3, 0.3, 0.5, 0.1])
 BOXES = torch.tensor([[0, 1, 1, 8, 8], [1, 2, 3, 10, 9], [0, 0, 0, 5, 7]])
+FEATURES = torch.randn(2, 4, generator=torch.Generator().manual_seed(5))
 ONES, SOME = torch.ones(1, 6).long(), torch.tensor([[1, 1, 1, 1, 0, 0]])
 HIDDEN = torch.zeros(1, 1, 6).masked_fill(SOME == 0, -torch.inf)
 ROWS: dict[str, tuple[Callable[[], nn.Module], Sequence[Tensor]]] = {
@@ -95,6 +96,10 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], Sequence[Tensor]]] = {
     "one id": (lambda: nn.Embedding(10, 8), (torch.tensor([[3]]),)),
     "the only id": (lambda: nn.Embedding(1, 8), (torch.tensor([[0], [0]]),)),
     "a row that no id reaches": (Prompted, (torch.tensor([[5, 7, 9]]),)),
+    "one row": (lambda: Function(lambda x: x > 0), (FEATURES[:1],)),
+    "one row above 0": (lambda: Function(lambda x: (x > 0.5).float()), (FEATURES[:1].abs(),)),
+    "one element": (lambda: Function(lambda x: (x > 0).float()), (FEATURES[:1, :1].abs(),)),
+    "rows": (lambda: Function(lambda x: torch.where(x > 3, x, 0.5)), (FEATURES,)),
     "boxes": (lambda: Function(pooled), (IMAGES, BOXES.float())),
     "boxes with fractions": (lambda: Function(pooled), (IMAGES, BOXES + FRACTIONS)),
     "boxes of one image": (lambda: Function(pooled), (IMAGES[:1], BOXES[:1].float())),

@@ -73,10 +73,14 @@ def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator) -> Tensor:
-    """Draw integers by `draw`, as torch refuses invalid indices; other tables by column."""
-    if value.is_floating_point() and value.dim() == 2:
-        return _towards_zero(_column_wise(value, generator), generator)
-    return draw(value, generator) if is_whole(value) else second_input(value) * factor
+    """Draw integers by `draw`, as torch refuses invalid indices, and integers of tables by column.
+
+    A column of a table may hold indices, which nothing checks, if all of its values are integral.
+    """
+    if not (value.is_floating_point() and value.dim() == 2):
+        return draw(value, generator) if is_whole(value) else second_input(value) * factor
+    near = _towards_zero(_column_wise(value, generator), generator)
+    return torch.where((value == value.round()).all(0), near, second_input(value) * factor)
 
 
 def constants_compared_with(net: Net) -> list[float]:

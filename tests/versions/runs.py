@@ -14,9 +14,11 @@ from xml.etree import ElementTree
 from caffe2fx.engines.pycaffe import starter
 from tests.versions.caffe_pb2_first import CAFFE_PB2
 from tests.versions.environments import Environment, make
+from tests.versions.only import ONLY
 
 ROOT = Path(__file__).parents[2]
 MARKERS = "not sweep and not long and not minutes and not pycaffe"
+NO_TEST = 5  # pytest's status where all that failed are gone
 DISTRIBUTIONS = ("torch", "torchvision", "numpy", "protobuf")
 
 
@@ -59,7 +61,8 @@ def again(environment: Environment, folder: Path, options: tuple[str, ...]) -> R
     first = before[1]
     if not first.failed:
         return first
-    found = _run(environment, folder, [node_of(place) for place in first.failed], options)
+    nodes = [node_of(place) for place in first.failed]
+    found = _run(environment, folder, _files_of(nodes), options, nodes)
     both = replace(
         first,
         versions=found.versions,
@@ -99,20 +102,34 @@ def state_of_the_code() -> str:
     return subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
+def _files_of(nodes: Sequence[str]) -> list[str]:
+    return [*dict.fromkeys(node.partition("::")[0] for node in nodes)]
+
+
 def _run(
-    environment: Environment, folder: Path, tests: Sequence[str], options: tuple[str, ...]
+    environment: Environment,
+    folder: Path,
+    tests: Sequence[str],
+    options: tuple[str, ...],
+    only: Sequence[str] = (),
 ) -> Result:
-    python, report = make(environment, folder), folder.resolve() / f"{environment.name}.xml"
+    python, place = make(environment, folder), folder.resolve()
+    report, listed = place / f"{environment.name}.xml", place / f"{environment.name}.only"
     report.unlink(missing_ok=True)
+    env = variables(environment)
+    if only:
+        listed.write_text("\n".join(only), "utf-8")
+        env[ONLY] = str(listed)
     arguments = pytest_arguments(environment, tests)
     command = [python, *arguments, f"--junitxml={report}", *options]
-    subprocess.run(command, cwd=ROOT, env=variables(environment), check=False)
-    return read(environment.name, _versions(python, environment), report)
+    status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+    return read(environment.name, _versions(python, environment), report, status)
 
 
 def pytest_arguments(environment: Environment, tests: Sequence[str]) -> list[str]:
     """Return what the environment's python is called with."""
     plugin = ["-p", environment.plugin] if environment.plugin else []
+    plugin += ["-p", "tests.versions.only"]
     options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-m", MARKERS]
     return ["-m", "pytest", *plugin, *options, *tests]
 
@@ -150,11 +167,13 @@ def _versions(python: Path, environment: Environment) -> dict[str, str]:
     return versions
 
 
-def read(name: str, versions: dict[str, str], report: Path) -> Result:
-    """Read pytest's report; without one all failed."""
+def read(name: str, versions: dict[str, str], report: Path, status: int) -> Result:
+    """Read pytest's report; a run that did not come to its end failed, whatever it reports."""
+    passed, failed, skipped = 0, dict[str, str](), Counter[str]()
+    if status not in (0, 1, NO_TEST):
+        failed["pytest"] = f"ended with status {status}"
     if not report.exists():
         return Result(name, versions, 0, {"pytest": "ended without a report"}, {})
-    passed, failed, skipped = 0, dict[str, str](), Counter[str]()
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         place = f"{case.get('classname', '')}.{case.get('name', '')}"
         children = {child.tag: child.get("message", "") for child in case}

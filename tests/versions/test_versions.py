@@ -93,7 +93,8 @@ def test_what_failed_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     environment = _one(tmp_path)
     monkeypatch.setattr(runs, "make", lambda *_: Path(sys.executable))
     monkeypatch.setattr(runs, "_versions", lambda *_: VERSIONS)
-    monkeypatch.setattr(runs, "node_of", lambda place: f"{tmp_path / 'test_few.py'}::test_wrong")
+    monkeypatch.setattr(runs, "node_of", lambda place: place.replace(".", ".py::"))
+    monkeypatch.setattr(runs, "_files_of", lambda nodes: [str(tmp_path)])
     first = runs.again(environment, tmp_path, ())
     mended = replace(environment, variables={**ALONE, "SET": "other"})
     found = runs.again(mended, tmp_path, ())
@@ -111,7 +112,12 @@ def test_how_a_test_is_named_again() -> None:
 
 
 def test_a_run_that_ends_without_a_report_is_red(tmp_path: Path) -> None:
-    assert runs.read("torch-2.2", VERSIONS, tmp_path / "none.xml").is_red
+    report = tmp_path / "few.xml"
+    assert runs.read("torch-2.2", VERSIONS, report, 0).is_red
+    report.write_text('<testsuite><testcase classname="a" name="b"/></testsuite>', "utf-8")
+    assert not runs.read("torch-2.2", VERSIONS, report, 0).is_red
+    for status in (2, 3, 4, -9):  # interrupted, a fault of pytest, wrong usage, killed
+        assert runs.read("torch-2.2", VERSIONS, report, status).is_red
     assert Result("torch-2.2", VERSIONS, 0, {}, {}).is_red
 
 

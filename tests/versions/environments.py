@@ -19,7 +19,7 @@ TRACING = ("tests/tracing", "tests/exporter", "tests/optimize")
 LOADING = ("tests/module", "tests/net", "tests/verdict", "tests/engines")
 FILES = ("tests/files", "tests/weights", "tests/report", "tests/fuzz", "tests/versions")
 EVERYTHING = (*MEANINGS, *TRACING, *LOADING, *FILES)
-SCHEMA = ("tests/files", "tests/weights", "tests/versions", "tests/layers/test_rows.py")
+SCHEMA = ("tests/files",)
 
 
 @dataclass(frozen=True)

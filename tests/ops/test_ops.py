@@ -115,6 +115,7 @@ REFUSED = [row for row in ROWS if row.refused]
 # Functions that are refused while they are traced.
 TRACED = (
     "needs eval mode",
+    "updates its running statistics",
     "packs",
     "reads the data",
     "embedding_renorm_ writes",

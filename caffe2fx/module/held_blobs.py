@@ -1,7 +1,8 @@
 """The weight blobs of a layer, as the module that it became holds them now.
 
 Users change what load made: they train and prune it, and put other modules in its place. The blobs
-are those of the file's layer only while the module is of the type that load made.
+are those of the file's layer only while the module is of the type that load made, and has its
+strides and the like.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from caffe2fx.errors import CaffeError, ShapeMismatchError
+from caffe2fx.layers.layer import Layer
 from caffe2fx.messages.message import Shape
 from caffe2fx.net.shared_weights import Reshaped
 from caffe2fx.net.step import Step
+
+_STATED = (bool, int, float, str, tuple)  # types of what a module has of its layer
+_FREE = ("training", "momentum")  # of no effect on what the weights compute
 
 
 def held_blobs(step: Step, reads: Sequence[Shape], module: nn.Module) -> tuple[Tensor, ...]:
@@ -32,6 +37,7 @@ def held_blobs(step: Step, reads: Sequence[Shape], module: nn.Module) -> tuple[T
         if list(map(_sizes, blobs)) != list(map(_sizes, step.blobs)):
             wanted, got = ([tuple(blob.shape) for blob in them] for them in (step.blobs, blobs))
             raise ShapeMismatchError(f"needs weights of shapes {wanted}, got {got}")
+        _check_parameters(step, reads, module)
     except CaffeError as error:
         raise step.fault(error) from None
     pairs = zip(blobs, step.blobs, strict=True)
@@ -48,6 +54,17 @@ def _check_type(step: Step, reads: Sequence[Shape], module: nn.Module) -> None:
             f"needs the module that load made, {_name(made)}, got {_name(got)}: put it back, with "
             "the weights copied into it"
         )
+
+
+def _check_parameters(step: Step, reads: Sequence[Shape], module: nn.Module) -> None:
+    """Raise if the module has another stride, eps or the like than its prototxt."""
+    if isinstance(module, Reshaped):
+        return
+    for name, value in vars(step.module(reads)).items():
+        stated = isinstance(value, (*_STATED, Layer)) and not name.startswith("_")
+        if stated and name not in _FREE and getattr(module, name, None) != value:
+            found = getattr(module, name, None)
+            raise CaffeError(f"needs {name} {value} as in its prototxt, got {found}: put it back")
 
 
 def _name(kind: type[nn.Module]) -> str:

@@ -87,9 +87,10 @@ def save_weights(module: CaffeGraphModule, path: str | Path) -> None:
     """Write the weights that a loaded module now holds, for its untouched original prototxt.
 
     Raises CaffeError for a module that did not come from caffe2fx.load, or was loaded with
-    optimize=True or has other modules in place of those with weights: its weights are no longer
-    those of the prototxt's layers. So too where weights that layers share differ, and where
-    `outputs` cut off layers with weights, which Caffe would start at random.
+    optimize=True, or has other modules in place of those with weights, or such of another stride
+    and the like: its weights are no longer those of the prototxt's layers. So too where weights
+    that layers share differ, and where `outputs` cut off layers with weights, which Caffe would
+    start at random.
     """
     if not isinstance(module, CaffeGraphModule):
         kind = type(module).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,8 @@ RIGHT: list[Change] = [
     lambda module: parametrizations.spectral_norm(module.conv),
     lambda module: parametrizations.weight_norm(module.conv),
     nn.Module.double,
+    lambda module: setattr(module.bn, "momentum", 0.5),
+    nn.Module.eval,
     lambda module: module.to(memory_format=torch.channels_last),
     lambda module: setattr(module.bn, "running_mean", torch.arange(8.0)[::2]),
 ]
@@ -139,6 +142,19 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "another size": (
         swapped("conv", lambda: nn.Conv2d(4, 4, 3, groups=4)),
         r"needs weights of shapes .*, got \[\(4, 1, 3, 3\), \(4,\)\]",
+    ),
+    "another stride": (
+        swapped("conv", lambda: nn.Conv2d(4, 4, 1, groups=4, stride=2)),
+        r"needs stride \(1, 1\) as in its prototxt, got \(2, 2\)",
+    ),
+    "a padding that is set": (
+        lambda module: setattr(module.conv, "padding", (1, 1)),
+        r"needs padding \(0, 0\) as in its prototxt",
+    ),
+    "another eps": (lambda module: setattr(module.bn, "eps", 0.5), "needs eps 1e-05 as in"),
+    "another axis": (
+        lambda module: setattr(module.scale, "layer", replace(module.scale.layer, num_axes=-1)),
+        "needs layer .* as in its prototxt",
     ),
     "shared weights that differ": (
         lambda module: setattr(module.two, "bias", nn.Parameter(torch.zeros(4))),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from caffe2fx.layers import Bias, Convolution, Deconvolution, InnerProduct, Reshape
 from caffe2fx.layers.layer import Layer, axis_of
+from caffe2fx.messages.message import Shape
 from fx2caffe.ir.axis_matrix import AxisMatrix
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.gather import DENSE
@@ -39,12 +40,13 @@ def channels(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
 
 
 def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
-    """Multiply any axis as the channels of a 1x1 convolution, with the axes before it as batch."""
-    layer, bottoms = call.layer, call.bottoms
-    bottom, axis = bottoms[0], layer.axis
-    inner = prod(bottom.static_size(a) for a in range(axis + 1, bottom.rank))
+    """Multiply any axis as the channels of a 1x1 convolution, with the axes before it as batch.
+
+    The axes behind it are the image's width, which may follow the net's batch.
+    """
+    layer, bottom, axis = call.layer, call.bottom, call.layer.axis
     size = bottom.static_size(axis)
-    flat = net.add(Reshape(shape=(-1, size, 1, inner)), bottom, suffix="rows")
+    flat = net.add(Reshape(shape=_as_channels(bottom, axis)), bottom, suffix="rows")
     product = Convolution(num_output=layer.rows, bias_term=False, kernel_size=(1,))
     weight = call.blobs[0].reshape(layer.rows, size, 1, 1)
     mixed = net.add(product, flat, blobs=[weight], suffix="mix")
@@ -54,6 +56,17 @@ def any_axis(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:
         for axis_, size in enumerate(shape)
     )
     return (net.add(Reshape(shape=dims), mixed),)
+
+
+def _as_channels(bottom: Symbol, axis: int) -> Shape:
+    """Return the shape (before, axis, 1, behind), -1 for the part that follows the batch."""
+    following = [a for a in range(bottom.rank) if a != axis and bottom.carries_batch(a)]
+    for other in following[1:]:
+        bottom.static_size(other)  # refuses it: a Reshape finds one size by itself
+    size, before, behind = bottom.shape[axis], bottom.shape[:axis], bottom.shape[axis + 1 :]
+    if following and following[0] > axis:
+        return (prod(before), size, 1, -1)
+    return (-1, size, 1, prod(behind))
 
 
 def by_columns(net: Emitter, call: LayerCall[AxisMatrix]) -> Tops:

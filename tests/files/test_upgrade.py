@@ -194,7 +194,7 @@ def test_data_transformation_moves_to_a_message_of_its_own() -> None:
     # protobuf 4.22 writes the fields of a message in another order
     either = 'source: "/db" batch_size: 4', 'batch_size: 4 source: "/db"'
     assert any(f"data_param {{ {fields} }}" in text for fields in either)
-    either = "scale: 2 crop_size: 7", "crop_size: 7 scale: 2"  # in pure Python
+    either = "scale: 2 crop_size: 7", "scale: 2.0 crop_size: 7"  # in pure Python
     assert any(f"transform_param {{ {fields} }}" in text for fields in either)
     assert "transform_param { mirror: true }" in text and "fg_threshold: 0.3" in text
 

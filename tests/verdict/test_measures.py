@@ -86,6 +86,16 @@ def test_a_map_of_little_signal_may_err_by_four_roundings(places: float, is_equa
     assert judge(net, session, reference(net), [X], engine="tampered").ok is is_equal
 
 
+def test_a_sum_of_equal_terms_may_err_as_one_after_the_other() -> None:
+    terms = 10 * (1 + torch.randn(200, 160, generator=torch.Generator().manual_seed(0)) / 100)
+    sums, exact = torch.zeros(200), terms.double().sum(1)
+    for term in terms.unbind(1):
+        sums = sums + term
+    size = float(exact.max())
+    worst = difference(sums, exact)
+    assert measures.alone_limit(0, 1, size) < worst < measures.alone_limit(0, 160, size)
+
+
 def canceling(off: float = 0.0) -> Net:
     """Return a net whose result is a hundredth of its terms, so that errors count more."""
     almost = power("almost", Value("x"), scale=-0.99)

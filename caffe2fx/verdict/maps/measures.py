@@ -19,10 +19,11 @@ PIECE = 2**22  # elements that are compared at a time
 def alone_limit(signal: float, length: float, size: float = 0.0, noise: float = 0.0) -> float:
     """Return a layer's error limit alone, for sums of `length` terms; `noise` is float32's own.
 
-    A map of few elements may show none of its noise: a result of that size is rounded at least.
+    A map of few elements may show none of its noise: a result of that size is rounded at least,
+    and the deviation of a sum of equal terms, one after the other, is a third of their root of it.
     """
     growth = sqrt(max(1.0, length / SHORT))
-    rounding = ULP / 2 * size * growth
+    rounding = ULP / 2 * size * sqrt(max(1.0, length / 9))
     return max(ALONE * signal * growth, NOISE_FACTOR * max(noise, rounding))
 
 

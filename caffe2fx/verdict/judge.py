@@ -1,6 +1,6 @@
 """The verdict: does an engine compute the reference's values, layer by layer?
 
-Float32 has noise of its own, so one end-to-end tolerance proves nothing. Two measures decide.
+Float32 has noise of its own: one end-to-end tolerance proves nothing. (a) decides, (b) confirms.
 (a) Alone: every layer, fed with the reference's inputs, errs by at most 1e-5 of the signal,
 scaled by the length of its sums, or 4 times torch's own float32 error there, which is at least half
 of the last place of the largest value.
@@ -12,7 +12,6 @@ Maps that only a rewrite knows, within one operation of the reference, are judge
 (c) As published: where a program by default runs the files otherwise than layer by layer (it
 merges layers, or convolves by a faster and coarser algorithm), the outputs of that run err by at
 most PUBLISHED times (b)'s limit, which the rounding of no algorithm reaches.
-The first decides, the second confirms.
 The signal of a feature map is the smaller of its largest value and of its largest change under
 a second random input: an error relative to a map that is mostly bias proves nothing. Where the
 example moves no signal (a mask of ones), more inputs are drawn, and the engine is judged on those
@@ -84,9 +83,9 @@ def judge(
                 once_more = _Trial(net, session, reference, drawn, album).result([inputs])
                 rows = {value: _surer(rows[value], once_more[value]) for value in rows}
                 doubtful = _unproven(rows)
-                if doubtful:  # a map may be all 0 on those that were drawn, and not on the example
-                    rows |= _surest(rows, trial.result([drawn]), doubtful)
-                    doubtful = _unproven(rows)
+                again = trial.result([drawn]) if doubtful else rows  # all 0 on what was drawn
+                rows |= {value: _surer(rows[value], again[value]) for value in doubtful}
+                doubtful = _unproven(rows)
     context = Context(
         program=session.program,
         inputs=digests(net, inputs),
@@ -100,12 +99,6 @@ def judge(
 
 def _unproven(rows: Mapping[Value, Row]) -> set[Value]:
     return {value for value, row in rows.items() if row.status is Status.NOT_PROVEN}
-
-
-def _surest(
-    rows: Mapping[Value, Row], again: Mapping[Value, Row], values: set[Value]
-) -> dict[Value, Row]:
-    return {value: _surer(rows[value], again[value]) for value in values}
 
 
 def _surer(first: Row, second: Row) -> Row:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from caffe2fx.engines import Session, engine
 from caffe2fx.files.prototxt import parse
+from caffe2fx.layers import Input, Power
 from caffe2fx.module import save
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.save import current_net
@@ -44,6 +45,18 @@ layer { name: "fc" type: "InnerProduct" bottom: "concat" top: "fc"
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+X = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+
+
+def chain(*layers: Step) -> Net:
+    """Return a net of these layers over an input of (2, 4)."""
+    data = Step("data", Input(shape=((2, 4),)), (), (Value("x"),))
+    return Net((data, *layers), layers[-1].tops)
+
+
+def power(name: str, bottom: Value, **parameters: float) -> Step:
+    """Return a Power whose top has the name of the layer."""
+    return Step(name, Power(**parameters), (bottom,), (Value(name),))
 
 
 def right_net() -> Net:

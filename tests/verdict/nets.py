@@ -11,7 +11,7 @@ from torch import Tensor
 
 from caffe2fx.engines import Session, engine
 from caffe2fx.files.prototxt import parse
-from caffe2fx.layers import Input, Power
+from caffe2fx.layers import Eltwise, Input, Power
 from caffe2fx.module import save
 from caffe2fx.module.builder import graph_module
 from caffe2fx.module.save import current_net
@@ -57,6 +57,14 @@ def chain(*layers: Step) -> Net:
 def power(name: str, bottom: Value, **parameters: float) -> Step:
     """Return a Power whose top has the name of the layer."""
     return Step(name, Power(**parameters), (bottom,), (Value(name),))
+
+
+def canceling(off: float = 0.0) -> Net:
+    """Return a net whose result is a hundredth of its terms, so that errors count more."""
+    almost = power("almost", Value("x"), scale=-0.99)
+    both = Value("one"), Value("almost")
+    left = Step("left", Eltwise(), both, (Value("left"),))
+    return chain(power("one", Value("x"), scale=1 + off), almost, left)
 
 
 def right_net() -> Net:

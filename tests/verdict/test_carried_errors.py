@@ -10,21 +10,13 @@ import torch
 from torch import Tensor
 
 from caffe2fx.engines.embedded import EmbeddedSession
-from caffe2fx.layers import Eltwise, Input, Softmax
+from caffe2fx.layers import Input, Softmax
 from caffe2fx.module.builder import graph_module
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Step, Value, is_input
 from caffe2fx.verdict import carried_errors
 from caffe2fx.verdict.judge import judge
-from tests.verdict.nets import X, chain, power, reference
-
-
-def canceling(off: float = 0.0) -> Net:
-    """Return a net whose result is a hundredth of its terms, so that errors count more."""
-    almost = power("almost", Value("x"), scale=-0.99)
-    both = Value("one"), Value("almost")
-    left = Step("left", Eltwise(), both, (Value("left"),))
-    return chain(power("one", Value("x"), scale=1 + off), almost, left)
+from tests.verdict.nets import X, canceling, power, reference
 
 
 class TwoFaced(EmbeddedSession):

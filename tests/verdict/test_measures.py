@@ -35,7 +35,17 @@ from caffe2fx.verdict.maps.measures import difference, largest, moved, positions
 from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
 from caffe2fx.verdict.reference.second_inputs import second_input
 from caffe2fx.verdict.result.report import Report, Status
-from tests.verdict.nets import IMAGES, X, at, chain, power, reference, right_net, with_step
+from tests.verdict.nets import (
+    IMAGES,
+    X,
+    at,
+    canceling,
+    chain,
+    power,
+    reference,
+    right_net,
+    with_step,
+)
 
 Patch = pytest.MonkeyPatch
 

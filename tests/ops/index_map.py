@@ -17,7 +17,6 @@ X = ((2, 4, 6, 8),)
 SLICE, CROP = ("Slice", "Silence"), ("DummyData", "Crop")
 SWAP = ("Reshape", "Im2col", "Reshape")
 WINDOW = ("Reshape", "Im2col", "Reshape")
-ROW = ("DummyData", "Crop", "Flatten")
 AFTER = ("Reshape", "Im2col", "Flatten", *CROP)  # padding behind the last element
 PIECES = ("Slice", "Concat")
 MATRIX = ("Reshape", "Convolution", "Reshape")
@@ -240,8 +239,8 @@ PADS = [
     move("pad_number_one_axis", lambda x: F.pad(x, (1, 1), value=-2.0), *WINDOW, "Bias"),
     move("pad_negative", lambda x: F.pad(x, (-1, -2, -1, 0)), *CROP),
     move("pad_mixed", lambda x: F.pad(x, (-1, 2)), "Slice", *WINDOW, *CROP, "Silence"),
-    move("pad_sequence", lambda x: _ragged(x, 2, 5), *ROW, *ROW, "Slice", *AFTER, "Reshape",
-         "Reshape", "Concat", "Silence", shapes=((2, 5),), fixed_batch=True),
+    move("pad_sequence", lambda x: _ragged(x, 2, 5), "Slice", "Flatten", "Flatten", "Slice", *AFTER,
+         "Reshape", "Reshape", "Concat", "Silence", shapes=((2, 5),), fixed_batch=True),
     move("pad_sequence_of_features",
          lambda x: _ragged(x.permute(1, 2, 0), 4, 1, padding_value=-1.0),
          "Reshape", "Im2col", "Reshape", "Slice", "Flatten", "Flatten", "Slice", "Reshape",

@@ -89,11 +89,9 @@ _FUNCTIONS: Mapping[str, str] = {
         _softmax_backward_data max_pool2d_with_indices_backward native_dropout_backward
         _batch_norm_with_update native_batch_norm
         multi_margin_loss multilabel_margin_loss nll_loss nll_loss_nd nll_loss2d
-        cross_entropy_loss linear_cross_entropy
-        binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy
-        gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss margin_ranking_loss
-        mse_loss multilabel_soft_margin_loss poisson_nll_loss smooth_l1_loss soft_margin_loss
-        triplet_margin_loss triplet_margin_with_distance_loss
+        cross_entropy_loss linear_cross_entropy cosine_embedding_loss cross_entropy
+        gaussian_nll_loss hinge_embedding_loss margin_ranking_loss multilabel_soft_margin_loss
+        poisson_nll_loss triplet_margin_loss triplet_margin_with_distance_loss
     """,
     STRIDES: "resize resize_as as_strided as_strided_copy as_strided_scatter",
     SCATTERS: "put _unsafe_masked_index_put_accumulate",

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe.ir import graph_functions
+from fx2caffe.tracing.functions.aten_losses import LOSSES
 
 Respelled = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Sizes = Sequence[int]
@@ -392,4 +393,5 @@ RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "as_strided_scatter": as_strided_scatter,
     "_trilinear": trilinear,
     "rrelu_with_noise": rrelu_with_noise,
+    **LOSSES,
 })  # fmt: skip

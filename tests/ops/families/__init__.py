@@ -4,13 +4,14 @@ Each family takes a `Random` and gives the arguments for one function; torch may
 them, which are then left out. `FAMILIES` maps each function to its family.
 """
 
-from tests.ops.families import complex, lookup, maps, places, pointwise, products, reduction
+from tests.ops.families import complex, lookup, losses, maps, places, pointwise, products, reduction
 from tests.ops.families.base import FAMILIES, own_draws
 
 __all__ = [
     "FAMILIES",
     "complex",
     "lookup",
+    "losses",
     "maps",
     "own_draws",
     "places",

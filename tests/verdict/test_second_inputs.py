@@ -78,6 +78,8 @@ IMAGES = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(4))
 FRACTIONS = torch.tensor([0, 0.3, 0.3, 0.5, 0.1])
 BOXES = torch.tensor([[0, 1, 1, 8, 8], [1, 2, 3, 10, 9], [0, 0, 0, 5, 7]])
 FEATURES = torch.randn(2, 4, generator=torch.Generator().manual_seed(5))
+SORTED = torch.tensor([[0.5, 1.0, 1.5, 2.5, 2.5], [-1.5, -1.0, 0.0, 2.0, 2.0]])
+VALUES = torch.tensor([[-1.0], [-3.0]])
 ONES, SOME = torch.ones(1, 6).long(), torch.tensor([[1, 1, 1, 1, 0, 0]])
 HIDDEN = torch.zeros(1, 1, 6).masked_fill(SOME == 0, -torch.inf)
 ROWS: dict[str, tuple[Callable[[], nn.Module], Sequence[Tensor]]] = {
@@ -100,6 +102,8 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], Sequence[Tensor]]] = {
     "one row above 0": (lambda: Function(lambda x: (x > 0.5).float()), (FEATURES[:1].abs(),)),
     "one element": (lambda: Function(lambda x: (x > 0).float()), (FEATURES[:1, :1].abs(),)),
     "rows": (lambda: Function(lambda x: torch.where(x > 3, x, 0.5)), (FEATURES,)),
+    "sorted rows": (lambda: Function(lambda x: torch.searchsorted(x, VALUES, right=True)),
+                    (SORTED,)),
     "boxes": (lambda: Function(pooled), (IMAGES, BOXES.float())),
     "boxes with fractions": (lambda: Function(pooled), (IMAGES, BOXES + FRACTIONS)),
     "boxes of one image": (lambda: Function(pooled), (IMAGES[:1], BOXES[:1].float())),

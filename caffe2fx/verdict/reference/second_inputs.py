@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import factorial
 
 import torch
 from torch import Tensor
@@ -26,8 +27,22 @@ def second_input(value: Tensor) -> Tensor:
     if is_whole(value):
         return _towards_zero(value, generator)
     if value.dim() == 2:
-        return _column_wise(value, generator) * (1 - 0.75 * _random_like(value, generator))
-    return _mixed(value, generator) * (1 - 0.25 * _random_like(value, generator))
+        drawn = _column_wise(value, generator) * (1 - 0.75 * _random_like(value, generator))
+    else:
+        drawn = _mixed(value, generator) * (1 - 0.25 * _random_like(value, generator))
+    return _in_order_of(value, drawn)
+
+
+def _in_order_of(value: Tensor, drawn: Tensor) -> Tensor:
+    """Sort what is drawn along the last axis where the example is sorted, and not by chance.
+
+    A search needs a sorted sequence: it gives anything for another.
+    """
+    rows = value.reshape(-1, value.shape[-1] if value.dim() else 1)
+    steps = rows.diff(dim=1)
+    orders = factorial(min(rows.shape[1], 10)) ** min(len(rows), 10)
+    is_sorted = orders >= 100 and bool((steps >= 0).all() and (steps > 0).any(1).all())
+    return drawn.sort(-1).values if is_sorted else drawn
 
 
 def is_whole(value: Tensor) -> bool:
@@ -78,9 +93,11 @@ def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator)
     A column of a table may hold indices, which nothing checks, if all of its values are integral.
     """
     if not (value.is_floating_point() and value.dim() == 2):
-        return draw(value, generator) if is_whole(value) else second_input(value) * factor
+        drawn = draw(value, generator) if is_whole(value) else second_input(value) * factor
+        return _in_order_of(value, drawn) if value.is_floating_point() else drawn
     near = _towards_zero(_column_wise(value, generator), generator)
-    return torch.where((value == value.round()).all(0), near, second_input(value) * factor)
+    drawn = torch.where((value == value.round()).all(0), near, second_input(value) * factor)
+    return _in_order_of(value, drawn)
 
 
 def constants_compared_with(net: Net) -> list[float]:

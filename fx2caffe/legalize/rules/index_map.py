@@ -39,7 +39,12 @@ Maps = dict[int, Indices]
 
 
 def changed(layer: IndexMap, bottom: Symbol, blobs: Sequence[Tensor]) -> Maps:
-    """Return the indices of each axis on which an IndexMap changes anything."""
+    """Return the indices of each axis on which an IndexMap changes anything.
+
+    Raises Refused for padding of another value than 0, which the rules that ask do not write.
+    """
+    if layer.outside != 0 and any(bool((blob == PADDING).any()) for blob in blobs):
+        raise Refused(f"needs zeros as padding, got {layer.outside}")
     lists = (tuple(int(index) for index in blob.tolist()) for blob in blobs)
     maps = zip(layer.axes, lists, strict=True)
     return {axis: indices for axis, indices in maps if not is_whole(bottom, axis, indices)}

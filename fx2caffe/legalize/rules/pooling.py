@@ -89,7 +89,9 @@ def average_by_filter(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     down = layer.replace(round_mode=RoundMode.FLOOR)
     if layer.pool is not PoolMethod.AVE or layer.global_pooling:
         return None
-    if down.top_shapes([bottom.shape], 1) != layer.top_shapes([bottom.shape], 1):
+    sizes = zip(bottom.shape[2:], kernel, pad, strict=True)
+    whole = all(k <= size + 2 * p for size, k, p in sizes)
+    if not whole or down.top_shapes([bottom.shape], 1) != layer.top_shapes([bottom.shape], 1):
         raise Refused("needs whole windows, got a partial last one")
     channels = bottom.static_size(1)
     filters = Convolution(

@@ -137,7 +137,8 @@ def pytest_arguments(environment: Environment, tests: Sequence[str]) -> list[str
 def variables(environment: Environment) -> dict[str, str]:
     """Return the variables of the tests: this checkout's packages, and pycaffe's schema."""
     found = {**os.environ, "PYTHONPATH": str(ROOT), **environment.variables}
-    found.pop(CAFFE_PB2, None)
+    for own in (CAFFE_PB2, "PYTEST_ADDOPTS"):  # of the run that this one is part of
+        found.pop(own, None)
     if environment.plugin:
         found[CAFFE_PB2] = _caffe_pb2()
     return found

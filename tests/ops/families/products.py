@@ -257,23 +257,6 @@ def _chain(r: Random) -> Arguments:
     return ([r.tensor(shape) for shape in shapes],), {}
 
 
-GROUPED_MM = getattr(F, "grouped_mm", graph_functions.grouped_mm)  # torch has it from 2.10 on
-
-
-@calls(graph_functions.grouped_mm, lambda rows, *rest: GROUPED_MM(rows, rest[0], offs=rest[1]))
-def _in_groups(r: Random) -> Arguments:
-    """Draw rows of 16 bytes or a multiple, as torch needs them."""
-    inner, columns = 4 * r.number(1, 2), 4 * r.number(1, 2)
-    ends = torch.tensor(r.many(r.number(1, 3), 0, 3)).cumsum(0) + 1
-    offsets = ends.to(torch.int32)
-    return (r.tensor((int(ends[-1]), inner)), r.tensor((len(ends), inner, columns)), offsets), {}
-
-
-@family(torch.chain_matmul)
-def _chain_of_matrices(r: Random) -> Arguments:
-    return tuple(r.tensor(shape) for shape in pairwise(r.many(r.number(3, 5), 1, 4))), {}
-
-
 @family(torch.matrix_power, torch.linalg.matrix_power)
 def _to_the_power(r: Random) -> Arguments:
     size = r.number(1, 4)

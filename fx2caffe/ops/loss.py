@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch.nn import _reduction
 
 from caffe2fx.layers import AbsVal, Power
 from fx2caffe.ir.binary import BinaryOp
@@ -32,15 +31,13 @@ def mse_loss(
     net: Emitter,
     input: Operand,
     target: Operand,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
     weight: Operand | None = None,
 ) -> Symbol:
     """Compute (x - t)^2."""
     apart = difference(net, input, target, "difference")
     each = net.add(Power(power=2), apart, suffix="squares")
-    return _weighted_mean(net, each, weight, _reduction_of(size_average, reduce, reduction))
+    return _weighted_mean(net, each, weight, reduction)
 
 
 @handles(F.l1_loss)
@@ -48,13 +45,11 @@ def l1_loss(
     net: Emitter,
     input: Operand,
     target: Operand,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Symbol:
     """Compute |x - t|."""
     each = _distance(net, input, target)
-    return _total(net, each, _reduction_of(size_average, reduce, reduction))
+    return _total(net, each, reduction)
 
 
 @handles(F.smooth_l1_loss)
@@ -62,8 +57,6 @@ def smooth_l1_loss(
     net: Emitter,
     input: Operand,
     target: Operand,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Symbol:
@@ -71,7 +64,7 @@ def smooth_l1_loss(
     each = _distance(net, input, target)
     if beta:
         each = affine(net, _rounded_off(net, each, beta), 1 / beta, suffix="each")
-    return _total(net, each, _reduction_of(size_average, reduce, reduction))
+    return _total(net, each, reduction)
 
 
 @handles(F.huber_loss)
@@ -85,8 +78,7 @@ def huber_loss(
 ) -> Symbol:
     """Compute d^2 / 2 for distances d below delta, delta (d - delta / 2) from there on."""
     each = _rounded_off(net, _distance(net, input, target), delta)
-    each = each if weight is None else product(net, each, weight, "weighted")
-    return _total(net, each, _reduction_of(None, None, reduction))
+    return _total(net, _weighted(net, each, weight), reduction)
 
 
 @handles(F.soft_margin_loss)
@@ -94,14 +86,12 @@ def soft_margin_loss(
     net: Emitter,
     input: Operand,
     target: Operand,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Symbol:
     """Compute log(1 + exp(-t x)) in these steps, which overflow as torch's do."""
     against = affine(net, product(net, input, target, "products"), -1, suffix="against")
     each = inside(net, "each", log1p, inside(net, "exp", exp, against))
-    return _total(net, each, _reduction_of(size_average, reduce, reduction))
+    return _total(net, each, reduction)
 
 
 @handles(F.binary_cross_entropy)
@@ -110,8 +100,6 @@ def binary_cross_entropy(
     input: Operand,
     target: Operand,
     weight: Operand | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Symbol:
     """Compute -t log(x) - (1 - t) log(1 - x), each logarithm at least -100."""
@@ -127,8 +115,7 @@ def binary_cross_entropy(
     # t (yes - no) + no
     gained = product(net, difference(net, yes, no, "apart"), target, "gained")
     each = weighted_sum(net, gained, no, (-1.0, -1.0), "each")
-    each = each if weight is None else product(net, each, weight, "weighted")
-    return _total(net, each, _reduction_of(size_average, reduce, reduction))
+    return _total(net, _weighted(net, each, weight), reduction)
 
 
 @handles(F.binary_cross_entropy_with_logits)
@@ -137,8 +124,6 @@ def binary_cross_entropy_with_logits(
     input: Operand,
     target: Operand,
     weight: Operand | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Operand | None = None,
 ) -> Symbol:
@@ -150,8 +135,7 @@ def binary_cross_entropy_with_logits(
         likely = weighted_sum(net, likely, product(net, likely, more, "extra"), suffix="positive")
     missed = difference(net, input, product(net, input, target, "products"), "missed")
     each = difference(net, missed, likely, "each")
-    each = each if weight is None else product(net, each, weight, "weighted")
-    return _total(net, each, _reduction_of(size_average, reduce, reduction))
+    return _total(net, _weighted(net, each, weight), reduction)
 
 
 def _extra(net: Emitter, weight: Operand, target: Operand) -> Operand:
@@ -167,8 +151,6 @@ def kl_div(
     net: Emitter,
     input: Operand,
     target: Operand,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Symbol:
@@ -183,12 +165,11 @@ def kl_div(
         each = difference(
             net, target.xlogy(target), product(net, input, target, "products"), "each"
         )
-    how = _reduction_of(size_average, reduce, reduction)
-    if how == "batchmean":
+    if reduction == "batchmean":
         rest = tuple(range(1, each.rank))
         each = reduced(net, ReduceOp.SUM, each, rest, suffix="samples") if rest else each
-        how = "mean"
-    return _total(net, each, how)
+        reduction = "mean"
+    return _total(net, each, reduction)
 
 
 def _distance(net: Emitter, input: Operand, target: Operand) -> Symbol:
@@ -202,18 +183,14 @@ def _rounded_off(net: Emitter, distance: Symbol, bound: float) -> Symbol:
     return product(net, near, rest, "rounded_off")
 
 
-def _reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    if size_average is not None or reduce is not None:
-        return _reduction.legacy_get_string(size_average, reduce, emit_warning=False)
-    return reduction
+def _weighted(net: Emitter, each: Symbol, weight: Operand | None) -> Symbol:
+    return each if weight is None else product(net, each, weight, "weighted")
 
 
 def _weighted_mean(net: Emitter, each: Symbol, weight: Operand | None, reduction: str) -> Symbol:
     """Reduce weighted losses; their mean is divided by the sum of the weights."""
-    if weight is None:
-        return _total(net, each, reduction)
-    weighted = product(net, each, weight, "weighted")
-    if reduction != "mean":
+    weighted = _weighted(net, each, weight)
+    if weight is None or reduction != "mean":
         return _total(net, weighted, reduction)
     total = _total(net, weighted, "sum", "total")
     if not isinstance(weight, Symbol):

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe.ir import graph_functions
-from fx2caffe.tracing.functions.aten_losses import LOSSES
+from fx2caffe.tracing.functions import losses
+from fx2caffe.tracing.functions.losses import Respelled
 
-Respelled = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Sizes = Sequence[int]
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
@@ -393,5 +393,5 @@ RESPELLED: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "as_strided_scatter": as_strided_scatter,
     "_trilinear": trilinear,
     "rrelu_with_noise": rrelu_with_noise,
-    **LOSSES,
+    **losses.ATEN,
 })  # fmt: skip

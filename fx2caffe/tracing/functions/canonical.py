@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fx2caffe.ir import graph_functions
-from fx2caffe.tracing.functions import aten
+from fx2caffe.tracing.functions import aten, losses
 from fx2caffe.tracing.functions.signatures import by_position
 from fx2caffe.tracing.functions.torch_names import (
     ALIASES,
@@ -347,6 +347,9 @@ _F_ADAPTERS: dict[str, Callable[..., Call]] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), _f_softmax),
     "rms_norm": lambda _, args, kwargs: Call(*aten.rms_norm(*args, **kwargs)),
     "grouped_mm": _grouped,
+    **dict.fromkeys(
+        losses.ATEN, lambda f, args, kwargs: Call(*losses.functional(f, *args, **kwargs))
+    ),
 }
 _ADAPTERS: dict[str, Callable[..., Call]] = {
     "view": _view, "view_as": _like(torch.reshape), "reshape_as": _like(torch.reshape),

@@ -1,56 +1,49 @@
-"""Losses as ATen's operators have them: their reduction is a number, and follows the target."""
+"""Losses between two tensors in one spelling: input, target, and the reduction by its name."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch.nn import _reduction
 
 Respelled = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-_REDUCTIONS = ("none", "mean", "sum")
+_NUMBERED = ("none", "mean", "sum")  # ATen's reductions
 
 
-def _compared(function: Callable[..., Any], option: str = "") -> Callable[..., Respelled]:
-    """Return the respelling of a loss that has at most one option, which comes last."""
+def functional(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Respelled:
+    """Respell a call whose reduction may be stated by the older size_average and reduce."""
+    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    average, reduce = given.pop("size_average", None), given.pop("reduce", None)
+    if average is not None or reduce is not None:
+        given["reduction"] = _reduction.legacy_get_string(average, reduce, emit_warning=False)
+    return function, (given.pop("input"), given.pop("target")), given
 
-    def respelled(
-        input: Tensor, target: Tensor, reduction: int = 1, *value: Any, **named: Any
-    ) -> Respelled:
-        options = {**dict(zip((option,), value, strict=False)), **named}
-        return function, (input, target), {"reduction": _REDUCTIONS[reduction], **options}
+
+def _aten(function: Callable[..., Any], *names: str) -> Callable[..., Respelled]:
+    """Return the respelling of an operator that has these parameters behind its target."""
+
+    def respelled(input: Any, target: Any, *values: Any, **named: Any) -> Respelled:
+        options = {**dict(zip(names, values, strict=False)), **named}
+        options["reduction"] = _NUMBERED[options.get("reduction", 1)]
+        return function, (input, target), options
 
     return respelled
 
 
-def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: int = 1
-) -> Respelled:
-    options = {"weight": weight, "reduction": _REDUCTIONS[reduction]}
-    return F.binary_cross_entropy, (input, target), options
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    pos_weight: Tensor | None = None,
-    reduction: int = 1,
-) -> Respelled:
-    options = {"weight": weight, "pos_weight": pos_weight, "reduction": _REDUCTIONS[reduction]}
-    return F.binary_cross_entropy_with_logits, (input, target), options
-
-
-LOSSES: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
-    "mse_loss": _compared(F.mse_loss),
-    "l1_loss": _compared(F.l1_loss),
-    "smooth_l1_loss": _compared(F.smooth_l1_loss, "beta"),
-    "huber_loss": _compared(F.huber_loss, "delta"),
-    "soft_margin_loss": _compared(F.soft_margin_loss),
-    "kl_div": _compared(F.kl_div, "log_target"),
-    "binary_cross_entropy": binary_cross_entropy,
-    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+ATEN: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
+    "mse_loss": _aten(F.mse_loss, "reduction"),
+    "l1_loss": _aten(F.l1_loss, "reduction"),
+    "smooth_l1_loss": _aten(F.smooth_l1_loss, "reduction", "beta"),
+    "huber_loss": _aten(F.huber_loss, "reduction", "delta"),
+    "soft_margin_loss": _aten(F.soft_margin_loss, "reduction"),
+    "kl_div": _aten(F.kl_div, "reduction", "log_target"),
+    "binary_cross_entropy": _aten(F.binary_cross_entropy, "weight", "reduction"),
+    "binary_cross_entropy_with_logits": _aten(
+        F.binary_cross_entropy_with_logits, "weight", "pos_weight", "reduction"
+    ),
 })  # fmt: skip

@@ -104,6 +104,11 @@ class Pooling(Layer):
         stride = _sides(self.stride, self.stride_h, self.stride_w)
         return kernel, stride, _sides(self.pad, self.pad_h, self.pad_w)
 
+    def padded(self, bottom: Shape) -> Pair:
+        """Return height and width of a bottom of that shape, with the pad at both ends."""
+        (_, _, pad), (height, width) = self.geometry(bottom), bottom[2:]
+        return height + 2 * pad[0], width + 2 * pad[1]
+
     def top_shapes(self, bottoms: Sequence[Shape], tops: int) -> tuple[Shape, ...]:
         """Return ceil or floor((in + 2 pad - kernel) / stride) + 1, less a window outside."""
         kernel, stride, pad = self.geometry(bottoms[0])

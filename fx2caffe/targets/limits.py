@@ -210,8 +210,9 @@ def full_windows(*methods: PoolMethod) -> Limit:
         assert isinstance(layer, Pooling)
         if layer.pool not in methods or layer.global_pooling or not tops:
             return None
-        sides = zip(bottoms[0][2:], tops[0][2:], *layer.geometry(bottoms[0]), strict=True)
-        over = any((out - 1) * s + k > size + 2 * p for size, out, k, s, p in sides)
+        kernel, stride, _ = layer.geometry(bottoms[0])
+        sides = zip(layer.padded(bottoms[0]), tops[0][2:], kernel, stride, strict=True)
+        over = any((out - 1) * s + k > size for size, out, k, s in sides)
         return "needs windows within the padded input, got some over its end" if over else None
 
     return Limit(f"{names} windows within the padded input", fault)
@@ -234,8 +235,7 @@ def windows_within() -> Limit:
 
     def fault(layer: Layer, bottoms: Shapes, tops: Shapes) -> str | None:
         assert isinstance(layer, Pooling)
-        kernel, _, pad = layer.geometry(bottoms[0])
-        sizes = tuple(size + 2 * p for size, p in zip(bottoms[0][2:], pad, strict=True))
+        kernel, sizes = layer.geometry(bottoms[0])[0], layer.padded(bottoms[0])
         if all(k <= size for k, size in zip(kernel, sizes, strict=True)):
             return None
         return f"needs windows no larger than the padded input {sizes}, got {kernel}"

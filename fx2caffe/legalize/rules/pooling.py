@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from operator import le
 
 import torch
 
@@ -49,9 +50,10 @@ def window_of_the_input(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     before: Pooling{kernel: 3 stride: 2} of 2x2     after: Pooling{kernel: 2 stride: 2}
     """
     layer, bottom = call.layer, call.bottom
-    kernel, _, pad = layer.geometry(bottom.shape)
-    sizes = [bottom.static_size(axis) + 2 * p for axis, p in zip((2, 3), pad, strict=True)]
-    high, wide = (min(axis) for axis in zip(kernel, sizes, strict=True))
+    for axis in (2, 3):
+        bottom.static_size(axis)  # refuses it, if it follows the batch
+    kernel, sizes = layer.geometry(bottom.shape)[0], layer.padded(bottom.shape)
+    high, wide = map(min, kernel, sizes)
     if (high, wide) == kernel:
         return None
     cut = layer.replace(kernel_size=None, kernel_h=high, kernel_w=wide)
@@ -89,8 +91,7 @@ def average_by_filter(net: Emitter, call: LayerCall[Pooling]) -> Tops | None:
     down = layer.replace(round_mode=RoundMode.FLOOR)
     if layer.pool is not PoolMethod.AVE or layer.global_pooling:
         return None
-    sizes = zip(bottom.shape[2:], kernel, pad, strict=True)
-    whole = all(k <= size + 2 * p for size, k, p in sizes)
+    whole = all(map(le, kernel, layer.padded(bottom.shape)))
     if not whole or down.top_shapes([bottom.shape], 1) != layer.top_shapes([bottom.shape], 1):
         raise Refused("needs whole windows, got a partial last one")
     channels = bottom.static_size(1)

@@ -34,10 +34,12 @@ def second_input(value: Tensor) -> Tensor:
 
 
 def _in_order_of(value: Tensor, drawn: Tensor) -> Tensor:
-    """Sort what is drawn along the last axis where the example is sorted, and not by chance.
+    """Sort what is drawn along the last axis where a floating example is, and not by chance.
 
     A search needs a sorted sequence: it gives anything for another.
     """
+    if not value.is_floating_point() or not value.numel():
+        return drawn
     rows = value.reshape(-1, value.shape[-1] if value.dim() else 1)
     steps = rows.diff(dim=1)
     orders = factorial(min(rows.shape[1], 10)) ** min(len(rows), 10)
@@ -84,7 +86,8 @@ def draws(net: Net, inputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     for seed in (2, 3):
         for draw, factor in ways:
             generator = _seeded(seed)
-            yield [_drawn(value, draw, factor, generator) for value in inputs]
+            drawn = [_drawn(value, draw, factor, generator) for value in inputs]
+            yield list(map(_in_order_of, inputs, drawn))
 
 
 def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator) -> Tensor:
@@ -93,11 +96,9 @@ def _drawn(value: Tensor, draw: Draw, factor: float, generator: torch.Generator)
     A column of a table may hold indices, which nothing checks, if all of its values are integral.
     """
     if not (value.is_floating_point() and value.dim() == 2):
-        drawn = draw(value, generator) if is_whole(value) else second_input(value) * factor
-        return _in_order_of(value, drawn) if value.is_floating_point() else drawn
+        return draw(value, generator) if is_whole(value) else second_input(value) * factor
     near = _towards_zero(_column_wise(value, generator), generator)
-    drawn = torch.where((value == value.round()).all(0), near, second_input(value) * factor)
-    return _in_order_of(value, drawn)
+    return torch.where((value == value.round()).all(0), near, second_input(value) * factor)
 
 
 def constants_compared_with(net: Net) -> list[float]:

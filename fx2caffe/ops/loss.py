@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from caffe2fx.layers import AbsVal, Power
+from caffe2fx.layers import AbsVal, Power, ReLU
 from fx2caffe.ir.binary import BinaryOp
 from fx2caffe.ir.constants import as_symbol
 from fx2caffe.ir.emitter import Emitter
@@ -88,9 +88,15 @@ def soft_margin_loss(
     target: Operand,
     reduction: str = "mean",
 ) -> Symbol:
-    """Compute log(1 + exp(-t x)) in these steps, which overflow as torch's do."""
+    """Compute log(1 + exp(-t x)) as max(-t x, 0) + log(1 + exp(-|t x|)), which never overflows.
+
+    torch's own float32 is infinite where t x is below -88.
+    """
     against = affine(net, product(net, input, target, "products"), -1, suffix="against")
-    each = inside(net, "each", log1p, inside(net, "exp", exp, against))
+    size = net.add(AbsVal(), against, suffix="size")
+    shrunk = inside(net, "exp", exp, affine(net, size, -1, suffix="negative_size"))
+    above_zero = net.add(ReLU(), against, suffix="largest")
+    each = weighted_sum(net, above_zero, inside(net, "more", log1p, shrunk), suffix="each")
     return _total(net, each, reduction)
 
 

@@ -39,6 +39,10 @@ EDGES: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         for order in (1, 2, 3, INF, 0)
     },
     "cosine_similarity_of_numbers": (lambda x: F.cosine_similarity(x[0, 2], x[0, 9], 0), SIGNED),
+    # In float64: where this is 180, float32 overflows in torch.
+    "soft_margin_loss_far": (
+        lambda x: F.soft_margin_loss(x * 60, torch.ones_like(x), reduction="none"), SIGNED.double()
+    ),
     "normalize_number": (lambda x: F.normalize(x[0, 2], dim=0), SIGNED),
     "log_softmax_of_number": (lambda x: F.log_softmax(x[0, 2], 0) + x, SIGNED),
     **{

@@ -67,6 +67,11 @@ def test_environments_are_complete() -> None:
         assert environment.packages or environment.variables or environment.plugin
 
 
+def _rooted(folder: Path) -> tuple[str, ...]:
+    """Name tests from this folder on; pytest's own choice depends on where the checkout is."""
+    return "--rootdir", str(folder)
+
+
 def _one(tmp_path: Path) -> Environment:
     (tmp_path / "test_few.py").write_text(TESTS, "utf-8")
     return Environment(OLDEST.name, "3", (), (str(tmp_path),), variables={**ALONE, "SET": "one"})
@@ -79,7 +84,7 @@ def test_a_run_counts_its_tests_and_goes_on(
     monkeypatch.setattr(runs, "make", lambda *_: made.append(1) or Path(sys.executable))
     monkeypatch.setattr(runs, "_versions", lambda *_: VERSIONS)
     monkeypatch.setattr(runs, "state_of_the_code", lambda: "as it is")
-    options = ("-W", "ignore", "-k", "right or wrong or left")
+    options = (*_rooted(tmp_path), "-W", "ignore", "-k", "right or wrong or left")
     found = runs.result(environment, tmp_path, options)
     assert (found.passed, found.skipped) == (1, {"not run: without reason": 1})
     assert [*found.failed] == ["test_few.test_wrong"] and found.is_red
@@ -95,9 +100,9 @@ def test_what_failed_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runs, "_versions", lambda *_: VERSIONS)
     monkeypatch.setattr(runs, "node_of", lambda place: place.replace(".", ".py::"))
     monkeypatch.setattr(runs, "_files_of", lambda nodes: [str(tmp_path)])
-    first = runs.again(environment, tmp_path, ())
+    first = runs.again(environment, tmp_path, _rooted(tmp_path))
     mended = replace(environment, variables={**ALONE, "SET": "other"})
-    found = runs.again(mended, tmp_path, ())
+    found = runs.again(mended, tmp_path, _rooted(tmp_path))
     assert [*first.failed] == ["test_few.test_wrong"] and first.mended == 0
     assert (found.passed, found.failed, found.mended) == (2, {}, 1)
     assert found.skipped == first.skipped and runs.again(mended, tmp_path, ("-k", "no")) == found

@@ -60,13 +60,20 @@ def _of_another_size(index: int) -> None:
     fx2caffe.export(made(nn.Conv2d(3, 4, 1), nn.ReLU()).eval(), torch.ones(1, 3, 4, 3 + index % 97))
 
 
-def grown(found: list[Held], bytes_each: float, objects_each: float, count: int) -> list[str]:
-    """Return what grew from the first share to the last by more than so much for each export."""
+class Growth(NamedTuple):
+    """How much more a process may hold in the end: resident bytes, objects of Python."""
+
+    resident: float
+    objects: float
+
+
+def grown(found: list[Held], most: Growth) -> list[str]:
+    """Return what grew from the first share to the last by more than `most`."""
     first, last = found[0], found[-1]
     faults = []
-    if last.resident - first.resident > bytes_each * count:
+    if last.resident - first.resident > most.resident:
         faults.append(f"resident memory grew by {last.resident - first.resident} bytes")
-    if last.objects - first.objects > objects_each * count:
+    if last.objects - first.objects > most.objects:
         faults.append(f"{last.objects - first.objects} objects more")
     if last.files > first.files or last.threads > first.threads:
         faults.append(f"files and threads: {first[2:]} before, {last[2:]} after")

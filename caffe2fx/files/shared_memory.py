@@ -71,10 +71,19 @@ class _Memory:
 
     def _check_overwriting(self, step: Step, blob: str) -> None:
         owner = self.owner[blob]
-        again = [v.blob for v in step.reads if v.blob != blob and self.owner[v.blob] == owner]
+        again = [
+            v.blob
+            for index, v in enumerate(step.reads)
+            if v.blob != blob and self.owner[v.blob] == owner
+            if not step.layer.reads_before_writing(index)
+        ]
         if again:
-            message = f"needs bottoms of other memory than it overwrites, got {again[0]!r}"
-            raise step.fault(CaffeFormatError(message))
+            raise step.fault(
+                CaffeFormatError(
+                    f"needs bottoms of other memory than it overwrites, got {again[0]!r}, which "
+                    "Caffe would read when it is overwritten"
+                )
+            )
         if owner in self.filled_once:
             raise step.fault(
                 CaffeFormatError(

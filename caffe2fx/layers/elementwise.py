@@ -61,6 +61,10 @@ class Eltwise(Layer):
     def overwrites(self, bottoms: Sequence[Shape], tops: int) -> bool:
         return self.operation is EltwiseOp.PROD or self.coeff[:1] == (0.0,)
 
+    def reads_before_writing(self, bottom: int) -> bool:
+        # The first two are multiplied into the top; sums and maxima fill the top beforehand.
+        return self.operation is EltwiseOp.PROD and bottom < 2
+
     def compute(
         self, bottoms: Sequence[Tensor], blobs: Sequence[Tensor], tops: int
     ) -> tuple[Tensor, ...]:

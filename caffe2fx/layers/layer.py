@@ -168,6 +168,14 @@ class Layer(Message):
         """
         return self.in_place
 
+    def reads_before_writing(self, bottom: int) -> bool:
+        """Return whether Caffe reads each element of a bottom before it writes it to the top.
+
+        The bottom at that index may then be the memory that the layer overwrites, besides the one
+        whose blob the top is.
+        """
+        return False
+
     @property
     def is_constant(self) -> bool:
         """Return whether the tops depend on nothing but the shapes of the bottoms."""

@@ -62,6 +62,11 @@ def _written(
         return Value(blob)
     if index < len(bottoms) and bottoms[index] == blob:
         return Value(blob, current[blob].version + 1)
+    if blob in bottoms:
+        raise CaffeFormatError(
+            f"{layer} needs top {index} to be a blob of its own or bottom {index}, got {blob!r}, "
+            f"which is bottom {bottoms.index(blob)}: Caffe stops there"
+        )
     raise CaffeFormatError(
         f"{layer} needs a top of its own or its bottom's, got {blob!r}, "
         "which another layer produces"

@@ -81,7 +81,8 @@ ERRORS = {
     "in place, at another position": (
         INPUT + INPUT.replace('"x"', '"w"')
         + 'layer { name: "a" type: "Eltwise" bottom: "w" bottom: "x" top: "x" }',
-        r"net\.prototxt:3: layer 'a' needs a top of its own or its bottom's, got 'x'",
+        r"net\.prototxt:3: layer 'a' needs top 0 to be a blob of its own or bottom 0, got 'x', "
+        "which is bottom 1: Caffe stops there",
     ),
     "one top twice": (
         INPUT + 'layer { name: "a" type: "Slice" bottom: "x" top: "y" top: "y" }',

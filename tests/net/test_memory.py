@@ -39,6 +39,8 @@ def sharing(name: str, top: str, fields: str) -> str:
     return layer("InnerProduct", "x", top, more, name)
 
 
+PRODUCT = "eltwise_param { operation: PROD }"
+MAXIMUM = "eltwise_param { operation: MAX }"
 NAMESAKE = reader("x", "one")
 FLATTEN = layer("Flatten", "x", "a")
 SHARED = {
@@ -86,8 +88,13 @@ SHARED = {
     + reader("x"),
     "an input": layer("Flatten", "data", "a") + over("a") + reader("data"),
     "in place without a change": over("x", "slice", "Slice") + over("x", "concat", "Concat"),
-    "product in place": reader("data", "d")
-    + layer("Eltwise", "x d", "x", "eltwise_param { operation: PROD }", "over"),
+    "product in place": reader("data", "d") + layer("Eltwise", "x d", "x", PRODUCT, "over"),
+    "product of one memory in place": layer("Split", "x", "a b")
+    + layer("Eltwise", "a b", "a", PRODUCT, "over"),
+    "product of one memory and another in place": reader("data", "d")
+    + layer("Split", "x", "a b c")
+    + layer("Eltwise", "a b d", "a", PRODUCT, "over")
+    + reader("c"),
 }
 
 
@@ -178,22 +185,30 @@ STOPS = {
         "needs loss_weight on tops that no layer reads, got 'a'",
     ),
     **{
+        f"{operation} over its second bottom": (
+            layer("Eltwise", "data x", "x", f"eltwise_param {{ operation: {operation} }}", "over"),
+            "needs top 0 to be a blob of its own or bottom 0, got 'x', which is bottom 1",
+        )
+        for operation in ("SUM", "PROD", "MAX")
+    },
+    **{
         f"one blob, two of {name}": (
             "".join(
-                layer("InnerProduct", "x", top, f'param {{ name: "w" {name}: {value} }} {PRODUCT}')
+                layer("InnerProduct", "x", top, f'param {{ name: "w" {name}: {value} }} {TWO}')
                 for top, value in (("a", 1), ("b", 2))
             ),
             f"shares 'w' and needs its {name} 1, got 2",
         )
         for name in ("lr_mult", "decay_mult")
-        for PRODUCT in ["inner_product_param { num_output: 2 bias_term: false }"]
+        for TWO in ["inner_product_param { num_output: 2 bias_term: false }"]
     },
 }
 
 
 @pytest.mark.parametrize(("text", "reason"), STOPS.values(), ids=STOPS)
 def test_nets_on_which_caffe_stops_are_refused(tmp_path: Path, text: str, reason: str) -> None:
-    with pytest.raises(CaffeError, match=rf"{reason}.*net\.prototxt:"):
+    at = r"net\.prototxt:"
+    with pytest.raises(CaffeError, match=rf"{reason}.*{at}|{at}.*{reason}"):
         caffe2fx.load(net(tmp_path, text))
 
 
@@ -217,7 +232,7 @@ CHANCE = {
     ),
     "sum": (layer("Eltwise", "x data", "x", "", "over"), "needs a top of its own"),
     "maximum": (
-        layer("Eltwise", "x data", "x", "eltwise_param { operation: MAX }", "over"),
+        layer("Eltwise", "x data", "x", MAXIMUM, "over"),
         "needs a top of its own",
     ),
     "LRN": (over("x", "over", "LRN"), "needs a top of its own"),
@@ -240,6 +255,28 @@ def test_nets_that_caffe_computes_by_chance_are_refused(tmp_path: Path, case: st
     turns, _ = forward_twice(net(tmp_path, text), GIVEN)
     wanted = caffe2fx.load(net(tmp_path, meant)).caffe.blobs(GIVEN["data"])["meant"]
     assert not torch.equal(turns[1]["x"].flatten(), wanted.flatten())
+
+
+ONE_MEMORY = {
+    "sum": ("a b", ""),
+    "maximum": ("a b", MAXIMUM),
+    "third factor": ("a d b", PRODUCT),
+}
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize(("bottoms", "more"), ONE_MEMORY.values(), ids=ONE_MEMORY)
+def test_other_bottoms_of_the_overwritten_memory_are_refused(
+    tmp_path: Path, bottoms: str, more: str
+) -> None:
+    text = reader("data", "d") + layer("Split", "x", "a b")
+    path = net(tmp_path, text + layer("Eltwise", bottoms, "a", more, "over"))
+    with pytest.raises(CaffeError, match="of other memory than it overwrites, got 'b', which"):
+        caffe2fx.load(path)
+    turns, _ = forward_twice(path, GIVEN)
+    meant = net(tmp_path, text + layer("Eltwise", bottoms, "meant", more))
+    wanted = caffe2fx.load(meant).caffe.blobs(GIVEN["data"])["meant"]
+    assert not torch.equal(turns[1]["a"].flatten(), wanted.flatten())
 
 
 ONCE = {

@@ -28,6 +28,7 @@ from fx2caffe.tracing.recording.leaf_call import LeafCall, LeafForward
 from fx2caffe.tracing.recording.leaf_functions import LeafFunctionCalls, LeafProfile
 from fx2caffe.tracing.recording.recorder import Recorder
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
+from fx2caffe.tracing.recording.size_use import SizeUse
 from fx2caffe.tracing.values.aliasing import UnseenWrite
 from fx2caffe.tracing.values.tensor_meta import TensorMeta
 from fx2caffe.tracing.values.value_modes import FakeValues, RealValues, Values
@@ -55,6 +56,7 @@ class Trace:
     """Holds a traced model: a flat functional graph and the names of its inputs and outputs.
 
     `returned` holds for each module path the names of the nodes that each of its calls returned.
+    `sizes` tells how the run depended on sizes.
     """
 
     module: GraphModule
@@ -62,6 +64,7 @@ class Trace:
     output_names: tuple[str, ...]
     rebuild: Callable[[Sequence[Any]], Any]
     returned: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    sizes: SizeUse = field(default_factory=lambda: SizeUse(are_asked=True))
 
 
 def trace(
@@ -153,6 +156,7 @@ class Tracer:
         self._returned = ModuleResults(self.original.root, self._traced_node, outputs)
         self._path = ModulePath(self.original.root)
         self._log = RefusalLog(self._path)
+        self._sizes = SizeUse()
         self._ended: tuple[Node, ...] | None = None  # the outputs of a run with refusals
         known = Known(self.original.tensors, everything_known)
         self._builder = GraphBuilder(self.original, self._values, self._log, known)
@@ -220,7 +224,13 @@ class Tracer:
         """Return the contexts in which the model runs, the outermost first."""
         functions = self._leaves.functions
         recorder = Recorder(
-            self._builder, self._log, self.guard, self._values, self.original, functions
+            self._builder,
+            self._log,
+            self.guard,
+            self._values,
+            self.original,
+            functions,
+            self._sizes,
         )
         calls = LeafFunctionCalls(self._builder, self._log, self.guard)
         return (
@@ -246,7 +256,7 @@ class Tracer:
             raise self._log.error()
         module = self._builder.module(nodes, type(self.original.root).__name__)
         returned = self._returned.names(self._builder.graph)
-        return Trace(module, names, output_names, rebuild, returned)
+        return Trace(module, names, output_names, rebuild, returned, self._sizes)
 
     def _results(
         self, output: Any

@@ -16,6 +16,7 @@ from fx2caffe.errors import UnsupportedError
 from fx2caffe.ir.graph_functions import sample_map
 from fx2caffe.tracing.batch.graph_pairs import Pair, alone, paired, same_arguments
 from fx2caffe.tracing.batch.repeated import Repeated
+from fx2caffe.tracing.batch.sample_wise import one_sample_more
 from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace, trace
 
@@ -50,7 +51,11 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
     """Trace once more with one sample more and compare the two graphs node by node.
 
     A constant that two arguments read becomes two nodes in `first` where it is two in the other.
+    Where the model asks no sizes, the shapes of more samples tell as much without a trace.
     """
+    found = by_shapes(model, example_inputs, first)
+    if found is not None:
+        return found
     try:
         second = trace(model, larger(model, example_inputs), **options)
     except Exception as error:  # whatever the model's own checks raise
@@ -62,6 +67,23 @@ def find_batch(model: nn.Module, example_inputs: Any, first: Trace, **options: A
     return replace(
         found, faults=faults or tuple(_breaks(model, example_inputs, found, first, options))
     )
+
+
+def by_shapes(model: nn.Module, example_inputs: Any, first: Trace) -> Batch | None:
+    """Return the batch of a model that works on one sample after the other; else None.
+
+    All has to hold with one sample alone as well, of which functions may take the axis away.
+    """
+    samples = _samples(model, example_inputs)
+    answers: list[dict[str, Any]] = []
+    for more in {1 - samples, MANY_MORE} - {0} if samples else ():
+        args, kwargs = model_inputs.as_inputs(model, larger(model, example_inputs, more))
+        found = one_sample_more(first, pytree.flatten((args, kwargs)).tensors, more)
+        if found is None:
+            return None
+        answers.append(found)
+    is_known = answers and answers[0] == answers[-1] and None not in answers[0].values()
+    return Batch(answers[0]) if is_known else None
 
 
 def _bends(

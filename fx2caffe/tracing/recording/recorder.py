@@ -36,8 +36,10 @@ from fx2caffe.tracing.recording.dispatch_guard import READS_DATA, DataShape, Gua
 from fx2caffe.tracing.recording.graph_builder import GraphBuilder
 from fx2caffe.tracing.recording.leaf_call import LeafCall
 from fx2caffe.tracing.recording.leaf_functions import SEE_THROUGH, see_through
+from fx2caffe.tracing.recording.metadata import Metadata
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
 from fx2caffe.tracing.recording.selections import Selections
+from fx2caffe.tracing.recording.size_use import SizeUse
 from fx2caffe.tracing.recording.written_values import WrittenValues
 from fx2caffe.tracing.values.aliasing import UnseenWrite, is_basic
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
@@ -58,12 +60,15 @@ class Recorder(TorchFunctionMode):
         values: Values,
         original: Original,
         leaf_functions: frozenset[Function],
+        sizes: SizeUse,
     ) -> None:
         super().__init__()
+        self._sizes = sizes
         self._builder, self._table = builder, builder.table
         self._log, self._guard, self._values, self._original = log, guard, values, original
         self._written = WrittenValues(builder, guard)
         self._selections = Selections(builder, guard, log, values.readable, self._dispatch)
+        self._metadata = Metadata(builder.table, guard, values, sizes)
         self._leaf_functions = leaf_functions
         self._see_through = SEE_THROUGH - leaf_functions
 
@@ -74,19 +79,24 @@ class Recorder(TorchFunctionMode):
         if self._guard.opaque:
             return func(*args, **kwargs)
         if overridden(types):
+            self._sizes.are_asked = True
             with self:  # the classes' own calls are recorded
                 return by_classes(func, types, args, kwargs)
         try:
             return self._dispatch(func, args, kwargs)
         except UnseenWrite as error:
             self._log.refuse(_title(func), str(error))
+        except Exception:  # the model may go on, in another way
+            self._sizes.are_asked = True
+            raise
 
     def _dispatch(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         owner, name = name_of(func)
         if self._selections.concern(func, name, args, kwargs):
+            self._sizes.are_asked = True
             return self._selections.call(func, args, kwargs)
         if is_metadata(owner, name, args, kwargs):
-            return self._metadata(func, owner, name, args, kwargs)
+            return self._metadata.of(func, args, kwargs)
         targets = written(func, args, kwargs)
         for target in targets:
             if self._original.shares(target):
@@ -97,23 +107,6 @@ class Recorder(TorchFunctionMode):
         if not touched and not isinstance(func, LeafCall):
             return self._constant(func, args, kwargs)
         return self._record(func, owner, name, args, kwargs, operands, targets)
-
-    def _metadata(self, func: Function, owner: str, name: str, args: Args, kwargs: Kwargs) -> Any:
-        if owner == "get" and not self._values.readable and isinstance(args[0], Tensor):
-            device = self._values.device(args[0])
-            if name == "device":
-                return device
-            if name in ("is_meta", "is_cpu", "is_cuda"):
-                return f"is_{device.type}" == name
-        if name == "type" and not self._values.readable:
-            device = self._values.device(args[0])
-            return torch.empty(0, dtype=args[0].dtype, device=device).type()
-        if isinstance(func, torch._ops.OpOverload):  # an assertion of torch.export's
-            if not self._values.readable:
-                return None
-            with self._guard.calling(None):
-                return func(*args, **kwargs)
-        return func(*args, **kwargs)
 
     def _constant(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         if args and isinstance(args[0], Tensor) and name_of(func).name in LENDS:
@@ -181,7 +174,7 @@ class Recorder(TorchFunctionMode):
         """Run a refused call if values are real; its result is a constant for later calls."""
         if not self._values.readable:
             raise self._log.error()
-        operands = [t for t in tensors_in((args, kwargs)) if self._table.owns(t)]
+        operands = filter(self._table.owns, tensors_in((args, kwargs)))
         self._builder.refused_operands += map(self._builder.node, operands)
         with self._guard.suspended():
             result = func(*args, **kwargs)
@@ -197,6 +190,7 @@ class Recorder(TorchFunctionMode):
 
     def _shape_only(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Run a call that reads no data, which the guard can not know."""
+        self._sizes.are_asked = True
         with self._guard.calling(None):
             args, kwargs = map_tensors((args, kwargs), self._values.example)
             return func(*args, **kwargs)
@@ -224,6 +218,7 @@ class Recorder(TorchFunctionMode):
 
     def _as_strided(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         source = args[0]
+        self._sizes.are_asked = True
         self._builder.node(source)
         result, _ = self._run(func, args, kwargs, [source])
         self._table.derive(result, source)
@@ -232,6 +227,7 @@ class Recorder(TorchFunctionMode):
     def _set_data(self, func: Function, args: Args) -> Any:
         """Run `x.data = y`, after which x is an alias of y."""
         target, source = args
+        self._sizes.are_asked = True
         node = self._builder.node(source) if self._table.owns(source) else None
         if source.is_meta != target.is_meta:
             self._log.refuse("data", reasons.NEEDS_REAL)
@@ -272,6 +268,7 @@ class Recorder(TorchFunctionMode):
             call, operands = Call(func, args, {}), tensors_in(args)
         used = tensors_in((call.args, call.kwargs))
         if not any(self._table.owns(tensor) for tensor in used):
+            self._sizes.are_asked = True
             return self._constant(call.target, call.args, call.kwargs)
         if call.target is Tensor.to and not self._values.readable:
             # Fake values are on no device that they could be moved from.
@@ -303,6 +300,7 @@ class Recorder(TorchFunctionMode):
         """Make a tensor without elements a constant, since Caffe has no such blobs."""
         if tensor.numel():
             return tensor
+        self._sizes.are_asked = True
         device = "cpu" if tensor.is_meta else tensor.device
         like = {"dtype": tensor.dtype, "device": device}
         empty: Tensor = self._constant(torch.zeros, (tensor.shape,), like)
@@ -357,17 +355,19 @@ class Recorder(TorchFunctionMode):
             self._log.refuse(_title(func), reasons.NO_FORM)
         inputs = self._builder.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
+        before = [] if name in RESHAPED else [self._builder.node(target) for target in targets]
         value = self._written.nodes_of(name, call, inputs, likes, targets)
         result, changed = self._run(func, args, kwargs, [*operands, *_missing(targets, operands)])
         if name in RESHAPED:
             targets = [args[0]]
         # A view shares its base's count of writes, so aliases of the targets count as well.
-        same = self._table.same_memory
-        extra = [t for t in changed if not any(same(t, target) for target in targets)]
+        extra = [t for t in changed if not any(self._table.same_memory(t, o) for o in targets)]
         if extra:
             self._log.refuse(_title(func), reasons.HIDDEN_WRITE.format(_named(extra[0], kwargs)))
-        for target, node in zip(targets, value(targets), strict=True):
+        after = value(targets)
+        for target, node in zip(targets, after, strict=True):
             self._table.write(target, node)
+        self._sizes.overwritten += zip(before, after, strict=False)
         return result
 
     def _write_part(self, func: Function, call: Call, args: Args) -> None:

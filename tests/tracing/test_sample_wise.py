@@ -1,0 +1,114 @@
+"""The batch that shapes tell is the one that further traces find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fx2caffe.lowering.registry import leaves
+from fx2caffe.tracing.batch import batch_analysis
+from fx2caffe.tracing.batch.batch_analysis import by_shapes, find_batch
+from fx2caffe.tracing.tracer import Trace, trace
+from tests.ops.test_ops import EXPORTED
+from tests.rows import Row
+
+X = torch.randn(1, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+class Plain(nn.Module):
+    """A model of samples, one function of which is its argument."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.weight = nn.Parameter(torch.ones(1, 4, 6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(F.relu(x), self.weight)
+
+
+def _of(row_or_model: nn.Module, x: object) -> Trace:
+    modules, functions = leaves()
+    return trace(row_or_model, x, leaf_modules=modules, leaf_functions=functions)
+
+
+KNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "elementwise": lambda x, w: torch.tanh(x * w) + 1,
+    "in place": lambda x, w: F.relu(x.mul_(w), inplace=True),
+    "parts": lambda x, w: torch.cat(x.chunk(2, 1)[::-1], 1),
+    "dtype and rank": lambda x, w: x * w if x.dim() == 4 and x.dtype == torch.float32 else x,
+    "pooling": lambda x, w: F.adaptive_avg_pool2d(x, 1).flatten(1),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_shapes_tell_the_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = Plain(KNOWN[name]), torch.cat([X, X])
+    first = _of(model, x)
+    traced: list[object] = []
+    monkeypatch.setattr(batch_analysis, "trace", lambda *args, **_: traced.append(args))
+    assert not find_batch(model, x, first).faults
+    assert not traced
+
+
+def _one_of_two(x: Tensor, w: Tensor) -> Tensor:
+    try:
+        return x + torch.ones(1, 5, 6, 6)
+    except RuntimeError:
+        return x * w
+
+
+def _written(before: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda x, w: before(x, w).mul_(x)
+
+
+UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "size": lambda x, w: x * w if x.size(0) < 3 else x,
+    "shape": lambda x, w: x * len(x),
+    "memory": lambda x, w: x * w if x.stride(0) == 144 else x,
+    "another way after an error": _one_of_two,
+    "a constant like a value": lambda x, w: x + torch.zeros_like(x),
+    "expand": lambda x, w: w.expand_as(x),
+    "copy of a constant": lambda x, w: x.clone().copy_(w),
+    "fill": lambda x, w: x.clone().fill_(2),
+    "write into a constant": _written(lambda x, w: torch.ones(1, 4, 6, 6)),
+    "write into a smaller value": _written(lambda x, w: x.mean(0, keepdim=True)),
+    "slice of samples": lambda x, w: x[:5],
+    "all samples in one": lambda x, w: x.reshape(1, -1),
+    "samples in turns": lambda x, w: torch.cat([x, x]),
+    "mean of samples": lambda x, w: x - x.mean(0, keepdim=True),
+    "samples as channels": lambda x, w: F.conv_transpose2d(x[0:, 0], torch.ones(1, 2, 3, 3)),
+    "empty": lambda x, w: torch.cat([x, x[:, :0]], 1) * w,
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_shapes_do_not_tell_the_batch(name: str) -> None:
+    model = Plain(UNKNOWN[name])
+    assert by_shapes(model, X, _of(model, X)) is None
+
+
+@pytest.mark.sweep
+def test_every_row_has_the_batch_that_traces_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [_same_batch(row, monkeypatch) for row in EXPORTED]
+    assert seen.count(True) > 300
+
+
+def _same_batch(row: Row, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Hold the batch by shapes against that of two more traces; return whether there is one."""
+    model, x = row.model(), tuple(row.inputs())
+    first = _of(model, x)
+    known = by_shapes(model, x, first)
+    if known is None:
+        return False
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_analysis, "by_shapes", lambda *_: None)
+        found = find_batch(model, x, first)
+    assert not found.faults, (row.id, found.faults)
+    assert not found.repeated, row.id
+    assert known.others == found.others, row.id
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,15 @@ def each(id: str, body: Callable[..., Any], **more: Any) -> Row:
 
 
 # fmt: off
+L1_WEIGHTED = [
+    pair("l1_loss_weighted", lambda x, y: F.l1_loss(x, y, weight=y.abs() + 1),
+         layers=("AbsVal", "Power", "Eltwise", "AbsVal", "Eltwise", "Reduction", "Reduction",
+                 "Power", "Eltwise")),
+    each("l1_loss_by_weights", lambda x: F.l1_loss(x, TARGET, None, None, "none", WEIGHTS),
+         layers=("Bias", "AbsVal", "Scale")),
+]
 ROWS = [
+    *(L1_WEIGHTED if "weight" in inspect.signature(F.l1_loss).parameters else ()),
     Row("mse_loss", lambda: nn.MSELoss(), TWO, layers=("Eltwise", "Power", "Reduction")),
     pair("mse_loss_weighted", lambda x, y: F.mse_loss(x, y, weight=y.abs() + 1),
          layers=("AbsVal", "Power", "Eltwise", "Power", "Eltwise", "Reduction", "Reduction",

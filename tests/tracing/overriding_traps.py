@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -94,3 +96,27 @@ def object_that_stands_for_a_constant(x: Tensor, y: Tensor) -> Tensor:
 def mode_that_changes_a_function(x: Tensor, y: Tensor) -> Tensor:
     with Halving():
         return torch.relu(x - y)
+
+
+HAS_WEIGHT = "weight" in inspect.signature(F.l1_loss).parameters
+
+
+def weighted(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    return F.l1_loss(x, y, weight=weight) if HAS_WEIGHT else F.l1_loss(x, y)
+
+
+@allowed
+def weights_that_torch_keeps_from_modes(x: Tensor, y: Tensor) -> Tensor:
+    constant = WEIGHT.expand(3, 4)
+    return weighted(x, y, y) + weighted(constant, constant + 1, x) + weighted(x, y, constant)
+
+
+@allowed
+def weights_that_torch_drops_itself(x: Tensor, y: Tensor) -> Tensor:
+    with torch.device("cpu"):
+        return weighted(x, y, y)
+
+
+@allowed_where_torch_runs_it("2.8")
+def weights_that_torch_keeps_from_classes(x: Tensor, y: Tensor) -> Tensor:
+    return weighted(x.as_subclass(Doubling), y, y).as_subclass(Tensor)

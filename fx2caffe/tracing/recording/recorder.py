@@ -14,6 +14,7 @@ from caffe2fx import compat
 from caffe2fx.layers.shape_only import SHAPES_ONLY
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing.functions.canonical import Call, canonical, written
+from fx2caffe.tracing.functions.dropped_arguments import completed, drops
 from fx2caffe.tracing.functions.overriding_classes import by_classes, overridden
 from fx2caffe.tracing.functions.torch_names import (
     FILLS,
@@ -76,12 +77,13 @@ class Recorder(TorchFunctionMode):
         self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self._guard.opaque:
-            return func(*args, **kwargs)
-        if overridden(types):
+        if overridden(types) and not self._guard.opaque:
             self._sizes.are_asked = True
             with self:  # the classes' own calls are recorded
                 return by_classes(func, types, args, kwargs)
+        kwargs = completed(func, kwargs)
+        if self._guard.opaque:
+            return func(*args, **kwargs)
         try:
             return self._dispatch(func, args, kwargs)
         except UnseenWrite as error:
@@ -130,7 +132,7 @@ class Recorder(TorchFunctionMode):
         self._refuse_surroundings(func, operands)
         if func in self._leaf_functions or isinstance(func, LeafCall):
             return self._leaf(func, args, kwargs, operands)
-        if func in self._see_through:
+        if func in self._see_through or drops(func, kwargs):
             with self:
                 return see_through(func)(*args, **kwargs)
         if owner == "get" and name == "grad":

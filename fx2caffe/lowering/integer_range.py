@@ -17,15 +17,13 @@ from fx2caffe.ir import graph_functions
 from fx2caffe.ir.emitter import Emitter
 from fx2caffe.ir.symbol import Refused, Symbol
 from fx2caffe.lowering.narrow_integers import NARROW, refuse_cast_operands, refuse_unknown
-from fx2caffe.lowering.node_facts import accumulates, dtype_of, function_name
+from fx2caffe.lowering.node_facts import dtype_of, function_name, reduction_of
 
 HALVES = frozenset({torch.float16, torch.bfloat16})
 AVERAGES = frozenset(
     {"avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d"}
 )
-MASK_SUMS = frozenset(
-    {"addr", "diff", "index_add", "scatter_add", "scatter_reduce", "index_reduce", "cumsum"}
-)
+MASK_SUMS = frozenset({"addr", "diff", "index_add", "scatter_add", "cumsum"})
 COMPARISONS = frozenset({torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge})
 # Parameters that functions cast to the dtype of their result.
 WRITTEN: Mapping[Any, tuple[str, ...]] = {
@@ -64,8 +62,11 @@ def refuse_wrapping(node: fx.Node) -> None:
     whole = _is_whole(dtype) and dtype is not torch.bool
     if whole and node.target is torch.pow and not _gives_integers(*node.args[:2]):
         raise Refused(f"needs powers of floating values, got a result of {dtype}")
-    if dtype is torch.bool and (name in MASK_SUMS or accumulates(node)):
+    reduction = reduction_of(node)
+    if dtype is torch.bool and (name in MASK_SUMS or reduction in ("sum", "mean")):
         raise Refused("needs sums of values, got masks, whose sums are masks again")
+    if whole and reduction == "mean":
+        raise Refused(f"needs averages of floating values, got {dtype}")
     if name in AVERAGES and _is_whole(_kind(node.args[0])):
         raise Refused(f"needs averages of floating values, got {_kind(node.args[0])}")
     if node.target is graph_functions.setitem and dtype in HALVES and _kind(node.args[2]) != dtype:

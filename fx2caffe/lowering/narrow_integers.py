@@ -23,12 +23,16 @@ NARROW = frozenset({torch.uint8, torch.int8, torch.int16})
 _STAYS = (ELEMENTS - {"abs", "neg", "interpolate"}) | frozenset(
     """any all bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_right_shift remainder fmod
     sign sgn clamp clamp_min clamp_max max min median nanmedian msort fliplr flipud hardtanh
-    _threshold heaviside cartesian_prod diagonal_scatter""".split()  # noqa: SIM905
+    _threshold heaviside cartesian_prod diagonal_scatter scatter_reduce index_reduce""".split()  # noqa: SIM905
 )
 _PICKS = frozenset({"nearest", "nearest-exact"})  # modes of interpolate
 # Functions that cast a tensor of any rank and dtype, and where others take indices.
 _CASTS = frozenset({"setitem", "fill", "select_scatter", "slice_scatter", "diagonal_scatter"})
-_INDEX_AT = {"setitem": 1, "index_put": 1, "scatter": 2, "index_copy": 2, "index_fill": 2}
+_INDEX_AT = {
+    "setitem": 1,
+    "index_put": 1,
+    **dict.fromkeys(("scatter", "scatter_reduce", "index_copy", "index_fill", "index_reduce"), 2),
+}
 _WRAPS = SUMS | {"neg", "abs", "diff", "floor_divide", "div"}
 _BELOW_ZERO = frozenset({"sub", "neg", "diff"})
 

@@ -249,8 +249,6 @@ def scatter_reduce(
 ) -> Symbol:
     """Reduce the sources of each destination, with its own element if `include_self`."""
     base, new = as_symbol(net, input, suffix="base"), as_symbol(net, src, suffix="src")
-    if reduce == "mean" and not base.dtype.is_floating_point:
-        raise Refused(f"needs floating values for reduce='mean', got {base.dtype}")
     if reduce == "amin":
         base, new = negated(net, base, "base_negative"), negated(net, new, "src_negative")
     indices = as_symbol(net, index, suffix="index")

@@ -170,7 +170,7 @@ COMPUTED = [
           layers={"Power": 5, "Reshape": 4, "Im2col": 4, "Flatten": 4, "Embed": 1, "Scale": 1,
               "Eltwise": 4, "ArgMax": 2}),
     write("scatter_reduce_mean_of_integers", lambda x, i, y: y.scatter_reduce(1, i, i, "mean"),
-          (*X, (2, 2, 5), (2, 4, 5)), below=(0, 4, 9), refused="needs floating values"),
+          (*X, (2, 2, 5), (2, 4, 5)), below=(0, 4, 9), refused="needs averages of floating"),
     write("index_reduce", lambda x, y: x.index_reduce(1, torch.tensor([2, 0, 2]), y, "mean"),
           (*X, (2, 3, 5)),
           layers={"Parameter": 1, "Reshape": 7, "Tile": 2, "Im2col": 4, "Flatten": 4, "Embed":

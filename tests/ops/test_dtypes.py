@@ -86,6 +86,26 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, str]] = {
         "needs averages of floating values",
     ),
     "a float into half": (_into_half, FLOATS, "needs a written value of torch.float16"),
+    "bytes averaged at indices": (
+        lambda x: x.byte().scatter_reduce(1, x * 0, x.byte(), "mean"),
+        LONGS,
+        "needs results that do not wrap around",
+    ),
+    "bytes added at indices": (
+        lambda x: x.byte().index_reduce(1, torch.tensor([0, 0, 1]), x.byte(), "prod"),
+        LONGS,
+        "needs results that do not wrap around",
+    ),
+    "integers averaged into a constant": (
+        lambda x: torch.zeros(4, 3, dtype=torch.long).scatter_reduce(1, x * 0, x, reduce="mean"),
+        LONGS,
+        "needs averages of floating values",
+    ),
+    "masks added by name": (
+        lambda x: (x > 0).scatter_reduce(1, x * 0, x > 2, "sum"),
+        LONGS,
+        "needs sums of values, got masks",
+    ),
     "differences of masks": (lambda x: (x > 0).diff(), LONGS, "needs sums of values, got masks"),
     "masks added to masks": (
         lambda x: (x > 0).scatter(1, torch.tensor([[1, 1]]), x[:, :2] > 2, reduce="add"),
@@ -132,6 +152,11 @@ WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
     "weights of a product": lambda x: torch.addmv(x[0], x.expand(3, 3), x[0], beta=1.6, alpha=0.4),
     "weights of products": lambda x: torch.baddbmm(
         x[None], x[None].float().long(), x.t().expand(3, 3)[None], beta=0.9, alpha=2.7),
+    "masks at indices": lambda x: (x > 0).scatter_reduce(1, (x > 4).long(), x < 0, "amax"),
+    "masks at indices alone": lambda x: torch.zeros(1, 3, dtype=torch.bool).scatter_reduce(
+        1, (x > 4).long(), x < 5, "amin", include_self=False),
+    "masks multiplied at indices": lambda x: (x < 9).scatter_reduce(
+        1, (x > 4).long(), x < 5, "prod"),
     "a sum of a mask": lambda x: (x > 0).sum(1, dtype=torch.int32),
 }  # fmt: skip
 

@@ -65,6 +65,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "above a threshold": lambda x: torch.nn.functional.threshold(x, 20, 7),
     "a step": lambda x: torch.heaviside(x, x.flip(1)),
     "written at computed indices": lambda x: x.scatter(1, (x[:, :1] > 3).long(), 7),
+    "the largest at computed indices": lambda x: x[:, :3].scatter_reduce(
+        1, (x > 3).long(), x, "amax"
+    ),
+    "the smallest at indices": lambda x: x[:, :3].index_reduce(
+        1, torch.arange(128) % 2, x, "amin", include_self=False
+    ),
     "a copied row": lambda x: x.index_copy(0, torch.tensor([1]), x[:1] + 100),
     "a put row": lambda x: x.index_put((torch.tensor([1]),), x[0] * 2),
     "a selected row": lambda x: torch.select_scatter(x, x[0] + 100, 0, 1),

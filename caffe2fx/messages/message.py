@@ -104,10 +104,10 @@ class Message:
     message: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if value is not item.default:
-                object.__setattr__(self, item.name, _normal(value, item.metadata["wire"]))
+        for name, default, wire in _Declared.of(type(self)).fields:
+            value = getattr(self, name)
+            if value is not default:
+                object.__setattr__(self, name, _normal(value, wire))
         for name, value in self._canonical().items():
             object.__setattr__(self, name, value)
 
@@ -118,7 +118,7 @@ class Message:
     @classmethod
     def wires(cls) -> Iterator[tuple[str, Wire]]:
         """Yield the name and the declaration of every field of the message."""
-        return ((name, wire) for name, wire in _wires(cls) if not wire.is_sibling)
+        return iter(_Declared.of(cls).own.items())
 
     @classmethod
     def sibling_messages(cls) -> Iterator[tuple[str, Wire]]:
@@ -137,8 +137,9 @@ class Message:
     @classmethod
     def parse(cls: type[T], proto: ProtoMessage) -> T:
         """Return the record that `proto` states; no required field may be absent."""
-        values = {name: _read(proto, name, wire) for name, wire in cls.wires()}
-        return cls(**{name: value for name, value in values.items() if value is not _UNSET})
+        wires = _Declared.of(cls).own
+        given = ((item.name, value) for item, value in proto.ListFields())
+        return cls(**{name: _read(value, wires[name]) for name, value in given if name in wires})
 
     def beyond_bvlc(self) -> Iterator[tuple[str, Any]]:
         """Yield name and value of each set field or enumeration member of forks, nested too."""
@@ -175,9 +176,29 @@ class Message:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Declared:
+    """Holds the fields of a class of messages: name, the record's default, declaration."""
+
+    fields: tuple[tuple[str, Any, Wire], ...]
+    own: dict[str, Wire]  # without the sibling messages
+
+    @classmethod
+    def of(cls, message: type[Message]) -> _Declared:
+        """Return the fields of a class, found once."""
+        if message not in _DECLARED:
+            items = dataclasses.fields(message)  # type: ignore[arg-type]
+            fields = tuple((item.name, item.default, item.metadata["wire"]) for item in items)
+            own = {name: wire for name, _, wire in fields if not wire.is_sibling}
+            _DECLARED[message] = cls(fields, own)
+        return _DECLARED[message]
+
+
+_DECLARED: dict[type[Message], _Declared] = {}
+
+
 def _wires(message: type[Message]) -> Iterator[tuple[str, Wire]]:
-    for item in dataclasses.fields(message):  # type: ignore[arg-type]
-        yield item.name, item.metadata["wire"]
+    return ((name, wire) for name, _, wire in _Declared.of(message).fields)
 
 
 def _normal(value: Any, wire: Wire) -> Any:
@@ -234,12 +255,9 @@ def _fill_one(entry: Any, item: Any) -> None:
         entry.dim.extend(item)
 
 
-def _read(proto: Any, name: str, wire: Wire) -> Any:
-    value = getattr(proto, name)
+def _read(value: Any, wire: Wire) -> Any:
     if wire.label == "repeated":
         return tuple(_read_one(item, wire) for item in value)
-    if not proto.HasField(name):
-        return _UNSET
     return _read_one(value, wire)
 
 

@@ -58,6 +58,8 @@ class Source:
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """Return the unsigned 64-bit varint at `at`, and the offset behind it."""
+        if at < end and (first := self.data[at]) < 0x80:  # nearly all are of one byte
+            return first, at + 1
         value = 0
         for index in range(_MAX_VARINT_BYTES):
             if at + index >= end:

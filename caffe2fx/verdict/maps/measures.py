@@ -48,6 +48,9 @@ def moved(one: Tensor, two: Tensor) -> float:
 
 
 def _moved(one: Tensor, two: Tensor) -> float:
+    worst = largest_of_all(one - two)
+    if isfinite(worst):  # all elements are: one pass where the general case takes many
+        return worst
     same = (one == two) | (one.isnan() & two.isnan())
     return largest(torch.where(same, torch.zeros_like(one), one - two))
 
@@ -86,7 +89,10 @@ def shape_fault(got: Tensor, wanted: Tensor) -> str:
 
 
 def _difference(mine: Tensor, reference: Tensor) -> float:
-    difference = (mine.double() - reference).abs()
+    difference = mine.double() - reference
+    worst = largest_of_all(difference)
+    if isfinite(worst):
+        return worst
     same = (mine == reference) | (mine.isnan() & reference.isnan())
     difference = torch.where(same, torch.zeros_like(difference), difference)
     worst = largest_of_all(difference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import pstats
 import tempfile
 from collections.abc import Callable
@@ -27,13 +28,22 @@ def chain(blocks: int) -> nn.Module:
     parts = [part for _ in range(blocks) for part in (nn.Conv2d(4, 4, 1), nn.ReLU())]
     for part in parts[::2]:
         nn.init.dirac_(part.weight)
+        nn.init.zeros_(part.bias)  # what is looked at twice depends on errors
     return nn.Sequential(*parts).eval()
 
 
 def calls(body: Callable[[], object]) -> int:
-    """Return how many functions `body` calls, Python's and C's."""
+    """Return how many functions `body` calls, Python's and C's.
+
+    Those that a collection of garbage calls are left out: they belong to what ran before.
+    """
     profile = cProfile.Profile()
-    profile.runcall(body)
+    gc.collect()
+    gc.disable()
+    try:
+        profile.runcall(body)
+    finally:
+        gc.enable()
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
 
 
@@ -59,7 +69,7 @@ def _stages(model: nn.Module) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "most"), [("export", 9000), ("save", 800), ("load", 2300), ("verify", 9500)]
+    ("stage", "most"), [("export", 4500), ("save", 800), ("load", 1900), ("verify", 6000)]
 )
 def test_calls_grow_with_the_layers_alone(
     stages: dict[str, tuple[int, int, int]], stage: str, most: int

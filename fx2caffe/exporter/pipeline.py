@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from caffe2fx.layers import Silence
 from caffe2fx.module.save import weights_suffix
@@ -27,6 +28,7 @@ from fx2caffe.passes.names import limit_names
 from fx2caffe.passes.outputs import expose_outputs
 from fx2caffe.passes.pass_result import PassResult, follow
 from fx2caffe.passes.prevent_merges import prevent_wrong_merges
+from fx2caffe.passes.result_names import name_overwritten, name_results
 from fx2caffe.passes.share_weights import share_weights
 from fx2caffe.passes.unread import unread_tops, without_unread_tops
 from fx2caffe.preprocessing import Preprocessing
@@ -56,15 +58,21 @@ class Finished:
     unverified: tuple[Unverified, ...] = ()
 
 
-# A pass also receives the blob names that values had in the Caffe net they came from.
-Pass = Callable[[Net, Options, Mapping[Value, str]], PassResult]
+class Names(NamedTuple):
+    """Holds names by value: of a node's result, and of the blob in the Caffe net it came from."""
+
+    results: Mapping[Value, str]
+    blobs: Mapping[Value, str]
 
 
-def _folding(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:
+Pass = Callable[[Net, Options, Names], PassResult]
+
+
+def _folding(net: Net, options: Options, names: Names) -> PassResult:
     return PassResult(fold_batchnorm(net) if options.fold_batchnorm else net)
 
 
-def _naming(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResult:
+def _naming(net: Net, options: Options, names: Names) -> PassResult:
     # HDF5, which large nets need, uses "/" for groups.
     default = "[^/]" if weights_suffix(net).endswith(".h5") else None
     return limit_names(net, options.name_limit, options.name_alphabet or default)
@@ -72,22 +80,27 @@ def _naming(net: Net, options: Options, blobs: Mapping[Value, str]) -> PassResul
 
 PASSES: tuple[Pass, ...] = (
     # Before folding, which takes the Scale layers that are not absorbed.
-    lambda net, options, blobs: absorb_preprocessing(net, options.preprocessing),
+    lambda net, options, names: absorb_preprocessing(net, options.preprocessing),
     # Before outputs get copies and layers run in place: both give a BatchNorm another reader.
     _folding,
+    # After folding, which drops results, and before outputs get copies, which are named after them.
+    lambda net, options, names: name_results(net, names.results),
     # Before outputs get copies, whose shapes are the outputs' own.
-    lambda net, options, blobs: lift_samples(net, options.target),
+    lambda net, options, names: lift_samples(net, options.target),
     # Before layers run in place: an output's own top must not be overwritten.
-    lambda net, options, blobs: expose_outputs(net, by_layer=options.target.outputs_by_layer),
+    lambda net, options, names: expose_outputs(net, by_layer=options.target.outputs_by_layer),
     # After outputs got copies, which are readers too, and before layers run in place.
-    lambda net, options, blobs: prevent_wrong_merges(net, options.target),
+    lambda net, options, names: prevent_wrong_merges(net, options.target),
     # The last pass that adds or removes readers and writers of a value.
-    lambda net, options, blobs: run_in_place(net, blobs, by_layer=options.target.outputs_by_layer),
+    lambda net, options, names: run_in_place(
+        net, names.blobs, by_layer=options.target.outputs_by_layer
+    ),
+    lambda net, options, names: name_overwritten(net, names.results),
     # After folding: weights into which something different was folded are no longer shared.
-    lambda net, options, blobs: share_weights(net, options.parameters),
+    lambda net, options, names: share_weights(net, options.parameters),
     # After layers run in place, which decides which value a blob holds in the end.
-    lambda net, options, blobs: restore_blob_names(
-        net, {} if options.target.outputs_by_layer else blobs
+    lambda net, options, names: restore_blob_names(
+        net, {} if options.target.outputs_by_layer else names.blobs
     ),
     # Last, so that the names of all layers, copies and shared weights exist.
     _naming,
@@ -129,7 +142,8 @@ def finish(lowered: Lowered, options: Options) -> Finished:
     nodes = {symbols[v].value: node for v, node in lowered.nodes.items() if v in symbols}
     blobs = {symbols[v].value: blob for v, blob in lowered.blobs.items() if v in symbols}
     for run in PASSES:
-        result = run(net, options, blobs)
+        results = {value: lowered.names.get(node, "") for value, node in nodes.items()}
+        result = run(net, options, Names(results, blobs))
         net, nodes, blobs = result.net, follow(nodes, result), follow(blobs, result)
     _check_target(net, options.target)
     _check_samples(net, options.target)

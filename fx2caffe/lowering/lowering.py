@@ -44,6 +44,7 @@ class Lowered:
     symbols: dict[Value, Symbol] = field(default_factory=dict)  # those of the inputs
     nodes: dict[Value, str] = field(default_factory=dict)
     blobs: dict[Value, str] = field(default_factory=dict)  # blob names in the Caffe net
+    names: dict[str, str] = field(default_factory=dict)  # the layer name of each traced node
 
 
 class Lowering:
@@ -85,7 +86,9 @@ class Lowering:
                 outputs = self._outputs(node.args[0])
         if self.refusals:
             raise UnsupportedError(self.refusals)
-        return Lowered(self.emitter.steps, outputs, self.inputs, self.nodes, self._blobs())
+        names = {node.name: name for node, name in self.names.items()}
+        steps = self.emitter.steps
+        return Lowered(steps, outputs, self.inputs, self.nodes, self._blobs(), names)
 
     def _blobs(self) -> dict[Value, str]:
         """Return the blob names of a net that was loaded from Caffe, by the modules of its layers.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from caffe2fx.net.net import Net
 from caffe2fx.net.step import Value
 from caffe2fx.net.unique_names import unique_name
-from fx2caffe.passes.names import renamed_blobs
+from fx2caffe.passes.names import renamed_blobs, with_blobs
 from fx2caffe.passes.pass_result import PassResult, renamed_values
 
 
@@ -31,17 +31,6 @@ def restore_blob_names(net: Net, blobs: Mapping[Value, str]) -> PassResult:
             new[blob] = unique_name(blob, taken)
     if all(name == blob for blob, name in new.items()):
         return PassResult(net)
-    steps = tuple(
-        replace(
-            step,
-            bottoms=renamed_blobs(step.bottoms, new),
-            tops=renamed_blobs(step.tops, new),
-            dynamic=tuple(
-                weight._replace(value=renamed_blobs([weight.value], new)[0])
-                for weight in step.dynamic
-            ),
-        )
-        for step in net.steps
-    )
+    steps = tuple(with_blobs(step, new) for step in net.steps)
     named = replace(net, steps=steps, outputs=renamed_blobs(net.outputs, new))
     return PassResult(named, renamed_values(net, named))

@@ -65,6 +65,18 @@ def renamed_blobs(values: Sequence[Value], new: dict[str, str]) -> tuple[Value, 
     return tuple(value._replace(blob=new[value.blob]) for value in values)
 
 
+def with_blobs(step: Step, new: dict[str, str]) -> Step:
+    """Return a step with the blobs renamed that it reads and writes."""
+    return replace(
+        step,
+        bottoms=renamed_blobs(step.bottoms, new),
+        tops=renamed_blobs(step.tops, new),
+        dynamic=tuple(
+            weight._replace(value=renamed_blobs([weight.value], new)[0]) for weight in step.dynamic
+        ),
+    )
+
+
 def limited(names: Iterable[str], limit: int | None, alphabet: str | None) -> dict[str, str]:
     """Map each name to its replacement; different names get different ones."""
     rule = _Rule(limit, alphabet)

@@ -170,6 +170,12 @@ def name_of(function: Function) -> Name:
     return Name(module, f"{module}.{name}")
 
 
+def title_of(function: Function) -> str:
+    """Return the name of a function for a message, an operator's without underscores."""
+    name = name_of(function).name
+    return name.strip("_") if name.startswith("__") else name
+
+
 def _property_name(descriptor: Any) -> str:
     names = (name for name, value in vars(Tensor).items() if value is descriptor)
     return next(names, "unknown")

@@ -30,6 +30,7 @@ from fx2caffe.tracing.functions.torch_names import (
     is_metadata,
     name_of,
     only_checks,
+    title_of,
 )
 from fx2caffe.tracing.model.original import Original
 from fx2caffe.tracing.recording import reasons
@@ -87,7 +88,7 @@ class Recorder(TorchFunctionMode):
         try:
             return self._dispatch(func, args, kwargs)
         except UnseenWrite as error:
-            self._log.refuse(_title(func), str(error))
+            self._log.refuse(title_of(func), str(error))
         except Exception:  # the model may go on, in another way
             self._sizes.are_asked = True
             raise
@@ -155,21 +156,21 @@ class Recorder(TorchFunctionMode):
 
     def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
         if any(map(compat.is_autocast_enabled, ("cpu", "cuda"))):
-            self._log.refuse(_title(func), reasons.AUTOCAST)
+            self._log.refuse(title_of(func), reasons.AUTOCAST)
         if name_of(func).name == "_pack_padded_sequence":
             self._log.refuse("pack_padded_sequence", reasons.PACKED)
         if name_of(func).name in GRADIENTS:
-            self._log.refuse(_title(func), reasons.GRADIENTS)
+            self._log.refuse(title_of(func), reasons.GRADIENTS)
         if isinstance(func, torch._ops.HigherOrderOperator):
-            self._log.refuse(_title(func), reasons.HIGHER_ORDER)
+            self._log.refuse(title_of(func), reasons.HIGHER_ORDER)
         if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
-            self._log.refuse(_title(func), reasons.WRAPPED)
+            self._log.refuse(title_of(func), reasons.WRAPPED)
 
     # Calls that are no operation of a network
 
     def _read(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """Refuse a read of data; with real values the run goes on and finds all refusals."""
-        self._log.note(_title(func), READS_DATA)
+        self._log.note(title_of(func), READS_DATA)
         return self._unrecorded(func, args, kwargs)
 
     def _unrecorded(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
@@ -203,7 +204,7 @@ class Recorder(TorchFunctionMode):
         if not isinstance(source, Tensor):
             if not any(self._table.owns(tensor) for tensor in tensors_in(source)):
                 return self._shape_only(func, args, kwargs)
-            self._log.refuse(_title(func), READS_DATA + "; use torch.stack")
+            self._log.refuse(title_of(func), READS_DATA + "; use torch.stack")
         if name in ("tensor", "new_tensor"):
             source = self._identity(Tensor.clone, (source,), {}, [source])
         dtype = kwargs.get("dtype") or source.dtype
@@ -288,9 +289,11 @@ class Recorder(TorchFunctionMode):
         except DataShape:
             return self._unrecorded(func, args, kwargs)
         if changed:
-            self._log.refuse(_title(func), reasons.HIDDEN_WRITE.format(_named(changed[0], kwargs)))
+            self._log.refuse(
+                title_of(func), reasons.HIDDEN_WRITE.format(_named(changed[0], kwargs))
+            )
         if not tensors_in(result):
-            self._log.note(_title(func), READS_DATA)
+            self._log.note(title_of(func), READS_DATA)
             return result
         if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
             return result
@@ -333,7 +336,7 @@ class Recorder(TorchFunctionMode):
             unreadable = isinstance(error, NotImplementedError) or "meta tensor" in str(error)
             if self._values.readable or not unreadable:
                 raise
-            self._log.refuse(_title(func), reasons.NEEDS_REAL)
+            self._log.refuse(title_of(func), reasons.NEEDS_REAL)
 
     # Writes
 
@@ -354,7 +357,7 @@ class Recorder(TorchFunctionMode):
         if name not in RESHAPED and not self._written.is_definite(name, call, targets):
             return self._write_part(func, call, args)
         if name in NO_FORMS or (name not in FILLS and call.target is func and name.endswith("_")):
-            self._log.refuse(_title(func), reasons.NO_FORM)
+            self._log.refuse(title_of(func), reasons.NO_FORM)
         inputs = self._builder.create_arg((call.args, call.kwargs))
         likes = [TensorMeta(tuple(t.shape), t.dtype) for t in targets]
         before = [] if name in RESHAPED else [self._builder.node(target) for target in targets]
@@ -365,7 +368,7 @@ class Recorder(TorchFunctionMode):
         # A view shares its base's count of writes, so aliases of the targets count as well.
         extra = [t for t in changed if not any(self._table.same_memory(t, o) for o in targets)]
         if extra:
-            self._log.refuse(_title(func), reasons.HIDDEN_WRITE.format(_named(extra[0], kwargs)))
+            self._log.refuse(title_of(func), reasons.HIDDEN_WRITE.format(_named(extra[0], kwargs)))
         after = value(targets)
         for target, node in zip(targets, after, strict=True):
             self._table.write(target, node)
@@ -376,7 +379,7 @@ class Recorder(TorchFunctionMode):
         """Record `x[index] = value` of an x that overlaps itself as a write of the view."""
         index = plain_index(args[1], self._table.owns) if call.target is setitem else [[]]
         if not is_basic(index):
-            self._log.refuse(_title(func), reasons.OVERLAPS)
+            self._log.refuse(title_of(func), reasons.OVERLAPS)
         part = self._dispatch(Tensor.__getitem__, (args[0], index), {})
         value = args[2]
         if not isinstance(value, Tensor):
@@ -395,8 +398,3 @@ def _missing(tensors: list[Tensor], among: list[Tensor]) -> list[Tensor]:
 def _named(tensor: Tensor, kwargs: Kwargs) -> str:
     names = (name for name, value in kwargs.items() if value is tensor)
     return next(names, "one of its arguments")
-
-
-def _title(func: Function) -> str:
-    name = name_of(func).name
-    return name.strip("_") if name.startswith("__") else name

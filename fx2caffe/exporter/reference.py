@@ -27,11 +27,10 @@ def run_reference(
     kinds = [None if own.is_floating_point() else own.dtype for own in example]
     typed = [value.to(kind) if kind else value for value, kind in zip(inputs, kinds, strict=True)]
     precision = inputs[0].dtype if inputs else torch.float32
-    with in_precision(module, precision) as twin:
-        runner = _Wide if precision is torch.float64 else _Runner
-        nodes = streamed(runner(twin, batch, extra), *typed)
-        while (found := _next(nodes, example, inputs)) is not None:
-            yield found
+    runner = _Wide if precision is torch.float64 else _Runner
+    nodes = streamed(runner(module, batch, extra), *typed)
+    while (found := _next(nodes, example, inputs)) is not None:
+        yield found
 
 
 def _next(
@@ -85,7 +84,16 @@ class _Runner(WithoutHooks):
 
 
 class _Wide(_Runner):
-    """Runs the traced graph in float64, even where the model names float32."""
+    """Runs the traced graph in float64, even where the model names float32.
+
+    Each constant is widened where it is read: a copy of all would be twice the model.
+    """
+
+    def call_module(
+        self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        with in_precision(self.fetch_attr(str(target)), torch.float64) as twin:
+            return twin.forward(*args, **kwargs)
 
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
         found: tuple[tuple[Any, ...], dict[str, Any]] = super().fetch_args_kwargs_from_env(n)

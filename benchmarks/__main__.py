@@ -10,6 +10,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.rows import Row
 
 PAGE = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -22,10 +26,7 @@ def main() -> None:
     if words[:1] == ["--row"]:
         print(_measured(words[1]))
         return
-    from benchmarks import caffe
-    from benchmarks.rows import ROWS
-
-    names = [row.name for row in (*ROWS, *caffe.ROWS)]
+    names = [row.name for row in all_rows()]
     lines = list(HEAD)
     print(*lines, sep="\n", flush=True)
     for name in names:
@@ -41,13 +42,18 @@ def main() -> None:
 
 def _measured(name: str) -> str:
     """Return the line of the row with this name."""
-    from benchmarks import caffe
-    from benchmarks.rows import ROWS
-
-    row = next(row for row in (*ROWS, *caffe.ROWS) if row.name == name)
+    row = next(row for row in all_rows() if row.name == name)
     with tempfile.TemporaryDirectory() as folder:
         ratio = row.measure(row.model, Path(folder))
-    return f"| {row.stage} | {row.model} | {row.other} | {ratio.text} | {ratio.seconds:.3f} s |"
+    ours = f"{ratio.amount:.3f} {ratio.unit}"
+    return f"| {row.stage} | {row.model} | {row.other} | {ratio.text} | {ours} |"
+
+
+def all_rows() -> tuple[Row, ...]:
+    """Return the rows of every table."""
+    from benchmarks import caffe, memory, opencv, rows
+
+    return (*rows.ROWS, *opencv.ROWS, *caffe.ROWS, *memory.ROWS)
 
 
 def _write(table: str) -> None:

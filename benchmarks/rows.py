@@ -36,7 +36,7 @@ class Row:
     @property
     def name(self) -> str:
         """Return the word that selects the row on the command line."""
-        return f"{self.stage}:{self.model}"
+        return f"{self.stage}:{self.model}:{self.other}"
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def chain(layers: int) -> nn.Module:
     return nn.Sequential(*parts).eval()
 
 
-def saved(name: str, folder: Path) -> Saved:
+def saved(name: str, folder: Path, target: str = "bvlc") -> Saved:
     """Export a model into the folder."""
     model, x = model_of(name)
-    net = fx2caffe.export(model, x)
+    net = fx2caffe.export(model, x, target=target)
     stem = name.replace(":", "_")
     files = folder / f"{stem}.prototxt", folder / f"{stem}.caffemodel"
     net.save(*files)

@@ -13,10 +13,11 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Ratio:
-    """The times of ours as shares of the alternative's, one for each round."""
+    """Ours as shares of the alternative, one for each round: times, or bytes."""
 
     shares: Sequence[float]
-    seconds: float  # ours, the median
+    amount: float  # ours, the median
+    unit: str = "s"
 
     @property
     def text(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from caffe2fx.errors import CaffeError, CaffeFormatError, ShapeMismatchError
@@ -141,9 +142,10 @@ def load(
     With `optimize` the module is for inference alone, and faster: BatchNorm and Scale are folded
     into the layer before them, functions that files spell in several layers are one torch call
     (ReLU6, hard-swish, SiLU, GELU, layer norm, products of matrices, pooling that rounds down), and
-    layers that do nothing are gone. The outputs are equal up to float32's rounding, where they are
-    finite, for the sizes that the net has. gm.caffe shows the net that runs: blobs that vanished
-    are not in it. save_weights and train() raise CaffeError; so does a phase other than TEST.
+    layers that do nothing are gone; convolutions run with channels last in memory. The outputs are
+    equal up to float32's rounding, where they are finite, for the sizes that the net has. gm.caffe
+    shows the net that runs: blobs that vanished are not in it. save_weights and train() raise
+    CaffeError; so does a phase other than TEST.
 
     Raises CaffeFormatError (text or bytes that Caffe would not take, and a text beside the weights
     of another net), UnknownLayerError (lists all layer types without a record), ShapeMismatchError
@@ -166,6 +168,9 @@ def load(
     whole, left = _read(prototxt, weights, options)
     net = whole if outputs is None else ending_at(whole, outputs)
     made = graph_module(_optimized(net, options) if optimize else net)
+    if optimize:
+        # torch convolves and pools faster so, and all layers between them keep the format.
+        made.to(memory_format=torch.channels_last)
     made.meta["caffe_is_optimized"] = optimize
     made.meta["caffe_unmatched"] = left
     made.meta["caffe_is_cut"] = outputs is not None

@@ -82,7 +82,11 @@ def safetensors(path: Path, dump: Dump) -> None:
     head = json.loads(data[8:start])
     about = head.get("__metadata__", {}).get("manifest")
     stated = json.loads(about)["maps"] if about else [{"file": one.name} for one in dump.maps]
-    types = {"F32": "<f4", "F64": "<f8"}
+    kinds = {"F": "f", "I": "i", "U": "u"}
+    types = {
+        f"{word}{bits}": f"<{kinds[word]}{bits // 8}" for word in kinds for bits in (8, 16, 32, 64)
+    }
+    types |= {"BOOL": "?"}
     for one, entry in zip(dump.maps, stated, strict=True):
         about = head[entry["file"]]
         first, last = (start + offset for offset in about["data_offsets"])

@@ -79,7 +79,8 @@ def test_idle_layers_go(row: Text, tmp_path: Path) -> None:
     torch.manual_seed(0)
     plain = caffe2fx.load(path)
     torch.manual_seed(0)
-    fast = caffe2fx.load(path, optimize=True)
+    # In the format of the other, for equal sums.
+    fast = caffe2fx.load(path, optimize=True).to(memory_format=torch.contiguous_format)
     assert types(fast.caffe.net) == row.layers
     if "any phase" not in row.id:
         for count in (1, 2):
@@ -209,3 +210,11 @@ def test_an_optimized_module_is_exported(tmp_path: Path) -> None:
     fast = caffe2fx.load(made.text, made.weights, optimize=True)
     report = fx2caffe.export(fast, made.x.float()).verify()
     assert report.ok, report.summary()
+
+
+def test_convolutions_run_with_channels_last(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(INPUT % IMAGE + CONV + RELU % "conv", encoding="utf-8")
+    x = torch.randn(1, 4, 6, 6)
+    assert caffe2fx.load(path, optimize=True)(x).is_contiguous(memory_format=torch.channels_last)
+    assert caffe2fx.load(path)(x).is_contiguous()

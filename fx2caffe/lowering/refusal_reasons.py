@@ -88,8 +88,7 @@ _FUNCTIONS: Mapping[str, str] = {
     TRAINING: """
         _softmax_backward_data max_pool2d_with_indices_backward native_dropout_backward
         _batch_norm_with_update native_batch_norm
-        multi_margin_loss multilabel_margin_loss nll_loss nll_loss_nd nll_loss2d
-        cross_entropy_loss linear_cross_entropy cosine_embedding_loss cross_entropy
+        multi_margin_loss multilabel_margin_loss linear_cross_entropy cosine_embedding_loss
         gaussian_nll_loss hinge_embedding_loss margin_ranking_loss multilabel_soft_margin_loss
         poisson_nll_loss triplet_margin_loss triplet_margin_with_distance_loss
     """,

@@ -49,7 +49,7 @@ def l1_loss(
 ) -> Symbol:
     """Compute |x - t|."""
     each = _distance(net, input, target)
-    return _total(net, each, reduction)
+    return reduced_loss(net, each, reduction)
 
 
 @handles(F.smooth_l1_loss)
@@ -64,7 +64,7 @@ def smooth_l1_loss(
     each = _distance(net, input, target)
     if beta:
         each = affine(net, _rounded_off(net, each, beta), 1 / beta, suffix="each")
-    return _total(net, each, reduction)
+    return reduced_loss(net, each, reduction)
 
 
 @handles(F.huber_loss)
@@ -78,7 +78,7 @@ def huber_loss(
 ) -> Symbol:
     """Compute d^2 / 2 for distances d below delta, delta (d - delta / 2) from there on."""
     each = _rounded_off(net, _distance(net, input, target), delta)
-    return _total(net, _weighted(net, each, weight), reduction)
+    return reduced_loss(net, _weighted(net, each, weight), reduction)
 
 
 @handles(F.soft_margin_loss)
@@ -97,7 +97,7 @@ def soft_margin_loss(
     shrunk = inside(net, "exp", exp, affine(net, size, -1, suffix="negative_size"))
     above_zero = net.add(ReLU(), against, suffix="largest")
     each = weighted_sum(net, above_zero, inside(net, "more", log1p, shrunk), suffix="each")
-    return _total(net, each, reduction)
+    return reduced_loss(net, each, reduction)
 
 
 @handles(F.binary_cross_entropy)
@@ -121,7 +121,7 @@ def binary_cross_entropy(
     # t (yes - no) + no
     gained = product(net, difference(net, yes, no, "apart"), target, "gained")
     each = weighted_sum(net, gained, no, (-1.0, -1.0), "each")
-    return _total(net, _weighted(net, each, weight), reduction)
+    return reduced_loss(net, _weighted(net, each, weight), reduction)
 
 
 @handles(F.binary_cross_entropy_with_logits)
@@ -141,7 +141,7 @@ def binary_cross_entropy_with_logits(
         likely = weighted_sum(net, likely, product(net, likely, more, "extra"), suffix="positive")
     missed = difference(net, input, product(net, input, target, "products"), "missed")
     each = difference(net, missed, likely, "each")
-    return _total(net, _weighted(net, each, weight), reduction)
+    return reduced_loss(net, _weighted(net, each, weight), reduction)
 
 
 def _extra(net: Emitter, weight: Operand, target: Operand) -> Operand:
@@ -175,7 +175,7 @@ def kl_div(
         rest = tuple(range(1, each.rank))
         each = reduced(net, ReduceOp.SUM, each, rest, suffix="samples") if rest else each
         reduction = "mean"
-    return _total(net, each, reduction)
+    return reduced_loss(net, each, reduction)
 
 
 def _distance(net: Emitter, input: Operand, target: Operand) -> Symbol:
@@ -197,14 +197,14 @@ def _weighted_mean(net: Emitter, each: Symbol, weight: Operand | None, reduction
     """Reduce weighted losses; their mean is divided by the sum of the weights."""
     weighted = _weighted(net, each, weight)
     if weight is None or reduction != "mean":
-        return _total(net, weighted, reduction)
-    total = _total(net, weighted, "sum", "total")
+        return reduced_loss(net, weighted, reduction)
+    total = reduced_loss(net, weighted, "sum", "total")
     if not isinstance(weight, Symbol):
         return affine(net, total, 1 / float(weight.double().sum()))
-    return quotient(net, total, _total(net, weight, "sum", "weights"))
+    return quotient(net, total, reduced_loss(net, weight, "sum", "weights"))
 
 
-def _total(net: Emitter, each: Symbol, reduction: str, suffix: str = "") -> Symbol:
+def reduced_loss(net: Emitter, each: Symbol, reduction: str, suffix: str = "") -> Symbol:
     """Reduce losses over all elements, or leave them as they are."""
     if reduction == "none":
         return each

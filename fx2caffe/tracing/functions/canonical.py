@@ -348,7 +348,7 @@ _F_ADAPTERS: dict[str, Callable[..., Call]] = {
     "rms_norm": lambda _, args, kwargs: Call(*aten.rms_norm(*args, **kwargs)),
     "grouped_mm": _grouped,
     **dict.fromkeys(
-        losses.ATEN, lambda f, args, kwargs: Call(*losses.functional(f, *args, **kwargs))
+        losses.FUNCTIONS, lambda f, args, kwargs: Call(*losses.functional(f, *args, **kwargs))
     ),
 }
 _ADAPTERS: dict[str, Callable[..., Call]] = {

@@ -1,4 +1,4 @@
-"""Losses between two tensors in one spelling: input, target, and the reduction by its name."""
+"""Losses in one spelling: input, target, and the reduction by its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from torch.nn import _reduction
 
 Respelled = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-_NUMBERED = ("none", "mean", "sum")  # ATen's reductions
+FUNCTIONS = (
+    "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss", "kl_div",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "nll_loss",
+)  # fmt: skip
+NUMBERED = ("none", "mean", "sum")  # ATen's reductions
 
 
 def functional(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Respelled:
@@ -29,7 +33,7 @@ def _aten(function: Callable[..., Any], *names: str) -> Callable[..., Respelled]
 
     def respelled(input: Any, target: Any, *values: Any, **named: Any) -> Respelled:
         options = {**dict(zip(names, values, strict=False)), **named}
-        options["reduction"] = _NUMBERED[options.get("reduction", 1)]
+        options["reduction"] = NUMBERED[options.get("reduction", 1)]
         return function, (input, target), options
 
     return respelled
@@ -45,5 +49,12 @@ ATEN: Mapping[str, Callable[..., Respelled]] = MappingProxyType({
     "binary_cross_entropy": _aten(F.binary_cross_entropy, "weight", "reduction"),
     "binary_cross_entropy_with_logits": _aten(
         F.binary_cross_entropy_with_logits, "weight", "pos_weight", "reduction"
+    ),
+    "cross_entropy_loss": _aten(
+        F.cross_entropy, "weight", "reduction", "ignore_index", "label_smoothing"
+    ),
+    **dict.fromkeys(
+        ("nll_loss", "nll_loss2d", "nll_loss_nd"),
+        _aten(F.nll_loss, "weight", "reduction", "ignore_index"),
     ),
 })  # fmt: skip

@@ -38,7 +38,8 @@ def _of_recorded(source: Source, error: Untraceable) -> list[Refusal]:
         source.lowering(error.recorded, Batch(), names, None)
     except UnsupportedError as found:
         known = {_key(refusal) for refusal in error.refusals}
-        return [refusal for refusal in found.refusals if _key(refusal) not in known]
+        others = dict.fromkeys(found.refusals)  # calls of one line may be refused alike
+        return [refusal for refusal in others if _key(refusal) not in known]
     except (CaffeError, FixBatch):  # of a graph that ends in its middle
         pass
     return []

@@ -37,6 +37,12 @@ def reading(x: Tensor) -> tuple[Any, ...]:
     return torch.unique(x, return_inverse=True)[0].sum(), x[:, : int(x.argmax()) + 1]
 
 
+def sorted_back(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[x > 0] = x[x > 0].sort()[0]
+    return torch.lgamma(y + 1) + torch.lgamma(x) + torch.bernoulli(x.sigmoid())
+
+
 CASES: dict[str, tuple[Callable[..., Any], set[str]]] = {
     "a shape first": (
         lambda x: (torch.nonzero(x), torch.linalg.qr(x)[0], torch.lgamma(x)),
@@ -51,6 +57,18 @@ CASES: dict[str, tuple[Callable[..., Any], set[str]]] = {
     "unused": (unused, {"nonzero"}),
     "feeding a shape": (feeding, {"nonzero", "torch.lgamma"}),
     "data twice": (reading, {"_unique2", "int"}),
+    "a selection reduced": (
+        lambda x: (x[x > 0].sum(), torch.lgamma(x), torch.bernoulli(x.sigmoid())),
+        {"sum", "_operator.getitem", "torch.lgamma", "bernoulli"},
+    ),
+    "a selection sorted and written back": (
+        sorted_back,
+        {"sort", "_operator.getitem", "torch.lgamma", "bernoulli"},
+    ),
+    "the length of a selection": (
+        lambda x: torch.lgamma(x) * x[x > 0].numel(),
+        {"numel", "torch.lgamma"},
+    ),
     "what follows from a shape": (
         lambda x: torch.lgamma(torch.nonzero(x).float()),
         {"nonzero"},

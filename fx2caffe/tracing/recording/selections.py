@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from fx2caffe.errors import UnsupportedError
 from fx2caffe.ir.graph_functions import setitem
 from fx2caffe.tracing.functions.canonical import Call, canonical, written
 from fx2caffe.tracing.functions.torch_names import METADATA, Function, name_of
@@ -79,7 +80,33 @@ class Selections:
         return name in _SELECTING and self._selected(canonical(func, args, kwargs)) is not None
 
     def call(self, func: Function, args: Any, kwargs: Any) -> Any:
-        """Record a call that concerns selections and return its result; refuse most functions."""
+        """Record a call that concerns selections and return its result; refuse most functions.
+
+        With real values the run goes on after a refusal and finds all, unless the call writes.
+        """
+        try:
+            return self._recorded(func, args, kwargs)
+        except UnsupportedError:
+            if not self._readable or written(func, args, kwargs):
+                raise
+            return self._unrecorded(func, args, kwargs)
+
+    def _unrecorded(self, func: Function, args: Any, kwargs: Any) -> Any:
+        """Run a refused call; what reads its result is not refused besides."""
+        found = [s for tensor in tensors_in((args, kwargs)) if (s := self.of(tensor)) is not None]
+        with self._guard.suspended():
+            result = func(*args, **kwargs)
+        for tensor in tensors_in(result):
+            self._bind_refused(tensor, found[0].whole, found[0].node)
+        return result
+
+    def _bind_refused(self, tensor: Tensor, base: Tensor, mask: Node) -> None:
+        """Let a tensor's memory count as traced, by a node that the lowering refuses."""
+        meta = TensorMeta(tuple(tensor.shape), tensor.dtype)
+        inputs: tuple[Any, Any] = ((self._builder.node(base), mask), {})
+        self._builder.bind(tensor, self._builder.emit(operator.getitem, inputs, meta))
+
+    def _recorded(self, func: Function, args: Any, kwargs: Any) -> Any:
         owner, name = name_of(func)
         if name in METADATA or owner == "get":
             return self._metadata(func, owner, name, args, kwargs)
@@ -119,10 +146,7 @@ class Selections:
         with self._guard.suspended():
             kept = mask.clone()
             made = self._elements(whole, kept)
-        # Its memory counts as traced by a node on which nothing may depend.
-        meta = TensorMeta(tuple(made.shape), made.dtype)
-        inputs: tuple[Any, Any] = ((self._builder.node(base), node), {})
-        self._builder.bind(made, self._builder.emit(operator.getitem, inputs, meta))
+        self._bind_refused(made, base, node)
         return self._held(made, Selection(whole, kept, node))
 
     def _elements(self, whole: Tensor, mask: Tensor) -> Tensor:

@@ -250,14 +250,22 @@ class RecordModule(nn.Module):
         return tops[0] if self.tops == 1 else tops
 
     def without_data(self, *values: Tensor) -> Tensor | tuple[Tensor, ...] | None:
-        """Return meta tensors of the tops' shapes; None where the shapes depend on the data."""
+        """Return meta tensors of the tops' shapes.
+
+        None where the shapes depend on the data, or the bottoms do not fit the layer and its blobs.
+        """
         if self.layer.has_dynamic_shape:
             return None
-        bottoms = [tuple(value.shape) for value in values[: len(values) - self.dynamic]]
+        count = len(values) - self.dynamic
+        bottoms = [tuple(value.shape) for value in values[:count]]
+        blobs = tuple(tuple(value.shape) for value in (*values[count:], *self.blobs))
         kinds = [value.dtype for value in values if value.is_floating_point()]
         dtype = kinds[0] if kinds else torch.get_default_dtype()
         try:
+            self.layer.check(bottoms, self.tops)
             shapes = self.layer.top_shapes(bottoms, self.tops)
+            if blobs != tuple(self.layer.blob_shapes(bottoms)):
+                return None
         except CaffeError:
             return None  # with data there is another error, or none
         made = tuple(torch.empty(shape, dtype=dtype, device="meta") for shape in shapes)

@@ -8,7 +8,7 @@ another batch could show is left to be traced.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from caffe2fx.layers.layer import RecordModule
 from fx2caffe.tracing.tracer import Trace
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of
 
@@ -42,15 +43,16 @@ def one_sample_more(first: Trace, inputs: Sequence[Tensor], more: int) -> dict[s
     """Return the TensorMeta of each node's result for one sample more, by the node's name.
 
     `inputs` have `more` samples than the example; their data are not read. None where the model
-    asks sizes, calls other functions than those of SAMPLE_WISE, does not take such inputs, or has
-    a result in which the first axis of an operand that grows does not grow.
+    asks sizes, calls functions that are neither of SAMPLE_WISE nor layers of Caffe, does not take
+    such inputs, or has a result that does not grow with an operand.
     """
     nodes = first.module.graph.nodes
     called = [node for node in nodes if node.op not in ("placeholder", "get_attr", "output")]
-    if first.sizes.are_asked or any(node.target not in SAMPLE_WISE for node in called):
+    functions = {node: _function(first.module, node) for node in called}
+    if first.sizes.are_asked or None in functions.values():
         return None
     try:
-        shapes = _Shapes(first.module).of(inputs)
+        shapes = _Shapes(first.module, functions).of(inputs)
     except Exception:  # whatever torch raises for a size that does not fit
         return None
     if not all(_fits(*pair, shapes) for pair in first.sizes.overwritten):
@@ -59,6 +61,15 @@ def one_sample_more(first: Trace, inputs: Sequence[Tensor], more: int) -> dict[s
     growing = {node for node, meta in found.items() if meta != node.meta["value"]}
     goes_on = all(node in growing or growing.isdisjoint(node.all_input_nodes) for node in called)
     return {node.name: meta for node, meta in found.items()} if goes_on else None
+
+
+def _function(module: fx.GraphModule, node: fx.Node) -> Callable[..., Any] | None:
+    """Return the function that a node calls, if its shapes follow from those of its operands."""
+    if node.op == "call_module":
+        leaf = module.get_submodule(str(node.target))
+        return leaf.without_data if isinstance(leaf, RecordModule) else None
+    function: Any = node.target
+    return function if function in SAMPLE_WISE else None
 
 
 def _fits(before: fx.Node, after: fx.Node, found: dict[fx.Node, Any]) -> bool:
@@ -71,8 +82,8 @@ def _fits(before: fx.Node, after: fx.Node, found: dict[fx.Node, Any]) -> bool:
 class _Shapes:
     """Runs a graph on meta tensors, each kind of call once."""
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        self._module = module
+    def __init__(self, module: fx.GraphModule, functions: Mapping[fx.Node, Any]) -> None:
+        self._module, self._functions = module, functions
         self._results: dict[str, Any] = {}  # by function and arguments
         self._values: dict[fx.Node, Any] = {}
 
@@ -85,16 +96,16 @@ class _Shapes:
             elif node.op == "get_attr":
                 constant = attrgetter(str(node.target))(self._module)
                 self._values[node] = torch.empty_like(constant, device="meta")
-            elif node.op == "call_function":
+            elif node.op != "output":
                 self._values[node] = self._called(node)
         return {node: meta_of(value) for node, value in self._values.items()}
 
     def _called(self, node: fx.Node) -> Any:
+        """Return the result of a call; None for a layer that has none for these shapes."""
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._values.__getitem__)
         key = repr((node.target, map_tensors((args, kwargs), _described)))
         if key not in self._results:
-            function: Any = node.target
-            self._results[key] = function(*args, **kwargs)
+            self._results[key] = self._functions[node](*args, **kwargs)
         return self._results[key]
 
 

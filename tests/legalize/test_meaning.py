@@ -169,6 +169,7 @@ ROWS = [
     Row(activation.by_scaling, Threshold(threshold=0.25), IMAGE),
     Row(activation.by_sigmoid, BNLL(), IMAGE),
     Row(activation.by_softmax, Exp(), IMAGE),
+    Row(activation.by_softmax, Exp(), ((),)),
     Row(activation.clip_by_maximum, Clip(min=-0.5, max=0.75), IMAGE),
     Row(activation.relu6, Clip(min=0.0, max=6.0), IMAGE),
     Row(activation.swish_by_sigmoid, Swish(beta=1.5), IMAGE),

@@ -143,7 +143,7 @@ def by_softmax(net: Emitter, call: LayerCall[Exp]) -> Tops:
     scale, shift = layer.scale * natural, layer.shift * natural
     if (scale, shift) != (1, 0):
         bottom = net.add(Power(scale=scale, shift=shift), bottom, suffix="exponent")
-    flat = viewed(net, bottom, lambda s: (s[0], 1, prod(s[1:]), 1), suffix="flat")
+    flat = viewed(net, bottom, lambda s: (prod(s[:1]), 1, prod(s[1:]), 1), suffix="flat")
     zero = constant_like(net, flat, 0, suffix="zero")
     pair = net.add(Concat(axis=1), flat, zero, suffix="pair")
     share = net.add(Softmax(axis=1), pair, suffix="softmax")

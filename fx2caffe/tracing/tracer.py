@@ -256,6 +256,7 @@ class Tracer:
             raise self._log.error()
         module = self._builder.module(nodes, type(self.original.root).__name__)
         returned = self._returned.names(self._builder.graph)
+        self._sizes.are_asked |= self._builder.drops_calls
         return Trace(module, names, output_names, rebuild, returned, self._sizes)
 
     def _results(

@@ -49,6 +49,7 @@ class GraphBuilder(torch.fx.Tracer):
         self.constants = Constants(original, self._attribute)
         self._values, self._log, self._known = values, log, known
         self.refused_operands: list[Node] = []  # operands of calls whose results are unknown
+        self.drops_calls = False  # whether calls were dropped that may fail at other sizes
         self.refuse_as_blob: Callable[[Tensor], None] = lambda tensor: None
 
     def input(self, name: str, tensor: Tensor) -> None:
@@ -149,7 +150,7 @@ class GraphBuilder(torch.fx.Tracer):
     def module(self, outputs: tuple[Node, ...], name: str) -> GraphModule:
         """Return the GraphModule of class `name`, without nodes on which no output depends."""
         self.graph.output(outputs)
-        _drop_unused(self.graph)
+        self.drops_calls = _drop_unused(self.graph)
         kept = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
         attributes = {k: v for k, v in self.constants.attributes.items() if k in kept}
         module = GraphModule(attributes, self.graph, name)
@@ -215,7 +216,16 @@ def _is_whole(index: Tensor, node: Node) -> bool:
     return len(index) == count and torch.equal(index, torch.arange(count))
 
 
-def _drop_unused(graph: torch.fx.Graph) -> None:
+def _drop_unused(graph: torch.fx.Graph) -> bool:
+    """Erase the nodes on which no output depends; return whether one may fail at other sizes."""
+    may_fail = False
     for node in reversed(graph.nodes):
         if node.op not in ("placeholder", "output") and not node.users:
+            may_fail |= node.op != "get_attr" and not _is_item(node)
             graph.erase_node(node)
+    return may_fail
+
+
+def _is_item(node: Node) -> bool:
+    """Return whether a node is one of the several results of another."""
+    return node.target is operator.getitem and isinstance(node.args[1], int | str)

@@ -24,15 +24,16 @@ Shape = tuple[int, ...]
 
 # None takes a shape among its arguments: the tracer may have filled one in from its operands.
 _NAMES = """
-adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d add alpha_dropout
-avg_pool1d avg_pool2d avg_pool3d batch_norm cat celu channel_shuffle chunk clamp conv1d conv2d
-conv3d conv_transpose1d conv_transpose2d conv_transpose3d div dropout dropout1d dropout2d dropout3d
-elu exp feature_alpha_dropout flatten gelu glu group_norm hardshrink hardsigmoid hardswish hardtanh
-instance_norm interpolate layer_norm leaky_relu linear local_response_norm log log_softmax
-logsigmoid lp_pool1d lp_pool2d max_pool1d max_pool2d max_pool3d maximum mean minimum mish mul neg
-normalize pad permute pixel_shuffle pixel_unshuffle pow prelu reciprocal relu relu6 rms_norm rrelu
-rsqrt selu sigmoid silu softmax softmin softplus softshrink softsign split sqrt square sub sum tanh
-tanhshrink threshold transpose unsqueeze upsample
+abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d add
+alpha_dropout amax amin avg_pool1d avg_pool2d avg_pool3d batch_norm cat celu channel_shuffle chunk
+clamp conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d div dropout dropout1d
+dropout2d dropout3d elu embedding exp feature_alpha_dropout flatten gelu glu group_norm hardshrink
+hardsigmoid hardswish hardtanh instance_norm interpolate layer_norm leaky_relu linear
+local_response_norm log log_softmax logsigmoid lp_pool1d lp_pool2d matmul max_pool1d max_pool2d
+max_pool3d maximum mean minimum mish mul neg normalize pad permute pixel_shuffle pixel_unshuffle pow
+prelu reciprocal relu relu6 rms_norm rrelu rsqrt selu sigmoid silu softmax softmin softplus
+softshrink softsign split sqrt square stack sub sum tanh tanhshrink threshold transpose unsqueeze
+upsample
 """
 SAMPLE_WISE = frozenset({operator.getitem}) | {
     getattr(home, name) for home in (F, torch) for name in _NAMES.split() if hasattr(home, name)

@@ -65,6 +65,11 @@ def test_shapes_tell_the_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert not traced
 
 
+def _unused(x: Tensor, w: Tensor) -> Tensor:
+    x + x.mean((1, 2, 3)).exp()  # of one sample alone
+    return x * w
+
+
 def _one_of_two(x: Tensor, w: Tensor) -> Tensor:
     try:
         return x + torch.ones(1, 5, 6, 6)
@@ -81,6 +86,7 @@ UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "shape": lambda x, w: x * len(x),
     "memory": lambda x, w: x * w if x.stride(0) == 144 else x,
     "another way after an error": _one_of_two,
+    "call that nothing uses": _unused,
     "a constant like a value": lambda x, w: x + torch.zeros_like(x),
     "expand": lambda x, w: w.expand_as(x),
     "copy of a constant": lambda x, w: x.clone().copy_(w),

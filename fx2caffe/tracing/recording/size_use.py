@@ -20,10 +20,10 @@ SIZELESS = frozenset({
 
 @dataclass
 class SizeUse:
-    """Holds whether sizes were asked, by the model or for a constant, and what was overwritten.
+    """Holds whether sizes were asked, by the model, a constant or a call that left no node.
 
-    Each tensor that a call wrote is a pair of nodes, of its values before and after: at every size
-    both need to have one shape.
+    Each tensor that a call overwrote is a pair of nodes, of its values before and after: both need
+    to have one shape at every size.
     """
 
     are_asked: bool = False

@@ -42,9 +42,9 @@ NEEDED = ("numpy<2", "protobuf==3.20.3", "six")
 # The types of the forks' records that it has.
 HAS = {
     "Axpy", "BN", "BatchNorm", "Convolution", "ConvolutionDepthwise", "DetectionEvaluate",
-    "DetectionOutput", "Dropout", "Interp", "MatMul", "Mish", "Normalize", "Padding", "Permute",
-    "Pooling", "PriorBox", "Proposal", "ROIPooling", "ReLU6", "RegionLoss", "Reorg", "Reverse",
-    "ShuffleChannel", "Upsample",
+    "DetectionOutput", "Dropout", "Interp", "Lstm", "MatMul", "Mish", "Normalize", "Padding",
+    "Permute", "Pooling", "PriorBox", "Proposal", "ROIPooling", "ReLU", "ReLU6", "RegionLoss",
+    "Reorg", "Reshape", "Reverse", "ShuffleChannel", "Upsample",
 }  # fmt: skip
 
 # Its own reading of these rows.
@@ -58,6 +58,11 @@ OTHERWISE = {
         "pooling same", "pooling, average without padding", "batch norm eps", "batch norm icnet",
         "bn icnet", "bn not icnet", "heads", "heads by ratio", "heads by ratio of their own",
         "convolution same", "convolution same, dilated", "dropout without chance",
+        "convolution depthwise of rknn", "relu6 of a relu", "relu bounded", "reshape shuffled",
+    ),
+    "its ReLU has one bottom": ("relu under another blob",),
+    "its Lstm is of another fork, whose clips have one axis": (
+        "lstm of ctpn", "lstm of ctpn that goes on",
     ),
     "its Reverse has one axis, which is not negative": ("reverse",),
     "its Reorg is ReorgSpace": ("reorg", "reorg reverse"),

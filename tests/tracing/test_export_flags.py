@@ -116,5 +116,7 @@ def test_a_compiled_part_of_a_model_is_traced_without_a_word() -> None:
         net = fx2caffe.export(nn.Sequential(part, nn.Tanh()).eval(), torch.randn(1, 3, 4, 4))
         assert [step.layer.type for step in net.net.steps] == [
             "Input", "Convolution", "ReLU", "TanH"]"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    of_python = "ignore:Guards may run slower:RuntimeWarning"  # of Python 3.13.0 alone
+    command = [sys.executable, "-W", of_python, "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0 and "_dynamo" not in ran.stderr, ran.stderr

@@ -53,7 +53,7 @@ def _over(
 PURE = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
 CAFFE_PB2_FIRST = "tests.versions.caffe_pb2_first"
 OLDEST = _torch("torch-2.2", "3.10", "2.2.2", "0.17.2", "numpy==1.26.4", "protobuf==4.22.5")
-NEWEST = _torch("newest", "3.13", "2.14.1", "0.29.1", "numpy>=2.5", "protobuf>=7.36")
+NEWEST = _torch("newest", "3.13", "2.14.1", "0.29.1", "numpy>=2.5", "protobuf>=7.36", "onnxscript")
 
 ENVIRONMENTS = (
     OLDEST,

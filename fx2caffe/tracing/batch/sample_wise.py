@@ -20,8 +20,6 @@ from caffe2fx.layers.layer import RecordModule
 from fx2caffe.tracing.tracer import Trace
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of
 
-Shape = tuple[int, ...]
-
 # None takes a shape among its arguments: the tracer may have filled one in from its operands.
 _NAMES = """
 abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d add

@@ -72,20 +72,19 @@ def judge(
     started, album = perf_counter(), Album()
     session.reshape([tuple(value.shape) for value in inputs])
     trial = _Trial(net, session, reference, inputs, album)
-    with SampleBySample():
-        rows = trial.result(other_inputs(inputs))
-        # An input that is constant, as a mask of ones, would excuse nets that do not read it.
-        doubtful = set(rows) if any(map(is_uniform, inputs)) else _unproven(rows)
-        for drawn in draws(net, inputs):
-            if not doubtful:
-                break
-            if trial.moved_by(drawn, doubtful):
-                once_more = _Trial(net, session, reference, drawn, album).result([inputs])
-                rows = {value: _surer(rows[value], once_more[value]) for value in rows}
-                doubtful = _unproven(rows)
-                again = trial.result([drawn]) if doubtful else rows  # all 0 on what was drawn
-                rows |= {value: _surer(rows[value], again[value]) for value in doubtful}
-                doubtful = _unproven(rows)
+    rows = trial.result(other_inputs(inputs))
+    # An input that is constant, as a mask of ones, would excuse nets that do not read it.
+    doubtful = set(rows) if any(map(is_uniform, inputs)) else _unproven(rows)
+    for drawn in draws(net, inputs):
+        if not doubtful:
+            break
+        if trial.moved_by(drawn, doubtful):
+            once_more = _Trial(net, session, reference, drawn, album).result([inputs])
+            rows = {value: _surer(rows[value], once_more[value]) for value in rows}
+            doubtful = _unproven(rows)
+            again = trial.result([drawn]) if doubtful else rows  # all 0 on what was drawn
+            rows |= {value: _surer(rows[value], again[value]) for value in doubtful}
+            doubtful = _unproven(rows)
     context = Context(
         program=session.program,
         inputs=digests(net, inputs),
@@ -138,6 +137,11 @@ class _Refusable(StepwiseEvaluation):
             raise _Refused from error
 
 
+# Of the evaluations in float64, in float32, in float32 once more, and on the second inputs. A mode
+# costs each call of torch's as much as a small call itself.
+_SURROUNDINGS = (SampleBySample, nullcontext, ByUnfolding, nullcontext)
+
+
 class _Trial:
     """Runs the engine and the reference side by side: end to end first, then layer by layer."""
 
@@ -179,7 +183,8 @@ class _Trial:
         # Where a shape is wrong nothing is carried on.
         fit = all(seen.fits for seen in self._seen.values())
         if fit:
-            rows = with_carried_errors(rows, self._rows, self._net, self._inputs)
+            with SampleBySample():
+                rows = with_carried_errors(rows, self._rows, self._net, self._inputs)
         return {top: self._published(top, row) for top, row in zip(tops, rows, strict=True)}
 
     def _published(self, value: Value, row: Row) -> Row:
@@ -209,8 +214,8 @@ class _Trial:
             self._theirs.append(step)
             if self._session.seconds is not None and not is_input(mine):
                 self.seconds[mine.name] = self._session.seconds
-            for stream in streams:
-                with ByUnfolding() if stream is again else nullcontext():
+            for stream, surroundings in zip(streams, _SURROUNDINGS, strict=True):
+                with surroundings():
                     stream.enter(mine)
             for value, top in zip(mine.tops, tops, strict=True):
                 seen = _seen(top, *(stream.values[value] for stream in streams))
@@ -273,7 +278,8 @@ class _Trial:
         exact, lost = self._exactly.begin(), LostNan(self._reference.known)
         steps = counted("verify alone", self._net.steps, len(self._theirs), attrgetter("name"))
         for mine, step in zip(steps, self._theirs, strict=True):
-            exact.enter(mine)
+            with SampleBySample():
+                exact.enter(mine)
             lost.enter(mine, exact.values)
             if not is_input(mine):
                 alone = self._fed(mine, step, exact)
@@ -394,7 +400,8 @@ def _rough_share(seen: _Seen) -> float:
 def _own_noise(step: Step, value: Value, exact: StepwiseEvaluation) -> float:
     """Return the largest difference between the layer in float32 and in float64."""
     index = step.tops.index(value)
-    double, rounded = (
-        step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
-    )
+    with SampleBySample():
+        double, rounded = (
+            step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
+        )
     return moved(rounded, double)

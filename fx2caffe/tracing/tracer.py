@@ -168,6 +168,8 @@ class Tracer:
 
         Raises Untraceable with all refusals, and CaffeError where forward fails.
         """
+        # Views of another layout in memory need not be views in that of a larger batch.
+        self._sizes.are_asked = not all(tensor.is_contiguous() for tensor in flat.tensors)
         try:
             with torch.no_grad(), self._log.refusing(), self.original.protected():
                 given = [self._values.enter(tensor) for tensor in flat.tensors]

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.lowering.registry import leaves
@@ -81,6 +82,39 @@ def _written(before: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Te
     return lambda x, w: before(x, w).mul_(x)
 
 
+def _copied_and_written(copied: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def part_of_each(x: Tensor, w: Tensor) -> Tensor:
+        """Add a part to its written copy, which is the part itself if it is dense."""
+        part = (x * w)[:, 1:3]
+        return part + copied(part).mul_(2)
+
+    return part_of_each
+
+
+class _Sizes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes how many samples the result of the last operator has."""
+
+    samples = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.samples = result.shape[0]
+        return result
+
+
+def _seen_by_a_mode(x: Tensor, w: Tensor) -> Tensor:
+    with _Sizes() as sizes:  # type: ignore[no-untyped-call]
+        y = x * w
+    return y * sizes.samples
+
+
+def _seen_in_a_derivative(x: Tensor, w: Tensor) -> Tensor:
+    with torch.enable_grad():
+        y: Any = x.requires_grad_().sum(1)
+        samples = y.grad_fn._saved_self_sym_sizes[0]
+    return y.detach() * samples  # type: ignore[no-any-return]
+
+
 UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "size": lambda x, w: x * w if x.size(0) < 3 else x,
     "shape": lambda x, w: x * len(x),
@@ -99,6 +133,12 @@ UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean of samples": lambda x, w: x - x.mean(0, keepdim=True),
     "samples as channels": lambda x, w: F.conv_transpose2d(x[0:, 0], torch.ones(1, 2, 3, 3)),
     "empty": lambda x, w: torch.cat([x, x[:, :0]], 1) * w,
+    "dense copy": _copied_and_written(Tensor.contiguous),
+    "copy in a layout": _copied_and_written(
+        lambda x: x[:, :1].to(memory_format=torch.channels_last)
+    ),
+    "sizes seen by a mode": _seen_by_a_mode,
+    "sizes seen in a derivative": _seen_in_a_derivative,
 }
 
 
@@ -106,6 +146,23 @@ UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def test_shapes_do_not_tell_the_batch(name: str) -> None:
     model = Plain(UNKNOWN[name])
     assert by_shapes(model, X, _of(model, X)) is None
+
+
+OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "dense copy": UNKNOWN["dense copy"],
+}
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_shapes_do_not_tell_the_batch_of_two_samples(name: str) -> None:
+    model, x = Plain(OF_TWO[name]), torch.cat([X, X])
+    assert by_shapes(model, x, _of(model, x)) is None
+
+
+def test_shapes_do_not_tell_the_batch_of_inputs_in_another_layout() -> None:
+    x = torch.cat([X, X], 3).permute(3, 1, 2, 0).flatten(2).transpose(0, 2)  # samples are last
+    model = Plain(lambda x, w: x.flatten(1).mul_(2) + x.flatten(1))
+    assert by_shapes(model, x, _of(model, x)) is None
 
 
 @pytest.mark.sweep

@@ -192,6 +192,13 @@ def is_metadata(owner: str, name: str, args: tuple[Any, ...], kwargs: dict[str, 
     return owner == "set" and name != "data"
 
 
+def asks_layout(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether a call copies its tensor only if its layout in memory is another one."""
+    values = (*args, *kwargs.values())
+    is_named = any(isinstance(value, torch.memory_format) for value in values)
+    return is_named or name_of(function).name == "contiguous"
+
+
 def only_checks(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return whether a call reads its arguments only in order to refuse wrong ones."""
     count = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)

@@ -7,10 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
-from caffe2fx import compat
 from caffe2fx.layers.shape_only import SHAPES_ONLY
 from fx2caffe.ir.graph_functions import plain_index, setitem
 from fx2caffe.tracing.functions.canonical import Call, canonical, written
@@ -18,7 +16,6 @@ from fx2caffe.tracing.functions.dropped_arguments import completed, drops
 from fx2caffe.tracing.functions.overriding_classes import by_classes, overridden
 from fx2caffe.tracing.functions.torch_names import (
     FILLS,
-    GRADIENTS,
     IDENTITIES,
     LENDS,
     MOVES,
@@ -27,6 +24,7 @@ from fx2caffe.tracing.functions.torch_names import (
     RESHAPED,
     SHAPE_ONLY,
     Function,
+    asks_layout,
     is_metadata,
     name_of,
     only_checks,
@@ -42,8 +40,9 @@ from fx2caffe.tracing.recording.metadata import Metadata
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
 from fx2caffe.tracing.recording.selections import Selections
 from fx2caffe.tracing.recording.size_use import SizeUse
+from fx2caffe.tracing.recording.surroundings import calls_are_shown, refuse_surroundings
 from fx2caffe.tracing.recording.written_values import WrittenValues
-from fx2caffe.tracing.values.aliasing import UnseenWrite, is_basic
+from fx2caffe.tracing.values.aliasing import UnseenWrite, is_basic, is_row_major
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, map_tensors, meta_of, tensors_in
 from fx2caffe.tracing.values.value_modes import Values
 
@@ -130,7 +129,8 @@ class Recorder(TorchFunctionMode):
         operands: list[Tensor],
         targets: list[Tensor],
     ) -> Any:
-        self._refuse_surroundings(func, operands)
+        refuse_surroundings(self._log, func, operands)
+        self._sizes.are_asked |= calls_are_shown(self._guard)
         if func in self._leaf_functions or isinstance(func, LeafCall):
             return self._leaf(func, args, kwargs, operands)
         if func in self._see_through or drops(func, kwargs):
@@ -153,18 +153,6 @@ class Recorder(TorchFunctionMode):
         if targets or name in RESHAPED:
             return self._write(func, name, args, kwargs, operands, targets)
         return self._functional(func, args, kwargs, operands)
-
-    def _refuse_surroundings(self, func: Function, operands: list[Tensor]) -> None:
-        if any(map(compat.is_autocast_enabled, ("cpu", "cuda"))):
-            self._log.refuse(title_of(func), reasons.AUTOCAST)
-        if name_of(func).name == "_pack_padded_sequence":
-            self._log.refuse("pack_padded_sequence", reasons.PACKED)
-        if name_of(func).name in GRADIENTS:
-            self._log.refuse(title_of(func), reasons.GRADIENTS)
-        if isinstance(func, torch._ops.HigherOrderOperator):
-            self._log.refuse(title_of(func), reasons.HIGHER_ORDER)
-        if any(is_functorch_wrapped_tensor(tensor) for tensor in operands):
-            self._log.refuse(title_of(func), reasons.WRAPPED)
 
     # Calls that are no operation of a network
 
@@ -214,6 +202,8 @@ class Recorder(TorchFunctionMode):
         node = self._builder.node(operands[0])
         if name_of(func).name in MOVES and not self._values.readable:
             return args[0]  # fake values are on no device
+        if asks_layout(func, args, kwargs) and not is_row_major(operands[0]):
+            self._sizes.are_asked = True  # a part of one sample is dense, of more it is not
         result, _ = self._run(func, args, kwargs, operands)
         if isinstance(result, Tensor) and result is not operands[0]:
             self._table.bind(result, node)

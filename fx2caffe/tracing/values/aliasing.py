@@ -60,6 +60,16 @@ def positions(view: Geometry) -> Tensor:
     return result
 
 
+def is_row_major(tensor: Tensor) -> bool:
+    """Return whether a tensor has the strides of a new one, those of axes of size 1 as well."""
+    wanted = 1
+    for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
+        if stride != wanted:
+            return False
+        wanted *= size
+    return True
+
+
 def overlaps_itself(tensor: Tensor) -> bool:
     """Return whether two elements of a tensor share a memory position (expand, unfold)."""
     answer = int(torch._debug_has_internal_overlap(tensor))

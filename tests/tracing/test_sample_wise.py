@@ -91,6 +91,12 @@ def _copied_and_written(copied: Callable[[Tensor], Tensor]) -> Callable[[Tensor,
     return part_of_each
 
 
+def _rest_and_start(x: Tensor, w: Tensor) -> Tensor:
+    y = x * w
+    rest, start = y[1:], y[:-1]  # of two samples these do not overlap
+    return rest.mul_(2) + start
+
+
 class _Sizes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes how many samples the result of the last operator has."""
 
@@ -150,6 +156,9 @@ def test_shapes_do_not_tell_the_batch(name: str) -> None:
 
 OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "dense copy": UNKNOWN["dense copy"],
+    "rest": lambda x, w: x[1:] * w,
+    "rest and start": _rest_and_start,
+    "one sample more than given": lambda x, w: torch.cat([x, w]),
 }
 
 

@@ -56,7 +56,8 @@ def one_sample_more(first: Trace, inputs: Sequence[Tensor], more: int) -> dict[s
         return None
     if not all(_fits(*pair, shapes) for pair in first.sizes.overwritten):
         return None
-    found = {node: _grown(node.meta["value"], many, more) for node, many in shapes.items()}
+    samples = len(inputs[0]) - more, len(inputs[0])
+    found = {node: _grown(node.meta["value"], many, samples) for node, many in shapes.items()}
     growing = {node for node, meta in found.items() if meta != node.meta["value"]}
     goes_on = all(node in growing or growing.isdisjoint(node.all_input_nodes) for node in called)
     return {node.name: meta for node, meta in found.items()} if goes_on else None
@@ -112,16 +113,18 @@ def _described(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
-def _grown(one: Any, many: Any, samples: int) -> Any:
-    """Return the TensorMeta of a result with one sample more, by those with `samples` more.
+def _grown(one: Any, many: Any, samples: tuple[int, int]) -> Any:
+    """Return the TensorMeta of a result with one sample more, by those of both `samples`.
 
-    None where it has neither the same shape nor one with so many more along its first axis.
+    None where it has neither the same shape nor all samples, and no others, along its first axis:
+    whether the parts of a batch overlap in memory depends on its size.
     """
     if isinstance(one, TensorMeta) and isinstance(many, TensorMeta):
         if one.shape == many.shape:
             return one
-        is_longer = one.shape and (one.shape[0] + samples, *one.shape[1:]) == many.shape
-        return TensorMeta((one.shape[0] + 1, *one.shape[1:]), one.dtype) if is_longer else None
+        each = one.shape[1:]
+        is_longer = (one.shape, many.shape) == tuple((count, *each) for count in samples)
+        return TensorMeta((samples[0] + 1, *each), one.dtype) if is_longer else None
     if isinstance(one, tuple | list) and type(one) is type(many) and len(one) == len(many):
         items = [_grown(a, b, samples) for a, b in zip(one, many, strict=True)]
         return None if None in items else type(one)(items)

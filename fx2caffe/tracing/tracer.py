@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,14 @@ from torch.fx import GraphModule, Node
 
 from caffe2fx import compat
 from fx2caffe.errors import Refusal, UnsupportedError
-from fx2caffe.tracing.fidelity import checksums, first_difference, lost_in_float32, own_outputs
+from fx2caffe.tracing.fidelity import (
+    checksums,
+    first_difference,
+    lost_in_float32,
+    own_outputs,
+    with_one_more,
+    without_the_last,
+)
 from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.model.export_flags import exporting
 from fx2caffe.tracing.model.module_calls import ModulePath
@@ -109,7 +117,7 @@ def trace(
             tracer = Tracer(reach, flat.tensors, leaves, values, outputs, replaced, True)
             result = tracer.run(flat, names)
         if held_to_model:
-            tracer.hold(result, Original(reach), flat, before)
+            tracer.hold(result, partial(Original, reach), flat, before)
     return result
 
 
@@ -182,27 +190,57 @@ class Tracer:
             raise Untraceable(error.refusals, recorded) from error.__cause__
 
     def hold(
-        self, result: Trace, again: Original, flat: pytree.Flat, before: dict[int, int]
+        self,
+        result: Trace,
+        again: Callable[[], Original],
+        flat: pytree.Flat,
+        before: dict[int, int],
     ) -> None:
         """Raise UnsupportedError if the graph gives something else than the model by itself.
 
-        `again` is the model for a run of its own; `before` holds the checksums of its memory.
+        `again` makes the model for a run of its own; `before` holds the checksums of its memory.
         """
-        again.move_as(self.original)
-        calls = None if self._outputs is None else self._returned.wanted_calls()
         with self._log.refusing():
-            given = flat.rebuild([tensor.detach().clone() for tensor in flat.tensors])
-            with asked_in_float32(self._replaced):
-                own = own_outputs(again, calls, *given)
-            difference = first_difference(result.module, flat.tensors, own)
-            if difference:
-                self._log.refuse(type(self.original.root).__name__, DIFFERS.format(difference))
+            own = None if self._sizes.are_asked else self._own_by_one_more(result, again, flat)
+            if own is None:
+                self._sizes.are_asked = True
+                own = self._own(again(), flat, flat.tensors)
+                difference = first_difference(result.module, flat.tensors, own)
+                if difference:
+                    self._log.refuse(type(self.original.root).__name__, DIFFERS.format(difference))
             lost = lost_in_float32(result.module, flat.tensors, own)
             if lost is not None:
                 node, difference = lost
                 self._log.refuse_node(node, FLOAT64.format(difference))
-            if checksums(again.tensors) != before:
+            if checksums(self.original.tensors) != before:
                 self._log.refuse("forward", UNSEEN.format("memory of the model"))
+
+    def _own_by_one_more(
+        self, result: Trace, again: Callable[[], Original], flat: pytree.Flat
+    ) -> list[Tensor | None] | None:
+        """Return the model's own outputs, taken from a run with one sample more than the example.
+
+        None where they are not the graph's: the model knows its sizes in a way that does not show
+        (in another thread, where torch functions are disabled), or does not take more samples.
+        """
+        samples = len(flat.tensors[0]) if flat.tensors and flat.tensors[0].dim() else 0
+        try:
+            more = self._own(again(), flat, with_one_more(flat.tensors)) if samples else []
+        except Exception:  # whatever the model's own checks raise
+            return None
+        own = without_the_last(more, samples) if samples else None
+        if own is None or first_difference(result.module, flat.tensors, own):
+            return None
+        return own
+
+    def _own(
+        self, again: Original, flat: pytree.Flat, inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        """Return the outputs of a run of the model by itself, or the results of its cut points."""
+        again.move_as(self.original)
+        calls = None if self._outputs is None else self._returned.wanted_calls()
+        with asked_in_float32(self._replaced):
+            return own_outputs(again, calls, *flat.rebuild([v.detach().clone() for v in inputs]))
 
     def _forward(self, args: Any, kwargs: Any) -> Any:
         """Run the model with everything recorded."""

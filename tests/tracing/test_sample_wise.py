@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
+import fx2caffe
 from caffe2fx.layers.layer import RecordModule
 from fx2caffe.lowering.registry import leaves
 from fx2caffe.tracing.batch import batch_analysis
@@ -172,6 +175,28 @@ def test_shapes_do_not_tell_the_batch_of_inputs_in_another_layout() -> None:
     x = torch.cat([X, X], 3).permute(3, 1, 2, 0).flatten(2).transpose(0, 2)  # samples are last
     model = Plain(lambda x, w: x.flatten(1).mul_(2) + x.flatten(1))
     assert by_shapes(model, x, _of(model, x)) is None
+
+
+def _disabled(x: Tensor, w: Tensor) -> Tensor:
+    with torch._C.DisableTorchFunction():
+        samples = len(x)
+    return x * samples
+
+
+def _in_a_thread(x: Tensor, w: Tensor) -> Tensor:
+    with ThreadPoolExecutor(1) as pool:
+        return x * pool.submit(len, x).result()
+
+
+def _by_dlpack(x: Tensor, w: Tensor) -> Tensor:
+    return x * len(from_dlpack(to_dlpack(x)))
+
+
+@pytest.mark.parametrize("function", [_disabled, _in_a_thread, _by_dlpack])
+def test_sizes_that_are_read_unseen_show_in_a_run_of_one_more(function: Any) -> None:
+    net = fx2caffe.export(Plain(function), X)
+    assert net.batch_is_fixed
+    assert net.verify().ok
 
 
 @pytest.mark.sweep

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from fx2caffe.errors import UnsupportedError
 from fx2caffe.tracing.model.pytree import flatten
@@ -59,3 +60,9 @@ def test_refused(function: Callable[..., Any], reason: str, values: Any) -> None
     for refusal in caught.value.refusals:
         assert refusal.origin.file in FILES or _is_made_by_torch(str(refusal.origin.file))
         assert str(refusal) in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [lambda x: x, lambda x: x * 2], ids=["input", "temporary"])
+def test_memory_that_comes_back_by_dlpack_is_refused(given: Callable[[Any], Any]) -> None:
+    with pytest.raises(UnsupportedError, match="DLPack"):
+        trace(lambda x: x + from_dlpack(to_dlpack(given(x))), torch.ones(2, 3))

@@ -21,13 +21,15 @@ from fx2caffe.tracing.recording.constants import Constants
 from fx2caffe.tracing.recording.dispatch_guard import Known
 from fx2caffe.tracing.recording.leaf_call import LeafCall
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
-from fx2caffe.tracing.values.aliasing import Table
+from fx2caffe.tracing.values.aliasing import Table, storage_key
 from fx2caffe.tracing.values.tensor_meta import TensorMeta, meta_of, tensors_in
 from fx2caffe.tracing.values.value_modes import FakeValues, Values
 
 NO_STORAGE = "gives a tensor that is not dense"
 PACKED = "holds packed weights (quantization, TorchScript): export the float model it was made of"
-UNKNOWN = "uses a tensor that is made where the tracer can not see it, such as another thread"
+UNKNOWN = (
+    "uses a tensor that is made where the tracer can not see it, such as another thread or DLPack"
+)
 
 ATOMS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, Node})
 
@@ -114,12 +116,17 @@ class GraphBuilder(torch.fx.Tracer):
         node = self.table.node(tensor)
         if node is not None:
             return node
-        if tensor.is_meta or tensor not in self._known:
+        if tensor.is_meta or tensor not in self._known or self._is_unseen_alias(tensor):
             self._log.refuse("tensor", UNKNOWN)
         unlike = model_inputs.unlike_a_blob(tensor)
         if unlike and not tensor.is_complex():  # handlers refuse complex constants by name
             self._log.refuse("constant", f"needs {unlike}")
         return self.constants.node(tensor)
+
+    def _is_unseen_alias(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is a traced one that came back by way of another program."""
+        foreign = storage_key(tensor) and not compat.is_resizable(tensor.untyped_storage())
+        return bool(foreign) and self.table.shares_address(tensor)
 
     def adopt(self, tensor: Tensor) -> None:
         """Make the memory of a constant traced, before a traced value is written into it."""

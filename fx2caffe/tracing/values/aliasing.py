@@ -168,6 +168,16 @@ class Table:
         mine = self._memories.get(storage_key(tensor) or 0)
         return mine is not None and mine is self._memories.get(storage_key(other) or 0)
 
+    def shares_address(self, tensor: Tensor) -> bool:
+        """Return whether a tensor over memory of its own (DLPack) lies in that of a traced one."""
+        first = tensor.data_ptr()
+        held = (memory.weak.cdata for memory in self._memories.values())
+        storages = map(torch.UntypedStorage._new_with_weak_ptr, held)
+        return any(
+            storage is not None and 0 <= first - storage.data_ptr() < storage.nbytes()
+            for storage in storages
+        )
+
     def bind(self, tensor: Tensor, node: Node) -> None:
         """Register `node` as the one that gives a tensor that a call returned."""
         key = storage_key(tensor)

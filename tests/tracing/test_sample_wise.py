@@ -130,6 +130,7 @@ UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "memory": lambda x, w: x * w if x.stride(0) == 144 else x,
     "another way after an error": _one_of_two,
     "call that nothing uses": _unused,
+    "call that gives its operand": lambda x, w: x.sum_to_size(1, 4, 6, 6) * w,
     "a constant like a value": lambda x, w: x + torch.zeros_like(x),
     "expand": lambda x, w: w.expand_as(x),
     "copy of a constant": lambda x, w: x.clone().copy_(w),

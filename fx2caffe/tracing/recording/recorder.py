@@ -286,6 +286,8 @@ class Recorder(TorchFunctionMode):
             self._log.note(title_of(func), READS_DATA)
             return result
         if isinstance(result, Tensor) and any(result is tensor for tensor in operands):
+            # A function may do so for this size alone; a layer does for all.
+            self._sizes.are_asked |= not isinstance(call.target, LeafCall)
             return result
         result = map_tensors(result, self._constant_if_empty)
         self._builder.bind(result, self._builder.emit(call.target, inputs, meta_of(result)))

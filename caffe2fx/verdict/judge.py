@@ -50,6 +50,7 @@ from caffe2fx.verdict.maps.measures import (
 )
 from caffe2fx.verdict.reference.dependence import depends_on_inputs, unreached
 from caffe2fx.verdict.reference.lost_nan import LostNan
+from caffe2fx.verdict.reference.refusable import Refusable, RefusedInputs
 from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
 from caffe2fx.verdict.reference.second_inputs import draws, is_uniform, other_inputs
 from caffe2fx.verdict.reference.unfolding import ByUnfolding
@@ -123,20 +124,6 @@ class _Seen:
         return not self.shape_fault
 
 
-class _Refused(Exception):
-    """Raised if the reference does not take the second inputs."""
-
-
-class _Refusable(StepwiseEvaluation):
-    """Computes the values on the second inputs, which the model may refuse by its own errors."""
-
-    def enter(self, step: Step) -> None:
-        try:
-            super().enter(step)
-        except Exception as error:
-            raise _Refused from error
-
-
 # Of the evaluations in float64, in float32, in float32 once more, and on the second inputs. A mode
 # costs each call of torch's as much as a small call itself.
 _SURROUNDINGS = (SampleBySample, nullcontext, ByUnfolding, nullcontext)
@@ -175,7 +162,7 @@ class _Trial:
         The second inputs are the first ones that the model takes.
         """
         for inputs in others:
-            with suppress(_Refused):
+            with suppress(RefusedInputs):
                 self._run(inputs)
                 break
         tops = [top for step in self._net.steps if not is_input(step) for top in step.tops]
@@ -200,7 +187,7 @@ class _Trial:
         """Run the net in the engine; its reference in float64, in float32 and on second inputs."""
         exact, rounded = self._exactly.begin(), self._stream(self._inputs)
         second = [value.to(torch.float32) for value in others]
-        other = _Refusable(self._net, self._reference, second)
+        other = Refusable(self._net, self._reference, second)
         # Rounding is a draw from chance, and a map of few elements shows little of it: another
         # order of the sums is a second draw.
         with ByUnfolding():

@@ -50,7 +50,7 @@ from caffe2fx.verdict.maps.measures import (
 )
 from caffe2fx.verdict.reference.dependence import depends_on_inputs, unreached
 from caffe2fx.verdict.reference.lost_nan import LostNan
-from caffe2fx.verdict.reference.refusable import Refusable, RefusedInputs
+from caffe2fx.verdict.reference.own_noise import own_noise
 from caffe2fx.verdict.reference.sample_by_sample import SampleBySample
 from caffe2fx.verdict.reference.second_inputs import draws, is_uniform, other_inputs
 from caffe2fx.verdict.reference.unfolding import ByUnfolding
@@ -124,6 +124,20 @@ class _Seen:
         return not self.shape_fault
 
 
+class _Refused(Exception):
+    """Raised if the reference does not take the second inputs."""
+
+
+class _Refusable(StepwiseEvaluation):
+    """Computes the values on the second inputs, which the model may refuse by its own errors."""
+
+    def enter(self, step: Step) -> None:
+        try:
+            super().enter(step)
+        except Exception as error:
+            raise _Refused from error
+
+
 # Of the evaluations in float64, in float32, in float32 once more, and on the second inputs. A mode
 # costs each call of torch's as much as a small call itself.
 _SURROUNDINGS = (SampleBySample, nullcontext, ByUnfolding, nullcontext)
@@ -162,7 +176,7 @@ class _Trial:
         The second inputs are the first ones that the model takes.
         """
         for inputs in others:
-            with suppress(RefusedInputs):
+            with suppress(_Refused):
                 self._run(inputs)
                 break
         tops = [top for step in self._net.steps if not is_input(step) for top in step.tops]
@@ -187,7 +201,7 @@ class _Trial:
         """Run the net in the engine; its reference in float64, in float32 and on second inputs."""
         exact, rounded = self._exactly.begin(), self._stream(self._inputs)
         second = [value.to(torch.float32) for value in others]
-        other = Refusable(self._net, self._reference, second)
+        other = _Refusable(self._net, self._reference, second)
         # Rounding is a draw from chance, and a map of few elements shows little of it: another
         # order of the sums is a second draw.
         with ByUnfolding():
@@ -309,7 +323,7 @@ class _Trial:
         limit = alone_limit(signal, length)
         end = max(end_limit(seen.noise, signal), limit)
         if error is not None and seen.fits and (error > limit or seen.end > end):
-            limit = alone_limit(signal, length, size, _own_noise(step, value, stream))
+            limit = alone_limit(signal, length, size, own_noise(step, value, stream))
             end = max(end, limit)
         if alone is not None and not (error is None or error <= limit):
             self._album.put((step.name, value.blob), alone, exact)
@@ -382,13 +396,3 @@ def _rough_share(seen: _Seen) -> float:
     """Return a map's error as about that share of its limit, before its layer is run alone."""
     limit = max(end_limit(seen.noise, seen.change), alone_limit(seen.change, 1))
     return seen.end / limit if limit > 0 else inf if seen.end > 0 else 0.0
-
-
-def _own_noise(step: Step, value: Value, exact: StepwiseEvaluation) -> float:
-    """Return the largest difference between the layer in float32 and in float64."""
-    index = step.tops.index(value)
-    with SampleBySample():
-        double, rounded = (
-            step.compute(exact.values, dtype)[index] for dtype in (torch.float64, torch.float32)
-        )
-    return moved(rounded, double)

@@ -11,7 +11,8 @@ from caffe2fx.messages.message import Shape
 from caffe2fx.net.net import Net
 from fx2caffe.exporter.pipeline import Finished
 from fx2caffe.ir.symbol import FixBatch
-from fx2caffe.tracing.batch.batch_analysis import MANY_MORE, Batch, result_varies
+from fx2caffe.tracing.batch.batch_analysis import Batch, result_varies
+from fx2caffe.tracing.values.samples import MANY_MORE
 
 
 def check_growth(finished: Finished, traced: fx.GraphModule, batch: Batch) -> None:

@@ -48,6 +48,7 @@ from fx2caffe.targets import Target
 from fx2caffe.tracing.batch.batch_analysis import Batch
 from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace
+from fx2caffe.tracing.values.samples import with_more
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,7 +206,7 @@ class Export:
             has_batch = values[0].dim() > 0
             if batch is not None or self.batch_is_fixed or is_dump or not (report.ok and has_batch):
                 return report
-            more = _one_sample_more(values)
+            more = with_more(values, 1)
             run_name = f"with a batch of {len(more[0])}"
             return with_outputs_tried(report, net, session, known, more, run_name)
 
@@ -336,12 +337,6 @@ class Export:
         for node, result in found:
             for value in values.get(node, ()):
                 yield value, result.to(inputs[0].dtype)
-
-
-def _one_sample_more(values: Sequence[Tensor]) -> list[Tensor]:
-    """Repeat the first sample of each input that has the first input's batch size."""
-    own = values[0].shape[:1]
-    return [torch.cat([v[:1], v]) if v.dim() and v.shape[:1] == own else v for v in values]
 
 
 def _files(net: Net, folder: str) -> tuple[Path, Path]:

@@ -88,28 +88,16 @@ def own_outputs(
         return values.values()
 
 
-def with_one_more(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the inputs with their first sample once more at the end.
+def without_the_first(outputs: Sequence[Tensor | None], samples: int) -> list[Tensor | None] | None:
+    """Return outputs on one sample more without what belongs to the additional sample.
 
-    Those have samples that share the first axis of the first input.
-    """
-    batch = inputs[0].shape[:1] if inputs else ()
-    return [
-        torch.cat([value, value[:1]]) if batch and value.shape[:1] == batch else value.clone()
-        for value in inputs
-    ]
-
-
-def without_the_last(outputs: Sequence[Tensor | None], samples: int) -> list[Tensor | None] | None:
-    """Return outputs of `with_one_more` without what belongs to the additional sample.
-
-    None where that is not what belongs to the first sample, of which it is a copy.
+    None where that is not what belongs to the next sample, of which it is a copy.
     """
     for value in outputs:
-        if value is not None and _has_one_more(value, samples) and _fault(value[-1:], value[:1]):
+        if value is not None and _has_one_more(value, samples) and _fault(value[:1], value[1:2]):
             return None
     return [
-        value[:-1] if value is not None and _has_one_more(value, samples) else value
+        value[1:] if value is not None and _has_one_more(value, samples) else value
         for value in outputs
     ]
 

@@ -21,8 +21,7 @@ from fx2caffe.tracing.fidelity import (
     first_difference,
     lost_in_float32,
     own_outputs,
-    with_one_more,
-    without_the_last,
+    without_the_first,
 )
 from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.model.export_flags import exporting
@@ -38,6 +37,7 @@ from fx2caffe.tracing.recording.recorder import Recorder
 from fx2caffe.tracing.recording.refusal_log import RefusalLog
 from fx2caffe.tracing.recording.size_use import SizeUse
 from fx2caffe.tracing.values.aliasing import UnseenWrite
+from fx2caffe.tracing.values.samples import with_more
 from fx2caffe.tracing.values.tensor_meta import TensorMeta
 from fx2caffe.tracing.values.value_modes import FakeValues, RealValues, Values
 
@@ -225,10 +225,10 @@ class Tracer:
         """
         samples = len(flat.tensors[0]) if flat.tensors and flat.tensors[0].dim() else 0
         try:
-            more = self._own(again(), flat, with_one_more(flat.tensors)) if samples else []
+            more = self._own(again(), flat, with_more(flat.tensors, 1)) if samples else []
         except Exception:  # whatever the model's own checks raise
             return None
-        own = without_the_last(more, samples) if samples else None
+        own = without_the_first(more, samples) if samples else None
         if own is None or first_difference(result.module, flat.tensors, own):
             return None
         return own

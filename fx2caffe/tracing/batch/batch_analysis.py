@@ -19,12 +19,12 @@ from fx2caffe.tracing.batch.repeated import Repeated
 from fx2caffe.tracing.batch.sample_wise import one_sample_more
 from fx2caffe.tracing.model import model_inputs, pytree
 from fx2caffe.tracing.tracer import Trace, trace
+from fx2caffe.tracing.values.samples import MANY_MORE, with_more
 
 # The result's shape shows all that these take from their arguments.
 RESHAPES = frozenset({torch.reshape, torch.flatten, torch.unflatten})
 EXPANDS = frozenset({Tensor.expand, torch.broadcast_to})
 FOLLOW_SHAPES = RESHAPES | EXPANDS
-MANY_MORE = 97  # samples; more than most sizes that a model cuts its batch to
 A_FEW = 3  # samples, where constants for many would take more than
 MOST = 1 << 26  # elements
 FOR_A_MAP = 16  # elements that a map of memory takes while it is found, for each of its own
@@ -224,25 +224,8 @@ def larger(model: nn.Module, example_inputs: Any, more: int = 1) -> Any:
     """Return the example inputs with `more` samples, those that share the first input's batch."""
     args, kwargs = model_inputs.as_inputs(model, example_inputs)
     flat = pytree.flatten((args, kwargs))
-    batch = flat.tensors[0].shape[:1] if flat.tensors else ()
-    grown = [
-        _more_of(value, more) if batch and value.shape[:1] == batch else value
-        for value in flat.tensors
-    ]
-    args, kwargs = flat.rebuild(grown)
+    args, kwargs = flat.rebuild(with_more(flat.tensors, more))
     return kwargs if kwargs else args
-
-
-def _more_of(value: Tensor, more: int) -> Tensor:
-    """Append `more` samples: copies if few, else an expanded view, as nothing is computed on it.
-
-    Below 0, take the last samples away.
-    """
-    if more < 0:
-        return value[:more]
-    if more < MANY_MORE:
-        return torch.cat([value, *[value[:1]] * more])
-    return value[:1].expand(len(value) + more, *value.shape[1:])
 
 
 def _compared(first: fx.GraphModule, second: fx.GraphModule) -> Batch:
